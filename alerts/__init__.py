@@ -1,0 +1,1 @@
+"""One number over time: metrics, alarms on them, and what people are told."""

@@ -1,0 +1,1 @@
+"""One data set: its profile, its statistics and constraints documents, its versions."""

@@ -1,0 +1,54 @@
+"""The root of every error that driftline raises on purpose.
+
+::
+
+    DriftlineError
+    ├── InputError          what was asked for is wrong; asking again the same way cannot help
+    │   ├── NotFoundError   the thing that was named does not exist
+    │   └── ConflictError   the thing that was named is in the way
+    ├── UndecidedError      the question was right, the data cannot answer it (too little, gone)
+    └── UnavailableError    something that is needed cannot be reached now; asking again can help
+
+Rooms derive their own errors from these. The command line maps them to exit codes (InputError 2,
+all others 3) and the server to HTTP codes, each in one table. A message says what is wrong, with
+which value, what was expected, and the mend.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConflictError",
+    "DriftlineError",
+    "InputError",
+    "NotFoundError",
+    "UnavailableError",
+    "UndecidedError",
+]
+
+
+class DriftlineError(Exception):
+    """Anything that driftline itself reports; ``retriable`` says whether trying again can help."""
+
+    retriable: bool = False
+
+
+class InputError(DriftlineError):
+    """What the caller gave is wrong: a value, a file, a name, a combination."""
+
+
+class NotFoundError(InputError):
+    """Something that was named does not exist."""
+
+
+class ConflictError(InputError):
+    """Something that exists, or changed meanwhile, is in the way."""
+
+
+class UndecidedError(DriftlineError):
+    """The question is right, but what there is cannot answer it."""
+
+
+class UnavailableError(DriftlineError):
+    """Something that is needed cannot be reached now."""
+
+    retriable = True

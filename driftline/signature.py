@@ -1,0 +1,202 @@
+"""The signature of an endpoint or a baseline: which columns, of which types, in which roles.
+
+It is made once, from the reference data (or by hand), stored, and never inferred window by window.
+Capture decodes request bodies by it, baseline profiles by it, serving names model inputs by it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from driftline.errors import InputError
+
+__all__ = ["Column", "ColumnType", "Role", "Signature", "column_names", "slug"]
+
+ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
+Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp", "excluded"]
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name as the user knows it, and where it lies in the capture table.
+
+    Parameters
+    ----------
+    name
+        As in the reference data, any text.
+    column
+        Name in the capture table: ``feature_<slug>``, ``prediction``, ``probability[_<slug>]``.
+    type
+        Type of the values; what does not fit it is kept as text and counted.
+    role
+        What the column is for; only ``feature`` columns are inputs of the model.
+    levels
+        The values that a text column took in the reference, when there are few.
+    classes
+        For a prediction or probability: the class labels, as text, in the model's order.
+    """
+
+    name: str
+    column: str
+    type: ColumnType
+    role: Role = "feature"
+    levels: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in get_args(ColumnType):
+            raise InputError(
+                f'column "{self.name}": type "{self.type}"; '
+                f"expected one of {', '.join(get_args(ColumnType))}"
+            )
+        if self.role not in get_args(Role):
+            raise InputError(
+                f'column "{self.name}": role "{self.role}"; '
+                f"expected one of {', '.join(get_args(Role))}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the column as plain JSON values, without what is unset."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "column": self.column,
+            "type": self.type,
+            "role": self.role,
+        }
+        if self.levels is not None:
+            found["levels"] = list(self.levels)
+        if self.classes is not None:
+            found["classes"] = list(self.classes)
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Column:
+        """Read a column from plain JSON values; unknown or missing keys are an InputError."""
+        known = {"name", "column", "type", "role", "levels", "classes"}
+        if unknown := set(found) - known:
+            raise InputError(
+                f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
+            )
+        try:
+            return cls(
+                name=found["name"],
+                column=found["column"],
+                type=found["type"],
+                role=found.get("role", "feature"),
+                levels=tuple(found["levels"]) if found.get("levels") is not None else None,
+                classes=tuple(found["classes"]) if found.get("classes") is not None else None,
+            )
+        except KeyError as missing:
+            raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What goes into and comes out of an endpoint, or what columns a baseline describes.
+
+    Parameters
+    ----------
+    features
+        The columns of the data in their order; those of role ``feature`` are the model's inputs.
+    outputs
+        Prediction and probability columns, in the order in which the model answers them.
+    event_time, inference_id
+        Names of the columns that carry the time of the event and the caller's id, if any.
+    version
+        Counts up when a type or a name changes.
+    """
+
+    features: tuple[Column, ...]
+    outputs: tuple[Column, ...] = ()
+    event_time: str | None = None
+    inference_id: str | None = None
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        for what in ("name", "column"):
+            taken: set[str] = set()
+            for column in self.columns:
+                key = getattr(column, what)
+                key = key.casefold() if what == "column" else key
+                if key in taken:
+                    raise InputError(f"signature: {what} {key!r} stands twice; expected it once")
+                taken.add(key)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Features, then outputs."""
+        return self.features + self.outputs
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The columns that a request carries, in order."""
+        return tuple(column for column in self.features if column.role == "feature")
+
+    def get(self, name: str) -> Column | None:
+        """Find a column by the user's name for it."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def with_outputs(self, outputs: Iterable[Column]) -> Signature:
+        """Give the same signature with other outputs."""
+        return replace(self, outputs=tuple(outputs))
+
+    def to_json(self) -> str:
+        """Write the signature as JSON text, stable for equal signatures."""
+        found: dict[str, Any] = {
+            "format": FORMAT_VERSION,
+            "version": self.version,
+            "features": [column.as_dict() for column in self.features],
+            "outputs": [column.as_dict() for column in self.outputs],
+        }
+        if self.event_time is not None:
+            found["event_time"] = self.event_time
+        if self.inference_id is not None:
+            found["inference_id"] = self.inference_id
+        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Signature:
+        """Read a signature; anything else than to_json writes is an InputError."""
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"signature: not JSON ({error})") from error
+        if not isinstance(found, dict) or not isinstance(found.get("features"), list):
+            raise InputError('signature: expected an object with a list "features"')
+        if found.get("format", FORMAT_VERSION) != FORMAT_VERSION:
+            raise InputError(
+                f"signature: format {found['format']!r}; this driftline reads {FORMAT_VERSION}"
+            )
+        return cls(
+            features=tuple(Column.from_dict(entry) for entry in found["features"]),
+            outputs=tuple(Column.from_dict(entry) for entry in found.get("outputs", [])),
+            event_time=found.get("event_time"),
+            inference_id=found.get("inference_id"),
+            version=int(found.get("version", 1)),
+        )
+
+
+def slug(name: str) -> str:
+    """Turn any text into letters, digits and underscores, lower case, never empty."""
+    return re.sub(r"[^0-9a-z]+", "_", name.casefold()).strip("_") or "x"
+
+
+def column_names(names: Iterable[str], *, prefix: str = "feature") -> list[str]:
+    """Give each name its column of the capture table; collisions get a suffix ``_2``, ``_3``."""
+    taken: set[str] = set()
+    columns: list[str] = []
+    for name in names:
+        stem = column = f"{prefix}_{slug(name)}"
+        count = 1
+        while column in taken:
+            count += 1
+            column = f"{stem}_{count}"
+        taken.add(column)
+        columns.append(column)
+    return columns

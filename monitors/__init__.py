@@ -1,0 +1,1 @@
+"""Two data sets and a schedule: windows judged against baselines."""
