@@ -1,0 +1,184 @@
+"""SQL tables of this room: metrics, datapoints, alarms, their history, channels, outbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "UtcDateTime",
+    "alarms",
+    "channels",
+    "datapoints",
+    "history",
+    "metadata",
+    "metrics",
+    "outbox",
+]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware times, in and out; stored in UTC, without a zone where the database knows none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into what the database stores; a naive one is a bug."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"time {value.isoformat()} has no zone; expected an aware time")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# Names of constraints are fixed here, so that migrations can name them on every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite gives out row ids of its own only for columns declared INTEGER.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+metrics = Table(
+    "alerts_metrics",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", String(32), nullable=False, unique=True),
+    Column("namespace", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("dimensions", JSON, nullable=False),
+    # Raised by every put, so that an alarm sees at a glance whether it has to look.
+    Column("revision", Integer, nullable=False, default=0),
+    # Latest end of any datapoint so far: periods up to here have had their say.
+    Column("covered_until", UtcDateTime),
+    Index(None, "namespace", "name"),
+)
+
+datapoints = Table(
+    "alerts_datapoints",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("metric_id", ForeignKey("alerts_metrics.id"), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("period_s", Integer, nullable=False),
+    Column("unit", String(32)),
+    Column("sample_count", Float, nullable=False),
+    Column("sum", Float, nullable=False),
+    Column("minimum", Float, nullable=False),
+    Column("maximum", Float, nullable=False),
+    Column("note", JSON(none_as_null=True)),
+    Index(None, "metric_id", "time"),
+    Index(None, "source"),
+)
+
+alarms = Table(
+    "alerts_alarms",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("definition", JSON, nullable=False),
+    Column("metric_key", String(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("state_reason", Text, nullable=False),
+    Column("state_reason_data", Text),
+    Column("state_changed_at", UtcDateTime, nullable=False),
+    # Raised by compare-and-set with each change of state: the guard against two evaluators.
+    Column("state_seq", Integer, nullable=False, default=0),
+    # Where the evaluator stands: the end of the newest judged period, and its grid of periods.
+    Column("evaluated_until", UtcDateTime),
+    Column("start_at", UtcDateTime),
+    Column("phase_s", Integer),
+    Column("seen_revision", Integer, nullable=False, default=0),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Index(None, "metric_key"),
+    sqlite_autoincrement=True,  # Ids of deleted alarms are not given again: the outbox names them.
+)
+
+history = Table(
+    "alerts_history",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("alarm_id", _Id, nullable=False),
+    Column("alarm_name", String(255), nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("summary", String(255), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index(None, "alarm_name", "id"),
+)
+
+channels = Table(
+    "alerts_channels",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("type", String(32), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("format", String(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("disabled_reason", Text),
+    Column("failure_count", Integer, nullable=False, default=0),
+)
+
+outbox = Table(
+    "alerts_outbox",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("alarm_id", _Id, nullable=False),
+    Column("alarm_name", String(255), nullable=False),
+    Column("state_seq", Integer, nullable=False),
+    Column("channel", String(255), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("content_type", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("status", String(16), nullable=False),
+    Column("lease_until", UtcDateTime),
+    Column("lease_owner", String(36)),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("last_response", Text),
+    Column("finished_at", UtcDateTime),
+    UniqueConstraint("alarm_id", "state_seq", "channel"),
+    Index(None, "status", "next_attempt_at"),
+    Index(None, "alarm_id", "channel", "status"),
+)
