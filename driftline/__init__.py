@@ -1,0 +1,54 @@
+"""driftline: open, self-hosted model monitoring and drift detection.
+
+The face hands its names on lazily (PEP 562): importing it costs milliseconds and pulls in neither
+pandas nor Arrow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from driftline.baseline.store import Baseline
+    from driftline.capture.tap import Capture
+    from driftline.client import Client
+    from driftline.deployment import deploy
+    from driftline.errors import DriftlineError
+    from driftline.monitors.check import check
+    from driftline.monitors.report import Report, Violation
+
+__all__ = [
+    "Baseline",
+    "Capture",
+    "Client",
+    "DriftlineError",
+    "Report",
+    "Violation",
+    "check",
+    "deploy",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Baseline": "driftline.baseline.store",
+    "Capture": "driftline.capture.tap",
+    "Client": "driftline.client",
+    "DriftlineError": "driftline.errors",
+    "Report": "driftline.monitors.report",
+    "Violation": "driftline.monitors.report",
+    "check": "driftline.monitors.check",
+    "deploy": "driftline.deployment",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'driftline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,165 @@
+"""A client of a running server: everything that /api/v1 and the invocations route can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from driftline.errors import (
+    ConflictError,
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
+
+__all__ = ["DEFAULT_SERVER", "KINDS", "Client"]
+
+DEFAULT_SERVER = "http://127.0.0.1:8080"
+
+# Kinds of resources, as written in files, and their collections in the API.
+KINDS = {
+    "Model": "models",
+    "Endpoint": "endpoints",
+    "Baseline": "baselines",
+    "Monitor": "monitors",
+    "Alarm": "alarms",
+    "Channel": "channels",
+}
+_ERRORS: dict[int, type[DriftlineError]] = {404: NotFoundError, 409: ConflictError}
+
+# Fitting a baseline on a big file is one request; everything else answers in milliseconds.
+_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+
+
+class Client:
+    """Speaks to one server.
+
+    Parameters
+    ----------
+    server
+        Its address, such as ``http://127.0.0.1:8080``.
+
+    Raises
+    ------
+    UnavailableError
+        From every call, when no server answers there or it fails.
+    InputError
+        From every call, with the server's sentence, when what was asked is wrong.
+    """
+
+    def __init__(self, server: str = DEFAULT_SERVER) -> None:
+        self.server = server.rstrip("/")
+        self._http = httpx.Client(base_url=self.server, timeout=_TIMEOUT)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def apply(
+        self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Declare resources, all or nothing; gives the plan with one change for each resource."""
+        return self._json(
+            "POST", "/api/v1/apply", json={"resources": list(resources), "dry_run": dry_run}
+        )
+
+    def list(self, kind: str) -> list[dict[str, Any]]:
+        """List the resources of a kind, such as ``Monitor``."""
+        found: list[dict[str, Any]] = self._json("GET", f"/api/v1/{collection(kind)}")["items"]
+        return found
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Give one resource."""
+        return self._json("GET", f"/api/v1/{collection(kind)}/{quote(name, safe='')}")
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete one resource; refused while another needs it."""
+        self._call("DELETE", f"/api/v1/{collection(kind)}/{quote(name, safe='')}")
+
+    def invoke(
+        self,
+        endpoint: str,
+        body: bytes,
+        *,
+        content_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Ask an endpoint for predictions; gives the whole HTTP response."""
+        return self._call(
+            "POST",
+            f"/endpoints/{quote(endpoint, safe='')}/invocations",
+            content=body,
+            headers={**(headers or {}), "content-type": content_type},
+        )
+
+    def run_monitor(
+        self, name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> dict[str, Any]:
+        """Run a monitor on one window now; by default on its last whole one."""
+        window = {"from": start, "to": end}
+        asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
+        return self._json("POST", f"/api/v1/monitors/{quote(name, safe='')}/run", json=asked)
+
+    def capture_stats(self, endpoint: str) -> dict[str, Any]:
+        """Count what was captured for an endpoint."""
+        return self._json("GET", f"/api/v1/endpoints/{quote(endpoint, safe='')}/capture")
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
+        found: dict[str, Any] = self._call(method, path, **options).json()
+        return found
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.UnsupportedProtocol as error:
+            raise InputError(
+                f'server "{self.server}": expected an address such as {DEFAULT_SERVER}'
+            ) from error
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"no server answers at {self.server} ({error}); start one with: driftline up"
+            ) from error
+        if response.is_success:
+            return response
+        message = _message(response)
+        if response.status_code >= 500 or response.status_code == 429:
+            raise UnavailableError(message)
+        raise _ERRORS.get(response.status_code, InputError)(message)
+
+
+def collection(kind: str) -> str:
+    """Give the collection of a kind; takes ``Monitor``, ``monitor`` and ``monitors``.
+
+    Raises
+    ------
+    InputError
+        For any other word.
+    """
+    for name, plural in KINDS.items():
+        if kind.lower() in (name.lower(), plural):
+            return plural
+    raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {response.status_code} to {response.request.url}"

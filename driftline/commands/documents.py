@@ -1,0 +1,114 @@
+"""Commands on data and documents alone, without a server: baseline and check."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.commands import options
+from driftline.errors import UndecidedError
+from driftline.monitors.check import check as judge
+from driftline.progress import progress
+
+__all__ = ["Format", "baseline", "check"]
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Data = Annotated[
+    list[str],
+    typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
+]
+
+
+def baseline(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the documents.")],
+    label: options.Label = None,
+    prediction: options.Prediction = None,
+    probability: options.Probability = None,
+    id_column: options.IdColumn = None,
+    timestamp: options.Timestamp = None,
+    exclude: options.Exclude = None,
+    problem: options.Problem = None,
+    positive: options.Positive = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Turn reference data into a baseline: statistics.json, constraints.json and finer summaries.
+
+    Example: driftline baseline train.parquet --label late -o baseline/
+    """
+    with progress("baseline") as advance:
+        fitted = Baseline.fit(
+            data if len(data) > 1 else data[0],
+            label=label,
+            prediction=prediction,
+            probability=probability or None,
+            id_column=id_column,
+            timestamp=timestamp,
+            exclude=tuple(exclude or ()),
+            problem=problem,
+            positive=positive,
+            progress=advance,
+        )
+    fitted.save(str(output))
+    rows = fitted.profile.row_count if fitted.profile else 0
+    columns = len(fitted.signature.columns)
+    if as_json:
+        options.show_json(
+            {"folder": str(output), "version": fitted.version, "rows": rows, "columns": columns}
+        )
+    else:
+        typer.echo(f"{output}: baseline {fitted.version} of {rows:,} rows, {columns} columns")
+
+
+def check(
+    data: Data,
+    reference: Annotated[Path, typer.Option("--baseline", help="Folder with the baseline.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the documents.")
+    ] = None,
+    formatted: Annotated[
+        Format, typer.Option("--format", help="How to print the result.")
+    ] = Format.TEXT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Judge data against a baseline: exit 0 when all is right, 1 when something is violated.
+
+    Example: driftline check today.parquet --baseline baseline/ -o result/
+    """
+    known = Baseline.load(str(reference))
+    report = judge(
+        open_source(data if len(data) > 1 else data[0], signature=known.signature), known
+    )
+    if output is not None:
+        report.save(str(output))
+    if as_json or formatted is Format.JSON:
+        options.show_json(report.to_dict())
+    else:
+        options.show_table(
+            ["feature", "check", "description"],
+            [
+                {
+                    "feature": violation.feature_name,
+                    "check": violation.constraint_check_type,
+                    "description": violation.description,
+                }
+                for violation in report.violations
+            ],
+        )
+        typer.echo(report.summary)
+    if not report.decided:
+        raise UndecidedError(report.summary)
+    if not report.passed:
+        raise typer.Exit(1)

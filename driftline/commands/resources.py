@@ -1,0 +1,232 @@
+"""Commands that ask a running server: declared resources, models, monitors, captures."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from driftline import deployment
+from driftline.client import Client
+from driftline.commands import options
+from driftline.errors import InputError
+
+__all__ = ["apply", "capture", "delete", "deploy", "get", "invoke", "monitor"]
+
+CONTENT_TYPES = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".jsonl": "application/jsonlines",
+}
+
+monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
+capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
+
+
+def apply(
+    file: Annotated[
+        list[Path], typer.Option("-f", "--file", help="YAML or JSON, one or many resources.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Declare resources, all or nothing; the same file twice changes nothing the second time.
+
+    Example: driftline apply -f resources.yaml
+    """
+    resources = [resource for one in file for resource in read_resources(one)]
+    with Client(server) as client:
+        plan = client.apply(resources, dry_run=dry_run)
+    if as_json:
+        options.show_json(plan)
+        return
+    for change in plan["changes"]:
+        fields = "".join(f"\n    {field}" for field in change.get("fields", []))
+        typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}{fields}")
+
+
+def get(
+    kind: Annotated[
+        str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm or Channel.")
+    ],
+    name: Annotated[
+        str | None, typer.Argument(help="Name of one resource; all when left out.")
+    ] = None,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the declared resources of a kind, or one of them.
+
+    Example: driftline get monitor flights
+    """
+    with Client(server) as client:
+        found: Any = client.get(kind, name) if name is not None else client.list(kind)
+    if as_json:
+        options.show_json(found)
+    elif name is not None:
+        typer.echo(yaml.safe_dump(found, sort_keys=False).rstrip())
+    else:
+        options.show_table(["name", "owner", "generation", "updated_at"], found)
+
+
+def delete(kind: str, name: str, server: options.Server = options.DEFAULT) -> None:
+    """Delete a declared resource; refused while another one needs it.
+
+    Example: driftline delete alarm "flights drift"
+    """
+    with Client(server) as client:
+        client.delete(kind, name)
+    typer.echo(f"deleted {kind} {name}")
+
+
+def deploy(
+    model: Annotated[Path, typer.Argument(help="Model file (skops; joblib where trusted).")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="The data taken as good.")
+    ] = None,
+    label: options.Label = None,
+    prediction: options.Prediction = None,
+    probability: options.Probability = None,
+    id_column: options.IdColumn = None,
+    timestamp: options.Timestamp = None,
+    exclude: options.Exclude = None,
+    problem: options.Problem = None,
+    positive: options.Positive = None,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Turn a model file into a running endpoint with capture; with a reference, monitored too.
+
+    Example: driftline deploy model.skops --reference train.parquet --label late
+    """
+    plan = deployment.deploy(
+        model,
+        reference=reference,
+        name=name,
+        label=label,
+        prediction=prediction,
+        probability=probability,
+        id_column=id_column,
+        timestamp=timestamp,
+        exclude=exclude,
+        problem=problem,
+        positive=positive,
+        server=server,
+    )
+    if as_json:
+        options.show_json(plan)
+        return
+    for change in plan["changes"]:
+        typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}")
+    typer.echo(f"\nsend rows to {server}/endpoints/{plan['endpoint']}/invocations")
+
+
+def invoke(
+    name: Annotated[str, typer.Argument(help="Endpoint.")],
+    file: Annotated[Path, typer.Argument(help="Rows: .csv, .json or .jsonl.")],
+    server: options.Server = options.DEFAULT,
+) -> None:
+    """Ask an endpoint for predictions and print its answer.
+
+    Example: driftline invoke flights rows.csv
+    """
+    kind = CONTENT_TYPES.get(file.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f'{file}: ending "{file.suffix}"; expected one of {", ".join(CONTENT_TYPES)}'
+        )
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    with Client(server) as client:
+        typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
+
+
+@monitor.command("run")
+def monitor_run(
+    name: str,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start of the window, RFC 3339.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the window, not in it.")] = None,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run a monitor on one window now; running the same rows again changes nothing.
+
+    Example: driftline monitor run flights --from 2013-11-18 --to 2013-11-19
+    """
+    with Client(server) as client:
+        execution = client.run_monitor(
+            name, start=_moment(start, "--from"), end=_moment(end, "--to")
+        )
+    if as_json:
+        options.show_json(execution)
+    else:
+        typer.echo(f"{execution['status']}: {execution['summary']}")
+    if execution["status"] == "Failed":
+        raise typer.Exit(3)
+    if execution["status"] == "CompletedWithViolations":
+        raise typer.Exit(1)
+
+
+@capture.command("stats")
+def capture_stats(
+    endpoint: str, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
+) -> None:
+    """Count what was captured for an endpoint: requests, rows, drops by reason.
+
+    Example: driftline capture stats flights
+    """
+    with Client(server) as client:
+        found = client.capture_stats(endpoint)
+    if as_json:
+        options.show_json(found)
+    else:
+        rows = [{"count": key, "value": value} for key, value in found.items()]
+        options.show_table(["count", "value"], rows)
+
+
+def read_resources(file: Path) -> list[dict[str, Any]]:
+    """Read the resources of a YAML or JSON file: one, a list, or several documents.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not YAML, or holds something else.
+    """
+    try:
+        documents = [
+            entry for entry in yaml.safe_load_all(file.read_text(encoding="utf-8")) if entry
+        ]
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not YAML or JSON ({' '.join(str(error).split())})") from error
+    found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
+    for one in found:
+        if not isinstance(one, dict):
+            raise InputError(f"{file}: {one!r} is no resource; expected kind, name and spec")
+    if not found:
+        raise InputError(f"{file}: holds no resource; expected kind, name and spec")
+    return found
+
+
+def _moment(text: str | None, option: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f'{option} "{text}"; expected a time such as 2013-11-18T00:00:00Z'
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

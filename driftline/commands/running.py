@@ -1,0 +1,158 @@
+"""Commands that are processes of an installation, or look at how one is set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline import __version__
+from driftline.commands import options
+from driftline.database import migrate as bring_up
+from driftline.database import open_database
+from driftline.errors import InputError
+from driftline.processes import configure_logging, run_background, run_dashboard, run_server
+from driftline.settings import Settings, describe, load, override
+from driftline.up import start
+
+__all__ = [
+    "alarms", "dashboard", "demo", "migrate", "scheduler", "server", "settings", "sidecar", "sink",
+    "up", "version",
+]  # fmt: skip
+
+
+def up(
+    config_file: options.SettingsFile = None,
+    only: Annotated[
+        str,
+        typer.Option(
+            "--only",
+            metavar="NAME,...",
+            help="Only these: server, capture, scheduler, alarms, dashboard.",
+        ),
+    ] = "",
+) -> None:
+    """Start all processes and keep them running until Ctrl-C.
+
+    Example: driftline up -c driftline.toml
+    """
+    found = _load(config_file)
+    engine = open_database(found)
+    bring_up(engine)
+    engine.dispose()
+    stop = _stop_on_signals()
+    supervisor = start(found.file, only=[name for name in only.split(",") if name])
+    try:
+        supervisor.wait_ready()
+        typer.echo(f"server    {found.server_url}\ndashboard {found.dashboard_url}", err=True)
+    except BaseException:
+        supervisor.stop()
+        raise
+    supervisor.watch(stop)
+
+
+def server(
+    config_file: options.SettingsFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Run the inference server and the programming interface."""
+    found = _load(config_file)
+    for key, value in (("host", host), ("port", port)):
+        found = override(found, "server", key, value) if value is not None else found
+    run_server(found, lambda: None)
+
+
+def dashboard(
+    config_file: options.SettingsFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Run the dashboard."""
+    found = _load(config_file)
+    for key, value in (("host", host), ("port", port)):
+        found = override(found, "dashboard", key, value) if value is not None else found
+    run_dashboard(found, lambda: None)
+
+
+def scheduler(config_file: options.SettingsFile = None) -> None:
+    """Run the monitors when they are due."""
+    run_background(_load(config_file), ["scheduler"], lambda: None)
+
+
+def alarms(config_file: options.SettingsFile = None) -> None:
+    """Evaluate the alarms and deliver their messages."""
+    run_background(_load(config_file), ["alarms"], lambda: None)
+
+
+def sidecar(config_file: options.SettingsFile = None) -> None:
+    """Ship captured records; with the local transport this is one process with the sink."""
+    _refuse_alone("sidecar", _load(config_file))
+
+
+def sink(config_file: options.SettingsFile = None) -> None:
+    """Write shipped records to the table; with the local transport one process with the sidecar."""
+    _refuse_alone("sink", _load(config_file))
+
+
+def demo(
+    days: Annotated[int, typer.Option(help="Replay the last N days of the year.")] = 60,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
+    ] = True,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop when the replay is done.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the demo lives.")] = None,
+) -> None:
+    """Replay real flights through a monitored model: requests, drift, alarms, pages.
+
+    Example: driftline demo --days 60
+    """
+    # Imported here because it pulls in scikit-learn and the flights, which no other command needs.
+    from driftline.demo.run import run_demo
+
+    configure_logging()
+    raise typer.Exit(run_demo(days=days, browser=browser, stay=not leave, folder=folder))
+
+
+def settings(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
+    """Show the effective settings and where each value comes from."""
+    rows = describe(load(config_file, environment=os.environ))
+    if as_json:
+        options.show_json(rows)
+        return
+    for row in rows:
+        row["setting"] = f"{row['section']}.{row['key']}"
+    options.show_table(["setting", "value", "source", "about"], rows)
+
+
+def migrate(config_file: options.SettingsFile = None) -> None:
+    """Bring the database's schema up to date."""
+    typer.echo(f"database schema: {bring_up(open_database(_load(config_file)))}")
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"driftline {__version__}")
+
+
+def _load(file: Path | None) -> Settings:
+    configure_logging()
+    return load(file, environment=os.environ)
+
+
+def _refuse_alone(name: str, found: Settings) -> None:
+    raise InputError(
+        f'{name}: with [capture] transport = "{found.capture.transport}" sidecar and sink are one '
+        "process; run: driftline up --only capture"
+    )
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

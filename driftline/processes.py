@@ -1,0 +1,253 @@
+"""The composition root: from settings to each ready process; the only file that builds things.
+
+Run as a module it is one process of an installation: ``python -m driftline.processes server``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from driftline.database import migrate, open_database
+from driftline.errors import DriftlineError, UnavailableError
+from driftline.loopback import require_loopback
+from driftline.settings import Settings, load
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from starlette.types import ASGIApp
+
+__all__ = ["clock", "configure_logging", "run_background", "run_dashboard", "run_server"]
+
+log = logging.getLogger(__name__)
+
+Ready = Callable[[], None]
+Clock = Callable[[], datetime]
+Loop = Callable[[threading.Event], None]
+
+
+def clock(settings: Settings) -> Clock:
+    """Give the clock of scheduler and alarms: the system's, or the text of a file, for replays."""
+    chosen = settings.scheduler.clock
+    if chosen == "system":
+        return lambda: datetime.now(UTC)
+    file = Path(chosen.removeprefix("file:"))
+
+    def read() -> datetime:
+        try:
+            return datetime.fromisoformat(file.read_text(encoding="ascii").strip()).astimezone(UTC)
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
+
+    return read
+
+
+def configure_logging() -> None:
+    """Log one line per event to standard error; libraries only from warnings up."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        level=logging.WARNING,
+    )
+    logging.getLogger("driftline").setLevel(logging.INFO)
+
+
+def run_server(settings: Settings, ready: Ready) -> None:
+    """Answer invocations and the programming interface until told to stop."""
+    # Imported here and below: each process loads only what it runs.
+    from driftline.serving.app import create_app
+    from driftline.serving.context import ServerContext
+
+    require_loopback("server", settings.server.host)
+    listener = _listen("server", settings.server.host, settings.server.port)
+    engine = open_database(settings)
+    migrate(engine)
+    context = ServerContext(
+        engine=engine,
+        root=settings.root,
+        spool_dir=settings.spool_dir,
+        now=clock(settings),
+        dashboard_url=settings.dashboard_url,
+        spool_max_bytes=settings.capture.spool_max_bytes,
+        append=settings.capture.append,
+        max_body_bytes=settings.capture.max_body_bytes,
+        trust_pickle=settings.serving.trust_pickle,
+        workers=settings.serving.workers,
+        timeout_s=settings.serving.timeout_s,
+        max_request_bytes=settings.serving.max_request_bytes,
+    )
+    _serve(create_app(context), listener, ready)
+
+
+def run_dashboard(settings: Settings, ready: Ready) -> None:
+    """Answer the pages until told to stop."""
+    from driftline.dashboard.app import create_app
+    from driftline.dashboard.queries import DashboardContext
+
+    require_loopback("dashboard", settings.dashboard.host)
+    listener = _listen("dashboard", settings.dashboard.host, settings.dashboard.port)
+    migrate(open_database(settings))
+    context = DashboardContext(
+        engine=open_database(settings, read_only=True),
+        root=settings.root,
+        now=clock(settings),
+        api_url=settings.server_url,
+    )
+    _serve(create_app(context), listener, ready)
+
+
+def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
+    """Run capture, scheduler and alarms, or some of them, until told to stop.
+
+    Each is a loop in a thread of its own. When one fails in a way that it cannot mend itself, all
+    stop and the process ends, so that the supervisor starts it anew.
+    """
+    engine = open_database(settings)
+    migrate(engine)
+    loops = {name: loop for role in roles for name, loop in _loops(settings, engine, role).items()}
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def guarded(name: str, loop: Loop) -> None:
+        try:
+            loop(stop)
+        except BaseException as error:
+            log.exception("loop=%s failed", name)
+            failures.append(error)
+        finally:
+            stop.set()
+
+    threads = [
+        threading.Thread(target=guarded, args=(name, loop), name=name)
+        for name, loop in loops.items()
+    ]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    for thread in threads:
+        thread.start()
+    ready()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+    if failures:
+        raise UnavailableError(f"{', '.join(loops)}: {failures[0]}")
+
+
+def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
+    """Build the loops of one role."""
+    from driftline.serving.endpoints import signature_of
+
+    now = clock(settings)
+    if role == "capture":
+        from driftline.capture.sink import Sink
+        from driftline.capture.transport import LocalTransport
+
+        sink = Sink(
+            settings.root,
+            LocalTransport(settings.spool_dir),
+            lambda endpoint: signature_of(engine, endpoint),
+            commit_interval_s=settings.capture.commit_interval_s,
+        )
+        return {"capture": sink.run}
+    if role == "scheduler":
+        from driftline.monitors.scheduler import Scheduler
+
+        scheduler = Scheduler(
+            engine,
+            settings.root,
+            lambda endpoint: signature_of(engine, endpoint),
+            now=now,
+            poll_s=settings.scheduler.poll_s,
+        )
+        return {"scheduler": scheduler.run}
+    from driftline.alerts.evaluator import Evaluator
+    from driftline.alerts.notify import Deliverer
+
+    evaluator = Evaluator(
+        engine, now=now, dashboard_url=settings.dashboard_url, poll_s=settings.alarms.poll_s
+    )
+    # Messages go out by the wall clock, whatever clock the monitors live by.
+    deliverer = Deliverer(
+        engine,
+        now=lambda: datetime.now(UTC),
+        allow_networks=settings.notify.allow_networks,
+        poll_s=settings.alarms.poll_s,
+    )
+    return {"alarms": evaluator.run, "deliveries": deliverer.run}
+
+
+def _listen(section: str, host: str, port: int) -> socket.socket:
+    """Take the port before anything else is built, so that a taken one is one clear sentence."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise UnavailableError(
+            f"[{section}] {host}:{port}: {error.strerror}; "
+            f"stop what uses it, or set [{section}] port"
+        ) from error
+    return listener
+
+
+def _serve(app: ASGIApp, listener: socket.socket, ready: Ready) -> None:
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            if self.started:
+                ready()
+
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="on"
+    )
+    server = Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise UnavailableError(
+            "the application did not start; the reason stands in the lines above"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Be one process of an installation; exit 0 when stopped, 2 or 3 when it cannot be."""
+    parser = argparse.ArgumentParser(prog="driftline.processes")
+    parser.add_argument("name", choices=["server", "background", "dashboard"])
+    parser.add_argument("--roles", default="")
+    parser.add_argument("--settings", type=Path)
+    parser.add_argument("--ready-fd", type=int)
+    asked = parser.parse_args(arguments)
+    configure_logging()
+
+    def ready() -> None:
+        if asked.ready_fd is not None:
+            os.write(asked.ready_fd, b"1")
+            os.close(asked.ready_fd)
+
+    try:
+        settings = load(asked.settings, environment=os.environ)
+        if asked.name == "server":
+            run_server(settings, ready)
+        elif asked.name == "dashboard":
+            run_dashboard(settings, ready)
+        else:
+            run_background(settings, asked.roles.split(","), ready)
+    except DriftlineError as error:
+        log.error("%s", error)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Progress of long work: a bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+__all__ = ["progress"]
+
+LINE_EVERY_S = 5.0
+
+Advance = Callable[[int, int | None], None]
+
+
+@contextmanager
+def progress(
+    title: str, *, unit: str = "rows", console: Console | None = None
+) -> Iterator[Advance]:
+    """Show how far some work has come, on standard error.
+
+    Yields
+    ------
+    Callable[[int, int | None], None]
+        To be called with what is done and the total, in `unit`; the total may be unknown.
+    """
+    shown = console or Console(stderr=True)
+    if shown.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=shown, transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    last = time.monotonic()
+
+    def line(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= LINE_EVERY_S:
+            last = time.monotonic()
+            of = f" of {total:,}" if total else ""
+            shown.print(f"{title}: {done:,}{of} {unit}", highlight=False)
+
+    yield line

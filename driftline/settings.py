@@ -1,0 +1,343 @@
+"""Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags.
+
+Every setting stands once, in the dataclasses below, with its default and one sentence on it. An
+unknown section or key is an error that names the nearest known one. Relative paths count from the
+folder of the settings file, or from the working folder when there is none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from driftline.errors import InputError
+
+__all__ = ["Settings", "SettingsError", "describe", "load"]
+
+PREFIX = "DRIFTLINE_"
+FILE_NAME = "driftline.toml"
+
+
+class SettingsError(InputError):
+    """A settings file, an environment variable or a flag is wrong."""
+
+
+def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it.
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"about": about})
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where invocations and the programming interface are answered."""
+
+    host: str = _setting("127.0.0.1", "address that the server listens on")
+    port: int = _setting(8080, "port that the server listens on")
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """Where the pages are answered."""
+
+    host: str = _setting("127.0.0.1", "address that the dashboard listens on")
+    port: int = _setting(8081, "port that the dashboard listens on")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where tables and documents lie."""
+
+    root: str = _setting(".driftline", "folder (or file: URI) of tables and documents")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where rows lie: metrics, alarms, definitions, executions."""
+
+    url: str = _setting("", "SQLAlchemy URL; empty: driftline.db in the storage root")
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How requests and responses are recorded."""
+
+    transport: str = _setting("local", 'how records travel from spool to table: "local"')
+    spool_dir: str = _setting("", "folder of the spool; empty: spool in the storage root")
+    spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
+    append: str = _setting("before", 'record "before" or "after" the last bytes of the response')
+    max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
+    commit_interval_s: float = _setting(
+        10.0, "longest time a record waits before it is in the table"
+    )
+    retention_days: int = _setting(90, "days that captured records are kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Who may ask."""
+
+    mode: str = _setting("off", '"off": this machine only')
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How models are run."""
+
+    trust_pickle: bool = _setting(False, "load joblib and pickle files, which can run any code")
+    workers: int = _setting(1, "processes per model")
+    timeout_s: float = _setting(60.0, "longest time that one invocation may take")
+    max_request_bytes: int = _setting(25 << 20, "bytes a request body may have")
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """When monitors run."""
+
+    clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
+    poll_s: float = _setting(5.0, "seconds between two looks for work that is due")
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """When people are told."""
+
+    poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Whom messages may go to."""
+
+    allow_networks: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
+        [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, each section a frozen dataclass, and where each value came from."""
+
+    server: Server = field(default_factory=Server)
+    dashboard: Dashboard = field(default_factory=Dashboard)
+    storage: Storage = field(default_factory=Storage)
+    database: Database = field(default_factory=Database)
+    capture: Capture = field(default_factory=Capture)
+    auth: Auth = field(default_factory=Auth)
+    serving: Serving = field(default_factory=Serving)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    alarms: Alarms = field(default_factory=Alarms)
+    notify: Notify = field(default_factory=Notify)
+    folder: Path = field(default_factory=Path.cwd)
+    file: Path | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The storage root as an absolute path."""
+        return str(self._path(self.storage.root))
+
+    @property
+    def spool_dir(self) -> Path:
+        """The spool's folder as an absolute path."""
+        return (
+            self._path(self.capture.spool_dir)
+            if self.capture.spool_dir
+            else Path(self.root, "spool")
+        )
+
+    @property
+    def database_url(self) -> str:
+        """The database URL; the default is a SQLite file in the storage root."""
+        return self.database.url or f"sqlite:///{self.root}/driftline.db"
+
+    @property
+    def server_url(self) -> str:
+        """Where the server answers."""
+        return _url(self.server.host, self.server.port)
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where the dashboard answers."""
+        return _url(self.dashboard.host, self.dashboard.port)
+
+    def _path(self, text: str) -> Path:
+        parts = urlsplit(text)
+        if parts.scheme not in ("", "file"):
+            raise SettingsError(
+                f'[storage] root "{text}": scheme "{parts.scheme}"; '
+                "this version stores in local folders; give a path or a file: URI"
+            )
+        return (self.folder / (parts.path if parts.scheme else text)).resolve()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def sections() -> dict[str, type]:
+    """Name each section with the dataclass that describes it."""
+    hints = get_type_hints(Settings)
+    return {
+        f.name: hints[f.name]
+        for f in fields(Settings)
+        if f.name not in ("folder", "file", "sources")
+    }
+
+
+def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Settings:
+    """Read the settings file, then the environment over it.
+
+    Parameters
+    ----------
+    file
+        The settings file; without it ``driftline.toml`` in the working folder, if there is one.
+    environment
+        Usually ``os.environ``; only names that begin with DRIFTLINE_ are looked at.
+
+    Raises
+    ------
+    SettingsError
+        For a file that cannot be read, an unknown section or key, or a value of the wrong kind.
+    """
+    chosen = file if file is not None else Path.cwd() / FILE_NAME
+    values: dict[str, dict[str, Any]] = {}
+    sources: dict[str, str] = {}
+    if file is not None or chosen.exists():
+        for section, entries in _read(chosen).items():
+            _known(section, sections(), f"{chosen}: section")
+            if not isinstance(entries, dict):
+                raise SettingsError(f"{chosen}: [{section}] is not a section of keys")
+            for key, value in entries.items():
+                _put(values, sources, section, key, value, str(chosen))
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and "__" in name:
+            section, key = name.removeprefix(PREFIX).lower().split("__", 1)
+            _known(section, sections(), f"environment {name}: section")
+            _put(values, sources, section, key, text, f"environment {name}")
+    built = {name: kind(**values.get(name, {})) for name, kind in sections().items()}
+    folder = chosen.resolve().parent if chosen.exists() else Path.cwd()
+    found = Settings(
+        folder=folder, file=chosen if chosen.exists() else None, sources=sources, **built
+    )
+    _check(found)
+    return found
+
+
+def override(settings: Settings, section: str, key: str, value: object) -> Settings:
+    """Give the settings with one value set by a flag."""
+    part = replace(getattr(settings, section), **{key: value})
+    sources = {**settings.sources, f"{section}.{key}": "flag"}
+    changed = replace(settings, **{section: part, "sources": sources})
+    _check(changed)
+    return changed
+
+
+def describe(settings: Settings) -> list[dict[str, Any]]:
+    """List every setting: section, key, value, where it came from, and what it is."""
+    return [
+        {
+            "section": section,
+            "key": entry.name,
+            "value": getattr(getattr(settings, section), entry.name),
+            "source": settings.sources.get(f"{section}.{entry.name}", "default"),
+            "about": entry.metadata["about"],
+        }
+        for section, kind in sections().items()
+        for entry in fields(kind)
+    ]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: not TOML ({error})") from error
+
+
+def _known(name: str, known: Mapping[str, object], where: str) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise SettingsError(f'{where} "{name}" is unknown; the nearest known one is "{near}"')
+
+
+def _put(
+    values: dict[str, dict[str, Any]],
+    sources: dict[str, str],
+    section: str,
+    key: str,
+    value: object,
+    source: str,
+) -> None:
+    kind = sections()[section]
+    known = {entry.name: entry for entry in fields(kind)}
+    _known(key, known, f"{source}: [{section}]")
+    entry = known[key]
+    default = entry.default if entry.default is not MISSING else []
+    values.setdefault(section, {})[key] = _convert(value, default, f"{source}: [{section}] {key}")
+    sources[f"{section}.{key}"] = source
+
+
+def _convert(value: object, default: object, where: str) -> object:
+    """Bring a value from TOML or from text to the kind of its default."""
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
+            return value.lower() in ("true", "1")
+        raise SettingsError(f"{where} = {value!r}; expected true or false")
+    if isinstance(default, (int, float)):
+        found = _number(value, type(default))
+        if found is None:
+            raise SettingsError(f"{where} = {value!r}; expected a number such as {default}")
+        return found
+    if isinstance(default, list):
+        listed = value.split(",") if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+            raise SettingsError(f"{where} = {value!r}; expected a list of texts")
+        return [entry.strip() for entry in listed if entry.strip()]
+    if not isinstance(value, str):
+        raise SettingsError(f"{where} = {value!r}; expected text")
+    return value
+
+
+def _number(value: object, kind: type[int] | type[float]) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        return None
+
+
+def _check(settings: Settings) -> None:
+    """Refuse values that no process could work with."""
+    choices = {
+        ("auth", "mode"): ("off",),
+        ("capture", "transport"): ("local",),
+        ("capture", "append"): ("before", "after"),
+    }
+    for (section, key), allowed in choices.items():
+        value = getattr(getattr(settings, section), key)
+        if value not in allowed:
+            listed = " or ".join(f'"{choice}"' for choice in allowed)
+            raise SettingsError(f'[{section}] {key} = "{value}"; expected {listed}')
+    for section, kind in sections().items():
+        for entry in fields(kind):
+            value = getattr(getattr(settings, section), entry.name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+                raise SettingsError(
+                    f"[{section}] {entry.name} = {value}; expected a number above 0"
+                )
+            if entry.name == "port" and value > 65535:
+                raise SettingsError(f"[{section}] port = {value}; expected 1 to 65535")
+    clock = settings.scheduler.clock
+    if clock != "system" and not clock.startswith("file:"):
+        raise SettingsError(f'[scheduler] clock = "{clock}"; expected "system" or "file:PATH"')
