@@ -1,0 +1,98 @@
+"""The house rules that no linter knows."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import driftline
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("capture", "baseline", "monitors", "alerts", "dashboard", "serving")
+SOURCES = sorted(
+    file
+    for folder in (*ROOMS, "driftline")
+    for file in (ROOT / folder).rglob("*.py")
+    if "versions" not in file.parts and not any(part.is_symlink() for part in file.parents)
+)
+
+
+def test_the_six_folders_are_packages_of_driftline() -> None:
+    for room in ROOMS:
+        assert (ROOT / "driftline" / room).resolve() == ROOT / room
+
+
+def test_the_face_hands_on_exactly_what_it_names() -> None:
+    for name in driftline.__all__:
+        assert getattr(driftline, name) is not None
+    with pytest.raises(AttributeError):
+        driftline.nothing  # noqa: B018
+
+
+def _modules_after(code: str) -> set[str]:
+    """Run code in a fresh interpreter and give the top names of all modules then loaded."""
+    shown = f"{code}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", shown], capture_output=True, text=True, check=True
+    )
+    return set(found.stdout.split())
+
+
+def test_importing_the_face_pulls_in_nothing_heavy() -> None:
+    heavy = {"pandas", "pyarrow", "numpy", "sqlalchemy", "httpx", "pydantic"}
+
+    assert _modules_after("import driftline") & heavy == set()
+
+
+def test_the_tap_pulls_in_the_standard_library_only() -> None:
+    before = _modules_after("pass")
+
+    added = _modules_after("import driftline; driftline.Capture") - before
+
+    assert added - sys.stdlib_module_names - {"driftline"} == set()
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_file_is_short_and_says_what_it_hands_on(file: Path) -> None:
+    text = file.read_text()
+    tree = ast.parse(text)
+
+    assert len(text.splitlines()) <= 400
+    assert ast.get_docstring(tree)
+    names = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    is_script = file.name in ("__init__.py", "__main__.py", "env.py")
+    assert "__all__" in names or is_script
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno < 70, node.name
+
+
+def test_nothing_committed_names_a_registry_or_a_home() -> None:
+    hosts = re.compile(
+        "|".join((r"pypi\.", r"pythonhosted", r"registry\.npm", r"/home/\w", r"/root/"))
+    )
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    files = [
+        ROOT / name
+        for name in listed.stdout.split("\n")
+        if name and name != "tests/driftline/test_house.py"
+    ]
+
+    found = [
+        str(file)
+        for file in files
+        if file.is_file() and hosts.search(file.read_text(encoding="utf-8", errors="ignore"))
+    ]
+
+    assert found == []

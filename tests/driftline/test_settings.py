@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from driftline.settings import SettingsError, describe, load, override
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "driftline.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_listen_on_loopback_only() -> None:
+    found = load(environment={})
+
+    assert (found.server.host, found.server.port) == ("127.0.0.1", 8080)
+    assert (found.dashboard.host, found.dashboard.port) == ("127.0.0.1", 8081)
+
+
+def test_environment_overrides_file_and_flag_overrides_both(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[server]\nport = 9000\n")
+
+    from_file = load(file, environment={})
+    from_environment = load(file, environment={"DRIFTLINE_SERVER__PORT": "9001"})
+    from_flag = override(from_environment, "server", "port", 9002)
+
+    assert [s.server.port for s in (from_file, from_environment, from_flag)] == [9000, 9001, 9002]
+
+
+def test_every_value_tells_its_source(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[server]\nport = 9000\n")
+    found = override(
+        load(file, environment={"DRIFTLINE_SCHEDULER__POLL_S": "1"}), "dashboard", "port", 1
+    )
+
+    sources = {f"{row['section']}.{row['key']}": row["source"] for row in describe(found)}
+
+    assert sources["server.port"] == str(file)
+    assert sources["scheduler.poll_s"] == "environment DRIFTLINE_SCHEDULER__POLL_S"
+    assert sources["dashboard.port"] == "flag"
+    assert sources["server.host"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
+        ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
+        ('[server]\nport = "x"\n', "expected a number such as 8080"),
+        ("[server]\nport = 70000\n", "expected 1 to 65535"),
+        ("[server]\nport = 0\n", "expected a number above 0"),
+        ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
+        ("[notify]\nallow_networks = 3\n", "expected a list of texts"),
+        ('[auth]\nmode = "none"\n', 'expected "off"'),
+        ('[capture]\nappend = "during"\n', 'expected "before" or "after"'),
+        ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
+        ("server = 3\n", "not a section of keys"),
+        ("[server\n", "not TOML"),
+    ],
+)
+def test_wrong_settings_give_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(_file(tmp_path, text), environment={})
+
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(tmp_path / "none.toml", environment={})
+
+
+def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
+    found = load(_file(tmp_path, '[storage]\nroot = "data"\n'), environment={})
+
+    assert found.root == str(tmp_path / "data")
+    assert found.spool_dir == tmp_path / "data" / "spool"
+    assert found.database_url == f"sqlite:///{tmp_path}/data/driftline.db"
+
+
+def test_a_root_elsewhere_than_in_folders_is_refused(tmp_path: Path) -> None:
+    found = load(_file(tmp_path, '[storage]\nroot = "gopher://x/y"\n'), environment={})
+
+    with pytest.raises(SettingsError, match="gopher"):
+        _ = found.root

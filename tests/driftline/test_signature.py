@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.errors import InputError
+from driftline.signature import Column, Signature, column_names, slug
+
+SIGNATURE = Signature(
+    features=(
+        Column("Day Mins", "feature_day_mins", "double"),
+        Column("carrier", "feature_carrier", "string", levels=("AA", "UA")),
+        Column("late", "feature_late", "int64", role="label"),
+    ),
+    outputs=(Column("prediction", "prediction", "int64", role="prediction", classes=("0", "1")),),
+    event_time="scheduled",
+)
+
+
+def test_json_round_trip_keeps_everything() -> None:
+    assert Signature.from_json(SIGNATURE.to_json()) == SIGNATURE
+
+
+def test_inputs_are_the_features_alone() -> None:
+    assert [column.name for column in SIGNATURE.inputs] == ["Day Mins", "carrier"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"features": [{"name": "x"}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "text"}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "role": "boss"}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "colour": 1}]}',
+        '{"features": [], "format": 99}',
+    ],
+)
+def test_what_is_no_signature_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        Signature.from_json(text)
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    with pytest.raises(InputError, match="stands twice"):
+        Signature(
+            features=(Column("a", "feature_a", "double"), Column("a", "feature_a_2", "double"))
+        )
+
+
+@given(st.lists(st.text(), max_size=20))
+def test_columns_never_collide(names: list[str]) -> None:
+    columns = column_names(names)
+
+    assert len(columns) == len(names)
+    assert len({column.casefold() for column in columns}) == len(names)
+
+
+@given(st.text())
+def test_slugs_are_plain(name: str) -> None:
+    assert slug(name).strip("_")
+    assert set(slug(name)) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
