@@ -1,0 +1,152 @@
+"""Schedules in the public form, ``cron(0 * ? * * *)``, and the windows that they cut time into.
+
+Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year; UTC. A window
+ends where the expression fires and starts where it fired before, so there is never a gap. The
+words ``external`` (somebody else starts the runs) and ``NOW`` (one run) cut nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from cronsim import CronSim, CronSimError
+
+from driftline.capture.window import Window
+from driftline.errors import InputError
+
+__all__ = ["Schedule", "ScheduleError", "due_windows"]
+
+DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
+EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
+
+# Years that AWS allows; also ends the search for an expression that never fires again.
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+# So many firings say how many there are in a year.
+FIRINGS_COUNTED = 2000
+# Without a schedule a check is taken to be made daily.
+WINDOWS_WITHOUT_SCHEDULE = 365.0
+
+
+class ScheduleError(InputError):
+    """The schedule expression is not one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule expression, checked when it is made.
+
+    Parameters
+    ----------
+    expression
+        As the user wrote it: ``cron(...)``, ``external`` or ``NOW``.
+    """
+
+    expression: str
+
+    def __post_init__(self) -> None:
+        if self.is_recurring:
+            self.fired_before(datetime(2024, 1, 1, tzinfo=UTC))
+
+    @property
+    def is_recurring(self) -> bool:
+        """Whether the expression fires by itself."""
+        return self.expression.strip().casefold() not in {"external", "now"}
+
+    @property
+    def windows_per_year(self) -> float:
+        """How many windows a year has, for the budget of false alarms."""
+        if not self.is_recurring:
+            return WINDOWS_WITHOUT_SCHEDULE
+        start = datetime(2024, 1, 1, tzinfo=UTC)
+        last, count = start, 0
+        for fired in self.firings(start):
+            if fired - start > timedelta(days=1461) or count >= FIRINGS_COUNTED:
+                break
+            last, count = fired, count + 1
+        if count == 0:
+            return 1.0
+        span = timedelta(days=1461) if count < FIRINGS_COUNTED else last - start
+        return max(1.0, count * (timedelta(days=365.25) / span))
+
+    def firings(self, after: datetime) -> Iterator[datetime]:
+        """Give the times at which the schedule fires later than ``after``, in order."""
+        return self._walk(after, reverse=False)
+
+    def fired_before(self, moment: datetime) -> datetime | None:
+        """Give the last firing at or before a moment; None when there was none."""
+        just_after = moment + timedelta(microseconds=1)
+        return next(self._walk(just_after, reverse=True), None)
+
+    def _walk(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+        fields, years = _translate(self.expression)
+        try:
+            ticks = CronSim(fields, start.astimezone(UTC), reverse=reverse)
+        except CronSimError as error:
+            raise ScheduleError(f'schedule "{self.expression}": {error}; {FORM}') from error
+        for tick in ticks:
+            if not FIRST_YEAR <= tick.year <= LAST_YEAR:
+                return
+            if years is None or tick.year in years:
+                yield tick
+            elif (tick.year < min(years)) if reverse else (tick.year > max(years)):
+                return
+
+
+def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Window]:
+    """Give the windows that start at or after one moment and end at or before another, in order.
+
+    Parameters
+    ----------
+    schedule
+        A recurring schedule; others give no windows.
+    after, until
+        Aware times. A window that began before ``after`` is left out: half of it has gone.
+    """
+    if not schedule.is_recurring:
+        return
+    start = None
+    for fired in schedule.firings(after - timedelta(microseconds=1)):
+        if fired > until:
+            return
+        if start is not None:
+            yield Window(start, fired)
+        start = fired
+
+
+def _translate(expression: str) -> tuple[str, frozenset[int] | None]:
+    """Turn the six public fields into five of Unix, and the set of years (None: every year)."""
+    found = EXPRESSION.match(expression.strip())
+    fields = found["fields"].upper().split() if found else []
+    if len(fields) != 6:
+        raise ScheduleError(f'schedule "{expression}": {len(fields)} fields; {FORM}')
+    minute, hour, day, month, weekday, year = fields
+    if "?" in (minute, hour, month):
+        raise ScheduleError(f'schedule "{expression}": "?" stands for a day only; {FORM}')
+    # Some published schedules have the question mark in the field of the year.
+    years = None if year in {"*", "?"} else _years(expression, year)
+    day, weekday = day.replace("?", "*"), weekday.replace("?", "*")
+    return f"{minute} {hour} {day} {month} {_weekdays(weekday)}", years
+
+
+def _weekdays(field: str) -> str:
+    """Rename the days 1-7 (from Sunday) to SUN-SAT; what follows "/" and "#" is a count."""
+    return re.sub(r"(?<![/#\d])([1-7])(?!\d)", lambda day: str(int(day[1]) - 1), field)
+
+
+def _years(expression: str, field: str) -> frozenset[int]:
+    years: set[int] = set()
+    for term in field.split(","):
+        found = re.fullmatch(r"(\d{4}|\*)(?:-(\d{4}))?(?:/(\d+))?", term)
+        if found is None or found[3] == "0":
+            raise ScheduleError(f'schedule "{expression}": year "{term}"; {FORM}')
+        first = FIRST_YEAR if found[1] == "*" else int(found[1])
+        open_end = found[1] == "*" or found[3] is not None
+        last = int(found[2]) if found[2] else (LAST_YEAR if open_end else first)
+        years.update(range(first, last + 1, int(found[3] or 1)))
+    if not years:
+        raise ScheduleError(f'schedule "{expression}": years "{field}" hold none; {FORM}')
+    return frozenset(years)

@@ -1,0 +1,189 @@
+"""What a monitor is: which endpoint, against which baseline, how often. Stored, with versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.cron import Schedule
+from driftline.monitors.tables import definitions, leases
+
+__all__ = [
+    "DEFAULT_SCHEDULE",
+    "KINDS",
+    "DefinitionError",
+    "MonitorDefinition",
+    "delete_definition",
+    "get_definition",
+    "list_definitions",
+    "put_definition",
+]
+
+KINDS = ("data-quality",)
+DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
+NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
+
+# What a change of makes it another question, so that windows are judged anew.
+JUDGING = ("kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year")
+
+
+class DefinitionError(InputError):
+    """A field of a monitor's definition is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorDefinition:
+    """One monitor, as it is declared.
+
+    Parameters
+    ----------
+    name
+        Letters, digits and hyphens, 63 at most; unique ignoring case.
+    endpoint
+        Whose captured requests are judged.
+    baseline, baseline_version
+        What they are judged against; without a version, the newest at each run.
+    kind
+        What is compared: "data-quality".
+    schedule
+        ``cron(...)`` in UTC, "external" or "NOW".
+    false_alarms_per_year
+        How many drift violations a year are accepted on data that do not change; above 0.
+    start
+        First moment that is judged; without it, the schedule's last firing before the monitor
+        was made.
+    delay_s
+        How long after a window's end it is run, for records that come late; seconds.
+    owner, tags
+        For people.
+    version
+        Counts up with each change that makes it another question; set by ``put_definition``.
+    """
+
+    name: str
+    endpoint: str
+    baseline: str
+    baseline_version: str | None = None
+    kind: str = "data-quality"
+    schedule: str = DEFAULT_SCHEDULE
+    false_alarms_per_year: float = 1.0
+    start: datetime | None = None
+    delay_s: float = 0.0
+    owner: str | None = None
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not NAME.match(self.name):
+            raise DefinitionError(
+                f'monitor "{self.name}": expected a name of letters, digits and hyphens, '
+                "at most 63, that starts and ends with a letter or digit"
+            )
+        if self.kind not in KINDS:
+            raise DefinitionError(
+                f'monitor "{self.name}": kind "{self.kind}"; expected one of {", ".join(KINDS)}'
+            )
+        if not self.false_alarms_per_year > 0:
+            raise DefinitionError(
+                f'monitor "{self.name}": false_alarms_per_year {self.false_alarms_per_year}; '
+                "expected a number above 0, such as 1.0"
+            )
+        if not self.delay_s >= 0:
+            raise DefinitionError(
+                f'monitor "{self.name}": delay_s {self.delay_s}; expected 0 or more seconds'
+            )
+        if self.start is not None and self.start.tzinfo is None:
+            raise DefinitionError(
+                f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
+                "expected one such as 2026-01-01T00:00:00Z"
+            )
+        self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
+
+    @property
+    def timetable(self) -> Schedule:
+        """The schedule, read."""
+        return Schedule(self.schedule)
+
+
+def put_definition(
+    connection: Connection, definition: MonitorDefinition, now: datetime
+) -> MonitorDefinition:
+    """Store a definition; one of the same name is replaced.
+
+    Returns
+    -------
+    MonitorDefinition
+        As stored: the version is one higher than before when the question has changed.
+
+    Raises
+    ------
+    ConflictError
+        When another monitor has the same name but for case.
+    """
+    row = connection.execute(
+        select(definitions).where(func.lower(definitions.c.name) == definition.name.lower())
+    ).first()
+    if row is None:
+        stored = replace(definition, version=1)
+        connection.execute(
+            insert(definitions).values(**_values(stored), created_at=now, updated_at=now)
+        )
+        return stored
+    before = _read(row)
+    if before.name != definition.name:
+        raise ConflictError(
+            f'monitor "{definition.name}": "{before.name}" exists; names differ by more than case'
+        )
+    changed = any(getattr(before, name) != getattr(definition, name) for name in JUDGING)
+    stored = replace(definition, version=before.version + changed)
+    if stored != before:
+        connection.execute(
+            update(definitions)
+            .where(definitions.c.name == stored.name)
+            .values(**_values(stored), updated_at=now)
+        )
+    if stored.start != before.start:
+        # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
+        connection.execute(delete(leases).where(leases.c.monitor == stored.name))
+    return stored
+
+
+def get_definition(connection: Connection, name: str) -> MonitorDefinition:
+    """Give one definition; NotFoundError when there is none of that name."""
+    row = connection.execute(select(definitions).where(definitions.c.name == name)).first()
+    if row is None:
+        raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
+    return _read(row)
+
+
+def list_definitions(
+    connection: Connection, *, endpoint: str | None = None
+) -> list[MonitorDefinition]:
+    """Give all definitions by name, or those of one endpoint."""
+    query = select(definitions).order_by(definitions.c.name)
+    if endpoint is not None:
+        query = query.where(definitions.c.endpoint == endpoint)
+    return [_read(row) for row in connection.execute(query)]
+
+
+def delete_definition(connection: Connection, name: str) -> None:
+    """Remove a definition; its executions and datapoints stay as history."""
+    if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
+        raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
+    connection.execute(delete(leases).where(leases.c.monitor == name))
+
+
+def _values(definition: MonitorDefinition) -> dict[str, object]:
+    found = {one.name: getattr(definition, one.name) for one in fields(definition)}
+    return {**found, "tags": dict(definition.tags)}
+
+
+def _read(row: Row[tuple[object, ...]]) -> MonitorDefinition:
+    stored = row._mapping  # The documented access to a row by name.
+    return MonitorDefinition(**{one.name: stored[one.name] for one in fields(MonitorDefinition)})

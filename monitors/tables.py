@@ -1,0 +1,117 @@
+"""SQL tables of this room: definitions of monitors, their executions, leases and positions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+__all__ = ["UtcDateTime", "definitions", "executions", "leases", "metadata"]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware times, in and out; stored in UTC, without a zone where the database knows none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware time into what the database stores; a naive one is a bug."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"time {value.isoformat()} has no zone; expected an aware time")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware time in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# Names of constraints are fixed here, so that migrations can name them on every database.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+definitions = Table(
+    "monitors_definitions",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("endpoint", String(63), nullable=False),
+    Column("baseline", String(255), nullable=False),
+    Column("baseline_version", String(64)),
+    Column("schedule", String(256), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("false_alarms_per_year", Float, nullable=False),
+    Column("start", UtcDateTime),
+    Column("delay_s", Float, nullable=False),
+    Column("owner", String(255)),
+    Column("tags", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "endpoint"),
+)
+
+executions = Table(
+    "monitors_executions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    # No foreign key: the history of a monitor outlives the monitor.
+    Column("monitor", String(63), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("endpoint", String(63), nullable=False),
+    Column("definition_version", Integer, nullable=False),
+    Column("baseline", String(255), nullable=False),
+    Column("baseline_version", String(64), nullable=False),
+    Column("window_start", UtcDateTime, nullable=False),
+    Column("window_end", UtcDateTime, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("failure_reason", Text),
+    # False once a newer execution of the same window has replaced this one's datapoints.
+    Column("is_current", Boolean, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("request_count", Integer, nullable=False),
+    Column("violation_count", Integer, nullable=False),
+    Column("page_count", Integer, nullable=False),
+    Column("max_drift_ratio", Float),
+    Column("cause", Text),
+    # Relative to the storage root; empty when there are no documents.
+    Column("folder", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Index(None, "monitor", "window_start"),
+)
+
+leases = Table(
+    "monitors_leases",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    # The end of the last window that was run: where a scheduler goes on.
+    Column("done_until", UtcDateTime, nullable=False),
+    Column("owner", String(64)),
+    Column("expires_at", UtcDateTime),
+)
