@@ -1,0 +1,287 @@
+"""Model files to something that predicts: skops, and joblib or pickle where that is trusted.
+
+Runs in the worker process, the only place where code out of a model file may run. A skops file is
+data: it is read only when every type in it is one of scikit-learn's or of the few that skops
+itself trusts. A pickle is a program that runs when it is read, so it has to be allowed by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import joblib
+import numpy as np
+import pandas as pd
+import skops.io
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from driftline.errors import InputError
+from driftline.serving.answers import Answer, Value, class_text
+from driftline.serving.rows import Columns
+
+__all__ = ["SUFFIXES", "Description", "ModelError", "Predictor", "load_predictor", "model_file"]
+
+SKOPS_SUFFIXES = (".skops",)
+PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
+SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES
+
+
+class ModelError(InputError):
+    """A model file cannot be served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a model says about itself when it is loaded.
+
+    Parameters
+    ----------
+    kind
+        ``classifier`` answers classes, ``estimator`` numbers.
+    feature_names
+        Names of the inputs that it was fitted with, if it was fitted with names.
+    feature_count
+        How many inputs it takes, if it says so.
+    class_type
+        Type of the class labels, or ``double`` for numbers.
+    classes
+        The class labels as text, in the model's order; empty for numbers.
+    has_probability
+        Whether it gives a probability for each class.
+    """
+
+    kind: str
+    feature_names: tuple[str, ...] | None
+    feature_count: int | None
+    class_type: str
+    classes: tuple[str, ...]
+    has_probability: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the description as plain JSON values."""
+        return asdict(self)
+
+
+class Predictor:
+    """A loaded model that turns columns into predictions.
+
+    Parameters
+    ----------
+    model
+        Anything with scikit-learn's ``predict``.
+    positive
+        The class whose probability is answered when there are two; without it the second one,
+        which is scikit-learn's convention.
+    """
+
+    def __init__(self, model: Any, *, positive: str | None = None) -> None:  # noqa: ANN401 - foreign object
+        self.description = describe(model)
+        self._names = self.description.feature_names
+        chances = self.description.has_probability
+        self._shown = _shown_classes(self.description, positive)
+        if type(model) is Pipeline and len(model.steps) > 1:
+            # The steps before the last one are dear and are needed once for both answers.
+            self._prepare = model[:-1].transform
+            last = model.steps[-1][1]
+        else:
+            self._prepare = None
+            last = model
+        self._predict = last.predict
+        self._chances = last.predict_proba if chances else None
+
+    def predict(self, columns: Columns) -> Answer:
+        """Predict every row.
+
+        Parameters
+        ----------
+        columns
+            Column name to array, shape (rows,), as ``rows.read_columns`` gives them.
+        """
+        rows: Any = self._table(columns)
+        if self._prepare is not None:
+            rows = self._prepare(rows)
+        predictions = np.asarray(self._predict(rows))
+        expected = (len(next(iter(columns.values()))),)
+        if predictions.shape != expected:
+            raise ModelError(f"the model answered {predictions.shape} values; expected {expected}")
+        if self._chances is None:
+            return Answer(predictions.tolist())
+        chances = np.asarray(self._chances(rows))[:, self._shown]
+        return Answer(predictions.tolist(), chances.tolist())
+
+    def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
+        """Build what the model was fitted on: a data frame when it knows names, else an array."""
+        if self._names is None:
+            if all(values.dtype.kind in "fib" for values in columns.values()):
+                return np.column_stack([values.astype(float) for values in columns.values()])
+            return pd.DataFrame(columns)
+        if columns.keys() != set(self._names):
+            if len(columns) != len(self._names):
+                raise ModelError(
+                    f"the row has {len(columns)} values; the model takes {len(self._names)}"
+                )
+            columns = dict(zip(self._names, columns.values(), strict=True))
+        return pd.DataFrame({name: columns[name] for name in self._names})
+
+
+def load_predictor(path: Path, *, trust_pickle: bool, positive: str | None = None) -> Predictor:
+    """Load a model file, or the one model file in a folder.
+
+    Raises
+    ------
+    ModelError
+        When the file is of no known format, cannot be read, holds types that are not trusted
+        (they are named), is a pickle while pickles are not trusted, or holds no fitted model.
+    """
+    file = model_file(path)
+    if file.suffix.lower() in SKOPS_SUFFIXES:
+        model = _load_skops(file)
+    elif trust_pickle:
+        model = _load_pickle(file)
+    else:
+        raise ModelError(
+            f"{file.name} is a pickle, which can run any code when it is read; save the model "
+            "with skops, or allow pickles by [serving] trust_pickle = true"
+        )
+    return Predictor(model, positive=positive)
+
+
+def model_file(path: Path) -> Path:
+    """Find the model file: the path itself, or the only one of a known format in the folder.
+
+    Raises
+    ------
+    ModelError
+        When there is none, more than one, or the suffix is unknown.
+    """
+    expected = ", ".join(SUFFIXES)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if len(found) != 1:
+            named = ", ".join(file.name for file in found) or "none"
+            raise ModelError(
+                f"folder {path} holds {len(found)} model files ({named}); "
+                f"expected one with suffix {expected}"
+            )
+        return found[0]
+    if not path.is_file():
+        raise ModelError(f"model {path}: no such file")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
+    return path
+
+
+def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
+    """Read from a fitted model what it takes and what it answers.
+
+    Raises
+    ------
+    ModelError
+        When it has no ``predict``, is not fitted, or answers several values a row.
+    """
+    kind = type(model).__name__
+    if not callable(getattr(model, "predict", None)):
+        raise ModelError(f"the file holds a {kind}; expected a model with a method predict")
+    try:
+        check_is_fitted(model)
+    except NotFittedError:
+        raise ModelError(f"the {kind} is not fitted; call its method fit before saving") from None
+    except TypeError:
+        pass  # Not an estimator of scikit-learn: nothing to check by.
+    names = getattr(model, "feature_names_in_", None)
+    classes = getattr(model, "classes_", None)
+    if isinstance(classes, list):
+        raise ModelError(f"the {kind} answers {len(classes)} values a row; expected one")
+    labels: list[Value] = [] if classes is None else np.asarray(classes).tolist()
+    count = getattr(model, "n_features_in_", None)
+    return Description(
+        kind="estimator" if classes is None else "classifier",
+        feature_names=None if names is None else tuple(map(str, names)),
+        feature_count=None if count is None else int(count),
+        class_type="double" if classes is None else _type_of(labels),
+        classes=tuple(class_text(label) for label in labels),
+        has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
+    )
+
+
+def _type_of(labels: Sequence[Value]) -> str:
+    kinds = set(map(type, labels))
+    for kind, name in ((bool, "bool"), (int, "int64"), (float, "double")):
+        if kinds == {kind}:
+            return name
+    return "string"
+
+
+def _shown_classes(description: Description, positive: str | None) -> list[int]:
+    """Choose the classes whose probabilities are answered."""
+    classes = description.classes
+    if len(classes) != 2:
+        return list(range(len(classes)))
+    if positive is None:
+        return [1]
+    if positive not in classes:
+        raise ModelError(f'positive class "{positive}"; the model knows {", ".join(classes)}')
+    return [classes.index(positive)]
+
+
+def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    try:
+        foreign = [
+            name for name in skops.io.get_untrusted_types(file=file) if not _is_sklearn(name)
+        ]
+        if foreign:
+            raise ModelError(
+                f"{file.name} holds the types {', '.join(sorted(foreign))}; "
+                "only types of scikit-learn are trusted in a skops file"
+            )
+        return skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
+    except UntrustedTypesFoundException as error:
+        raise ModelError(f"{file.name}: {error}") from None
+    except (BadZipFile, OSError) as error:
+        raise ModelError(f"{file.name} is not a skops file ({error})") from None
+    # What a damaged or hostile file makes skops raise is not a closed set.
+    except (ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError) as error:
+        raise ModelError(f"{file.name} cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _is_sklearn(name: str) -> bool:
+    """Say whether a type that skops does not list is a class that scikit-learn itself defines.
+
+    Trees and losses of fitted models are such; functions are not trusted, nor what a module of
+    scikit-learn merely imported from elsewhere.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] != "sklearn":
+        return False
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    return inspect.isclass(found) and found.__module__.partition(".")[0] == "sklearn"
+
+
+def _load_pickle(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    try:
+        return joblib.load(file)
+    except (
+        pickle.UnpicklingError,
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ImportError,
+    ) as error:
+        raise ModelError(f"{file.name} cannot be read ({type(error).__name__}: {error})") from None

@@ -1,0 +1,71 @@
+"""Frames between the server and a worker process: two lengths, a small header, a body.
+
+::
+
+    header length u32 · body length u32 · header (JSON) · body (bytes as they came by HTTP)
+
+Both ends live on one machine and in one release, so there is no version; a frame that is longer
+than the limit can only be a bug and ends the connection.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from driftline.errors import UnavailableError
+
+__all__ = ["FrameError", "FrameReader", "pack"]
+
+_LENGTHS = struct.Struct("!II")
+
+# Larger than every body limit that the server accepts, small enough to notice a desynchronised
+# stream at once.
+MAX_FRAME_BYTES = 1 << 30
+
+
+class FrameError(UnavailableError):
+    """The stream holds something that is no frame: the other end has to be replaced."""
+
+
+def pack(header: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """Write one frame."""
+    head = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
+
+
+class FrameReader:
+    """Cut a stream of bytes into frames, whatever the sizes in which it arrives."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
+        """Take more bytes and give header and body of every frame that is complete now.
+
+        Raises
+        ------
+        FrameError
+            When a length is beyond reason or the header is no JSON object.
+        """
+        self._buffer += data
+        start = 0
+        frames: list[tuple[dict[str, Any], bytes]] = []
+        while len(self._buffer) - start >= _LENGTHS.size:
+            head_size, body_size = _LENGTHS.unpack_from(self._buffer, start)
+            if head_size + body_size > MAX_FRAME_BYTES:
+                raise FrameError(f"frame of {head_size + body_size} bytes; expected a smaller one")
+            middle = start + _LENGTHS.size + head_size
+            end = middle + body_size
+            if len(self._buffer) < end:
+                break
+            try:
+                header = json.loads(self._buffer[start + _LENGTHS.size : middle])
+            except ValueError as error:
+                raise FrameError(f"frame header is no JSON ({error})") from error
+            frames.append((header, bytes(self._buffer[middle:end])))
+            start = end
+        del self._buffer[:start]
+        return frames
