@@ -25,19 +25,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from driftline.errors import InputError
 from driftline.serving.answers import Answer, Value, class_text
+from driftline.serving.model_files import SKOPS_SUFFIXES, ModelError, model_file
 from driftline.serving.rows import Columns
 
-__all__ = ["SUFFIXES", "Description", "ModelError", "Predictor", "load_predictor", "model_file"]
-
-SKOPS_SUFFIXES = (".skops",)
-PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
-SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES
-
-
-class ModelError(InputError):
-    """A model file cannot be served."""
+__all__ = ["Description", "Predictor", "load_predictor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,31 +146,6 @@ def load_predictor(path: Path, *, trust_pickle: bool, positive: str | None = Non
             "with skops, or allow pickles by [serving] trust_pickle = true"
         )
     return Predictor(model, positive=positive)
-
-
-def model_file(path: Path) -> Path:
-    """Find the model file: the path itself, or the only one of a known format in the folder.
-
-    Raises
-    ------
-    ModelError
-        When there is none, more than one, or the suffix is unknown.
-    """
-    expected = ", ".join(SUFFIXES)
-    if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if len(found) != 1:
-            named = ", ".join(file.name for file in found) or "none"
-            raise ModelError(
-                f"folder {path} holds {len(found)} model files ({named}); "
-                f"expected one with suffix {expected}"
-            )
-        return found[0]
-    if not path.is_file():
-        raise ModelError(f"model {path}: no such file")
-    if path.suffix.lower() not in SUFFIXES:
-        raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
-    return path
 
 
 def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object

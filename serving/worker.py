@@ -24,9 +24,10 @@ import numpy as np
 
 from driftline.errors import InputError
 from driftline.serving.answers import Answer, write_answer
-from driftline.serving.formats import ModelError, Predictor, load_predictor
+from driftline.serving.formats import Predictor, load_predictor
 from driftline.serving.frames import FrameReader, pack
 from driftline.serving.media import MEDIA_TYPES
+from driftline.serving.model_files import ModelError
 from driftline.serving.rows import Columns, read_columns
 from driftline.signature import Column, Signature
 

@@ -1,0 +1,47 @@
+"""Which files hold models. Known to the server, too, which never opens one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from driftline.errors import InputError
+
+__all__ = ["PICKLE_SUFFIXES", "SKOPS_SUFFIXES", "ModelError", "is_pickle", "model_file"]
+
+SKOPS_SUFFIXES = (".skops",)
+PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
+_SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES
+
+
+class ModelError(InputError):
+    """A model file cannot be served."""
+
+
+def is_pickle(file: Path) -> bool:
+    """Say whether reading a file of this name runs what is in it."""
+    return file.suffix.lower() in PICKLE_SUFFIXES
+
+
+def model_file(path: Path) -> Path:
+    """Find the model file: the path itself, or the only one of a known format in the folder.
+
+    Raises
+    ------
+    ModelError
+        When there is none, more than one, or the suffix is unknown.
+    """
+    expected = ", ".join(_SUFFIXES)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+        if len(found) != 1:
+            named = ", ".join(file.name for file in found) or "none"
+            raise ModelError(
+                f"folder {path} holds {len(found)} model files ({named}); "
+                f"expected one with suffix {expected}"
+            )
+        return found[0]
+    if not path.is_file():
+        raise ModelError(f"model {path}: no such file")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
+    return path
