@@ -1,0 +1,198 @@
+"""The frame: how one capture record, or one gap, lies in a segment of the spool.
+
+Little-endian, aligned to 8 bytes, in this order: magic, length (without padding), CRC-32 of all
+that follows it, version, kind, flags, sequence, wall clock (ns), monotonic clock (ns), time to the
+first byte (us), time to the last byte (us), true length of request and response, kept length of
+both, status, length of the meta, then meta, request and response bytes. Standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_FRAME_BYTES",
+    "Flag",
+    "Frame",
+    "Kind",
+    "find_frame",
+    "frame_length",
+    "pack",
+    "pack_meta",
+    "seed_of",
+    "unpack",
+]
+
+MAGIC = 0x3146_4C44  # "DLF1"
+MAGIC_BYTES = MAGIC.to_bytes(4, "little")
+VERSION = 1
+_HEADER = struct.Struct("<IIIBBHQQQIIQQIIHH")
+_START = struct.Struct("<II")
+HEADER_BYTES = _HEADER.size
+_CRC_AT = 8
+_AFTER_CRC = 12
+# Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
+MAX_FRAME_BYTES = 80 << 20
+_MAX_US = 0xFFFF_FFFF
+_MAX_META_BYTES = 0xFFFF
+
+
+class Kind(IntEnum):
+    """What a frame carries."""
+
+    RECORD = 1
+    GAP = 2
+    SEGMENT = 3
+    CLOSE = 4
+
+
+class Flag(IntFlag):
+    """What is special about a record; the first sixteen bits lie in the frame."""
+
+    REQUEST_TRUNCATED = 1
+    RESPONSE_TRUNCATED = 2
+    INCOMPLETE = 4
+    CLIENT_GONE = 8
+    APP_ERROR = 16
+    BODY_SHED = 32
+    STREAMED = 64
+    EVENT_TIME_GIVEN = 128
+    EVENT_TIME_MALFORMED = 256
+    # Set by the sink, never in a frame.
+    REQUEST_UNPARSED = 1 << 16
+    RESPONSE_UNPARSED = 1 << 17
+
+
+class Frame(NamedTuple):
+    """One frame as read back.
+
+    ``seq`` counts records and gaps of a spool from 1 without holes; ``request_bytes`` and
+    ``response_bytes`` are true lengths, ``request`` and ``response`` what was kept of them.
+    """
+
+    kind: int
+    flags: int
+    seq: int
+    wall_ns: int
+    mono_ns: int
+    first_byte_us: int
+    total_us: int
+    request_bytes: int
+    response_bytes: int
+    status: int
+    meta: dict[str, str]
+    request: bytes = b""
+    response: bytes = b""
+
+
+def seed_of(spool_id: str) -> int:
+    """Give the start value of a spool's checksums.
+
+    Only who knows the spool's random id can make bytes that pass as its frame, so a frame hidden in
+    a request body is never taken for one when a reader looks for the next frame after damage.
+    """
+    return zlib.crc32(spool_id.encode("ascii"))
+
+
+def pack_meta(pairs: Mapping[str, str]) -> bytes:
+    """Write names and values, parted by NUL; what does not fit 64 KiB is cut value by value."""
+    parts: list[str] = []
+    for name, value in pairs.items():
+        parts += (name, value if "\0" not in value else value.replace("\0", ""))
+    packed = "\0".join(parts).encode("utf-8", "replace")
+    if len(packed) <= _MAX_META_BYTES:
+        return packed
+    limit = max(_MAX_META_BYTES // (8 * max(len(pairs), 1)), 16)
+    cut = {name[:limit]: value[:limit] for name, value in list(pairs.items())[:64]}
+    return "\0".join(part for pair in cut.items() for part in pair).encode("utf-8", "replace")
+
+
+def pack(
+    frame: Frame, seed: int, *, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
+) -> tuple[list[bytes | bytearray], int]:
+    """Give the buffers of a frame for one ``writev``, and how many bytes they are with padding.
+
+    The bodies come as chunks so that none is copied; ``frame.meta``, ``.request`` and
+    ``.response`` are not looked at.
+    """
+    request_kept = sum(map(len, request))
+    response_kept = sum(map(len, response))
+    length = HEADER_BYTES + len(meta) + request_kept + response_kept
+    header = bytearray(HEADER_BYTES)
+    _HEADER.pack_into(
+        header,
+        0,
+        MAGIC,
+        length,
+        0,
+        VERSION,
+        frame.kind,
+        frame.flags & 0xFFFF,
+        frame.seq,
+        frame.wall_ns,
+        frame.mono_ns,
+        min(frame.first_byte_us, _MAX_US),
+        min(frame.total_us, _MAX_US),
+        frame.request_bytes,
+        frame.response_bytes,
+        request_kept,
+        response_kept,
+        frame.status,
+        len(meta),
+    )
+    checksum = zlib.crc32(meta, zlib.crc32(memoryview(header)[_AFTER_CRC:], seed))
+    for chunk in request:
+        checksum = zlib.crc32(chunk, checksum)
+    for chunk in response:
+        checksum = zlib.crc32(chunk, checksum)
+    header[_CRC_AT:_AFTER_CRC] = checksum.to_bytes(4, "little")
+    padding = -length % 8
+    return [header, meta, *request, *response, bytes(padding)], length + padding
+
+
+def frame_length(data: bytes, at: int) -> int | None:
+    """Give how many bytes the frame at a position takes with padding; None when none begins there.
+
+    Needs ``HEADER_BYTES`` from the position on; says nothing of the checksum.
+    """
+    magic, length = _START.unpack_from(data, at)
+    if magic != MAGIC or not HEADER_BYTES <= length <= MAX_FRAME_BYTES:
+        return None
+    return int(length + -length % 8)
+
+
+def unpack(data: bytes, at: int, seed: int) -> Frame | None:
+    """Read the whole frame at a position; None when its checksum or its lengths are wrong."""
+    (
+        _, length, checksum, version, kind, flags, seq, wall_ns, mono_ns, first_byte_us, total_us,
+        request_bytes, response_bytes, request_kept, response_kept, status, meta_length,
+    ) = _HEADER.unpack_from(data, at)  # fmt: skip
+    body = at + HEADER_BYTES
+    if version != VERSION or HEADER_BYTES + meta_length + request_kept + response_kept != length:
+        return None
+    if zlib.crc32(memoryview(data)[at + _AFTER_CRC : at + length], seed) != checksum:
+        return None
+    request_at = body + meta_length
+    response_at = request_at + request_kept
+    parts = data[body:request_at].decode("utf-8", "replace").split("\0")
+    return Frame(
+        kind, flags, seq, wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes,
+        status, dict(zip(parts[::2], parts[1::2], strict=False)),
+        data[request_at:response_at], data[response_at : response_at + response_kept],
+    )  # fmt: skip
+
+
+def find_frame(data: bytes, at: int, seed: int) -> int | None:
+    """Find the next position after damage where a frame with the right checksum begins."""
+    while (at := data.find(MAGIC_BYTES, at)) >= 0:
+        if at + HEADER_BYTES <= len(data):
+            length = frame_length(data, at)
+            if length and at + length <= len(data) and unpack(data, at, seed) is not None:
+                return at
+        at += 1
+    return None

@@ -1,0 +1,271 @@
+"""A folder as a Delta table that takes rows together with marks, exactly once.
+
+Files are written whole under a hidden name, synced and renamed, then registered by one commit that
+also carries the marks. Their names begin with the writer's, so that after a kill a writer finds and
+removes what it had written but not committed, and a plain Parquet glob is exact again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import Schema
+from deltalake.transaction import AddAction, RemoveAction
+
+from driftline.errors import ConflictError, InputError, UnavailableError
+
+__all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class StorageError(UnavailableError):
+    """The storage root cannot be read or written now."""
+
+
+class MarkMovedError(ConflictError):
+    """Another commit holds these records already, or came in between; read the marks again."""
+
+
+def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
+    """Open a storage root given as a path or URI; give its file system and the path in it.
+
+    Raises
+    ------
+    InputError
+        When the URI is of no known kind.
+    """
+    try:
+        if "://" in root or root.startswith("file:"):
+            filesystem, path = pafs.FileSystem.from_uri(root)
+            return filesystem, str(path)
+        return pafs.LocalFileSystem(), str(Path(root).absolute())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f'storage root "{root}": {error}; expected a folder or a URI such as file:///data'
+        ) from error
+
+
+class DeltaFolder:
+    """One Delta table at ``<root>/<name>``, opened when it is first needed.
+
+    Parameters
+    ----------
+    root, name
+        Storage root and the table's path below it.
+    partition
+        Text column that parts the rows into folders; None for no parts.
+    writer
+        Beginning of the names of the files that this one writes.
+    repeated
+        Text columns whose values repeat, worth a dictionary.
+    """
+
+    def __init__(
+        self, root: str, name: str, *, partition: str | None, writer: str, repeated: Sequence[str]
+    ) -> None:
+        self.filesystem, path = open_storage(root)
+        self.path = f"{path.rstrip('/')}/{name}"
+        is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        self.uri = self.path if is_local else f"{root.rstrip('/')}/{name}"
+        self._partition = partition
+        self._writer = writer
+        self._repeated = list(repeated)
+        self._table: DeltaTable | None = None
+
+    @property
+    def table(self) -> DeltaTable | None:
+        """The table as it was when last looked at; None while there is none."""
+        if self._table is None:
+            try:
+                self._table = DeltaTable(self.uri)
+            except TableNotFoundError:
+                return None
+            except (DeltaError, OSError) as error:
+                raise StorageError(f'table "{self.uri}": {error}') from error
+        return self._table
+
+    def refresh(self) -> None:
+        """Look at the newest state of the table at the next use."""
+        self._table = None
+
+    def schema(self) -> pa.Schema | None:
+        """Give the Arrow schema of the table; None while there is none."""
+        return None if self.table is None else pa.schema(self.table.schema().to_arrow())
+
+    def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
+        """Open the newest state for reading, or only the parts from ``first`` to ``last``."""
+        self.refresh()
+        if self.table is None:
+            return None
+        inside = [
+            (str(self._partition), sign, value)
+            for sign, value in ((">=", first), ("<=", last))
+            if value is not None
+        ]
+        return self.table.to_pyarrow_dataset(
+            filesystem=pafs.SubTreeFileSystem(self.path, self.filesystem),
+            file_pruning_predicate=inside or None,
+        )
+
+    def mark(self, spool_id: str) -> int:
+        """Give the last sequence number of a spool in the table as last looked at; 0 for none."""
+        return 0 if self.table is None else self.table.transaction_version(f"s/{spool_id}") or 0
+
+    def append(self, rows: pa.Table, marks: Mapping[str, int]) -> int:
+        """Commit rows and marks in one step; give the number of rows.
+
+        Raises
+        ------
+        MarkMovedError
+            When a mark is there already, or moved meanwhile; the table is as it was.
+        StorageError
+            When the storage cannot be written; the table is as it was.
+        """
+        table = self._ready(rows.schema)
+        for spool, seq in marks.items():
+            if self.mark(spool) >= seq:
+                raise MarkMovedError(f'table "{self.uri}": spool {spool} stands past {seq} already')
+        written: list[AddAction | RemoveAction] = []
+        try:
+            written += [self._write(part, value) for value, part in self._parts(rows)]
+            table.create_write_transaction(
+                written,
+                mode="append",
+                schema=table.schema(),
+                partition_by=[self._partition] if self._partition else None,
+                commit_properties=CommitProperties(
+                    app_transactions=[
+                        Transaction(f"s/{spool}", seq) for spool, seq in marks.items()
+                    ]
+                ),
+            )
+            table.update_incremental()
+        except CommitFailedError as error:
+            self.refresh()
+            self._discard(written)
+            raise MarkMovedError(f'table "{self.uri}": {error}') from error
+        except (DeltaError, OSError) as error:
+            # Whether the commit took place is open: keep the files; the marks tell next time.
+            self.refresh()
+            raise StorageError(f'table "{self.uri}": {error}') from error
+        return int(rows.num_rows)
+
+    def sweep(self) -> int:
+        """Remove this writer's files that no commit knows; give how many there were."""
+        self.refresh()
+        table = self.table
+        if table is None:
+            return 0
+        known = {unquote(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()}
+        selector = pafs.FileSelector(self.path, recursive=True)
+        removed = 0
+        for entry in self.filesystem.get_file_info(selector):
+            name = entry.path[len(self.path) + 1 :]
+            is_own = entry.base_name.lstrip(".").startswith(f"{self._writer}-")
+            if entry.is_file and is_own and name not in known:
+                self.filesystem.delete_file(entry.path)
+                removed += 1
+        return removed
+
+    def size_bytes(self) -> int:
+        """Add up the files of the table as last looked at."""
+        if self.table is None:
+            return 0
+        return pc.sum(pa.table(self.table.get_add_actions())["size_bytes"]).as_py() or 0
+
+    def _ready(self, schema: pa.Schema) -> DeltaTable:
+        """Give the table, made or widened so that it holds these columns."""
+        table = self.table
+        try:
+            if table is None:
+                if isinstance(self.filesystem, pafs.LocalFileSystem):
+                    Path(self.path).mkdir(parents=True, exist_ok=True)
+                table = self._table = DeltaTable.create(
+                    self.uri,
+                    schema,
+                    mode="ignore",
+                    partition_by=[self._partition] if self._partition else None,
+                )
+            held = set(pa.schema(table.schema().to_arrow()).names)
+            if missing := [field for field in schema if field.name not in held]:
+                fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
+                table.alter.add_columns(fields)
+                table.update_incremental()
+        except (DeltaError, OSError) as error:
+            self.refresh()
+            raise StorageError(f'table "{self.uri}": {error}') from error
+        return table
+
+    def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
+        if rows.num_rows == 0:
+            return []
+        if self._partition is None:
+            return [(None, rows)]
+        values = rows[self._partition]
+        return [
+            (value, rows.filter(pc.equal(values, value)))
+            for value in sorted(pc.unique(values).to_pylist())
+        ]
+
+    def _write(self, rows: pa.Table, part: str | None) -> AddAction:
+        """Write a file that is either whole under its name or not there."""
+        name = f"{self._writer}-{uuid.uuid4()}.parquet"
+        folder = "" if part is None else f"{self._partition}={part}/"
+        content = rows if self._partition is None else rows.drop_columns([self._partition])
+        hidden = f"{self.path}/{folder}.{name}"
+        self.filesystem.create_dir(f"{self.path}/{folder}", recursive=True)
+        with self.filesystem.open_output_stream(hidden) as sink:
+            pq.write_table(
+                content,
+                sink,
+                compression="zstd",
+                use_dictionary=[n for n in self._repeated if n in content.schema.names] or False,
+                write_statistics=[n for n in ("event_time",) if n in content.schema.names] or False,
+            )
+        self._sync(hidden)
+        self.filesystem.move(hidden, f"{self.path}/{folder}{name}")
+        return AddAction(
+            path=f"{folder}{name}",
+            size=self.filesystem.get_file_info(f"{self.path}/{folder}{name}").size,
+            partition_values={} if part is None else {str(self._partition): part},
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps(_statistics(rows)),
+        )
+
+    def _sync(self, path: str) -> None:
+        """Have a file on the disk before a commit may name it."""
+        if isinstance(self.filesystem, pafs.LocalFileSystem):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
+        for action in actions:
+            self.filesystem.delete_file(f"{self.path}/{action.path}")
+
+
+def _statistics(rows: pa.Table) -> dict[str, object]:
+    found: dict[str, object] = {"numRecords": rows.num_rows}
+    if "event_time" in rows.schema.names:
+        span = pc.min_max(rows["event_time"]).as_py()
+        found["minValues"] = {"event_time": span["min"].strftime(_TIME_FORMAT)}
+        found["maxValues"] = {"event_time": span["max"].strftime(_TIME_FORMAT)}
+        found["nullCount"] = {"event_time": 0}
+    return found
