@@ -1,0 +1,210 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from driftline.demo.flights import Request
+from driftline.demo.replay import ClockFile, Progress, Replay
+from driftline.errors import UnavailableError
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class Endpoint(ThreadingHTTPServer):
+    """Answers one line for each line, with chosen statuses for the first requests."""
+
+    daemon_threads = True
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.statuses = statuses
+        self.times: list[str] = []
+        self.rows = 0
+        self.lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.lock:
+            status = self.server.statuses.pop(0) if self.server.statuses else 200
+            if status == 200:
+                self.server.times.append(self.headers["X-Driftline-Event-Time"])
+                self.server.rows += body.count(b"\n")
+        if status == 0:
+            self.close_connection = True
+            return
+        answer = b"0,0.25\n" * body.count(b"\n") if status == 200 else b'{"error": {}}'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("x-amzn-RequestId", str(uuid4()))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
+        pass
+
+
+@contextmanager
+def _endpoint(statuses: list[int]) -> Iterator[Endpoint]:
+    server = Endpoint(statuses)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _requests(days: int, each: int) -> list[Request]:
+    moments = [
+        START + day * DAY + timedelta(hours=hour) for day in range(days) for hour in range(each)
+    ]
+    return [
+        Request(moment, 2 * index, 2 * index + 2, b"1\n2\n") for index, moment in enumerate(moments)
+    ]
+
+
+def _replay(
+    server: Endpoint, clock: ClockFile, requests: list[Request], *, progress: list[Progress]
+) -> Replay:
+    return Replay(
+        f"http://127.0.0.1:{server.server_address[1]}",
+        "flights",
+        requests,
+        start=START,
+        clock=clock,
+        measure=lambda: progress[-1],
+    )
+
+
+def test_every_request_is_answered_once_and_carries_its_own_time(tmp_path: Path) -> None:
+    requests = _requests(days=3, each=20)
+    with _endpoint([]) as server:
+        replay = _replay(
+            server, ClockFile(tmp_path / "clock", START), requests, progress=[Progress(0, 0)]
+        )
+
+        replay.run(lambda done, total: None, lambda: None)
+
+    answers = replay.ledger.served()
+    assert sorted(answer.request_index for answer in answers) == list(range(60))
+    assert len({answer.event_id for answer in answers}) == 60
+    assert server.rows == 120
+    assert sorted(server.times)[0] == "2026-11-01T00:00:00Z"
+    assert len(set(server.times)) == 60
+
+
+def test_what_is_refused_for_the_moment_is_asked_again_and_kept_in_the_account(
+    tmp_path: Path,
+) -> None:
+    with _endpoint([503, 504]) as server:
+        replay = _replay(
+            server,
+            ClockFile(tmp_path / "clock", START),
+            _requests(days=1, each=5),
+            progress=[Progress(0, 0)],
+        )
+
+        replay.run(lambda done, total: None, lambda: None)
+
+    assert sorted(answer.status for answer in replay.ledger.answers) == [200] * 5 + [503, 504]
+    assert len(replay.ledger.served()) == 5
+
+
+def test_an_answer_that_never_came_is_counted_and_asked_again(tmp_path: Path) -> None:
+    with _endpoint([0]) as server:
+        replay = _replay(
+            server,
+            ClockFile(tmp_path / "clock", START),
+            _requests(days=1, each=5),
+            progress=[Progress(0, 0)],
+        )
+
+        replay.run(lambda done, total: None, lambda: None)
+
+    assert replay.ledger.lost_count == 1
+    assert len(replay.ledger.served()) == 5
+
+
+def test_a_request_that_is_wrong_ends_the_replay_with_the_reason(tmp_path: Path) -> None:
+    with _endpoint([400] * 100) as server:
+        replay = _replay(
+            server,
+            ClockFile(tmp_path / "clock", START),
+            _requests(days=1, each=100),
+            progress=[Progress(0, 0)],
+        )
+
+        with pytest.raises(UnavailableError, match="answer 400"):
+            replay.run(lambda done, total: None, lambda: None)
+
+
+def test_a_house_that_has_lost_a_process_ends_the_replay(tmp_path: Path) -> None:
+    def gone() -> None:
+        raise UnavailableError("server: ended with code 1")
+
+    with _endpoint([]) as server:
+        replay = _replay(
+            server,
+            ClockFile(tmp_path / "clock", START),
+            _requests(days=1, each=5),
+            progress=[Progress(0, 0)],
+        )
+
+        with pytest.raises(UnavailableError, match="ended with code 1"):
+            replay.run(lambda done, total: None, gone)
+
+
+def test_the_clock_moves_only_over_days_that_are_stored_whole(tmp_path: Path) -> None:
+    clock = ClockFile(tmp_path / "clock", START)
+    progress = [Progress(0, 0)]
+    with _endpoint([]) as server:
+        replay = _replay(server, clock, _requests(days=3, each=10), progress=progress)
+        replay.run(lambda done, total: None, lambda: None)
+
+    seen = []
+    for stored in (0, 9, 29, 30):
+        progress.append(Progress(stored, 3))
+        replay.follow()
+        seen.append((clock.time - START) // DAY)
+
+    # What is stored may be of later days, as far as they were in flight; so 9 prove no day.
+    assert seen[:2] == [0, 0]
+    assert seen[-1] == 3
+    assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == clock.time
+
+
+def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(tmp_path: Path) -> None:
+    clock = ClockFile(tmp_path / "clock", START)
+    progress = [Progress(0, 0)]
+    with _endpoint([]) as server:
+        replay = _replay(server, clock, _requests(days=5, each=2), progress=progress)
+        replay.run(lambda done, total: None, lambda: None)
+
+    seen = []
+    for executions in (0, 1, 4):
+        progress.append(Progress(10, executions))
+        replay.follow()
+        seen.append((clock.time - START) // DAY)
+
+    assert seen == [2, 3, 5]
+
+
+def test_the_clock_never_goes_back(tmp_path: Path) -> None:
+    clock = ClockFile(tmp_path / "clock", START + DAY)
+
+    clock.advance(START)
+
+    assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == START + DAY
