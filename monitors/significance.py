@@ -186,7 +186,7 @@ def design_effect(
     reference_rows
         All reference rows.
     tables
-        Blocks of the window's length, of half and of a quarter of it, in this order; empty when
+        Blocks of the window's length, of half of it, of a quarter ..., in this order; empty when
         the reference has no times.
     window_rows
         Rows of the window; more than a block usually has add to the effect in proportion, because
@@ -197,18 +197,21 @@ def design_effect(
     numpy.ndarray
         Factors >= 1, shape (S,); 1 without blocks.
     """
-    ones = np.ones(reference_counts.size)
+    found = np.ones(reference_counts.size)
     if not tables:
-        return ones
-    effects = [_effect_of(reference_counts, reference_rows, table) for table in tables]
-    found = effects[0]
+        return found
+    shorter = found
+    for place, table in enumerate(reversed(tables)):
+        own = _effect_of(reference_counts, reference_rows, table)
+        if table.rows.size < BLOCKS_TRUSTED and place > 0:
+            # A process with memory varies more over longer spans, up to its own time scale.
+            growth = np.clip(found / shorter, 1.0, 2.0) if place > 1 else 1.0
+            own = np.maximum(own, found * growth)
+        shorter, found = found, own
     blocks = tables[0].rows.size
-    if blocks < BLOCKS_TRUSTED and len(effects) == 3:
-        growth = np.clip(effects[1] / effects[2], 1.0, 2.0)
-        found = np.maximum(found, effects[1] * growth)
     if blocks < BLOCKS_WANTED:
         found = np.maximum(found, 2.0)
-    usual = float(np.median(tables[0].rows)) if blocks else window_rows
+    usual = float(np.median(tables[0].rows)) if blocks else float(window_rows)
     spread = 1.0 + (found - 1.0) * max(1.0, window_rows / usual)
     known = reference_counts >= ROWS_TO_VARY
     # A set that the reference (nearly) never saw varies at least as its column usually does.
@@ -325,7 +328,7 @@ def _effect_of(counts: Numbers, rows: float, table: BlockTable) -> Numbers:
     left = np.clip((counts[None, :] - out_counts) / left_rows, 0.0, 1.0)
     share = np.clip(table.counts / table.rows[:, None], 0.0, 1.0)
     found = evidence(left, left_rows, share, table.rows[:, None], tolerance=0.0)
-    mean = (2.0 * found).mean(axis=0) * (1.0 + 2.0 * math.sqrt(2.0 / blocks))
+    mean: Numbers = (2.0 * found).mean(axis=0) * (1.0 + 2.0 * math.sqrt(2.0 / blocks))
     # The reference's most surprising block must not look surprising: calibrates the tail.
     tail = float(found.max()) / math.log(4.0 * sets * blocks)
     return np.maximum(np.maximum(mean, tail), 1.0)

@@ -1,0 +1,262 @@
+"""From a violation to the rows, values and segments that caused it.
+
+One pass over the window: each violation's condition is applied to every batch, its rows are counted
+by level of each text column, the first are pointed to, and a bounded sample of values is kept for
+what needs values (a change of unit).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.monitors.violation import Segment
+
+__all__ = ["Culprits", "Target", "find_culprits", "matching_rows"]
+
+# Pointers kept per violation; the rest is found again by the condition.
+FIRST_ROWS = 20
+TOP_VALUES = 3
+# A column with more levels than this in one window is no segment that a person would name.
+LEVELS_MAX = 1000
+# Rows of which values are kept, spread evenly over the window.
+SAMPLE_ROWS = 100_000
+# A segment is named when it holds so much of the excess, and so much more than its share of rows.
+SEGMENT_EXCESS = 0.5
+SEGMENT_LIFT = 1.3
+
+IDS = ("event_id", "row_index", "event_time", "inference_id")
+
+Batches = Iterable[pa.RecordBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One condition to look for.
+
+    Parameters
+    ----------
+    predicate
+        What the rows behind the violation meet.
+    share_reference
+        Share of the reference's rows that meet it, 0-1: so many are no culprits.
+    """
+
+    predicate: Predicate
+    share_reference: float
+
+
+@dataclass(slots=True)
+class Culprits:
+    """What one pass found about one target.
+
+    Parameters
+    ----------
+    target
+        What was looked for.
+    row_count
+        Rows that meet the condition.
+    first_rows
+        Pointers to the first of them.
+    values
+        The most frequent texts of the column among them.
+    segment
+        The level that holds most of the excess, if one stands out.
+    """
+
+    target: Target
+    row_count: int = 0
+    first_rows: list[Mapping[str, str | int]] = field(default_factory=list)
+    values: tuple[str, ...] = ()
+    segment: Segment | None = None
+
+
+def find_culprits(
+    batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str], *, row_count: int
+) -> tuple[list[Culprits], pa.Table]:
+    """Find the rows behind each target.
+
+    Parameters
+    ----------
+    batches
+        All rows of the window, columns by the user's names; ``event_id`` and ``row_index`` point
+        to captured rows where they are there.
+    targets
+        Conditions to look for.
+    segment_columns
+        Text columns whose levels may hold the culprits.
+    row_count
+        Rows of the window, by which the sample is spread.
+
+    Returns
+    -------
+    list of Culprits, and pa.Table
+        One for each target in order; and the sample: the targets' columns and the segments'.
+    """
+    found = [Culprits(target) for target in targets]
+    tallies = [_Tally(segment_columns) for _ in targets]
+    everyone = _Tally(segment_columns)
+    wanted = list(dict.fromkeys([*(one.predicate.column for one in targets), *segment_columns]))
+    stride = max(1, -(-row_count // SAMPLE_ROWS))
+    sample: list[pa.Table] = []
+    first = 0
+    for batch in batches:
+        everyone.add(batch, None)
+        for culprits, tally in zip(found, tallies, strict=True):
+            mask = culprits.target.predicate.mask(batch)
+            count = pc.sum(mask).as_py() or 0
+            if not count:
+                continue
+            culprits.row_count += count
+            room = FIRST_ROWS - len(culprits.first_rows)
+            culprits.first_rows.extend(_pointers(batch, mask, first, room))
+            tally.add(batch, mask)
+            tally.add_values(batch, mask, culprits.target.predicate.column)
+        sample.append(_every(batch, wanted, start=-first % stride, stride=stride))
+        first += batch.num_rows
+    for culprits, tally in zip(found, tallies, strict=True):
+        own = culprits.target.predicate.column
+        culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
+        culprits.segment = _segment(culprits, tally, everyone, row_count=first, leave_out=own)
+    table = pa.concat_tables(sample, promote_options="permissive") if sample else pa.table({})
+    return found, table
+
+
+def matching_rows(batches: Batches, predicate: Predicate, *, limit: int) -> pa.Table:
+    """Give the first rows that meet a condition, the offending column in front.
+
+    Parameters
+    ----------
+    batches
+        Columns by the user's names; a map column ``unfit`` gives back the texts that did not fit.
+    predicate
+        The condition.
+    limit
+        Most rows to give.
+
+    Returns
+    -------
+    pa.Table
+        Ids first, then the condition's column, then all others; without the map column.
+    """
+    parts: list[pa.Table] = []
+    left = limit
+    for batch in batches:
+        if left <= 0:
+            break
+        chosen = pa.Table.from_batches([batch]).filter(predicate.mask(batch)).slice(0, left)
+        left -= chosen.num_rows
+        parts.append(_with_texts(chosen, predicate))
+    if not parts:
+        return pa.table({})
+    table = pa.concat_tables(parts, promote_options="permissive")
+    front = [name for name in (*IDS, predicate.column) if name in table.column_names]
+    return table.select([*front, *(name for name in table.column_names if name not in front)])
+
+
+class _Tally:
+    """Counts rows by level of each segment column."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.levels: dict[str, Counter[str]] = {name: Counter() for name in columns}
+        self.values: Counter[str] = Counter()
+
+    def add(self, batch: pa.RecordBatch, mask: pa.BooleanArray | None) -> None:
+        """Count the rows of a batch, or those that are marked."""
+        for name in list(self.levels):
+            if name in batch.schema.names:
+                self.levels[name].update(_counts(batch.column(name), mask))
+                if len(self.levels[name]) > LEVELS_MAX:
+                    del self.levels[name]
+
+    def add_values(self, batch: pa.RecordBatch, mask: pa.BooleanArray, column: str) -> None:
+        """Count the marked texts of one column, for as long as they are few."""
+        if column not in batch.schema.names or len(self.values) > LEVELS_MAX:
+            return
+        if _is_text(batch.schema.field(column).type):
+            self.values.update(_counts(batch.column(column), mask))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
+
+
+def _counts(array: pa.Array, mask: pa.BooleanArray | None) -> dict[str, int]:
+    text, _ = coerce(array if mask is None else array.filter(mask), "string")
+    counted = text.drop_null().value_counts()
+    return dict(
+        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+    )
+
+
+def _segment(
+    culprits: Culprits, tally: _Tally, everyone: _Tally, *, row_count: int, leave_out: str
+) -> Segment | None:
+    """Name the level with the largest share of the excess, if it stands out."""
+    best: tuple[float, Segment] | None = None
+    expected = culprits.target.share_reference
+    total = culprits.row_count - expected * row_count
+    if total <= 0:
+        return None
+    for name, guilty in tally.levels.items():
+        rows = everyone.levels.get(name)
+        if name == leave_out or rows is None or len(rows) < 2:
+            continue
+        for level, count in guilty.items():
+            share_of_rows = rows[level] / row_count
+            excess = (count - expected * rows[level]) / total
+            share = count / culprits.row_count
+            lift = share - share_of_rows
+            stands_out = excess >= SEGMENT_EXCESS and share >= SEGMENT_LIFT * share_of_rows
+            if stands_out and (best is None or lift > best[0]):
+                best = (lift, Segment(name, level, share, share_of_rows))
+    return best[1] if best else None
+
+
+def _pointers(
+    batch: pa.RecordBatch, mask: pa.BooleanArray, first: int, room: int
+) -> Iterator[Mapping[str, str | int]]:
+    """Point to the first marked rows: by event id, or by their number in the data."""
+    if room <= 0:
+        return
+    places = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[:room]
+    if "event_id" not in batch.schema.names:
+        yield from ({"row": first + int(place)} for place in places)
+        return
+    ids = batch.column("event_id").take(pa.array(places)).to_pylist()
+    indices = (
+        batch.column("row_index").take(pa.array(places)).to_pylist()
+        if "row_index" in batch.schema.names
+        else [0] * len(ids)
+    )
+    for one, index in zip(ids, indices, strict=True):
+        pointer: dict[str, str | int] = {"event_id": str(one), "row_index": int(index)}
+        yield pointer
+
+
+def _every(batch: pa.RecordBatch, columns: Sequence[str], *, start: int, stride: int) -> pa.Table:
+    """Keep every so-many-th row of the columns that are there."""
+    kept = [name for name in columns if name in batch.schema.names]
+    table = pa.Table.from_batches([batch.select(kept)])
+    return table if stride == 1 else table.take(pa.array(np.arange(start, batch.num_rows, stride)))
+
+
+def _with_texts(table: pa.Table, predicate: Predicate) -> pa.Table:
+    """Put the text that did not fit where its value is missing, and drop the map column."""
+    if UNFIT not in table.column_names or not pa.types.is_map(table.schema.field(UNFIT).type):
+        return table
+    if predicate.op == "unfit" and predicate.column in table.column_names:
+        texts = pc.map_lookup(table.column(UNFIT).combine_chunks(), predicate.column, "first")
+        values, _ = coerce(table.column(predicate.column), "string")
+        place = table.schema.get_field_index(predicate.column)
+        shown = pc.coalesce(values, texts.cast(pa.string()))
+        table = table.set_column(place, predicate.column, shown)
+    return table.drop_columns([UNFIT])

@@ -1,0 +1,137 @@
+"""Suspects a change of unit: the values fit what is expected once they are converted.
+
+A season moves values a little and all sources together; a change of unit moves them far, often at
+one source, and a well-known conversion brings them back. Pure functions of values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.distances import cdf_distance
+
+__all__ = ["UnitChange", "suspect_unit"]
+
+# Fewer values than this, or fewer distinct ones, fit anything.
+MIN_VALUES = 30
+MIN_DISTINCT = 5
+
+# Values are compared beside others of the same window, or with the reference of another season:
+# nearly apart before the conversion, largely together after it, with a spread of the same size.
+APART = 0.85
+TOGETHER = 0.45
+SPREAD_RATIO = 2.5
+
+FAR_FACTOR = 50.0
+FAR_OFFSET = 200.0
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A conversion that would explain the values.
+
+    Parameters
+    ----------
+    name
+        In words, as the end of "looks like".
+    factor, offset
+        Expected value = factor x found value + offset.
+    distance_before, distance_after
+        Largest difference of the cumulative distributions without and with the conversion.
+    """
+
+    name: str
+    factor: float
+    offset: float
+    distance_before: float
+    distance_after: float
+
+
+# Only conversions that move values far: those by less than two are what weather and prices do.
+CONVERSIONS: tuple[tuple[str, float, float], ...] = (
+    ("Celsius instead of Fahrenheit", 1.8, 32.0),
+    ("Fahrenheit instead of Celsius", 1 / 1.8, -32.0 / 1.8),
+    ("Kelvin instead of Celsius", 1.0, -273.15),
+    ("Celsius instead of Kelvin", 1.0, 273.15),
+    ("Kelvin instead of Fahrenheit", 1.8, -459.67),
+    *((f"{10**k:,} times the expected unit", 10.0**-k, 0.0) for k in (1, 2, 3, 6, 9)),
+    *((f"1/{10**k:,} of the expected unit", 10.0**k, 0.0) for k in (1, 2, 3, 6, 9)),
+    ("hours instead of minutes (or minutes instead of seconds)", 60.0, 0.0),
+    ("minutes instead of hours (or seconds instead of minutes)", 1 / 60, 0.0),
+    ("hours instead of seconds", 3600.0, 0.0),
+    ("seconds instead of hours", 1 / 3600, 0.0),
+    ("metres instead of feet", 3.28084, 0.0),
+    ("feet instead of metres", 1 / 3.28084, 0.0),
+    ("inches instead of centimetres", 2.54, 0.0),
+    ("centimetres instead of inches", 1 / 2.54, 0.0),
+    ("kilograms instead of pounds", 2.20462, 0.0),
+    ("pounds instead of kilograms", 1 / 2.20462, 0.0),
+)
+
+
+def suspect_unit(
+    values: Numbers,
+    expected: Numbers,
+    *,
+    expected_weights: Numbers | None = None,
+    far_only: bool = False,
+) -> UnitChange | None:
+    """Say which conversion would bring values back to what is expected, if one would.
+
+    Parameters
+    ----------
+    values
+        The values under suspicion, shape (n,), finite.
+    expected
+        Values that are right: other sources of the same window, or the reference's quantiles.
+    expected_weights
+        Rows that each expected value stands for; 1 each when missing.
+    far_only
+        Try only conversions that no season can imitate: by a factor of 50 or an offset of 200.
+
+    Returns
+    -------
+    UnitChange or None
+        The conversion that fits best; None with too few values or when none fits.
+    """
+    if min(values.size, expected.size) < MIN_VALUES:
+        return None
+    if min(np.unique(values).size, np.unique(expected).size) < MIN_DISTINCT:
+        return None
+    before = cdf_distance(expected, values, reference_weights=expected_weights)
+    if before < APART:
+        return None
+    found = [
+        UnitChange(name, factor, offset, before, after)
+        for name, factor, offset in CONVERSIONS
+        if (not far_only or _is_far(factor, offset))
+        and _spreads_agree(values * factor, expected, expected_weights)
+        and (
+            after := cdf_distance(
+                expected, values * factor + offset, reference_weights=expected_weights
+            )
+        )
+        <= TOGETHER
+    ]
+    return min(found, key=lambda one: one.distance_after, default=None)
+
+
+def _is_far(factor: float, offset: float) -> bool:
+    return max(factor, 1 / factor) >= FAR_FACTOR or abs(offset) >= FAR_OFFSET
+
+
+def _spreads_agree(values: Numbers, expected: Numbers, weights: Numbers | None) -> bool:
+    """Whether the middle halves of both are of a like width."""
+    if weights is not None:
+        share = np.cumsum(weights[np.argsort(expected)]) / weights.sum()
+        low, high = np.interp([0.25, 0.75], share, np.sort(expected))
+    else:
+        low, high = np.quantile(expected, [0.25, 0.75])
+    first, last = np.quantile(values, [0.25, 0.75])
+    width, wanted = abs(last - first), high - low
+    return bool(wanted > 0 and wanted / SPREAD_RATIO <= width <= wanted * SPREAD_RATIO)

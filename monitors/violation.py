@@ -1,0 +1,185 @@
+"""What a monitor finds: one violated constraint, and one judged feature, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.units import UnitChange
+
+__all__ = ["FeatureResult", "JsonValue", "Segment", "Severity", "Violation", "percent"]
+
+Severity = Literal["page", "ticket"]
+JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The slice of rows in which a violation is concentrated.
+
+    Parameters
+    ----------
+    column, level
+        Rows whose text column holds this value.
+    share_of_culprits
+        Share of the rows behind the violation that lie in it, 0-1.
+    share_of_rows
+        Share of all rows that lie in it, 0-1.
+    """
+
+    column: str
+    level: str
+    share_of_culprits: float
+    share_of_rows: float
+
+    def __str__(self) -> str:
+        return (
+            f'{self.column} = "{self.level}" holds {percent(self.share_of_culprits)} of them '
+            f"({percent(self.share_of_rows)} of all rows)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One constraint that the data break.
+
+    Parameters
+    ----------
+    feature_name, constraint_check_type, description
+        SageMaker's three fields, its texts.
+    severity
+        "page": cannot be a season (type, missing column, gaps, unseen values, change of unit);
+        "ticket": a shift within what the reference knows.
+    ratio
+        Distance over bound, above 1; None for checks without a distance.
+    share_of_blame
+        This feature's share of all evidence, 0-1; the violations of one feature carry the same.
+    predicate
+        The condition that the rows behind the violation meet; None when no row is behind it.
+    row_count
+        How many rows meet it.
+    cause
+        What happened, in words, without the feature's name.
+    segment
+        Where those rows are concentrated, if they are.
+    unit
+        The change of unit that would explain them, if one would.
+    values
+        The most frequent values of a text column among those rows, at most three.
+    first_rows
+        Pointers to the first of them: event id and row index, or the row's number from 0.
+    """
+
+    feature_name: str
+    constraint_check_type: str
+    description: str
+    severity: Severity = "page"
+    ratio: float | None = None
+    share_of_blame: float = 0.0
+    predicate: Predicate | None = None
+    row_count: int = 0
+    cause: str = ""
+    segment: Segment | None = None
+    unit: UnitChange | None = None
+    values: tuple[str, ...] = ()
+    first_rows: tuple[Mapping[str, str | int], ...] = ()
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Give plain JSON values in a fixed order."""
+        segment: JsonValue = None
+        if self.segment is not None:
+            segment = {
+                "column": self.segment.column,
+                "level": self.segment.level,
+                "share_of_culprits": self.segment.share_of_culprits,
+                "share_of_rows": self.segment.share_of_rows,
+                "text": str(self.segment),
+            }
+        unit: JsonValue = None
+        if self.unit is not None:
+            unit = {
+                "name": self.unit.name,
+                "factor": self.unit.factor,
+                "offset": self.unit.offset,
+                "distance_before": self.unit.distance_before,
+                "distance_after": self.unit.distance_after,
+            }
+        return {
+            "feature_name": self.feature_name,
+            "constraint_check_type": self.constraint_check_type,
+            "description": self.description,
+            "severity": self.severity,
+            "ratio": self.ratio,
+            "share_of_blame": self.share_of_blame,
+            "cause": self.cause,
+            "segment": segment,
+            "unit": unit,
+            "values": list(self.values),
+            "predicate": None if self.predicate is None else self.predicate.to_dict(),
+            "row_count": self.row_count,
+            "first_rows": [dict(row) for row in self.first_rows],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureResult:
+    """One line of the table of features: what was measured, and how far it may go.
+
+    Parameters
+    ----------
+    feature, type, role
+        From the signature.
+    row_count, missing_count, unfit_count
+        Rows of the window, those without a value, those whose value does not fit the type.
+    distance, bound, p_value
+        The strongest set of rows: |share - reference share|, where a violation begins, and the
+        chance of so much in any set without drift; None when drift was not judged.
+    set
+        That set in words, such as ``below 12.3``.
+    share_reference, share_window, share_low, share_high
+        Its shares, and the 95 % interval of the window's.
+    design_effect
+        How many times more it varies from window to window than independent rows would.
+    stability, jensen_shannon
+        PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
+    share_of_blame
+        0-1; 0 without a violation.
+    note
+        Why there is no distance, such as "insufficient_data"; "" when there is one.
+    """
+
+    feature: str
+    type: str
+    role: str
+    row_count: int
+    missing_count: int
+    unfit_count: int
+    distance: float | None = None
+    bound: float | None = None
+    p_value: float | None = None
+    set: str | None = None
+    share_reference: float | None = None
+    share_window: float | None = None
+    share_low: float | None = None
+    share_high: float | None = None
+    design_effect: float | None = None
+    stability: float | None = None
+    jensen_shannon: float | None = None
+    share_of_blame: float = 0.0
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Distance over bound; above 1 is a violation."""
+        if self.distance is None or self.bound is None:
+            return None
+        return self.distance / self.bound
+
+
+def percent(share: float) -> str:
+    """Write a share for people: ``33.1 %``, ``100 %``, ``0 %``; never rounds a trace to 0."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    return f"{round(100 * share, 1):g} %"
