@@ -155,7 +155,9 @@ class Pool:
         return min(self._children, key=lambda child: child.load, default=None)
 
     async def _next_ready(self) -> Child:
-        """Wait for a worker while none runs."""
+        """Wait for a worker while none runs, unless none will ever."""
+        if all(keeper.done() for keeper in self._keepers):
+            raise WorkerLostError(f'endpoint "{self.name}" cannot be served ({self.problem})')
         try:
             async with asyncio.timeout(min(self.limits.wait_s, self.limits.timeout_s)):
                 while True:

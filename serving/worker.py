@@ -27,7 +27,6 @@ from driftline.serving.answers import Answer, write_answer
 from driftline.serving.formats import Predictor, load_predictor
 from driftline.serving.frames import FrameReader, pack
 from driftline.serving.media import MEDIA_TYPES
-from driftline.serving.model_files import ModelError
 from driftline.serving.rows import Columns, read_columns
 from driftline.signature import Column, Signature
 
@@ -92,7 +91,7 @@ def _frames(
 
 
 def _load(header: dict[str, Any]) -> tuple[Predictor, Sequence[Column] | None]:
-    """Load the model and check that it takes what the signature promises."""
+    """Load the model; give its columns, too, when the endpoint has a signature."""
     predictor = load_predictor(
         Path(header["path"]),
         trust_pickle=bool(header["trust_pickle"]),
@@ -100,32 +99,7 @@ def _load(header: dict[str, Any]) -> tuple[Predictor, Sequence[Column] | None]:
     )
     if header.get("signature") is None:
         return predictor, None
-    expected = Signature.from_json(header["signature"]).inputs
-    _require_match(predictor, expected)
-    return predictor, expected
-
-
-def _require_match(predictor: Predictor, expected: Sequence[Column]) -> None:
-    """Refuse a model that takes other columns than the signature names."""
-    names = predictor.description.feature_names
-    given = [column.name for column in expected]
-    if names is not None and set(names) != set(given):
-        lacking = sorted(set(names) - set(given))
-        extra = sorted(set(given) - set(names))
-        raise ModelError(
-            "the model's columns are not the signature's: "
-            + "; ".join(
-                f"{what} {', '.join(found[:10])}"
-                for what, found in (
-                    ("the signature lacks", lacking),
-                    ("the model does not know", extra),
-                )
-                if found
-            )
-        )
-    count = predictor.description.feature_count
-    if count is not None and count != len(given):
-        raise ModelError(f"the model takes {count} columns, the signature has {len(given)}")
+    return predictor, Signature.from_json(header["signature"]).inputs
 
 
 def _answer_all(

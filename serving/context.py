@@ -1,0 +1,64 @@
+"""What the server is made with; built by driftline/processes.py, or by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy import Engine
+
+__all__ = ["ServerContext"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerContext:
+    """Everything that the server needs from outside.
+
+    Parameters
+    ----------
+    engine
+        The database, its schema up to date.
+    root
+        The storage root, a path or a ``file:`` URI.
+    spool_dir
+        Where the tap writes.
+    now
+        The clock, aware, UTC.
+    dashboard_url
+        Where ``/ui/`` leads.
+    spool_max_bytes, append, max_body_bytes
+        Of the tap; see ``driftline.capture.tap.Capture``.
+    trust_pickle
+        Whether models may be joblib or pickle files.
+    workers
+        Processes of an endpoint that does not say how many.
+    timeout_s
+        Longest time that one invocation may take.
+    start_timeout_s
+        Longest time that loading a model may take.
+    max_request_bytes
+        Longest body of an invocation; of a call of the programming interface, too.
+    max_open_requests
+        How many invocations of one endpoint may be open; more are told to come again.
+    body_timeout_s
+        Longest time that a client may take to send a body.
+    """
+
+    engine: Engine
+    root: str
+    spool_dir: Path
+    now: Callable[[], datetime]
+    dashboard_url: str = "http://127.0.0.1:8081"
+    spool_max_bytes: int = 2 << 30
+    append: Literal["before", "after"] = "before"
+    max_body_bytes: int = 1 << 20
+    trust_pickle: bool = False
+    workers: int = 1
+    timeout_s: float = 60.0
+    start_timeout_s: float = 120.0
+    max_request_bytes: int = 25 << 20
+    max_open_requests: int = 256
+    body_timeout_s: float = 60.0

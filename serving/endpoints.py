@@ -1,0 +1,70 @@
+"""Endpoints as they are stored: what is to be served, by which model, under which signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from driftline.serving import resource_store as store
+from driftline.signature import Signature
+
+__all__ = ["EndpointWish", "list_wishes", "signature_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointWish:
+    """One endpoint that is to be served.
+
+    Parameters
+    ----------
+    model_file
+        Relative to the storage root.
+    instance_count
+        Worker processes; None takes the server's setting.
+    """
+
+    name: str
+    variant: str
+    model: str
+    model_file: str
+    trust_pickle: bool
+    signature: str | None
+    positive: str | None
+    instance_count: int | None
+    sampling_percentage: float
+    trust_event_time: bool
+    generation: int
+
+
+def list_wishes(connection: Connection) -> list[EndpointWish]:
+    """Give all endpoints that are to be served, by name."""
+    models = {model.name.casefold(): model for model in store.list_kind(connection, "Model")}
+    found = []
+    for endpoint in store.list_kind(connection, "Endpoint"):
+        spec = endpoint.spec
+        model = models[spec["model"].casefold()]
+        found.append(
+            EndpointWish(
+                name=endpoint.name,
+                variant=spec["variant"],
+                model=model.name,
+                model_file=model.made["file"],
+                trust_pickle=model.made["trust_pickle"],
+                signature=endpoint.made.get("signature"),
+                positive=endpoint.made.get("positive"),
+                instance_count=spec["initial_instance_count"],
+                sampling_percentage=spec["sampling_percentage"],
+                trust_event_time=spec["trust_event_time"],
+                generation=endpoint.generation,
+            )
+        )
+    return found
+
+
+def signature_of(engine: Engine, endpoint: str) -> Signature | None:
+    """Give the signature of an endpoint; nothing when it has none or does not exist."""
+    with engine.connect() as connection:
+        found = store.find(connection, "Endpoint", endpoint)
+    text = None if found is None else found.made.get("signature")
+    return None if text is None else Signature.from_json(text)

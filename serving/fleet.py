@@ -1,0 +1,186 @@
+"""All endpoints of this server: from the stored wishes to running pools, swapped without a gap.
+
+The table of routes is immutable and replaced as a whole; an invocation reads it once and never
+asks the database. When an endpoint's model changes, the old pool answers until the new one is
+ready; when the new one cannot be loaded, the old one stays and the reason is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from driftline.capture.tap import CaptureTarget
+from driftline.errors import DriftlineError
+from driftline.serving.artefacts import storage_folder
+from driftline.serving.child import Launch
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoints import EndpointWish, list_wishes
+from driftline.serving.pool import Limits, Pool
+
+__all__ = ["Fleet", "Route", "Status"]
+
+log = logging.getLogger(__name__)
+
+# SageMaker's words for the states of an endpoint.
+Status = Literal["Creating", "Updating", "InService", "Failed"]
+
+DRAIN_S = 25.0
+# How long a caller that changed something waits to see it run.
+SETTLE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one endpoint is answered and recorded."""
+
+    wish: EndpointWish
+    pool: Pool
+    target: CaptureTarget
+
+
+class Fleet:
+    """Keeps a pool for every stored endpoint; lives inside one event loop."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._folder = storage_folder(context.root)
+        self._routes: Mapping[str, Route] = MappingProxyType({})
+        self._problems: dict[str, str] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+
+    def route(self, name: str) -> Route | None:
+        """Find an endpoint by its name, ignoring case."""
+        return self._routes.get(name.casefold())
+
+    def status(self, name: str) -> tuple[Status, str | None]:
+        """Give the state of an endpoint and, when something is wrong, what."""
+        key = name.casefold()
+        route, problem = self._routes.get(key), self._problems.get(key)
+        if route is None or not route.pool.is_ready:
+            if problem is not None:
+                return "Failed", problem
+            return "Creating", route.pool.problem if route else None
+        return ("Updating" if key in self._starting else "InService"), problem
+
+    @property
+    def not_ready(self) -> list[str]:
+        """Name the endpoints that could not answer now."""
+        return [route.wish.name for route in self._routes.values() if not route.pool.is_ready]
+
+    async def refresh(self) -> None:
+        """Bring the pools in line with the stored wishes; return when the new ones run or failed.
+
+        A pool that takes longer than two minutes goes on starting in the background.
+        """
+        async with self._lock:
+            wishes = await asyncio.to_thread(self._read)
+            known = {wish.name.casefold() for wish in wishes}
+            for key in [key for key in self._routes if key not in known]:
+                self._remove(key)
+            for wish in wishes:
+                self._adopt(wish)
+            tasks = list(self._starting.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=SETTLE_S)
+
+    async def stop(self) -> None:
+        """Stop all pools, letting open requests end."""
+        tasks = list(self._starting.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        routes, self._routes = self._routes, MappingProxyType({})
+        await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
+        await asyncio.gather(*self._stopping)
+
+    def _read(self) -> list[EndpointWish]:
+        with self._context.engine.connect() as connection:
+            return list_wishes(connection)
+
+    def _adopt(self, wish: EndpointWish) -> None:
+        """Serve an endpoint as it is wished now."""
+        key = wish.name.casefold()
+        launch, limits = self._launch(wish), self._limits(wish)
+        old = self._routes.get(key)
+        if old is not None and (old.pool.launch, old.pool.limits) == (launch, limits):
+            self._place(wish, old.pool)
+            if key in self._starting and old.pool.is_ready:
+                self._starting.pop(key).cancel()  # An update that was taken back meanwhile.
+            return
+        if key in self._starting:
+            self._starting.pop(key).cancel()
+        self._problems.pop(key, None)
+        pool = Pool(wish.name, launch, limits)
+        if old is None:
+            # In place at once: requests wait for the first worker rather than see no endpoint.
+            self._place(wish, pool)
+        task = asyncio.create_task(self._start(key, wish, pool))
+        self._starting[key] = task
+
+    async def _start(self, key: str, wish: EndpointWish, pool: Pool) -> None:
+        """Start a pool and put it in the place of the one before."""
+        try:
+            await pool.start()
+        except DriftlineError as error:
+            self._problems[key] = str(error)
+            log.error("endpoint=%s event=failed error=%s", wish.name, error)
+        else:
+            old = self._routes.get(key)
+            self._place(wish, pool)
+            if old is not None and old.pool is not pool:
+                self._retire(old.pool)
+            log.info("endpoint=%s event=in-service generation=%d", wish.name, wish.generation)
+        finally:
+            if self._starting.get(key) is asyncio.current_task():
+                del self._starting[key]
+
+    def _place(self, wish: EndpointWish, pool: Pool) -> None:
+        target = CaptureTarget(
+            endpoint=wish.name,
+            variant=wish.variant,
+            model=wish.model,
+            sampling_percentage=wish.sampling_percentage,
+            trust_event_time=wish.trust_event_time,
+        )
+        route = Route(wish, pool, target)
+        self._routes = MappingProxyType({**self._routes, wish.name.casefold(): route})
+
+    def _remove(self, key: str) -> None:
+        if key in self._starting:
+            self._starting.pop(key).cancel()
+        route = self._routes[key]
+        self._problems.pop(key, None)
+        self._routes = MappingProxyType(
+            {other: kept for other, kept in self._routes.items() if other != key}
+        )
+        self._retire(route.pool)
+        log.info("endpoint=%s event=removed", route.wish.name)
+
+    def _retire(self, pool: Pool) -> None:
+        task = asyncio.create_task(pool.stop(drain_s=DRAIN_S))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    def _launch(self, wish: EndpointWish) -> Launch:
+        return Launch(
+            path=str(Path(self._folder, wish.model_file)),
+            trust_pickle=wish.trust_pickle and self._context.trust_pickle,
+            signature=wish.signature,
+            positive=wish.positive,
+        )
+
+    def _limits(self, wish: EndpointWish) -> Limits:
+        return Limits(
+            workers=wish.instance_count or self._context.workers,
+            open_requests=self._context.max_open_requests,
+            timeout_s=self._context.timeout_s,
+            start_timeout_s=self._context.start_timeout_s,
+        )

@@ -1,0 +1,170 @@
+"""The signature of an endpoint: what the baseline says about inputs, the model about outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.signature import Column, Role, Signature, column_names
+
+__all__ = ["endpoint_signature", "positive_class", "require_match", "succeed"]
+
+
+def endpoint_signature(declared: Signature, description: Mapping[str, Any]) -> Signature:
+    """Complete a declared signature, or a baseline's, by what the model answers.
+
+    Parameters
+    ----------
+    declared
+        Its inputs are taken; of its outputs the names, so that a monitor finds them again.
+    description
+        What the model says about itself (``formats.Description``).
+
+    Raises
+    ------
+    InputError
+        When the model takes other columns, or answers another number of probabilities.
+    """
+    inputs = declared.inputs
+    require_match(inputs, description)
+    outputs = _named(declared.outputs, _outputs(description, positive_class(declared, description)))
+    taken = {column.name for column in inputs}
+    free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
+    return Signature(features=inputs, outputs=free, version=declared.version)
+
+
+def positive_class(declared: Signature | None, description: Mapping[str, Any]) -> str | None:
+    """Give the class whose probability is answered when there are two; nothing otherwise."""
+    classes: Sequence[str] = description["classes"]
+    if len(classes) != 2:
+        return None
+    for column in declared.outputs if declared is not None else ():
+        if column.role == "probability" and column.classes and column.classes[-1] in classes:
+            return column.classes[-1]
+    return classes[1]
+
+
+def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:
+    """Refuse a model that takes other columns than the signature names.
+
+    Raises
+    ------
+    InputError
+        Naming what is lacking on each side.
+    """
+    names, count = description["feature_names"], description["feature_count"]
+    given = [column.name for column in inputs]
+    if names is not None:
+        lacking = [name for name in names if name not in given]
+        extra = [name for name in given if name not in names]
+        if lacking or extra:
+            parts = [
+                f"{what} {', '.join(found[:10])}"
+                for what, found in (
+                    ("the signature lacks", lacking),
+                    ("the model does not know", extra),
+                )
+                if found
+            ]
+            raise InputError(
+                f"the model's columns are not the signature's: {'; '.join(parts)}; "
+                "exclude columns of the reference, or name their roles"
+            )
+    elif count is not None and count != len(given):
+        raise InputError(
+            f"the model takes {count} columns, the signature has {len(given)}; "
+            "exclude columns of the reference, or name their roles"
+        )
+
+
+def succeed(before: Signature | None, after: Signature) -> Signature:
+    """Give a new signature the place of an old one.
+
+    A column of the same name and type keeps its column of the capture table; one of another type
+    gets a new one, for a table's column has one type for ever. The version counts up when a name
+    or a type has changed.
+    """
+    if before is None:
+        return after
+    old = {column.name: column for column in before.columns}
+    kinds = [(column.name, column.type) for column in after.columns]
+    if kinds == [(column.name, column.type) for column in before.columns]:
+        version = before.version
+    else:
+        version = before.version + 1
+
+    def placed(column: Column) -> Column:
+        known = old.get(column.name)
+        if known is None or known.role != column.role:
+            return column
+        if known.type == column.type:
+            return replace(column, column=known.column)
+        return replace(column, column=f"{column.column}_v{version}")
+
+    return replace(
+        after,
+        features=tuple(map(placed, after.features)),
+        outputs=tuple(map(placed, after.outputs)),
+        version=version,
+    )
+
+
+def _outputs(description: Mapping[str, Any], positive: str | None) -> list[Column]:
+    """Describe what the model answers: the prediction, then its probabilities."""
+    classes: tuple[str, ...] = tuple(description["classes"])
+    found = [
+        Column(
+            "prediction",
+            "prediction",
+            description["class_type"],
+            "prediction",
+            classes=classes or None,
+        )
+    ]
+    if not description["has_probability"]:
+        return found
+    if positive is not None:
+        found.append(
+            Column("probability", "probability", "double", "probability", classes=(positive,))
+        )
+        return found
+    columns = column_names(classes, prefix="probability")
+    found.extend(
+        Column(f"probability_{one}", column, "double", "probability", classes=(one,))
+        for one, column in zip(classes, columns, strict=True)
+    )
+    return found
+
+
+def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:
+    """Give the outputs the names and table columns that were declared for their role."""
+    found: list[Column] = []
+    roles: tuple[Role, ...] = ("prediction", "probability")
+    for role in roles:
+        named = [column for column in declared if column.role == role]
+        made = [column for column in outputs if column.role == role]
+        if not named:
+            found.extend(made)
+        elif len(named) != len(made):
+            raise InputError(
+                f"the reference names {len(named)} columns of role {role}, "
+                f"the model answers {len(made)}; name as many"
+            )
+        else:
+            found.extend(
+                replace(new, name=old.name, column=old.column)
+                for old, new in zip(named, made, strict=True)
+            )
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Find a name that no input has."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}_{count}"
+    taken.add(found)
+    return found
