@@ -9,7 +9,8 @@
     ├── AddressError         a target must not be sent to (the text stays small on purpose)
     ├── NotFoundError
     │   ├── UnknownAlarm
-    │   └── UnknownChannel
+    │   ├── UnknownChannel
+    │   └── UnknownDelivery
     └── ConflictError
         └── ChannelInUse     alarms still name the channel
 """
@@ -26,6 +27,7 @@ __all__ = [
     "DatapointError",
     "UnknownAlarm",
     "UnknownChannel",
+    "UnknownDelivery",
 ]
 
 
@@ -51,6 +53,10 @@ class UnknownAlarm(NotFoundError):  # noqa: N818 - reads as what happened
 
 class UnknownChannel(NotFoundError):  # noqa: N818 - reads as what happened
     """No channel has the name."""
+
+
+class UnknownDelivery(NotFoundError):  # noqa: N818 - reads as what happened
+    """No message has the id, or it needs no new delivery."""
 
 
 class ChannelInUse(ConflictError):  # noqa: N818 - reads as what happened

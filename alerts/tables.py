@@ -137,7 +137,7 @@ history = Table(
     Column("alarm_name", String(255), nullable=False),
     Column("time", UtcDateTime, nullable=False),
     Column("type", String(32), nullable=False),
-    Column("summary", String(255), nullable=False),
+    Column("summary", Text, nullable=False),
     Column("data", JSON, nullable=False),
     Index(None, "alarm_name", "id"),
 )
