@@ -1,0 +1,131 @@
+"""The reference's own cell counts hour by hour: how much a window differs without any drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from driftline.errors import InputError
+
+__all__ = ["BlockCounter", "BlockCounts"]
+
+HOUR_US = 3_600_000_000
+# Three years of hours; older ones are let go so that the file stays small.
+HOUR_LIMIT = 3 * 366 * 24
+# A block with fewer rows than this share of the usual is a ragged end, not a window.
+PARTIAL_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class BlockCounts:
+    """Cell counts of every hour that has rows.
+
+    Parameters
+    ----------
+    hours
+        int64, shape (hours,), ascending: hours since 1970-01-01T00:00Z.
+    counts
+        By column: int32, shape (hours, cells), in the order of `Cells.count`.
+    """
+
+    hours: np.ndarray
+    counts: Mapping[str, np.ndarray]
+
+    def blocks(self, length: timedelta) -> dict[str, np.ndarray]:
+        """Merge the hours to blocks of a window's length.
+
+        Parameters
+        ----------
+        length
+            A whole number of hours; blocks start at multiples of it since 1970-01-01T00:00Z, so
+            days are UTC days.
+
+        Returns
+        -------
+        dict of str to np.ndarray
+            By column: int64, shape (blocks, cells), in time order; blocks with less than a tenth
+            of the median block's rows are left out.
+
+        Raises
+        ------
+        InputError
+            When the length is not a whole number of hours.
+        """
+        hours, rest = divmod(length, timedelta(hours=1))
+        if rest or hours < 1:
+            raise InputError(f"block length {length}; expected a whole number of hours")
+        found, first = np.unique(self.hours // hours, return_index=True)
+        merged = {
+            name: np.add.reduceat(counts.astype(np.int64), first, axis=0)
+            if len(found)
+            else counts.astype(np.int64)
+            for name, counts in self.counts.items()
+        }
+        if not merged or not len(found):
+            return merged
+        rows = next(iter(merged.values())).sum(axis=1)
+        keep = rows >= PARTIAL_SHARE * np.median(rows)
+        return {name: counts[keep] for name, counts in merged.items()}
+
+
+class BlockCounter:
+    """Collects `BlockCounts` while the reference is read."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = dict(sizes)
+        self._total = _no_rows(self._sizes)
+        self._parts: list[BlockCounts] = []
+
+    def update(self, time_us: np.ndarray, codes: Mapping[str, np.ndarray]) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        time_us
+            int64, shape (rows,): microseconds since 1970-01-01T00:00Z.
+        codes
+            By column: each row's cell, shape (rows,), as `Cells.assign` gives it.
+        """
+        hours, inverse = np.unique(time_us // HOUR_US, return_inverse=True)
+        if not len(hours):
+            return
+        counts = {
+            name: _tabulate(inverse, codes[name], len(hours), size)
+            for name, size in self._sizes.items()
+        }
+        self._parts.append(BlockCounts(hours.astype(np.int64), counts))
+        # Adding up only now and then keeps both the copying and the memory small.
+        if sum(len(part.hours) for part in self._parts) > max(1000, len(self._total.hours)):
+            self._fold()
+
+    def _fold(self) -> None:
+        parts = [self._total, *self._parts]
+        hours = np.unique(np.concatenate([part.hours for part in parts]))[-HOUR_LIMIT:]
+        summed = {
+            name: np.zeros((len(hours), size), np.int32) for name, size in self._sizes.items()
+        }
+        for part in parts:
+            kept = part.hours >= hours[0]
+            at = np.searchsorted(hours, part.hours[kept])
+            for name, total in summed.items():
+                total[at] += part.counts[name][kept]
+        self._total, self._parts = BlockCounts(hours, summed), []
+
+    def result(self) -> BlockCounts:
+        """Give the counts of all rows added."""
+        if self._parts:
+            self._fold()
+        return self._total
+
+
+def _no_rows(sizes: Mapping[str, int]) -> BlockCounts:
+    counts = {name: np.zeros((0, size), np.int32) for name, size in sizes.items()}
+    return BlockCounts(np.empty(0, np.int64), counts)
+
+
+def _tabulate(hours: np.ndarray, codes: np.ndarray, hour_count: int, size: int) -> np.ndarray:
+    flat = np.bincount(hours * size + codes, minlength=hour_count * size)
+    return flat.reshape(hour_count, size).astype(np.int32)

@@ -1,0 +1,397 @@
+"""The reference's own cells: what a window is counted on, exactly.
+
+A numeric column is cut at quantiles of the reference, tails included, and around each value that
+many rows share (an atom); a text or boolean column is split into its frequent levels. Each row
+falls into exactly one cell, so counts of parts add up to the counts of the whole, and each scanned
+set (all below a cut, one atom, one level, the unseen, the empty, the unfit) is one binomial count.
+Design: drift-methods, sections 0 and 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce, is_missing
+from driftline.baseline.predicate import Predicate
+from driftline.errors import InputError
+from driftline.signature import ColumnType
+
+__all__ = ["TAIL_SHARES", "Cells", "Predicate", "number_cells", "text_cells"]
+
+# Shares at which the tails are cut, and the number of equal parts of the rest: drift-methods 0.2.
+TAIL_SHARES = (0.001, 0.005, 0.01, 0.02, 0.98, 0.99, 0.995, 0.999)
+EQUAL_PARTS = 32
+ATOM_SHARE = 1 / 32
+LEVEL_SHARE = 1 / 200
+LEVEL_COUNT = 50
+# With so few distinct values each of them is a level of its own (drift-methods 11).
+FEW_VALUES = 32
+
+
+@dataclass(frozen=True)
+class Cells:
+    """How the rows of one column are counted.
+
+    Parameters
+    ----------
+    column
+        The user's name of the column.
+    type
+        Type of the column in the signature.
+    edges
+        Numbers only: ascending; row x falls between the greatest edge that is <= x and the next.
+        The first edge is the reference's minimum, the last lies just above its maximum.
+    atoms
+        Numbers only: values with a cell of their own.
+    median
+        Numbers only: cuts up to here are scanned as "below", the others as "or above".
+    levels
+        Text and booleans: the frequent values, most frequent first.
+    known
+        Text: every value of the reference, sorted; None when there were too many to keep, and then
+        nothing is called unseen.
+    """
+
+    column: str
+    type: ColumnType
+    edges: tuple[float, ...] = ()
+    atoms: tuple[float, ...] = ()
+    median: float | None = None
+    levels: tuple[str, ...] = ()
+    known: tuple[str, ...] | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of everything that decides what is counted: only equal ids may be merged."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column is cut by value."""
+        return self.type in ("int64", "double")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What each cell holds, in words, in the order of `count`."""
+        return tuple(self.describe(index) for index in range(self.size))
+
+    @cached_property
+    def size(self) -> int:
+        """Number of disjoint cells; the last two are the empty and the unfit."""
+        if self.is_number:
+            return len(self.edges) + 1 + 2
+        if self.type == "timestamp":
+            return 1 + 2
+        return len(self.levels) + 1 + (self.known is not None) + 2
+
+    def describe(self, index: int) -> str:
+        """Say in words what one cell holds: ``= "UA"``, ``from 3 to below 5``, ``empty``."""
+        if index >= self.size - 2:
+            return self._absent(index).phrase
+        if self.is_number:
+            return self._describe_interval(index)
+        if self.type == "timestamp":
+            return "a time"
+        if index < len(self.levels):
+            return Predicate(self.column, "eq", self.levels[index]).phrase
+        if self.known is None:
+            return "any other value"
+        return "another known value" if index == len(self.levels) else "not seen in the reference"
+
+    def _describe_interval(self, index: int) -> str:
+        if not self.edges:
+            return "a number"
+        if index == 0:
+            return Predicate(self.column, "lt", self.edges[0]).phrase
+        low = self.edges[index - 1]
+        if low in self._atom_set:
+            return Predicate(self.column, "eq", low).phrase
+        first = Predicate(self.column, "ge", low).phrase
+        if index == len(self.edges):
+            return Predicate(self.column, "gt", self.maximum).phrase
+        return f"{first}, {Predicate(self.column, 'lt', self.edges[index]).phrase}"
+
+    @property
+    def minimum(self) -> float | None:
+        """Smallest value of the reference."""
+        return self.edges[0] if self.edges else None
+
+    @property
+    def maximum(self) -> float | None:
+        """Greatest value of the reference."""
+        return float(np.nextafter(self.edges[-1], -np.inf)) if self.edges else None
+
+    @cached_property
+    def _atom_set(self) -> frozenset[float]:
+        return frozenset(self.atoms)
+
+    def count(self, array: pa.Array, unfit: int = 0) -> np.ndarray:
+        """Count the rows of each cell.
+
+        Parameters
+        ----------
+        array
+            The column's values as `coerce` gives them (or of any type: they are coerced here).
+        unfit
+            How many of the array's nulls stand for a value that did not fit its type.
+
+        Returns
+        -------
+        np.ndarray
+            int64, shape (size,); the sum is the number of rows.
+        """
+        plain, lost = coerce(array, self.type)
+        unfit += lost
+        if self.is_number:
+            counts = self._count_numbers(plain)
+        else:
+            codes = self.assign(plain)
+            counts = np.bincount(codes, minlength=self.size).astype(np.int64)
+        if unfit > counts[-2]:
+            raise InputError(f'column "{self.column}": {unfit} unfit of {counts[-2]} empty rows')
+        counts[-2] -= unfit
+        counts[-1] += unfit
+        return counts
+
+    def _count_numbers(self, plain: pa.Array) -> np.ndarray:
+        values = _numbers(plain)
+        counts = np.zeros(self.size, dtype=np.int64)
+        values.sort()
+        ends = np.searchsorted(values, np.asarray(self.edges), side="left")
+        counts[:-2] = np.diff(ends, prepend=0, append=len(values))
+        counts[-2] = len(plain) - len(values)
+        return counts
+
+    def assign(self, array: pa.Array) -> np.ndarray:
+        """Give each row the index of its cell, shape (rows,); nothing counts as unfit here."""
+        plain, _ = coerce(array, self.type)
+        codes = np.full(len(plain), self.size - 2, dtype=np.int64)
+        present = ~is_missing(plain).to_numpy(zero_copy_only=False)
+        if self.is_number:
+            found = np.searchsorted(np.asarray(self.edges), _numbers(plain), side="right")
+        elif self.type == "timestamp":
+            found = np.zeros(int(present.sum()), dtype=np.int64)
+        else:
+            found = self._text_codes(plain)[present]
+        codes[present] = found
+        return codes
+
+    def _text_codes(self, plain: pa.Array) -> np.ndarray:
+        """Look each distinct value up once, then spread the answers over the rows."""
+        encoded = plain.cast(pa.string()).dictionary_encode()
+        values = encoded.dictionary
+        other = len(self.levels)
+        if len(values) == 0:
+            return np.full(len(plain), other, dtype=np.int64)
+        codes = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
+        table = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+        if self._known_array is not None:
+            unseen = pc.invert(pc.is_in(values, value_set=self._known_array))
+            table[unseen.to_numpy(zero_copy_only=False)] = other + 1
+        indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
+        return np.asarray(table[indices])
+
+    @cached_property
+    def _level_array(self) -> pa.Array:
+        return pa.array(self.levels, pa.string())
+
+    @cached_property
+    def _known_array(self) -> pa.Array | None:
+        return None if self.known is None else pa.array(self.known, pa.string())
+
+    @cached_property
+    def predicates(self) -> tuple[Predicate, ...]:
+        """The scanned sets: each can be counted from the cells and found again in rows."""
+        found: list[Predicate] = []
+        for index, edge in enumerate(self.edges):
+            if index == len(self.edges) - 1:
+                found.append(Predicate(self.column, "gt", self.maximum))
+            elif float(np.nextafter(edge, -np.inf)) not in self._atom_set:
+                # The upper edge of an atom is left out: its count is the lower edge's plus the
+                # atom's own, and both of these are scanned.
+                below = index == 0 or self.median is None or edge <= self.median
+                found.append(Predicate(self.column, "lt" if below else "ge", edge))
+        found.extend(Predicate(self.column, "eq", atom) for atom in self.atoms)
+        found.extend(Predicate(self.column, "eq", level) for level in self.levels)
+        if self.type in ("string", "bool"):
+            found.extend(self._other_sets())
+        found.extend(self._absent(index) for index in (self.size - 2, self.size - 1))
+        return tuple(found)
+
+    def _other_sets(self) -> Iterable[Predicate]:
+        if self.known is None:
+            return [Predicate(self.column, "not_in", values=self.levels)]
+        rest = tuple(sorted(set(self.known) - set(self.levels)))
+        others = [Predicate(self.column, "in", values=rest)] if rest else []
+        return [*others, Predicate(self.column, "not_in", values=self.known)]
+
+    def _absent(self, index: int) -> Predicate:
+        if index == self.size - 2:
+            return Predicate(self.column, "null")
+        return Predicate(self.column, "unfit", self.type)
+
+    @property
+    def scan_size(self) -> int:
+        """Number of scanned sets."""
+        return len(self.predicates)
+
+    @property
+    def scan_names(self) -> tuple[str, ...]:
+        """The scanned sets in words, in the order of `scan`."""
+        return tuple(predicate.phrase for predicate in self.predicates)
+
+    def predicate(self, index: int) -> Predicate:
+        """Give the condition of one scanned set."""
+        return self.predicates[index]
+
+    def set_kind(self, index: int) -> Literal["range", "cut", "level", "unseen", "null", "unfit"]:
+        """Say what a scanned set is.
+
+        "range" is outside the reference's [minimum, maximum]; "unseen" a text that the reference
+        did not hold; "level" one value, or all others that are known.
+        """
+        predicate = self.predicates[index]
+        if predicate.op in ("null", "unfit"):
+            return "null" if predicate.op == "null" else "unfit"
+        if predicate.op == "gt" or (predicate.op == "lt" and predicate.value == self.minimum):
+            return "range"
+        if predicate.op == "not_in" and self.known is not None:
+            return "unseen"
+        return "cut" if predicate.op in ("lt", "le", "ge") else "level"
+
+    @cached_property
+    def _scan_matrix(self) -> np.ndarray:
+        """0/1 matrix, shape (scanned sets, cells): which cells make up each set."""
+        matrix = np.zeros((self.scan_size, self.size), dtype=np.int64)
+        for row, predicate in enumerate(self.predicates):
+            matrix[row, self._members(predicate)] = 1
+        return matrix
+
+    def _members(self, predicate: Predicate) -> slice | int:
+        values = self.size - 2
+        if predicate.op in ("null", "unfit"):
+            return values + (predicate.op == "unfit")
+        if predicate.op == "gt":
+            return values - 1
+        if predicate.op in ("lt", "ge"):
+            cut = self.edges.index(float(predicate.value or 0.0)) + 1
+            return slice(0, cut) if predicate.op == "lt" else slice(cut, values)
+        if predicate.op == "eq" and self.is_number:
+            return self.edges.index(float(predicate.value or 0.0)) + 1
+        if predicate.op == "eq":
+            return self.levels.index(str(predicate.value))
+        if predicate.op == "in" or self.known is None:
+            return len(self.levels)
+        return len(self.levels) + 1
+
+    def scan(self, counts: np.ndarray) -> np.ndarray:
+        """Turn counts of cells into counts of the scanned sets.
+
+        Parameters
+        ----------
+        counts
+            Shape (..., size), as `count` or `BlockCounts.blocks` give them.
+
+        Returns
+        -------
+        np.ndarray
+            Shape (..., scan_size).
+        """
+        return np.asarray(counts @ self._scan_matrix.T)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        return {
+            "column": self.column,
+            "type": self.type,
+            "edges": list(self.edges),
+            "atoms": list(self.atoms),
+            "median": self.median,
+            "levels": list(self.levels),
+            "known": None if self.known is None else list(self.known),
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Cells:
+        """Read what to_dict gave."""
+        known = found["known"]
+        return cls(
+            column=found["column"],
+            type=found["type"],
+            edges=tuple(found["edges"]),
+            atoms=tuple(found["atoms"]),
+            median=found["median"],
+            levels=tuple(found["levels"]),
+            known=None if known is None else tuple(known),
+        )
+
+
+def number_cells(
+    column: str, kind: ColumnType, values: np.ndarray, weights: np.ndarray, *, few: bool = False
+) -> Cells:
+    """Choose the cells of a numeric column from weighted values of the reference.
+
+    Parameters
+    ----------
+    column, kind
+        Name and type.
+    values, weights
+        Ascending distinct values, minimum and maximum among them, and their weights (a sketch's,
+        or exact counts), shape (values,). Without any value there is a single cell of numbers.
+    few
+        Whether these are all the values that occur, so that each may be an atom.
+    """
+    if len(values) == 0:
+        return Cells(column, kind)
+    share = weights / weights.sum()
+    floor = LEVEL_SHARE if few and len(values) <= FEW_VALUES else ATOM_SHARE
+    atoms = values[share >= floor]
+    shares = np.unique([*TAIL_SHARES, *np.arange(1, EQUAL_PARTS) / EQUAL_PARTS])
+    at = np.searchsorted(np.cumsum(share), shares - 1e-12)
+    cuts = values[np.minimum(at, len(values) - 1)]
+    ends = [values[0], np.nextafter(values[-1], np.inf)]
+    edges = np.unique(np.concatenate([cuts, atoms, np.nextafter(atoms, np.inf), ends]))
+    median = values[min(int(np.searchsorted(np.cumsum(share), 0.5)), len(values) - 1)]
+    return Cells(
+        column,
+        kind,
+        edges=tuple(edges.tolist()),
+        atoms=tuple(atoms.tolist()),
+        median=float(median),
+    )
+
+
+def text_cells(
+    column: str, kind: ColumnType, levels: Mapping[str, int], *, complete: bool, row_count: int
+) -> Cells:
+    """Choose the cells of a text or boolean column.
+
+    Parameters
+    ----------
+    levels
+        Values with their counts.
+    complete
+        Whether these are all values of the reference; only then can a value be called unseen.
+    row_count
+        Rows that hold a value.
+    """
+    ranked = sorted(levels.items(), key=lambda item: (-item[1], item[0]))
+    chosen = [name for name, count in ranked[:LEVEL_COUNT] if count >= LEVEL_SHARE * row_count]
+    known = tuple(sorted(levels)) if complete else None
+    return Cells(column, kind, levels=tuple(chosen), known=known)
+
+
+def _numbers(plain: pa.Array) -> np.ndarray:
+    """Give the values that are there as float64, a copy of its own; NaN is not there."""
+    values = np.array(plain.drop_null().to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(values[~np.isnan(values)]) if pa.types.is_floating(plain.type) else values

@@ -1,0 +1,275 @@
+"""constraints.json: what a window must keep to, read, checked and written without losing a key."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from driftline.baseline.jackson import to_jackson
+from driftline.errors import InputError
+
+__all__ = ["Constraints", "FeatureConstraints", "MonitoringConfig"]
+
+T = TypeVar("T")
+Method = Literal["Simple", "Robust"]
+CategoricalMethod = Literal["LInfinity", "ChiSquared"]
+
+# The documentation's table says linf_*, the files say Simple and Robust; both are read.
+METHODS: dict[str, Method] = {
+    "Simple": "Simple",
+    "Robust": "Robust",
+    "linf_simple": "Simple",
+    "linf_robust": "Robust",
+}
+CATEGORICAL_METHODS: dict[str, CategoricalMethod] = {
+    "LInfinity": "LInfinity",
+    "ChiSquared": "ChiSquared",
+}
+SWITCH = {"Enabled": True, "Disabled": False}
+TYPES = ("Integral", "Fractional", "String", "Unknown", "Boolean")
+# Where overrides of one feature stand: the documentation, real files, and the SDK disagree.
+OVERRIDE_KEYS = ("monitoringConfigOverrides", "monitoring_config_overrides")
+OVERRIDE_PLACES = ("string_constraints", "num_constraints")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringConfig:
+    """How windows are judged; the defaults are those of generated files.
+
+    Parameters
+    ----------
+    evaluate_constraints, emit_metrics, perform_comparison
+        Whether constraints are judged, metrics put, and distributions compared at all.
+    datatype_check_threshold, domain_content_threshold
+        Smallest allowed share (0-1) of values of the expected type, and inside the domain.
+    comparison_threshold, categorical_comparison_threshold
+        Greatest allowed distance (0-1); the second one for text, the first when unset.
+    comparison_method, categorical_drift_method
+        SageMaker's distances; ours are chosen by the monitor.
+    """
+
+    evaluate_constraints: bool = True
+    emit_metrics: bool = True
+    datatype_check_threshold: float = 1.0
+    domain_content_threshold: float = 1.0
+    perform_comparison: bool = True
+    comparison_threshold: float = 0.1
+    comparison_method: Method = "Robust"
+    categorical_comparison_threshold: float | None = None
+    categorical_drift_method: CategoricalMethod = "LInfinity"
+
+    def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
+        """Give the same with what a ``monitoring_config`` or override block sets.
+
+        Raises
+        ------
+        InputError
+            When a known key has a value that it cannot have; unknown keys are left alone.
+        """
+        changes: dict[str, Any] = {}
+        for key in ("evaluate_constraints", "emit_metrics"):
+            if key in found:
+                changes[key] = _choice(found[key], SWITCH, f"{where}.{key}")
+        for key in ("datatype_check_threshold", "domain_content_threshold"):
+            if key in found:
+                changes[key] = _share(found[key], f"{where}.{key}")
+        inner = found.get("distribution_constraints", {})
+        changes |= _distribution(
+            _object(inner, f"{where}.distribution_constraints"), f"{where}.distribution_constraints"
+        )
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the block of a generated constraints.json."""
+        distribution: dict[str, Any] = {
+            "perform_comparison": _switched(self.perform_comparison),
+            "comparison_threshold": self.comparison_threshold,
+            "comparison_method": self.comparison_method,
+        }
+        return {
+            "evaluate_constraints": _switched(self.evaluate_constraints),
+            "emit_metrics": _switched(self.emit_metrics),
+            "datatype_check_threshold": self.datatype_check_threshold,
+            "domain_content_threshold": self.domain_content_threshold,
+            "distribution_constraints": distribution,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureConstraints:
+    """What one column must keep to; None means that nothing is demanded.
+
+    Parameters
+    ----------
+    completeness
+        Smallest share of rows (0-1) that hold a value.
+    domains
+        The allowed texts.
+    overrides
+        The blocks that change the monitoring config for this column, in the order they apply.
+    """
+
+    name: str
+    inferred_type: str = "Unknown"
+    completeness: float | None = None
+    is_non_negative: bool | None = None
+    domains: tuple[str, ...] | None = None
+    overrides: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """A constraints document: a checked view, and the document itself with all its keys.
+
+    Parameters
+    ----------
+    features
+        In the document's order.
+    monitoring_config
+        What holds for columns without overrides.
+    document
+        As read; `to_json` writes it, so that keys unknown to us survive.
+    """
+
+    features: tuple[FeatureConstraints, ...]
+    monitoring_config: MonitoringConfig
+    document: Mapping[str, Any]
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Constraints:
+        """Check a document and take it over.
+
+        Raises
+        ------
+        InputError
+            Naming the place, the value and what was expected.
+        """
+        features = found.get("features")
+        if not isinstance(features, list):
+            raise InputError('constraints: expected an object with a list "features"')
+        config = _object(found.get("monitoring_config", {}), "monitoring_config")
+        read = tuple(_feature(entry, index) for index, entry in enumerate(features))
+        names = [feature.name for feature in read]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f'constraints: feature "{twice[0]}" stands twice; expected it once')
+        constraints = cls(
+            features=read,
+            monitoring_config=MonitoringConfig().updated(config, where="monitoring_config"),
+            document=copy.deepcopy(dict(found)),
+        )
+        for feature in read:
+            constraints.config(feature.name)
+        return constraints
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Constraints:
+        """Read JSON text, in whatever layout; see from_dict."""
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"constraints: not JSON ({error})") from error
+        return cls.from_dict(_object(found, "constraints"))
+
+    def to_json(self) -> str:
+        """Write the document in the analyzer's layout."""
+        return to_jackson(self.document)
+
+    def feature(self, name: str) -> FeatureConstraints | None:
+        """Find the constraints of one column."""
+        return next((feature for feature in self.features if feature.name == name), None)
+
+    def config(self, name: str) -> MonitoringConfig:
+        """Give the monitoring config of one column, its overrides applied."""
+        config = self.monitoring_config
+        feature = self.feature(name)
+        for block in feature.overrides if feature else ():
+            config = config.updated(block, where=f'feature "{name}": overrides')
+        return config
+
+
+def _feature(entry: object, index: int) -> FeatureConstraints:
+    found = _object(entry, f"features[{index}]")
+    name = found.get("name")
+    if not isinstance(name, str):
+        raise InputError(f"constraints: features[{index}] has no name; expected a text")
+    where = f'feature "{name}"'
+    kind = found.get("inferred_type", "Unknown")
+    if kind not in TYPES:
+        raise InputError(
+            f'constraints: {where}: inferred_type "{kind}"; expected {", ".join(TYPES)}'
+        )
+    numeric = _object(found.get("num_constraints", {}), f"{where}: num_constraints")
+    text = _object(found.get("string_constraints", {}), f"{where}: string_constraints")
+    domains = text.get("domains")
+    if domains is not None and not isinstance(domains, list):
+        raise InputError(f"constraints: {where}: domains {domains!r}; expected a list of texts")
+    completeness = found.get("completeness")
+    return FeatureConstraints(
+        name=name,
+        inferred_type=kind,
+        completeness=None
+        if completeness is None
+        else _share(completeness, f"{where}: completeness"),
+        is_non_negative=numeric.get("is_non_negative"),
+        domains=None if domains is None else tuple(str(value) for value in domains),
+        overrides=tuple(_overrides(found, where)),
+    )
+
+
+def _overrides(found: Mapping[str, Any], where: str) -> Sequence[Mapping[str, Any]]:
+    places = [found, *(_object(found.get(place, {}), where) for place in OVERRIDE_PLACES)]
+    return [
+        _object(place[key], f"{where}: {key}")
+        for place in places
+        for key in OVERRIDE_KEYS
+        if key in place
+    ]
+
+
+def _distribution(found: Mapping[str, Any], where: str) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if isinstance(found.get("enable_comparisons"), bool):  # A form of 2019.
+        changes["perform_comparison"] = found["enable_comparisons"]
+    if "perform_comparison" in found:
+        changes["perform_comparison"] = _choice(
+            found["perform_comparison"], SWITCH, f"{where}.perform_comparison"
+        )
+    for key in ("comparison_threshold", "categorical_comparison_threshold"):
+        if key in found:
+            changes[key] = _share(found[key], f"{where}.{key}")
+    if "comparison_method" in found:
+        changes["comparison_method"] = _choice(
+            found["comparison_method"], METHODS, f"{where}.comparison_method"
+        )
+    if "categorical_drift_method" in found:
+        changes["categorical_drift_method"] = _choice(
+            found["categorical_drift_method"],
+            CATEGORICAL_METHODS,
+            f"{where}.categorical_drift_method",
+        )
+    return changes
+
+
+def _object(found: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        raise InputError(f"constraints: {where} is {found!r}; expected an object")
+    return found
+
+
+def _choice(found: object, known: Mapping[str, T], where: str) -> T:
+    if not isinstance(found, str) or found not in known:
+        raise InputError(f"constraints: {where} is {found!r}; expected {' or '.join(known)}")
+    return known[found]
+
+
+def _share(found: object, where: str) -> float:
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+        raise InputError(f"constraints: {where} is {found!r}; expected a number from 0 to 1")
+    return float(found)
+
+
+def _switched(value: object) -> str:
+    return "Enabled" if value else "Disabled"

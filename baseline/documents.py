@@ -1,0 +1,150 @@
+"""A baseline from SageMaker's two documents alone: signature, profile and cells made from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.cells import Cells, number_cells, text_cells
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.distinct import LevelCounts
+from driftline.baseline.moments import Moments
+from driftline.baseline.profile import Profile
+from driftline.baseline.sketch import QuantileSketch
+from driftline.baseline.statistics import Statistics
+from driftline.errors import InputError
+from driftline.signature import Column, ColumnType, Signature, column_names
+
+__all__ = ["profile_from_statistics", "signature_from_constraints"]
+
+TYPES: dict[str, ColumnType] = {"Integral": "int64", "Fractional": "double"}
+
+
+def signature_from_constraints(
+    constraints: Constraints, statistics: Statistics | None
+) -> Signature:
+    """Make a signature of columns that all are features; the documents know no roles."""
+    kinds = {feature.name: feature.inferred_type for feature in constraints.features}
+    if statistics is not None:
+        kinds = {
+            name: kinds.get(name, str(block.get("inferred_type", "Unknown")))
+            for name, block in statistics.features.items()
+        } | kinds
+    columns = column_names(kinds)
+    return Signature(
+        tuple(
+            Column(name, column, TYPES.get(kind, "string"))
+            for (name, kind), column in zip(kinds.items(), columns, strict=True)
+        )
+    )
+
+
+def profile_from_statistics(statistics: Statistics, signature: Signature) -> Profile:
+    """Make a profile with cells and cell counts, as exact as the document's sketches are.
+
+    Raises
+    ------
+    InputError
+        When a feature's block is not as SageMaker writes it.
+    """
+    profile = Profile.empty(signature)
+    profile.row_count = statistics.item_count
+    profile.seen = set(statistics.features)
+    for name, block in statistics.features.items():
+        column = profile.columns[name]
+        try:
+            _fill(column, block, statistics.item_count)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f'statistics: feature "{name}" is not as SageMaker writes it ({error!r})'
+            ) from error
+    return profile
+
+
+def _fill(column: ColumnProfile, block: Mapping[str, Any], row_count: int) -> None:
+    found = block.get("numerical_statistics") or block.get("string_statistics") or {}
+    common = found.get("common", {})
+    column.missing_count = int(common.get("num_missing", 0))
+    column.row_count = column.missing_count + int(
+        common.get("num_present", row_count - column.missing_count)
+    )
+    if column.is_number and "numerical_statistics" in block:
+        _fill_numbers(column, found)
+    elif not column.is_number and "string_statistics" in block:
+        _fill_texts(column, found)
+
+
+def _fill_numbers(column: ColumnProfile, found: Mapping[str, Any]) -> None:
+    present = column.present_count
+    deviation = _number(found.get("std_dev"))
+    column.moments = Moments(
+        present,
+        _number(found.get("sum")),
+        _number(found.get("mean")),
+        deviation * deviation * present,
+        _number(found.get("min")),
+        _number(found.get("max")),
+    )
+    column.integral_count = present if column.type == "int64" else 0
+    kll = found.get("distribution", {}).get("kll", {})
+    levels = kll.get("sketch", {}).get("data")
+    if levels:
+        parameters = kll["sketch"].get("parameters", {})
+        column.sketch = QuantileSketch.from_levels(
+            levels, int(parameters.get("k", 2048)), float(parameters.get("c", 0.64))
+        )
+        values, weights = column.sketch.weighted()
+        column.cells = number_cells(column.name, column.type, values, weights)
+        counts = np.diff(
+            column.sketch.ranks(np.asarray(column.cells.edges), inclusive=False),
+            prepend=0,
+            append=column.sketch.count,
+        )
+    elif kll.get("buckets"):
+        column.cells, counts = _bucket_cells(column, kll["buckets"])
+    else:
+        return
+    total = float(counts.sum())
+    scaled = np.round(counts * (present / total)) if total else counts
+    column.cell_counts = np.append(scaled, [column.missing_count, 0]).astype(np.int64)
+
+
+def _bucket_cells(
+    column: ColumnProfile, buckets: list[Mapping[str, float]]
+) -> tuple[Cells, np.ndarray]:
+    """Cut at the buckets' bounds; nothing finer is known."""
+    lower = [float(bucket["lower_bound"]) for bucket in buckets]
+    ends = np.unique([*lower, np.nextafter(float(buckets[-1]["upper_bound"]), np.inf)])
+    counts = np.zeros(len(ends) + 1)
+    for low, bucket in zip(lower, buckets, strict=True):
+        counts[np.searchsorted(ends, low, side="right")] += float(bucket["count"])
+    median = ends[min(int(np.searchsorted(np.cumsum(counts), counts.sum() / 2)), len(ends) - 1)]
+    cells = Cells(column.name, column.type, edges=tuple(ends.tolist()), median=float(median))
+    return cells, counts
+
+
+def _fill_texts(column: ColumnProfile, found: Mapping[str, Any]) -> None:
+    buckets = found.get("distribution", {}).get("categorical", {}).get("buckets")
+    if not buckets:
+        return
+    levels = {str(bucket["value"]): int(bucket["count"]) for bucket in buckets}
+    column.levels = LevelCounts(
+        pa.array(list(levels), pa.string()), np.asarray(list(levels.values()), dtype=np.int64)
+    )
+    present = column.present_count
+    complete = sum(levels.values()) >= present
+    column.cells = text_cells(
+        column.name, column.type, levels, complete=complete, row_count=present
+    )
+    chosen = [levels[name] for name in column.cells.levels]
+    counts = [*chosen, present - sum(chosen), *([0] if complete else [])]
+    column.cell_counts = np.asarray([*counts, column.missing_count, 0], dtype=np.int64)
+
+
+def _number(found: object) -> float:
+    return float(found) if isinstance(found, int | float) else math.nan

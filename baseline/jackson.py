@@ -1,0 +1,69 @@
+"""JSON text as the analyzer's Java prints it, so that documents can be equal byte for byte.
+
+Jackson's DefaultPrettyPrinter (model-monitor, section 3.0): two spaces, ``"key" : value``, arrays
+of scalars on one line, ``[ {`` and ``}, {`` for arrays of objects, doubles as Double.toString.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+__all__ = ["Json", "java_double", "to_jackson"]
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def to_jackson(value: Json, *, indent: int = 0) -> str:
+    """Write a JSON value; int prints without point, float with; no trailing newline.
+
+    NaN and infinities become the strings ``"NaN"`` and ``"Infinity"``, as Jackson quotes them.
+    """
+    if isinstance(value, Mapping):
+        if not value:
+            return "{ }"
+        pad = "  " * (indent + 1)
+        entries = (
+            f"{pad}{_text(key)} : {to_jackson(item, indent=indent + 1)}"
+            for key, item in value.items()
+        )
+        return "{\n" + ",\n".join(entries) + "\n" + "  " * indent + "}"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Sequence):
+        if not value:
+            return "[ ]"
+        return "[ " + ", ".join(to_jackson(item, indent=indent) for item in value) + " ]"
+    if isinstance(value, float):
+        return java_double(value)
+    return json.dumps(value)
+
+
+def java_double(value: float) -> str:
+    """Write a number as Java's Double.toString: 0.001 to 10,000,000 plain, others like 1.0E-4."""
+    if math.isnan(value):
+        return '"NaN"'
+    if math.isinf(value):
+        return '"Infinity"' if value > 0 else '"-Infinity"'
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        plain = repr(value)
+        return plain if "e" not in plain else f"{value:.20f}".rstrip("0")
+    mantissa, exponent = f"{value!r}".split("e") if "e" in repr(value) else _split(value)
+    if "." not in mantissa:
+        mantissa += ".0"
+    return f"{mantissa}E{int(exponent)}"
+
+
+def _split(value: float) -> tuple[str, str]:
+    """Move the point of a plainly written number behind its first digit."""
+    sign = "-" if value < 0 else ""
+    whole, _, fraction = repr(abs(value)).partition(".")
+    digits = (whole + fraction).lstrip("0")
+    exponent = len(whole) - 1 if whole != "0" else len(digits) - len(fraction) - 1
+    digits = digits.rstrip("0") or "0"
+    return f"{sign}{digits[0]}.{digits[1:] or '0'}", str(exponent)
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""Sum, mean, spread and range of numbers, the way SageMaker's analyzer adds them up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Moments"]
+
+# So many values are taken one after the other, which gives the analyzer's deviation bit for bit;
+# further ones in blocks, which differ from it in the last digits only. The analyzer itself is not
+# reproducible there: it adds up partitions in whatever order they are done.
+SEQUENTIAL_COUNT = 10_000
+
+
+@dataclass(slots=True)
+class Moments:
+    """Running count, sum, mean, sum of squared deviations, minimum and maximum of finite numbers.
+
+    References
+    ----------
+    Welford, Technometrics 4, 1962 (one value); Chan, Golub, LeVeque, 1979 (blocks, merge).
+    """
+
+    count: int = 0
+    total: float = 0.0
+    average: float = 0.0
+    squares: float = 0.0
+    minimum: float = math.inf
+    maximum: float = -math.inf
+
+    def update(self, values: np.ndarray) -> None:
+        """Add finite numbers, shape (values,)."""
+        if not len(values):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.total = float(np.add.accumulate(np.concatenate([[self.total], values]))[-1])
+            self.minimum = min(self.minimum, float(values.min()))
+            self.maximum = max(self.maximum, float(values.max()))
+            head = values[: max(0, SEQUENTIAL_COUNT - self.count)]
+            self._update_one_by_one(head.tolist())
+            self._update_block(values[len(head) :])
+
+    def _update_one_by_one(self, values: list[float]) -> None:
+        count, average, squares = self.count, self.average, self.squares
+        for value in values:
+            count += 1
+            delta = value - average
+            step = delta / count
+            average += step
+            squares += delta * (delta - step)
+        self.count, self.average, self.squares = count, average, squares
+
+    def _update_block(self, values: np.ndarray) -> None:
+        if not len(values):
+            return
+        average = float(values.mean())
+        deviation = values - average
+        self._add(len(values), average, float(deviation @ deviation))
+
+    def _add(self, count: int, average: float, squares: float) -> None:
+        if not self.count:
+            self.count, self.average, self.squares = count, average, squares
+            return
+        total = self.count + count
+        delta = average - self.average
+        self.average += delta * count / total
+        self.squares += squares + delta * delta * self.count * count / total
+        self.count = total
+
+    def merge(self, other: Moments) -> Moments:
+        """Give the moments of both sets of values; neither input changes."""
+        merged = Moments(
+            self.count,
+            self.total + other.total,
+            self.average,
+            self.squares,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+        )
+        if other.count:
+            merged._add(other.count, other.average, other.squares)
+        return merged
+
+    @property
+    def mean(self) -> float:
+        """Sum by count; NaN without values."""
+        return self.total / self.count if self.count else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the population (divided by n); NaN without values."""
+        return math.sqrt(self.squares / self.count) if self.count else math.nan

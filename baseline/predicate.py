@@ -1,0 +1,169 @@
+"""One condition on one column: says in words which rows are meant, and finds them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce, is_missing, unfit_mask
+from driftline.errors import InputError
+from driftline.signature import ColumnType
+
+__all__ = ["Operator", "Predicate", "number_text"]
+
+Operator = Literal["lt", "le", "gt", "ge", "eq", "in", "not_in", "null", "unfit"]
+
+UNFIT = "unfit"
+"""Name of the map column in which captured windows carry what did not fit its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A condition that a row meets or not.
+
+    Parameters
+    ----------
+    column
+        The user's name of the column.
+    op
+        ``lt le gt ge eq`` compare with `value`; ``in`` and ``not_in`` with `values` (a missing
+        value is neither); ``null`` holds where there is no value; ``unfit`` where the value does
+        not fit the type named by `value`.
+    value
+        A number or a text. With a number the column is read as numbers, with a text as text.
+    values
+        The texts of ``in`` and ``not_in``.
+    """
+
+    column: str
+    op: Operator
+    value: float | str | None = None
+    values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.op not in get_args(Operator):
+            raise InputError(
+                f'predicate on "{self.column}": operator "{self.op}"; '
+                f"expected one of {', '.join(get_args(Operator))}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.phrase}"
+
+    @property
+    def phrase(self) -> str:
+        """The condition in words, without the column's name: ``below 12.3``, ``= "UA"``."""
+        if self.op == "null":
+            return "empty"
+        if self.op == "unfit":
+            return f"not {_TYPE_WORDS.get(str(self.value), 'of its type')}"
+        if self.op == "in":
+            return "another known value" if len(self.values) > 3 else f"in {_listed(self.values)}"
+        if self.op == "not_in":
+            return (
+                "not seen in the reference"
+                if len(self.values) > 3
+                else f"not in {_listed(self.values)}"
+            )
+        shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)
+        return {
+            "lt": f"below {shown}",
+            "le": f"{shown} or below",
+            "gt": f"above {shown}",
+            "ge": f"{shown} or above",
+            "eq": f"= {shown}",
+        }[self.op]
+
+    def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
+        """Mark the rows that meet the condition; never null.
+
+        A window's map column ``unfit`` (name to text), where present, is heeded: such a value is
+        unfit, not missing. A batch without the column meets ``null`` in every row, others in none.
+        """
+        if self.column not in batch.schema.names:
+            return pa.array(np.full(batch.num_rows, self.op == "null"))
+        array = batch.column(self.column)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        if self.op in ("null", "unfit"):
+            return self._mask_absent(array, _map_names(batch, self.column))
+        if isinstance(self.value, str) or self.op in ("in", "not_in"):
+            return self._mask_text(array)
+        numbers, _ = coerce(array, "double")
+        compare = {
+            "lt": pc.less,
+            "le": pc.less_equal,
+            "gt": pc.greater,
+            "ge": pc.greater_equal,
+            "eq": pc.equal,
+        }[self.op]
+        return pc.fill_null(compare(numbers, self.value), fill_value=False)
+
+    def _mask_absent(self, array: pa.Array, mapped: pa.BooleanArray) -> pa.BooleanArray:
+        if self.op == "null":
+            plain, _ = coerce(array, "string") if pa.types.is_dictionary(array.type) else (array, 0)
+            return pc.and_not(is_missing(plain), mapped)
+        return pc.or_(mapped, unfit_mask(array, cast(ColumnType, self.value or "string")))
+
+    def _mask_text(self, array: pa.Array) -> pa.BooleanArray:
+        text, _ = coerce(array, "string")
+        present = pc.invert(is_missing(text))
+        wanted = (str(self.value),) if self.op == "eq" else self.values
+        inside = pc.is_in(text, value_set=pa.array(wanted, pa.string()))
+        return pc.and_not(present, inside) if self.op == "not_in" else pc.and_(present, inside)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON values, without what is unset."""
+        found: dict[str, Any] = {"column": self.column, "op": self.op}
+        if self.value is not None:
+            found["value"] = self.value
+        if self.values:
+            found["values"] = list(self.values)
+        return found
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Predicate:
+        """Read what to_dict gave; anything else is an InputError."""
+        if not isinstance(found.get("column"), str) or not isinstance(found.get("op"), str):
+            raise InputError(f'predicate {dict(found)}: expected "column" and "op"')
+        return cls(
+            column=found["column"],
+            op=found["op"],
+            value=found.get("value"),
+            values=tuple(found.get("values", ())),
+        )
+
+
+_TYPE_WORDS = {
+    "int64": "a whole number",
+    "double": "a number",
+    "bool": "true or false",
+    "timestamp": "a time",
+}
+
+
+def number_text(value: float) -> str:
+    """Write a number for people: up to six significant digits, no trailing zeros."""
+    if value == int(value) if np.isfinite(value) else False:
+        return f"{value:.0f}" if abs(value) < 1e15 else f"{value:.6g}"
+    return f"{value:.6g}"
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f'"{value}"' for value in values) or "nothing"
+
+
+def _map_names(batch: pa.RecordBatch | pa.Table, name: str) -> pa.BooleanArray:
+    """Mark the rows whose map column ``unfit`` names the column."""
+    nothing = pa.array(np.zeros(batch.num_rows, dtype=bool))
+    if UNFIT not in batch.schema.names or not pa.types.is_map(batch.schema.field(UNFIT).type):
+        return nothing
+    array = batch.column(UNFIT)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return pc.fill_null(pc.is_valid(pc.map_lookup(array, name, "first")), fill_value=False)

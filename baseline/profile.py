@@ -1,0 +1,131 @@
+"""The profile of a data set: one summary per column, exact counts on given cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from driftline.baseline.archive import blocks_from_table, columns_from_table, columns_to_table
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
+from driftline.signature import Signature
+
+__all__ = ["BlockCounts", "ColumnProfile", "Profile", "blocks_from_table"]
+
+
+@dataclass(slots=True)
+class Profile:
+    """What is kept of a data set's rows, column by column.
+
+    Parameters
+    ----------
+    row_count
+        Rows seen.
+    columns
+        By the user's name, in the signature's order; every column of the signature is here.
+    seen
+        Columns of the signature that came in at least one batch.
+    extra
+        Columns that came and that the signature does not know, in order of appearance.
+    """
+
+    row_count: int
+    columns: dict[str, ColumnProfile]
+    seen: set[str] = field(default_factory=set)
+    extra: tuple[str, ...] = ()
+
+    @classmethod
+    def empty(cls, signature: Signature, cells: Mapping[str, Cells] | None = None) -> Profile:
+        """Start a profile without rows; columns that have `cells` are counted on them."""
+        given = cells or {}
+        return cls(
+            row_count=0,
+            columns={
+                column.name: ColumnProfile(column.name, column.type, cells=given.get(column.name))
+                for column in signature.columns
+            },
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Columns of the signature that never came; none are missing before the first batch."""
+        if not self.row_count and not self.seen:
+            return ()
+        return tuple(name for name in self.columns if name not in self.seen)
+
+    def update(
+        self, batch: pa.RecordBatch | pa.Table, unfit: Mapping[str, int] | None = None
+    ) -> None:
+        """Add rows.
+
+        Parameters
+        ----------
+        batch
+            Columns by the user's names, in any order. A map column ``unfit`` is no data column.
+        unfit
+            By column: how many nulls of this batch stand for values that did not fit.
+        """
+        known = unfit or {}
+        for name, column in self.columns.items():
+            if name in batch.schema.names:
+                self.seen.add(name)
+                column.update(batch.column(name), known.get(name, 0))
+            else:
+                column.update(pa.nulls(batch.num_rows))
+        self.extra = _appended(self.extra, batch.schema, set(self.columns))
+        self.row_count += batch.num_rows
+
+    def merge(self, other: Profile) -> Profile:
+        """Give the profile of the rows of both; neither input changes.
+
+        Raises
+        ------
+        InputError
+            When a column's type or cells differ.
+        """
+        extra = (*self.extra, *(name for name in other.extra if name not in self.extra))
+        return Profile(
+            row_count=self.row_count + other.row_count,
+            columns={
+                name: column.merge(other.columns[name]) for name, column in self.columns.items()
+            },
+            seen=self.seen | other.seen,
+            extra=extra,
+        )
+
+    def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
+        """Write the profile, and the reference's block counts, as one Arrow table."""
+        return columns_to_table(
+            self.columns, blocks, row_count=self.row_count, seen=self.seen, extra=self.extra
+        )
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Profile:
+        """Read what to_arrow wrote; block counts are read by `blocks_from_table`.
+
+        Raises
+        ------
+        InputError
+            When the table is none of ours, or of a newer format.
+        """
+        columns, notes = columns_from_table(table)
+        return cls(
+            row_count=notes["row_count"],
+            columns=columns,
+            seen=set(notes["seen"]),
+            extra=tuple(notes["extra"]),
+        )
+
+
+def _appended(extra: tuple[str, ...], schema: pa.Schema, known: set[str]) -> tuple[str, ...]:
+    new = [
+        column.name
+        for column in schema
+        if column.name not in known
+        and column.name not in extra
+        and not pa.types.is_map(column.type)
+    ]
+    return (*extra, *new)

@@ -1,0 +1,146 @@
+"""Column types and roles: from an Arrow schema to a signature."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import pyarrow as pa
+
+from driftline.baseline.coercion import ARROW_TYPES, coerce, plain_type
+from driftline.errors import InputError
+from driftline.signature import Column, ColumnType, Role, Signature, column_names, slug
+
+__all__ = [
+    "InferredType",
+    "Problem",
+    "coerce",
+    "column_type",
+    "find_column",
+    "infer_signature",
+    "inferred_type",
+]
+
+InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
+Problem = Literal["binary", "multiclass", "regression"]
+
+
+def inferred_type(kind: ColumnType, present_count: int) -> InferredType:
+    """Name a column's type as SageMaker does; a column without any value is Unknown.
+
+    Booleans and times are String: the public documents list no other type for them.
+    """
+    if present_count == 0:
+        return "Unknown"
+    if kind == "int64":
+        return "Integral"
+    return "Fractional" if kind == "double" else "String"
+
+
+def column_type(found: pa.DataType) -> ColumnType:
+    """Give the signature's type for an Arrow type; what is no number, bool or time is text."""
+    plain = plain_type(found)
+    for kind, wanted in ARROW_TYPES.items():
+        if plain == wanted:
+            return kind
+    return "string"
+
+
+def find_column(name: str, known: Sequence[str], *, what: str) -> str:
+    """Give the column of that name, or fail naming the nearest one that exists.
+
+    Raises
+    ------
+    InputError
+        When no column has exactly this name.
+    """
+    if name in known:
+        return name
+    folded = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.5)
+    hint = (
+        f'did you mean "{folded[near[0]]}"?'
+        if near
+        else f"the columns are {', '.join(list(known)[:8])}{', …' if len(known) > 8 else ''}"
+    )
+    raise InputError(f'{what} "{name}": the data has no such column; {hint}')
+
+
+def infer_signature(
+    schema: pa.Schema,
+    *,
+    label: str | None = None,
+    prediction: str | None = None,
+    probability: str | Sequence[str] | None = None,
+    id_column: str | None = None,
+    timestamp: str | None = None,
+    exclude: Iterable[str] = (),
+    classes: Sequence[str] | None = None,
+) -> Signature:
+    """Make the signature of a data set from its Arrow schema and the roles the user names.
+
+    Parameters
+    ----------
+    schema
+        Names and types; repeated names are an error.
+    label, prediction, probability, id_column, timestamp, exclude
+        Names of columns by role; all others are features.
+    classes
+        Class labels in the model's order, if the problem is a classification.
+
+    Raises
+    ------
+    InputError
+        When a named column does not exist or has two roles.
+    """
+    names = list(schema.names)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
+    roles: dict[str, Role] = {}
+    probabilities = [probability] if isinstance(probability, str) else list(probability or ())
+    named: list[tuple[Role, str | None]] = [
+        ("label", label),
+        ("prediction", prediction),
+        *(("probability", name) for name in probabilities),
+        ("id", id_column),
+        ("timestamp", timestamp),
+        *(("excluded", name) for name in exclude),
+    ]
+    for role, name in named:
+        if name is None:
+            continue
+        find_column(name, names, what=role)
+        if roles.setdefault(name, role) != role:
+            raise InputError(f'column "{name}" is given as {roles[name]} and as {role}; choose one')
+    inputs = [name for name in names if roles.get(name) not in ("prediction", "probability")]
+    features = tuple(
+        Column(name, column, column_type(schema.field(name).type), roles.get(name, "feature"))
+        for name, column in zip(inputs, column_names(inputs), strict=True)
+    )
+    outputs = _outputs(schema, prediction, probabilities, classes)
+    return Signature(features, outputs, event_time=timestamp, inference_id=id_column)
+
+
+def _outputs(
+    schema: pa.Schema,
+    prediction: str | None,
+    probabilities: Sequence[str],
+    classes: Sequence[str] | None,
+) -> tuple[Column, ...]:
+    found: list[Column] = []
+    known = tuple(classes) if classes else None
+    if prediction is not None:
+        kind = column_type(schema.field(prediction).type)
+        found.append(Column(prediction, "prediction", kind, "prediction", classes=known))
+    if len(probabilities) == 1:
+        only = Column(probabilities[0], "probability", "double", "probability")
+        found.append(replace(only, classes=known[-1:] if known else None))
+    elif probabilities:
+        columns = column_names((slug(name) for name in probabilities), prefix="probability")
+        found.extend(
+            Column(name, column, "double", "probability")
+            for name, column in zip(probabilities, columns, strict=True)
+        )
+    return tuple(found)

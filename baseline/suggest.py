@@ -1,0 +1,49 @@
+"""From a profile to the constraints that its own data keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.constraints import Constraints, MonitoringConfig
+from driftline.baseline.profile import Profile
+from driftline.baseline.statistics import CATEGORICAL_CAP
+
+__all__ = ["suggest"]
+
+# A closed list of values is only suggested when few of them occurred just once (Deequ's rule for
+# categorical ranges): else new ones must be expected.
+SINGLE_SHARE = 0.1
+
+
+def suggest(profile: Profile) -> Constraints:
+    """Suggest constraints: types, observed completeness, sign, and small closed domains."""
+    return Constraints.from_dict(
+        {
+            "version": 0.0,
+            "features": [_feature(column) for column in profile.columns.values()],
+            "monitoring_config": MonitoringConfig().to_dict(),
+        }
+    )
+
+
+def _feature(column: ColumnProfile) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": column.name,
+        "inferred_type": column.inferred_type,
+        "completeness": column.completeness,
+    }
+    if column.is_number and column.moments.count:
+        found["num_constraints"] = {"is_non_negative": column.moments.minimum >= 0}
+    elif _is_closed(column):
+        found["string_constraints"] = {"domains": [value for value, _ in column.levels.ranked()]}
+    return found
+
+
+def _is_closed(column: ColumnProfile) -> bool:
+    levels = column.levels
+    if not levels.is_exact or not 0 < len(levels.values) <= CATEGORICAL_CAP:
+        return False
+    return int(np.sum(levels.counts == 1)) <= SINGLE_SHARE * len(levels.values)
