@@ -61,8 +61,8 @@ class Culprits:
     ----------
     target
         What was looked for.
-    row_count
-        Rows that meet the condition.
+    row_count, share_of_rows
+        Rows that meet the condition, and their share of the window's, 0-1.
     first_rows
         Pointers to the first of them.
     values
@@ -73,6 +73,7 @@ class Culprits:
 
     target: Target
     row_count: int = 0
+    share_of_rows: float = 0.0
     first_rows: list[Mapping[str, str | int]] = field(default_factory=list)
     values: tuple[str, ...] = ()
     segment: Segment | None = None
@@ -123,6 +124,7 @@ def find_culprits(
         first += batch.num_rows
     for culprits, tally in zip(found, tallies, strict=True):
         own = culprits.target.predicate.column
+        culprits.share_of_rows = culprits.row_count / max(first, 1)
         culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
         culprits.segment = _segment(culprits, tally, everyone, row_count=first, leave_out=own)
     table = pa.concat_tables(sample, promote_options="permissive") if sample else pa.table({})

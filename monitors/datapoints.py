@@ -1,0 +1,199 @@
+"""The metrics that a monitor's run yields: SageMaker's per feature, and our own per monitor.
+
+A datapoint's time is its window's start and its period the window's length. Each carries a note
+that an alarm's message quotes: the cause in one sentence, and the link to the rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from driftline.alerts.datapoint import Datapoint
+from driftline.capture.window import Window
+from driftline.errors import InputError
+
+if TYPE_CHECKING:
+    from driftline.monitors.report import Report
+
+__all__ = ["CHECKS", "DATA_METRICS", "OWN_METRICS", "failed_datapoints", "report_datapoints"]
+
+DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
+OWN_METRICS = "Driftline"
+
+# Counted one by one, so that an alarm can be set on each of them before it ever fires.
+CHECKS = (
+    "baseline_drift_check",
+    "categorical_values_check",
+    "completeness_check",
+    "data_type_check",
+    "extra_column_check",
+    "missing_column_check",
+)
+
+# CloudWatch takes printable ASCII in names; these stay readable as they are.
+LONGEST_FEATURE = 255 - len("feature_baseline_drift_")
+UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
+
+
+def report_datapoints(
+    report: Report, *, monitor: str, endpoint: str, execution_id: str
+) -> list[Datapoint]:
+    """Give the datapoints of a judged window.
+
+    Raises
+    ------
+    InputError
+        When the report has no window: then nothing says when its values were true.
+    """
+    if report.window is None:
+        raise InputError("datapoints of a report without window; expected one made from a window")
+    series = _Series(report.window, monitor, endpoint, execution_id, report)
+    return [*series.own(), *series.features()]
+
+
+def failed_datapoints(
+    window: Window, *, monitor: str, endpoint: str, execution_id: str, reason: str
+) -> list[Datapoint]:
+    """Give the datapoints of a window that could not be judged: no rows, one failure."""
+    note = {
+        "cause": reason,
+        "monitor": monitor,
+        "execution": execution_id,
+        "window": window.stamp,
+        "link": _link(monitor, window, None),
+    }
+    return [
+        _point(window, OWN_METRICS, name, value, endpoint, monitor, note)
+        for name, value in (("rows", 0.0), ("failed", 1.0))
+    ]
+
+
+class _Series:
+    """The names, times and notes that the datapoints of one run share."""
+
+    def __init__(
+        self, window: Window, monitor: str, endpoint: str, execution_id: str, report: Report
+    ) -> None:
+        self.window, self.monitor, self.endpoint = window, monitor, endpoint
+        self.execution_id, self.report = execution_id, report
+
+    def own(self) -> list[Datapoint]:
+        """Give what driftline counts per monitor."""
+        report = self.report
+        counts = Counter(one.constraint_check_type for one in report.violations)
+        values: dict[str, float | None] = {
+            "violations": float(len(report.violations)),
+            **{f"violations_{check}": float(counts[check]) for check in CHECKS},
+            "pages": float(report.page_count),
+            "tickets": float(len(report.violations) - report.page_count),
+            "drifted_features": float(counts["baseline_drift_check"]),
+            "max_drift_ratio": report.max_drift_ratio,
+            "rows": float(report.row_count),
+            "requests": float(report.request_count),
+            "late_requests": float(report.late_count),
+            "unparsed_requests": float(report.unparsed_count),
+            "failed_requests": float(report.failed_count),
+            "failed": 0.0,
+        }
+        note = self._note(report.cause, _worst_feature(report))
+        return [
+            _point(self.window, OWN_METRICS, name, value, self.endpoint, self.monitor, note)
+            for name, value in values.items()
+            if value is not None
+        ]
+
+    def features(self) -> list[Datapoint]:
+        """Give SageMaker's metrics per feature."""
+        if not self.report.emit_metrics:
+            return []
+        found: list[Datapoint] = []
+        causes = {one.feature_name: one.cause for one in reversed(self.report.violations)}
+        blocks = self.report.statistics.features
+        for result in self.report.results:
+            name = result.feature
+            if result.note == "not in the data" or not result.row_count or _is_long(name):
+                continue
+            cause = f"{name}: {causes[name]}" if name in causes else ""
+            note = self._note(cause, name)
+            present = 1.0 - result.missing_count / result.row_count
+            found.append(self._point("feature_non_null_", name, present, note))
+            if result.distance is not None:
+                found.append(self._point("feature_baseline_drift_", name, result.distance, note))
+            numbers = blocks.get(name, {}).get("numerical_statistics")
+            # A sum beyond all numbers stands in the document as text, and is no datapoint.
+            if numbers and not isinstance(numbers["sum"], str):
+                found.append(
+                    Datapoint(
+                        namespace=DATA_METRICS,
+                        name=f"feature_data_{quote(name, safe=UNQUOTED)}",
+                        dimensions=_dimensions(self.endpoint, self.monitor),
+                        time=self.window.start,
+                        sample_count=float(numbers["common"]["num_present"]),
+                        sum=float(numbers["sum"]),
+                        minimum=float(numbers["min"]),
+                        maximum=float(numbers["max"]),
+                        period_s=_period(self.window),
+                        note=note,
+                    )
+                )
+        return found
+
+    def _point(self, prefix: str, name: str, value: float, note: Mapping[str, object]) -> Datapoint:
+        metric = f"{prefix}{quote(name, safe=UNQUOTED)}"
+        return _point(self.window, DATA_METRICS, metric, value, self.endpoint, self.monitor, note)
+
+    def _note(self, cause: str, feature: str | None) -> Mapping[str, object]:
+        return {
+            "cause": cause,
+            "monitor": self.monitor,
+            "execution": self.execution_id,
+            "window": self.window.stamp,
+            "link": _link(self.monitor, self.window, feature),
+        }
+
+
+def _worst_feature(report: Report) -> str | None:
+    """Name the feature that the page of this window should open at: a page's before a ticket's."""
+    known = {one.feature for one in report.results}
+    ranked = sorted(report.violations, key=lambda one: one.severity != "page")
+    return next((one.feature_name for one in ranked if one.feature_name in known), None)
+
+
+def _is_long(feature: str) -> bool:
+    return len(quote(feature, safe=UNQUOTED)) > LONGEST_FEATURE
+
+
+def _link(monitor: str, window: Window, feature: str | None) -> str:
+    address = f"/monitors/{quote(monitor, safe='')}?window={window.stamp}"
+    return address if feature is None else f"{address}&feature={quote(feature, safe='')}#rows"
+
+
+def _period(window: Window) -> int:
+    return round(window.length.total_seconds())
+
+
+def _dimensions(endpoint: str, monitor: str) -> dict[str, str]:
+    return {"Endpoint": endpoint, "MonitoringSchedule": monitor}
+
+
+def _point(
+    window: Window,
+    namespace: str,
+    name: str,
+    value: float,
+    endpoint: str,
+    monitor: str,
+    note: Mapping[str, object],
+) -> Datapoint:
+    return Datapoint(
+        namespace=namespace,
+        name=name,
+        dimensions=_dimensions(endpoint, monitor),
+        time=window.start,
+        value=value,
+        period_s=_period(window),
+        note=note,
+    )

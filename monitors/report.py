@@ -1,0 +1,232 @@
+"""The result of one check: what is violated, by which rows, and the documents that say so.
+
+Documents are SageMaker's (statistics.json, constraint_violations.json) and report.json with all
+that they have no place for. Equal rows against an equal baseline give equal bytes: no times, no
+random numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyarrow import fs
+
+from driftline.alerts.datapoint import Datapoint
+from driftline.baseline.jackson import to_jackson
+from driftline.baseline.statistics import Statistics
+from driftline.capture.window import Window
+from driftline.errors import InputError, UndecidedError
+from driftline.monitors.culprits import matching_rows
+from driftline.monitors.datapoints import report_datapoints
+from driftline.monitors.findings import cause_sentence
+from driftline.monitors.page import report_page
+from driftline.monitors.violation import FeatureResult, JsonValue, Violation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Report", "Violation"]
+
+FORMAT_VERSION = 1
+STATISTICS = "statistics.json"
+VIOLATIONS = "constraint_violations.json"
+REPORT = "report.json"
+
+BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Parameters
+    ----------
+    kind
+        Of the monitor: "data-quality".
+    violations
+        Most blamed feature first.
+    results
+        One line for each column of the signature.
+    statistics
+        The window's statistics document.
+    row_count
+        Rows that were judged.
+    window
+        The span of time, when the data were a window.
+    request_count, late_count, unparsed_count, failed_count
+        Of a captured window; 0 otherwise.
+    baseline_version
+        Digest of the baseline's documents.
+    alpha
+        The p-value below which one column is a violation.
+    emit_metrics
+        Whether the constraints ask for metrics per feature.
+    batches
+        Gives the judged rows again; None when they are gone.
+    """
+
+    kind: str
+    violations: tuple[Violation, ...]
+    results: tuple[FeatureResult, ...]
+    statistics: Statistics
+    row_count: int
+    window: Window | None = None
+    request_count: int = 0
+    late_count: int = 0
+    unparsed_count: int = 0
+    failed_count: int = 0
+    baseline_version: str = ""
+    alpha: float = 0.0
+    emit_metrics: bool = True
+    batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is violated."""
+        return not self.violations
+
+    @property
+    def decided(self) -> bool:
+        """Whether anything at all could be judged."""
+        return self.row_count > 0
+
+    @property
+    def insufficient(self) -> tuple[str, ...]:
+        """Columns whose drift could not be judged because there are too few rows."""
+        return tuple(one.feature for one in self.results if one.note == "insufficient_data")
+
+    @property
+    def page_count(self) -> int:
+        """Violations that no season can bring."""
+        return sum(one.severity == "page" for one in self.violations)
+
+    @property
+    def max_drift_ratio(self) -> float | None:
+        """Largest distance over its bound, violated or not; None when no drift was judged."""
+        return max((one.ratio for one in self.results if one.ratio is not None), default=None)
+
+    @property
+    def cause(self) -> str:
+        """One sentence that a pager can print; empty when nothing is violated."""
+        return cause_sentence(self.violations)
+
+    @property
+    def summary(self) -> str:
+        """One sentence for the command line, in SageMaker's words where it has them."""
+        if not self.decided:
+            return "no rows; nothing could be judged"
+        left = f"; {len(self.insufficient)} columns too small to judge" if self.insufficient else ""
+        if self.passed:
+            return f"{self.row_count:,} rows, no violations{left}"
+        return f"{self.row_count:,} rows, {len(self.violations)} violations{left}: {self.cause}"
+
+    @property
+    def features(self) -> pd.DataFrame:
+        """One row a feature: counts, distance, bound, p-value, share of the blame, as a table."""
+        import pandas as pd  # Heavy, and only for people: a monitor's run never asks.
+
+        names = list(FeatureResult.__dataclass_fields__)
+        table = pd.DataFrame([asdict(one) for one in self.results], columns=names)
+        table.insert(names.index("bound") + 1, "ratio", [one.ratio for one in self.results])
+        return table
+
+    def rows(self, violation: Violation | int, limit: int = 50) -> pd.DataFrame:
+        """Give the first rows behind a violation, the offending column in front.
+
+        Raises
+        ------
+        UndecidedError
+            When the rows are gone.
+        InputError
+            When the violation has no rows behind it, as a missing column has none.
+        """
+        chosen = self.violations[violation] if isinstance(violation, int) else violation
+        if chosen.predicate is None:
+            raise InputError(
+                f"{chosen.feature_name}: {chosen.constraint_check_type} has no rows behind it"
+            )
+        if self.batches is None:
+            raise UndecidedError("the rows of this report are gone; check the data again")
+        found: pd.DataFrame = matching_rows(
+            self.batches(), chosen.predicate, limit=limit
+        ).to_pandas()
+        return found
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Give report.json as plain values, the same for the same rows and baseline."""
+        window: JsonValue = None
+        if self.window is not None:
+            window = {
+                "start": self.window.start.isoformat().replace("+00:00", "Z"),
+                "end": self.window.end.isoformat().replace("+00:00", "Z"),
+            }
+        ratio = self.max_drift_ratio
+        return {
+            "format": FORMAT_VERSION,
+            "kind": self.kind,
+            "window": window,
+            "baseline_version": self.baseline_version,
+            "passed": self.passed,
+            "cause": self.cause,
+            "row_count": self.row_count,
+            "request_count": self.request_count,
+            "late_count": self.late_count,
+            "unparsed_count": self.unparsed_count,
+            "failed_count": self.failed_count,
+            "violation_count": len(self.violations),
+            "page_count": self.page_count,
+            "max_drift_ratio": ratio,
+            "alpha": self.alpha,
+            "insufficient_data": list(self.insufficient),
+            "violations": [one.to_dict() for one in self.violations],
+            "features": [{**asdict(one), "ratio": one.ratio} for one in self.results],
+        }
+
+    def documents(self) -> Mapping[str, str]:
+        """Give the text of each document by its file name."""
+        found = [
+            {
+                "feature_name": one.feature_name,
+                "constraint_check_type": one.constraint_check_type,
+                "description": one.description,
+            }
+            for one in self.violations
+        ]
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return {
+            STATISTICS: self.statistics.to_json(),
+            VIOLATIONS: to_jackson({"violations": found}),
+            REPORT: text + "\n",
+        }
+
+    def datapoints(self, *, monitor: str, endpoint: str, execution_id: str) -> list[Datapoint]:
+        """Give the metrics that this report yields; its window says when."""
+        return report_datapoints(
+            self, monitor=monitor, endpoint=endpoint, execution_id=execution_id
+        )
+
+    def save(self, folder: str) -> None:
+        """Write the documents into a folder or below a URI; it is made when it is not there."""
+        filesystem, path = (
+            fs.FileSystem.from_uri(folder) if "://" in folder else (fs.LocalFileSystem(), folder)
+        )
+        filesystem.create_dir(path, recursive=True)
+        for name, text in self.documents().items():
+            with filesystem.open_output_stream(f"{path}/{name}") as stream:
+                stream.write(text.encode())
+
+    def to_html(self, file: str) -> None:
+        """Write the report as one page that needs no other file."""
+        Path(file).write_text(report_page(self.to_dict(), whole=True), encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook."""
+        return report_page(self.to_dict(), whole=False)
+
+    def __str__(self) -> str:
+        return self.summary
