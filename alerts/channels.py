@@ -196,7 +196,7 @@ def list_channels(connection: Connection) -> list[ChannelStatus]:
 
 
 def delete_channel(connection: Connection, name: str) -> None:
-    """Remove a channel.
+    """Remove a channel; messages that it still owed are given up.
 
     Raises
     ------
@@ -211,6 +211,12 @@ def delete_channel(connection: Connection, name: str) -> None:
             raise ChannelInUse(
                 f'channel "{name}" is an action of alarm "{row.name}"; change that alarm first'
             )
+    outbox = tables.outbox
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.channel == name, outbox.c.status.in_(("pending", "delivering")))
+        .values(status="dead", last_error="channel deleted")
+    )
     connection.execute(delete(tables.channels).where(tables.channels.c.name == name))
 
 

@@ -21,7 +21,19 @@ from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.errors import UnknownDelivery
 from driftline.alerts.message import render
 
-__all__ = ["Claim", "Delivery", "claim", "enqueue", "list_deliveries", "redeliver", "supersede"]
+__all__ = [
+    "Claim",
+    "Delivery",
+    "bury",
+    "claim",
+    "enqueue",
+    "finish",
+    "is_any_due",
+    "list_deliveries",
+    "new_message_id",
+    "redeliver",
+    "supersede",
+]
 
 LEASE_S = 60  # Longer than the longest request.
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
@@ -46,6 +58,11 @@ class Claim:
     content_type: str
     attempts: int
     created_at: datetime
+
+    @property
+    def is_sns(self) -> bool:
+        """Say whether the body is SNS's envelope, which goes as plain text."""
+        return self.content_type.startswith("text/plain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +154,14 @@ def enqueue(
     return ids
 
 
+def is_any_due(connection: Connection, now: datetime) -> bool:
+    """Say whether a pass would find anything; a cheap question for an idle loop."""
+    return (
+        connection.execute(select(tables.outbox.c.id).where(_is_due(now)).limit(1)).first()
+        is not None
+    )
+
+
 def claim(connection: Connection, now: datetime, *, limit: int = 20) -> list[Claim]:
     """Take messages that are due, at most one of each alarm and channel: the oldest.
 
@@ -151,7 +176,8 @@ def claim(connection: Connection, now: datetime, *, limit: int = 20) -> list[Cla
         select(tables.outbox, channels.c.url, channels.c.secret, channels.c.failure_count)
         .join(channels, channels.c.name == table.channel)
         .where(_is_due(now), ~_has_older(), channels.c.enabled)
-        .order_by(table.created_at, table.id)
+        # Those of failing channels last, so that they do not stand in the others' way.
+        .order_by(channels.c.failure_count, table.created_at, table.id)
         .limit(10 * limit)
     )
     taken: list[Claim] = []

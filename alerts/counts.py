@@ -1,0 +1,52 @@
+"""Counts of this room, for reconciliation: what was judged, changed, queued and delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, func, select
+
+from driftline.alerts import tables
+
+__all__ = ["Counts", "counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many there are; changes of state include those of deleted alarms.
+
+    The deliveries' total is the number of actions that changes of state called for.
+    """
+
+    metrics: int
+    datapoints: int
+    alarms_by_state: dict[str, int]
+    state_changes: int
+    deliveries_by_status: dict[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """Give them as plain JSON values."""
+        return {
+            "metrics": self.metrics,
+            "datapoints": self.datapoints,
+            "alarms_by_state": dict(self.alarms_by_state),
+            "state_changes": self.state_changes,
+            "deliveries_by_status": dict(self.deliveries_by_status),
+        }
+
+
+def counts(connection: Connection) -> Counts:
+    """Count everything, in the caller's transaction."""
+    changes = select(func.count()).select_from(tables.history)
+    return Counts(
+        metrics=connection.scalar(select(func.count()).select_from(tables.metrics)) or 0,
+        datapoints=connection.scalar(select(func.count()).select_from(tables.datapoints)) or 0,
+        alarms_by_state=_by(connection, tables.alarms.c.state),
+        state_changes=connection.scalar(changes.where(tables.history.c.type == "StateUpdate")) or 0,
+        deliveries_by_status=_by(connection, tables.outbox.c.status),
+    )
+
+
+def _by(connection: Connection, column: Column[str]) -> dict[str, int]:
+    query = select(column, func.count()).group_by(column).order_by(column)
+    return {str(value): int(count) for value, count in connection.execute(query)}
