@@ -1,1 +1,1 @@
-"""The pages of the dashboard, one file each."""
+"""The pages, each a pure function from a view to a layout."""

@@ -1,0 +1,206 @@
+"""The dashboard as an ASGI application: one Dash page whose content follows the address.
+
+::
+
+    LocalOnly → Bundles → Guard → Dash on FastAPI → show(path, query) → pages
+
+State lives in the address only, so reload, back, forward and a link in a pager's message all show
+the same view. The content comes from one callback that runs in a worker thread: Dash's FastAPI
+backend would run a plain function on the event loop and block every other request meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import plotly.utils
+from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.backends._fastapi import FastAPIDashServer
+from dash.dependencies import ClientsideFunction
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.dashboard.address import Address, parse
+from driftline.dashboard.bundles import Bundles
+from driftline.dashboard.guard import Guard
+from driftline.dashboard.pages import missing, monitor, overview
+from driftline.dashboard.parts import marked, problem
+from driftline.dashboard.stores import Stores
+from driftline.errors import DriftlineError, NotFoundError
+from driftline.loopback import App, LocalOnly
+
+__all__ = ["DashboardContext", "create_app", "render"]
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+"""Pages drawn at the same time; the rest wait."""
+
+REFRESH_MS = 30_000
+"""An open page asks again so often: two requests a minute."""
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <title>{%title%}</title>
+    <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
+    <script src="/assets/first/theme.js"></script>
+    {%css%}
+  </head>
+  <body>
+    {%app_entry%}
+    <footer>{%config%}{%scripts%}{%renderer%}</footer>
+  </body>
+</html>"""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardContext:
+    """What the dashboard reads from: the database, the storage root, a clock, the server's URL."""
+
+    engine: Engine
+    root: str
+    now: Callable[[], datetime]
+    api_url: str
+
+
+def create_app(context: DashboardContext) -> App:
+    """Build the dashboard; it reads only, and answers this machine only."""
+    dash = _dash(context)
+    calls = {
+        name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]
+        for name, call in dash.callback_map.items()
+        if "callback" in call
+    }
+    return LocalOnly(Bundles(Guard(dash.server, calls)))
+
+
+def render(stores: Stores, address: Address) -> html.Div:
+    """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
+    try:
+        if address.page == "overview":
+            return overview.page(stores.overview())
+        if address.page == "monitor":
+            view = stores.monitor(address.monitor, address.window, address.feature)
+            return monitor.page(view)
+    except NotFoundError as error:
+        return missing.page(str(error))
+    except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
+        log.exception("page failed page=%s monitor=%s", address.page, address.monitor)
+        reason = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
+        return problem("This page cannot be shown", reason)
+    return missing.page(None)
+
+
+class _Server(FastAPIDashServer):
+    """Dash's FastAPI backend without its process-wide catch-all and without WebSockets.
+
+    Our guard routes the pages itself; Dash would add a catch-all to whichever application of the
+    process was made last, and open a WebSocket on every page although no callback uses one.
+    """
+
+    websocket_capability = False
+
+    @staticmethod
+    def create_app(name: str = "__main__", config: dict[str, Any] | None = None) -> FastAPI:
+        """Make a server with no pages of its own."""
+        return FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
+
+    def _setup_catchall(self) -> None:
+        """Add nothing."""
+
+
+def _dash(context: DashboardContext) -> Dash:
+    """Make the Dash application: a shell, and one callback that fills it."""
+    app = Dash(
+        __name__,
+        backend=_Server,
+        assets_folder=str(Path(__file__).parent / "assets"),
+        assets_path_ignore=["first"],
+        use_pages=False,
+        compress=False,
+        suppress_callback_exceptions=True,
+        title="driftline",
+        update_title="",
+        enable_mcp=False,
+        index_string=INDEX,
+        add_log_handler=False,
+        meta_tags=[
+            {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+            {"name": "color-scheme", "content": "light dark"},
+        ],
+    )
+    app.layout = _shell()
+    stores = Stores(context.engine, context.root, context.now)
+    limiter = anyio.CapacityLimiter(THREADS)
+
+    @app.callback(
+        Output("page", "children"),
+        Output("shown", "data"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        Input("tick", "n_intervals"),
+        State("shown", "data"),
+    )
+    async def show(path: str | None, query: str | None, _ticks: int, shown: str | None) -> Any:  # noqa: ANN401 - Dash's own type of a callback's answer
+        """Draw the page of an address; a refresh that found nothing new changes nothing."""
+        address = parse(path or "/", query or "")
+        drawn = await anyio.to_thread.run_sync(render, stores, address, limiter=limiter)
+        mark = _digest(drawn)
+        if mark == shown and ctx.triggered_id == "tick":
+            return no_update, no_update
+        return drawn, mark
+
+    app.clientside_callback(  # type: ignore[no-untyped-call]  # Dash has no types for it.
+        ClientsideFunction("driftline", "open_window"),
+        Output("opened", "data"),
+        Input("timeline", "clickData"),
+        prevent_initial_call=True,
+    )
+    return app
+
+
+def _digest(drawn: html.Div) -> str:
+    """Give a short mark of a drawn page, equal for equal pages."""
+    text = json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _shell() -> html.Div:
+    """Lay out what stays while pages change."""
+    header = html.Header(
+        [
+            html.A("Skip to content", href="#main", className="skip"),
+            html.A(
+                [marked(html.Span(className="mark"), aria_hidden="true"), html.Span("driftline")],
+                href="/",
+                className="brand",
+            ),
+            html.Span("Times in UTC", className="zone"),
+            html.Button(
+                "Theme: system", id="theme", className="theme", type="button", title="Change theme"
+            ),
+        ],
+        className="top",
+    )
+    return html.Div(
+        [
+            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Interval(id="tick", interval=REFRESH_MS),
+            dcc.Store(id="shown"),
+            dcc.Store(id="opened"),
+            header,
+            html.Main(html.Div(html.Div(className="skeleton"), id="page"), id="main", tabIndex=-1),
+        ],
+        className="shell",
+    )

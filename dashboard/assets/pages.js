@@ -1,0 +1,92 @@
+// In-page navigation: a link of ours changes the address, and the page follows the address.
+// Without this file every link still works, as a full load.
+(function () {
+  "use strict";
+  var THEMES = ["system", "light", "dark"];
+  var shown = null; // Path whose page had the focus put on its heading.
+  var wanted = location.hash; // Anchor that waits for its section to be drawn.
+
+  function go(url) {
+    history.pushState({}, "", url.pathname + url.search + url.hash);
+    wanted = url.hash;
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  }
+
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest && event.target.closest("a[href]");
+    if (!link || event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
+    var url = new URL(link.href, location.href);
+    if (url.origin !== location.origin) return;
+    if (url.pathname === location.pathname && url.search === location.search && url.hash) return;
+    event.preventDefault();
+    document.querySelectorAll("details.windows[open]").forEach(function (menu) { menu.open = false; });
+    go(url);
+  });
+
+  // The list of windows closes as a menu does: by Escape, or by a click elsewhere.
+  document.addEventListener("keydown", function (event) {
+    var menu = event.key === "Escape" && document.querySelector("details.windows[open]");
+    if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
+  });
+  document.addEventListener("pointerdown", function (event) {
+    document.querySelectorAll("details.windows[open]").forEach(function (menu) {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+  });
+
+  function theme() { return document.documentElement.dataset.theme || "system"; }
+  function label() {
+    var button = document.getElementById("theme");
+    if (button && button.textContent !== "Theme: " + theme()) button.textContent = "Theme: " + theme();
+  }
+  document.addEventListener("click", function (event) {
+    if (!event.target.closest || !event.target.closest("#theme")) return;
+    var next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
+    if (next === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    try { localStorage.setItem("driftline-theme", next); } catch (_) { /* storage may be off */ }
+    label();
+  });
+
+  // What only the browser can do once a page is drawn: title, focus, and the anchor.
+  function settle() {
+    label();
+    var drawn = document.querySelector("#page [data-title]");
+    if (!drawn) return;
+    var title = drawn.dataset.title + " · driftline";
+    if (document.title !== title) document.title = title;
+    if (shown !== location.pathname) {
+      if (shown !== null) {
+        window.scrollTo(0, 0);
+        var heading = drawn.querySelector("h1");
+        if (heading) heading.focus({ preventScroll: true });
+      }
+      shown = location.pathname;
+    }
+    var target = wanted && document.getElementById(decodeURIComponent(wanted.slice(1)));
+    if (target) { wanted = ""; reach(target); }
+  }
+
+  // Charts take their height at once but draw later; the section stays in view until they have.
+  function reach(target) {
+    target.scrollIntoView();
+    target.classList.add("reached");
+    requestAnimationFrame(function () { target.scrollIntoView(); });
+  }
+
+  new MutationObserver(settle).observe(document.documentElement, {
+    childList: true, subtree: true, attributes: true, attributeFilter: ["data-title"],
+  });
+
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.driftline = {
+    open_window: function (click) {
+      var point = click && click.points && click.points[0];
+      if (point && typeof point.customdata === "string" && point.customdata.charAt(0) === "/") {
+        go(new URL(point.customdata, location.href));
+      }
+      return window.dash_clientside.no_update;
+    },
+  };
+})();

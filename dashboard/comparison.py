@@ -1,0 +1,157 @@
+"""Reference beside window on the baseline's own cells, few enough to read; pure.
+
+A baseline counts a column on some forty cells, tails included. A reader needs about sixteen bars,
+so neighbours are joined until a bar holds a sixteenth of the reference, but never across the edge
+of the set that the verdict names: that set stays visible as bars of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells, Predicate
+from driftline.baseline.predicate import number_text
+from driftline.dashboard.frames import Comparison
+from driftline.monitors.significance import wilson_interval
+
+__all__ = ["compare"]
+
+BAR_SHARE = 1 / 16
+"""A bar of numbers holds at least this share of the reference, if its neighbours allow it."""
+
+ATOM_SHARE = 1 / 48
+"""A single value with this share of either side keeps its own bar."""
+
+LEVELS = 16
+"""Text values that get a bar of their own; the rest are shown as one."""
+
+Counts = NDArray[np.int64]
+Group = tuple[str, list[int]]
+
+
+def compare(
+    cells: Cells, reference: Counts, window: Counts, moved: Predicate | None = None
+) -> Comparison:
+    """Lay one column's counts beside each other.
+
+    Parameters
+    ----------
+    cells
+        The baseline's cells of the column.
+    reference, window
+        Rows per cell, shape (cells.size,), as ``Cells.count`` gives them.
+    moved
+        The set that the verdict names, one of ``cells.predicates``; its bars are marked.
+
+    Returns
+    -------
+    Comparison
+        Bars of numbers in ascending order, of text by their share of the reference; after them
+        the unseen, the empty and the unfit where there are any.
+    """
+    inside = _members(cells, moved)
+    groups = (
+        _number_groups(cells, reference, window, inside)
+        if cells.is_number
+        else _level_groups(cells, reference, window, inside)
+    )
+    groups += [
+        (cells.describe(cell), [cell])
+        for cell in (cells.size - 2, cells.size - 1)
+        if reference[cell] or window[cell]
+    ]
+    sides = [
+        np.array([side[cells_of].sum() for _, cells_of in groups]) for side in (reference, window)
+    ]
+    totals = [int(side.sum()) for side in (reference, window)]
+    spans = [_intervals(side, total) for side, total in zip(sides, totals, strict=True)]
+    return Comparison(
+        feature=cells.column,
+        labels=tuple(label for label, _ in groups),
+        reference=sides[0] / max(1, totals[0]),
+        reference_low=spans[0][:, 0],
+        reference_high=spans[0][:, 1],
+        window=sides[1] / max(1, totals[1]),
+        window_low=spans[1][:, 0],
+        window_high=spans[1][:, 1],
+        moved=np.array([bool(inside[cells_of].all()) for _, cells_of in groups], dtype=bool),
+        reference_rows=totals[0],
+        window_rows=totals[1],
+        ordered=cells.is_number,
+    )
+
+
+def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
+    """Mark the cells that make up a scanned set, shape (cells.size,)."""
+    if moved is None or moved not in cells.predicates:
+        return np.zeros(cells.size, dtype=bool)
+    sets = cells.scan(np.eye(cells.size, dtype=np.int64))
+    members: NDArray[np.bool_] = sets[:, cells.predicates.index(moved)] > 0
+    return members
+
+
+def _number_groups(
+    cells: Cells, reference: Counts, window: Counts, inside: NDArray[np.bool_]
+) -> list[Group]:
+    """Join neighbouring stretches of numbers until each is worth a bar."""
+    last = cells.size - 2
+    share, now = _shares(reference), _shares(window)
+    atoms = set(cells.atoms)
+    groups: list[list[int]] = []
+    held, closed = 0.0, True
+    for cell in range(last):
+        outside = cell in (0, last - 1)
+        if outside and not (reference[cell] or window[cell]):
+            continue
+        atom = 0 < cell < last and cells.edges[cell - 1] in atoms
+        alone = outside or (atom and max(share[cell], now[cell]) >= ATOM_SHARE)
+        border = bool(groups) and inside[cell] != inside[groups[-1][-1]]
+        if closed or alone or border or held + share[cell] > BAR_SHARE * 1.25:
+            groups.append([])
+            held = 0.0
+        groups[-1].append(cell)
+        held += share[cell]
+        closed = alone
+    return [(_stretch(cells, group), group) for group in groups]
+
+
+def _stretch(cells: Cells, group: Sequence[int]) -> str:
+    """Name a run of neighbouring cells: ``12.02 – 20.9``."""
+    first, last = group[0], group[-1]
+    if first == last and (first in (0, len(cells.edges)) or cells.edges[first - 1] in cells.atoms):
+        return cells.describe(first)
+    low = cells.edges[first - 1] if first else cells.edges[0]
+    high = cells.maximum if last >= len(cells.edges) - 1 else cells.edges[last]
+    return f"{number_text(low)} – {number_text(high if high is not None else low)}"
+
+
+def _level_groups(
+    cells: Cells, reference: Counts, window: Counts, inside: NDArray[np.bool_]
+) -> list[Group]:
+    """Keep the greatest levels, join the rest with the other known values."""
+    count = len(cells.levels)
+    weight = np.maximum(_shares(reference), _shares(window))[:count] + inside[:count]
+    kept = set(np.argsort(-weight, kind="stable")[:LEVELS].tolist())
+    if count == LEVELS + 1:
+        kept.add(int(np.argsort(-weight, kind="stable")[-1]))
+    groups: list[Group] = [(cells.levels[cell], [cell]) for cell in range(count) if cell in kept]
+    rest = [cell for cell in range(count) if cell not in kept]
+    specials = list(range(count, cells.size - 2))
+    if specials and (rest or reference[specials[0]] or window[specials[0]]):
+        groups.append((cells.describe(specials[0]), [*rest, specials[0]]))
+    groups += [
+        (cells.describe(cell), [cell]) for cell in specials[1:] if reference[cell] or window[cell]
+    ]
+    return groups
+
+
+def _shares(counts: Counts) -> NDArray[np.float64]:
+    return counts / max(1, int(counts.sum()))
+
+
+def _intervals(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+    """Give the 95 % interval of each share, shape (bars, 2)."""
+    return np.array([wilson_interval(float(count), total) for count in counts]).reshape(-1, 2)

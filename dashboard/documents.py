@@ -1,0 +1,119 @@
+"""From an execution's report.json to what a page shows; pure, and forgiving to fields it misses.
+
+The document is written by monitors/report.py: ``features`` is a list of measured features,
+``violations`` one of broken constraints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from driftline.baseline.predicate import Predicate
+from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
+
+__all__ = ["Document", "culprit", "detail_of"]
+
+Document = Mapping[str, object]
+"""A JSON object."""
+
+
+def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
+    """Read one execution's document into a detail, features by blame, then by ratio."""
+    if report is None:
+        return WindowDetail(run, (), run.cause, None, 0, 0, (), None)
+    violations = _objects(report, "violations")
+    measured = {_text(entry, "feature"): entry for entry in _objects(report, "features")}
+    by_name: dict[str, list[Document]] = {name: [] for name in measured}
+    for violation in violations:
+        by_name.setdefault(_text(violation, "feature_name"), []).append(violation)
+    features = [_feature(name, measured.get(name, {}), broken) for name, broken in by_name.items()]
+    features.sort(key=lambda line: (not line.checks, -line.blame, -(line.ratio or 0.0), line.name))
+    segments = [_segment(violation) for violation in violations]
+    return WindowDetail(
+        run=run,
+        features=tuple(features),
+        cause=_optional(report, "cause") or run.cause,
+        segment=next((segment for segment in segments if segment), None),
+        late=_count(report, "late_count", "late"),
+        unparsed=_count(report, "unparsed_count", "unparsed"),
+        general=(),
+        documents=None,
+    )
+
+
+def culprit(report: Document | None, feature: str) -> tuple[Document, Predicate] | None:
+    """Give a feature's first violation that points at rows, with the rows' condition."""
+    for violation in _objects(report or {}, "violations"):
+        found = violation.get("predicate")
+        if _text(violation, "feature_name") == feature and isinstance(found, Mapping):
+            return violation, Predicate.from_dict(found)
+    return None
+
+
+def segment_of(violation: Document) -> str | None:
+    """Say which segment holds the rows of a violation."""
+    return _segment(violation)
+
+
+def _feature(name: str, measured: Document, broken: Sequence[Document]) -> FeatureLine:
+    """Join what was measured of a feature with the constraints that it breaks."""
+    low, high = _number(measured, "share_low"), _number(measured, "share_high")
+    note = _text(measured, "note")
+    return FeatureLine(
+        name=name,
+        type=_text(measured, "type"),
+        checks=tuple(dict.fromkeys(_text(entry, "constraint_check_type") for entry in broken)),
+        distance=_number(measured, "distance"),
+        bound=_number(measured, "bound"),
+        p_value=_number(measured, "p_value"),
+        blame=max([_number(measured, "share_of_blame") or 0.0, *map(_blame, broken)]),
+        hard=any(_text(entry, "severity") == "page" for entry in broken),
+        what=_optional(measured, "set"),
+        share_reference=_number(measured, "share_reference"),
+        share_window=_number(measured, "share_window"),
+        share_interval=None if low is None or high is None else (low, high),
+        sentences=tuple(_sentence(entry) for entry in broken),
+        insufficient=note == "insufficient_data",
+    )
+
+
+def _sentence(violation: Document) -> str:
+    """Say what a violation found: the cause in words, and the document's own text."""
+    cause, text = _text(violation, "cause"), _text(violation, "description")
+    return f"{cause}. {text}" if cause and text else cause or text
+
+
+def _blame(violation: Document) -> float:
+    return _number(violation, "share_of_blame") or 0.0
+
+
+def _segment(violation: Document) -> str | None:
+    segment = violation.get("segment")
+    return _optional(cast("Document", segment), "text") if isinstance(segment, Mapping) else None
+
+
+def _objects(document: Document, key: str) -> list[Document]:
+    entries = document.get(key)
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, Mapping)]
+
+
+def _text(document: Document, key: str) -> str:
+    value = document.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _optional(document: Document, key: str) -> str | None:
+    return _text(document, key) or None
+
+
+def _number(document: Document, key: str) -> float | None:
+    value = document.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(document: Document, *keys: str) -> int:
+    found = (document.get(key) for key in keys)
+    return next((value for value in found if isinstance(value, int)), 0)

@@ -1,0 +1,261 @@
+"""What the pages show, as small frozen values: the types between queries, charts, parts and pages.
+
+Queries fill them from the stores, everything after only reads them. Times are aware UTC, windows
+half-open [start, end), shares lie in 0–1, and a missing number is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+
+__all__ = [
+    "AlarmChange",
+    "AlarmLine",
+    "Comparison",
+    "DeliveryLine",
+    "EndpointLine",
+    "FeatureLine",
+    "GuiltyRows",
+    "MonitorLine",
+    "MonitorView",
+    "OverviewView",
+    "WindowDetail",
+    "WindowRun",
+    "WindowState",
+]
+
+WindowState = Literal["ok", "violations", "failed", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRun:
+    """The newest execution of a monitor on one window.
+
+    ``ratio`` is the greatest distance over its bound among the window's features (violation from
+    1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
+    explain. ``failure`` is the reason of a failed execution.
+    """
+
+    start: datetime
+    end: datetime
+    stamp: str
+    execution: str
+    state: WindowState
+    row_count: int | None
+    violation_count: int
+    hard_count: int
+    ratio: float | None
+    cause: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorLine:
+    """One monitor with its windows, oldest first, and the alarms that watch it now."""
+
+    name: str
+    kind: str
+    endpoint: str
+    baseline: str
+    baseline_version: str
+    schedule: str
+    false_alarms_per_year: float
+    runs: tuple[WindowRun, ...]
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> WindowRun | None:
+        """The newest window that was judged."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def state(self) -> WindowState:
+        """The state of the newest window; ``waiting`` before the first one."""
+        return self.runs[-1].state if self.runs else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLine:
+    """An alarm as it stands: since when, and what the newest breaching datapoint said."""
+
+    name: str
+    state: str
+    since: datetime
+    severity: str
+    condition: str
+    reason: str
+    cause: str | None
+    link: str | None
+    monitor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChange:
+    """One change of an alarm's state."""
+
+    time: datetime
+    alarm: str
+    old: str
+    new: str
+    reason: str
+    cause: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLine:
+    """One notification on its way to a channel, or arrived."""
+
+    time: datetime
+    alarm: str
+    state: str
+    channel: str
+    status: str
+    attempts: int
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLine:
+    """What was captured of one endpoint; ``lost`` counts records that are known to be missing."""
+
+    name: str
+    requests: int
+    rows: int
+    lost: int
+    size_bytes: int
+    oldest: datetime | None
+    newest: datetime | None
+    monitors: tuple[str, ...]
+    state: WindowState
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewView:
+    """Everything that the first page shows."""
+
+    now: datetime
+    monitors: tuple[MonitorLine, ...]
+    endpoints: tuple[EndpointLine, ...]
+    alarms: tuple[AlarmLine, ...]
+    deliveries: tuple[DeliveryLine, ...]
+
+    @property
+    def firing(self) -> tuple[AlarmLine, ...]:
+        """The alarms in ALARM, pages before tickets, newest first."""
+        found = [alarm for alarm in self.alarms if alarm.state == "ALARM"]
+        found.sort(key=lambda alarm: (alarm.severity != "page", -alarm.since.timestamp()))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureLine:
+    """How one feature stands in one window.
+
+    ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
+    ``what`` names the set of values that moved most; ``share_*`` are that set's shares. ``checks``
+    are the names of the constraints that it breaks, empty when it keeps all.
+    """
+
+    name: str
+    type: str
+    checks: tuple[str, ...]
+    distance: float | None
+    bound: float | None
+    p_value: float | None
+    blame: float
+    hard: bool
+    what: str | None
+    share_reference: float | None
+    share_window: float | None
+    share_interval: tuple[float, float] | None
+    sentences: tuple[str, ...]
+    insufficient: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Distance over bound; above 1 the drift is a violation."""
+        if self.distance is None or not self.bound:
+            return None
+        return self.distance / self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Shares of one feature's values, reference beside window, on the baseline's own cells.
+
+    Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95 % Wilson intervals. ``moved`` marks
+    the bars that make up the set which the verdict names. ``ordered`` says that the labels are
+    stretches of numbers, in order.
+    """
+
+    feature: str
+    labels: tuple[str, ...]
+    reference: np.ndarray
+    reference_low: np.ndarray
+    reference_high: np.ndarray
+    window: np.ndarray
+    window_low: np.ndarray
+    window_high: np.ndarray
+    moved: np.ndarray
+    reference_rows: int
+    window_rows: int
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GuiltyRows:
+    """The first rows behind a violation, as text, the offending column apart from the others."""
+
+    feature: str
+    total: int
+    predicate: str
+    segment: str | None
+    events: tuple[str, ...]
+    times: tuple[str, ...]
+    offending: tuple[str, ...]
+    columns: tuple[str, ...]
+    records: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDetail:
+    """One execution of a monitor, with its features sorted by blame, then by ratio."""
+
+    run: WindowRun
+    features: tuple[FeatureLine, ...]
+    cause: str | None
+    segment: str | None
+    late: int
+    unparsed: int
+    general: tuple[str, ...]
+    documents: str | None
+
+    @property
+    def violating(self) -> tuple[FeatureLine, ...]:
+        """The features that break a constraint."""
+        return tuple(feature for feature in self.features if feature.checks)
+
+    def feature(self, name: str | None) -> FeatureLine | None:
+        """Find a feature by name; without a name, the one with the most blame."""
+        if name is None:
+            return self.features[0] if self.features else None
+        return next((feature for feature in self.features if feature.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorView:
+    """Everything that the page of one monitor shows, for one window and one feature."""
+
+    now: datetime
+    monitor: MonitorLine
+    detail: WindowDetail | None
+    feature: FeatureLine | None
+    comparison: Comparison | None
+    rows: GuiltyRows | None
+    changes: tuple[AlarmChange, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,259 @@
+"""What stands between the network and Dash: paths, methods, callback bodies, security headers.
+
+Dash answers every unknown GET with its page and every malformed callback with a 500. Here each
+page's path gives the page, an unknown one gives the page that says so with status 404, anything
+malformed gives a 4xx with one sentence, and every answer carries a strict content security policy.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from driftline.dashboard.address import is_page
+
+__all__ = ["Guard", "Refusal", "check_call", "policy"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 64 * 1024
+"""A callback of these pages sends a path and a query: a few hundred bytes."""
+
+CALL_PATH = "/_dash-update-component"
+FILES = ("/assets/", "/_dash-component-suites/")
+FACTS = ("/_dash-layout", "/_dash-dependencies", "/_favicon.ico")
+
+_INLINE = re.compile(rb"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
+    """A request that is answered with a status of 4xx and one sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Guard:
+    """ASGI layer around a Dash application that serves pages from the root path.
+
+    Parameters
+    ----------
+    app
+        The Dash server.
+    callbacks
+        The inputs of each registered callback by its output: ``{"page.children": [("url",
+        "pathname"), …]}``; any other call is refused before Dash sees it.
+    """
+
+    def __init__(self, app: App, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
+        self.app = app
+        self.callbacks = callbacks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is well formed, refuse the rest."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 4404})
+        else:
+            try:
+                await self._http(scope, receive, send)
+            except Refusal as refusal:
+                await _answer(send, refusal.status, str(refusal))
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path == "/healthz":
+            await _answer(send, 200, "ok")
+        elif path == CALL_PATH:
+            body = await _call_body(scope, receive)
+            check_call(body, self.callbacks)
+            await self.app(scope, _replay(body, receive), _Finish(send, 200))
+        elif method not in ("GET", "HEAD"):
+            raise Refusal(405, f"{method} {path}: pages are read with GET; changes go to the API")
+        elif path.startswith(FILES) or path in FACTS:
+            await self.app({**scope, "method": "GET"}, receive, _Finish(send, None, method))
+        else:
+            # The page is one document: which page it shows is told by the address in the browser.
+            status = 200 if is_page(path) else 404
+            index = {**scope, "method": "GET", "path": "/", "raw_path": b"/"}
+            await self.app(index, receive, _Finish(send, status, method))
+
+
+def policy(page: bytes) -> bytes:
+    """Write the content security policy of a page: this host only, inline scripts by hash.
+
+    ``style-src`` allows inline styles because plotly.js and React set them; no script can run that
+    is not a file of ours or one of Dash's own inline scripts.
+    """
+    hashes = sorted(
+        "'sha256-" + base64.b64encode(hashlib.sha256(found["code"]).digest()).decode() + "'"
+        for found in _INLINE.finditer(page)
+        if b"application/json" not in found["kind"]
+    )
+    rules = (
+        "default-src 'self'",
+        f"script-src 'self' {' '.join(hashes)}".rstrip(),
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+    return "; ".join(rules).encode()
+
+
+def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
+    """Refuse a callback body that no page of ours would send.
+
+    Raises
+    ------
+    Refusal
+        400 for what is not JSON or has the wrong shape, 404 for an output that does not exist.
+    """
+    try:
+        call = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "body: not JSON; expected a callback of the page") from None
+    if not isinstance(call, dict) or not isinstance(call.get("output"), str):
+        raise Refusal(400, 'body: expected an object with the text "output"')
+    expected = callbacks.get(call["output"])
+    if expected is None:
+        raise Refusal(404, f'output "{call["output"][:100]}": no such callback')
+    given = [*_pairs(call, "inputs"), *_pairs(call, "state")]
+    if given != expected:
+        raise Refusal(400, f"inputs: expected {expected} in this order")
+    changed = call.get("changedPropIds", [])
+    if not isinstance(changed, list) or not all(isinstance(entry, str) for entry in changed):
+        raise Refusal(400, "changedPropIds: expected a list of texts")
+    if not set(call) <= {
+        "output",
+        "outputs",
+        "inputs",
+        "state",
+        "changedPropIds",
+        "parsedChangedPropsIds",
+    }:
+        raise Refusal(400, "body: unknown key")
+    outputs = call.get("outputs")
+    if not _is_output(outputs, call["output"]):
+        raise Refusal(400, "outputs: expected the id and property that output names")
+
+
+def _is_output(outputs: object, name: str) -> bool:
+    """Check that the written-out outputs are those of the output's name: ``..a.x...b.y..``."""
+    many = outputs if isinstance(outputs, list) else [outputs]
+    joined = "...".join(
+        f"{entry.get('id')}.{entry.get('property')}" if isinstance(entry, dict) else "?"
+        for entry in many
+    )
+    return name == (f"..{joined}.." if isinstance(outputs, list) else joined)
+
+
+def _pairs(call: Mapping[str, object], key: str) -> list[tuple[str, str]]:
+    """List the (id, property) of the given inputs; anything else is refused."""
+    entries = call.get(key, [])
+    if not isinstance(entries, list):
+        raise Refusal(400, f"{key}: expected a list")
+    found: list[tuple[str, str]] = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("value"), str | int | None):
+            raise Refusal(400, f"{key}: expected objects with id, property and a plain value")
+        found.append((str(entry.get("id")), str(entry.get("property"))))
+    return found
+
+
+async def _call_body(scope: Scope, receive: Receive) -> bytes:
+    """Read a callback's body after checking method, sender and type."""
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    if scope["method"] != "POST":
+        raise Refusal(405, f"{scope['method']} {CALL_PATH}: expected POST")
+    if headers.get(b"sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Refusal(403, "the call comes from another site")
+    if headers.get(b"content-type", "").split(";")[0].strip() != "application/json":
+        raise Refusal(415, "content-type: expected application/json")
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "body: the connection ended before it was complete")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise Refusal(413, f"body: more than {MAX_BODY_BYTES} bytes")
+        more = message.get("more_body", False)
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give a body that was read already once more, then whatever the connection says."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+class _Finish:
+    """Send an answer on with our headers; a page is held back until its policy is known."""
+
+    def __init__(self, send: Send, page_status: int | None, method: str = "GET") -> None:
+        self.send = send
+        self.page_status = page_status
+        self.method = method
+        self.start: Message | None = None
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.start = message
+            return
+        assert self.start is not None, "a body came before its head"
+        self.body += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        status, headers = self.start["status"], list(self.start["headers"])
+        kind = next((value for name, value in headers if name == b"content-type"), b"")
+        html = kind.startswith(b"text/html")
+        if html and status == 200 and self.page_status is not None:
+            status = self.page_status
+            headers.append((b"cache-control", b"no-cache"))
+        headers += [*_HEADERS, (b"content-security-policy", policy(self.body if html else b""))]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if self.method == "HEAD" else self.body
+        await self.send({"type": "http.response.body", "body": body})
+
+
+async def _answer(send: Send, status: int, message: str) -> None:
+    """Answer with one sentence as JSON; 200 as plain text."""
+    if status == 200:
+        body, kind = message.encode(), b"text/plain"
+    else:
+        code = {403: "forbidden", 404: "not_found", 405: "method_not_allowed"}.get(
+            status, "bad_request"
+        )
+        body = json.dumps({"error": {"code": code, "message": message}}).encode()
+        kind = b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

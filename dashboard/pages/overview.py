@@ -1,0 +1,230 @@
+"""The first page: is anything wrong now, where, since when, and who was told."""
+
+from __future__ import annotations
+
+from dash import html
+
+from driftline.dashboard.address import monitor_link
+from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.parts import Cell, empty, marked, panel, state_chip, strip, table, when
+from driftline.dashboard.wording import (
+    bytes_text,
+    count,
+    duration,
+    number,
+    plural,
+    schedule_text,
+    span,
+)
+
+__all__ = ["page", "verdict"]
+
+
+def page(view: OverviewView) -> html.Div:
+    """Lay out the overview: what is wrong first, then everything there is."""
+    sentence, tone = verdict(view)
+    return marked(
+        html.Div(
+            [
+                html.Div(
+                    [html.H1(sentence, tabIndex=-1), html.P(_under(view), className="under")],
+                    className=f"verdict {tone}",
+                ),
+                _firing(view),
+                _monitors(view),
+                html.Div([_endpoints(view), _deliveries(view)], className="pair"),
+            ],
+            className="page",
+        ),
+        data_title="Overview",
+    )
+
+
+def verdict(view: OverviewView) -> tuple[str, str]:
+    """Say in one sentence what is wrong now, with the tone it is said in."""
+    firing = view.firing
+    pages = sum(alarm.severity == "page" for alarm in firing)
+    if firing:
+        which = f", {pages} of them for the pager" if 0 < pages < len(firing) else ""
+        verb = "alarm is" if len(firing) == 1 else "alarms are"
+        return f"{len(firing)} {verb} firing{which}", "alarm"
+    failed = [monitor for monitor in view.monitors if monitor.state == "failed"]
+    if failed:
+        return f"{plural(len(failed), 'monitor')} could not judge the newest window", "failed"
+    broken = [monitor for monitor in view.monitors if monitor.state == "violations"]
+    if broken:
+        return f"{plural(len(broken), 'monitor')} found violations; no alarm is firing", "soft"
+    if not view.monitors:
+        return "Nothing is being watched yet", "none"
+    return "Nothing is wrong now", "ok"
+
+
+def _under(view: OverviewView) -> str:
+    """Count what is being watched, under the verdict."""
+    rows = sum(endpoint.rows for endpoint in view.endpoints)
+    lost = sum(endpoint.lost for endpoint in view.endpoints)
+    words = [
+        plural(len(view.endpoints), "endpoint"),
+        plural(len(view.monitors), "monitor"),
+        plural(len(view.alarms), "alarm"),
+        f"{plural(rows, 'row')} captured, {count(lost) if lost else 'none'} lost",
+    ]
+    return " · ".join(words)
+
+
+def _firing(view: OverviewView) -> html.Section:
+    """List the alarms in ALARM with since when, cause and the way to the rows."""
+    if not view.firing:
+        words = "No alarm is in ALARM." if view.alarms else "No alarm is declared."
+        return panel("Firing now", [empty(words)], tone="quiet")
+    items = [html.Li(_alarm(view, alarm)) for alarm in view.firing]
+    return panel("Firing now", [html.Ul(items, className="alarms")])
+
+
+def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
+    """Show one firing alarm."""
+    link = [html.A("See the rows", href=alarm.link, className="button")] if alarm.link else []
+    held = duration(view.now - alarm.since)
+    return html.Article(
+        [
+            html.Div(
+                [
+                    state_chip("ALARM"),
+                    html.H3(alarm.name),
+                    html.Span(alarm.severity, className=f"tag {alarm.severity}"),
+                    html.Span(["for ", html.B(held)], className="held"),
+                    when(alarm.since, view.now),
+                ],
+                className="alarm-head",
+            ),
+            html.P(alarm.cause or alarm.reason, className="cause"),
+            html.Div(
+                [html.Span(alarm.condition, className="faint"), *link], className="alarm-foot"
+            ),
+        ]
+    )
+
+
+def _monitors(view: OverviewView) -> html.Section:
+    """List the monitors, the worst first."""
+    if not view.monitors:
+        return panel(
+            "Monitors",
+            [
+                empty(
+                    "No monitor is declared yet.",
+                    "driftline deploy MODEL --reference DATA --label COL",
+                )
+            ],
+        )
+    order = {"violations": 0, "failed": 1, "waiting": 2, "ok": 3}
+    ranked = sorted(view.monitors, key=lambda line: (order[line.state], line.name.casefold()))
+    heads = ["State", "Monitor", "Newest windows", "Window", "Rows", "Drift ÷ bound", "Top cause"]
+    return panel(
+        "Monitors",
+        [
+            table(
+                heads,
+                [_monitor(line) for line in ranked],
+                label="Monitors",
+                kind="cards monitors",
+                numeric=(4, 5),
+            )
+        ],
+        note=html.Span(
+            [
+                html.Span(className="key alarm"),
+                " violation ",
+                html.Span(className="key soft"),
+                " violation that season could explain ",
+                html.Span(className="key ok"),
+                " none",
+            ],
+            className="legend",
+        ),
+    )
+
+
+def _monitor(line: MonitorLine) -> list[Cell]:
+    """Show one monitor as the cells of a row."""
+    last = line.last
+    name = html.Div(
+        [
+            html.A(line.name, href=monitor_link(line.name), className="strong"),
+            html.Span(
+                f"{line.kind} of {line.endpoint}, {schedule_text(line.schedule)}",
+                className="faint line",
+            ),
+        ]
+    )
+    if last is None:
+        return [
+            state_chip("waiting"),
+            name,
+            strip(line),
+            "–",
+            "–",
+            "–",
+            "waits for its first window",
+        ]
+    cause = last.failure or last.cause or "every constraint is kept"
+    return [
+        state_chip(line.state),
+        name,
+        strip(line),
+        span(last),
+        count(last.row_count),
+        number(last.ratio),
+        html.Span(cause, className="clip", title=cause),
+    ]
+
+
+def _endpoints(view: OverviewView) -> html.Section:
+    """List what was captured of each endpoint."""
+    if not view.endpoints:
+        return panel(
+            "Captured", [empty("No request has been captured yet.", "driftline invoke NAME FILE")]
+        )
+    heads = ["Endpoint", "Requests", "Rows", "Lost", "Newest", "Size"]
+    rows = [_endpoint(view, endpoint) for endpoint in view.endpoints]
+    return panel(
+        "Captured",
+        [table(heads, rows, label="Captured rows by endpoint", kind="cards", numeric=(1, 2, 3, 5))],
+    )
+
+
+def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
+    """Show one endpoint as the cells of a row."""
+    watched = ", ".join(endpoint.monitors) or "no monitor"
+    lost = html.Span(count(endpoint.lost), className="alarm-text") if endpoint.lost else "0"
+    return [
+        html.Div([html.B(endpoint.name), html.Span(watched, className="faint line")]),
+        count(endpoint.requests),
+        count(endpoint.rows),
+        lost,
+        when(endpoint.newest, view.now) if endpoint.newest else "–",
+        bytes_text(endpoint.size_bytes),
+    ]
+
+
+def _deliveries(view: OverviewView) -> html.Section:
+    """List the newest notifications and whether they arrived."""
+    if not view.deliveries:
+        return panel("Deliveries", [empty("No notification has been sent yet.")])
+    heads = ["When", "Alarm", "To", "Result"]
+    rows: list[list[Cell]] = []
+    for line in view.deliveries:
+        tries = f"{plural(line.attempts, 'attempt')}" + (f", {line.detail}" if line.detail else "")
+        rows.append(
+            [
+                when(line.time, view.now),
+                html.Div(
+                    [html.B(line.alarm), state_chip(line.state, small=True)], className="stack"
+                ),
+                line.channel,
+                html.Div([html.Span(line.status), html.Span(tries, className="faint line")]),
+            ]
+        )
+    return panel(
+        "Deliveries", [table(heads, rows, label="Newest notifications", kind="cards tall")]
+    )

@@ -1,0 +1,144 @@
+"""Numbers, times and states as people read them; one way to say each thing on every page."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from driftline.dashboard.frames import WindowRun
+
+__all__ = [
+    "CHECKS",
+    "STATES",
+    "age",
+    "bytes_text",
+    "count",
+    "duration",
+    "moment",
+    "number",
+    "percent",
+    "plural",
+    "probability",
+    "schedule_text",
+    "span",
+]
+
+STATES = {
+    "ok": ("✓", "OK", "ok"),
+    "violations": ("▲", "Violations", "alarm"),
+    "failed": ("✕", "Failed", "failed"),
+    "waiting": ("–", "No window yet", "none"),
+    "OK": ("✓", "OK", "ok"),
+    "ALARM": ("▲", "Alarm", "alarm"),
+    "INSUFFICIENT_DATA": ("?", "Insufficient data", "none"),
+}
+"""Glyph, word and colour class of each state: a state is never told by colour alone."""
+
+CHECKS = {
+    "data_type_check": "wrong type",
+    "completeness_check": "missing values",
+    "baseline_drift_check": "drift",
+    "missing_column_check": "column missing",
+    "extra_column_check": "extra column",
+    "categorical_values_check": "unknown values",
+}
+"""SageMaker's names of the checks, in plain words."""
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+def moment(time: datetime, *, seconds: bool = False) -> str:
+    """Write a time as ``18 Nov 2013 06:00``, in UTC; the page says once that times are UTC."""
+    text = f"{time.day} {_MONTHS[time.month - 1]} {time.year} {time:%H:%M}"
+    return f"{text}:{time:%S}" if seconds else text
+
+
+def span(run: WindowRun) -> str:
+    """Write a window: ``Mon 18 Nov 2013`` for a whole day, else its start and length."""
+    start, length = run.start, run.end - run.start
+    whole_day = length == timedelta(days=1) and start.hour == start.minute == start.second == 0
+    if whole_day:
+        return f"{start:%a} {start.day} {_MONTHS[start.month - 1]} {start.year}"
+    return f"{moment(start)} + {duration(length)}"
+
+
+def duration(length: timedelta) -> str:
+    """Write a length of time in its two largest units: ``3 d 4 h``, ``12 min``, ``8 s``."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    words: list[str] = []
+    for unit, size in _UNITS:
+        amount, seconds = divmod(seconds, size)
+        if amount or words:
+            words.append(f"{amount} {unit}" if amount else "")
+        if len(words) == 2:
+            break
+    return " ".join(word for word in words if word)
+
+
+def age(time: datetime, now: datetime) -> str:
+    """Say how long ago something was; a time ahead of the clock is ``now``."""
+    length = now - time
+    return "now" if length < timedelta(seconds=1) else f"{duration(length)} ago"
+
+
+def count(value: int | None) -> str:
+    """Write a count with thin groups of three: ``336 776``; missing is a dash."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def plural(value: int, noun: str, many: str | None = None) -> str:
+    """Write a count with its noun: ``1 row``, ``2 rows``."""
+    return f"{count(value)} {noun if value == 1 else many or noun + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share (0–1) in percent with three figures at most: ``33.1 %``, ``0.04 %``."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    value = 100 * share
+    if value == 0 or value >= 99.95:
+        return f"{value:.0f} %"
+    digits = 1 if value >= 0.095 else 2
+    return "<0.01 %" if value < 0.005 else f"{value:.{digits}f} %"
+
+
+def number(value: float | None, figures: int = 3) -> str:
+    """Write a number with so many significant figures; missing is a dash."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        text = f"{value:.{figures}g}"
+        return text if "e" not in text else f"{value:.0f}"
+    return f"{value:.{figures - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def probability(value: float | None) -> str:
+    """Write a p-value; below one in a million it only says so."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return "<1e-6" if value < 1e-6 else number(value, 2)
+
+
+def bytes_text(size: int) -> str:
+    """Write a size in bytes with a decimal unit: ``64.2 MB``."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1_000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1_000
+    return f"{value:.3g} TB"
+
+
+def schedule_text(schedule: str) -> str:
+    """Say in words what a schedule means where the form is common, else give it back."""
+    fields = schedule.removeprefix("cron(").removesuffix(")").split()
+    if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
+        minute, hour = fields[:2]
+        if minute == "0" and hour == "*":
+            return "hourly"
+        if minute.isdigit() and hour.isdigit():
+            return f"daily at {int(hour):02d}:{int(minute):02d}"
+    return schedule
