@@ -365,5 +365,6 @@ def _bounds(
         reached = evidence(p, n, p + side * middle, m, tolerance=free) > target
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle)
-    # Where even a share of 0 or 1 does not reach it, no distance exceeds the bound "all the room".
-    return np.maximum(high, np.finfo(np.float64).tiny)
+    within = evidence(p, n, p + side * room, m, tolerance=free) > target
+    # Where not even a share of 0 or 1 would do, nothing exceeds the bound.
+    return np.where(within, np.maximum(high, np.finfo(np.float64).tiny), 1.0)
