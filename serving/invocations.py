@@ -25,7 +25,7 @@ from driftline.serving.http import (
     refuse,
     status_of,
 )
-from driftline.serving.media import answer_form, body_form
+from driftline.serving.media import UnsupportedMediaError, answer_form, body_form
 
 __all__ = ["Invocations"]
 
@@ -90,7 +90,7 @@ class Invocations:
         form = body_form(content_type)
         answer = answer_form(accept, form)
         if encoding.lower() not in ("", "identity"):
-            raise InputError(f'Content-Encoding is "{encoding[:40]}"; expected none')
+            raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected none')
         if (
             route.wish.trust_event_time
             and event_time is not None

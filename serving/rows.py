@@ -26,6 +26,7 @@ __all__ = ["Columns", "RowsError", "read_columns"]
 
 Columns = dict[str, np.ndarray]
 
+_WRAPPERS = ("instances", "features", "inputs")
 _TRUE = frozenset({"true", "True", "TRUE", "1", True})
 _FALSE = frozenset({"false", "False", "FALSE", "0", False})
 
@@ -75,11 +76,13 @@ def read_columns(body: bytes, form: Form, expected: Sequence[Column] | None) -> 
 
 
 def _decode(body: bytes) -> str:
-    """Read UTF-8 text, without the mark that some editors put in front."""
+    """Read UTF-8 text; a mark in front would become part of the first value."""
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise RowsError(f"the body is not UTF-8 text (byte {error.start})") from None
+    if text.startswith("\ufeff"):
+        raise RowsError("the body begins with a byte order mark; send UTF-8 without one")
     if not text.strip():
         raise RowsError("the body is empty; expected at least one row")
     return text
@@ -123,11 +126,11 @@ def _listed(names: Sequence[str]) -> str:
 def _json_rows(text: str) -> list[Any]:
     """Find the rows in a JSON body: ``instances``, ``features``, a list, or one row."""
     found = _parse(text, "the body")
+    if isinstance(found, dict) and len(found) == 1:
+        # The capture table reads the same shapes: what is answered is decoded.
+        found = next((found[key] for key in _WRAPPERS if isinstance(found.get(key), list)), found)
     if isinstance(found, dict):
-        if isinstance(found.get("instances"), list):
-            found = found["instances"]
-        else:
-            return [_unwrapped(found)]
+        return [_unwrapped(found)]
     if not isinstance(found, list):
         raise RowsError(
             'the body is a single JSON value; expected a row, a list of rows or {"instances": […]}'

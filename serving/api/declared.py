@@ -1,0 +1,110 @@
+"""Routes of declared resources: apply, list, get, delete."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection
+
+from driftline.alerts.alarms import get_alarm
+from driftline.alerts.channels import get_channel
+from driftline.monitors.definitions import get_definition
+from driftline.serving import resource_store as store
+from driftline.serving.apply import Applier
+from driftline.serving.context import ServerContext
+from driftline.serving.fleet import Fleet
+from driftline.serving.resource_store import Stored
+from driftline.serving.resources import Kind
+
+__all__ = ["ApplyRequest", "Collection", "router"]
+
+Collection = Literal["models", "baselines", "endpoints", "channels", "monitors", "alarms"]
+
+_KINDS: dict[Collection, Kind] = {
+    "models": "Model",
+    "baselines": "Baseline",
+    "endpoints": "Endpoint",
+    "channels": "Channel",
+    "monitors": "Monitor",
+    "alarms": "Alarm",
+}
+
+
+class ApplyRequest(BaseModel):
+    """Resources to apply, all or nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    resources: list[dict[str, Any]]
+    dry_run: bool = False
+
+
+def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
+    """Give the routes."""
+    routes = APIRouter(tags=["resources"])
+
+    @routes.post("/apply")
+    async def apply(asked: ApplyRequest) -> dict[str, Any]:
+        """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
+
+        Answers when the endpoints that changed are in service, or have failed.
+        """
+        plan = await applier.apply(asked.resources, dry_run=asked.dry_run)
+        found = plan.as_dict()
+        if not asked.dry_run:
+            await fleet.refresh()
+            found["endpoints"] = {
+                entry.resource.name: _endpoint_status(fleet, entry.resource.name)
+                for entry in plan.of_kind("Endpoint")
+            }
+        return found
+
+    @routes.get("/{collection}")
+    def list_all(collection: Collection) -> dict[str, Any]:
+        """List all resources of a kind, by name."""
+        with context.engine.connect() as connection:
+            rows = store.list_kind(connection, _KINDS[collection])
+            return {"items": [_shown(connection, fleet, row) for row in rows]}
+
+    # Names of alarms are free text, slashes and all.
+    @routes.get("/{collection}/{name:path}")
+    def get(collection: Collection, name: str) -> dict[str, Any]:
+        """Give one resource: as declared, and how it fares."""
+        with context.engine.connect() as connection:
+            row = store.get(connection, _KINDS[collection], name)
+            return _shown(connection, fleet, row)
+
+    @routes.delete("/{collection}/{name:path}", status_code=204)
+    async def delete(collection: Collection, name: str) -> None:
+        """Delete one resource; refused while another needs it."""
+        await applier.delete(_KINDS[collection], name)
+        await fleet.refresh()
+
+    return routes
+
+
+def _shown(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
+    """Give a resource as declared, with a status that says how it fares."""
+    return {**row.as_dict(), "status": _status(connection, fleet, row)}
+
+
+def _status(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
+    if row.kind == "Endpoint":
+        return {**_endpoint_status(fleet, row.name), "signature": row.made.get("signature")}
+    if row.kind == "Alarm":
+        record = get_alarm(connection, row.name).as_dict()
+        return {key: value for key, value in record.items() if key not in row.spec}
+    if row.kind == "Channel":
+        found = get_channel(connection, row.name).as_dict()
+        return {key: value for key, value in found.items() if key not in row.spec}
+    if row.kind == "Monitor":
+        definition = get_definition(connection, row.name)
+        return {"version": definition.version, "baseline_version": definition.baseline_version}
+    return dict(row.made)
+
+
+def _endpoint_status(fleet: Fleet, name: str) -> dict[str, Any]:
+    state, problem = fleet.status(name)
+    return {"state": state, "reason": problem, "invocations": f"/endpoints/{name}/invocations"}

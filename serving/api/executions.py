@@ -1,0 +1,191 @@
+"""Routes of executions: run a monitor now, list its runs, give a report and the rows behind it."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import pyarrow as pa
+from fastapi import APIRouter, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import Connection, Row, select
+
+from driftline.baseline.predicate import Predicate
+from driftline.capture.window import Window, read_window
+from driftline.errors import InputError, NotFoundError, UndecidedError
+from driftline.monitors import tables
+from driftline.monitors.culprits import IDS, matching_rows
+from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.execution import run
+from driftline.monitors.report import REPORT
+from driftline.serving import resource_store as store
+from driftline.serving.artefacts import storage_folder
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoints import signature_of
+from driftline.signature import Signature
+
+__all__ = ["RunRequest", "router"]
+
+
+class RunRequest(BaseModel):
+    """A window, half-open; without one the monitor's last whole window."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
+
+
+def router(context: ServerContext) -> APIRouter:
+    """Give the routes."""
+    routes = APIRouter(tags=["executions"])
+
+    @routes.post("/monitors/{name}/run")
+    def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
+        """Run a monitor on one window now; the same window and rows are not run twice."""
+        with context.engine.connect() as connection:
+            row = store.get(connection, "Monitor", name)
+            definition = get_definition(connection, row.name)
+        signature = _signature(context, definition.endpoint)
+        execution = run(
+            context.engine,
+            context.root,
+            definition,
+            _window(asked, definition, context.now()),
+            now=context.now,
+            signature=signature,
+        )
+        with context.engine.connect() as connection:
+            return _shown(_find(connection, execution.id))
+
+    @routes.get("/monitors/{name}/executions")
+    def list_executions(
+        name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> dict[str, Any]:
+        """List the executions of a monitor, newest window first."""
+        table = tables.executions
+        with context.engine.connect() as connection:
+            row = store.find(connection, "Monitor", name)
+            query = (
+                select(table)
+                .where(table.c.monitor == (name if row is None else row.name))
+                .order_by(table.c.window_start.desc(), table.c.started_at.desc())
+                .limit(limit)
+            )
+            return {"items": [_shown(found) for found in connection.execute(query)]}
+
+    @routes.get("/executions/{execution_id}")
+    def get_execution(execution_id: str) -> dict[str, Any]:
+        """Give one execution."""
+        with context.engine.connect() as connection:
+            return _shown(_find(connection, execution_id))
+
+    @routes.get("/executions/{execution_id}/report")
+    def get_report(execution_id: str) -> Response:
+        """Give the report of an execution, as it was written."""
+        with context.engine.connect() as connection:
+            row = _find(connection, execution_id)
+        return Response(_report(context, row), media_type="application/json")
+
+    @routes.get("/executions/{execution_id}/rows")
+    def get_rows(
+        execution_id: str,
+        violation: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    ) -> dict[str, Any]:
+        """Give the first rows behind a violation, the offending column in front."""
+        with context.engine.connect() as connection:
+            row = _find(connection, execution_id)
+        predicate = _predicate(json.loads(_report(context, row)), violation)
+        signature = _signature(context, row.endpoint)
+        window = read_window(
+            context.root,
+            row.endpoint,
+            Window(row.window_start, row.window_end),
+            signature,
+            columns=[*IDS, *(column.name for column in signature.columns)],
+        )
+        found = matching_rows(window.batches(), predicate, limit=limit)
+        return {"columns": found.column_names, "rows": _plain(found)}
+
+    return routes
+
+
+def _window(asked: RunRequest, definition: MonitorDefinition, now: datetime) -> Window:
+    if (asked.start is None) != (asked.end is None):
+        raise InputError("only one of from and to is given; expected both or none")
+    if asked.start is not None and asked.end is not None:
+        return Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+    timetable = definition.timetable
+    end = timetable.fired_before(now) if timetable.is_recurring else None
+    start = None if end is None else timetable.fired_before(_just_before(end))
+    if start is None or end is None:
+        raise InputError(
+            f'monitor "{definition.name}": schedule "{definition.schedule}" has no whole window '
+            "yet; give from and to"
+        )
+    return Window(start, end)
+
+
+def _just_before(moment: datetime) -> datetime:
+    return datetime.fromtimestamp(moment.timestamp() - 1, UTC)
+
+
+def _signature(context: ServerContext, endpoint: str) -> Signature:
+    found = signature_of(context.engine, endpoint)
+    if found is None:
+        raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
+    return found
+
+
+def _find(connection: Connection, execution_id: str) -> Row[Any]:
+    table = tables.executions
+    row = connection.execute(select(table).where(table.c.id == execution_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f'execution "{execution_id[:80]}" does not exist')
+    return row
+
+
+def _shown(row: Row[Any]) -> dict[str, Any]:
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in row._mapping.items()  # The documented access to a row by name.
+    }
+
+
+def _report(context: ServerContext, row: Row[Any]) -> bytes:
+    if not row.folder:
+        raise UndecidedError(f'execution "{row.id}" has no report: {row.failure_reason}')
+    file = storage_folder(context.root) / row.folder / REPORT
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise UndecidedError(f'the report of execution "{row.id}" is gone') from None
+
+
+def _predicate(report: dict[str, Any], index: int) -> Predicate:
+    violations = report["violations"]
+    if index >= len(violations):
+        raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
+    found = violations[index].get("predicate")
+    if found is None:
+        raise NotFoundError(
+            f"{violations[index]['feature_name']}: "
+            f"{violations[index]['constraint_check_type']} has no rows behind it"
+        )
+    return Predicate.from_dict(found)
+
+
+def _plain(table: pa.Table) -> list[dict[str, Any]]:
+    """Give rows as plain JSON values: times as text, no NaN."""
+    return [{name: _value(value) for name, value in row.items()} for row in table.to_pylist()]
+
+
+def _value(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,166 @@
+"""The server: invocations, the programming interface, health; one ASGI application.
+
+From outside in: only this machine (LocalOnly), the tap (Capture), then either the bare invocation
+route or FastAPI with everything else. An invocation meets no framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from driftline.capture.tap import Capture
+from driftline.errors import DriftlineError
+from driftline.loopback import LocalOnly
+from driftline.serving.api import alarms, captures, declared, executions
+from driftline.serving.apply import Applier
+from driftline.serving.context import ServerContext
+from driftline.serving.documentation import render
+from driftline.serving.fleet import Fleet
+from driftline.serving.http import (
+    App,
+    BodyLimit,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    status_of,
+)
+from driftline.serving.invocations import Invocations
+
+__all__ = ["create_app"]
+
+log = logging.getLogger(__name__)
+
+
+def create_app(context: ServerContext) -> App:
+    """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
+    fleet = Fleet(context)
+    invocations = Invocations(context, fleet)
+    api = BodyLimit(
+        _api(context, fleet, lambda: tap.counters),
+        limit=context.max_request_bytes,
+        timeout_s=context.body_timeout_s,
+    )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        """Send invocations one way and everything else the other."""
+        await (invocations if invocations.takes(scope) else api)(scope, receive, send)
+
+    tap = Capture(
+        serve,
+        spool_dir=context.spool_dir,
+        route=invocations.target,
+        append=context.append,
+        max_body_bytes=context.max_body_bytes,
+        spool_max_bytes=context.spool_max_bytes,
+    )
+    return LocalOnly(tap)
+
+
+def _api(
+    context: ServerContext, fleet: Fleet, tap_counters: Callable[[], Mapping[str, int]]
+) -> FastAPI:
+    applier = Applier(context)
+
+    @asynccontextmanager
+    async def life(_app: FastAPI) -> AsyncIterator[None]:
+        # In the background: the server answers health checks while models are loaded.
+        starting = asyncio.create_task(fleet.refresh())
+        yield
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await fleet.stop()
+
+    api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
+    # Narrow paths first: the last router takes any name.
+    for router in (
+        captures.router(context, tap_counters),
+        executions.router(context),
+        alarms.router(context),
+        declared.router(context, applier, fleet),
+    ):
+        api.include_router(router, prefix="/api/v1")
+    _add_health(api, context, fleet)
+    _add_pages(api, context)
+    _add_errors(api)
+    return api
+
+
+def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
+    @api.get("/healthz", tags=["health"])
+    async def healthz() -> dict[str, str]:
+        """Say that the process answers."""
+        return {"status": "ok"}
+
+    @api.get("/readyz", tags=["health"])
+    def readyz() -> JSONResponse:
+        """Say whether the database answers and every endpoint could."""
+        problems: dict[str, object] = {}
+        try:
+            with context.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            problems["database"] = type(error).__name__
+        if waiting := fleet.not_ready:
+            problems["endpoints"] = waiting
+        if problems:
+            return JSONResponse({"status": "not ready", **problems}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+
+def _add_pages(api: FastAPI, context: ServerContext) -> None:
+    @api.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """Show all routes."""
+        return HTMLResponse(render(api.openapi()))
+
+    @api.get("/ui/{path:path}", include_in_schema=False)
+    def pages(path: str, request: Request) -> RedirectResponse:
+        """Lead to the dashboard, at the same place in it."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{context.dashboard_url}/{path}{query}")
+
+
+def _add_errors(api: FastAPI) -> None:
+    """Bring every error of the programming interface to the one form."""
+
+    @api.exception_handler(DriftlineError)
+    async def ours(_request: Request, error: DriftlineError) -> Response:
+        status, code, headers = status_of(error)
+        if status >= 500:
+            log.warning("status=%d error=%s", status, error)
+        found = {name.decode(): value.decode() for name, value in headers}
+        return _error(status, code, str(error), found)
+
+    @api.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _error(400, "bad_request", f"{place}: {first['msg']}")
+
+    @api.exception_handler(HTTPException)
+    async def theirs(request: Request, error: HTTPException) -> Response:
+        codes = {404: "not_found", 405: "method_not_allowed"}
+        code = codes.get(error.status_code, "bad_request")
+        message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs"
+        return _error(error.status_code, code, message, dict(error.headers or {}))
+
+    @api.exception_handler(Exception)
+    async def unforeseen(request: Request, _error_: Exception) -> Response:
+        # Starlette logs the trace; the caller gets none.
+        message = f"{request.method} {request.url.path[:200]} failed; the server's log says why"
+        return _error(500, "internal", message)
+
+
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(error_body(code, message), status, headers, media_type="application/json")

@@ -1,0 +1,256 @@
+"""Apply and delete declared resources: all or nothing, the same twice changes nothing.
+
+First everything is checked and compared, then files are made, then one transaction stores all of
+it in all rooms, then the endpoints are brought in line. An error at any step leaves rows and files
+as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from driftline.alerts.alarms import delete_alarm, put_alarm
+from driftline.alerts.channels import Channel, delete_channel, put_channel
+from driftline.alerts.definition import AlarmDefinition
+from driftline.errors import ConflictError
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.serving import resource_store as store
+from driftline.serving.artefacts import storage_folder
+from driftline.serving.context import ServerContext
+from driftline.serving.making import Made, Workshop, make_endpoint
+from driftline.serving.plan import Key, Plan, Planned, contents, make_plan
+from driftline.serving.resource_store import Stored
+from driftline.serving.resources import (
+    KINDS,
+    AlarmSpec,
+    ChannelSpec,
+    EndpointSpec,
+    Kind,
+    MonitorSpec,
+    Resource,
+    ResourceError,
+    key_of,
+    parse_resources,
+)
+
+__all__ = ["Applier"]
+
+log = logging.getLogger(__name__)
+
+
+class Applier:
+    """Applies and deletes, one at a time."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._lock = asyncio.Lock()
+
+    async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
+        """Apply declared resources, or say what that would change.
+
+        Raises
+        ------
+        DriftlineError
+            When any of them is wrong or cannot be made; then nothing has changed.
+        """
+        resources = parse_resources(documents)
+        for resource in resources:
+            _check(resource)
+        async with self._lock:
+            found = await asyncio.to_thread(
+                contents, resources, trust_pickle=self._context.trust_pickle
+            )
+            plan = await asyncio.to_thread(self._plan, resources, found)
+            if dry_run:
+                return replace(plan, is_dry_run=True)
+            workshop = Workshop(self._context)
+            try:
+                made = {
+                    _key(entry.resource): await workshop.make(
+                        entry, found.get(_key(entry.resource), {}).get("source")
+                    )
+                    for entry in plan.planned
+                }
+                await asyncio.to_thread(self._store, plan, made)
+            except BaseException:
+                await asyncio.to_thread(workshop.undo)
+                raise
+        for entry in plan.planned:
+            log.info(
+                "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
+            )
+        return plan
+
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Delete a declared resource; what was captured, fitted and executed stays.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of the name.
+        ConflictError
+            When another resource needs it.
+        """
+        async with self._lock:
+            await asyncio.to_thread(self._delete, kind, name)
+
+    def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
+        with self._context.engine.connect() as connection:
+            return make_plan(connection, resources, found)
+
+    def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
+        """Write everything in one transaction."""
+        with self._context.engine.begin() as connection:
+            for entry in plan.planned:
+                resource = entry.resource
+                if resource.kind != "Endpoint":
+                    self._put(connection, entry, made[_key(resource)])
+                else:
+                    self._put(connection, entry, self._endpoint(connection, entry))
+            self._settle(connection, plan)
+
+    def _put(self, connection: Connection, entry: Planned, made: Made) -> None:
+        """Write one resource's row if anything in it is new, and tell the room that acts on it."""
+        resource = entry.resource
+        row = Stored(resource.kind, resource.name, resource.owner, resource.tags, entry.spec, made)
+        if entry.action != "unchanged" or (entry.before and entry.before.made != made):
+            store.put_row(connection, row, self._context.now())
+        if entry.action != "unchanged":
+            self._act(connection, resource)
+
+    def _act(self, connection: Connection, resource: Resource) -> None:
+        """Hand a resource to the room that acts on it."""
+        now, spec = self._context.now(), resource.spec
+        if isinstance(spec, ChannelSpec):
+            put_channel(connection, _channel(resource, spec), now)
+        elif isinstance(spec, AlarmSpec):
+            put_alarm(connection, _alarm(resource, spec), now)
+        elif isinstance(spec, MonitorSpec):
+            baseline = store.get(connection, "Baseline", spec.baseline)
+            endpoint = store.get(connection, "Endpoint", spec.endpoint)
+            definition = _monitor(resource, spec)
+            put_definition(
+                connection,
+                replace(
+                    definition,
+                    endpoint=endpoint.name,
+                    baseline=baseline.name,
+                    baseline_version=baseline.made["version"],
+                ),
+                now,
+            )
+
+    def _endpoint(self, connection: Connection, entry: Planned) -> Made:
+        return _endpoint_made(connection, entry.resource.name, entry.spec, entry.before)
+
+    def _settle(self, connection: Connection, plan: Plan) -> None:
+        """Bring what was not declared now, but needs what was, in line with it."""
+        declared = {_key(entry.resource) for entry in plan.planned}
+        changed = {
+            _key(entry.resource)
+            for entry in plan.planned
+            if entry.action != "unchanged" and entry.resource.kind in ("Model", "Baseline")
+        }
+
+        def is_touched(row: Stored) -> bool:
+            return any(
+                (kind, key_of(kind, name)) in changed
+                for kind, name in store.needs(row.kind, row.spec)
+            )
+
+        for row in filter(is_touched, store.list_kind(connection, "Endpoint")):
+            if ("Endpoint", key_of("Endpoint", row.name)) not in declared:
+                made = _endpoint_made(connection, row.name, row.spec, row)
+                if made != row.made:
+                    store.put_row(connection, replace(row, made=made), self._context.now())
+        for row in filter(is_touched, store.list_kind(connection, "Monitor")):
+            spec = MonitorSpec.model_validate(row.spec)
+            self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
+
+    def _delete(self, kind: Kind, name: str) -> None:
+        now = self._context.now()
+        with self._context.engine.begin() as connection:
+            row = store.get(connection, kind, name)
+            for other in KINDS:
+                for user in store.list_kind(connection, other):
+                    if (kind, key_of(kind, name)) in {
+                        (needed, key_of(needed, named))
+                        for needed, named in store.needs(other, user.spec)
+                    }:
+                        raise ConflictError(
+                            f'{kind} "{row.name}" is needed by {other} "{user.name}"; '
+                            "delete or change that first"
+                        )
+            if kind == "Monitor":
+                delete_definition(connection, row.name)
+            elif kind == "Alarm":
+                delete_alarm(connection, row.name, now)
+            elif kind == "Channel":
+                delete_channel(connection, row.name)
+            store.delete_row(connection, kind, name)
+        if kind == "Model":
+            folder = storage_folder(self._context.root) / "models" / row.name.casefold()
+            shutil.rmtree(folder, ignore_errors=True)
+        log.info("kind=%s name=%s action=delete", kind, row.name)
+
+
+def _key(resource: Resource) -> Key:
+    return resource.kind, resource.key
+
+
+def _check(resource: Resource) -> None:
+    """Have the rooms check what they will be given, before anything is made."""
+    if isinstance(resource.spec, ChannelSpec):
+        _channel(resource, resource.spec)
+    elif isinstance(resource.spec, AlarmSpec):
+        _alarm(resource, resource.spec)
+    elif isinstance(resource.spec, MonitorSpec):
+        _monitor(resource, resource.spec)
+    elif isinstance(resource.spec, EndpointSpec):
+        spec = resource.spec
+        if spec.baseline is not None and spec.signature is not None:
+            raise ResourceError(
+                f"{resource}: spec.baseline and spec.signature are both given; expected one of them"
+            )
+
+
+def _channel(resource: Resource, spec: ChannelSpec) -> Channel:
+    return Channel(resource.name, spec.url, spec.secret, spec.format, spec.type)
+
+
+def _alarm(resource: Resource, spec: AlarmSpec) -> AlarmDefinition:
+    return AlarmDefinition.from_dict(
+        {**spec.model_dump(), "alarm_name": resource.name, "tags": dict(resource.tags)}
+    )
+
+
+def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
+    return MonitorDefinition(
+        name=resource.name,
+        endpoint=spec.endpoint,
+        baseline=spec.baseline,
+        kind=spec.kind,
+        schedule=spec.schedule,
+        false_alarms_per_year=spec.false_alarms_per_year,
+        start=spec.start,
+        delay_s=spec.delay_s,
+        owner=resource.owner,
+        tags=resource.tags,
+    )
+
+
+def _endpoint_made(
+    connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
+) -> Made:
+    """Make an endpoint from the rows of its model and its baseline as they are now."""
+    model = store.get(connection, "Model", str(spec["model"]))
+    baseline = None
+    if spec["baseline"] is not None:
+        baseline = store.get(connection, "Baseline", str(spec["baseline"])).made
+    return make_endpoint(name, spec, model.made, baseline, before)

@@ -1,0 +1,170 @@
+"""From planned resources to what they stand for: model copies, baselines, signatures.
+
+Everything here happens before the one transaction that stores the result. Each thing made is
+remembered with how to take it back, so that an apply that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from driftline.baseline import store as baselines
+from driftline.errors import InputError
+from driftline.serving.artefacts import copy_model, storage_folder
+from driftline.serving.child import Launch
+from driftline.serving.context import ServerContext
+from driftline.serving.plan import Planned
+from driftline.serving.pool import describe_model
+from driftline.serving.resource_store import Stored
+from driftline.serving.resources import BaselineSpec, ModelSpec, ResourceError
+from driftline.serving.signatures import (
+    endpoint_signature,
+    positive_class,
+    require_match,
+    succeed,
+)
+from driftline.signature import Signature
+
+__all__ = ["Made", "Workshop", "make_endpoint"]
+
+Made = Mapping[str, Any]
+
+
+class Workshop:
+    """Makes what planned resources need, and can take all of it back."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._folder = storage_folder(context.root)
+        self._undo: list[Callable[[], None]] = []
+
+    async def make(self, planned: Planned, source: str | None) -> Made:
+        """Make what one resource stands for, or give what was made before if that still holds.
+
+        Parameters
+        ----------
+        source
+            For a model: the file to copy.
+
+        Raises
+        ------
+        InputError
+            Naming the resource and what is wrong with its file or data.
+        """
+        resource = planned.resource
+        try:
+            if isinstance(resource.spec, ModelSpec):
+                return await self._model(planned, resource.spec, Path(source or ""))
+            if isinstance(resource.spec, BaselineSpec):
+                return await asyncio.to_thread(self._baseline, planned, resource.spec)
+        except InputError as error:
+            raise ResourceError(f"{resource}: {error}") from error
+        return {}
+
+    def undo(self) -> None:
+        """Take back everything that was made."""
+        while self._undo:
+            self._undo.pop()()
+
+    async def _model(self, planned: Planned, spec: ModelSpec, file: Path) -> Made:
+        trusted = self._context.trust_pickle and spec.trust_pickle is not False
+        if planned.before is not None and not planned.is_new_content:
+            return {**planned.before.made, "trust_pickle": trusted}
+        digest = planned.content["digest"]
+        name = planned.resource.name.casefold()
+        copy = await asyncio.to_thread(copy_model, self._folder, name, file, digest)
+        self._undo.append(copy.undo)
+        description = await describe_model(
+            Launch(str(self._folder / copy.path), trust_pickle=trusted),
+            timeout_s=self._context.start_timeout_s,
+        )
+        return {
+            "digest": digest,
+            "file": copy.path,
+            "trust_pickle": trusted,
+            "description": description,
+        }
+
+    def _baseline(self, planned: Planned, spec: BaselineSpec) -> Made:
+        before = planned.before
+        if (
+            before is not None
+            and not planned.is_new_content
+            and _roles(before.spec) == _roles(planned.spec)
+        ):
+            return before.made
+        name, root = planned.resource.name, self._context.root
+        known = baselines.versions(root, name)
+        baseline = baselines.Baseline.fit(
+            spec.data,
+            label=spec.label,
+            prediction=spec.prediction,
+            probability=spec.probability,
+            id_column=spec.id,
+            timestamp=spec.timestamp,
+            exclude=spec.exclude,
+            problem=spec.problem,
+            positive=spec.positive,
+        )
+        version = baselines.put(root, name, baseline, self._context.now)
+        if version not in known:
+            folder = self._folder / "baselines" / name
+            self._undo.append(lambda: _remove(folder / version, folder, folder.parent))
+        return {
+            **planned.content,
+            "version": version,
+            "signature": baseline.signature.to_json(),
+        }
+
+
+def make_endpoint(
+    name: str, spec: Mapping[str, Any], model: Made, baseline: Made | None, before: Stored | None
+) -> Made:
+    """Give an endpoint's signature and positive class from its model and its baseline.
+
+    Raises
+    ------
+    InputError
+        When model and signature do not go together.
+    """
+    description = model["description"]
+    try:
+        declared = _declared(spec, baseline)
+        positive = positive_class(declared, description)
+        if declared is None:
+            return {"signature": None, "positive": positive}
+        require_match(declared.inputs, description)
+        signature = endpoint_signature(declared, description)
+    except InputError as error:
+        raise InputError(f'Endpoint "{name}": {error}') from error
+    old = None if before is None else before.made.get("signature")
+    signature = succeed(None if old is None else Signature.from_json(old), signature)
+    return {"signature": signature.to_json(), "positive": positive}
+
+
+def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | None:
+    if baseline is not None:
+        return Signature.from_json(baseline["signature"])
+    if spec["signature"] is None:
+        return None
+    try:
+        return Signature.from_json(json.dumps(spec["signature"]))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"signature: a value is of the wrong type ({error})") from error
+
+
+def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of a baseline's spec decides about the result, besides the data's bytes."""
+    return {key: value for key, value in spec.items() if key != "data"}
+
+
+def _remove(folder: Path, *parents: Path) -> None:
+    shutil.rmtree(folder)
+    for parent in parents:
+        if not any(parent.iterdir()):
+            parent.rmdir()
