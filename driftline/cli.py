@@ -6,39 +6,67 @@ decided or done. Data goes to standard output, talk to standard error.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 
 import typer
 
-from driftline.commands import documents, resources, running
 from driftline.errors import DriftlineError, InputError
 
-__all__ = ["app", "main"]
+__all__ = ["build", "main"]
 
-app = typer.Typer(
-    name="driftline",
-    help="Open, self-hosted model monitoring and drift detection.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for command in (
-    running.demo, running.up, running.server, running.sidecar, running.sink, running.scheduler,
-    running.alarms, running.dashboard, resources.deploy, resources.invoke, documents.baseline,
-    documents.check, resources.apply, resources.get, resources.delete, running.settings,
-    running.migrate, running.version,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(resources.monitor, name="monitor")
-app.add_typer(resources.capture, name="capture")
+# Each command's file is imported only when it is asked for: `driftline version` needs no Arrow.
+COMMANDS = {
+    "demo": "running",
+    "up": "running",
+    "server": "running",
+    "sidecar": "running",
+    "sink": "running",
+    "scheduler": "running",
+    "alarms": "running",
+    "dashboard": "running",
+    "deploy": "resources",
+    "invoke": "resources",
+    "baseline": "documents",
+    "check": "documents",
+    "apply": "resources",
+    "get": "resources",
+    "delete": "resources",
+    "monitor": "resources",
+    "capture": "resources",
+    "settings": "running",
+    "migrate": "running",
+    "version": "running",
+}
+
+
+def build(asked: str | None = None) -> typer.Typer:
+    """Put the commands together: the one that is asked for, or all of them (for help)."""
+    app = typer.Typer(
+        name="driftline",
+        help="Open, self-hosted model monitoring and drift detection.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    # With one command only, typer would drop its name; this keeps it.
+    app.callback()(_root)
+    for name, home in COMMANDS.items():
+        if asked not in COMMANDS or name == asked:
+            command = getattr(importlib.import_module(f"driftline.commands.{home}"), name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
+    return app
 
 
 def main() -> None:
     """Run one command and leave with its exit code."""
     try:
-        app()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except DriftlineError as error:
         typer.echo(f"driftline: {error}", err=True)
         sys.exit(2 if isinstance(error, InputError) else 3)
@@ -46,3 +74,7 @@ def main() -> None:
         traceback.print_exc()
         typer.echo("driftline: this is a defect; please report it with the lines above", err=True)
         sys.exit(3)
+
+
+def _root() -> None:
+    """Open, self-hosted model monitoring and drift detection."""

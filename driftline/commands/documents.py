@@ -96,17 +96,18 @@ def check(
     if as_json or formatted is Format.JSON:
         options.show_json(report.to_dict())
     else:
-        options.show_table(
-            ["feature", "check", "description"],
-            [
-                {
-                    "feature": violation.feature_name,
-                    "check": violation.constraint_check_type,
-                    "description": violation.description,
-                }
-                for violation in report.violations
-            ],
-        )
+        rows = [
+            {
+                "feature": violation.feature_name,
+                "check": violation.constraint_check_type,
+                "seen": violation.cause,
+                "x bound": violation.ratio,
+                "rows": f"{violation.row_count:,}",
+            }
+            for violation in report.violations
+        ]
+        if rows:
+            options.show_table(["feature", "check", "seen", "x bound", "rows"], rows)
         typer.echo(report.summary)
     if not report.decided:
         raise UndecidedError(report.summary)
