@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.table import DeltaFolder, MarkMovedError
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import Column, Signature
 
 __all__ = [
-    "ARROW_TYPES",
     "META_SCHEMA",
     "PARTITION",
     "CaptureStats",
@@ -37,16 +37,6 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PARTITION = "event_date"
-UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
-
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "bool": pa.bool_(),
-    "timestamp": UTC_MICROSECONDS,
-}
-
 META_SCHEMA = pa.schema(
     [
         ("event_id", pa.string()),

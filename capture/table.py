@@ -29,8 +29,6 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 
 __all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
 
-_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
 
 class StorageError(UnavailableError):
     """The storage root cannot be read or written now."""
@@ -244,7 +242,9 @@ class DeltaFolder:
             partition_values={} if part is None else {str(self._partition): part},
             modification_time=int(time.time() * 1000),
             data_change=True,
-            stats=json.dumps(_statistics(rows)),
+            # No minima and maxima: with those of only some columns, delta-rs makes a dataset whose
+            # filters on all other columns find nothing (deltalake 1.6.6, see the test).
+            stats=json.dumps({"numRecords": rows.num_rows}),
         )
 
     def _sync(self, path: str) -> None:
@@ -259,13 +259,3 @@ class DeltaFolder:
     def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
         for action in actions:
             self.filesystem.delete_file(f"{self.path}/{action.path}")
-
-
-def _statistics(rows: pa.Table) -> dict[str, object]:
-    found: dict[str, object] = {"numRecords": rows.num_rows}
-    if "event_time" in rows.schema.names:
-        span = pc.min_max(rows["event_time"]).as_py()
-        found["minValues"] = {"event_time": span["min"].strftime(_TIME_FORMAT)}
-        found["maxValues"] = {"event_time": span["max"].strftime(_TIME_FORMAT)}
-        found["nullCount"] = {"event_time": 0}
-    return found

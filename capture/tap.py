@@ -23,7 +23,7 @@ from driftline.capture.frame import Flag
 from driftline.capture.spool import Durability, SpoolWriter
 from driftline.errors import InputError
 
-__all__ = ["DEFAULT_SPOOL_DIR", "Capture", "CaptureTarget", "parse_event_time"]
+__all__ = ["DEFAULT_SPOOL_DIR", "REQUEST_ID_KEY", "Capture", "CaptureTarget", "parse_event_time"]
 
 log = logging.getLogger(__name__)
 

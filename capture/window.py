@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.dataset import ARROW_TYPES, META_SCHEMA, UTC_MICROSECONDS, Dataset
+from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.capture.dataset import META_SCHEMA, Dataset
 from driftline.capture.frame import Flag
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -94,9 +95,9 @@ class WindowRead:
     unparsed_count: int
     late_count: int
     digest: str
-    schema: pa.Schema
-    _data: pads.Dataset | None
-    _columns: tuple[tuple[str, str, pa.DataType], ...]
+    schema: pa.Schema = field(repr=False)
+    _data: pads.Dataset | None = field(repr=False)
+    _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
@@ -207,7 +208,9 @@ def unfit_counts(batch: pa.RecordBatch) -> dict[str, int]:
     entries = batch.column(batch.num_columns - 1)
     if entries.type != _UNFIT_TYPE:
         return {}
-    counted = pc.value_counts(entries.flatten().field("key")).to_pylist()
+    offsets = entries.offsets
+    first, last = offsets[0].as_py(), offsets[-1].as_py()
+    counted = pc.value_counts(entries.keys.slice(first, last - first)).to_pylist()
     return {
         entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda e: e["values"])
     }
@@ -233,10 +236,8 @@ def _wanted(
 
 
 def _inside(start: datetime, end: datetime) -> pads.Expression:
-    field = pads.field("event_time")
-    return (field >= pa.scalar(start, UTC_MICROSECONDS)) & (
-        field < pa.scalar(end, UTC_MICROSECONDS)
-    )
+    time = pads.field("event_time")
+    return (time >= pa.scalar(start, UTC_MICROSECONDS)) & (time < pa.scalar(end, UTC_MICROSECONDS))
 
 
 def _usable() -> pads.Expression:

@@ -1,0 +1,183 @@
+"""Values of a request, as text or as JSON gave them, to the types of the signature.
+
+A value that does not fit its type becomes null and is given back as text, so that nothing is lost
+or silently changed: 1.5 is no integer, ``EVX`` no number, and the number 7 no text. Text that reads
+as a number fits a number, true and false fit 1 and 0, an empty text is a missing value.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.signature import ColumnType
+
+__all__ = ["ARROW_TYPES", "UTC_MICROSECONDS", "Coerced", "as_text", "from_text", "from_values"]
+
+UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "timestamp": UTC_MICROSECONDS,
+}
+
+# Up to 18 digits always fit 64 bits; longer ones take the way over a float.
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
+_NUMBER = r"^(?i:[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?nan|[+-]?inf(inity)?)$"
+_ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$"
+_NAIVE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
+_EXACT_FLOAT = 2.0**53
+_INT64 = range(-(2**63), 2**63)
+
+
+class Coerced(NamedTuple):
+    """A column in its type; ``unfit``: rows whose value did not fit, ``texts``: what was there."""
+
+    values: pa.Array
+    unfit: np.ndarray
+    texts: list[str]
+
+
+def from_text(array: pa.Array, kind: ColumnType) -> Coerced:
+    """Read a text column as a type; blanks around numbers are nothing, a time without zone UTC."""
+    if kind == "string":
+        return _kept(pc.if_else(pc.equal(array, ""), None, array))
+    trimmed = pc.utf8_trim_whitespace(array)
+    trimmed = pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+    if kind == "double":
+        values = _cast(trimmed, _NUMBER, pa.float64())
+    elif kind == "int64":
+        values = _integers(trimmed)
+    elif kind == "bool":
+        values = _cast(trimmed, r"^(?i:true|false|0|1)$", pa.bool_())
+    else:
+        zoned = _cast(trimmed, _ZONED, UTC_MICROSECONDS)
+        naive = _cast(trimmed, _NAIVE, pa.timestamp("us"))
+        values = pc.coalesce(zoned, pc.assume_timezone(naive, "UTC"))
+    lost = pc.and_(pc.is_valid(trimmed), pc.is_null(values))
+    rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+    return Coerced(values, rows, array.take(pa.array(rows)).to_pylist())
+
+
+def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
+    """Read the values of one JSON field as a type; lists and objects never fit."""
+    try:
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
+        return _one_by_one(values, kind)
+    if pa.types.is_null(array.type):
+        return _kept(pa.nulls(len(array), ARROW_TYPES[kind]))
+    if pa.types.is_string(array.type):
+        return from_text(array, kind)
+    if array.type == ARROW_TYPES[kind]:
+        return _kept(array)
+    is_number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
+    if kind == "double" and (is_number or pa.types.is_boolean(array.type)):
+        return _kept(array.cast(pa.float64(), safe=False))
+    if is_number and kind in ("int64", "bool"):
+        return _from_numbers(array, kind)
+    return _one_by_one(values, kind)
+
+
+def _from_numbers(array: pa.Array, kind: ColumnType) -> Coerced:
+    """Read whole numbers among numbers as integers, 0 and 1 as truth values."""
+    whole = _whole(array.cast(pa.float64(), safe=False))
+    if kind == "bool":
+        whole = pc.if_else(pc.is_in(whole, pa.array([0, 1])), whole, None)
+    lost = pc.and_(pc.is_valid(array), pc.is_null(whole))
+    rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+    texts = [as_text(value) for value in array.take(pa.array(rows)).to_pylist()]
+    return Coerced(whole.cast(ARROW_TYPES[kind]), rows, texts)
+
+
+def _whole(numbers: pa.Array) -> pa.Array:
+    """Give floats that are whole and exact as integers, the others as null."""
+    exact = pc.and_(
+        pc.equal(numbers, pc.round(numbers)), pc.less_equal(pc.abs(numbers), _EXACT_FLOAT)
+    )
+    return pc.cast(pc.if_else(exact, numbers, None), pa.int64())
+
+
+def as_text(value: object) -> str:
+    """Write a JSON value as the text that is kept of it; text itself stays bare."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _kept(array: pa.Array) -> Coerced:
+    return Coerced(array, np.empty(0, np.int64), [])
+
+
+def _cast(array: pa.Array, pattern: str, target: pa.DataType) -> pa.Array:
+    """Cast what a pattern allows; what looks right and still cannot be cast is null."""
+    allowed = pc.if_else(pc.match_substring_regex(array, pattern), array, None)
+    try:
+        return pc.cast(allowed, target)
+    except pa.ArrowInvalid:
+        return _cast_distinct(allowed, target)
+
+
+def _cast_distinct(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Cast each distinct text by itself, such as the 31st of February among good dates."""
+    coded = array.dictionary_encode()
+    found = []
+    for text in coded.dictionary:
+        try:
+            found.append(pc.cast(text, target).as_py())
+        except pa.ArrowInvalid:
+            found.append(None)
+    return pa.array(found, target).take(coded.indices)
+
+
+def _integers(array: pa.Array) -> pa.Array:
+    plain = _cast(pc.utf8_ltrim(array, "+"), _INTEGER, pa.int64())
+    if plain.null_count == array.null_count:
+        return plain
+    whole = _whole(_cast(array, _NUMBER, pa.float64()))
+    long = pc.if_else(pc.match_substring_regex(array, r"^[+-]?[0-9]{19}$"), array, None)
+    return pc.coalesce(plain, _cast(pc.utf8_ltrim(long, "+"), "", pa.int64()), whole)
+
+
+_UNFIT = object()
+
+
+def _one_by_one(values: Sequence[object], kind: ColumnType) -> Coerced:
+    """Read values of mixed kinds; the way for columns that are broken, not for good ones."""
+    texts = [as_text(value) if isinstance(value, str) else None for value in values]
+    read = from_text(pa.array(texts, pa.string()), kind)
+    plain = [None if isinstance(value, str) else _plain(value, kind) for value in values]
+    lost = [row for row, value in enumerate(plain) if value is _UNFIT]
+    others = pa.array([None if value is _UNFIT else value for value in plain], ARROW_TYPES[kind])
+    rows = np.concatenate([read.unfit, np.array(lost, np.int64)])
+    return Coerced(
+        pc.coalesce(read.values, others),
+        rows,
+        read.texts + [as_text(values[row]) for row in lost],
+    )
+
+
+def _plain(value: object, kind: ColumnType) -> object:
+    """Give a number, truth value or null as the type wants it, or say that it does not fit."""
+    if value is None:
+        return None
+    if not isinstance(value, bool | int | float) or kind in ("string", "timestamp"):
+        return _UNFIT
+    if kind == "double":
+        try:
+            return float(value)
+        except OverflowError:
+            return _UNFIT
+    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+        return _UNFIT
+    whole = int(value)
+    if kind == "bool":
+        return bool(whole) if whole in (0, 1) else _UNFIT
+    return whole if whole in _INT64 else _UNFIT

@@ -1,0 +1,169 @@
+"""Request and response bodies to typed columns, by the endpoint's signature.
+
+Many bodies are decoded together: clean CSV is joined and parsed once, JSON column by column. A body
+that cannot be read gives no values and one sentence; a value that does not fit its type goes, as
+text, to the map ``unfit``, and so do fields of a JSON object that the signature does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.capture.bodies import Bodies, Body, read_requests, read_responses
+from driftline.capture.frame import Flag, Frame
+from driftline.signature import Signature
+
+__all__ = ["Decoded", "decode"]
+
+_FIRST_FAILURE = 400
+_NO_SIGNATURE = "the endpoint has no signature"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What was read from a batch of records.
+
+    Parameters
+    ----------
+    row_counts
+        Rows of each record, shape (records,); at least 1, so that no record is lost.
+    columns
+        Typed arrays by their name in the capture table, one value a row.
+    unfit
+        Map of column name to text for each row; empty where everything fitted.
+    errors
+        For each record why a body could not be read, or None.
+    flags
+        ``Flag.REQUEST_UNPARSED`` and ``Flag.RESPONSE_UNPARSED`` of each record, shape (records,).
+    """
+
+    row_counts: np.ndarray
+    columns: dict[str, pa.Array]
+    unfit: pa.MapArray
+    errors: list[str | None]
+    flags: np.ndarray
+
+
+def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
+    """Read the bodies of records; those of failed requests (status 400 or above) are left out."""
+    answered = np.array([0 < frame.status < _FIRST_FAILURE for frame in frames], np.bool_)
+    if signature is None:
+        return _undecoded(answered)
+    asked = read_requests(
+        [
+            _request_of(frame) if told else None
+            for frame, told in zip(frames, answered, strict=True)
+        ],
+        signature,
+    )
+    counts = np.maximum(asked.counts, 1)
+    replied = read_responses(
+        [
+            _response_of(frame) if told else None
+            for frame, told in zip(frames, answered, strict=True)
+        ],
+        signature,
+        counts,
+    )
+    unfit = _Unfit()
+    columns: dict[str, pa.Array] = {}
+    for bodies, described in ((asked, signature.inputs), (replied, signature.outputs)):
+        source, target = _places(bodies, counts)
+        for column, coerced in zip(described, bodies.columns, strict=True):
+            columns[column.column] = coerced.values.take(source)
+            unfit.add(target[coerced.unfit], column.name, coerced.texts)
+        for row, name, text in bodies.extras:
+            unfit.add(target[[row]], name, [text])
+    flags = np.zeros(len(frames), np.int32)
+    flags[[error is not None for error in asked.errors]] |= int(Flag.REQUEST_UNPARSED)
+    flags[[error is not None for error in replied.errors]] |= int(Flag.RESPONSE_UNPARSED)
+    errors = [_both(*pair) for pair in zip(asked.errors, replied.errors, strict=True)]
+    return Decoded(counts, columns, unfit.array(int(counts.sum())), errors, flags)
+
+
+def _undecoded(answered: np.ndarray) -> Decoded:
+    flags = np.where(answered, int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED), 0)
+    return Decoded(
+        row_counts=np.ones(len(answered), np.int64),
+        columns={},
+        unfit=_Unfit().array(len(answered)),
+        errors=[_NO_SIGNATURE if told else None for told in answered],
+        flags=flags.astype(np.int32),
+    )
+
+
+def _request_of(frame: Frame) -> Body:
+    cut = frame.flags & (Flag.REQUEST_TRUNCATED | Flag.BODY_SHED)
+    return Body(
+        frame.request,
+        frame.meta.get("request_content_type", ""),
+        frame.meta.get("request_encoding", ""),
+        f"only {len(frame.request)} of {frame.request_bytes} bytes were kept" if cut else None,
+    )
+
+
+def _response_of(frame: Frame) -> Body:
+    problem = None
+    if frame.flags & Flag.INCOMPLETE:
+        problem = "it was not completed"
+    elif frame.flags & (Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED):
+        problem = f"only {len(frame.response)} of {frame.response_bytes} bytes were kept"
+    return Body(
+        frame.response,
+        frame.meta.get("response_content_type", ""),
+        frame.meta.get("response_encoding", ""),
+        problem,
+    )
+
+
+def _places(bodies: Bodies, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Map rows of the table to rows that were read (null: none), and the other way round."""
+    starts = np.cumsum(counts) - counts
+    total, read_total = int(counts.sum()), int(bodies.counts.sum())
+    record = np.repeat(np.arange(len(counts)), counts)
+    inside = np.arange(total) - starts[record]
+    is_read = bodies.counts[record] > 0
+    source = np.where(is_read, bodies.starts[record] + inside, 0)
+    target = np.zeros(read_total, np.int64)
+    target[source[is_read]] = np.flatnonzero(is_read)
+    return pa.array(source, pa.int64(), mask=~is_read), target
+
+
+def _both(request: str | None, response: str | None) -> str | None:
+    told = [
+        f"{side}: {error}"
+        for side, error in (("request", request), ("response", response))
+        if error is not None
+    ]
+    return "; ".join(told) or None
+
+
+class _Unfit:
+    """Gathers (row, name, text) and gives them as one map column."""
+
+    def __init__(self) -> None:
+        self._rows: list[np.ndarray] = []
+        self._names: list[str] = []
+        self._texts: list[str] = []
+
+    def add(self, rows: np.ndarray, name: str, texts: list[str]) -> None:
+        """Add the texts of one column."""
+        if len(texts):
+            self._rows.append(rows)
+            self._names += [name] * len(texts)
+            self._texts += texts
+
+    def array(self, row_count: int) -> pa.MapArray:
+        """Give the map column; names of a row stand in the order in which they were added."""
+        rows = np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
+        order = np.argsort(rows, kind="stable")
+        ends = np.cumsum(np.bincount(rows, minlength=row_count))
+        return pa.MapArray.from_arrays(
+            pa.array(np.concatenate([[0], ends]), pa.int32()),
+            pa.array(self._names, pa.string()).take(order),
+            pa.array(self._texts, pa.string()).take(order),
+        )

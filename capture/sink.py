@@ -1,0 +1,233 @@
+"""The sink: records from the transport to the tables, exactly once.
+
+Each commit of an endpoint's table carries its rows and, for each spool, the last sequence number
+among them. What comes again, after a kill of any process at any moment, is known by these marks and
+dropped; nothing is removed from the spool before every table has what was in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from driftline.capture.dataset import (
+    Dataset,
+    Gap,
+    MarkMovedError,
+    gap_folder,
+    record_gaps,
+    time_of,
+)
+from driftline.capture.frame import Frame, Kind
+from driftline.capture.rows import build_rows
+from driftline.capture.transport import Delivery, Transport
+from driftline.errors import DriftlineError
+from driftline.signature import Signature
+
+__all__ = ["Sink"]
+
+log = logging.getLogger(__name__)
+
+_MAX_ATTEMPTS = 5
+_MAX_BACK_OFF_S = 30.0
+
+Record = tuple[str, Frame]
+
+
+class Sink:
+    """Moves records into the tables of their endpoints.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    transport
+        Where records come from.
+    signatures
+        Gives the signature of an endpoint, or None when it has none: then bodies are kept raw.
+    commit_interval_s, commit_records, commit_bytes
+        A commit is made when the oldest record has waited this long, or so many records, or bytes
+        of bodies, are waiting; whichever comes first. The last two bound the memory, too.
+    poll_s
+        How long ``run`` waits when there is nothing new.
+    monotonic
+        Clock for the interval, in seconds.
+
+    Attributes
+    ----------
+    counters
+        ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
+        of storage that were tried again.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        transport: Transport,
+        signatures: Callable[[str], Signature | None],
+        *,
+        commit_interval_s: float = 10.0,
+        commit_records: int = 5_000,
+        commit_bytes: int = 128 << 20,
+        poll_s: float = 0.1,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counters = {
+            "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
+        }  # fmt: skip
+        self._root = root
+        self._transport = transport
+        self._signatures = signatures
+        self._commit_interval_s = commit_interval_s
+        self._commit_records = commit_records
+        self._commit_bytes = commit_bytes
+        self._poll_s = poll_s
+        self._monotonic = monotonic
+        self._datasets: dict[str, Dataset] = {}
+        self._gaps = gap_folder(root, writer=transport.name)
+        self._pending: list[Delivery] = []
+        self._pending_records = 0
+        self._pending_bytes = 0
+        self._oldest_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Commit what comes until ``stop`` is set, then what is left; retry on storage trouble."""
+        back_off_s = self._poll_s
+        while not stop.is_set():
+            try:
+                received = self._receive()
+                if self._is_due():
+                    self._commit()
+                back_off_s = self._poll_s
+            except DriftlineError as error:
+                self.counters["failures"] += 1
+                back_off_s = min(back_off_s * 2, _MAX_BACK_OFF_S)
+                log.warning("sink retries in_s=%.1f error=%s", back_off_s, error)
+                received = 0
+            if not received:
+                stop.wait(back_off_s)
+        try:
+            self.step()
+        except DriftlineError as error:
+            log.warning("sink stops with records left in the spool error=%s", error)
+        self._transport.close()
+
+    def step(self) -> int:
+        """Commit everything that is there now; give how many records were new to the tables.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage cannot be written; nothing is lost, a later step commits it.
+        """
+        before = self.counters["records"]
+        while self._receive() or self._pending:
+            self._commit()
+        self._transport.commit({})
+        return self.counters["records"] - before
+
+    def _receive(self) -> int:
+        """Take what is there, up to what one commit may hold; give how many frames came."""
+        received = 0
+        while (
+            self._pending_records < self._commit_records
+            and self._pending_bytes < self._commit_bytes
+        ):
+            found = self._transport.receive(self._commit_records - self._pending_records)
+            if not found:
+                break
+            if not self._pending:
+                self._oldest_s = self._monotonic()
+            for delivery in found:
+                self._pending.append(delivery)
+                self._pending_records += len(delivery.frames)
+                self._pending_bytes += sum(
+                    len(f.request) + len(f.response) for f in delivery.frames
+                )
+                received += len(delivery.frames)
+        return received
+
+    def _is_due(self) -> bool:
+        return bool(self._pending) and (
+            self._pending_records >= self._commit_records
+            or self._pending_bytes >= self._commit_bytes
+            or self._monotonic() - self._oldest_s >= self._commit_interval_s
+        )
+
+    def _commit(self) -> None:
+        """Store all that is pending, table by table, then let the transport forget it."""
+        records: dict[str, list[Record]] = defaultdict(list)
+        gaps: list[Gap] = []
+        marks: dict[str, int] = {}
+        for delivery in self._pending:
+            marks[delivery.spool_id] = delivery.last_seq
+            for frame in delivery.frames:
+                if frame.kind == Kind.GAP:
+                    gaps.append(_gap_of(delivery.spool_id, frame))
+                else:
+                    records[frame.meta.get("endpoint", "")].append((delivery.spool_id, frame))
+        for endpoint, found in records.items():
+            self._store(endpoint, found)
+        self.counters["gaps"] += record_gaps(self._gaps, gaps) if gaps else 0
+        self._pending = []
+        self._pending_records = self._pending_bytes = 0
+        self._transport.commit(marks)
+
+    def _store(self, endpoint: str, records: Sequence[Record]) -> None:
+        """Commit the records of one endpoint that its table does not have."""
+        dataset = self._dataset(endpoint)
+        for _ in range(_MAX_ATTEMPTS):
+            stored = {spool: dataset.mark(spool) for spool in {spool for spool, _ in records}}
+            new = [record for record in records if record[1].seq > stored[record[0]]]
+            if not new:
+                break
+            rows = build_rows(new, dataset.settle(self._signatures(endpoint)))
+            try:
+                dataset.append(rows, {spool: frame.seq for spool, frame in new})
+            except MarkMovedError as error:
+                log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
+                dataset.folder.refresh()
+                continue
+            except DriftlineError:
+                # Files may lie there that no commit knows: the next attempt sweeps first.
+                del self._datasets[endpoint]
+                raise
+            self.counters["records"] += len(new)
+            self.counters["rows"] += rows.num_rows
+            self.counters["commits"] += 1
+            self.counters["duplicates"] += len(records) - len(new)
+            log.info(
+                "sink commit endpoint=%s records=%d rows=%d", endpoint, len(new), rows.num_rows
+            )
+            return
+        else:
+            raise MarkMovedError(
+                f'table of "{endpoint}": another sink commits the same spool; stop one of them'
+            )
+        self.counters["duplicates"] += len(records)
+
+    def _dataset(self, endpoint: str) -> Dataset:
+        """Open a table once; what this sink's forerunner wrote but did not commit goes."""
+        if endpoint not in self._datasets:
+            dataset = Dataset(self._root, endpoint, writer=self._transport.name)
+            if removed := dataset.sweep():
+                log.info("sink removed uncommitted files endpoint=%s files=%d", endpoint, removed)
+            self._datasets[endpoint] = dataset
+        return self._datasets[endpoint]
+
+
+def _gap_of(spool_id: str, frame: Frame) -> Gap:
+    meta = frame.meta
+    return Gap(
+        spool_id=spool_id,
+        seq=frame.seq,
+        endpoint=meta.get("endpoint", ""),
+        reason=meta.get("reason", ""),
+        records=int(meta["records"]) if "records" in meta else None,
+        size_bytes=int(meta.get("bytes", "0")),
+        first_time=time_of(int(meta.get("first_ns", "0"))),
+        last_time=time_of(int(meta.get("last_ns", "0"))),
+    )

@@ -1,0 +1,95 @@
+"""The seam between spool and table: how records travel.
+
+A transport of its own (a message broker) is two ends: the sidecar sends what it reads from the
+spool, the sink receives. On the embedded default there is nothing between them: the sink reads the
+segments where they lie, and a segment goes when the table holds its records.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from driftline.capture.sidecar import Delivery, SpoolTail
+
+__all__ = ["Delivery", "LocalTransport", "Sender", "Transport"]
+
+_NAME_FILE = ".name"
+
+
+class Sender(Protocol):
+    """The sidecar's end."""
+
+    def send(self, batch: Sequence[Delivery]) -> None:
+        """Hand records over; returns when they are safe there, raises UnavailableError if not."""
+
+
+class Transport(Protocol):
+    """The sink's end. At least once: the sink drops what its table's marks say it has."""
+
+    @property
+    def name(self) -> str:
+        """A name that stays the same over restarts and is no other sink's: part of file names."""
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give the next records of each spool in sequence; empty when there is nothing new."""
+
+    def commit(self, marks: Mapping[str, int]) -> None:
+        """Learn that all that was received is stored, up to these sequence numbers."""
+
+    def rewind(self) -> None:
+        """Give again what was received and not committed, perhaps more."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class LocalTransport:
+    """Reads the segments of this host directly.
+
+    Parameters
+    ----------
+    spool_dir
+        The host's spool folder.
+    sync_interval_s
+        How often segments are put on the disk.
+
+    Raises
+    ------
+    ConflictError
+        When another process reads this folder.
+    """
+
+    def __init__(self, spool_dir: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:
+        self._tail = SpoolTail(spool_dir, sync_interval_s=sync_interval_s)
+        self.name = _name_of(spool_dir)
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give the next records of each spool in sequence."""
+        return self._tail.receive(max_records)
+
+    def commit(self, marks: Mapping[str, int]) -> None:
+        """Remove the segments whose records are stored."""
+        self._tail.release(marks)
+        self._tail.remove_finished()
+
+    def rewind(self) -> None:
+        """Read again from the oldest segment; the table's marks tell what is there already."""
+        self._tail.rewind()
+
+    def close(self) -> None:
+        """Let another process read."""
+        self._tail.close()
+
+
+def _name_of(spool_dir: str | os.PathLike[str]) -> str:
+    """Give the folder a random name once and read it ever after."""
+    file = Path(spool_dir, _NAME_FILE)
+    if not file.exists():
+        unfinished = file.with_suffix(".new")
+        unfinished.write_text(uuid.uuid4().hex[:12], encoding="ascii")
+        unfinished.replace(file)
+    return file.read_text(encoding="ascii")
