@@ -34,6 +34,7 @@ __all__ = [
     "Request",
     "load",
     "requests_of",
+    "year_end",
 ]
 
 EVENT_TIME = "event_time"
@@ -121,8 +122,18 @@ class Request:
         return self.last - self.first
 
 
-def load(now: datetime) -> Flights:
-    """Read flights and weather, join them, and move the year to end at most 7 days before `now`.
+def year_end(now: datetime) -> datetime:
+    """Give when the replayed year ends: within the last seven days before `now`."""
+    return YEAR_END + (now - YEAR_END) // timedelta(weeks=1) * timedelta(weeks=1)
+
+
+def load(end: datetime) -> Flights:
+    """Read flights and weather, join them, and move the year to this end.
+
+    Parameters
+    ----------
+    end
+        Whole weeks away from the true one, as ``year_end`` gives it.
 
     Raises
     ------
@@ -132,8 +143,7 @@ def load(now: datetime) -> Flights:
     folder = _data_folder()
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
         raw = csv.read_csv(pa.BufferReader(archive.read("flights.csv")))
-    weeks = (now - YEAR_END) // timedelta(weeks=1)
-    shift = timedelta(weeks=weeks)
+    shift = end - YEAR_END
     raw = raw.sort_by(
         [(name, "ascending") for name in ("month", "day", "hour", "origin", "minute", "flight")]
     )

@@ -16,13 +16,26 @@ import yaml
 from driftline.demo.flights import EVENT_TIME, LABEL
 from driftline.demo.model import PREDICTION, PROBABILITY
 
-__all__ = ["ALARMS", "CHANNEL", "ENDPOINT", "MONITOR", "declare", "read", "write"]
+__all__ = [
+    "ALARMS",
+    "CHANNEL",
+    "DAY_S",
+    "DIMENSIONS",
+    "ENDPOINT",
+    "MONITOR",
+    "NAMESPACE",
+    "channels_of",
+    "declare",
+    "read",
+    "write",
+]
 
 ENDPOINT = "flights"
 MONITOR = "flights-data-quality"
 CHANNEL = "pager"
 OWNER = "departures-team"
 DAY_S = 86_400
+NAMESPACE = "Driftline"
 DIMENSIONS = {"Endpoint": ENDPOINT, "MonitoringSchedule": MONITOR}
 
 # Page for what no season can do; open a ticket for drift that stays; say so when nothing is heard.
@@ -77,6 +90,17 @@ def declare(
     return [*resources, *_alarms()]
 
 
+def channels_of(resources: Sequence[Mapping[str, Any]], alarm: str, state: str) -> list[str]:
+    """Name the channels that are told when an alarm gets into a state."""
+    key = {"ALARM": "alarm_actions", "OK": "ok_actions"}.get(state, "insufficient_data_actions")
+    return [
+        channel
+        for resource in resources
+        if resource["kind"] == "Alarm" and resource["name"] == alarm
+        for channel in resource["spec"].get(key, [])
+    ]
+
+
 def write(resources: Sequence[Mapping[str, Any]], file: Path) -> None:
     """Write resources as YAML documents; only the owner may read them, for they hold a secret."""
     file.touch(mode=0o600)
@@ -124,7 +148,7 @@ def _alarms() -> list[dict[str, Any]]:
 def _alarm(name: str, about: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - plain JSON values
     spec = {
         "alarm_description": about,
-        "namespace": "Driftline",
+        "namespace": NAMESPACE,
         "dimensions": DIMENSIONS,
         "statistic": "Maximum",
         "period": DAY_S,

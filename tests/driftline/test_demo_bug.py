@@ -11,7 +11,7 @@ from driftline.demo.flights import EVENT_TIME, Flights, load
 
 @pytest.fixture(scope="module")
 def flights() -> Flights:
-    return load(datetime(2026, 11, 20, tzinfo=UTC))
+    return load(datetime(2026, 11, 18, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")

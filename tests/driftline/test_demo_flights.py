@@ -14,6 +14,7 @@ from driftline.demo.flights import (
     _carry_forward,
     load,
     requests_of,
+    year_end,
 )
 
 NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def flights() -> Flights:
-    return load(NOW)
+    return load(year_end(NOW))
 
 
 def test_all_flights_are_there_and_those_that_arrived_have_a_label(flights: Flights) -> None:
@@ -40,7 +41,7 @@ def test_the_year_ends_within_the_last_seven_days_and_weekdays_stay(flights: Fli
 def test_a_year_that_ends_this_very_moment_has_ended(seconds: int) -> None:
     moment = datetime(2026, 11, 18, tzinfo=UTC) + timedelta(seconds=seconds)
 
-    end = load(moment).end
+    end = year_end(moment)
 
     assert timedelta(0) <= moment - end < timedelta(days=7)
 

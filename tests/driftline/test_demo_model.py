@@ -12,7 +12,7 @@ from driftline.demo.model import PREDICTION, PROBABILITY, Trained, save, train
 
 @pytest.fixture(scope="module")
 def flights() -> Flights:
-    return load(datetime(2026, 11, 20, tzinfo=UTC))
+    return load(datetime(2026, 11, 18, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")

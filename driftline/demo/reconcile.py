@@ -1,0 +1,260 @@
+"""Compares every stage of the demo with the one before it, as far as possible by other means.
+
+The client's own ledger stands against the Delta table, read by deltalake alone; the documents on
+disk against the datapoints; the alarms' histories against the messages that the receiver counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from driftline.alerts import metrics
+from driftline.demo.bug import Planted
+from driftline.demo.flights import Request
+from driftline.demo.house import House
+from driftline.demo.receiver import Receiver
+from driftline.demo.replay import Replay
+from driftline.demo.resources import ALARMS, DAY_S, DIMENSIONS, ENDPOINT, NAMESPACE, channels_of
+
+__all__ = ["Check", "Run", "Traffic", "reconcile", "show"]
+
+SHOWN_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    Parameters
+    ----------
+    stage
+        What is compared.
+    expected, found
+        Both counts; they must be equal.
+    about
+        Where both come from.
+    """
+
+    stage: str
+    expected: int
+    found: int
+    about: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both counts are equal."""
+        return self.expected == self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the demo sends.
+
+    Parameters
+    ----------
+    start, end
+        The replayed days, half-open.
+    requests
+        In order of event time.
+    planted
+        The rows that the requests are made of, with the fault in them.
+    faulty_days
+        Beginnings of those replayed days on which the fault is there.
+    """
+
+    start: datetime
+    end: datetime
+    requests: Sequence[Request]
+    planted: Planted
+    faulty_days: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished replay, and all who can say something about it."""
+
+    root: Path
+    traffic: Traffic
+    resources: Sequence[Mapping[str, Any]]
+    replay: Replay
+    receiver: Receiver
+    house: House
+
+
+def reconcile(run: Run, engine: Engine) -> list[Check]:
+    """Compare all stages; the order is that of a request's way to the pager."""
+    executions = run.house.executions()
+    return [
+        *_requests(run),
+        *_windows(run, engine, executions),
+        *_alarms(run),
+        *_planted(run, executions),
+    ]
+
+
+def show(checks: Sequence[Check], console: Console) -> None:
+    """Print the comparisons as a table."""
+    table = Table("stage", box=None, pad_edge=False)
+    table.add_column("expected", justify="right")
+    table.add_column("found", justify="right")
+    table.add_column("")
+    table.add_column("from", overflow="fold")
+    for check in checks:
+        mark = "ok" if check.agrees else "[bold red]DIFFERS[/]"
+        table.add_row(check.stage, f"{check.expected:,}", f"{check.found:,}", mark, check.about)
+    console.print(table)
+
+
+def _requests(run: Run) -> list[Check]:
+    """Compare requests sent, answered and stored; rows sent and stored."""
+    ledger = run.replay.ledger
+    served = ledger.served()
+    answered = {answer.event_id for answer in ledger.answers}
+    rows_sent = run.traffic.planted.table.num_rows
+    table = DeltaTable(str(run.root / "capture" / ENDPOINT)).to_pyarrow_table(
+        columns=["event_id", "row_index", "status"]
+    )
+    stored = set(pc.unique(table["event_id"]).to_pylist())
+    predicted = table.filter(pc.less(table["status"], 400))
+    pairs = predicted.group_by(["event_id", "row_index"]).aggregate([])
+    # An attempt whose answer was lost may have been captured or not: both are right.
+    extra = max(0, len(stored - answered) - ledger.lost_count)
+    return [
+        Check(
+            "requests answered",
+            len(run.traffic.requests),
+            len({answer.request_index for answer in served}),
+            "sent; answered with predictions",
+        ),
+        Check(
+            "requests stored",
+            len(answered),
+            len(stored & answered) + extra,
+            "distinct x-amzn-RequestId; distinct event_id in the Delta table",
+        ),
+        Check("rows stored", rows_sent, predicted.num_rows, "sent; rows in the Delta table"),
+        Check("rows stored once", rows_sent, pairs.num_rows, "distinct (event_id, row_index)"),
+    ]
+
+
+def _windows(
+    run: Run, engine: Engine, executions: Mapping[datetime, Mapping[str, Any]]
+) -> list[Check]:
+    """Compare windows judged, rows in them, violations in documents and in datapoints."""
+    days = [run.traffic.start + timedelta(days=day) for day in range(run.replay.day_count)]
+    completed = [
+        executions[day]
+        for day in days
+        if day in executions and executions[day]["status"].startswith("Completed")
+    ]
+    documents = [_violations(run.root / one["folder"]) for one in completed]
+    with engine.connect() as connection:
+        points = dict(
+            metrics.read(
+                connection, NAMESPACE, "violations", DIMENSIONS, run.traffic.start,
+                run.traffic.end, DAY_S, "Sum",
+            )
+        )  # fmt: skip
+    return [
+        Check("windows judged", len(days), len(completed), "days replayed; completed executions"),
+        Check(
+            "rows judged",
+            run.traffic.planted.table.num_rows,
+            sum(one["row_count"] for one in completed),
+            "sent; rows of all windows",
+        ),
+        Check(
+            "violations published",
+            sum(map(len, documents)),
+            round(sum(points.values())),
+            "constraint_violations.json on disk; datapoints",
+        ),
+        Check(
+            "days with violations",
+            sum(bool(found) for found in documents),
+            sum(value > 0 for value in points.values()),
+            "constraint_violations.json on disk; datapoints",
+        ),
+    ]
+
+
+def _violations(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        (folder / "constraint_violations.json").read_text(encoding="utf-8")
+    )["violations"]
+    return found
+
+
+def _alarms(run: Run) -> list[Check]:
+    """Compare changes of state, their history, the messages that follow, and what came."""
+    alarms = run.house.alarms()
+    told = 0
+    changes = 0
+    for name in ALARMS:
+        for item in run.house.history(name):
+            if item["history_item_type"] == "StateUpdate":
+                changes += 1
+                told += len(
+                    channels_of(run.resources, name, item["history_data"]["newState"]["stateValue"])
+                )
+    delivered = [one for one in run.house.deliveries() if one["status"] == "delivered"]
+    return [
+        Check(
+            "alarm changes",
+            sum(alarm["state_seq"] for alarm in alarms),
+            changes,
+            "counted by the alarms; lines of their history",
+        ),
+        Check("messages delivered", told, len(delivered), "actions of these changes; outbox"),
+        Check(
+            "messages received",
+            len(delivered),
+            len(run.receiver.pages),
+            "outbox; distinct webhook ids at the receiver",
+        ),
+        Check("messages refused", 0, run.receiver.refused_count, "wrong signature or form"),
+    ]
+
+
+def _planted(run: Run, executions: Mapping[datetime, Mapping[str, Any]]) -> list[Check]:
+    """Find the planted fault as the top cause of its days, and its rows among those shown."""
+    if not run.traffic.faulty_days:
+        return []
+    first_row = {
+        answer.event_id: run.traffic.requests[answer.request_index].first
+        for answer in run.replay.ledger.served()
+    }
+    top = shown = planted = 0
+    for day in run.traffic.faulty_days:
+        execution = executions.get(day)
+        if execution is None:
+            continue
+        violations = run.house.report(execution["id"])["violations"]
+        causes = [one["feature_name"] for one in violations]
+        if not causes or causes[0] not in run.traffic.planted.rows:
+            continue
+        top += 1
+        mask = run.traffic.planted.rows[causes[0]]
+        rows = run.house.rows(execution["id"], 0, SHOWN_ROWS)
+        shown += len(rows)
+        planted += sum(bool(mask[first_row[row["event_id"]] + row["row_index"]]) for row in rows)
+    return [
+        Check(
+            "planted fault found",
+            len(run.traffic.faulty_days),
+            top,
+            "its days; days on which it is the top cause",
+        ),
+        Check("planted rows shown", shown, planted, "rows shown for it; those that were planted"),
+    ]

@@ -1,0 +1,242 @@
+"""``driftline demo``: from real flights to a page on a pager, on the embedded default.
+
+Nothing here is special but the clock, which is replayed: the installation is the one that
+``driftline up`` starts, and the demo talks to it over HTTP as any client would.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import signal
+import threading
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pyarrow import parquet
+from rich.console import Console
+from rich.text import Text
+
+from driftline.client import Client
+from driftline.database import open_database
+from driftline.demo import bug, flights, model, resources
+from driftline.demo.home import Home
+from driftline.demo.house import House
+from driftline.demo.receiver import Page, Receiver
+from driftline.demo.reconcile import Run, Traffic, reconcile, show
+from driftline.demo.replay import ClockFile, Replay
+from driftline.demo.settle import settle
+from driftline.errors import InputError
+from driftline.progress import progress
+from driftline.settings import Settings, load
+from driftline.up import Supervisor, start
+
+__all__ = ["run_demo"]
+
+READY_WITHIN_S = 60.0
+SECRET_BYTES = 32
+
+
+def run_demo(
+    *, days: int = 60, browser: bool = True, stay: bool = True, folder: Path | None = None
+) -> int:
+    """Replay the last days of a year of flights, and say whether everything adds up.
+
+    Parameters
+    ----------
+    days
+        How many, 1 to 365.
+    browser
+        Open the dashboard at the end, when staying.
+    stay
+        Keep everything running at the end until Ctrl-C.
+    folder
+        Where the demo lives; ``.driftline/demo`` when not given. An earlier demo there is removed.
+
+    Returns
+    -------
+    int
+        0 when every stage's counts agree, else 3.
+
+    Raises
+    ------
+    DriftlineError
+        When the demo cannot be run: the folder is in use, the flights are not installed, a process
+        of the installation has gone.
+    """
+    if not 1 <= days <= flights.YEAR_DAYS:
+        raise InputError(f"--days {days}; expected 1 to {flights.YEAR_DAYS}")
+    stages = _Stages(Console(stderr=True, highlight=False))
+    end = flights.year_end(datetime.now(UTC))
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    with _ending_on_terminate(), Home(folder) as home:
+        settings = _settings(home)
+        clock = ClockFile(home.clock_file, end - timedelta(days=days))
+        supervisor = start(home.settings_file, log_folder=home.log_folder)
+        try:
+            traffic = _prepare(home, end, clock.time, stages)
+            supervisor.wait_ready(READY_WITHIN_S)
+            stages.done(f"installation ready: server {settings.server_url}")
+            with (
+                Receiver(secret, lambda page: _show(stages.console, page)) as receiver,
+                House(settings.server_url) as house,
+            ):
+                declared = _declare(home, settings, clock.time, receiver.url, secret)
+                stages.done(f"resources applied: {home.resources_file}")
+                replay = _replay(traffic, settings, clock, house, supervisor, stages)
+                run = Run(Path(settings.root), traffic, declared, replay, receiver, house)
+                agrees = _account(run, settings, supervisor, stages)
+                if stay:
+                    _stay(stages.console, settings, supervisor, browser=browser)
+        finally:
+            supervisor.stop()
+    return 0 if agrees else 3
+
+
+def _prepare(home: Home, end: datetime, start_of_replay: datetime, stages: _Stages) -> Traffic:
+    """Make the traffic, with the fault in it, and the model that it is sent to."""
+    year = flights.load(end)
+    planted = bug.plant(year.between(start_of_replay, end), year.shift)
+    requests = flights.requests_of(planted.table)
+    stages.done(f"{planted.table.num_rows:,} flights read, {len(requests):,} requests made of them")
+    trained = model.train(year.reference())
+    model.save(trained.estimator, home.model_file)
+    parquet.write_table(trained.reference, home.reference_file)
+    stages.done(f"model trained on the {trained.reference.num_rows:,} flights of the first quarter")
+    faulty = [day for day in bug.bug_days(year.shift) if start_of_replay <= day]
+    return Traffic(start_of_replay, end, requests, planted, faulty)
+
+
+def _replay(
+    traffic: Traffic,
+    settings: Settings,
+    clock: ClockFile,
+    house: House,
+    supervisor: Supervisor,
+    stages: _Stages,
+) -> Replay:
+    replay = Replay(
+        settings.server_url,
+        resources.ENDPOINT,
+        traffic.requests,
+        start=traffic.start,
+        clock=clock,
+        measure=lambda: house.progress(traffic.start),
+    )
+    with progress("replaying", unit="requests", console=stages.console) as advance:
+        replay.run(advance, supervisor.check)
+    stages.done("requests answered")
+    return replay
+
+
+def _account(run: Run, settings: Settings, supervisor: Supervisor, stages: _Stages) -> bool:
+    """Wait for the end of everything, compare all accounts, and say whether they agree."""
+    left = settle(run.replay, run.receiver, run.house, end=run.traffic.end, check=supervisor.check)
+    for one in left:
+        stages.console.print(f"unfinished: {one}")
+    stages.done("windows judged, alarms evaluated, messages delivered")
+    engine = open_database(settings, read_only=True)
+    try:
+        checks = reconcile(run, engine)
+    finally:
+        engine.dispose()
+    stages.done("accounts compared")
+    show(checks, Console(highlight=False))
+    agrees = all(check.agrees for check in checks)
+    stages.total("everything adds up" if agrees else "the accounts do NOT agree")
+    return agrees
+
+
+class _Stages:
+    """Tells what was done and how long it took."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._began_s = self._last_s = time.monotonic()
+
+    def done(self, what: str) -> None:
+        """Tell of one stage."""
+        now = time.monotonic()
+        self.console.print(f"{now - self._last_s:6.1f} s  {what}", soft_wrap=True)
+        self._last_s = now
+
+    def total(self, what: str) -> None:
+        """Tell of the whole."""
+        self.console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", soft_wrap=True)
+
+
+def _settings(home: Home) -> Settings:
+    # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights into a real store.
+    for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
+        del os.environ[name]
+    home.write_settings()
+    return load(home.settings_file, environment={})
+
+
+def _declare(
+    home: Home, settings: Settings, first_day: datetime, receiver_url: str, secret: str
+) -> list[dict[str, Any]]:
+    """Write the resources to a file and apply the file, as a user would."""
+    declared = resources.declare(
+        model_file=home.model_file,
+        reference_file=home.reference_file,
+        start=first_day,
+        receiver_url=receiver_url,
+        secret=secret,
+    )
+    resources.write(declared, home.resources_file)
+    with Client(settings.server_url) as client:
+        client.apply(resources.read(home.resources_file))
+    return declared
+
+
+def _show(console: Console, page: Page) -> None:
+    """Print what somebody on call would read."""
+    style = {"ALARM": "bold red", "OK": "green"}.get(page.state, "yellow")
+    text = Text(f"{page.severity.upper() or 'MESSAGE'}  {page.alarm}: ")
+    text.append(page.state, style)
+    if page.cause:
+        text.append(f"\n        {page.cause}")
+    if page.link:
+        text.append(f"\n        {page.link}", "dim")
+    console.print(text, soft_wrap=True)
+
+
+def _stay(console: Console, settings: Settings, supervisor: Supervisor, *, browser: bool) -> None:
+    """Keep the installation running until Ctrl-C."""
+    console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)", soft_wrap=True)
+    if browser:
+        webbrowser.open(settings.dashboard_url)
+    stop = threading.Event()
+    with _on_signals((signal.SIGINT, signal.SIGTERM), lambda *_: stop.set()):
+        supervisor.watch(stop)
+
+
+@contextmanager
+def _ending_on_terminate() -> Iterator[None]:
+    """Let a polite kill end the demo as Ctrl-C does, so that no process stays behind."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _on_signals((signal.SIGTERM,), end):
+        yield
+
+
+@contextmanager
+def _on_signals(
+    numbers: tuple[signal.Signals, ...], act: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    before = {number: signal.signal(number, act) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

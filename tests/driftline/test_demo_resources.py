@@ -1,0 +1,52 @@
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from driftline.alerts.definition import AlarmDefinition
+from driftline.demo.resources import ALARMS, channels_of, declare, read, write
+from driftline.serving.resources import parse_resources
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.
+
+
+def _declared() -> list[dict[str, Any]]:
+    return declare(
+        model_file=Path("/demo/flights.skops"),
+        reference_file=Path("/demo/reference.parquet"),
+        start=datetime(2026, 9, 19, tzinfo=UTC),
+        receiver_url="http://127.0.0.1:9/pager",
+        secret=SECRET,
+    )
+
+
+def test_the_server_takes_what_the_demo_declares() -> None:
+    parsed = parse_resources(_declared())
+
+    assert [one.kind for one in parsed] == [
+        "Model", "Baseline", "Endpoint", "Channel", "Monitor", *["Alarm"] * 3,
+    ]  # fmt: skip
+
+
+def test_the_alarms_are_alarms() -> None:
+    for resource in _declared():
+        if resource["kind"] == "Alarm":
+            AlarmDefinition.from_dict({"alarm_name": resource["name"], **resource["spec"]})
+
+
+def test_the_file_holds_the_same_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "resources.yaml"
+
+    write(_declared(), file)
+
+    assert read(file) == _declared()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_each_state_of_an_alarm_names_whom_it_tells() -> None:
+    broken, drift, _ = ALARMS
+
+    assert channels_of(_declared(), broken, "ALARM") == ["pager"]
+    assert channels_of(_declared(), broken, "OK") == ["pager"]
+    assert channels_of(_declared(), drift, "OK") == []
+    assert channels_of(_declared(), "another", "ALARM") == []
