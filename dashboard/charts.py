@@ -166,7 +166,12 @@ def _points(
         "name": name,
         "x": [_middle(run) for run in runs],
         "y": [max(FLOOR, run.ratio or 0.0) for run in runs],
-        "marker": {"symbol": symbol, "size": size, "color": colour, "line": {"width": 1.5}},
+        "marker": {
+            "symbol": symbol,
+            "size": size,
+            "color": colour,
+            "line": {"width": 1.5, "color": colour},
+        },
         "customdata": _links(monitor, runs),
         "hovertext": [_story(run) for run in runs],
         "hoverinfo": "text",

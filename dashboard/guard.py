@@ -176,9 +176,13 @@ def _pairs(call: Mapping[str, object], key: str) -> list[tuple[str, str]]:
         raise Refusal(400, f"{key}: expected a list")
     found: list[tuple[str, str]] = []
     for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("value"), str | int | None):
-            raise Refusal(400, f"{key}: expected objects with id, property and a plain value")
-        found.append((str(entry.get("id")), str(entry.get("property"))))
+        if not isinstance(entry, dict):
+            raise Refusal(400, f"{key}: expected objects with id, property and value")
+        name, value = str(entry.get("property")), entry.get("value")
+        kind = int if name == "n_intervals" else str
+        if value is not None and not isinstance(value, kind):
+            raise Refusal(400, f"{key}: {name} is of type {type(value).__name__}")
+        found.append((str(entry.get("id")), name))
     return found
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select
 
 from driftline.alerts import metrics
-from driftline.alerts.alarms import AlarmRecord, history
+from driftline.alerts.alarms import AlarmRecord, HistoryItem, history
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.frames import (
@@ -31,7 +31,7 @@ __all__ = ["alarm_line", "changes", "deliveries", "folder_of", "monitor_line"]
 
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
-CHANGES_SHOWN = 40
+CHANGES_SHOWN = 20
 OPERATORS = {
     "GreaterThanOrEqualToThreshold": "≥",
     "GreaterThanThreshold": ">",
@@ -91,11 +91,7 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
 def alarm_line(connection: Connection, record: AlarmRecord) -> AlarmLine:
     """Tell how an alarm stands, with the words of its metric's newest datapoint."""
     rule = record.definition
-    note: Mapping[str, object] = (
-        metrics.latest_note(connection, rule.namespace, rule.metric_name, rule.dimensions)
-        if record.state == "ALARM"
-        else None
-    ) or {}
+    note = _newest_words(connection, record) if record.state == "ALARM" else {}
     times = f"{rule.required_breaches} of {rule.evaluation_periods}"
     length = duration(timedelta(seconds=rule.period))
     condition = (
@@ -133,27 +129,58 @@ def _note_link(note: Mapping[str, object]) -> str | None:
     return monitor_link(monitor, anchor="rows") if monitor else None
 
 
-def changes(connection: Connection, line: MonitorLine) -> tuple[AlarmChange, ...]:
-    """Read how the monitor's alarms changed their states, newest first."""
+def changes(
+    connection: Connection, alarms: Iterable[AlarmRecord], line: MonitorLine
+) -> tuple[AlarmChange, ...]:
+    """Read how a monitor's alarms changed their states, newest first."""
     found: list[AlarmChange] = []
-    for name in line.alarms:
-        for item in history(connection, name, type="StateUpdate", limit=CHANGES_SHOWN):
-            note = item.data.get("note")
-            words: Mapping[str, object] = note if isinstance(note, Mapping) else {}
-            old, new = _state(item.data, "oldState"), _state(item.data, "newState")
+    for record in alarms:
+        if record.name not in line.alarms:
+            continue
+        for item in history(connection, record.name, type="StateUpdate", limit=CHANGES_SHOWN):
+            new = _state(item.data, "newState")
+            words = _words_at(connection, record, item) if new[0] == "ALARM" else {}
             found.append(
                 AlarmChange(
                     time=item.time,
-                    alarm=name,
-                    old=old[0],
+                    alarm=record.name,
+                    old=_state(item.data, "oldState")[0],
                     new=new[0],
                     reason=new[1] or item.summary,
-                    cause=_note_text(words, "cause") if new[0] == "ALARM" else None,
+                    cause=_note_text(words, "cause"),
                     link=_note_link(words),
                 )
             )
     found.sort(key=lambda change: change.time, reverse=True)
     return tuple(found[:CHANGES_SHOWN])
+
+
+def _newest_words(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
+    """Give the note of the newest datapoint that has a cause, else of the change to ALARM."""
+    rule = record.definition
+    note = metrics.latest_note(connection, rule.namespace, rule.metric_name, rule.dimensions)
+    if note and _note_text(note, "cause"):
+        return note
+    newest = history(connection, record.name, type="StateUpdate", limit=1)
+    return _words_at(connection, record, newest[0]) if newest else {}
+
+
+def _words_at(
+    connection: Connection, record: AlarmRecord, item: HistoryItem
+) -> Mapping[str, object]:
+    """Give the note of the datapoint that decided a change of state."""
+    end = item.data.get("periodEnd")
+    if not isinstance(end, str):
+        return {}
+    rule = record.definition
+    note = metrics.latest_note(
+        connection,
+        rule.namespace,
+        rule.metric_name,
+        rule.dimensions,
+        before=datetime.fromisoformat(end),
+    )
+    return note or {}
 
 
 def _state(data: Mapping[str, object], key: str) -> tuple[str, str]:

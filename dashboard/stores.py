@@ -16,12 +16,12 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs as pafs
-from driftline.baseline.store import Baseline
 from sqlalchemy import Engine
 
 from driftline.alerts.alarms import list_alarms
 from driftline.baseline import store
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline
 from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.table import open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
@@ -103,10 +103,11 @@ class Stores:
         """
         with self.engine.connect() as connection:
             definition = get_definition(connection, name)
-            line = monitor_line(connection, definition, list_alarms(connection))
+            alarms = list_alarms(connection)
+            line = monitor_line(connection, definition, alarms)
             run = _choose(line, window)
             folder = folder_of(connection, run.execution) if run else ""
-            past = changes(connection, line)
+            past = changes(connection, alarms, line)
         view = MonitorView(self.now(), line, None, None, None, None, past)
         if run is None:
             return view

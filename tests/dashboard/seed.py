@@ -1,0 +1,213 @@
+"""A small installation with something to look at, made by the rooms' own functions.
+
+Real flights out of New York, the fault of the demo planted in them, 90 days of reference, three
+weeks of windows that end with the fault, one alarm that pages and one that makes tickets, and a
+receiver on this machine that their messages really go to. Nothing is written by hand that a room
+would write.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from driftline.monitors.execution import run
+from sqlalchemy import Engine, create_engine, event
+
+from driftline.alerts import tables as alert_tables
+from driftline.alerts.alarms import put_alarm
+from driftline.alerts.channels import Channel, put_channel
+from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.notify import Deliverer
+from driftline.baseline.store import Baseline, put
+from driftline.capture.dataset import Dataset, table_schema
+from driftline.capture.window import Window
+from driftline.demo import bug, flights
+from driftline.monitors import tables as monitor_tables
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.signature import Signature
+
+DAYS = 21
+NAMESPACE = "Driftline"
+END_OF_YEAR = datetime(2014, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Seeded:
+    """Where the installation lies, and what time it is there."""
+
+    engine: Engine
+    root: str
+    time: datetime
+    monitor: str = "flights-data-quality"
+
+    def now(self) -> datetime:
+        return self.time
+
+
+def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seeded:
+    """Make the installation; ``hostile`` renames the column of the planted change of unit."""
+    root = str(folder / "store")
+    engine = _engine(folder / "driftline.db")
+    year = flights.load(END_OF_YEAR)
+    traffic = bug.plant(year.table, year.shift).table
+    reference = year.reference()
+    if hostile is not None:
+        traffic, reference = (_renamed(table, hostile) for table in (traffic, reference))
+    last = bug.bug_days(year.shift)[-1] + timedelta(days=1)
+    start = last - timedelta(days=days)
+    seeded = Seeded(engine, root, last + timedelta(hours=3))
+
+    baseline = Baseline.fit(reference, label=flights.LABEL, timestamp=flights.EVENT_TIME)
+    put(root, "flights", baseline, seeded.now)
+    times = traffic[flights.EVENT_TIME]
+    inside = pc.and_(
+        pc.greater_equal(times, pa.scalar(start, times.type)),
+        pc.less(times, pa.scalar(last, times.type)),
+    )
+    _capture(root, traffic.filter(inside), baseline.signature)
+    definition = _declare(engine, seeded, start)
+    with _receiver() as url:
+        _tell(engine, seeded, url)
+        for day in range(days):
+            window = Window(start + timedelta(days=day), start + timedelta(days=day + 1))
+            clock = _Clock(window.end + timedelta(minutes=5))
+            run(engine, root, definition, window, now=clock, signature=baseline.signature)
+            Evaluator(engine, now=clock, dashboard_url="http://127.0.0.1:8081").step()
+            deliverer = Deliverer(engine, now=clock, allow_networks=("127.0.0.0/8",))
+            deliverer.step()
+    return seeded
+
+
+@dataclass(frozen=True)
+class _Clock:
+    time: datetime
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+def _engine(file: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{file}")
+
+    @event.listens_for(engine, "connect")
+    def _wait(connection: object, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA busy_timeout=30000")
+
+    alert_tables.metadata.create_all(engine)
+    monitor_tables.metadata.create_all(engine)
+    return engine
+
+
+def _renamed(table: pa.Table, name: str) -> pa.Table:
+    return table.rename_columns([name if old == "temp" else old for old in table.column_names])
+
+
+def _capture(root: str, rows: pa.Table, signature: Signature) -> None:
+    """Commit rows as the sink does: one request for each hour and airport."""
+    rows = rows.sort_by([(flights.EVENT_TIME, "ascending"), ("origin", "ascending")])
+    times = rows[flights.EVENT_TIME].cast(pa.int64()).to_numpy()
+    origins = rows["origin"].combine_chunks().dictionary_encode().indices.to_numpy()
+    key = np.stack([times, origins], axis=1)
+    is_first = np.concatenate([[True], np.any(key[1:] != key[:-1], axis=1)])
+    request = np.cumsum(is_first)
+    place = np.arange(len(request)) - np.flatnonzero(is_first)[request - 1]
+    count = len(request)
+    values: dict[str, object] = {
+        "event_id": pa.array([f"{number:08x}-7d1b-4c55-9d20-0f5a6c1e77aa" for number in request]),
+        "row_index": pa.array(place, pa.int32()),
+        "variant": pa.array(["AllTraffic"] * count),
+        "model": pa.array(["flights"] * count),
+        "event_time": rows[flights.EVENT_TIME],
+        "arrival_time": rows[flights.EVENT_TIME],
+        "status": pa.array(np.full(count, 200), pa.int16()),
+        "flags": pa.array(np.zeros(count), pa.int32()),
+        "spool_id": pa.array(["seed"] * count),
+        "spool_seq": pa.array(request, pa.int64()),
+        "sampling_rate": pa.array(np.ones(count), pa.float32()),
+        "event_date": pc.strftime(rows[flights.EVENT_TIME], "%Y-%m-%d"),
+    }
+    values |= {column.column: rows[column.name] for column in signature.inputs}
+    schema = table_schema(signature)
+    columns = [
+        values[field.name].cast(field.type) if field.name in values else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    Dataset(root, "flights").append(pa.table(columns, schema=schema), {"seed": int(request[-1])})
+
+
+def _declare(engine: Engine, seeded: Seeded, start: datetime) -> MonitorDefinition:
+    definition = MonitorDefinition(
+        name=seeded.monitor, endpoint="flights", baseline="flights", start=start
+    )
+    with engine.begin() as connection:
+        return put_definition(connection, definition, start)
+
+
+def _tell(engine: Engine, seeded: Seeded, url: str) -> None:
+    """Declare a channel and the alarms: a page for what no season explains, a ticket for drift."""
+    shared = {
+        "namespace": NAMESPACE,
+        "dimensions": {"Endpoint": "flights", "MonitoringSchedule": seeded.monitor},
+        "statistic": "Maximum",
+        "period": 86_400,
+        "threshold": 0.0,
+        "comparison_operator": "GreaterThanThreshold",
+        "alarm_actions": ("pager",),
+        "ok_actions": ("pager",),
+    }
+    start = seeded.time - timedelta(days=DAYS + 1)
+    with engine.begin() as connection:
+        put_channel(connection, Channel("pager", url), start)
+        broken = AlarmDefinition(
+            alarm_name="flights: broken input",
+            metric_name="pages",
+            evaluation_periods=1,
+            severity="page",
+            **shared,
+        )
+        drift = AlarmDefinition(
+            alarm_name="flights: drift",
+            metric_name="drifted_features",
+            evaluation_periods=5,
+            datapoints_to_alarm=3,
+            severity="ticket",
+            **shared,
+        )
+        for alarm in (broken, drift):
+            put_alarm(connection, alarm, start)
+
+
+class _Accept(BaseHTTPRequestHandler):
+    """Answers every message with 204, as a working receiver does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Accept)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.dashboard.address import is_page, monitor_link, parse
+
+
+def test_root_is_the_overview():
+    assert parse("/").page == "overview"
+
+
+def test_link_of_a_pager_names_window_and_feature():
+    found = parse("/monitors/flights", "?window=20131118T000000Z&feature=temp")
+
+    assert (found.monitor, found.window, found.feature) == ("flights", "20131118T000000Z", "temp")
+
+
+@pytest.mark.parametrize("path", ["/nope", "/monitors", "/monitors/", "/monitors/a/b", "//x"])
+def test_other_paths_are_no_page(path):
+    assert not is_page(path)
+
+
+def test_unknown_parameters_are_ignored():
+    assert parse("/monitors/flights", "?tab=7&window=x").window == "x"
+
+
+def test_absurdly_long_query_is_ignored():
+    assert parse("/monitors/flights", "?feature=" + "a" * 100_000).feature is None
+
+
+def test_anchor_stands_last():
+    link = monitor_link("flights", window="20131118T000000Z", feature="temp", anchor="rows")
+
+    assert link == "/monitors/flights?window=20131118T000000Z&feature=temp#rows"
+
+
+@given(st.text(min_size=1, max_size=50), st.text(max_size=50), st.text(max_size=50))
+def test_any_text_survives_a_link(monitor, window, feature):
+    path, _, query = monitor_link(monitor, window=window or None, feature=feature).partition("?")
+
+    found = parse(path, query)
+
+    assert (found.monitor, found.window or "") == (monitor, window)
+    assert (found.feature or "") == feature

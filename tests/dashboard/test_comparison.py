@@ -1,0 +1,108 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.baseline.cells import number_cells, text_cells
+from driftline.baseline.predicate import Predicate
+from driftline.dashboard.comparison import compare
+
+RNG = np.random.default_rng(20131118)
+
+
+def numbers(values):
+    distinct, weights = np.unique(values, return_counts=True)
+    return number_cells("temp", "double", distinct, weights)
+
+
+def texts(levels, *, complete=True):
+    return text_cells(
+        "carrier", "string", levels, complete=complete, row_count=sum(levels.values())
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 2)), min_size=30, max_size=300))
+def test_bars_hold_every_row_once(values):
+    cells = numbers(np.array(values))
+    counts = cells.count(pa.array(values))
+
+    found = compare(cells, counts, counts[::-1].copy())
+
+    assert found.reference.sum() == pytest.approx(1.0)
+    assert found.window.sum() == pytest.approx(1.0)
+    assert len(set(found.labels)) == len(found.labels)
+
+
+def test_named_set_keeps_bars_of_its_own():
+    values = RNG.normal(50, 15, 4_000).round(1)
+    cells = numbers(values)
+    reference = cells.count(pa.array(values))
+    cold = np.concatenate([values[:700], np.full(300, 2.0)])
+    named = next(one for one in cells.predicates if one.op == "lt" and one.value > 5)
+
+    found = compare(cells, reference, cells.count(pa.array(cold)), named)
+
+    expected = float((cold < named.value).mean())
+    assert found.window[found.moved].sum() == pytest.approx(expected)
+    assert not found.moved.all()
+
+
+def test_a_long_tail_becomes_few_bars():
+    values = RNG.lognormal(3, 2, 20_000).round(3)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+
+    assert 10 <= len(compare(cells, counts, counts).labels) <= 22
+
+
+def test_unseen_level_is_a_marked_bar():
+    cells = texts({"UA": 500, "B6": 400, "DL": 300})
+    reference = cells.count(pa.array(["UA"] * 500 + ["B6"] * 400 + ["DL"] * 300))
+    window = cells.count(pa.array(["UA"] * 50 + ["EDV"] * 20))
+    unseen = next(one for one in cells.predicates if one.op == "not_in")
+
+    found = compare(cells, reference, window, unseen)
+
+    assert found.labels == ("UA", "B6", "DL", "not seen in the reference")
+    assert found.moved.tolist() == [False, False, False, True]
+    assert found.window[3] == pytest.approx(20 / 70)
+
+
+def test_rare_levels_are_joined():
+    cells = texts({f"airport {index:02d}": 1_000 - index for index in range(40)})
+    counts = np.ones(cells.size, dtype=np.int64)
+
+    found = compare(cells, counts, counts)
+
+    assert len(found.labels) <= 20
+    assert found.reference.sum() == pytest.approx(1.0)
+
+
+def test_empty_and_unfit_are_shown_only_when_there_are_any():
+    cells = texts({"UA": 500, "B6": 400})
+    clean = cells.count(pa.array(["UA", "B6"]))
+    gaps = cells.count(pa.array(["UA", None]))
+
+    assert "empty" not in compare(cells, clean, clean).labels
+    assert "empty" in compare(cells, clean, gaps).labels
+
+
+def test_intervals_hold_the_share():
+    cells = texts({"UA": 500, "B6": 400})
+    counts = cells.count(pa.array(["UA"] * 5 + ["B6"] * 4))
+
+    found = compare(cells, counts, counts)
+
+    assert np.all(found.window_low <= found.window)
+    assert np.all(found.window <= found.window_high)
+
+
+def test_unknown_set_marks_nothing():
+    cells = texts({"UA": 500, "B6": 400})
+    counts = cells.count(pa.array(["UA"] * 5))
+
+    found = compare(cells, counts, counts, Predicate("carrier", "eq", "no level"))
+
+    assert not found.moved.any()

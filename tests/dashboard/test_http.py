@@ -1,0 +1,204 @@
+"""The application over HTTP, on an installation that has nothing yet."""
+
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import anyio
+import httpx
+import pytest
+from sqlalchemy import create_engine
+
+from driftline.alerts import tables as alert_tables
+from driftline.dashboard.app import DashboardContext, create_app
+from driftline.monitors import tables as monitor_tables
+
+NOW = datetime(2013, 11, 24, tzinfo=UTC)
+CALL = "/_dash-update-component"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("empty")
+    engine = create_engine(f"sqlite:///{folder / 'driftline.db'}")
+    alert_tables.metadata.create_all(engine)
+    monitor_tables.metadata.create_all(engine)
+    yield create_app(
+        DashboardContext(engine, str(folder / "store"), lambda: NOW, "http://127.0.0.1:8080")
+    )
+    engine.dispose()
+
+
+@pytest.fixture
+def ask(app):
+    def request(method, path, **given):
+        async def inside():
+            async with _client(app) as client:
+                return await client.request(method, path, **given)
+
+        return anyio.run(inside)
+
+    return request
+
+
+@asynccontextmanager
+async def _client(app):
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as client:
+        yield client
+
+
+def body_for(path, query=""):
+    return {
+        "output": "..page.children...shown.data..",
+        "outputs": [
+            {"id": "page", "property": "children"},
+            {"id": "shown", "property": "data"},
+        ],
+        "inputs": [
+            {"id": "url", "property": "pathname", "value": path},
+            {"id": "url", "property": "search", "value": query},
+            {"id": "tick", "property": "n_intervals", "value": 0},
+        ],
+        "state": [{"id": "shown", "property": "data", "value": None}],
+        "changedPropIds": ["url.pathname"],
+    }
+
+
+def test_deep_link_as_first_request_gives_the_page(ask):
+    answer = ask("GET", "/monitors/flights?window=20131118T000000Z")
+
+    assert answer.status_code == 200
+    assert '<html lang="en">' in answer.text
+
+
+def test_unknown_path_is_404_and_still_a_page(ask):
+    answer = ask("GET", "/nope/nothing")
+
+    assert answer.status_code == 404
+    assert "<!DOCTYPE html>" in answer.text
+
+
+def test_every_page_has_a_strict_policy(ask):
+    headers = ask("GET", "/").headers
+
+    assert "'unsafe-inline'" not in headers["content-security-policy"].split("style-src")[0]
+    assert "'sha256-" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+def test_files_have_the_headers_too(ask):
+    answer = ask("GET", "/assets/style.css")
+
+    assert answer.status_code == 200
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_missing_file_is_404_and_no_page(ask):
+    answer = ask("GET", "/assets/none.css")
+
+    assert answer.status_code == 404
+    assert "<html" not in answer.text
+
+
+def test_head_is_answered_without_a_body(ask):
+    answer = ask("HEAD", "/")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_health_is_answered(ask):
+    assert ask("GET", "/healthz").text == "ok"
+
+
+def test_other_hosts_are_refused(ask):
+    assert ask("GET", "/", headers={"host": "evil.example"}).status_code == 403
+
+
+def test_other_origins_are_refused(ask):
+    answer = ask("POST", CALL, json=body_for("/"), headers={"origin": "http://evil.example"})
+
+    assert answer.status_code == 403
+
+
+def test_calls_from_other_sites_are_refused(ask):
+    answer = ask("POST", CALL, json=body_for("/"), headers={"sec-fetch-site": "cross-site"})
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
+        ({"content": b"a=1", "headers": {"content-type": "text/plain"}}, 415),
+        ({"json": {"output": "nothing.children"}}, 404),
+        ({"json": {**body_for("/"), "inputs": []}}, 400),
+        ({"json": body_for(7)}, 400),
+        ({"json": {**body_for("/"), "pad": "x" * 100_000}}, 413),
+    ],
+)
+def test_malformed_calls_are_4xx_with_a_sentence(ask, given, status):
+    answer = ask("POST", CALL, **given)
+
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH"])
+def test_pages_are_only_read(ask, method):
+    assert ask(method, "/").status_code == 405
+
+
+def test_call_by_get_is_refused(ask):
+    assert ask("GET", CALL).status_code == 405
+
+
+def test_layout_does_not_hold_data(ask):
+    assert "monitors" not in ask("GET", "/_dash-layout").text
+
+
+def test_empty_installation_says_what_to_do(ask):
+    answer = ask("POST", CALL, json=body_for("/"))
+
+    assert answer.status_code == 200
+    assert "Nothing is being watched yet" in answer.text
+    assert "driftline deploy" in answer.text
+
+
+def test_unknown_monitor_is_a_page_that_says_so(ask):
+    answer = ask("POST", CALL, json=body_for("/monitors/none"))
+
+    assert answer.status_code == 200
+    assert "Not found" in answer.text
+    assert "does not exist" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/monitors/%00", "/monitors/" + "a" * 5_000, "/%ff%fe", None, "x", "/monitors/\ud800"]
+)
+def test_odd_addresses_give_a_page(ask, path):
+    assert ask("POST", CALL, json=body_for(path)).status_code == 200
+
+
+def test_refresh_without_news_changes_nothing(ask):
+    first = ask("POST", CALL, json=body_for("/")).json()["response"]["shown"]["data"]
+    again = body_for("/")
+    again["changedPropIds"] = ["tick.n_intervals"]
+    again["state"][0]["value"] = first
+
+    answer = ask("POST", CALL, json=again)
+
+    assert answer.status_code == 204 or "page" not in json.loads(answer.text or "{}")
+
+
+def test_bundles_are_compressed_and_kept(ask):
+    page = ask("GET", "/").text
+    path = next(part for part in page.split('"') if "dash_renderer" in part and "/" in part)
+
+    answer = ask("GET", path, headers={"accept-encoding": "gzip"})
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "immutable" in answer.headers["cache-control"]
