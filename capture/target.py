@@ -1,0 +1,66 @@
+"""What a request is recorded as. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from driftline.errors import InputError
+
+__all__ = ["CaptureTarget", "parse_event_time"]
+
+_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", re.ASCII)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTarget:
+    """What a request is recorded as.
+
+    Parameters
+    ----------
+    endpoint, variant, model
+        Names that go into the record.
+    sampling_percentage
+        Share of requests that is recorded, 0 to 100.
+    trust_event_time
+        Whether ``X-Driftline-Event-Time`` is taken for the time of the event.
+    """
+
+    endpoint: str
+    variant: str = "AllTraffic"
+    model: str = ""
+    sampling_percentage: float = 100.0
+    trust_event_time: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.endpoint):
+            raise InputError(
+                f'capture of "{self.endpoint}": not a name; expected up to 63 letters, digits and '
+                f"inner hyphens"
+            )
+        if not 0 <= self.sampling_percentage <= 100:
+            raise InputError(
+                f'capture of "{self.endpoint}": sampling_percentage {self.sampling_percentage}; '
+                f"expected 0 to 100"
+            )
+
+
+def parse_event_time(text: str) -> int | None:
+    """Read an RFC 3339 time with its offset as microseconds since 1970 (UTC); None when it is none.
+
+    Digits past microseconds are cut.
+    """
+    text = text.strip()
+    if not _RFC3339.fullmatch(text):
+        return None
+    try:
+        found = datetime.fromisoformat(text.upper())
+        return (found - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return None
