@@ -33,12 +33,11 @@ class DistinctCount:
         if len(self.hashes) == DISTINCT_CAP:
             hashes = hashes[hashes < self.hashes[-1]]
         if len(hashes):
-            both = np.concatenate([self.hashes, np.unique(hashes)])
-            self.hashes = np.unique(both)[:DISTINCT_CAP]
+            self.hashes = _smallest(np.concatenate([self.hashes, hashes]))
 
     def merge(self, other: DistinctCount) -> DistinctCount:
         """Give the count over both sets of values; neither input changes."""
-        return DistinctCount(np.union1d(self.hashes, other.hashes)[:DISTINCT_CAP])
+        return DistinctCount(_smallest(np.concatenate([self.hashes, other.hashes])))
 
     @property
     def is_exact(self) -> bool:
@@ -52,6 +51,14 @@ class DistinctCount:
             return len(self.hashes)
         # The k-th smallest of N uniform numbers lies near k / N.
         return round((DISTINCT_CAP - 1) / (float(self.hashes[-1]) / 2.0**64))
+
+
+def _smallest(hashes: np.ndarray) -> np.ndarray:
+    """Give the smallest distinct hashes, ascending; sorting is faster than np.unique's hashing."""
+    ordered = np.sort(hashes)
+    first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.asarray(ordered[first][:DISTINCT_CAP])
 
 
 class LevelCounts:

@@ -58,7 +58,8 @@ class Moments:
             return
         average = float(values.mean())
         deviation = values - average
-        self._add(len(values), average, float(deviation @ deviation))
+        # Not the dot product: its threads wait for each other on a busy machine.
+        self._add(len(values), average, float(np.square(deviation, out=deviation).sum()))
 
     def _add(self, count: int, average: float, squares: float) -> None:
         if not self.count:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -22,6 +23,8 @@ __all__ = ["QuantileSketch"]
 # SageMaker's parameters, as every statistics.json carries them.
 ITEMS = 2048
 SHRINKING = 0.64
+# Level 63 would stand for more values than there can be.
+MAX_HEIGHT = 64
 
 
 class QuantileSketch:
@@ -75,7 +78,7 @@ class QuantileSketch:
             part = values[at : at + free]
             self._levels[0] = np.concatenate([self._levels[0], part])
             at += len(part)
-            if self._stored() > self._capacity_total():
+            if len(part) == free:
                 self._compact_first()
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
@@ -96,13 +99,14 @@ class QuantileSketch:
         return merged
 
     def _capacity(self, height: int) -> int:
-        return 2 * (math.ceil(self.items * self.shrinking**height / 2) + 1)
+        """Number of items from which a level is full: the lowest one is the largest."""
+        return _capacities(self.items, self.shrinking)[height]
 
     def _capacity_total(self) -> int:
-        return sum(self._capacity(height) for height in range(len(self._levels)))
+        return sum(_capacities(self.items, self.shrinking)[: len(self._levels)])
 
     def _stored(self) -> int:
-        return sum(len(level) for level in self._levels)
+        return sum(map(len, self._levels))
 
     def _compact_first(self) -> None:
         """Halve the lowest level that is full, and hand the kept half up."""
@@ -143,7 +147,14 @@ class QuantileSketch:
             return np.full(np.shape(shares), np.nan)
         total = np.cumsum(weights)
         at = np.searchsorted(total, np.asarray(shares) * total[-1] - 1e-9)
-        return values[np.minimum(at, len(values) - 1)]
+        return np.asarray(values[np.minimum(at, len(values) - 1)])
+
+
+@cache
+def _capacities(items: int, shrinking: float) -> tuple[int, ...]:
+    return tuple(
+        2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT)
+    )
 
 
 def _at(levels: Sequence[np.ndarray], height: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.baseline import distinct
+from driftline.baseline.distinct import DistinctCount, LevelCounts, hash_numbers, hash_texts
+
+texts = st.lists(st.sampled_from("abcdefgh"), max_size=40)
+
+
+def levels_of(values):
+    levels = LevelCounts()
+    counts = Counter(values)
+    levels.update(pa.array(list(counts), pa.string()), np.array(list(counts.values()), dtype=int))
+    return levels
+
+
+def distinct_of(values):
+    found = DistinctCount()
+    found.update(hash_numbers(np.asarray(values, dtype=float)))
+    return found
+
+
+@given(texts, texts)
+def test_merged_level_counts_equal_the_whole(first, second):
+    merged = levels_of(first).merge(levels_of(second))
+
+    assert dict(merged.ranked()) == dict(Counter(first + second))
+
+
+@given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
+def test_few_values_are_counted_exactly_in_any_order(first, second):
+    merged = distinct_of(first).merge(distinct_of(second))
+
+    assert merged.value == len(set(first + second))
+    assert merged.is_exact
+
+
+def test_many_values_are_estimated_within_five_percent():
+    found = DistinctCount()
+    for part in np.array_split(np.arange(300_000) % 100_000, 9):
+        found.update(hash_numbers(part.astype(float)))
+
+    # Standard error 1/sqrt(4096) = 1.6 %; the hashes are fixed, so this cannot fail by chance.
+    assert not found.is_exact
+    assert found.value == pytest.approx(100_000, rel=0.05)
+
+
+def test_minus_zero_is_zero():
+    assert distinct_of([0.0, -0.0]).value == 1
+
+
+def test_text_hashes_spread_evenly():
+    found = DistinctCount()
+    found.update(hash_texts(pa.array([f"N{index}" for index in range(60_000)])))
+
+    assert found.value == pytest.approx(60_000, rel=0.05)
+
+
+def test_beyond_the_cap_frequent_levels_survive_within_the_stated_error(monkeypatch):
+    monkeypatch.setattr(distinct, "LEVEL_CAP", 20)
+    rng = np.random.default_rng(4)
+    values = [f"v{int(x)}" for x in rng.zipf(1.3, size=20_000) if x < 1e9]
+    levels = LevelCounts()
+    for part in np.array_split(np.array(values), 10):
+        counts = Counter(part.tolist())
+        levels.update(pa.array(list(counts), pa.string()), np.array(list(counts.values())))
+
+    true = Counter(values)
+    assert not levels.is_exact
+    assert len(levels.values) <= 20
+    assert levels.ranked()[0][0] == true.most_common(1)[0][0]
+    for value, count in levels.ranked():
+        assert true[value] - levels.error <= count <= true[value]
+
+
+def test_ranked_breaks_ties_by_name():
+    assert levels_of(["b", "a", "c", "c"]).ranked() == [("c", 2), ("a", 1), ("b", 1)]

@@ -1,0 +1,86 @@
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.schema import column_type, infer_signature, inferred_type
+from driftline.errors import InputError
+
+SCHEMA = pa.schema(
+    [
+        ("when", pa.timestamp("us")),
+        ("ID", pa.int64()),
+        ("Carrier", pa.string()),
+        ("delay (min)", pa.float64()),
+        ("late", pa.bool_()),
+        ("score", pa.float64()),
+        ("guess", pa.int64()),
+    ]
+)
+
+
+def test_roles_are_those_that_were_named_and_the_rest_are_features():
+    signature = infer_signature(
+        SCHEMA,
+        label="late",
+        prediction="guess",
+        probability="score",
+        id_column="ID",
+        timestamp="when",
+        exclude=["Carrier"],
+    )
+
+    assert {column.name: column.role for column in signature.columns} == {
+        "when": "timestamp",
+        "ID": "id",
+        "Carrier": "excluded",
+        "delay (min)": "feature",
+        "late": "label",
+        "guess": "prediction",
+        "score": "probability",
+    }
+    assert [column.column for column in signature.outputs] == ["prediction", "probability"]
+    assert signature.get("delay (min)").column == "feature_delay_min"
+    assert (signature.event_time, signature.inference_id) == ("when", "ID")
+
+
+def test_one_probability_for_each_class_has_a_column_for_each():
+    signature = infer_signature(SCHEMA, probability=["score", "delay (min)"])
+
+    assert [c.column for c in signature.outputs] == ["probability_score", "probability_delay_min"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"label": "Late"}, 'label "Late": the data has no such column; did you mean "late"?'),
+        (
+            {"timestamp": "whn"},
+            'timestamp "whn": the data has no such column; did you mean "when"?',
+        ),
+        ({"exclude": ["carier"]}, 'did you mean "Carrier"?'),
+        ({"label": "zzzzzz"}, "the columns are when, ID, Carrier"),
+        ({"label": "late", "prediction": "late"}, "given as label and as prediction"),
+    ],
+)
+def test_a_wrong_role_is_one_sentence_with_the_mend(arguments, message):
+    with pytest.raises(InputError) as failed:
+        infer_signature(SCHEMA, **arguments)
+
+    assert message in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_column_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match='"a" stands twice'):
+        infer_signature(pa.schema([("a", pa.int64()), ("a", pa.int64())]))
+
+
+def test_types_are_named_as_sagemaker_names_them():
+    names = [inferred_type(kind, 1) for kind in ("int64", "double", "string", "bool", "timestamp")]
+
+    assert names == ["Integral", "Fractional", "String", "String", "String"]
+    assert inferred_type("double", 0) == "Unknown"
+
+
+def test_what_is_no_number_bool_or_time_is_text():
+    assert column_type(pa.list_(pa.int64())) == "string"
+    assert column_type(pa.uint8()) == "int64"
