@@ -103,26 +103,31 @@ class Evaluator:
 
     def _has_work(self, row: _Row, now: datetime) -> bool:
         """Say whether an alarm has anything to judge, from its row alone."""
-        if row.revision is not None and row.revision != row.seen_revision:
+        if _has_arrivals(row):
+            return True
+        if row.evaluated_until is None and row.covered_until is not None:
             return True
         definition = row.definition
         grid = Grid(definition["period"], row.phase_s or 0)
-        next_end = row.evaluated_until or (
+        begin = row.evaluated_until or (
             row.created_at if _begins_without_data(definition) else None
         )
-        if next_end is None:
+        if begin is None:
             return False
-        until = self._overdue_until(grid, row.seen_at, now)
-        return until is not None and grid.index(next_end) < until
+        return self._until(row, grid, row.seen_at, now, first=grid.index(begin)) > grid.index(begin)
 
-    def _overdue_until(self, grid: Grid, seen_at: datetime, now: datetime) -> int | None:
-        """Give the first period whose datapoints are not overdue; None while grace lasts."""
+    def _until(self, row: _Row, grid: Grid, seen_at: datetime, now: datetime, *, first: int) -> int:
+        """Give the first period, at least ``first``, that is neither covered nor overdue."""
         assert self._started_at is not None
+        until = first
+        if row.covered_until is not None:
+            until = max(until, grid.index(min(row.covered_until, now)))
         period = timedelta(seconds=grid.period_s)
         grace = min(period, timedelta(seconds=self._grace_s))
-        if now <= max(seen_at, self._started_at) + grace:
-            return None
-        return grid.index(now - period - grace)
+        if now > max(seen_at, self._started_at) + grace:
+            # The strict side: at exactly the end of the grace nothing is overdue yet.
+            until = max(until, grid.index(now - period - grace - timedelta(microseconds=1)))
+        return until
 
     def _evaluate(self, connection: Connection, alarm_id: int, now: datetime) -> list[StateChange]:
         """Take one alarm as far as it goes, in the transaction that is open."""
@@ -131,7 +136,7 @@ class Evaluator:
         if row is None:
             return []
         definition = AlarmDefinition.from_dict(row.definition)
-        seen_at = now if (row.revision or 0) != row.seen_revision else row.seen_at
+        seen_at = now if _has_arrivals(row) else row.seen_at
         start = _start(connection, row, definition)
         if start is None:
             return []
@@ -157,9 +162,7 @@ class Evaluator:
         self, row: _Row, grid: Grid, first: int, seen_at: datetime, now: datetime
     ) -> range:
         """Give the periods to judge; with nothing new, the newest once more if data changed."""
-        until = max(first, self._overdue_until(grid, seen_at, now) or first)
-        if row.covered_until is not None:
-            until = max(until, grid.index(min(row.covered_until, now)))
+        until = self._until(row, grid, seen_at, now, first=first)
         if until == first and row.evaluated_until is not None:
             return range(first - 1, first)
         return range(first, until)
@@ -219,6 +222,11 @@ def _alarms_and_metrics() -> Select[Any]:
         .outerjoin(metric, metric.c.key == alarms.c.metric_key)
         .order_by(alarms.c.name)
     )
+
+
+def _has_arrivals(row: _Row) -> bool:
+    """Say whether datapoints were put, or the alarm changed, since it was last judged."""
+    return row.revision is not None and bool(row.revision != row.seen_revision)
 
 
 def _begins_without_data(definition: Mapping[str, Any]) -> bool:

@@ -1,0 +1,117 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.alerts.definition import AlarmDefinition, evaluation_range
+from driftline.alerts.errors import AlarmError
+from driftline.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"alarm_name": ""}, "expected 1 to 255"),
+        ({"alarm_name": "a\nb"}, "control characters"),
+        ({"alarm_description": "x" * 1025}, "1025 characters"),
+        ({"period": 45}, "period 45 s; expected 10, 20, 30 or a multiple of 60"),
+        ({"period": 0}, "period 0 s"),
+        ({"evaluation_periods": 0}, "evaluation_periods 0; expected 1 or more"),
+        ({"datapoints_to_alarm": 2}, "datapoints_to_alarm 2; expected 1 to 1"),
+        ({"datapoints_to_alarm": 0}, "datapoints_to_alarm 0; expected 1 to 1"),
+        ({"threshold": float("nan")}, "expected a finite number"),
+        ({"comparison_operator": ">"}, 'comparison_operator ">"; expected one of Greater'),
+        ({"statistic": "p99"}, 'statistic "p99"; expected one of SampleCount'),
+        ({"unit": "Bananas"}, 'unit "Bananas"'),
+        ({"severity": "shout"}, "expected page or ticket"),
+        ({"alarm_actions": tuple("abcdef")}, "6 actions for ALARM; expected 5"),
+        ({"ok_actions": ("a", "a")}, "2 actions for OK; expected 5 or fewer, each once"),
+        ({"evaluation_range": -1}, "evaluation_range -1; expected 1 to 20"),
+        ({"evaluation_periods": 1001}, "evaluation_periods 1001; expected 1000 or fewer"),
+        (
+            {"treat_missing_data": "perhaps"},
+            "The value perhaps is not supported for TreatMissingData parameter. Supported values "
+            r"are \[breaching, notBreaching, ignore, missing\]\.",
+        ),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_field_and_value(define, more, message):
+    with pytest.raises(AlarmError, match=message) as caught:
+        define(**more)
+
+    assert isinstance(caught.value, InputError)
+
+
+@pytest.mark.parametrize(
+    ("period", "count", "is_allowed"),
+    [(60, 1440, True), (60, 1441, False), (3600, 168, True), (3600, 169, False)],
+)
+def test_the_span_of_other_metrics_is_cloudwatchs(define, period, count, is_allowed):
+    fields = {"namespace": "shop", "period": period, "evaluation_periods": count}
+
+    if is_allowed:
+        define(**fields)
+    else:
+        with pytest.raises(AlarmError, match="period x evaluation_periods is"):
+            define(**fields)
+
+
+def test_alarms_on_monitors_may_look_back_for_weeks(define):
+    week_s = 604_800
+
+    assert define(namespace="Driftline", period=week_s, evaluation_periods=3).period == week_s
+    assert define(
+        namespace="aws/sagemaker/Endpoints/data-metrics", period=week_s, evaluation_periods=3
+    )
+
+
+def test_defaults_are_n_of_n_and_missing(define):
+    found = define(evaluation_periods=3)
+
+    assert found.required_breaches == 3
+    assert found.treatment == "missing"
+    assert found.range_periods == 5
+
+
+def test_the_evaluation_range_is_five_for_three_as_documented():
+    assert [evaluation_range(n) for n in (1, 2, 3, 5, 9, 12)] == [3, 4, 5, 7, 12, 16]
+
+
+@given(st.integers(1, 1440))
+def test_the_evaluation_range_exceeds_n_by_two_or_more(n):
+    assert evaluation_range(n) >= n + 2
+
+
+def test_as_dict_and_back_is_the_same_alarm(define):
+    alarm = define(tags={"team": "a"}, alarm_actions=("pager",), treat_missing_data="ignore")
+
+    assert AlarmDefinition.from_dict(alarm.as_dict()) == alarm
+
+
+def test_dimensions_are_read_in_awss_form_too(define):
+    found = define().as_dict() | {"dimensions": [{"Name": "Endpoint", "Value": "flights"}]}
+
+    assert AlarmDefinition.from_dict(found).dimensions == {"Endpoint": "flights"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"treshold": 1}, 'unknown key "treshold"'),
+        ({"threshold": None}, "expected a finite number"),
+        ({"alarm_actions": "pager"}, "expected a list of channel names"),
+        ({"dimensions": ["Endpoint"]}, "expected an object of texts"),
+        ({"dimensions": {"Endpoint": 1}}, "expected an object of texts"),
+        ({"period": "60"}, "period 60 s"),
+    ],
+)
+def test_a_document_with_a_wrong_field_is_refused(define, change, message):
+    with pytest.raises(AlarmError, match=message):
+        AlarmDefinition.from_dict(define().as_dict() | change)
+
+
+def test_a_document_without_a_needed_field_is_refused_by_its_name(define):
+    found = define().as_dict()
+    del found["metric_name"]
+
+    with pytest.raises(AlarmError, match='"metric_name" is missing'):
+        AlarmDefinition.from_dict(found)
