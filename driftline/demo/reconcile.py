@@ -24,7 +24,7 @@ from driftline.demo.bug import Planted
 from driftline.demo.flights import Request
 from driftline.demo.house import House
 from driftline.demo.receiver import Receiver
-from driftline.demo.replay import Replay
+from driftline.demo.replay import Ledger, Replay
 from driftline.demo.resources import ALARMS, DAY_S, DIMENSIONS, ENDPOINT, NAMESPACE, channels_of
 
 __all__ = ["Check", "Run", "Traffic", "reconcile", "show"]
@@ -96,7 +96,7 @@ def reconcile(run: Run, engine: Engine) -> list[Check]:
     """Compare all stages; the order is that of a request's way to the pager."""
     executions = run.house.executions()
     return [
-        *_requests(run),
+        *_requests(run.root, run.traffic, run.replay.ledger),
         *_windows(run, engine, executions),
         *_alarms(run),
         *_planted(run, executions),
@@ -116,13 +116,12 @@ def show(checks: Sequence[Check], console: Console) -> None:
     console.print(table)
 
 
-def _requests(run: Run) -> list[Check]:
+def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
     """Compare requests sent, answered and stored; rows sent and stored."""
-    ledger = run.replay.ledger
     served = ledger.served()
     answered = {answer.event_id for answer in ledger.answers}
-    rows_sent = run.traffic.planted.table.num_rows
-    table = DeltaTable(str(run.root / "capture" / ENDPOINT)).to_pyarrow_table(
+    rows_sent = traffic.planted.table.num_rows
+    table = DeltaTable(str(root / "capture" / ENDPOINT)).to_pyarrow_table(
         columns=["event_id", "row_index", "status"]
     )
     stored = set(pc.unique(table["event_id"]).to_pylist())
@@ -133,7 +132,7 @@ def _requests(run: Run) -> list[Check]:
     return [
         Check(
             "requests answered",
-            len(run.traffic.requests),
+            len(traffic.requests),
             len({answer.request_index for answer in served}),
             "sent; answered with predictions",
         ),
