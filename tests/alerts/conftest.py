@@ -69,6 +69,7 @@ class Receiver:
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     script: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     on_request: Callable[[], None] = lambda: None
+    after_answer: Callable[[], None] = lambda: None
 
     @property
     def ids(self) -> list[str]:
@@ -90,6 +91,8 @@ def _serve(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                 self.send_header(key, value)
             self.send_header("content-length", "0")
             self.end_headers()
+            self.wfile.flush()
+            receiver.after_answer()
 
         def log_message(self, *parts):
             pass

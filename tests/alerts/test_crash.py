@@ -1,0 +1,119 @@
+"""Real kill -9 of real processes: nothing is told twice under two ids, nothing gets lost."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+from sqlalchemy import func, select
+from standardwebhooks.webhooks import Webhook
+
+from driftline.alerts import alarms, outbox, tables
+from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.notify import Deliverer
+
+CHILD = """
+    import sys
+    from datetime import datetime
+    from sqlalchemy import create_engine
+    from driftline.alerts.evaluator import Evaluator
+    from driftline.alerts.notify import Deliverer
+
+    engine = create_engine(sys.argv[2])
+    time = datetime.fromisoformat(sys.argv[3])
+    if sys.argv[1] == "deliver":
+        Deliverer(engine, now=lambda: time, allow_networks=["127.0.0.0/8"]).step()
+    else:
+        Evaluator(engine, now=lambda: time).step()
+"""
+
+
+def start(what, engine, clock) -> subprocess.Popen:
+    code = textwrap.dedent(CHILD)
+    url = engine.url.render_as_string()
+    return subprocess.Popen([sys.executable, "-c", code, what, url, clock().isoformat()])
+
+
+@pytest.mark.parametrize("moment", ["on_request", "after_answer"])
+def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
+    house, engine, clock, receiver, secret, moment
+):
+    house.channel("pager", receiver.url)
+    house.alarm(alarm_actions=("pager",))
+    house.put(1)
+    Evaluator(engine, now=clock).step()
+    started: queue.Queue[subprocess.Popen] = queue.Queue()
+    locks = []
+
+    def lock():
+        # Nobody can mark the row while this transaction is open.
+        locks.append(engine.connect())
+        locks[0].begin()
+
+    def kill():
+        process = started.get(timeout=30)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+    receiver.on_request = lock
+    setattr(receiver, moment, kill if moment == "after_answer" else lambda: (lock(), kill()))
+    process = start("deliver", engine, clock)
+    started.put(process)
+    assert process.wait(60) == -signal.SIGKILL
+    receiver.on_request = receiver.after_answer = lambda: None
+    locks[0].close()
+
+    survivor = Deliverer(engine, now=clock, allow_networks=["127.0.0.0/8"])
+    assert survivor.step() == 0
+    clock.advance(seconds=61)
+    assert survivor.step() == 1
+
+    assert len(receiver.ids) == 2
+    assert len(set(receiver.ids)) == 1
+    assert receiver.requests[0][1] == receiver.requests[1][1]
+    for headers, body in receiver.requests:
+        Webhook(secret).verify(body, headers)
+    with engine.begin() as connection:
+        (row,) = outbox.list_deliveries(connection)
+    assert (row.status, row.attempts) == ("delivered", 2)
+
+
+def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, clock):
+    house.channel("a", "https://hooks.example")
+    for number in range(40):
+        house.alarm(f"alarm {number:02}", alarm_actions=("a",), ok_actions=("a",))
+    house.put(*[1, 0] * 10)
+    stop = threading.Event()
+    kept = []
+
+    for wanted in (20, 200, 400, 600):
+        process = start("evaluate", engine, clock)
+        while process.poll() is None and _count(engine, tables.outbox) < wanted:
+            stop.wait(0.002)
+        process.kill()
+        process.wait(60)
+        assert _count(engine, tables.outbox) == _changes(engine)
+        kept.append(_changes(engine))
+
+    Evaluator(engine, now=clock).step()
+
+    assert 0 < kept[0] < 40 * 20
+    assert _count(engine, tables.outbox) == _changes(engine) == 40 * 20
+    with engine.begin() as connection:
+        assert {one.state_seq for one in alarms.list_alarms(connection)} == {20}
+
+
+def _count(engine, table) -> int:
+    with engine.begin() as connection:
+        return connection.scalar(select(func.count()).select_from(table))
+
+
+def _changes(engine) -> int:
+    history = tables.history
+    with engine.begin() as connection:
+        query = select(func.count()).select_from(history).where(history.c.type == "StateUpdate")
+        return connection.scalar(query)
