@@ -82,7 +82,7 @@ def migrate(engine: Engine) -> str:
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # The driver must not begin transactions by itself: the listeners below do.
-    connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own attribute
+    connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")

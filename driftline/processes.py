@@ -92,8 +92,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
-    from driftline.dashboard.app import create_app
-    from driftline.dashboard.queries import DashboardContext
+    from driftline.dashboard.app import DashboardContext, create_app
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = _listen("dashboard", settings.dashboard.host, settings.dashboard.port)

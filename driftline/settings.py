@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 from urllib.parse import urlsplit
 
 from driftline.errors import InputError
@@ -70,7 +70,9 @@ class Capture:
     transport: str = _setting("local", 'how records travel from spool to table: "local"')
     spool_dir: str = _setting("", "folder of the spool; empty: spool in the storage root")
     spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
-    append: str = _setting("before", 'record "before" or "after" the last bytes of the response')
+    append: Literal["before", "after"] = _setting(
+        "before", 'record "before" or "after" the last bytes of the response'
+    )
     max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
     commit_interval_s: float = _setting(
         10.0, "longest time a record waits before it is in the table"

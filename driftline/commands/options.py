@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -60,7 +60,8 @@ Exclude = Annotated[
     typer.Option("--exclude", metavar="COL", help="Column to leave out of all checks."),
 ]
 Problem = Annotated[
-    str | None, typer.Option("--problem", metavar="KIND", help="binary, multiclass or regression.")
+    Literal["binary", "multiclass", "regression"] | None,
+    typer.Option("--problem", help="What the model answers."),
 ]
 Positive = Annotated[
     str | None,
