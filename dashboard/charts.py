@@ -26,7 +26,7 @@ FLOOR = 0.05
 BAR_PX = 25
 LANE = 0.2
 """Reference above, window below the middle of their line, so that intervals never overlap."""
-LABEL_CHARACTERS = 22
+LABEL_CHARACTERS = 26
 
 _TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
@@ -81,12 +81,17 @@ def comparison_figure(comparison: Comparison) -> Figure:
     places = np.arange(len(comparison.labels), dtype=np.float64)
     labels = [_short(label) for label in comparison.labels]
     reference, window = 100 * comparison.reference, 100 * comparison.window
+    ends = [comparison.reference_high, comparison.window_high]
+    most = 100 * max((float(end.max()) for end in ends if end.size), default=1.0)
     layout = _layout(margin={"l": 8, "r": 14, "t": 6, "b": 40})
     layout |= {
         "showlegend": False,
         "bargap": 0.3,
         "hovermode": "closest",
-        "xaxis": _axis(rangemode="tozero", ticksuffix=" %", title={"text": "share of rows"}),
+        # A diamond at 0 % needs room, or it covers the label.
+        "xaxis": _axis(
+            range=[-0.02 * most, 1.02 * most], ticksuffix=" %", title={"text": "share of rows"}
+        ),
         "yaxis": _axis(
             autorange=False,
             range=[len(labels) - 0.4, -0.6],

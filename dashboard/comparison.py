@@ -8,12 +8,13 @@ of the set that the verdict names: that set stays visible as bars of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells, Predicate
-from driftline.baseline.predicate import number_text
+from driftline.baseline.predicate import Operator, number_text
 from driftline.dashboard.frames import Comparison
 from driftline.monitors.significance import wilson_interval
 
@@ -22,18 +23,24 @@ __all__ = ["compare"]
 BAR_SHARE = 1 / 16
 """A bar of numbers holds at least this share of the reference, if its neighbours allow it."""
 
-ATOM_SHARE = 1 / 48
+ATOM_SHARE = 1 / 10
 """A single value with this share of either side keeps its own bar."""
+
+FEW_ATOMS = 24
+DISCRETE_SHARE = 0.9
+"""A column whose values are so few, and so much of it, has a bar for each of them."""
 
 LEVELS = 16
 """Text values that get a bar of their own; the rest are shown as one."""
+
+OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
 Counts = NDArray[np.int64]
 Group = tuple[str, list[int]]
 
 
 def compare(
-    cells: Cells, reference: Counts, window: Counts, moved: Predicate | None = None
+    cells: Cells, reference: Counts, window: Counts, *, moved: Predicate | str | None = None
 ) -> Comparison:
     """Lay one column's counts beside each other.
 
@@ -44,7 +51,7 @@ def compare(
     reference, window
         Rows per cell, shape (cells.size,), as ``Cells.count`` gives them.
     moved
-        The set that the verdict names, one of ``cells.predicates``; its bars are marked.
+        The set that the verdict names, as condition or in words; its bars are marked.
 
     Returns
     -------
@@ -52,7 +59,7 @@ def compare(
         Bars of numbers in ascending order, of text by their share of the reference; after them
         the unseen, the empty and the unfit where there are any.
     """
-    inside = _members(cells, moved)
+    inside = _members(cells, _condition(cells, moved) if isinstance(moved, str) else moved)
     groups = (
         _number_groups(cells, reference, window, inside)
         if cells.is_number
@@ -84,13 +91,32 @@ def compare(
     )
 
 
+def _condition(cells: Cells, words: str) -> Predicate | None:
+    """Find the condition that reads so: a scanned set, or the other side of a cut."""
+    for predicate in cells.predicates:
+        for op in (predicate.op, OTHER_SIDE.get(predicate.op, predicate.op)):
+            found = replace(predicate, op=op)
+            if found.phrase == words:
+                return found
+    return None
+
+
 def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
-    """Mark the cells that make up a scanned set, shape (cells.size,)."""
-    if moved is None or moved not in cells.predicates:
-        return np.zeros(cells.size, dtype=bool)
-    sets = cells.scan(np.eye(cells.size, dtype=np.int64))
-    members: NDArray[np.bool_] = sets[:, cells.predicates.index(moved)] > 0
-    return members
+    """Mark the cells that make up a set, shape (cells.size,)."""
+    inside = np.zeros(cells.size, dtype=bool)
+    if moved is None:
+        return inside
+    if cells.is_number and moved.op in OTHER_SIDE and isinstance(moved.value, int | float):
+        edges = np.asarray(cells.edges)
+        # "above" and "or below" are only said of the maximum: the last cell of numbers is apart.
+        at_edge = moved.op in ("lt", "ge")
+        cut = int(np.searchsorted(edges, moved.value)) + 1 if at_edge else cells.size - 3
+        side = slice(0, cut) if moved.op in ("lt", "le") else slice(cut, cells.size - 2)
+        inside[side] = True
+    elif moved in cells.predicates:
+        sets = cells.scan(np.eye(cells.size, dtype=np.int64))
+        inside = sets[:, cells.predicates.index(moved)] > 0
+    return inside
 
 
 def _number_groups(
@@ -100,14 +126,15 @@ def _number_groups(
     last = cells.size - 2
     share, now = _shares(reference), _shares(window)
     atoms = set(cells.atoms)
+    at_atom = np.array([0 < cell < last and cells.edges[cell - 1] in atoms for cell in range(last)])
+    few = len(atoms) <= FEW_ATOMS and share[:last][at_atom].sum() >= DISCRETE_SHARE
     groups: list[list[int]] = []
     held, closed = 0.0, True
     for cell in range(last):
-        outside = cell in (0, last - 1)
-        if outside and not (reference[cell] or window[cell]):
+        if not (reference[cell] or window[cell]):
             continue
-        atom = 0 < cell < last and cells.edges[cell - 1] in atoms
-        alone = outside or (atom and max(share[cell], now[cell]) >= ATOM_SHARE)
+        large = max(share[cell], now[cell]) >= ATOM_SHARE
+        alone = cell in (0, last - 1) or bool(at_atom[cell] and (few or large))
         border = bool(groups) and inside[cell] != inside[groups[-1][-1]]
         if closed or alone or border or held + share[cell] > BAR_SHARE * 1.25:
             groups.append([])

@@ -12,10 +12,13 @@ from typing import cast
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
 
-__all__ = ["Document", "culprit", "detail_of"]
+__all__ = ["Document", "culprit", "detail_of", "segment_of"]
 
 Document = Mapping[str, object]
 """A JSON object."""
+
+UNJUDGED = frozenset({"label", "id", "timestamp", "excluded"})
+"""Roles of columns that are described, but neither demanded nor judged."""
 
 
 def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
@@ -63,7 +66,6 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
     return FeatureLine(
         name=name,
         type=_text(measured, "type"),
-        checks=tuple(dict.fromkeys(_text(entry, "constraint_check_type") for entry in broken)),
         distance=_number(measured, "distance"),
         bound=_number(measured, "bound"),
         p_value=_number(measured, "p_value"),
@@ -73,15 +75,15 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
         share_reference=_number(measured, "share_reference"),
         share_window=_number(measured, "share_window"),
         share_interval=None if low is None or high is None else (low, high),
-        sentences=tuple(_sentence(entry) for entry in broken),
+        findings=tuple(map(_finding, broken)),
         insufficient=note == "insufficient_data",
     )
 
 
-def _sentence(violation: Document) -> str:
-    """Say what a violation found: the cause in words, and the document's own text."""
-    cause, text = _text(violation, "cause"), _text(violation, "description")
-    return f"{cause}. {text}" if cause and text else cause or text
+def _finding(violation: Document) -> tuple[str, str]:
+    """Name a broken constraint, and say what was found: the cause, or the document's own text."""
+    words = _text(violation, "cause") or _text(violation, "description")
+    return _text(violation, "constraint_check_type"), words
 
 
 def _blame(violation: Document) -> float:

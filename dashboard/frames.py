@@ -157,13 +157,12 @@ class FeatureLine:
     """How one feature stands in one window.
 
     ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
-    ``what`` names the set of values that moved most; ``share_*`` are that set's shares. ``checks``
-    are the names of the constraints that it breaks, empty when it keeps all.
+    ``what`` names the set of values that moved most; ``share_*`` are that set's shares.
+    ``findings`` are the constraints that it breaks, by check and in words; empty when it keeps all.
     """
 
     name: str
     type: str
-    checks: tuple[str, ...]
     distance: float | None
     bound: float | None
     p_value: float | None
@@ -173,8 +172,13 @@ class FeatureLine:
     share_reference: float | None
     share_window: float | None
     share_interval: tuple[float, float] | None
-    sentences: tuple[str, ...]
+    findings: tuple[tuple[str, str], ...]
     insufficient: bool = False
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of the constraints that it breaks, each once."""
+        return tuple(dict.fromkeys(check for check, _ in self.findings))
 
     @property
     def ratio(self) -> float | None:

@@ -128,7 +128,7 @@ class Stores:
         found = culprit(report, feature.name)
         try:
             baseline = self._baseline(line.baseline, line.baseline_version)
-            comparison = self._comparison(baseline, line, run, feature.name, found)
+            comparison = self._comparison(baseline, line, run, feature, found)
             rows = None if found is None else self._rows(baseline, line, run, found)
         except (DriftlineError, OSError, pa.ArrowException) as error:
             reason = str(error) if isinstance(error, DriftlineError) else type(error).__name__
@@ -140,20 +140,23 @@ class Stores:
         baseline: Baseline,
         line: MonitorLine,
         run: WindowRun,
-        feature: str,
+        feature: FeatureLine,
         found: tuple[Document, Predicate] | None,
     ) -> Comparison | None:
         """Count one feature's rows of a window on the baseline's own cells."""
-        cells = baseline.cells.get(feature)
-        profile = baseline.profile.columns.get(feature) if baseline.profile else None
+        name = feature.name
+        cells = baseline.cells.get(name)
+        profile = baseline.profile.columns.get(name) if baseline.profile else None
         if cells is None or profile is None or profile.cell_counts is None:
             return None
         counts = np.zeros(cells.size, dtype=np.int64)
-        for batch in self._read(baseline, line, run, [feature]).batches():
-            counts += cells.count(batch.column(feature), unfit_counts(batch).get(feature, 0))
+        for batch in self._read(baseline, line, run, [name]).batches():
+            counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
         if counts.sum() == 0:
             return None
-        return compare(cells, profile.cell_counts, counts, found[1] if found else None)
+        return compare(
+            cells, profile.cell_counts, counts, moved=found[1] if found else feature.what
+        )
 
     def _rows(
         self,

@@ -181,7 +181,7 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
     lines: list[Cell] = [html.H2(verdict(view.monitor, detail))]
     if detail.cause:
         lines.append(html.P(detail.cause, className="cause"))
-    if detail.segment:
+    if detail.segment and detail.segment not in (detail.cause or ""):
         lines.append(html.P(["Where: ", html.B(detail.segment)], className="cause"))
     lines += [html.P(sentence, className="faint") for sentence in (*detail.general, *view.notes)]
     return html.Div(lines, className=f"verdict small {tone}")
@@ -277,7 +277,7 @@ def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list
             ]
         )
     else:
-        moved = feature.sentences[0] if feature.sentences else ""
+        moved = feature.findings[0][1] if feature.findings else ""
     blame: Cell = (
         share_bar(feature.blame) if feature.blame > 0 else html.Span("–", className="faint")
     )
@@ -296,7 +296,7 @@ def _comparison(view: MonitorView) -> html.Section:
     if feature is None:
         return panel("Reference beside window", [empty("Choose a feature to compare.")])
     title = f"{feature.name}: reference beside window"
-    sentences = [html.P(sentence, className="faint") for sentence in feature.sentences]
+    sentences = [_finding(check, text) for check, text in feature.findings]
     if comparison is None:
         return panel(title, [empty("There are no shares to compare for this feature."), *sentences])
     summary = _summary(feature)
@@ -331,6 +331,12 @@ def _comparison(view: MonitorView) -> html.Section:
         ],
         note=legend,
     )
+
+
+def _finding(check: str, text: str) -> html.P:
+    """Say what one broken constraint found."""
+    tag = html.Span(CHECKS.get(check, check), className="tag")
+    return html.P([tag, f" {text}"], className="finding")
 
 
 def _summary(feature: FeatureLine) -> str:

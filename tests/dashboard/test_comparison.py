@@ -42,7 +42,7 @@ def test_named_set_keeps_bars_of_its_own():
     cold = np.concatenate([values[:700], np.full(300, 2.0)])
     named = next(one for one in cells.predicates if one.op == "lt" and one.value > 5)
 
-    found = compare(cells, reference, cells.count(pa.array(cold)), named)
+    found = compare(cells, reference, cells.count(pa.array(cold)), moved=named)
 
     expected = float((cold < named.value).mean())
     assert found.window[found.moved].sum() == pytest.approx(expected)
@@ -63,7 +63,7 @@ def test_unseen_level_is_a_marked_bar():
     window = cells.count(pa.array(["UA"] * 50 + ["EDV"] * 20))
     unseen = next(one for one in cells.predicates if one.op == "not_in")
 
-    found = compare(cells, reference, window, unseen)
+    found = compare(cells, reference, window, moved=unseen)
 
     assert found.labels == ("UA", "B6", "DL", "not seen in the reference")
     assert found.moved.tolist() == [False, False, False, True]
@@ -103,6 +103,58 @@ def test_unknown_set_marks_nothing():
     cells = texts({"UA": 500, "B6": 400})
     counts = cells.count(pa.array(["UA"] * 5))
 
-    found = compare(cells, counts, counts, Predicate("carrier", "eq", "no level"))
+    found = compare(cells, counts, counts, moved=Predicate("carrier", "eq", "no level"))
 
     assert not found.moved.any()
+
+
+@pytest.mark.parametrize("quantile", [3, 20, 36])
+def test_both_sides_of_a_cut_share_out_all_bars(quantile):
+    values = RNG.normal(50, 15, 4_000)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+    cut = cells.edges[quantile]
+
+    low = compare(cells, counts, counts, moved=Predicate("temp", "lt", cut))
+    high = compare(cells, counts, counts, moved=Predicate("temp", "ge", cut))
+
+    assert low.reference[low.moved].sum() == pytest.approx(float((values < cut).mean()))
+    assert low.moved.tolist() == (~high.moved).tolist()
+
+
+def test_set_is_found_by_its_words():
+    values = RNG.normal(50, 15, 4_000)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+    named = cells.predicates[3]
+
+    by_words = compare(cells, counts, counts, moved=named.phrase)
+
+    assert by_words.moved.tolist() == compare(cells, counts, counts, moved=named).moved.tolist()
+    assert by_words.moved.any()
+
+
+def test_few_whole_numbers_have_a_bar_each():
+    hours = RNG.integers(5, 24, 5_000).astype(float)
+    cells = numbers(hours)
+    counts = cells.count(pa.array(hours))
+
+    found = compare(cells, counts, counts)
+
+    assert found.labels == tuple(f"= {hour}" for hour in range(5, 24))
+
+
+def test_values_beyond_the_reference_have_their_bar():
+    values = RNG.normal(50, 15, 4_000)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+
+    found = compare(
+        cells,
+        counts,
+        cells.count(pa.array([1e9] * 10)),
+        moved=Predicate("temp", "gt", cells.maximum),
+    )
+
+    assert found.window[-1] == 1.0
+    assert found.moved.tolist() == [False] * (len(found.labels) - 1) + [True]
