@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,7 @@ class Child(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
+        self.when_gone: Callable[[], None] = lambda: None
         self.last_heard = 0.0
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
@@ -177,6 +178,8 @@ class Child(asyncio.Protocol):
 
     async def stop(self) -> None:
         """Close the socket, which ends the process, and collect it; kill it if it does not end."""
+        if not self._ready.done() or self._ready.cancelled():
+            self.kill()  # It is loading and would look at its socket much later.
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
@@ -200,6 +203,7 @@ class Child(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all who wait that the process is gone (asyncio calls this)."""
         self.gone.set()
+        self.when_gone()
         if not self._ready.done():
             self._ready.set_exception(
                 WorkerLostError("the model's process ended while it loaded the model")

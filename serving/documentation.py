@@ -25,8 +25,8 @@ b{display:inline-block;min-width:4.5rem}
 <p>Everything is JSON; errors are <code>{"error": {"code": …, "message": …}}</code>. Predictions:
 <code>POST /endpoints/{name}/invocations</code> with <code>text/csv</code> (rows without header),
 <code>application/json</code> (<code>{"instances": […]}</code>, a list of rows, or one row) or
-<code>application/jsonlines</code>. The same as a document: <a href="/openapi.json">openapi.json</a>.
-</p>
+<code>application/jsonlines</code>. The same as a document:
+<a href="/openapi.json">openapi.json</a>.</p>
 """
 
 

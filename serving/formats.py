@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import joblib
 import numpy as np
@@ -23,7 +21,6 @@ import skops.io
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from driftline.serving.answers import Answer, Value, class_text
 from driftline.serving.model_files import SKOPS_SUFFIXES, ModelError, model_file
@@ -137,9 +134,9 @@ def load_predictor(path: Path, *, trust_pickle: bool, positive: str | None = Non
     """
     file = model_file(path)
     if file.suffix.lower() in SKOPS_SUFFIXES:
-        model = _load_skops(file)
+        model = _read(file, _load_skops)
     elif trust_pickle:
-        model = _load_pickle(file)
+        model = _read(file, joblib.load)
     else:
         raise ModelError(
             f"{file.name} is a pickle, which can run any code when it is read; save the model "
@@ -201,24 +198,30 @@ def _shown_classes(description: Description, positive: str | None) -> list[int]:
     return [classes.index(positive)]
 
 
-def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
+def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - foreign object
+    """Read a model file; whatever goes wrong becomes one sentence."""
     try:
-        foreign = [
-            name for name in skops.io.get_untrusted_types(file=file) if not _is_sklearn(name)
-        ]
-        if foreign:
-            raise ModelError(
-                f"{file.name} holds the types {', '.join(sorted(foreign))}; "
-                "only types of scikit-learn are trusted in a skops file"
-            )
-        return skops.io.load(file, trusted=skops.io.get_untrusted_types(file=file))
-    except UntrustedTypesFoundException as error:
-        raise ModelError(f"{file.name}: {error}") from None
-    except (BadZipFile, OSError) as error:
-        raise ModelError(f"{file.name} is not a skops file ({error})") from None
-    # What a damaged or hostile file makes skops raise is not a closed set.
-    except (ValueError, TypeError, KeyError, AttributeError, ImportError, IndexError) as error:
-        raise ModelError(f"{file.name} cannot be read ({type(error).__name__}: {error})") from None
+        return read(file)
+    except ModelError:
+        raise
+    # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
+    # or hostile file is not a closed set.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{file.name} cannot be read ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    names = skops.io.get_untrusted_types(file=file)
+    foreign = [name for name in names if not _is_sklearn(name)]
+    if foreign:
+        raise ModelError(
+            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; "
+            "only types of scikit-learn are trusted in a skops file"
+        )
+    return skops.io.load(file, trusted=names)
 
 
 def _is_sklearn(name: str) -> bool:
@@ -235,20 +238,3 @@ def _is_sklearn(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return inspect.isclass(found) and found.__module__.partition(".")[0] == "sklearn"
-
-
-def _load_pickle(file: Path) -> Any:  # noqa: ANN401 - foreign object
-    try:
-        return joblib.load(file)
-    except (
-        pickle.UnpicklingError,
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        ImportError,
-    ) as error:
-        raise ModelError(f"{file.name} cannot be read ({type(error).__name__}: {error})") from None

@@ -207,15 +207,21 @@ class Pool:
     async def _attend(self, child: Child) -> None:
         """Let a ready worker answer until it is gone."""
         self.problem = None
-        self._children = [*self._children, child]
-        self._any_ready.set()
+        # Before those who wait learn of the loss, so that none of them asks this worker again.
+        child.when_gone = lambda: self._forget(child)
+        if not child.gone.is_set():
+            self._children = [*self._children, child]
+            self._any_ready.set()
         try:
             await child.gone.wait()
         finally:
-            self._children = [other for other in self._children if other is not child]
-            if not self._children:
-                self._any_ready.clear()
+            self._forget(child)
             await child.stop()
+
+    def _forget(self, child: Child) -> None:
+        self._children = [other for other in self._children if other is not child]
+        if not self._children:
+            self._any_ready.clear()
 
 
 async def describe_model(launch: Launch, *, timeout_s: float) -> dict[str, Any]:

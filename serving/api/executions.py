@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -158,7 +159,7 @@ def _shown(row: Row[Any]) -> dict[str, Any]:
 def _report(context: ServerContext, row: Row[Any]) -> bytes:
     if not row.folder:
         raise UndecidedError(f'execution "{row.id}" has no report: {row.failure_reason}')
-    file = storage_folder(context.root) / row.folder / REPORT
+    file: Path = storage_folder(context.root) / row.folder / REPORT
     try:
         return file.read_bytes()
     except FileNotFoundError:

@@ -1,0 +1,205 @@
+"""Real models, a real database and a real server on a free port."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+import uvicorn
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from driftline.alerts import tables as alerts_tables
+from driftline.monitors import tables as monitors_tables
+from driftline.serving import tables as serving_tables
+
+NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model on disk, its training data on disk and in memory."""
+
+    file: Path
+    reference: Path
+    frame: pd.DataFrame
+    model: Any
+
+
+def make_frame(rows: int = 600, seed: int = 7) -> pd.DataFrame:
+    """Give flights: two texts, a whole number, a fraction with gaps, and a label."""
+    random = np.random.default_rng(seed)
+    temperature = random.normal(55, 18, rows).round(2)
+    temperature[::50] = np.nan
+    frame = pd.DataFrame(
+        {
+            "carrier": random.choice(["UA", "AA", "DL"], rows),
+            "origin": random.choice(["EWR", "JFK", "LGA"], rows),
+            "distance": random.integers(100, 3000, rows),
+            "temp": temperature,
+        }
+    )
+    late = (frame["distance"] / 3000 + random.normal(0, 0.3, rows)) > 0.5
+    return frame.assign(late=late.astype("int64"))
+
+
+def make_model(frame: pd.DataFrame) -> Pipeline:
+    """Fit a pipeline that takes text and numbers by name."""
+    prepare = ColumnTransformer(
+        [
+            ("text", OneHotEncoder(handle_unknown="ignore"), ["carrier", "origin"]),
+            ("numbers", StandardScaler(), ["distance"]),
+        ]
+    )
+    model = Pipeline([("prepare", prepare), ("classify", LogisticRegression())])
+    return model.fit(frame[["carrier", "origin", "distance", "temp"]], frame["late"])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    frame = make_frame()
+    model = make_model(frame)
+    skops.io.dump(model, folder / "late.skops")
+    frame.to_parquet(folder / "train.parquet", index=False)
+    return Trained(folder / "late.skops", folder / "train.parquet", frame, model)
+
+
+def make_engine(file: Path) -> Engine:
+    """Open SQLite as the installation does: write-ahead log, writers queue at once."""
+    engine = create_engine(f"sqlite:///{file}")
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA busy_timeout = 30000")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    for room in (alerts_tables, monitors_tables, serving_tables):
+        room.metadata.create_all(engine)
+    return engine
+
+
+@dataclass
+class Running:
+    """A server that answers on a real port, and where its state lies."""
+
+    url: str
+    root: Path
+    engine: Engine
+    client: httpx.Client
+    context: Any
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, *resources: dict[str, Any], dry_run: bool = False) -> httpx.Response:
+        body = {"resources": list(resources), "dry_run": dry_run}
+        return self.client.post("/api/v1/apply", json=body)
+
+    def invoke(self, name: str, body: bytes | str, **headers: str) -> httpx.Response:
+        kept = {key.replace("_", "-"): value for key, value in headers.items()}
+        kept.setdefault("content-type", "text/csv")
+        return self.client.post(f"/endpoints/{name}/invocations", content=body, headers=kept)
+
+    def worker_ids(self) -> list[int]:
+        """Find the worker processes of this server by their parent and command."""
+        import os
+
+        found = []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (folder / "cmdline").read_bytes()
+                is_ours = int(fields[1]) == os.getpid() and fields[0] != "Z"
+                if is_ours and b"driftline.serving.worker" in command:
+                    found.append(int(folder.name))
+        return sorted(found)
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: Any) -> Iterator[Running]:
+    """Run the whole server in a thread, on a port of its own."""
+    from driftline.serving.app import create_app
+    from driftline.serving.context import ServerContext
+
+    engine = make_engine(folder / "driftline.db")
+    root = folder / "root"
+    root.mkdir(exist_ok=True)
+    context = ServerContext(
+        engine=engine,
+        root=str(root),
+        spool_dir=folder / "spool",
+        now=lambda: NOW,
+        **settings,
+    )
+    config = uvicorn.Config(
+        create_app(context), host="127.0.0.1", port=0, log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url, timeout=60) as client:
+            yield Running(url, root, engine, client, context)
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        engine.dispose()
+        assert not thread.is_alive()
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    """Wait until something holds."""
+    tick = threading.Event()
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        tick.wait(0.02)
+    raise AssertionError("did not come about in time")
+
+
+def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "spec": spec}
+
+
+def flights(trained: Trained, **endpoint: Any) -> list[dict[str, Any]]:
+    """Give model, baseline and endpoint of one name."""
+    return [
+        resource("Model", "flights", path=str(trained.file)),
+        resource("Baseline", "flights", data=str(trained.reference), label="late"),
+        resource("Endpoint", "flights", model="flights", baseline="flights", **endpoint),
+    ]
+
+
+def rows_csv(frame: pd.DataFrame) -> str:
+    return frame[["carrier", "origin", "distance", "temp"]].to_csv(header=False, index=False)
+
+
+def error_of(response: httpx.Response) -> dict[str, str]:
+    """Give code and message, after checking the one form that errors have."""
+    found = json.loads(response.content)
+    assert set(found) == {"error"}
+    assert set(found["error"]) == {"code", "message"}
+    assert "Traceback" not in found["error"]["message"]
+    assert "\n" not in found["error"]["message"]
+    return found["error"]
