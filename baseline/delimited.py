@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from driftline.baseline.coercion import NULL_TEXTS, NUMBER, plain_type
+from driftline.baseline.coercion import NULL_TEXTS, NUMBER
 from driftline.baseline.location import Location
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -169,24 +170,28 @@ def _broken(file: CsvFile, error: pa.ArrowInvalid) -> InputError:
 
 
 def narrow(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.DataType]:
-    """Find for each text column the narrowest type that all its values have."""
-    left: dict[str, list[pa.DataType]] = {}
+    """Find for each text column the narrowest type that all its values have.
+
+    Blank fields and their like are no values; a column of nothing else stays text.
+    """
+    left: dict[str, tuple[pa.DataType, ...]] = {}
+    names: dict[str, None] = {}
     for batch in batches:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            tried = left.setdefault(name, list(TRIED_TYPES))
-            while tried and not _casts(column, tried[0]):
-                tried.pop(0)
-    return {name: plain_type(tried[0]) if tried else pa.string() for name, tried in left.items()}
+            names.setdefault(name)
+            values = column.filter(pc.invert(pc.is_in(column, value_set=_NOTHING)))
+            if len(values):
+                tried = left.get(name, TRIED_TYPES)
+                left[name] = tuple(kind for kind in tried if _casts(values, kind))
+    return {name: next(iter(left.get(name, ())), pa.string()) for name in names}
+
+
+_NOTHING = pa.array([*NULL_TEXTS, None], pa.string())
 
 
 def _casts(texts: pa.Array, wanted: pa.DataType) -> bool:
     try:
-        texts.filter(_filled(texts)).cast(wanted)
+        texts.cast(wanted)
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _filled(texts: pa.Array) -> pa.BooleanArray:
-    missing = pa.compute.is_in(texts, value_set=pa.array([*NULL_TEXTS, None], pa.string()))
-    return pa.compute.invert(missing)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from driftline.baseline.coercion import NULL_TEXTS
 from driftline.baseline.delimited import narrow, position_names
 from driftline.baseline.location import Location
 from driftline.errors import InputError
@@ -174,7 +176,11 @@ def _array(values: list[Any]) -> pa.Array:
     """Make a column; text from CSV sides takes the type that all of it has."""
     if values and all(isinstance(value, str) for value in values):
         texts = pa.array(values, pa.string())
-        return texts.cast(narrow([pa.record_batch({"x": texts})])["x"])
+        kind = narrow([pa.record_batch({"x": texts})])["x"]
+        if kind == pa.string():
+            return texts
+        blank = pc.is_in(texts, value_set=pa.array(NULL_TEXTS))
+        return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(kind)
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):

@@ -99,7 +99,7 @@ class QuantileSketch:
         return merged
 
     def _capacity(self, height: int) -> int:
-        """Number of items from which a level is full: the lowest one is the largest."""
+        """Give the number of items from which a level is full; the lowest one is the largest."""
         return _capacities(self.items, self.shrinking)[height]
 
     def _capacity_total(self) -> int:
@@ -152,9 +152,7 @@ class QuantileSketch:
 
 @cache
 def _capacities(items: int, shrinking: float) -> tuple[int, ...]:
-    return tuple(
-        2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT)
-    )
+    return tuple(2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT))
 
 
 def _at(levels: Sequence[np.ndarray], height: int) -> np.ndarray:

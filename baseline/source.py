@@ -243,7 +243,7 @@ def _from_csv(files: Sequence[CsvFile]) -> Source:
     texts = {name: pa.string() for name in files[0].names}
     types = narrow(batch for file in files for batch in stream_csv_file(file, texts))
     types |= {name: pa.string() for name in files[0].texts}
-    schema = pa.schema([(name, types[name]) for name in files[0].names])
+    schema = _plain(pa.schema([(name, types[name]) for name in files[0].names]))
 
     def read() -> Iterator[pa.RecordBatch]:
         for file in files:

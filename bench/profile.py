@@ -40,7 +40,9 @@ def make(path: Path, rows: int, columns: int) -> None:
     }
     for index in range(texts):
         names = np.array([f"level-{number:04d}" for number in range(min(4 * 10**index, 40_000))])
-        data[f"text{index}"] = pa.array(names[(rng.pareto(1.1, rows) * 3).astype(np.int64) % len(names)])
+        data[f"text{index}"] = pa.array(
+            names[(rng.pareto(1.1, rows) * 3).astype(np.int64) % len(names)]
+        )
     for index in range(wholes):
         data[f"whole{index}"] = pa.array(rng.poisson(10 * 4**index, rows))
     for index in range(columns - 1 - texts - wholes):

@@ -1,0 +1,171 @@
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.baseline.fit import column_cells
+from driftline.baseline.profile import Profile
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+SIGNATURE = Signature(
+    (
+        Column("n", "feature_n", "double"),
+        Column("k", "feature_k", "int64"),
+        Column("c", "feature_c", "string"),
+        Column("b", "feature_b", "bool"),
+        Column("t", "feature_t", "timestamp"),
+    )
+)
+row = st.tuples(
+    st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.0, math.nan, math.inf]),
+    st.none() | st.integers(-5, 5),
+    st.none() | st.sampled_from(["", "UA", "AA", "EVX"]),
+    st.none() | st.booleans(),
+    st.none() | st.datetimes(),
+)
+rows = st.lists(row, max_size=50)
+
+
+def batch_of(found):
+    columns = list(zip(*found, strict=True)) if found else [[]] * 5
+    types = [pa.float64(), pa.int64(), pa.string(), pa.bool_(), pa.timestamp("us")]
+    return pa.record_batch(
+        [pa.array(list(c), t) for c, t in zip(columns, types, strict=True)], names=list("nkcbt")
+    )
+
+
+def profile_of(found, cells=None):
+    profile = Profile.empty(SIGNATURE, cells)
+    profile.update(batch_of(found))
+    return profile
+
+
+def counters(profile):
+    """Everything that must be exactly equal however the rows were split."""
+    return {
+        name: (
+            column.row_count,
+            column.missing_count,
+            column.nan_count,
+            column.inf_count,
+            column.unfit_count,
+            column.integral_count,
+            column.distinct_count,
+            column.moments.count,
+            column.moments.minimum,
+            column.moments.maximum,
+            column.levels.ranked(),
+            sorted(np.concatenate(column.sketch.levels).tolist()),
+            None if column.cell_counts is None else column.cell_counts.tolist(),
+        )
+        for name, column in profile.columns.items()
+    }
+
+
+@given(rows, rows, rows)
+def test_merged_profiles_equal_the_profile_of_the_whole(reference, first, second):
+    base = profile_of(reference)
+    cells = {name: column_cells(column) for name, column in base.columns.items()}
+
+    merged = profile_of(first, cells).merge(profile_of(second, cells))
+
+    whole = profile_of(first + second, cells)
+    assert counters(merged) == counters(whole)
+    assert merged.row_count == whole.row_count
+    for name in ("n", "k"):
+        a, b = merged.columns[name].moments, whole.columns[name].moments
+        assert a.deviation == pytest.approx(b.deviation, rel=1e-9, abs=1e-4, nan_ok=True)
+
+
+@given(rows, rows)
+def test_the_order_of_merging_does_not_matter_for_counts(first, second):
+    a, b = profile_of(first), profile_of(second)
+
+    assert counters(a.merge(b)) == counters(b.merge(a))
+
+
+@given(rows)
+def test_a_profile_survives_arrow(found):
+    base = profile_of(found)
+    cells = {name: column_cells(column) for name, column in base.columns.items()}
+    profile = profile_of(found, cells)
+
+    again = Profile.from_arrow(profile.to_arrow())
+
+    assert counters(again) == counters(profile)
+    assert again.to_arrow().equals(profile.to_arrow())
+    assert (again.seen, again.extra, again.missing) == (profile.seen, (), ())
+
+
+def test_null_nan_inf_blank_and_unfit_are_five_different_things():
+    profile = Profile.empty(SIGNATURE)
+    profile.update(
+        pa.record_batch(
+            {
+                "n": [1.0, math.nan, math.inf, None, 2.5],
+                "k": ["1", "2.5", "", None, "x"],
+                "c": ["UA", "", None, "UA", "NA"],
+            }
+        )
+    )
+
+    n, k, c = (profile.columns[name] for name in "nkc")
+    assert (n.missing_count, n.nan_count, n.inf_count, n.unfit_count) == (2, 1, 1, 0)
+    assert (n.moments.count, n.integral_count) == (2, 1)
+    assert (k.present_count, k.missing_count, k.unfit_count) == (3, 2, 2)
+    assert (c.present_count, c.missing_count, c.distinct_count) == (3, 2, 2)
+    assert n.completeness == 0.6
+
+
+def test_values_found_unfit_before_are_present_not_missing():
+    profile = Profile.empty(SIGNATURE)
+    profile.update(pa.record_batch({"n": pa.array([1.0, None, None])}), {"n": 1})
+
+    column = profile.columns["n"]
+    assert (column.present_count, column.missing_count, column.unfit_count) == (2, 1, 1)
+
+
+def test_columns_that_never_came_and_columns_nobody_knows_are_named():
+    profile = Profile.empty(SIGNATURE)
+    kept = pa.array([[]], pa.map_(pa.string(), pa.string()))
+    profile.update(pa.record_batch({"n": [1.0], "new": [2], "unfit": kept}))
+
+    assert profile.missing == ("k", "c", "b", "t")
+    assert profile.extra == ("new",)
+    assert profile.columns["k"].missing_count == 1
+
+
+def test_without_rows_nothing_is_missing():
+    assert Profile.empty(SIGNATURE).missing == ()
+
+
+def test_profiles_counted_on_other_cells_do_not_merge():
+    one = profile_of([(1.0, 1, "a", True, None)])
+    cells = {"n": column_cells(one.columns["n"])}
+
+    with pytest.raises(InputError, match='"n": the two profiles were counted on other cells'):
+        one.merge(Profile.empty(SIGNATURE, cells))
+
+
+def test_the_lengths_of_texts_are_known():
+    profile = profile_of([(None, None, "UA", None, None), (None, None, "EVX", None, None)])
+
+    lengths = profile.columns["c"].moments
+    assert (lengths.minimum, lengths.maximum, lengths.mean) == (2, 3, 2.5)
+
+
+def test_a_foreign_arrow_table_is_refused():
+    with pytest.raises(InputError, match="no driftline profile"):
+        Profile.from_arrow(pa.table({"x": [1]}))
+
+
+def test_a_profile_of_a_newer_format_is_refused():
+    table = Profile.empty(SIGNATURE).to_arrow()
+    newer = table.replace_schema_metadata({b"driftline.profile": b'{"format": 9}'})
+
+    with pytest.raises(InputError, match="profile format 9"):
+        Profile.from_arrow(newer)

@@ -1,0 +1,287 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.baseline import source
+from driftline.baseline.delimited import narrow
+from driftline.baseline.schema import infer_signature
+from driftline.baseline.source import open_source
+from driftline.errors import InputError
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
+TABLE = pa.table({"a": [1, 2, 3], "b": [0.5, None, 1.5], "c": ["x", "", None]})
+
+
+def rows(found):
+    return pa.Table.from_batches(found.batches(), found.schema).to_pydict()
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TABLE,
+        TABLE.to_batches()[0],
+        TABLE.to_batches(),
+        TABLE.to_reader(),
+        TABLE.to_pandas(),
+        pl.from_arrow(TABLE),
+    ],
+    ids=["table", "batch", "batches", "reader", "pandas", "polars"],
+)
+def test_frames_of_every_kind_give_the_same_rows(data):
+    found = open_source(data)
+
+    assert found.schema.types == [pa.int64(), pa.float64(), pa.string()]
+    assert rows(found) == TABLE.to_pydict()
+
+
+def test_a_reader_is_taken_into_memory_when_it_must_be_read_twice():
+    found = open_source(TABLE.to_reader()).buffered()
+
+    assert rows(found) == rows(found) == TABLE.to_pydict()
+
+
+def test_files_of_every_form_give_the_same_rows(tmp_path):
+    pq.write_table(TABLE, tmp_path / "a.parquet")
+    with (
+        pa.OSFile(str(tmp_path / "a.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, TABLE.schema) as writer,
+    ):
+        writer.write_table(TABLE)
+    write(tmp_path, "a.csv", "a,b,c\n1,0.5,x\n2,,\n3,1.5,\n")
+    write(tmp_path, "a.jsonl", '{"a":1,"b":0.5,"c":"x"}\n{"a":2,"c":""}\n{"a":3,"b":1.5}\n')
+
+    for name in ("a.parquet", "a.arrow", "a.jsonl"):
+        assert rows(open_source(tmp_path / name)) == TABLE.to_pydict(), name
+    text = open_source(tmp_path / "a.csv")
+    assert text.textual
+    assert rows(text) == {**TABLE.to_pydict(), "c": ["x", "", ""]}
+
+
+def test_folders_globs_and_lists_are_read_as_one(tmp_path):
+    write(tmp_path, "1.csv", "a,b\n1,x\n")
+    write(tmp_path, "2.csv", "a,b\n2.5,y\n")
+    write(tmp_path, "_ignored.csv", "z\n1\n")
+    expected = {"a": [1.0, 2.5], "b": ["x", "y"]}
+
+    assert rows(open_source(tmp_path)) == expected
+    assert rows(open_source(str(tmp_path / "[12].csv"))) == expected
+    assert rows(open_source([tmp_path / "1.csv", str(tmp_path / "2.csv")])) == expected
+    assert rows(open_source(f"file://{tmp_path}")) == expected
+
+
+def test_a_partitioned_folder_and_a_column_that_some_files_lack(tmp_path):
+    for day, table in (("01", pa.table({"a": [1]})), ("02", pa.table({"a": [2], "b": ["x"]}))):
+        (tmp_path / f"day={day}").mkdir()
+        pq.write_table(table, tmp_path / f"day={day}" / "p.parquet")
+
+    found = rows(open_source(tmp_path))
+
+    assert found["a"] == [1, 2]
+    assert found["b"] == [None, "x"]
+
+
+def test_compressed_csv_with_another_delimiter(tmp_path):
+    path = write(tmp_path, "a.csv.gz", gzip.compress(b"a;b\n1;x\n"))
+
+    assert rows(open_source(path)) == {"a": [1], "b": ["x"]}
+
+
+def test_a_first_line_of_numbers_is_a_row():
+    found = open_source(FIXTURES / "quality.csv")
+
+    assert found.schema.names == [f"_c{index}" for index in range(6)]
+    assert sum(batch.num_rows for batch in found.batches()) == 100
+
+
+def test_rows_without_header_take_the_names_of_the_inputs():
+    reference = open_source(FIXTURES / "shop.csv")
+    signature = infer_signature(reference.schema, label="target")
+
+    found = open_source(FIXTURES / "shop.headerless.csv", signature=signature)
+
+    assert found.schema.names == reference.schema.names[1:]
+    assert sum(batch.num_rows for batch in found.batches()) == 40
+
+
+def test_when_the_count_does_not_fit_the_columns_are_numbered(tmp_path):
+    signature = infer_signature(pa.schema([("a", pa.int64()), ("b", pa.int64())]))
+
+    found = open_source(write(tmp_path, "a.csv", "1,2,3\n"), signature=signature)
+
+    assert found.schema.names == ["_c0", "_c1", "_c2"]
+
+
+def test_text_of_the_reference_stays_text(tmp_path):
+    signature = infer_signature(pa.schema([("zip", pa.string()), ("n", pa.float64())]))
+
+    found = open_source(write(tmp_path, "a.csv", "zip,n\n01234,1\n"), signature=signature)
+
+    assert rows(found) == {"zip": ["01234"], "n": [1]}
+
+
+def test_a_number_column_with_text_far_down_comes_as_text(tmp_path):
+    lines = "n\n" + "1\n" * 50_000 + "oops\n"
+
+    found = open_source(write(tmp_path, "a.csv", lines))
+
+    assert found.schema.types == [pa.string()]
+
+
+def test_a_big_text_file_is_streamed_with_the_same_types(tmp_path, monkeypatch):
+    lines = ["i,f,t,b,w,n", "1,1,x,true,2013-01-01,", ",2.5,NA,false,,", "3,,5,,,"]
+    path = write(tmp_path, "a.csv", "\n".join(lines) + "\n")
+    small = open_source(path)
+    expected = rows(small)
+
+    monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+    big = open_source(path)
+
+    assert big.schema == small.schema
+    assert rows(big) == rows(big) == expected
+
+
+def test_mixed_objects_of_pandas_become_text():
+    frame = pd.DataFrame({"x": [1, "two", None, 3.5], 7: [1, 2, 3, 4]})
+
+    assert rows(open_source(frame)) == {"x": ["1", "two", None, "3.5"], "7": [1, 2, 3, 4]}
+
+
+def test_categories_and_times_of_pandas_are_plain():
+    frame = pd.DataFrame(
+        {"c": pd.Categorical(["a", "b"]), "t": pd.to_datetime(["2013-01-01", "2013-01-02"])}
+    )
+
+    assert open_source(frame).schema.types == [pa.string(), pa.timestamp("us", "UTC")]
+
+
+def test_capture_lines_give_the_output_first_then_the_input():
+    found = open_source(FIXTURES / "capture.csv.jsonl")
+
+    first = next(found.batches())
+    assert len(found.schema) == 70
+    assert first.column(0)[0].as_py() == pytest.approx(0.036397725343704224)
+    assert first.column(1)[0].as_py() == 132
+
+
+def test_capture_lines_take_the_names_of_label_and_inputs():
+    reference = open_source(FIXTURES / "churn.csv")
+    signature = infer_signature(reference.schema, label="Churn")
+
+    found = open_source(FIXTURES / "capture.csv.jsonl", signature=signature)
+
+    assert found.schema.names == reference.schema.names
+
+
+def test_capture_lines_of_many_rows_are_split():
+    found = rows(open_source(FIXTURES / "capture.jsonlines.jsonl"))
+
+    assert len(found) == 16
+    assert found["_c0"] == [1] * len(found["_c0"])
+
+
+def test_base64_sides_are_decoded(tmp_path):
+    line = (
+        '{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT",'
+        '"data":"MSxhLDIuNQ==","encoding":"BASE64"}},"eventMetadata":{"eventId":"1"}}'
+    )
+
+    found = open_source(write(tmp_path, "a.jsonl", line))
+
+    assert rows(found) == {"_c0": [1], "_c1": ["a"], "_c2": [2.5]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", b"", "the file is empty"),
+        ("blank.csv", b" \n\n", "the file is empty"),
+        ("junk.bin", b"\x89PNG\r\n\x1a\n\x00\x00\x01", "binary content; expected CSV"),
+        ("broken.parquet", b"PAR1 not really", "not readable as Parquet"),
+        ("broken.arrow", b"ARROW1\x00\x00nothing", "not readable as Arrow"),
+        ("ragged.csv", b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, expected 2"),
+        ("twice.csv", b"a,a\n1,2\n", '"a" stands twice'),
+        ("broken.jsonl", b'{"a":1}\n{"a":\n', "line 2 is no JSON"),
+        ("ragged.jsonl", b"[1,2]\n[1]\n", "row 2 has 1 values, expected 2"),
+    ],
+)
+def test_bad_files_give_one_sentence_that_names_the_file(tmp_path, name, content, message):
+    path = write(tmp_path, name, content)
+
+    with pytest.raises(InputError) as failed:
+        rows(open_source(path))
+
+    assert message in str(failed.value)
+    assert name in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_sides_of_a_record_that_do_not_match_are_named(tmp_path):
+    line = (
+        '{"captureData":{"endpointInput":{"data":"1\\n2","encoding":"CSV"},'
+        '"endpointOutput":{"data":"0.5","encoding":"CSV"}},"eventMetadata":{"eventId":"e7"}}'
+    )
+
+    with pytest.raises(InputError, match="record e7 has 2 rows of input and 1 of output"):
+        open_source(write(tmp_path, "a.jsonl", line))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("/nowhere/at/all.csv", "no such file or folder"),
+        ("/nowhere/*.csv", "no file matches"),
+        ("nosuch://bucket/x", "expected a path or a URI"),
+        (42, "data of type int; expected a path"),
+        (pa.table({}), "no columns"),
+        (pd.DataFrame(np.ones((1, 2)), columns=["a", "a"]), '"a" stands twice'),
+    ],
+)
+def test_what_is_no_data_gives_one_sentence(data, message):
+    with pytest.raises(InputError, match=message):
+        open_source(data)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match="holds no data file"):
+        open_source(tmp_path)
+
+
+def test_files_of_two_forms_are_not_mixed(tmp_path):
+    write(tmp_path, "a.csv", "a\nx\n")
+    write(tmp_path, "b.jsonl", '{"a": 1}\n')
+
+    with pytest.raises(InputError, match=r"files of several forms \(CSV, JSON\)"):
+        open_source(tmp_path)
+
+
+def test_blank_fields_of_captured_csv_are_empty(tmp_path):
+    lines = [
+        '{"captureData":{"endpointInput":{"data":"' + data + '","encoding":"CSV"}}}'
+        for data in ("1,,2013-01-01", ",2.5,")
+    ]
+
+    found = rows(open_source(write(tmp_path, "a.jsonl", "\n".join(lines))))
+
+    assert found["_c0"] == [1, None]
+    assert found["_c1"] == [None, 2.5]
+    assert found["_c2"][1] is None
+
+
+def test_a_type_must_fit_the_values_of_every_part():
+    parts = [pa.record_batch({"x": ["5"]}), pa.record_batch({"x": ["true"]})]
+
+    assert narrow(parts) == {"x": pa.string()}
+    assert narrow([parts[0], pa.record_batch({"x": ["2.5"]})]) == {"x": pa.float64()}

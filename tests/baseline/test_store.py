@@ -1,0 +1,272 @@
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline, get, put, versions
+from driftline.errors import InputError, NotFoundError
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
+START = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def flights(rows=6000):
+    rng = np.random.default_rng(11)
+    return pd.DataFrame(
+        {
+            "time": [START + timedelta(minutes=10 * index) for index in range(rows)],
+            "carrier": rng.choice(["UA", "AA", "DL"], rows, p=[0.5, 0.3, 0.2]),
+            "tail": [f"N{value}" for value in rng.zipf(1.8, rows)],
+            "temp": rng.normal(50, 15, rows).round(2),
+            "seats": rng.integers(50, 300, rows),
+            "late": rng.random(rows) < 0.2,
+            "score": rng.random(rows),
+            "id": [f"f{index}" for index in range(rows)],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return Baseline.fit(
+        flights(), label="late", probability="score", id_column="id", timestamp="time"
+    )
+
+
+def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
+    fitted.save(tmp_path / "b")
+
+    again = Baseline.load(tmp_path / "b")
+
+    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
+        "constraints.json",
+        "profile.arrow",
+        "signature.json",
+        "statistics.json",
+    ]
+    assert again.version == fitted.version
+    assert again.signature == fitted.signature
+    assert again.cells == fitted.cells
+    assert again.statistics.to_json() == fitted.statistics.to_json()
+    assert again.blocks.hours.tolist() == fitted.blocks.hours.tolist()
+    for name, counts in fitted.blocks.counts.items():
+        assert again.blocks.counts[name].tolist() == counts.tolist()
+
+
+def test_the_same_data_gives_the_same_version_and_other_data_another(fitted):
+    arguments = {
+        "label": "late", "probability": "score", "id_column": "id", "timestamp": "time",
+    }  # fmt: skip
+
+    assert Baseline.fit(flights(), **arguments).version == fitted.version
+    assert Baseline.fit(flights(5999), **arguments).version != fitted.version
+
+
+def test_only_features_and_outputs_are_judged(fitted):
+    assert set(fitted.cells) == {"carrier", "tail", "temp", "seats", "score"}
+    assert set(fitted.statistics.features) == set(flights(1).columns)
+
+
+def test_the_reference_is_counted_exactly_on_its_own_cells(fitted):
+    frame = pa.table({"temp": flights()["temp"]})
+    cells = fitted.cells["temp"]
+
+    counts = fitted.profile.columns["temp"].cell_counts
+
+    assert counts.tolist() == cells.count(frame["temp"]).tolist()
+
+
+def test_values_seen_once_count_as_unseen_in_the_reference(fitted):
+    once = (flights()["tail"].value_counts() == 1).sum()
+    cells = fitted.cells["tail"]
+
+    counts = fitted.profile.columns["tail"].cell_counts
+
+    unseen = cells.names.index("not seen in the reference")
+    assert counts[unseen] == once > 0
+    assert counts.sum() == 6000
+    assert cells.count(pa.array(flights()["tail"]))[unseen] == 0
+
+
+def test_hour_counts_add_up_to_the_counts_of_the_reference(fitted):
+    for name, counts in fitted.blocks.counts.items():
+        assert (counts.sum(axis=0) == fitted.profile.columns[name].cell_counts).all()
+    days = fitted.blocks.blocks(timedelta(days=1))["temp"]
+    assert days.sum(axis=1).tolist() == [144] * 41 + [96]
+
+
+def test_without_an_event_time_there_are_no_blocks():
+    assert Baseline.fit(pa.table({"x": [1.0, 2.0]})).blocks is None
+
+
+def test_data_that_can_be_read_once_is_fitted_the_same():
+    table = pa.table({"x": np.arange(1000.0), "c": ["a", "b"] * 500})
+
+    assert Baseline.fit(table.to_reader(100)).version == Baseline.fit(table).version
+
+
+def test_progress_counts_each_row_in_both_readings():
+    told = []
+
+    Baseline.fit(
+        pa.table({"x": [1.0, 2.0]}), progress=lambda done, total: told.append((done, total))
+    )
+
+    assert told == [(2, 4), (4, 4)]
+
+
+def test_levels_and_classes_are_in_the_signature(fitted):
+    assert fitted.signature.get("carrier").levels == ("AA", "DL", "UA")
+    assert fitted.signature.get("tail").levels is None
+    assert fitted.signature.get("score").classes == ("true",)
+
+
+def test_the_positive_class_is_the_last():
+    table = pa.table({"y": ["no", "yes", "maybe"], "p": ["no", "no", "yes"], "s": [0.1, 0.2, 0.9]})
+
+    found = Baseline.fit(table, label="y", prediction="p", probability="s", positive="no").signature
+
+    assert found.get("p").classes == ("maybe", "yes", "no")
+    assert found.get("s").classes == ("no",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"label": "lat"}, 'did you mean "late"'),
+        ({"label": "late", "positive": "perhaps"}, 'positive "perhaps": "late" never has'),
+        ({"timestamp": "carrier"}, "expected times such as 2013-01-15T06:00:00Z"),
+    ],
+)
+def test_wrong_arguments_give_one_sentence(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Baseline.fit(flights(10), **arguments)
+
+
+def test_data_without_rows_is_refused():
+    with pytest.raises(InputError, match="holds no rows"):
+        Baseline.fit(pa.table({"x": pa.array([], pa.float64())}))
+
+
+@pytest.fixture
+def sagemaker(tmp_path):
+    shutil.copy(FIXTURES / "quality.statistics.json", tmp_path / "statistics.json")
+    shutil.copy(FIXTURES / "quality.constraints.good.json", tmp_path / "constraints.json")
+    return tmp_path
+
+
+def test_a_folder_that_sagemaker_wrote_gives_cells_and_counts(sagemaker):
+    own = Baseline.fit(FIXTURES / "quality.csv")
+
+    found = Baseline.load(sagemaker)
+
+    assert found.signature.get("_c0").type == "double"
+    assert found.profile.row_count == 100
+    assert set(found.cells) == set(own.cells)
+    for name, column in found.profile.columns.items():
+        assert column.cell_counts.sum() == 100
+        assert column.moments.deviation == pytest.approx(
+            own.profile.columns[name].moments.deviation
+        )
+    # With 100 rows the document's sketch is the column itself, so nothing is lost.
+    assert found.cells["_c2"].scan(found.profile.columns["_c2"].cell_counts).max() <= 100
+
+
+def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "profile.arrow").unlink()
+    (tmp_path / "signature.json").unlink()
+
+    found = Baseline.load(tmp_path)
+
+    carrier, own = found.profile.columns["carrier"], fitted.profile.columns["carrier"]
+    assert carrier.cells == own.cells
+    assert carrier.cell_counts.tolist() == own.cell_counts.tolist()
+    assert found.signature.get("seats").type == "int64"
+    assert "tail" not in found.cells
+
+
+def test_without_the_sketch_the_ten_buckets_are_the_cells(sagemaker):
+    document = json.loads((sagemaker / "statistics.json").read_text())
+    for feature in document["features"]:
+        del feature["numerical_statistics"]["distribution"]["kll"]["sketch"]
+    (sagemaker / "statistics.json").write_text(json.dumps(document))
+
+    found = Baseline.load(sagemaker)
+
+    counts = found.profile.columns["_c0"].cell_counts
+    assert counts[1:-3].tolist() == [24, 0, 0, 0, 0, 21, 0, 0, 0, 55]
+
+
+def test_constraints_alone_are_a_baseline_without_drift(sagemaker):
+    (sagemaker / "statistics.json").unlink()
+
+    found = Baseline.load(sagemaker)
+
+    assert found.profile is None
+    assert found.statistics is None
+    assert found.cells == {}
+    assert len(found.signature.columns) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("statistics.json", b"{"),
+        ("statistics.json", b'{"features": [{"name": "_c0", "numerical_statistics": 3}]}'),
+        ("constraints.json", b"[]"),
+        ("signature.json", b"nonsense"),
+        ("profile.arrow", b"nonsense"),
+    ],
+)
+def test_a_broken_file_is_named(sagemaker, name, content):
+    (sagemaker / name).write_bytes(content)
+
+    with pytest.raises(InputError) as failed:
+        Baseline.load(sagemaker)
+
+    assert name.split(".")[0] in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_folder_without_constraints_is_no_baseline(tmp_path):
+    with pytest.raises(NotFoundError, match=r"no constraints\.json"):
+        Baseline.load(tmp_path)
+    with pytest.raises(NotFoundError, match="no such folder"):
+        Baseline.load(tmp_path / "nothing")
+
+
+def test_versions_are_kept_in_order_and_each_once(fitted, tmp_path):
+    other = Baseline.fit(pa.table({"x": [1.0]}))
+    clock = iter([START, START + timedelta(days=1), START + timedelta(days=2)])
+
+    first = put(str(tmp_path), "flights", fitted, lambda: next(clock))
+    second = put(f"file://{tmp_path}", "flights", other, lambda: next(clock))
+    again = put(str(tmp_path), "flights", fitted, lambda: next(clock))
+
+    assert again == first
+    assert versions(str(tmp_path), "flights") == [first, second]
+    assert get(str(tmp_path), "flights").version == second
+    assert get(str(tmp_path), "flights", first).signature == fitted.signature
+
+
+def test_a_version_that_was_cut_off_is_not_there(fitted, tmp_path):
+    version = put(str(tmp_path), "flights", fitted, lambda: START)
+    (tmp_path / "baselines" / "flights" / version / "version.json").unlink()
+
+    assert versions(str(tmp_path), "flights") == []
+    assert put(str(tmp_path), "flights", fitted, lambda: START) == version
+    assert versions(str(tmp_path), "flights") == [version]
+
+
+def test_what_does_not_exist_is_named(fitted, tmp_path):
+    with pytest.raises(NotFoundError, match='baseline "nope": there is none'):
+        get(str(tmp_path), "nope")
+    put(str(tmp_path), "flights", fitted, lambda: START)
+    with pytest.raises(NotFoundError, match='no version "x"; known: '):
+        get(str(tmp_path), "flights", "x")
