@@ -130,6 +130,17 @@ def test_late_data_lead_to_another_look(house, evaluator):
     assert (change.new, change.period_end.day) == ("ALARM", 3)
 
 
+def test_datapoints_taken_back_lead_to_another_look(house, engine, evaluator):
+    house.alarm(treat_missing_data="notBreaching")
+    house.put(1)
+    evaluator.step()
+
+    with engine.begin() as connection:
+        metrics.put(connection, [], source="monitor:drift/20130101")
+
+    assert [change.new for change in evaluator.step()] == ["OK"]
+
+
 def test_a_new_alarm_on_an_old_metric_is_judged_at_its_newest_datapoint(house, evaluator):
     house.put(1, 1, 0, 1)
     house.alarm(evaluation_periods=2, datapoints_to_alarm=2)

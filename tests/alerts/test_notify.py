@@ -244,7 +244,9 @@ def test_gone_disables_the_channel_until_it_is_declared_again(
     assert deliverer.step() == 0
     with engine.begin() as connection:
         status = channels.get_channel(connection, "pager")
+        (action,) = alarms.history(connection, type="Action")
     assert (status.enabled, status.disabled_reason) == (False, "receiver answered 410 Gone")
+    assert action.summary == "Failed to execute action pager"
 
     house.channel("pager", pager.url)
     house.put(0, day=3)
