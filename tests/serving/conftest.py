@@ -2,10 +2,11 @@
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from driftline.alerts import tables as alerts_tables
 from driftline.monitors import tables as monitors_tables
 from driftline.serving import tables as serving_tables
+from driftline.serving.app import create_app
+from driftline.serving.context import ServerContext
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -37,6 +40,23 @@ class Trained:
     reference: Path
     frame: pd.DataFrame
     model: Any
+
+    @property
+    def inputs(self) -> pd.DataFrame:
+        """The columns that the model takes."""
+        return self.frame[["carrier", "origin", "distance", "temp"]]
+
+    def csv(self, rows: slice) -> str:
+        """Give some rows as a request body."""
+        return self.inputs[rows].to_csv(header=False, index=False)
+
+    def flights(self, **endpoint: Any) -> list[dict[str, Any]]:
+        """Give model, baseline and endpoint of one name."""
+        return [
+            resource("Model", "flights", path=str(self.file)),
+            resource("Baseline", "flights", data=str(self.reference), label="late"),
+            resource("Endpoint", "flights", model="flights", baseline="flights", **endpoint),
+        ]
 
 
 def make_frame(rows: int = 600, seed: int = 7) -> pd.DataFrame:
@@ -106,7 +126,6 @@ class Running:
     engine: Engine
     client: httpx.Client
     context: Any
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, *resources: dict[str, Any], dry_run: bool = False) -> httpx.Response:
         body = {"resources": list(resources), "dry_run": dry_run}
@@ -117,10 +136,18 @@ class Running:
         kept.setdefault("content-type", "text/csv")
         return self.client.post(f"/endpoints/{name}/invocations", content=body, headers=kept)
 
+    @staticmethod
+    def error_of(response: httpx.Response) -> dict[str, str]:
+        """Give code and message, after checking the one form that errors have."""
+        found = json.loads(response.content)
+        assert set(found) == {"error"}
+        assert set(found["error"]) == {"code", "message"}
+        assert "Traceback" not in found["error"]["message"]
+        assert "\n" not in found["error"]["message"]
+        return found["error"]
+
     def worker_ids(self) -> list[int]:
         """Find the worker processes of this server by their parent and command."""
-        import os
-
         found = []
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
@@ -135,9 +162,6 @@ class Running:
 @contextlib.contextmanager
 def running(folder: Path, **settings: Any) -> Iterator[Running]:
     """Run the whole server in a thread, on a port of its own."""
-    from driftline.serving.app import create_app
-    from driftline.serving.context import ServerContext
-
     engine = make_engine(folder / "driftline.db")
     root = folder / "root"
     root.mkdir(exist_ok=True)
@@ -182,24 +206,27 @@ def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
     return {"kind": kind, "name": name, "spec": spec}
 
 
-def flights(trained: Trained, **endpoint: Any) -> list[dict[str, Any]]:
-    """Give model, baseline and endpoint of one name."""
-    return [
-        resource("Model", "flights", path=str(trained.file)),
-        resource("Baseline", "flights", data=str(trained.reference), label="late"),
-        resource("Endpoint", "flights", model="flights", baseline="flights", **endpoint),
-    ]
+@pytest.fixture(scope="session")
+def start() -> Callable[..., contextlib.AbstractContextManager[Running]]:
+    """Give what starts a server in a folder, with settings."""
+    return running
 
 
-def rows_csv(frame: pd.DataFrame) -> str:
-    return frame[["carrier", "origin", "distance", "temp"]].to_csv(header=False, index=False)
+@pytest.fixture(scope="session")
+def declare() -> Callable[..., dict[str, Any]]:
+    """Give what writes a resource: kind, name, spec."""
+    return resource
 
 
-def error_of(response: httpx.Response) -> dict[str, str]:
-    """Give code and message, after checking the one form that errors have."""
-    found = json.loads(response.content)
-    assert set(found) == {"error"}
-    assert set(found["error"]) == {"code", "message"}
-    assert "Traceback" not in found["error"]["message"]
-    assert "\n" not in found["error"]["message"]
-    return found["error"]
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Give what waits for a condition."""
+    return wait_for
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """Give an empty database with all tables."""
+    found = make_engine(tmp_path / "driftline.db")
+    yield found
+    found.dispose()

@@ -1,0 +1,254 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from driftline.capture.frame import Frame
+from driftline.capture.transport import LocalTransport
+
+LIMIT = 100_000
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    with start(folder, max_request_bytes=LIMIT, timeout_s=20, body_timeout_s=2) as found:
+        answer = found.apply(*trained.flights(trust_event_time=True))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["endpoints"]["flights"]["state"] == "InService"
+        yield found
+
+
+def test_csv_is_answered_with_class_and_probability_a_row(server, trained):
+    answer = server.invoke("flights", trained.csv(slice(17)))
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/csv"
+    assert answer.headers["x-amzn-invoked-production-variant"] == "AllTraffic"
+    found = np.array([line.split(",") for line in answer.text.splitlines()], float)
+    inputs = trained.inputs[:17]
+    assert found[:, 0].tolist() == trained.model.predict(inputs).tolist()
+    np.testing.assert_allclose(found[:, 1], trained.model.predict_proba(inputs)[:, 1], rtol=1e-12)
+
+
+def test_json_and_json_lines_are_answered_alike(server):
+    row = {"carrier": "UA", "origin": "EWR", "distance": 1400, "temp": None}
+    plain = server.invoke(
+        "flights", json.dumps({"instances": [row, row]}), content_type="application/json"
+    )
+    lines = server.invoke(
+        "flights", f"{json.dumps(row)}\n" * 2, content_type="application/jsonlines"
+    )
+
+    assert plain.json()["predictions"] == [json.loads(line) for line in lines.text.splitlines()]
+    assert len(plain.json()["predictions"]) == 2
+
+
+def test_the_answers_form_can_be_asked_for(server):
+    answer = server.invoke("flights", "UA,EWR,1400,39.02", accept="application/json")
+
+    assert set(answer.json()["predictions"][0]) == {"prediction", "probability"}
+
+
+def test_the_endpoints_name_is_found_ignoring_case(server):
+    assert server.invoke("FLIGHTS", "UA,EWR,1400,39.02").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "sentence"),
+    [
+        ("UA,EWR,far,39", {}, 400, 'row 1, column "distance": "far" is not a number'),
+        ("UA,EWR", {}, 400, "row 1 has 2 values; expected 4"),
+        ("", {}, 400, "empty"),
+        ("{", {"content_type": "application/json"}, 400, "not JSON"),
+        ("x", {"content_type": "text/plain"}, 415, "expected text/csv"),
+        ("x", {"content_type": ""}, 415, "missing"),
+        ("x", {"content_encoding": "gzip"}, 415, "expected none"),
+        ("x", {"accept": "text/html"}, 406, "expected text/csv"),
+        ("x", {"x_driftline_event_time": "yesterday"}, 400, "expected a time with zone"),
+        ("x" * (LIMIT + 1), {}, 413, str(LIMIT)),
+    ],
+)
+def test_bad_requests_are_refused_in_one_sentence(server, body, headers, status, sentence):
+    answer = server.invoke("flights", body, **headers)
+
+    assert answer.status_code == status
+    assert sentence in server.error_of(answer)["message"]
+    assert answer.headers["x-amzn-requestid"]
+
+
+def test_a_value_that_the_model_refuses_is_the_callers_error_without_a_trace(server):
+    answer = server.invoke("flights", "UA,EWR,,39")
+
+    assert answer.status_code == 424
+    assert "NaN" in server.error_of(answer)["message"]
+
+
+def test_unknown_endpoints_and_methods_are_said(server):
+    assert server.error_of(server.invoke("nowhere", "1"))["code"] == "not_found"
+    refused = server.client.get("/endpoints/flights/invocations")
+    assert refused.status_code == 405
+    assert refused.headers["allow"] == "POST"
+
+
+def test_a_body_without_length_is_cut_off_at_the_limit(server):
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 50 * LIMIT:
+            sent += LIMIT // 2
+            yield b"x" * (LIMIT // 2)
+
+    try:
+        answer = server.client.post(
+            "/endpoints/flights/invocations",
+            content=endless(),
+            headers={"content-type": "text/csv"},
+        )
+    except httpx.WriteError:
+        pass  # The server had answered and closed before all was sent.
+    else:
+        assert answer.status_code == 413
+    assert sent < 50 * LIMIT or answer.status_code == 413
+
+
+def test_a_client_that_never_sends_its_body_is_told_so(server):
+    with socket.create_connection(_address(server)) as link:
+        link.sendall(
+            b"POST /endpoints/flights/invocations HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: text/csv\r\nContent-Length: 10\r\n\r\nUA"
+        )
+        link.settimeout(20)
+        answer = link.recv(65536)
+
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"host": "127.0.0.1.evil.example"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/endpoints/flights/invocations", "/api/v1/models", "/healthz"])
+def test_only_this_machine_is_served(server, headers, path):
+    answer = server.client.request("POST", path, headers=headers)
+
+    assert answer.status_code == 403
+    assert server.error_of(answer)["code"] == "forbidden"
+
+
+def test_the_request_id_is_the_same_in_the_header_and_in_the_capture(server):
+    good = server.invoke(
+        "flights",
+        "UA,EWR,1400,39.02",
+        x_amzn_sagemaker_inference_id="flight-1",
+        x_driftline_event_time="2013-01-15T06:00:00Z",
+    )
+    bad = server.invoke("flights", "UA,EWR")
+
+    frames = {frame.meta["event_id"]: frame for frame in _frames(server)}
+    recorded = frames[good.headers["x-amzn-requestid"]]
+    assert recorded.request == b"UA,EWR,1400,39.02"
+    assert recorded.response == good.content
+    assert recorded.status == 200
+    assert recorded.meta["endpoint"] == "flights"
+    assert recorded.meta["model"] == "flights"
+    assert recorded.meta["inference_id"] == "flight-1"
+    assert recorded.meta["event_time_us"] == "1358229600000000"
+    assert frames[bad.headers["x-amzn-requestid"]].status == 400
+
+
+def test_killing_the_worker_in_the_middle_of_requests_loses_no_answer(server):
+    before = server.worker_ids()
+
+    def ask(_: int) -> int:
+        return server.invoke("flights", "UA,EWR,1400,39.02").status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, number) for number in range(60)]
+        os.kill(before[0], signal.SIGKILL)
+        codes = [one.result() for one in asked]
+
+    assert set(codes) == {200}
+    assert server.worker_ids() != before
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["instances", "features", "carrier", "origin", "distance", "temp"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+bodies = st.one_of(
+    st.binary(max_size=80),
+    json_values.map(lambda value: json.dumps(value).encode()),
+    st.lists(st.lists(st.text(max_size=4), min_size=4, max_size=4), max_size=3).map(
+        lambda rows: "\n".join(",".join(row) for row in rows).encode()
+    ),
+)
+types = st.sampled_from(["text/csv", "application/json", "application/jsonlines", "x/y", ";", "a"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(bodies, types)
+def test_no_body_brings_a_fault_of_the_server(server, body, content_type):
+    answer = server.invoke("flights", body, content_type=content_type)
+
+    assert answer.status_code == 200 or 400 <= answer.status_code < 500
+    if answer.status_code != 200:
+        assert server.error_of(answer)["message"]
+
+
+def test_many_clients_at_once_are_answered_each_with_its_own_rows(server, trained):
+    expected = trained.model.predict_proba(trained.inputs[:40])[:, 1]
+
+    async def whole() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            return await asyncio.gather(
+                *(
+                    client.post(
+                        "/endpoints/flights/invocations",
+                        content=trained.csv(slice(number, number + 1)),
+                        headers={"content-type": "text/csv"},
+                    )
+                    for number in range(40)
+                )
+            )
+
+    answers = asyncio.run(whole())
+
+    found = [float(answer.text.split(",")[1]) for answer in answers]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def _frames(server) -> list[Frame]:
+    """Read what the tap has written, as the sink would."""
+    transport = LocalTransport(server.context.spool_dir)
+    found = [frame for part in transport.receive(100_000) for frame in part.frames]
+    transport.close()
+    return found
+
+
+def _address(server) -> tuple[str, int]:
+    parts = urlsplit(server.url)
+    return parts.hostname, parts.port
