@@ -24,13 +24,17 @@ UNJUDGED = frozenset({"label", "id", "timestamp", "excluded"})
 def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
     """Read one execution's document into a detail, features by blame, then by ratio."""
     if report is None:
-        return WindowDetail(run, (), run.cause, None, 0, 0, (), None)
+        return WindowDetail(run, (), run.cause, None, 0, 0, None)
     violations = _objects(report, "violations")
     measured = {_text(entry, "feature"): entry for entry in _objects(report, "features")}
     by_name: dict[str, list[Document]] = {name: [] for name in measured}
     for violation in violations:
         by_name.setdefault(_text(violation, "feature_name"), []).append(violation)
-    features = [_feature(name, measured.get(name, {}), broken) for name, broken in by_name.items()]
+    features = [
+        _feature(name, measured.get(name, {}), broken)
+        for name, broken in by_name.items()
+        if broken or _text(measured[name], "role") not in UNJUDGED
+    ]
     features.sort(key=lambda line: (not line.checks, -line.blame, -(line.ratio or 0.0), line.name))
     segments = [_segment(violation) for violation in violations]
     return WindowDetail(
@@ -40,7 +44,6 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
         segment=next((segment for segment in segments if segment), None),
         late=_count(report, "late_count", "late"),
         unparsed=_count(report, "unparsed_count", "unparsed"),
-        general=(),
         documents=None,
     )
 
@@ -62,7 +65,6 @@ def segment_of(violation: Document) -> str | None:
 def _feature(name: str, measured: Document, broken: Sequence[Document]) -> FeatureLine:
     """Join what was measured of a feature with the constraints that it breaks."""
     low, high = _number(measured, "share_low"), _number(measured, "share_high")
-    note = _text(measured, "note")
     return FeatureLine(
         name=name,
         type=_text(measured, "type"),
@@ -76,7 +78,7 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
         share_window=_number(measured, "share_window"),
         share_interval=None if low is None or high is None else (low, high),
         findings=tuple(map(_finding, broken)),
-        insufficient=note == "insufficient_data",
+        note=_text(measured, "note"),
     )
 
 

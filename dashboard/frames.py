@@ -158,6 +158,7 @@ class FeatureLine:
 
     ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
     ``what`` names the set of values that moved most; ``share_*`` are that set's shares.
+    ``note`` says why nothing was measured.
     ``findings`` are the constraints that it breaks, by check and in words; empty when it keeps all.
     """
 
@@ -173,7 +174,12 @@ class FeatureLine:
     share_window: float | None
     share_interval: tuple[float, float] | None
     findings: tuple[tuple[str, str], ...]
-    insufficient: bool = False
+    note: str = ""
+
+    @property
+    def judged(self) -> bool:
+        """Whether its distribution was compared."""
+        return self.distance is not None
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -236,7 +242,6 @@ class WindowDetail:
     segment: str | None
     late: int
     unparsed: int
-    general: tuple[str, ...]
     documents: str | None
 
     @property

@@ -9,6 +9,7 @@ from driftline.dashboard.frames import WindowRun
 
 __all__ = [
     "CHECKS",
+    "NOTES",
     "STATES",
     "age",
     "bytes_text",
@@ -43,6 +44,15 @@ CHECKS = {
     "categorical_values_check": "unknown values",
 }
 """SageMaker's names of the checks, in plain words."""
+
+NOTES = {
+    "insufficient_data": "too few rows to judge",
+    "no_reference": "the baseline holds no reference for it",
+    "comparison_disabled": "its comparison is switched off",
+    "not in the data": "not in the data",
+    "data_type_check": "not compared, since its type is wrong",
+}
+"""Why a feature has no distance."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))

@@ -31,6 +31,7 @@ from driftline.dashboard.parts import (
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import (
     CHECKS,
+    NOTES,
     count,
     number,
     percent,
@@ -79,7 +80,7 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count == 0:
-        judged = sum(not feature.insufficient for feature in detail.features)
+        judged = sum(feature.judged for feature in detail.features)
         return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
     if not broken:
         return f"{plural(run.violation_count, 'violation')} ({where})"
@@ -183,7 +184,7 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
         lines.append(html.P(detail.cause, className="cause"))
     if detail.segment and detail.segment not in (detail.cause or ""):
         lines.append(html.P(["Where: ", html.B(detail.segment)], className="cause"))
-    lines += [html.P(sentence, className="faint") for sentence in (*detail.general, *view.notes)]
+    lines += [html.P(sentence, className="faint") for sentence in view.notes]
     return html.Div(lines, className=f"verdict small {tone}")
 
 
@@ -264,10 +265,8 @@ def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list
         title=feature.name,
     )
     name = html.Div([link, html.Span(feature.type, className="faint"), *checks], className="stack")
-    if feature.insufficient:
-        moved: Cell = html.Span("too few rows to judge", className="faint")
-    elif feature.what:
-        moved = html.Div(
+    if feature.what:
+        moved: Cell = html.Div(
             [
                 html.Span(feature.what, className="set"),
                 html.Span(
@@ -276,8 +275,10 @@ def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list
                 ),
             ]
         )
+    elif feature.findings:
+        moved = feature.findings[0][1]
     else:
-        moved = feature.findings[0][1] if feature.findings else ""
+        moved = html.Span(NOTES.get(feature.note, feature.note), className="faint")
     blame: Cell = (
         share_bar(feature.blame) if feature.blame > 0 else html.Span("–", className="faint")
     )
