@@ -73,6 +73,7 @@ def fit_source(
         profile.update(batch)
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
+    _check_event_time(signature, profile)
     signature = _with_levels(signature, profile, problem=problem, positive=positive)
     cells = {
         column.name: column_cells(profile.columns[column.name])
@@ -81,6 +82,17 @@ def fit_source(
     }
     blocks = _count(steps.over(source.batches()), profile, cells, signature.event_time)
     return Fitted(signature, profile, suggest(profile), cells, blocks)
+
+
+def _check_event_time(signature: Signature, profile: Profile) -> None:
+    name = signature.event_time
+    if name is None:
+        return
+    column = profile.columns[name]
+    if column.type != "timestamp" or column.unfit_count == column.present_count:
+        raise InputError(
+            f'timestamp "{name}": the column holds no times; expected such as 2013-01-15T06:00:00Z'
+        )
 
 
 class _Progress:
@@ -135,11 +147,6 @@ def _count(
         name: _ReferenceCounter(cell, profile.columns[name]) for name, cell in cells.items()
     }
     blocks = None
-    if event_time is not None and profile.columns[event_time].type != "timestamp":
-        raise InputError(
-            f'timestamp "{event_time}": the column holds {profile.columns[event_time].type}; '
-            "expected times such as 2013-01-15T06:00:00Z"
-        )
     if event_time is not None:
         blocks = BlockCounter({name: cell.size for name, cell in cells.items()})
     for batch in batches:

@@ -14,7 +14,7 @@ from driftline.baseline.coercion import coerce, is_missing, unfit_mask
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
-__all__ = ["Operator", "Predicate", "number_text"]
+__all__ = ["UNFIT", "Operator", "Predicate", "number_text"]
 
 Operator = Literal["lt", "le", "gt", "ge", "eq", "in", "not_in", "null", "unfit"]
 

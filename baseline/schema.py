@@ -116,11 +116,17 @@ def infer_signature(
             raise InputError(f'column "{name}" is given as {roles[name]} and as {role}; choose one')
     inputs = [name for name in names if roles.get(name) not in ("prediction", "probability")]
     features = tuple(
-        Column(name, column, column_type(schema.field(name).type), roles.get(name, "feature"))
+        Column(name, column, _type(schema, name, timestamp), roles.get(name, "feature"))
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
     outputs = _outputs(schema, prediction, probabilities, classes)
     return Signature(features, outputs, event_time=timestamp, inference_id=id_column)
+
+
+def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
+    """Give a column's type; times that came as text (JSON has no others) are read as times."""
+    found = column_type(schema.field(name).type)
+    return "timestamp" if name == timestamp and found == "string" else found
 
 
 def _outputs(

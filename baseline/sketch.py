@@ -93,9 +93,8 @@ class QuantileSketch:
             self._compactions[h] if h < len(self._levels) else 0 for h in range(height)
         ]
         merged._offsets = [self._offsets[h] if h < len(self._levels) else 0 for h in range(height)]
-        if height > 1 or merged._stored() > merged._capacity_total():
-            while merged._stored() >= merged._capacity_total():
-                merged._compact_first()
+        while merged._stored() >= merged._capacity_total():
+            merged._compact_first()
         return merged
 
     def _capacity(self, height: int) -> int:

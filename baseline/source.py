@@ -23,7 +23,7 @@ __all__ = ["Source", "open_source"]
 BATCH_ROWS = 1 << 17
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
 IN_MEMORY_BYTES = 1 << 28
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def open_source(data: object, *, signature: Signature | None = None) -> Source:
     if isinstance(data, pa.Table):
         return _from_table(data)
     if isinstance(data, ds.Dataset):
-        return _from_dataset(data)
+        return _from_dataset(data, "dataset")
     if isinstance(data, pa.RecordBatch) or hasattr(data, "__arrow_c_stream__"):
         return _from_table(pa.table(data))
     raise InputError(
@@ -126,9 +126,12 @@ def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
     return Source(_plain(table.schema), table.to_batches, textual, table.num_rows)
 
 
-def _from_dataset(dataset: ds.Dataset) -> Source:
+def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
     def read() -> Iterator[pa.RecordBatch]:
-        yield from dataset.scanner(batch_size=BATCH_ROWS).to_batches()
+        try:
+            yield from dataset.scanner(batch_size=BATCH_ROWS).to_batches()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{shown}: a file is broken or gone ({error})") from error
 
     return Source(_plain(dataset.schema), read, row_count=dataset.count_rows())
 
@@ -150,9 +153,9 @@ def _pandas_table(frame: pd.DataFrame) -> pa.Table:
 
 def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | None) -> Source:
     if len(paths) == 1 and (delta := _delta_dataset(paths[0])) is not None:
-        return _from_dataset(delta)
+        return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
-    heads = [_head(file) for file in files]
+    heads = [_read(file, HEAD_BYTES) for file in files]
     forms = {_form(file, head) for file, head in zip(files, heads, strict=True)}
     if len(forms) > 1:
         raise InputError(
@@ -161,7 +164,7 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
         )
     form = forms.pop()
     if form == "Parquet":
-        return _from_dataset(_parquet_dataset(files))
+        return _from_dataset(_parquet_dataset(files), os.fspath(paths[0]))
     if form == "Arrow":
         return _from_table(pa.concat_tables([_ipc_table(file) for file in files]))
     if form == "JSON":
@@ -171,14 +174,17 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
     return _from_csv(seen)
 
 
-def _head(file: Location) -> bytes:
-    with file.system.open_input_stream(file.path) as stream:
-        return bytes(stream.read(HEAD_BYTES))
+def _read(file: Location, size: int | None = None) -> bytes:
+    """Read a file's first bytes, or all; compressed ones are unpacked."""
+    try:
+        with file.system.open_input_stream(file.path) as stream:
+            return bytes(stream.read(size))
+    except OSError as error:
+        raise InputError(f"{file.shown}: cannot be read ({error})") from error
 
 
 def _text(file: Location) -> str:
-    with file.system.open_input_stream(file.path) as stream:
-        return bytes(stream.read()).decode("utf-8-sig", "replace")
+    return _read(file).decode("utf-8-sig", "replace")
 
 
 def _form(file: Location, head: bytes) -> str:

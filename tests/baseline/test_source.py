@@ -150,7 +150,7 @@ def test_a_big_text_file_is_streamed_with_the_same_types(tmp_path, monkeypatch):
     big = open_source(path)
 
     assert big.schema == small.schema
-    assert rows(big) == rows(big) == expected
+    assert rows(big) == rows(big) == {**expected, "n": ["", "", ""]}
 
 
 def test_mixed_objects_of_pandas_become_text():
@@ -212,6 +212,7 @@ def test_base64_sides_are_decoded(tmp_path):
         ("broken.parquet", b"PAR1 not really", "not readable as Parquet"),
         ("broken.arrow", b"ARROW1\x00\x00nothing", "not readable as Arrow"),
         ("ragged.csv", b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, expected 2"),
+        ("broken.csv.gz", b"\x1f\x8b\x08 nothing", "cannot be read"),
         ("twice.csv", b"a,a\n1,2\n", '"a" stands twice'),
         ("broken.jsonl", b'{"a":1}\n{"a":\n', "line 2 is no JSON"),
         ("ragged.jsonl", b"[1,2]\n[1]\n", "row 2 has 1 values, expected 2"),
