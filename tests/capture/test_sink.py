@@ -1,0 +1,259 @@
+"""The sink: each record once, whatever comes again, and nothing wedges it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driftline.capture import rows
+from driftline.capture.dataset import Dataset, read_gaps
+from driftline.capture.decode import Decoded, decode
+from driftline.capture.frame import Frame
+from driftline.capture.sink import Sink
+from driftline.capture.spool import SpoolWriter
+from driftline.capture.table import StorageError
+from driftline.capture.transport import LocalTransport
+from driftline.signature import Signature
+
+Write = Callable[..., bool]
+
+
+def test_a_spool_read_again_from_its_beginning_adds_nothing(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(10):
+        write(writer)
+    first = drain()
+    for _ in range(5):
+        write(writer)
+    second = drain()
+
+    assert first.counters["records"] == 10
+    assert second.counters["records"] == 5
+    assert second.counters["duplicates"] == 10
+    assert Dataset(root, "flights").stats().requests == 15
+
+
+def test_each_endpoint_has_a_table_of_its_own(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(30):
+        write(writer, endpoint=f"e{number % 3}")
+    drain()
+
+    assert [Dataset(root, f"e{number}").stats().requests for number in range(3)] == [10, 10, 10]
+
+
+def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        write(writer, endpoint=f"e{number % 2}")
+    blocked = Path(root, "capture", "e1")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+
+    with pytest.raises(StorageError):
+        drain()
+    blocked.unlink()
+    drain()
+
+    assert [Dataset(root, f"e{number}").stats().requests for number in range(2)] == [10, 10]
+
+
+def test_the_same_sink_goes_on_after_storage_trouble(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    Path(root).write_text("in the way")
+    sink = Sink(root, LocalTransport(spool_dir), lambda _: signature)
+    with pytest.raises(StorageError):
+        sink.step()
+
+    Path(root).unlink()
+    write(writer)
+
+    assert sink.step() == 2
+    assert Dataset(root, "flights").stats().requests == 2
+
+
+def test_bodies_lie_on_the_first_row_only(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    write(SpoolWriter(spool_dir), b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", event_id="e1")
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    names = ["event_id", "row_index", "request_body", "response_body", "request_bytes"]
+    assert data.to_table(names).to_pylist() == [
+        dict(zip(names, ["e1", 0, b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", 11], strict=True)),
+        dict(zip(names, ["e1", 1, None, None, None], strict=True)),
+    ]
+
+
+def test_an_endpoint_without_a_signature_is_kept_raw_and_typed_later(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    drain(None)
+    write(writer)
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
+    assert found["feature_temp"].to_pylist() == [None, 1.5]
+    assert found["parse_error"].to_pylist() == ["the endpoint has no signature", None]
+
+
+def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fragile(frames: list[Frame], signature: Signature | None) -> Decoded:
+        if signature is not None and any(frame.request == b"poison" for frame in frames):
+            raise KeyError("a bug")
+        return decode(frames, signature)
+
+    monkeypatch.setattr(rows, "decode", fragile)
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        write(writer, b"poison" if number == 13 else b"1.5,3,UA")
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
+    assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
+    assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError('a bug')"
+
+
+def test_gaps_are_stored_once(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    writer.count_drop("full", "flights")
+    write(writer)
+    drain()
+    drain()
+
+    (gap,) = read_gaps(root)
+    assert (gap.reason, gap.endpoint, gap.records, gap.seq) == ("full", "flights", 1, 2)
+
+
+def test_a_spool_whose_writer_ended_goes_once_it_is_stored(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    writer.close()
+    drain()
+
+    assert [path.name for path in spool_dir.iterdir() if path.is_dir()] == []
+    assert Dataset(root, "flights").stats().requests == 1
+
+
+def test_segments_go_as_they_are_stored(
+    spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir, segment_bytes=2_000)
+    for _ in range(100):
+        write(writer)
+    drain()
+
+    assert len(list(spool_dir.rglob("*.dls"))) == 1
+
+
+def test_run_commits_by_age_and_by_number_and_the_rest_when_stopped(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    now = [0.0]
+    writer = SpoolWriter(spool_dir)
+    sink = Sink(
+        root,
+        LocalTransport(spool_dir),
+        lambda _: signature,
+        commit_interval_s=10,
+        commit_records=5,
+        poll_s=0.01,
+        monotonic=lambda: now[0],
+    )
+    stop, waiting = threading.Event(), threading.Event()
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+
+    def until(records: int) -> int:
+        for _ in range(500):
+            if sink.counters["records"] >= records:
+                break
+            waiting.wait(0.01)
+        return sink.counters["records"]
+
+    for _ in range(7):
+        write(writer)
+    by_number = until(5)
+    waiting.wait(0.1)
+    too_young = sink.counters["records"]
+    now[0] = 11.0
+    by_age = until(7)
+    write(writer)
+    stop.set()
+    thread.join(20)
+
+    assert (by_number, too_young, by_age) == (5, 5, 7)
+    assert sink.counters["records"] == 8
+
+
+def test_run_waits_out_storage_trouble(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    write(SpoolWriter(spool_dir))
+    Path(root).write_text("in the way")
+    sink = Sink(
+        root, LocalTransport(spool_dir), lambda _: signature, commit_interval_s=0, poll_s=0.01
+    )
+    stop, waiting = threading.Event(), threading.Event()
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+    while not sink.counters["failures"]:
+        waiting.wait(0.01)
+    Path(root).unlink()
+    for _ in range(500):
+        if sink.counters["records"]:
+            break
+        waiting.wait(0.01)
+    stop.set()
+    thread.join(20)
+
+    assert sink.counters["records"] == 1
+
+
+def test_files_of_a_killed_sink_are_swept(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    drain()
+    (stored,) = Path(root).rglob("*.parquet")
+    prefix = stored.name.split("-")[0]
+    shutil.copy(stored, stored.with_name(f"{prefix}-orphan.parquet"))
+
+    write(writer)
+    drain()
+
+    assert len(list(Path(root).rglob("*.parquet"))) == 2
+    assert Dataset(root, "flights").stats().requests == 2
