@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyarrow import fs
 
 from driftline.alerts.datapoint import Datapoint
 from driftline.baseline.jackson import to_jackson
+from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.window import Window
 from driftline.errors import InputError, UndecidedError
@@ -210,17 +211,13 @@ class Report:
             self, monitor=monitor, endpoint=endpoint, execution_id=execution_id
         )
 
-    def save(self, folder: str) -> None:
+    def save(self, folder: str | PathLike[str]) -> None:
         """Write the documents into a folder or below a URI; it is made when it is not there."""
-        filesystem, path = (
-            fs.FileSystem.from_uri(folder) if "://" in folder else (fs.LocalFileSystem(), folder)
-        )
-        filesystem.create_dir(path, recursive=True)
+        place = locate(folder)
         for name, text in self.documents().items():
-            with filesystem.open_output_stream(f"{path}/{name}") as stream:
-                stream.write(text.encode())
+            (place / name).write(text.encode())
 
-    def to_html(self, file: str) -> None:
+    def to_html(self, file: str | PathLike[str]) -> None:
         """Write the report as one page that needs no other file."""
         Path(file).write_text(report_page(self.to_dict(), whole=True), encoding="utf-8")
 

@@ -43,8 +43,12 @@ MIN_ROWS = 30
 # below the second number it is not believed to be under 2 (drift-methods.md section 6.3).
 BLOCKS_TRUSTED = 40
 BLOCKS_WANTED = 14
-# A set with fewer reference rows says nothing about its own variation from block to block.
-ROWS_TO_VARY = 5
+# How much of the usual variation a set is taken to have at least: with less, slow processes that
+# leave the range of a short reference alarm (bench/false_alarms.py); with more, summer after a
+# winter's reference is not found.
+COMMON_WEIGHT = 0.75
+# Sets of at least this share, and at most its complement, say how a column usually varies.
+INNER_SHARE = 0.05
 # From so many blocks on, a block's neighbours are left out of the reference together with it, so
 # that a slow process is not compared with itself.
 BLOCKS_TO_LEAVE_OUT_NEIGHBOURS = 10
@@ -213,10 +217,12 @@ def design_effect(
         found = np.maximum(found, 2.0)
     usual = float(np.median(tables[0].rows)) if blocks else float(window_rows)
     spread = 1.0 + (found - 1.0) * max(1.0, window_rows / usual)
-    known = reference_counts >= ROWS_TO_VARY
-    # A set that the reference (nearly) never saw varies at least as its column usually does.
-    common = float(np.median(spread[known])) if known.any() else float(spread.max())
-    return np.where(known, spread, np.maximum(spread, common))
+    share = reference_counts / max(reference_rows, 1.0)
+    inner = (share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE)
+    # What moves whole blocks moves their tails, too, even if the reference has too few rows there
+    # to show it; a set varies at least as its column usually does.
+    common = float(np.median(spread[inner])) if inner.any() else float(spread.max())
+    return np.maximum(spread, 1.0 + COMMON_WEIGHT * (common - 1.0))
 
 
 def scan(

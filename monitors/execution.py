@@ -1,0 +1,331 @@
+"""One run of a monitor on one window: read, judge, write documents, then record it at once.
+
+The id follows from what is asked and from the rows themselves, so that the same question about the
+same rows is answered once. Documents are written first; one transaction then records the execution
+and replaces the window's datapoints. Killed in between, the next run writes the same bytes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from driftline.alerts import metrics
+from driftline.alerts.datapoint import Datapoint
+from driftline.baseline import store
+from driftline.baseline.location import locate
+from driftline.baseline.store import Baseline
+from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.errors import NotFoundError
+from driftline.monitors.check import WindowFacts, examine
+from driftline.monitors.data_quality import Budget
+from driftline.monitors.datapoints import failed_datapoints
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.report import Report
+from driftline.monitors.tables import executions
+from driftline.signature import Signature
+
+__all__ = [
+    "COMPLETED",
+    "FAILED",
+    "NO_DATA",
+    "VIOLATED",
+    "Execution",
+    "execution_id",
+    "get_execution",
+    "run",
+]
+
+log = logging.getLogger(__name__)
+
+COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
+# SageMaker's own text (model-monitor.md section 7.3).
+NO_DATA = "Job inputs had no data"
+# Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
+
+IDS = ("event_id", "row_index", "event_time", "inference_id")
+BaselineReader = Callable[[str, str, str | None], Baseline]
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run, as it stands in the table.
+
+    Parameters
+    ----------
+    status
+        "Completed", "CompletedWithViolations" or "Failed".
+    failure_reason
+        Of a failed one.
+    is_current
+        Whether its datapoints stand; False once a newer run of the same window has replaced them.
+    page_count
+        Violations that no season can bring.
+    max_drift_ratio
+        Largest distance over its bound; None when no drift was judged.
+    cause
+        One sentence; empty without violations.
+    folder
+        Where its documents lie, relative to the storage root; empty when there are none.
+    """
+
+    id: str
+    monitor: str
+    kind: str
+    endpoint: str
+    definition_version: int
+    baseline: str
+    baseline_version: str
+    window_start: datetime
+    window_end: datetime
+    digest: str
+    status: str
+    failure_reason: str | None
+    is_current: bool
+    row_count: int
+    request_count: int
+    violation_count: int
+    page_count: int
+    max_drift_ratio: float | None
+    cause: str
+    folder: str
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def window(self) -> Window:
+        """The window that was judged."""
+        return Window(self.window_start, self.window_end)
+
+
+def execution_id(
+    definition: MonitorDefinition, baseline_version: str, window: Window, digest: str
+) -> str:
+    """Make the id of a run from what is asked and the digest of the rows."""
+    parts = (
+        definition.name,
+        str(definition.version),
+        baseline_version,
+        window.start.isoformat(),
+        window.end.isoformat(),
+        digest,
+    )
+    return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))
+
+
+def run(
+    engine: Engine,
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    *,
+    now: Callable[[], datetime],
+    signature: Signature,
+    baselines: BaselineReader = store.get,
+) -> Execution:
+    """Judge one window and record the result.
+
+    Parameters
+    ----------
+    engine, root
+        The installation's database and storage.
+    definition
+        The monitor.
+    window
+        What is judged, by event time.
+    now
+        The clock, for when the run started and finished.
+    signature
+        The endpoint's, by which captured rows are read.
+    baselines
+        Gives a baseline by root, name and version.
+
+    Returns
+    -------
+    Execution
+        An earlier one when the same question about the same rows was completed before. Windows
+        without rows, and monitors without a baseline, give a failed one.
+    """
+    started = now()
+    try:
+        baseline = baselines(root, definition.baseline, definition.baseline_version)
+    except NotFoundError as error:
+        return _fail(engine, definition, window, "", "", str(error), started, now)
+    wanted = [*IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
+    read = read_window(
+        root,
+        definition.endpoint,
+        window,
+        signature,
+        columns=wanted,
+        late_after=window.end + timedelta(seconds=definition.delay_s),
+    )
+    identity = execution_id(definition, baseline.version, window, read.digest)
+    with engine.connect() as connection:
+        earlier = _find(connection, identity)
+    if earlier is not None and earlier.status != FAILED and earlier.is_current:
+        return earlier
+    if read.row_count == 0:
+        return _fail(
+            engine, definition, window, baseline.version, read.digest, NO_DATA, started, now
+        )
+    report = _judge(definition, baseline, read)
+    folder = f"executions/{definition.name}/{window.stamp}/{identity}"
+    _write(root, folder, report.documents())
+    execution = Execution(
+        id=identity,
+        monitor=definition.name,
+        kind=definition.kind,
+        endpoint=definition.endpoint,
+        definition_version=definition.version,
+        baseline=definition.baseline,
+        baseline_version=baseline.version,
+        window_start=window.start,
+        window_end=window.end,
+        digest=read.digest,
+        status=COMPLETED if report.passed else VIOLATED,
+        failure_reason=None,
+        is_current=True,
+        row_count=report.row_count,
+        request_count=report.request_count,
+        violation_count=len(report.violations),
+        page_count=report.page_count,
+        max_drift_ratio=report.max_drift_ratio,
+        cause=report.cause,
+        folder=folder,
+        started_at=started,
+        finished_at=now(),
+    )
+    points = report.datapoints(
+        monitor=definition.name, endpoint=definition.endpoint, execution_id=identity
+    )
+    return _record(engine, execution, points)
+
+
+def get_execution(connection: Connection, identity: str) -> Execution:
+    """Give one execution; NotFoundError when there is none of that id."""
+    found = _find(connection, identity)
+    if found is None:
+        raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
+    return found
+
+
+def _judge(definition: MonitorDefinition, baseline: Baseline, read: WindowRead) -> Report:
+    facts = WindowFacts(
+        window=read.window,
+        request_count=read.request_count,
+        late_count=read.late_count,
+        unparsed_count=read.unparsed_count,
+        failed_count=read.failed_count,
+    )
+    budget = Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year)
+    return examine(baseline, read.batches, budget=budget, facts=facts, unfit=unfit_counts)
+
+
+def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:
+    place = locate(root) / folder
+    for name, text in documents.items():
+        (place / name).write(text.encode())
+
+
+def _fail(
+    engine: Engine,
+    definition: MonitorDefinition,
+    window: Window,
+    baseline_version: str,
+    digest: str,
+    reason: str,
+    started: datetime,
+    now: Callable[[], datetime],
+) -> Execution:
+    identity = execution_id(definition, baseline_version, window, digest)
+    execution = Execution(
+        id=identity,
+        monitor=definition.name,
+        kind=definition.kind,
+        endpoint=definition.endpoint,
+        definition_version=definition.version,
+        baseline=definition.baseline,
+        baseline_version=baseline_version,
+        window_start=window.start,
+        window_end=window.end,
+        digest=digest,
+        status=FAILED,
+        failure_reason=reason,
+        is_current=True,
+        row_count=0,
+        request_count=0,
+        violation_count=0,
+        page_count=0,
+        max_drift_ratio=None,
+        cause="",
+        folder="",
+        started_at=started,
+        finished_at=now(),
+    )
+    points = failed_datapoints(
+        window,
+        monitor=definition.name,
+        endpoint=definition.endpoint,
+        execution_id=identity,
+        reason=reason,
+    )
+    return _record(engine, execution, points)
+
+
+def _record(engine: Engine, execution: Execution, points: list[Datapoint]) -> Execution:
+    """Store the run, set older ones of its window aside, replace their datapoints: all or none."""
+    values = {one.name: getattr(execution, one.name) for one in fields(execution)}
+    try:
+        with engine.begin() as connection:
+            stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
+            connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
+            _set_aside(connection, execution)
+            connection.execute(insert(executions).values(values))
+            metrics.put(connection, points, source=_source(execution))
+    except IntegrityError:
+        # Another process has recorded the same run meanwhile: the same id has the same answer.
+        with engine.connect() as connection:
+            return get_execution(connection, execution.id)
+    log.info(
+        "execution=%s monitor=%s window=%s status=%s rows=%d violations=%d",
+        execution.id,
+        execution.monitor,
+        execution.window.stamp,
+        execution.status,
+        execution.row_count,
+        execution.violation_count,
+    )
+    return execution
+
+
+def _set_aside(connection: Connection, execution: Execution) -> None:
+    connection.execute(
+        update(executions)
+        .where(
+            executions.c.monitor == execution.monitor,
+            executions.c.window_start == execution.window_start,
+            executions.c.window_end == execution.window_end,
+            executions.c.id != execution.id,
+        )
+        .values(is_current=False)
+    )
+
+
+def _source(execution: Execution) -> str:
+    """Name who puts the datapoints: one source for each monitor and window."""
+    return f"monitor:{execution.monitor}/{execution.window.stamp}"
+
+
+def _find(connection: Connection, identity: str) -> Execution | None:
+    row = connection.execute(select(executions).where(executions.c.id == identity)).first()
+    if row is None:
+        return None
+    return Execution(**{one.name: row._mapping[one.name] for one in fields(Execution)})
