@@ -126,7 +126,7 @@ class AddressGuard:
         host = parsed.raw_host.decode("ascii").strip("[]")
         try:
             texts = await self._resolver(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # Labels that are too long are a UnicodeError.
             log.warning("address_unresolved host=%s error=%s", host, error)
             raise AddressError("address could not be resolved") from error
         addresses = [_address(text) for text in texts]

@@ -24,6 +24,7 @@ from driftline.alerts.alarm import StateChange
 from driftline.alerts.alarms import LOOK_AGAIN, HistoryItem, add_history
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.walk import Grid, Standing, walk
+from driftline.errors import DriftlineError
 
 __all__ = ["Evaluator"]
 
@@ -87,9 +88,15 @@ class Evaluator:
             rows = connection.execute(_alarms_and_metrics()).all()
         changes: list[StateChange] = []
         for row in rows:
-            if self._has_work(row, now):
+            if not self._has_work(row, now):
+                continue
+            try:
                 with self._engine.begin() as connection:
                     changes += self._evaluate(connection, row.id, now)
+            except DriftlineError:
+                # One alarm that cannot be judged must not silence those after it.
+                self.failure_count += 1
+                log.exception("alarm_failed alarm=%r count=%d", row.name, self.failure_count)
         for change in changes:
             log.info(
                 "alarm_state_changed alarm=%r seq=%d old=%s new=%s period_end=%s",

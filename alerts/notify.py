@@ -100,7 +100,12 @@ class Deliverer:
         if self._tls is None:
             self._tls = httpx.create_ssl_context(trust_env=False)
         async with new_transport(self._tls) as transport:
-            await asyncio.gather(*(self._send(transport, claim) for claim in claims))
+            sends = (self._send(transport, claim) for claim in claims)
+            ends = await asyncio.gather(*sends, return_exceptions=True)
+        # All have come to their end before the first trouble is reported.
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def _send(self, transport: httpx.AsyncHTTPTransport, claim: Claim) -> None:
         answer, error = await self._attempt(transport, claim)

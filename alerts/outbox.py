@@ -112,23 +112,24 @@ def enqueue(
     """Queue the messages of a change of state; give their ids.
 
     The unique key (alarm, seq, channel) refuses a second row for the same change. A channel that
-    was disabled gets its row, too, dead from the start, so that every action is accounted for.
+    is disabled or gone gets its row, too, dead from the start, so that every action is counted.
     """
     names = definition.actions(change.new) if definition.actions_enabled else ()
     channels = tables.channels
-    found = {
-        row.name: row
-        for row in connection.execute(select(channels).where(channels.c.name.in_(names)))
-    }
+    query = select(channels).where(channels.c.name.in_(names))
+    found = {row.name: row for row in connection.execute(query)}
     ids = []
     for name in names:
-        channel = found[name]
+        channel = found.get(name)
+        problem = None
+        if channel is None or not channel.enabled:
+            problem = "channel does not exist" if channel is None else "channel disabled"
         message_id = new_message_id(change.time)
         message = render(
             change,
             definition,
             message_id=message_id,
-            format=channel.format,
+            format=channel.format if channel is not None else "driftline",
             dashboard_url=dashboard_url,
             configured_at=configured_at,
         )
@@ -145,9 +146,9 @@ def enqueue(
                 created_at=change.time,
                 next_attempt_at=change.time,
                 attempts=0,
-                status="pending" if channel.enabled else "dead",
-                last_error=None if channel.enabled else "channel disabled",
-                finished_at=None if channel.enabled else change.time,
+                status="pending" if problem is None else "dead",
+                last_error=problem,
+                finished_at=None if problem is None else change.time,
             )
         )
         ids.append(message_id)

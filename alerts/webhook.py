@@ -123,7 +123,8 @@ def _retry_after(response: httpx.Response, now: datetime) -> float | None:
         return min(float(text), _RETRY_AFTER_MAX_S)
     try:
         time = parsedate_to_datetime(text)
-    except ValueError:
+        aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        wait_s = (aware - now).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    return min(max((aware - now).total_seconds(), 0.0), _RETRY_AFTER_MAX_S)
+    return min(max(wait_s, 0.0), _RETRY_AFTER_MAX_S)

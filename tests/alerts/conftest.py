@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, event
 
 from driftline.alerts import alarms, channels, metrics
 from driftline.alerts.datapoint import Datapoint
 from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.notify import Deliverer
 from driftline.alerts.tables import metadata
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -194,3 +197,23 @@ def secret() -> str:
 @pytest.fixture
 def fixtures() -> Path:
     return FIXTURES
+
+
+@pytest.fixture
+def evaluator(engine, clock):
+    return Evaluator(engine, now=clock, dashboard_url="http://127.0.0.1:8081")
+
+
+@pytest.fixture
+def deliverer(engine, clock):
+    return Deliverer(
+        engine, now=clock, allow_networks=["127.0.0.0/8"], rng=np.random.default_rng(20130101)
+    )
+
+
+@pytest.fixture
+def pager(house, receiver):
+    """An alarm whose changes to ALARM and OK go to the receiver."""
+    house.channel("pager", receiver.url)
+    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
+    return receiver

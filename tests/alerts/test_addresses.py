@@ -164,6 +164,12 @@ def test_any_text_is_a_url_or_an_error_of_ours(text):
     assert found.raw_host
 
 
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "nobody.invalid"])
+def test_a_host_that_does_not_resolve_is_an_error_of_ours(host):
+    with pytest.raises((AddressError, ChannelError)):
+        reach(f"https://{host}/")
+
+
 def test_a_network_that_cannot_be_read_is_named():
     with pytest.raises(AddressError, match=r'network "10\.0\.0\.1/8" cannot be read'):
         AddressGuard(["10.0.0.1/8"])

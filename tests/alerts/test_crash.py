@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 
 import pytest
 from sqlalchemy import func, select
@@ -17,9 +16,9 @@ from driftline.alerts.evaluator import Evaluator
 from driftline.alerts.notify import Deliverer
 
 CHILD = """
-    import sys
+    import itertools, os, signal, sys
     from datetime import datetime
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
     from driftline.alerts.evaluator import Evaluator
     from driftline.alerts.notify import Deliverer
 
@@ -28,14 +27,21 @@ CHILD = """
     if sys.argv[1] == "deliver":
         Deliverer(engine, now=lambda: time, allow_networks=["127.0.0.0/8"]).step()
     else:
+        steps = itertools.count(1)
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def die(*_):
+            if next(steps) == int(sys.argv[4]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
         Evaluator(engine, now=lambda: time).step()
 """
 
 
-def start(what, engine, clock) -> subprocess.Popen:
+def start(what, engine, clock, *more) -> subprocess.Popen:
     code = textwrap.dedent(CHILD)
     url = engine.url.render_as_string()
-    return subprocess.Popen([sys.executable, "-c", code, what, url, clock().isoformat()])
+    return subprocess.Popen([sys.executable, "-c", code, what, url, clock().isoformat(), *more])
 
 
 @pytest.mark.parametrize("moment", ["on_request", "after_answer"])
@@ -84,25 +90,21 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
 
 def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, clock):
     house.channel("a", "https://hooks.example")
-    for number in range(40):
+    for number in range(20):
         house.alarm(f"alarm {number:02}", alarm_actions=("a",), ok_actions=("a",))
     house.put(*[1, 0] * 10)
-    stop = threading.Event()
-    kept = []
 
-    for wanted in (20, 200, 400, 600):
-        process = start("evaluate", engine, clock)
-        while process.poll() is None and _count(engine, tables.outbox) < wanted:
-            stop.wait(0.002)
-        process.kill()
-        process.wait(60)
+    # After the n-th statement: in the first alarm's change, at its history, at its messages, later.
+    for statement in (2, 6, 7, 8, 60, 150, 151, 400):
+        process = start("evaluate", engine, clock, str(statement))
+        assert process.wait(60) == -signal.SIGKILL
         assert _count(engine, tables.outbox) == _changes(engine)
-        kept.append(_changes(engine))
+        assert _changes(engine) < 20 * 20
 
+    assert _changes(engine) > 0
     Evaluator(engine, now=clock).step()
 
-    assert 0 < kept[0] < 40 * 20
-    assert _count(engine, tables.outbox) == _changes(engine) == 40 * 20
+    assert _count(engine, tables.outbox) == _changes(engine) == 20 * 20
     with engine.begin() as connection:
         assert {one.state_seq for one in alarms.list_alarms(connection)} == {20}
 

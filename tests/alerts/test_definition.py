@@ -96,7 +96,7 @@ def test_dimensions_are_read_in_awss_form_too(define):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"treshold": 1}, 'unknown key "treshold"'),
+        ({"thresholds": 1}, 'unknown key "thresholds"'),
         ({"threshold": None}, "expected a finite number"),
         ({"alarm_actions": "pager"}, "expected a list of channel names"),
         ({"dimensions": ["Endpoint"]}, "expected an object of texts"),

@@ -2,18 +2,13 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 
 from driftline.alerts import alarms, metrics, outbox, tables
 from driftline.alerts.datapoint import Datapoint
 from driftline.alerts.evaluator import Evaluator
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def evaluator(engine, clock):
-    return Evaluator(engine, now=clock)
 
 
 def states(changes):
@@ -251,6 +246,31 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
         queued = connection.scalar(select(func.count()).select_from(tables.outbox))
         told = alarms.history(connection, type="StateUpdate", limit=1000)
     assert len(found) == queued == len(told) == 10 * 20
+
+
+def test_an_alarm_that_cannot_be_judged_does_not_silence_the_others(house, engine, evaluator):
+    house.alarm("broken")
+    house.alarm("sound")
+    with engine.begin() as connection:
+        broken = tables.alarms.c.name == "broken"
+        connection.execute(update(tables.alarms).where(broken).values(definition={"period": 86400}))
+    house.put(1)
+
+    assert [change.alarm_name for change in evaluator.step()] == ["sound"]
+    assert evaluator.failure_count == 1
+
+
+def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluator):
+    house.channel("a", "https://hooks.example")
+    house.alarm(alarm_actions=("a",))
+    with engine.begin() as connection:
+        connection.execute(delete(tables.channels))
+    house.put(1)
+    evaluator.step()
+
+    with engine.begin() as connection:
+        (row,) = outbox.list_deliveries(connection)
+    assert (row.status, row.last_error) == ("dead", "channel does not exist")
 
 
 def test_the_loop_counts_a_failure_and_goes_on(house, engine, clock):
