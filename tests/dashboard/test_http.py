@@ -1,6 +1,7 @@
 """The application over HTTP, on an installation that has nothing yet."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -36,7 +37,9 @@ def ask(app):
             async with _client(app) as client:
                 return await client.request(method, path, **given)
 
-        return anyio.run(inside)
+        # In a thread of its own: a browser of another test may hold this one's event loop.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(anyio.run, inside).result()
 
     return request
 

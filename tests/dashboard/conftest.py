@@ -1,0 +1,115 @@
+"""A seeded installation, its dashboard on a real port, and a browser that forgives nothing."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from driftline.dashboard.app import DashboardContext, create_app
+from tests.dashboard.seed import seed
+
+HOSTILE = '<img src=x onerror="alert(1)">temp & <b>co</b>'
+
+WATCH = """
+window.broken = [];
+document.addEventListener("securitypolicyviolation", e => window.broken.push(e.violatedDirective));
+"""
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory):
+    # In a thread of its own: deliveries start an event loop, and the browser may hold this one's.
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(seed, tmp_path_factory.mktemp("seeded"), hostile=HOSTILE).result()
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def address(seeded):
+    context = DashboardContext(seeded.engine, seeded.root, seeded.now, "http://127.0.0.1:8080")
+    config = uvicorn.Config(create_app(context), host="127.0.0.1", port=0, log_level="error")
+    server = uvicorn.Server(config)
+    started = threading.Event()
+    thread = threading.Thread(target=server.run, daemon=True)
+    startup = server.startup
+
+    async def announced(*args, **kwargs):
+        await startup(*args, **kwargs)
+        started.set()
+
+    server.startup = announced
+    thread.start()
+    assert started.wait(30)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page of the browser that keeps every fault it saw."""
+
+    def __init__(self, page, address):
+        self.page, self.address = page, address
+        self.faults = []
+        page.add_init_script(WATCH)
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("console", self._heard)
+        page.on("request", self._asked)
+
+    def open(self, path):
+        self.page.goto(self.address + path)
+        self.drawn()
+        return self.page
+
+    def drawn(self):
+        self.page.wait_for_selector("#page [data-title]", state="visible")
+        return self.page
+
+    def check(self):
+        self.faults += self.page.evaluate("() => window.broken")
+        assert self.faults == []
+
+    def _heard(self, message):
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _asked(self, request):
+        if urlsplit(request.url).netloc != urlsplit(self.address).netloc:
+            if not request.url.startswith(("data:", "blob:")):
+                self.faults.append(f"foreign request: {request.url}")
+
+
+@pytest.fixture
+def visit(chromium, address):
+    contexts = []
+
+    def make(width=1440, scheme="light"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            timezone_id="UTC",
+            locale="en-GB",
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        return Visit(context.new_page(), address)
+
+    yield make
+    for context in contexts:
+        context.close()

@@ -1,0 +1,167 @@
+"""The way of a person with a pager: overview, monitor, rows, in a real browser."""
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("dashboard")]
+
+MONITOR = "/monitors/flights-data-quality"
+BUG = f"{MONITOR}?window=20131118T000000Z&feature=carrier#rows"
+
+
+def test_way_from_the_alarm_to_the_rows(visit):
+    seen = visit()
+    page = seen.open("/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
+    expect(page.locator(".alarms")).to_contain_text("EDV")
+
+    page.locator(".alarms .button").first.click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
+    rows = page.locator("#rows")
+    expect(rows).to_be_in_viewport()
+    expect(rows.locator("tbody tr").first.locator("td").first).to_have_text("EDV")
+    expect(page).to_have_title("flights-data-quality, Fri 22 Nov 2013 · driftline")
+    seen.check()
+
+
+def test_deep_link_of_a_pager_as_first_page(visit):
+    seen = visit()
+    page = seen.open(BUG)
+
+    expect(page.locator("#rows tbody tr").first.locator("td").first).to_have_text("EDV")
+    expect(page.locator("#rows")).to_be_in_viewport()
+    seen.check()
+
+
+def test_click_on_a_window_opens_it(visit):
+    seen = visit()
+    page = seen.open(MONITOR)
+    bars = page.locator("#timeline .plot .points path")
+    expect(bars.first).to_be_visible()
+
+    box = page.locator("#timeline .nsewdrag").last.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.62, box["y"] + box["height"] - 4)
+
+    page.wait_for_url("**window=2013*")
+    expect(page.locator("details.windows summary")).not_to_contain_text("22 Nov")
+    seen.check()
+
+
+def test_windows_and_features_by_keyboard_alone(visit):
+    seen = visit()
+    page = seen.open(MONITOR)
+
+    page.get_by_role("link", name="Earlier window").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("details.windows summary")).to_contain_text("21 Nov")
+    page.locator("details.windows summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("details.windows summary")).to_contain_text("22 Nov")
+    page.get_by_role("link", name="dest", exact=True).focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+    seen.check()
+
+
+def test_back_and_reload_keep_what_was_seen(visit):
+    seen = visit()
+    page = seen.open("/")
+    page.get_by_role("link", name="flights-data-quality", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
+    page.get_by_role("link", name="dest", exact=True).click()
+    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+
+    page.reload()
+    seen.drawn()
+    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+    page.go_back()
+    page.go_back()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
+    seen.check()
+
+
+def test_choice_of_a_feature_does_not_scroll_the_page(visit):
+    seen = visit()
+    page = seen.open(MONITOR)
+    link = page.get_by_role("link", name="dest", exact=True)
+    link.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => window.scrollY > 100")
+    before = page.evaluate("() => window.scrollY")
+
+    link.click()
+    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+
+    assert page.evaluate("() => window.scrollY") == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("path", ["/", MONITOR, BUG, f"{MONITOR}?window=20131105T000000Z"])
+def test_page_fits_every_screen_in_both_themes(visit, path, width, scheme):
+    seen = visit(width, scheme)
+    page = seen.open(path)
+
+    wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+
+    assert wide <= 0
+    seen.check()
+
+
+def test_theme_is_kept_over_a_reload(visit):
+    seen = visit(scheme="light")
+    page = seen.open(MONITOR)
+    button = page.get_by_role("button", name="Theme")
+    button.click()
+    button.click()
+    expect(button).to_have_text("Theme: dark")
+
+    page.reload()
+    seen.drawn()
+
+    expect(button).to_have_text("Theme: dark")
+    ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert ground == "rgb(14, 18, 22)"
+    tick = page.locator("#timeline .ytick text").first
+    assert tick.evaluate("e => getComputedStyle(e).fill") == "rgb(155, 168, 181)"
+    seen.check()
+
+
+def test_hostile_feature_name_is_only_text(visit):
+    seen = visit()
+    page = seen.open(MONITOR)
+    name = page.locator(".features a", has_text="onerror")
+    expect(name).to_be_visible()
+
+    name.click()
+
+    expect(page.locator("h2", has_text="onerror")).to_be_visible()
+    assert page.locator("#page img").count() == 0
+    seen.check()
+
+
+@pytest.mark.parametrize(
+    "path", ["/nope", "/monitors/none", f"{MONITOR}?window=never", f"{MONITOR}?feature=none"]
+)
+def test_what_does_not_exist_is_said(visit, path):
+    page = visit().open(path)
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    page.get_by_role("link", name="Go to the overview").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
+
+
+def test_numbers_of_a_figure_are_there_as_a_table(visit):
+    seen = visit()
+    page = seen.open(BUG)
+
+    page.get_by_text("Show as a table").click()
+
+    shares = page.get_by_role("region", name="Shares of carrier")
+    expect(shares).to_contain_text("not seen in the reference")
+    seen.check()
