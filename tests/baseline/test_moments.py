@@ -29,7 +29,7 @@ def test_merged_halves_equal_the_whole(first, second):
 
 
 def test_sum_and_deviation_are_those_of_a_left_to_right_stream():
-    values = np.random.default_rng(5).lognormal(3, 2, size=5000)
+    values = np.random.default_rng(5).lognormal(3, 2, size=SEQUENTIAL_COUNT)
     total = average = squares = 0.0
     for count, value in enumerate(values.tolist(), start=1):
         total += value
@@ -43,7 +43,7 @@ def test_sum_and_deviation_are_those_of_a_left_to_right_stream():
         moments.update(part)
 
     assert moments.total == total
-    assert moments.deviation == math.sqrt(squares / 5000)
+    assert moments.deviation == math.sqrt(squares / SEQUENTIAL_COUNT)
 
 
 def test_blocks_agree_with_numpy_beyond_the_sequential_part():
