@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from driftline.dashboard.app import DashboardContext, create_app
 from tests.dashboard.seed import seed
+
+expect.set_options(timeout=20_000)  # The machine may be busy with other tests.
 
 HOSTILE = '<img src=x onerror="alert(1)">temp & <b>co</b>'
 
@@ -89,27 +91,43 @@ class Visit:
             self.faults.append(f"{message.type}: {message.text}")
 
     def _asked(self, request):
-        if urlsplit(request.url).netloc != urlsplit(self.address).netloc:
-            if not request.url.startswith(("data:", "blob:")):
-                self.faults.append(f"foreign request: {request.url}")
+        own = urlsplit(request.url).netloc == urlsplit(self.address).netloc
+        if not own and not request.url.startswith(("data:", "blob:")):
+            self.faults.append(f"foreign request: {request.url}")
+
+
+@pytest.fixture(scope="module")
+def contexts(chromium):
+    """Contexts by width and theme; pages of one share its cache, as a person's do."""
+    made = {}
+
+    def give(width, scheme, fresh):
+        key = (width, scheme, len(made) if fresh else None)
+        if key not in made:
+            made[key] = chromium.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,
+                timezone_id="UTC",
+                locale="en-GB",
+                reduced_motion="reduce",
+            )
+            made[key].set_default_timeout(20_000)
+        return made[key]
+
+    yield give
+    for context in made.values():
+        context.close()
 
 
 @pytest.fixture
-def visit(chromium, address):
-    contexts = []
+def visit(contexts, address):
+    pages = []
 
-    def make(width=1440, scheme="light"):
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme=scheme,
-            timezone_id="UTC",
-            locale="en-GB",
-            reduced_motion="reduce",
-        )
-        context.set_default_timeout(15_000)
-        contexts.append(context)
-        return Visit(context.new_page(), address)
+    def make(width=1440, scheme="light", *, fresh=False):
+        page = contexts(width, scheme, fresh).new_page()
+        pages.append(page)
+        return Visit(page, address)
 
     yield make
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
