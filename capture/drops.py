@@ -38,10 +38,17 @@ class Drop:
 
 
 class DropCounters:
-    """Drops by reason and endpoint, in memory and, once attached, in a page of a file."""
+    """Drops by reason and endpoint, in memory and, once attached, in a page of a file.
+
+    Attributes
+    ----------
+    records
+        How many records were dropped in all.
+    """
 
     def __init__(self) -> None:
         self._drops: list[Drop] = []
+        self.records = 0
         self._page: mmap.mmap | None = None
 
     def attach(self, path: Path) -> None:
@@ -67,6 +74,7 @@ class DropCounters:
         slot = self._slot(reason, endpoint)
         drop = self._drops[slot]
         drop.records += 1
+        self.records += 1
         drop.size_bytes += size_bytes
         drop.first_ns = drop.first_ns or wall_ns
         drop.last_ns = wall_ns
@@ -82,11 +90,6 @@ class DropCounters:
         self._store(self._drops.index(drop))
         drop.first_ns = 0
         drop.size_bytes = 0
-
-    @property
-    def records(self) -> int:
-        """How many records were dropped in all."""
-        return sum(drop.records for drop in self._drops)
 
     def close(self) -> None:
         """Let go of the page; the file stays."""

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from driftline.capture.frame import Flag
+from driftline.capture.frame import Flag, pack_meta, unpack_meta
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.target import CaptureTarget, parse_event_time
 
@@ -36,6 +36,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUEST_ID_KEY = "driftline.request_id"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
 _MAX_FAULTS = 100  # In a row; then this process captures no more.
+_MAX_DESCRIBED = 1_000
 _MAX_INFLIGHT_BYTES = 64 << 20
 _HASH_SPAN = 1 << 32
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
@@ -68,11 +69,27 @@ class Recorder:
         self.inflight_bytes = 0
         self.counters = {"requests": 0, "sampled": 0, "stored": 0, "dropped": 0, "faults": 0}
         self._faults_in_a_row = 0
+        self._described: dict[CaptureTarget, bytes] = {}
 
     @property
     def is_able(self) -> bool:
         """Whether to record at all: not after a hundred faults in a row."""
         return self._faults_in_a_row < _MAX_FAULTS
+
+    def described(self, target: CaptureTarget) -> bytes:
+        """Pack what all records of a target share, and the name of the id that follows it."""
+        packed = self._described.get(target)
+        if packed is None:
+            pairs = {
+                "endpoint": target.endpoint,
+                "variant": target.variant,
+                "model": target.model,
+                "rate": repr(target.sampling_percentage / 100),
+            }
+            packed = pack_meta(pairs) + b"\0event_id"
+            if len(self._described) < _MAX_DESCRIBED:
+                self._described[target] = packed
+        return packed
 
     def fault(self, error: Exception, endpoint: str) -> None:
         """Count a fault of the tap itself, and the record that it cost."""
@@ -288,39 +305,43 @@ class Exchange:
             )
         )
 
-    def _meta(self) -> dict[str, str]:
-        target, given = self._target, self._headers
-        meta = {
-            "endpoint": target.endpoint,
-            "event_id": self.request_id,
-            "variant": target.variant,
-            "model": target.model,
-            "rate": repr(target.sampling_percentage / 100),
-        }
+    def _meta(self) -> bytes:
+        """Pack what describes the request: names and values, parted by NUL."""
+        given = self._headers
+        parts = [self._recorder.described(self._target), self.request_id.encode()]
         for name, header in _KEPT_HEADERS:
             if value := given.get(header):
-                meta[name] = _text(value)
+                parts += (name, value)
         if self._response_type:
-            meta["response_content_type"] = _text(self._response_type)
+            parts += (b"response_content_type", self._response_type)
         if self._response_encoding:
-            meta["response_encoding"] = _text(self._response_encoding)
-        if target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
+            parts += (b"response_encoding", self._response_encoding)
+        if self._target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
             time_us = parse_event_time(_text(value))
             if time_us is None:
                 self._flags |= Flag.EVENT_TIME_MALFORMED
             else:
                 self._flags |= Flag.EVENT_TIME_GIVEN
-                meta["event_time_us"] = str(time_us)
-        return meta
+                parts += (b"event_time_us", b"%d" % time_us)
+        packed = b"\0".join(parts)
+        is_plain = packed.isascii() and len(packed) < _PLAIN_META_BYTES
+        if is_plain and packed.count(b"\0") == len(parts) - 1 + _DESCRIBED_NULS:
+            return packed
+        described = unpack_meta(parts[0])
+        texts = ["event_id", *map(_text, parts[1:])]
+        return pack_meta({**described, **dict(zip(texts[::2], texts[1::2], strict=True))})
 
 
+_PLAIN_META_BYTES = 60_000
 # Everything else, credentials above all, is not recorded.
 _KEPT_HEADERS = (
-    ("request_content_type", b"content-type"),
-    ("request_encoding", b"content-encoding"),
-    ("inference_id", b"x-amzn-sagemaker-inference-id"),
-    ("custom_attributes", b"x-amzn-sagemaker-custom-attributes"),
+    (b"request_content_type", b"content-type"),
+    (b"request_encoding", b"content-encoding"),
+    (b"inference_id", b"x-amzn-sagemaker-inference-id"),
+    (b"custom_attributes", b"x-amzn-sagemaker-custom-attributes"),
 )
+# Four pairs of a target and the name of the id that follows: eight separators.
+_DESCRIBED_NULS = 8
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -26,6 +26,7 @@ __all__ = [
     "pack_meta",
     "seed_of",
     "unpack",
+    "unpack_meta",
 ]
 
 MAGIC = 0x3146_4C44  # "DLF1"
@@ -33,9 +34,11 @@ MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 VERSION = 1
 _HEADER = struct.Struct("<IIIBBHQQQIIQQIIHH")
 _START = struct.Struct("<II")
+_HEAD = struct.Struct("<III")
+_REST = struct.Struct("<BBHQQQIIQQIIHH")
 HEADER_BYTES = _HEADER.size
-_CRC_AT = 8
-_AFTER_CRC = 12
+_AFTER_CRC = _HEAD.size
+_PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
 _MAX_US = 0xFFFF_FFFF
@@ -112,9 +115,15 @@ def pack_meta(pairs: Mapping[str, str]) -> bytes:
     return "\0".join(part for pair in cut.items() for part in pair).encode("utf-8", "replace")
 
 
+def unpack_meta(packed: bytes) -> dict[str, str]:
+    """Read names and values back."""
+    parts = packed.decode("utf-8", "replace").split("\0")
+    return dict(zip(parts[::2], parts[1::2], strict=False))
+
+
 def pack(
     frame: Frame, seed: int, *, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
-) -> tuple[list[bytes | bytearray], int]:
+) -> tuple[list[bytes], int]:
     """Give the buffers of a frame for one ``writev``, and how many bytes they are with padding.
 
     The bodies come as chunks so that none is copied; ``frame.meta``, ``.request`` and
@@ -123,13 +132,7 @@ def pack(
     request_kept = sum(map(len, request))
     response_kept = sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
-    header = bytearray(HEADER_BYTES)
-    _HEADER.pack_into(
-        header,
-        0,
-        MAGIC,
-        length,
-        0,
+    rest = _REST.pack(
         VERSION,
         frame.kind,
         frame.flags & 0xFFFF,
@@ -145,14 +148,14 @@ def pack(
         frame.status,
         len(meta),
     )
-    checksum = zlib.crc32(meta, zlib.crc32(memoryview(header)[_AFTER_CRC:], seed))
+    checksum = zlib.crc32(meta, zlib.crc32(rest, seed))
     for chunk in request:
         checksum = zlib.crc32(chunk, checksum)
     for chunk in response:
         checksum = zlib.crc32(chunk, checksum)
-    header[_CRC_AT:_AFTER_CRC] = checksum.to_bytes(4, "little")
     padding = -length % 8
-    return [header, meta, *request, *response, bytes(padding)], length + padding
+    head = _HEAD.pack(MAGIC, length, checksum)
+    return [head, rest, meta, *request, *response, _PADDING[padding]], length + padding
 
 
 def frame_length(data: bytes, at: int) -> int | None:
@@ -179,10 +182,9 @@ def unpack(data: bytes, at: int, seed: int) -> Frame | None:
         return None
     request_at = body + meta_length
     response_at = request_at + request_kept
-    parts = data[body:request_at].decode("utf-8", "replace").split("\0")
     return Frame(
         kind, flags, seq, wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes,
-        status, dict(zip(parts[::2], parts[1::2], strict=False)),
+        status, unpack_meta(data[body:request_at]),
         data[request_at:response_at], data[response_at : response_at + response_kept],
     )  # fmt: skip
 

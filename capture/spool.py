@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from driftline.capture.drops import DropCounters
-from driftline.capture.frame import Frame, Kind, pack, pack_meta, seed_of
+from driftline.capture.frame import Frame, Kind, pack, pack_meta, seed_of, unpack_meta
 
 __all__ = [
     "COUNTERS_NAME",
@@ -44,6 +44,10 @@ UNFINISHED_PREFIX = ".new-"
 SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _SHARE_FREE = 0.05
+# Plain numbers: an enum costs more than the system call's share on the request path.
+_RECORD = int(Kind.RECORD)
+_LAST_NUMBERED = int(Kind.GAP)
+_NO_META: dict[str, str] = {}
 
 
 class SpoolWriter:
@@ -106,7 +110,7 @@ class SpoolWriter:
 
     def append(
         self,
-        meta: Mapping[str, str],
+        meta: Mapping[str, str] | bytes,
         request: Sequence[bytes] = (),
         response: Sequence[bytes] = (),
         *,
@@ -121,21 +125,23 @@ class SpoolWriter:
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
-        ``meta["endpoint"]`` names whose drop it is. Safe to call from several threads.
+        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
+        several threads.
         """
-        frame = Frame(
-            Kind.RECORD, flags, 0, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
-            response_bytes, status, {},
-        )  # fmt: skip
-        packed = pack_meta(meta)
+        packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         with self._lock:
-            reason = self._make_room()
+            reason = self._make_room() or self._tell_gaps()
             if reason is None:
-                reason = self._tell_gaps() or self._write(frame, packed, request, response)
+                frame = Frame(
+                    _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                    request_bytes, response_bytes, status, _NO_META,
+                )  # fmt: skip
+                reason = self._write(frame, packed, request, response)
             if reason is None:
                 return True
             size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
-            self._drops.count(reason, meta.get("endpoint", ""), size, wall_ns or self._now_ns())
+            endpoint = unpack_meta(packed).get("endpoint", "")
+            self._drops.count(reason, endpoint, size, wall_ns or self._now_ns())
             return False
 
     def count_drop(self, reason: str, endpoint: str) -> None:
@@ -258,9 +264,11 @@ class SpoolWriter:
 
     def _plain(self, kind: Kind) -> Frame:
         now = self._now_ns()
-        return Frame(kind, 0, 0, now, self._mono_ns(), 0, 0, 0, 0, 0, {})
+        return Frame(kind, 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0, 0, _NO_META)
 
     def _tell_gaps(self) -> str | None:
+        if not self._drops.records:
+            return None
         for drop in self._drops.pending():
             meta = {
                 "reason": drop.reason,
@@ -283,24 +291,18 @@ class SpoolWriter:
         """Append a frame whole or not at all; the reason when it could not be."""
         if len(request) + len(response) > _MAX_BUFFERS:
             request, response = (b"".join(request),), (b"".join(response),)
-        buffers, size = pack(
-            frame._replace(seq=self._next_seq),
-            self._seed,
-            meta=meta,
-            request=request,
-            response=response,
-        )
+        buffers, size = pack(frame, self._seed, meta=meta, request=request, response=response)
         try:
             self._write_whole(buffers, size)
         except OSError as error:
             return self._fail(error)
         self._segment_size += size
         self._room_bytes -= size
-        if frame.kind in (Kind.RECORD, Kind.GAP):
+        if frame.kind <= _LAST_NUMBERED:
             self._next_seq += 1
         return None
 
-    def _write_whole(self, buffers: list[bytes | bytearray], size: int) -> None:
+    def _write_whole(self, buffers: list[bytes], size: int) -> None:
         # Near a full volume writev first returns a short count without an error.
         if os.writev(self._segment, buffers) != size:
             raise OSError("short write: the volume is full")

@@ -225,6 +225,21 @@ def test_a_buffer_that_the_app_fills_again_is_recorded_as_it_was(
     assert frames_of(spool_dir)[0].response == b"firstother"
 
 
+def test_odd_header_values_are_kept_as_text_and_forge_no_other_name(
+    spool_dir: Path, call: Call
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="flights", spool_dir=spool_dir)
+
+    for value in (b"caf\xc3\xa9", b"caf\xe9", b"x\0endpoint\0other", b"y" * 70_000):
+        call(tap, b"x", headers=[(b"x-amzn-sagemaker-custom-attributes", value)])
+
+    metas = [frame.meta for frame in frames_of(spool_dir)]
+    kept = [meta["custom_attributes"] for meta in metas]
+    assert kept[:3] == ["café", "café", "xendpointother"]
+    assert kept[3].startswith("yyy")
+    assert {meta["endpoint"] for meta in metas} == {"flights"}
+
+
 def test_sampling_by_inference_id_agrees_everywhere(tmp_path: Path, call: Call) -> None:
     def sampled(folder: Path) -> set[str]:
         tap = Capture(answering(b"a"), endpoint="f", spool_dir=folder, sampling_percentage=30)
@@ -411,12 +426,13 @@ def test_inside_uvicorn_and_fastapi(served: Any, spool_dir: Path) -> None:
     with httpx.Client(base_url=url, timeout=10) as client:
         plain = client.post("/plain", content=b"abc")
         file = client.post("/file")
-        failed = client.post("/broken")
         received: list[bytes] = []
         with client.stream("POST", "/stream") as streamed:
             for part in streamed.iter_raw():
                 received.append(part)
                 release()
+
+    failed = httpx.post(f"{url}/broken", timeout=10)
 
     found = {frame.meta["event_id"]: frame for frame in frames_of(spool_dir)}
     assert plain.text == "ABC"
