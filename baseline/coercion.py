@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -43,18 +44,18 @@ MOMENT = (
 def plain_type(found: pa.DataType) -> pa.DataType:
     """Give the one of five Arrow types that values of this type are carried in.
 
-    Whole numbers become int64, other numbers float64, dates and times of day zone UTC in
-    microseconds; dictionaries take the type of their values; all else becomes text.
+    Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC
+    in microseconds; dictionaries take the type of their values; all else becomes text.
     """
-    if pa.types.is_dictionary(found):
+    if pa.types.is_dictionary(found) or pa.types.is_run_end_encoded(found):
         return plain_type(found.value_type)
-    if isinstance(found, pa.BaseExtensionType):
+    if isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType):
         return plain_type(found.storage_type)
     if pa.types.is_boolean(found):
         return ARROW_TYPES["bool"]
     if pa.types.is_integer(found):
         return ARROW_TYPES["int64"]
-    if pa.types.is_floating(found) or pa.types.is_decimal(found):
+    if _is_decimal_number(found):
         return ARROW_TYPES["double"]
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return ARROW_TYPES["timestamp"]
@@ -75,27 +76,55 @@ def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     if found == wanted:
         return array
     if pa.types.is_dictionary(found):
-        return plain_array(array.dictionary_decode())
-    if isinstance(found, pa.BaseExtensionType):
+        values = plain_array(array.dictionary)
+        return pa.DictionaryArray.from_arrays(array.indices, values).dictionary_decode()
+    if pa.types.is_run_end_encoded(found):
+        return plain_array(pc.run_end_decode(array))
+    if isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType):
         return plain_array(array.storage)
     if pa.types.is_timestamp(found) and found.tz is None:
         return pc.assume_timezone(array.cast(pa.timestamp("us"), safe=False), "UTC")
     if pa.types.is_date(found):
         return pc.assume_timezone(array.cast(pa.timestamp("us")), "UTC")
+    if pa.types.is_duration(found):
+        return pc.divide(
+            array.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(wanted), 1e6
+        )
     if pa.types.is_uint64(found):
         fits = pc.less_equal(array, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
         return pc.if_else(fits, array, pa.scalar(None, pa.uint64())).cast(wanted)
-    if pa.types.is_nested(found) or pa.types.is_binary(found) or pa.types.is_large_binary(found):
+    if pa.types.is_decimal(found):
+        # Arrow's own cast is off in the last digit: 1.2 with 18 places becomes 1.2000000000000002.
+        return array.cast(pa.string()).cast(wanted)
+    if _is_written_out(found):
         return _as_text(array)
     return array.cast(wanted, safe=False)
+
+
+def _is_decimal_number(found: pa.DataType) -> bool:
+    tests = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
+    return any(test(found) for test in tests)
+
+
+def _is_written_out(found: pa.DataType) -> bool:
+    """Say whether Arrow has no sound cast of these to text."""
+    tests = (
+        pa.types.is_nested,
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+        pa.types.is_interval,
+    )
+    return isinstance(found, pa.UuidType) or any(test(found) for test in tests)
 
 
 def _as_text(array: pa.Array) -> pa.Array:
     """Write nested values as JSON and bytes as UTF-8; rare, hence value by value."""
 
     def text(value: object) -> str | None:
-        if value is None:
-            return None
+        if value is None or isinstance(value, uuid.UUID):
+            return None if value is None else str(value)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         return json.dumps(value, default=str, ensure_ascii=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,8 @@ def fit_source(
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`."""
+    if problem is not None and problem not in get_args(Problem):
+        raise InputError(f'problem "{problem}"; expected {", ".join(get_args(Problem))}')
     signature = infer_signature(
         source.schema,
         label=label,
@@ -223,14 +226,26 @@ def _classes(signature: Signature, profile: Profile, positive: object) -> tuple[
             found |= {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
             found |= set(column.levels.values.to_pylist())
-    if positive is not None and names and str(positive) not in found:
+    last = _class_text(positive)
+    if last is not None and names and last not in found:
         raise InputError(
             f'positive "{positive}": "{names[0]}" never has this value; '
             f"expected one of {', '.join(sorted(found)[:8])}"
         )
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
-    return tuple(sorted(found, key=lambda value: (value == str(positive), value)))
+    return tuple(sorted(found, key=lambda value: (value == last, value)))
+
+
+def _class_text(value: object) -> str | None:
+    """Write a class as the profile does: ``true``, ``1`` for 1.0."""
+    if value is None or isinstance(value, str):
+        return value.lower() if value in ("True", "False") else value
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return f"{value:.0f}"
+    return str(value)
 
 
 def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...] | None) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -105,8 +105,13 @@ def open_source(data: object, *, signature: Signature | None = None) -> Source:
         return _from_table(data)
     if isinstance(data, ds.Dataset):
         return _from_dataset(data, "dataset")
-    if isinstance(data, pa.RecordBatch) or hasattr(data, "__arrow_c_stream__"):
-        return _from_table(pa.table(data))
+    if isinstance(data, pa.RecordBatch | Mapping) or hasattr(data, "__arrow_c_stream__"):
+        try:
+            return _from_table(pa.table(data))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+            raise InputError(
+                f"data of type {type(data).__name__} is no table ({error}); expected named columns"
+            ) from error
     raise InputError(
         f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
         "anything Arrow"

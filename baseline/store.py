@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 T = TypeVar("T")
 R = TypeVar("R")
+# As all names of resources: interface, section 4.
+NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"
 CODEC = ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -226,7 +229,7 @@ def _from_ipc(data: bytes) -> pa.Table:
 
 def put(root: str, name: str, baseline: Baseline, now: Callable[[], datetime]) -> str:
     """Keep a baseline under the storage root and give its version; the same one is kept once."""
-    place = locate(root) / "baselines" / name / baseline.version
+    place = _home(root, name) / baseline.version
     if (place / MARK).kind == fs.FileType.File:
         return baseline.version
     _write(place, baseline._documents)  # The store writes what `save` writes.
@@ -238,7 +241,7 @@ def put(root: str, name: str, baseline: Baseline, now: Callable[[], datetime]) -
 
 def versions(root: str, name: str) -> list[str]:
     """List the versions of a baseline, oldest first; none when the name is unknown."""
-    place = locate(root) / "baselines" / name
+    place = _home(root, name)
     found = []
     for version in place.folders():
         mark = _read_file(place / version, MARK)
@@ -261,4 +264,12 @@ def get(root: str, name: str, version: str | None = None) -> Baseline:
     chosen = version or known[-1]
     if chosen not in known:
         raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
-    return _read(locate(root) / "baselines" / name / chosen)
+    return _read(_home(root, name) / chosen)
+
+
+def _home(root: str, name: str) -> Location:
+    if re.fullmatch(NAME, name) is None:
+        raise InputError(
+            f'baseline "{name}": expected a name of letters, digits and inner hyphens, at most 63'
+        )
+    return locate(root) / "baselines" / name

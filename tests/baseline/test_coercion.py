@@ -1,5 +1,6 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -84,6 +85,13 @@ def test_null_nan_and_blank_text_are_missing_and_na_as_text_is_not():
         (pa.timestamp("ns"), pa.timestamp("us", "UTC")),
         (pa.timestamp("s", "America/New_York"), pa.timestamp("us", "UTC")),
         (pa.time32("s"), pa.string()),
+        (pa.duration("ms"), pa.float64()),
+        (pa.dictionary(pa.uint32(), pa.string_view()), pa.string()),
+        (pa.run_end_encoded(pa.int32(), pa.int8()), pa.int64()),
+        (pa.uuid(), pa.string()),
+        (pa.binary(16), pa.string()),
+        (pa.month_day_nano_interval(), pa.string()),
+        (pa.struct([("a", pa.int64())]), pa.string()),
         (pa.list_(pa.int64()), pa.string()),
         (pa.binary(), pa.string()),
         (pa.null(), pa.string()),
@@ -95,7 +103,8 @@ def test_each_arrow_type_has_one_plain_type(found, plain):
 
 
 def test_plain_values_stay_what_they_are():
-    assert plain_array(pa.array([Decimal("1.25")])).to_pylist() == [1.25]
+    wide = pa.array([Decimal("1.2"), None], pa.decimal128(38, 18))
+    assert plain_array(wide).to_pylist() == [1.2, None]
     assert plain_array(pa.array(["a", None, "a"]).dictionary_encode()).to_pylist() == [
         "a",
         None,
@@ -108,3 +117,9 @@ def test_plain_values_stay_what_they_are():
     assert plain_array(pa.array([b"\xff", b"ok"])).to_pylist() == ["\ufffd", "ok"]
     assert plain_array(pa.array([2**64 - 1, 5], pa.uint64())).to_pylist() == [None, 5]
     assert plain_array(pa.chunked_array([[1], [2]])).to_pylist() == [1, 2]
+
+
+def test_durations_are_seconds_and_ids_are_written_out():
+    assert plain_array(pa.array([timedelta(seconds=90), None])).to_pylist() == [90.0, None]
+    one = UUID("12345678-1234-5678-1234-567812345678")
+    assert plain_array(pa.array([one.bytes], pa.uuid())).to_pylist() == [str(one)]

@@ -37,8 +37,9 @@ def write(folder, name, text):
         TABLE.to_reader(),
         TABLE.to_pandas(),
         pl.from_arrow(TABLE),
+        TABLE.to_pydict(),
     ],
-    ids=["table", "batch", "batches", "reader", "pandas", "polars"],
+    ids=["table", "batch", "batches", "reader", "pandas", "polars", "dict"],
 )
 def test_frames_of_every_kind_give_the_same_rows(data):
     found = open_source(data)
@@ -246,6 +247,8 @@ def test_sides_of_a_record_that_do_not_match_are_named(tmp_path):
         ("/nowhere/*.csv", "no file matches"),
         ("nosuch://bucket/x", "expected a path or a URI"),
         (42, "data of type int; expected a path"),
+        (pl.Series([1]), "of type Series is no table"),
+        ({"a": [1], "b": [1, 2]}, "of type dict is no table"),
         (pa.table({}), "no columns"),
         (pd.DataFrame(np.ones((1, 2)), columns=["a", "a"]), '"a" stands twice'),
     ],

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -146,10 +148,28 @@ def test_the_positive_class_is_the_last():
 
 
 @pytest.mark.parametrize(
+    ("label", "positive", "classes"),
+    [
+        ([True, False], True, ("false", "true")),
+        ([True, False], "False", ("true", "false")),
+        ([0.0, 1.0], 0.0, ("1", "0")),
+        ([0, 1], "1", ("0", "1")),
+    ],
+)
+def test_classes_are_written_the_same_however_they_are_given(label, positive, classes):
+    table = pa.table({"y": label, "p": label})
+
+    found = Baseline.fit(table, label="y", prediction="p", positive=positive)
+
+    assert found.signature.get("p").classes == classes
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"label": "lat"}, 'did you mean "late"'),
         ({"label": "late", "positive": "perhaps"}, 'positive "perhaps": "late" never has'),
+        ({"problem": "ranking"}, 'problem "ranking"; expected binary, multiclass, regression'),
         ({"timestamp": "carrier"}, "expected such as 2013-01-15T06:00:00Z"),
     ],
 )
@@ -280,3 +300,37 @@ def test_what_does_not_exist_is_named(fitted, tmp_path):
     put(str(tmp_path), "flights", fitted, lambda: START)
     with pytest.raises(NotFoundError, match='no version "x"; known: '):
         get(str(tmp_path), "flights", "x")
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", "x" * 64])
+def test_a_name_cannot_lead_elsewhere(fitted, tmp_path, name):
+    with pytest.raises(InputError, match="expected a name of letters"):
+        put(str(tmp_path), name, fitted, lambda: START)
+
+
+PUTTER = """
+import sys
+from datetime import UTC, datetime
+import pyarrow as pa
+from driftline.baseline.store import Baseline, put
+for count in range(1, 10_000):
+    found = Baseline.fit(pa.table({"x": [float(count)] * 50}))
+    put(sys.argv[1], "x", found, lambda: datetime.now(UTC))
+    print(found.version, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_only_whole_versions(tmp_path):
+    told = set()
+    for lines in (1, 4, 7):
+        with subprocess.Popen(
+            [sys.executable, "-c", PUTTER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            told |= {child.stdout.readline().strip() for _ in range(lines)}
+            child.kill()
+
+    kept = versions(str(tmp_path), "x")
+
+    assert told <= set(kept)
+    for version in kept:
+        assert get(str(tmp_path), "x", version).version == version
