@@ -181,8 +181,8 @@ def main() -> None:
         f"(95 % upper limit {upper_limit(total, years):.3f}); the budget is 1.\n"
     )
     print(
-        f"Measured {datetime.now(UTC).date().isoformat()} on Python {platform.python_version()}, numpy "
-        f"{np.__version__}, in {time.perf_counter() - began:.0f} s."
+        f"Measured {datetime.now(UTC).date().isoformat()} on Python {platform.python_version()}, "
+        f"numpy {np.__version__}, in {time.perf_counter() - began:.0f} s."
     )
 
 

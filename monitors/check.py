@@ -19,7 +19,8 @@ from driftline.errors import InputError
 from driftline.monitors.data_quality import Budget, Judgement, judge
 from driftline.monitors.definitions import KINDS
 from driftline.monitors.drift import ReferenceColumn
-from driftline.monitors.findings import Expected, find_violations
+from driftline.monitors.findings import find_violations
+from driftline.monitors.plausibility import Sampler, find_implausible
 from driftline.monitors.report import Report
 from driftline.monitors.violation import FeatureResult
 from driftline.signature import Column
@@ -112,8 +113,9 @@ def examine(
     unfit
         Counts, per batch, the values that capture found unfit.
     """
-    profile = _profile(baseline, batches, unfit)
     references = reference_columns(baseline)
+    profile, sample = _profile(baseline, batches, unfit)
+    known = baseline.profile.columns if baseline.profile else {}
     judgement = judge(
         baseline.signature,
         baseline.constraints,
@@ -123,15 +125,9 @@ def examine(
         blocks=baseline.blocks,
         length=facts.window.length if facts else None,
         budget=budget,
+        implausible=find_implausible(sample, references, known, profile.columns),
     )
-    known = baseline.profile.columns if baseline.profile else {}
-    violations = find_violations(
-        judgement,
-        batches,
-        baseline.signature,
-        Expected(references, known),
-        row_count=profile.row_count,
-    )
+    violations = find_violations(judgement, batches, baseline.signature, references)
     return Report(
         kind="data-quality",
         violations=violations,
@@ -170,14 +166,19 @@ def _seen_once(column: ColumnProfile) -> int:
     return int(np.sum(column.levels.counts == 1))
 
 
-def _profile(baseline: Baseline, batches: BatchMaker, unfit: UnfitCounter | None) -> Profile:
+def _profile(
+    baseline: Baseline, batches: BatchMaker, unfit: UnfitCounter | None
+) -> tuple[Profile, pa.Table]:
+    """Summarise the rows, and keep some of them for what needs values beside each other."""
     profile = Profile.empty(baseline.signature, baseline.cells)
+    sampler = Sampler([one.name for one in baseline.signature.columns if one.role == "feature"])
     known = {column.name for column in baseline.signature.columns}
     for batch in batches():
         counts = unfit(batch) if unfit else None
         own = [name for name in batch.schema.names if name in known or name not in IDS]
         profile.update(batch.select(own), counts)
-    return profile
+        sampler.add(batch)
+    return profile, sampler.table()
 
 
 def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:

@@ -1,8 +1,7 @@
 """From a violation to the rows, values and segments that caused it.
 
 One pass over the window: each violation's condition is applied to every batch, its rows are counted
-by level of each text column, the first are pointed to, and a bounded sample of values is kept for
-what needs values (a change of unit).
+by level of each text column, and the first are pointed to.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ FIRST_ROWS = 20
 TOP_VALUES = 3
 # A column with more levels than this in one window is no segment that a person would name.
 LEVELS_MAX = 1000
-# Rows of which values are kept, spread evenly over the window.
-SAMPLE_ROWS = 100_000
 # A segment is named when it holds so much of the excess, and so much more than its share of rows.
 SEGMENT_EXCESS = 0.5
 SEGMENT_LIFT = 1.3
@@ -80,8 +77,8 @@ class Culprits:
 
 
 def find_culprits(
-    batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str], *, row_count: int
-) -> tuple[list[Culprits], pa.Table]:
+    batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str]
+) -> list[Culprits]:
     """Find the rows behind each target.
 
     Parameters
@@ -93,20 +90,15 @@ def find_culprits(
         Conditions to look for.
     segment_columns
         Text columns whose levels may hold the culprits.
-    row_count
-        Rows of the window, by which the sample is spread.
 
     Returns
     -------
-    list of Culprits, and pa.Table
-        One for each target in order; and the sample: the targets' columns and the segments'.
+    list of Culprits
+        One for each target, in order.
     """
     found = [Culprits(target) for target in targets]
     tallies = [_Tally(segment_columns) for _ in targets]
     everyone = _Tally(segment_columns)
-    wanted = list(dict.fromkeys([*(one.predicate.column for one in targets), *segment_columns]))
-    stride = max(1, -(-row_count // SAMPLE_ROWS))
-    sample: list[pa.Table] = []
     first = 0
     for batch in batches:
         everyone.add(batch, None)
@@ -120,15 +112,13 @@ def find_culprits(
             culprits.first_rows.extend(_pointers(batch, mask, first, room))
             tally.add(batch, mask)
             tally.add_values(batch, mask, culprits.target.predicate.column)
-        sample.append(_every(batch, wanted, start=-first % stride, stride=stride))
         first += batch.num_rows
     for culprits, tally in zip(found, tallies, strict=True):
         own = culprits.target.predicate.column
         culprits.share_of_rows = culprits.row_count / max(first, 1)
         culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
         culprits.segment = _segment(culprits, tally, everyone, row_count=first, leave_out=own)
-    table = pa.concat_tables(sample, promote_options="permissive") if sample else pa.table({})
-    return found, table
+    return found
 
 
 def matching_rows(batches: Batches, predicate: Predicate, *, limit: int) -> pa.Table:
@@ -242,13 +232,6 @@ def _pointers(
     for one, index in zip(ids, indices, strict=True):
         pointer: dict[str, str | int] = {"event_id": str(one), "row_index": int(index)}
         yield pointer
-
-
-def _every(batch: pa.RecordBatch, columns: Sequence[str], *, start: int, stride: int) -> pa.Table:
-    """Keep every so-many-th row of the columns that are there."""
-    kept = [name for name in columns if name in batch.schema.names]
-    table = pa.Table.from_batches([batch.select(kept)])
-    return table if stride == 1 else table.take(pa.array(np.arange(start, batch.num_rows, stride)))
 
 
 def _with_texts(table: pa.Table, predicate: Predicate) -> pa.Table:

@@ -6,7 +6,7 @@ what it is, once the rows behind it are known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,7 +19,9 @@ from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.drift import ColumnDrift, ReferenceColumn, block_tables, judge_column
+from driftline.monitors.plausibility import Implausible
 from driftline.monitors.significance import MIN_ROWS, alpha_per_column, blame
+from driftline.monitors.units import UnitChange
 from driftline.monitors.violation import percent
 from driftline.signature import Column, Signature
 
@@ -74,6 +76,8 @@ class Draft:
         Share of the window's rows that are at fault, 0-1.
     surprising
         Whether so many cannot be chance, by the monitor's budget.
+    unit
+        The changed unit that would explain it.
     """
 
     feature: str
@@ -85,6 +89,7 @@ class Draft:
     ratio: float | None = None
     share: float = 1.0
     surprising: bool = True
+    unit: UnitChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +125,15 @@ class _Work:
     constraints: Constraints
     reference: Profile | None
     window: Profile
+    implausible: dict[str, Implausible]
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
     def excess(self, name: str) -> float:
         """Evidence of one column beyond what a violation needs, in nats."""
-        drift = self.drifts.get(name)
-        return drift.evidence - drift.needed if drift else 0.0
+        drift, odd = self.drifts.get(name), self.implausible.get(name)
+        excess = drift.evidence - drift.needed if drift else 0.0
+        return max(excess, odd.evidence) if odd else excess
 
 
 def judge(
@@ -139,6 +146,7 @@ def judge(
     blocks: BlockCounts | None = None,
     length: timedelta | None = None,
     budget: Budget | None = None,
+    implausible: Sequence[Implausible] = (),
 ) -> Judgement:
     """Judge a window's profile against a baseline.
 
@@ -157,8 +165,11 @@ def judge(
         The reference by the hour, and the window's length, for the design effect.
     budget
         One false alarm a year, daily, when missing.
+    implausible
+        What plausibility.find_implausible found in the window.
     """
-    work = _Work(signature, constraints, reference_profile, window)
+    odd = {one.column: one for one in implausible}
+    work = _Work(signature, constraints, reference_profile, window, odd)
     spent = budget or Budget()
     judged = _judged_columns(work, references)
     alpha = alpha_per_column(spent.false_alarms_per_year, spent.windows_per_year, len(judged))
@@ -259,6 +270,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     name, profile = column.name, work.window.columns[column.name]
     config = work.constraints.config(name)
     constraint = work.constraints.feature(name) or FeatureConstraints(name)
+    odd = work.implausible.get(name)
     drafts: list[Draft | None] = [
         _type_draft(column, constraint, config, profile),
         _completeness_draft(work, constraint, profile),
@@ -270,6 +282,8 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
         work.notes[name] = "data_type_check"
     elif drift is not None and drift.drifted:
         drafts.append(_drift_draft(drift))
+    if odd is not None and drafts[0] is None:
+        drafts.append(_implausible_draft(odd))
     return [draft for draft in drafts if draft is not None]
 
 
@@ -370,6 +384,33 @@ def _drift_draft(drift: ColumnDrift) -> Draft:
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
         share=drift.share_window - drift.share_reference,
+    )
+
+
+def _implausible_draft(odd: Implausible) -> Draft:
+    """Word what cannot be; these checks are ours, SageMaker has none like them."""
+    shares = (
+        f"{percent(odd.share_window)} of rows {odd.predicate.phrase} "
+        f"(reference {percent(odd.share_reference)})"
+    )
+    if odd.unit is None:
+        check, description = "range_check", f"Values far outside the reference's range: {shares}."
+    else:
+        place = f" where {odd.where}" if odd.where else ""
+        check = "unit_change_check"
+        description = (
+            f"Unit change suspected: {odd.unit.name}{place}. Distribution distance "
+            f"{odd.unit.distance_before!r} falls to {odd.unit.distance_after!r} when converted."
+        )
+    return Draft(
+        feature=odd.column,
+        check=check,
+        description=description,
+        what=shares,
+        predicate=odd.predicate,
+        share_reference=odd.share_reference,
+        share=odd.share_window,
+        unit=odd.unit,
     )
 
 

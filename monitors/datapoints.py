@@ -31,6 +31,8 @@ CHECKS = (
     "data_type_check",
     "extra_column_check",
     "missing_column_check",
+    "range_check",
+    "unit_change_check",
 )
 
 # CloudWatch takes printable ASCII in names; these stay readable as they are.

@@ -171,7 +171,7 @@ class Scheduler:
         """Give the end of the last window that was run; a new monitor gets its first one here."""
         query = select(leases.c.done_until).where(leases.c.monitor == definition.name)
         with self.engine.connect() as connection:
-            found = connection.scalar(query)
+            found: datetime | None = connection.scalar(query)
         if found is not None:
             return found
         start = definition.start or self._first(definition)

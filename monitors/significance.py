@@ -46,15 +46,15 @@ BLOCKS_WANTED = 14
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
 # leave the range of a short reference alarm (bench/false_alarms.py); with more, summer after a
 # winter's reference is not found.
-COMMON_WEIGHT = 0.75
+COMMON_WEIGHT = 0.45
 # Sets of at least this share, and at most its complement, say how a column usually varies.
 INNER_SHARE = 0.05
 # From so many blocks on, a block's neighbours are left out of the reference together with it, so
 # that a slow process is not compared with itself.
 BLOCKS_TO_LEAVE_OUT_NEIGHBOURS = 10
 
-# Halvings of [0, 1] that leave less than a rounding error.
-BISECTIONS = 60
+# Halvings of [0, 1] that leave less than anybody could read.
+BISECTIONS = 42
 
 Numbers = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ MIN_DISTINCT = 5
 # nearly apart before the conversion, largely together after it, with a spread of the same size.
 APART = 0.85
 TOGETHER = 0.45
-SPREAD_RATIO = 2.5
+SPREAD_RATIO = 4.0
 
 FAR_FACTOR = 50.0
 FAR_OFFSET = 200.0
