@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.scanning import SetKind, absent_set, members, scanned_sets, set_kind
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
@@ -97,7 +98,7 @@ class Cells:
     def describe(self, index: int) -> str:
         """Say in words what one cell holds: ``= "UA"``, ``from 3 to below 5``, ``empty``."""
         if index >= self.size - 2:
-            return self._absent(index).phrase
+            return absent_set(self, index).phrase
         if self.is_number:
             return self._describe_interval(index)
         if self.type == "timestamp":
@@ -114,7 +115,7 @@ class Cells:
         if index == 0:
             return Predicate(self.column, "lt", self.edges[0]).phrase
         low = self.edges[index - 1]
-        if low in self._atom_set:
+        if low in self.atom_set:
             return Predicate(self.column, "eq", low).phrase
         first = Predicate(self.column, "ge", low).phrase
         if index == len(self.edges):
@@ -132,7 +133,8 @@ class Cells:
         return float(np.nextafter(self.edges[-1], -np.inf)) if self.edges else None
 
     @cached_property
-    def _atom_set(self) -> frozenset[float]:
+    def atom_set(self) -> frozenset[float]:
+        """The atoms, to look values up."""
         return frozenset(self.atoms)
 
     def count(self, array: pa.Array, unfit: int = 0) -> np.ndarray:
@@ -212,33 +214,7 @@ class Cells:
     @cached_property
     def predicates(self) -> tuple[Predicate, ...]:
         """The scanned sets: each can be counted from the cells and found again in rows."""
-        found: list[Predicate] = []
-        for index, edge in enumerate(self.edges):
-            if index == len(self.edges) - 1:
-                found.append(Predicate(self.column, "gt", self.maximum))
-            elif float(np.nextafter(edge, -np.inf)) not in self._atom_set:
-                # The upper edge of an atom is left out: its count is the lower edge's plus the
-                # atom's own, and both of these are scanned.
-                below = index == 0 or self.median is None or edge <= self.median
-                found.append(Predicate(self.column, "lt" if below else "ge", edge))
-        found.extend(Predicate(self.column, "eq", atom) for atom in self.atoms)
-        found.extend(Predicate(self.column, "eq", level) for level in self.levels)
-        if self.type in ("string", "bool"):
-            found.extend(self._other_sets())
-        found.extend(self._absent(index) for index in (self.size - 2, self.size - 1))
-        return tuple(found)
-
-    def _other_sets(self) -> Iterable[Predicate]:
-        if self.known is None:
-            return [Predicate(self.column, "not_in", values=self.levels)]
-        rest = tuple(sorted(set(self.known) - set(self.levels)))
-        others = [Predicate(self.column, "in", values=rest)] if rest else []
-        return [*others, Predicate(self.column, "not_in", values=self.known)]
-
-    def _absent(self, index: int) -> Predicate:
-        if index == self.size - 2:
-            return Predicate(self.column, "null")
-        return Predicate(self.column, "unfit", self.type)
+        return scanned_sets(self)
 
     @property
     def scan_size(self) -> int:
@@ -254,45 +230,21 @@ class Cells:
         """Give the condition of one scanned set."""
         return self.predicates[index]
 
-    def set_kind(self, index: int) -> Literal["range", "cut", "level", "unseen", "null", "unfit"]:
+    def set_kind(self, index: int) -> SetKind:
         """Say what a scanned set is.
 
         "range" is outside the reference's [minimum, maximum]; "unseen" a text that the reference
         did not hold; "level" one value, or all others that are known.
         """
-        predicate = self.predicates[index]
-        if predicate.op in ("null", "unfit"):
-            return "null" if predicate.op == "null" else "unfit"
-        if predicate.op == "gt" or (predicate.op == "lt" and predicate.value == self.minimum):
-            return "range"
-        if predicate.op == "not_in" and self.known is not None:
-            return "unseen"
-        return "cut" if predicate.op in ("lt", "le", "ge") else "level"
+        return set_kind(self, self.predicates[index])
 
     @cached_property
     def _scan_matrix(self) -> np.ndarray:
         """0/1 matrix, shape (scanned sets, cells): which cells make up each set."""
         matrix = np.zeros((self.scan_size, self.size), dtype=np.int64)
         for row, predicate in enumerate(self.predicates):
-            matrix[row, self._members(predicate)] = 1
+            matrix[row, members(self, predicate)] = 1
         return matrix
-
-    def _members(self, predicate: Predicate) -> slice | int:
-        values = self.size - 2
-        if predicate.op in ("null", "unfit"):
-            return values + (predicate.op == "unfit")
-        if predicate.op == "gt":
-            return values - 1
-        if predicate.op in ("lt", "ge"):
-            cut = self.edges.index(float(predicate.value or 0.0)) + 1
-            return slice(0, cut) if predicate.op == "lt" else slice(cut, values)
-        if predicate.op == "eq" and self.is_number:
-            return self.edges.index(float(predicate.value or 0.0)) + 1
-        if predicate.op == "eq":
-            return self.levels.index(str(predicate.value))
-        if predicate.op == "in" or self.known is None:
-            return len(self.levels)
-        return len(self.levels) + 1
 
     def scan(self, counts: np.ndarray) -> np.ndarray:
         """Turn counts of cells into counts of the scanned sets.

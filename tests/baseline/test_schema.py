@@ -53,10 +53,10 @@ def test_one_probability_for_each_class_has_a_column_for_each():
     [
         ({"label": "Late"}, 'label "Late": the data has no such column; did you mean "late"?'),
         (
-            {"timestamp": "whn"},
-            'timestamp "whn": the data has no such column; did you mean "when"?',
+            {"timestamp": "wheen"},
+            'timestamp "wheen": the data has no such column; did you mean "when"?',
         ),
-        ({"exclude": ["carier"]}, 'did you mean "Carrier"?'),
+        ({"exclude": ["carrierr"]}, 'did you mean "Carrier"?'),
         ({"label": "zzzzzz"}, "the columns are when, ID, Carrier"),
         ({"label": "late", "prediction": "late"}, "given as label and as prediction"),
     ],
