@@ -70,7 +70,7 @@ def create_app(context: ServerContext) -> App:
 def _api(
     context: ServerContext, fleet: Fleet, tap_counters: Callable[[], Mapping[str, int]]
 ) -> FastAPI:
-    applier = Applier(context)
+    applier = Applier(context, fleet)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:

@@ -23,6 +23,7 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import storage_folder
 from driftline.serving.context import ServerContext
+from driftline.serving.fleet import Fleet
 from driftline.serving.making import Made, Workshop, make_endpoint
 from driftline.serving.plan import Key, Plan, Planned, contents, make_plan
 from driftline.serving.resource_store import Stored
@@ -45,14 +46,17 @@ log = logging.getLogger(__name__)
 
 
 class Applier:
-    """Applies and deletes, one at a time."""
+    """Applies and deletes, one at a time, and has the fleet follow."""
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, context: ServerContext, fleet: Fleet) -> None:
         self._context = context
+        self._fleet = fleet
         self._lock = asyncio.Lock()
 
     async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
         """Apply declared resources, or say what that would change.
+
+        Returns when the endpoints that changed are in service, or have failed.
 
         Raises
         ------
@@ -80,7 +84,12 @@ class Applier:
                 await asyncio.to_thread(self._store, plan, made)
             except BaseException:
                 await asyncio.to_thread(workshop.undo)
+                await workshop.close()
                 raise
+            try:
+                await self._fleet.refresh(loaded=workshop.loaded)
+            finally:
+                await workshop.close()
         for entry in plan.planned:
             log.info(
                 "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
@@ -99,6 +108,7 @@ class Applier:
         """
         async with self._lock:
             await asyncio.to_thread(self._delete, kind, name)
+            await self._fleet.refresh()
 
     def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
         with self._context.engine.connect() as connection:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from driftline.errors import InputError, UnavailableError
@@ -93,18 +93,27 @@ class Child(asyncio.Protocol):
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._next = 0
-        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    async def start(cls, launch: Launch, *, timeout_s: float) -> tuple[Child, dict[str, Any]]:
-        """Start a process and wait until its model is loaded.
+    async def start(cls) -> Child:
+        """Start a process that has no model yet."""
+        ours, theirs = socket.socketpair()
+        child = cls()
+        try:
+            with theirs:
+                child._process = _spawn(theirs)
+            await child._loop.create_connection(lambda: child, sock=ours)
+        except BaseException:
+            ours.close()
+            await child.stop()
+            raise
+        return child
 
-        Returns
-        -------
-        tuple
-            The child and the model's description of itself.
+    async def load(self, launch: Launch, *, timeout_s: float) -> dict[str, Any]:
+        """Have the process load a model and give the model's description of itself.
 
         Raises
         ------
@@ -113,33 +122,17 @@ class Child(asyncio.Protocol):
         WorkerLostError
             When the process ended or took longer than ``timeout_s`` over it.
         """
-        ours, theirs = socket.socketpair()
-        child = cls()
+        if self.gone.is_set():
+            raise WorkerLostError("the worker has ended")
+        self._ready = self._loop.create_future()
+        self._write(asdict(launch), b"")
         try:
-            with theirs:
-                child._process = _spawn(theirs)
-            await child._loop.create_connection(lambda: child, sock=ours)
-            child._write(
-                {
-                    "path": launch.path,
-                    "trust_pickle": launch.trust_pickle,
-                    "signature": launch.signature,
-                    "positive": launch.positive,
-                },
-                b"",
-            )
             async with asyncio.timeout(timeout_s):
-                found = await child._ready
+                found = await self._ready
         except TimeoutError:
-            await child.stop()
             raise WorkerLostError(f"the model was not loaded after {timeout_s:g} s") from None
-        except BaseException:
-            if child._transport is None:
-                ours.close()
-            await child.stop()
-            raise
-        log.info("worker=%d event=ready", child.process_id)
-        return child, found
+        log.info("worker=%d event=ready", self.process_id)
+        return found
 
     @property
     def process_id(self) -> int:
@@ -148,7 +141,7 @@ class Child(asyncio.Protocol):
         return self._process.pid
 
     @property
-    def load(self) -> int:
+    def waiting_count(self) -> int:
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
 
@@ -178,7 +171,7 @@ class Child(asyncio.Protocol):
 
     async def stop(self) -> None:
         """Close the socket, which ends the process, and collect it; kill it if it does not end."""
-        if not self._ready.done() or self._ready.cancelled():
+        if self._ready is None or not self._ready.done() or self._ready.cancelled():
             self.kill()  # It is loading and would look at its socket much later.
         if self._transport is not None:
             self._transport.abort()
@@ -204,11 +197,11 @@ class Child(asyncio.Protocol):
         """Tell all who wait that the process is gone (asyncio calls this)."""
         self.gone.set()
         self.when_gone()
-        if not self._ready.done():
+        if self._ready is not None and not self._ready.done():
             self._ready.set_exception(
                 WorkerLostError("the model's process ended while it loaded the model")
             )
-            self._ready.exception()  # Seen: start() may have stopped waiting for it.
+            self._ready.exception()  # Seen: load() may have stopped waiting for it.
         for place, future in enumerate(self._waiting.values()):
             if not future.done():
                 future.set_exception(
@@ -216,11 +209,12 @@ class Child(asyncio.Protocol):
                 )
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
-        if "ready" in header:
-            if not self._ready.done():
+        if "ready" in header or "refused" in header:
+            if self._ready is None or self._ready.done():
+                return
+            if "ready" in header:
                 self._ready.set_result(header["ready"])
-        elif "refused" in header:
-            if not self._ready.done():
+            else:
                 self._ready.set_exception(LoadError(header["refused"]))
         else:
             future = self._waiting.get(header["id"])

@@ -18,7 +18,7 @@ from typing import Literal
 from driftline.capture.tap import CaptureTarget
 from driftline.errors import DriftlineError
 from driftline.serving.artefacts import storage_folder
-from driftline.serving.child import Launch
+from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import EndpointWish, list_wishes
 from driftline.serving.pool import Limits, Pool
@@ -75,10 +75,15 @@ class Fleet:
         """Name the endpoints that could not answer now."""
         return [route.wish.name for route in self._routes.values() if not route.pool.is_ready]
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> None:
         """Bring the pools in line with the stored wishes; return when the new ones run or failed.
 
         A pool that takes longer than two minutes goes on starting in the background.
+
+        Parameters
+        ----------
+        loaded
+            Processes that have loaded a model, by its file; those that are used are taken out.
         """
         async with self._lock:
             wishes = await asyncio.to_thread(self._read)
@@ -86,7 +91,7 @@ class Fleet:
             for key in [key for key in self._routes if key not in known]:
                 self._remove(key)
             for wish in wishes:
-                self._adopt(wish)
+                self._adopt(wish, {} if loaded is None else loaded)
             tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
@@ -105,7 +110,7 @@ class Fleet:
         with self._context.engine.connect() as connection:
             return list_wishes(connection)
 
-    def _adopt(self, wish: EndpointWish) -> None:
+    def _adopt(self, wish: EndpointWish, loaded: dict[str, Child]) -> None:
         """Serve an endpoint as it is wished now."""
         key = wish.name.casefold()
         launch, limits = self._launch(wish), self._limits(wish)
@@ -118,7 +123,7 @@ class Fleet:
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
-        pool = Pool(wish.name, launch, limits)
+        pool = Pool(wish.name, launch, limits, first=loaded.pop(launch.path, None))
         if old is None:
             # In place at once: requests wait for the first worker rather than see no endpoint.
             self._place(wish, pool)

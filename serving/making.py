@@ -16,7 +16,7 @@ from typing import Any
 from driftline.baseline import store as baselines
 from driftline.errors import InputError
 from driftline.serving.artefacts import copy_model, storage_folder
-from driftline.serving.child import Launch
+from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.plan import Planned
 from driftline.serving.pool import describe_model
@@ -36,12 +36,20 @@ Made = Mapping[str, Any]
 
 
 class Workshop:
-    """Makes what planned resources need, and can take all of it back."""
+    """Makes what planned resources need, and can take all of it back.
+
+    Attributes
+    ----------
+    loaded
+        Processes that have loaded a new model, by its file: starting one takes seconds, so pools
+        take them over. Whoever holds the workshop stops those that are left.
+    """
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._folder = storage_folder(context.root)
         self._undo: list[Callable[[], None]] = []
+        self.loaded: dict[str, Child] = {}
 
     async def make(self, planned: Planned, source: str | None) -> Made:
         """Make what one resource stands for, or give what was made before if that still holds.
@@ -66,6 +74,12 @@ class Workshop:
             raise ResourceError(f"{resource}: {error}") from error
         return {}
 
+    async def close(self) -> None:
+        """Stop the processes that nobody took over."""
+        while self.loaded:
+            _, child = self.loaded.popitem()
+            await child.stop()
+
     def undo(self) -> None:
         """Take back everything that was made."""
         while self._undo:
@@ -79,10 +93,9 @@ class Workshop:
         name = planned.resource.name.casefold()
         copy = await asyncio.to_thread(copy_model, self._folder, name, file, digest)
         self._undo.append(copy.undo)
-        description = await describe_model(
-            Launch(str(self._folder / copy.path), trust_pickle=trusted),
-            timeout_s=self._context.start_timeout_s,
-        )
+        launch = Launch(str(self._folder / copy.path), trust_pickle=trusted)
+        description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
+        self.loaded[launch.path] = child
         return {
             "digest": digest,
             "file": copy.path,

@@ -58,9 +58,17 @@ class Limits:
 
 
 class Pool:
-    """Workers that hold the same model; made, started and stopped inside one event loop."""
+    """Workers that hold the same model; made, started and stopped inside one event loop.
 
-    def __init__(self, name: str, launch: Launch, limits: Limits) -> None:
+    Parameters
+    ----------
+    first
+        A process that has loaded the same file before, to be the first worker.
+    """
+
+    def __init__(
+        self, name: str, launch: Launch, limits: Limits, *, first: Child | None = None
+    ) -> None:
         self.name = name
         self.launch = launch
         self.limits = limits
@@ -69,6 +77,7 @@ class Pool:
         self._open = 0
         self._any_ready = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
+        self._first = first
 
     @property
     def is_ready(self) -> bool:
@@ -110,6 +119,8 @@ class Pool:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         self._keepers = []
+        if self._first is not None:
+            await self._first.stop()
 
     async def invoke(self, form: Form, answer: Form, body: bytes) -> Reply:
         """Have one request answered by the least loaded worker, on another one if that is lost.
@@ -152,7 +163,7 @@ class Pool:
     def _least_loaded(self) -> Child | None:
         if len(self._children) == 1:
             return self._children[0]
-        return min(self._children, key=lambda child: child.load, default=None)
+        return min(self._children, key=lambda child: child.waiting_count, default=None)
 
     async def _next_ready(self) -> Child:
         """Wait for a worker while none runs, unless none will ever."""
@@ -189,7 +200,7 @@ class Pool:
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
             started = loop.time()
             try:
-                child, _ = await Child.start(self.launch, timeout_s=self.limits.start_timeout_s)
+                child = await self._loaded()
             except (DriftlineError, OSError) as error:
                 self.problem = str(error)
                 log.error("endpoint=%s slot=%d event=not-started error=%s", self.name, slot, error)
@@ -203,6 +214,16 @@ class Pool:
                 await self._attend(child)
                 log.warning("endpoint=%s slot=%d event=ended", self.name, slot)
             short_lives = short_lives + 1 if loop.time() - started < STABLE_AFTER_S else 0
+
+    async def _loaded(self) -> Child:
+        """Give a process that has the model."""
+        child, self._first = self._first or await Child.start(), None
+        try:
+            await child.load(self.launch, timeout_s=self.limits.start_timeout_s)
+        except BaseException:
+            await child.stop()
+            raise
+        return child
 
     async def _attend(self, child: Child) -> None:
         """Let a ready worker answer until it is gone."""
@@ -224,17 +245,25 @@ class Pool:
             self._any_ready.clear()
 
 
-async def describe_model(launch: Launch, *, timeout_s: float) -> dict[str, Any]:
-    """Load a model in a process of its own, ask what it is, and end the process.
+async def describe_model(launch: Launch, *, timeout_s: float) -> tuple[dict[str, Any], Child]:
+    """Load a model in a process of its own and ask what it is.
+
+    Returns
+    -------
+    tuple
+        The model's description and the process, which a pool can take or somebody has to stop.
 
     Raises
     ------
     LoadError
         When the model cannot be served.
     """
+    child = await Child.start()
     try:
-        child, found = await Child.start(launch, timeout_s=timeout_s)
+        return await child.load(launch, timeout_s=timeout_s), child
     except WorkerLostError as error:
+        await child.stop()
         raise LoadError(str(error)) from error
-    await child.stop()
-    return found
+    except BaseException:
+        await child.stop()
+        raise

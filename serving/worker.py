@@ -1,10 +1,11 @@
 """Child process that holds one model: ``python -P -m driftline.serving.worker FD``.
 
-Reads frames from the socket FD, answers frames, and ends when the socket ends. The first frame
-says which model to load. Requests that are waiting when the model gets free are predicted
-together: a pipeline of scikit-learn costs milliseconds a call and microseconds a row (17 rows
-2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a worker answers. If the
-model refuses a batch, its requests are predicted one by one, so that each gets its own answer.
+Reads frames from the socket FD, answers frames, and ends when the socket ends. A frame with a path
+says which model to load; all others are requests. Requests that are waiting when the model gets
+free are predicted together: a pipeline of scikit-learn costs milliseconds a call and microseconds a
+row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a worker answers.
+If the model refuses a batch, its requests are predicted one by one, so that each gets its own
+answer.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ MAX_BATCH_REQUESTS = 64
 MAX_BATCH_ROWS = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A model, and the columns of its rows when the endpoint has a signature."""
+
+    predictor: Predictor
+    expected: Sequence[Column] | None
+
+
 @dataclass(slots=True)
 class _Request:
     """One request whose rows were read."""
@@ -53,32 +62,28 @@ class _Request:
 
 
 def main(descriptor: int) -> None:
-    """Load the model that the first frame names, then answer until the socket ends."""
+    """Load the model that a frame names, then answer until the socket ends."""
     # The server stops its workers by closing the socket; Ctrl-C in a terminal is meant for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a model prints must not reach the server's own output.
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
+    loaded: _Loaded | None = None
     with socket.socket(fileno=descriptor) as link:
-        reader = FrameReader()
-        frames = _frames(link, reader)
-        first = next(frames, None)
-        if first is None:
-            return
-        try:
-            predictor, expected = _load(first[0][0])
-        except InputError as error:
-            link.sendall(pack({"refused": str(error)}))
-            return
-        link.sendall(pack({"ready": predictor.description.as_dict()}))
-        waiting = first[1:]
-        while True:
-            if waiting:
-                _answer_all(link, predictor, expected, waiting)
-            received = next(frames, None)
-            if received is None:
-                return
-            waiting = received
+        for frames in _frames(link, FrameReader()):
+            waiting = []
+            for header, body in frames:
+                if "path" not in header:
+                    waiting.append((header, body))
+                    continue
+                try:
+                    loaded = _load(header)
+                except InputError as error:
+                    link.sendall(pack({"refused": str(error)}))
+                    return
+                link.sendall(pack({"ready": loaded.predictor.description.as_dict()}))
+            if waiting and loaded is not None:
+                _answer_all(link, loaded, waiting)
 
 
 def _frames(
@@ -90,30 +95,27 @@ def _frames(
             yield frames
 
 
-def _load(header: dict[str, Any]) -> tuple[Predictor, Sequence[Column] | None]:
-    """Load the model; give its columns, too, when the endpoint has a signature."""
+def _load(header: dict[str, Any]) -> _Loaded:
+    """Load the model that a frame names."""
     predictor = load_predictor(
         Path(header["path"]),
         trust_pickle=bool(header["trust_pickle"]),
         positive=header.get("positive"),
     )
     if header.get("signature") is None:
-        return predictor, None
-    return predictor, Signature.from_json(header["signature"]).inputs
+        return _Loaded(predictor, None)
+    return _Loaded(predictor, Signature.from_json(header["signature"]).inputs)
 
 
 def _answer_all(
-    link: socket.socket,
-    predictor: Predictor,
-    expected: Sequence[Column] | None,
-    frames: Sequence[tuple[dict[str, Any], bytes]],
+    link: socket.socket, loaded: _Loaded, frames: Sequence[tuple[dict[str, Any], bytes]]
 ) -> None:
     """Answer every frame, together where that is possible."""
     batch: list[_Request] = []
     rows = 0
     for header, body in frames:
         try:
-            columns = read_columns(body, header["form"], expected)
+            columns = read_columns(body, header["form"], loaded.expected)
         except InputError as error:
             link.sendall(_refusal(header, 400, "bad_request", str(error)))
             continue
@@ -124,15 +126,15 @@ def _answer_all(
             or len(batch) >= MAX_BATCH_REQUESTS
             or batch[0].kinds() != request.kinds()
         ):
-            link.sendall(b"".join(_predict(predictor, batch)))
+            link.sendall(b"".join(_predict(loaded.predictor, batch)))
             batch, rows = [], 0
         batch.append(request)
         rows += request.row_count
         if header.get("alone"):
-            link.sendall(b"".join(_predict(predictor, batch)))
+            link.sendall(b"".join(_predict(loaded.predictor, batch)))
             batch, rows = [], 0
     if batch:
-        link.sendall(b"".join(_predict(predictor, batch)))
+        link.sendall(b"".join(_predict(loaded.predictor, batch)))
 
 
 def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]:

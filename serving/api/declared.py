@@ -54,7 +54,6 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
         plan = await applier.apply(asked.resources, dry_run=asked.dry_run)
         found = plan.as_dict()
         if not asked.dry_run:
-            await fleet.refresh()
             found["endpoints"] = {
                 entry.resource.name: _endpoint_status(fleet, entry.resource.name)
                 for entry in plan.of_kind("Endpoint")
@@ -80,7 +79,6 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
     async def delete(collection: Collection, name: str) -> None:
         """Delete one resource; refused while another needs it."""
         await applier.delete(_KINDS[collection], name)
-        await fleet.refresh()
 
     return routes
 

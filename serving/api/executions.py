@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import select
 
 from driftline.baseline.predicate import Predicate
 from driftline.capture.window import Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
-from driftline.monitors.culprits import IDS, matching_rows
+from driftline.monitors.culprits import matching_rows
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.execution import run
+from driftline.monitors.execution import Execution, get_execution, run
 from driftline.monitors.report import REPORT
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import storage_folder
@@ -28,6 +29,9 @@ from driftline.serving.endpoints import signature_of
 from driftline.signature import Signature
 
 __all__ = ["RunRequest", "router"]
+
+# What points to a captured row, in front of what was in it.
+IDS = ("event_id", "row_index", "event_time", "inference_id")
 
 
 class RunRequest(BaseModel):
@@ -58,8 +62,7 @@ def router(context: ServerContext) -> APIRouter:
             now=context.now,
             signature=signature,
         )
-        with context.engine.connect() as connection:
-            return _shown(_find(connection, execution.id))
+        return _shown(asdict(execution))
 
     @routes.get("/monitors/{name}/executions")
     def list_executions(
@@ -75,36 +78,38 @@ def router(context: ServerContext) -> APIRouter:
                 .order_by(table.c.window_start.desc(), table.c.started_at.desc())
                 .limit(limit)
             )
-            return {"items": [_shown(found) for found in connection.execute(query)]}
+            return {
+                "items": [_shown(dict(found)) for found in connection.execute(query).mappings()]
+            }
 
     @routes.get("/executions/{execution_id}")
-    def get_execution(execution_id: str) -> dict[str, Any]:
+    def show_execution(execution_id: str) -> dict[str, Any]:
         """Give one execution."""
         with context.engine.connect() as connection:
-            return _shown(_find(connection, execution_id))
+            return _shown(asdict(get_execution(connection, execution_id)))
 
     @routes.get("/executions/{execution_id}/report")
-    def get_report(execution_id: str) -> Response:
+    def show_report(execution_id: str) -> Response:
         """Give the report of an execution, as it was written."""
         with context.engine.connect() as connection:
-            row = _find(connection, execution_id)
-        return Response(_report(context, row), media_type="application/json")
+            execution = get_execution(connection, execution_id)
+        return Response(_report(context, execution), media_type="application/json")
 
     @routes.get("/executions/{execution_id}/rows")
-    def get_rows(
+    def show_rows(
         execution_id: str,
         violation: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Give the first rows behind a violation, the offending column in front."""
         with context.engine.connect() as connection:
-            row = _find(connection, execution_id)
-        predicate = _predicate(json.loads(_report(context, row)), violation)
-        signature = _signature(context, row.endpoint)
+            execution = get_execution(connection, execution_id)
+        predicate = _predicate(json.loads(_report(context, execution)), violation)
+        signature = _signature(context, execution.endpoint)
         window = read_window(
             context.root,
-            row.endpoint,
-            Window(row.window_start, row.window_end),
+            execution.endpoint,
+            execution.window,
             signature,
             columns=[*IDS, *(column.name for column in signature.columns)],
         )
@@ -141,29 +146,23 @@ def _signature(context: ServerContext, endpoint: str) -> Signature:
     return found
 
 
-def _find(connection: Connection, execution_id: str) -> Row[Any]:
-    table = tables.executions
-    row = connection.execute(select(table).where(table.c.id == execution_id)).one_or_none()
-    if row is None:
-        raise NotFoundError(f'execution "{execution_id[:80]}" does not exist')
-    return row
-
-
-def _shown(row: Row[Any]) -> dict[str, Any]:
+def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value.isoformat() if isinstance(value, datetime) else value
-        for key, value in row._mapping.items()  # The documented access to a row by name.
+        for key, value in found.items()
     }
 
 
-def _report(context: ServerContext, row: Row[Any]) -> bytes:
-    if not row.folder:
-        raise UndecidedError(f'execution "{row.id}" has no report: {row.failure_reason}')
-    file: Path = storage_folder(context.root) / row.folder / REPORT
+def _report(context: ServerContext, execution: Execution) -> bytes:
+    if not execution.folder:
+        raise UndecidedError(
+            f'execution "{execution.id}" has no report: {execution.failure_reason}'
+        )
+    file = storage_folder(context.root) / execution.folder / REPORT
     try:
         return file.read_bytes()
     except FileNotFoundError:
-        raise UndecidedError(f'the report of execution "{row.id}" is gone') from None
+        raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
 
 
 def _predicate(report: dict[str, Any], index: int) -> Predicate:

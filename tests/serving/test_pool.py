@@ -66,7 +66,7 @@ def test_a_killed_worker_leaves_its_requests_to_the_other_one(two):
         await _both_ready(two.pool)
         busy = asyncio.create_task(two.pool.invoke("csv", "csv", b"0.4"))
         await asyncio.sleep(0.1)
-        (victim,) = [child for child in two.pool._children if child.load]
+        (victim,) = [child for child in two.pool._children if child.waiting_count]
         os.kill(victim.process_id, signal.SIGKILL)
         return victim, await busy
 
@@ -160,6 +160,23 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
             os.kill(process, 0)
 
 
+def test_a_process_that_described_a_model_can_serve_it(slow):
+    async def act():
+        description, child = await describe_model(slow, timeout_s=60)
+        pool = Pool("slow", slow, Limits(), first=child)
+        await pool.start()
+        found = description, child.process_id, pool.process_ids
+        reply = await pool.invoke("csv", "csv", b"0")
+        await pool.stop()
+        return found, reply
+
+    (description, first, processes), reply = asyncio.run(act())
+
+    assert description["classes"] == ["0", "1"]
+    assert processes == [first]
+    assert reply.body == b"0\n"
+
+
 def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
     (tmp_path / "m.skops").write_bytes(b"no")
 
@@ -169,7 +186,7 @@ def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
 
 def test_a_model_that_is_too_slow_to_load_is_given_up(slow):
     async def act():
-        with pytest.raises(WorkerLostError, match=r"not loaded after 0\.01 s"):
-            await Child.start(slow, timeout_s=0.01)
+        with pytest.raises(LoadError, match=r"not loaded after 0\.01 s"):
+            await describe_model(slow, timeout_s=0.01)
 
     asyncio.run(act())
