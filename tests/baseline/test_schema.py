@@ -53,8 +53,8 @@ def test_one_probability_for_each_class_has_a_column_for_each():
     [
         ({"label": "Late"}, 'label "Late": the data has no such column; did you mean "late"?'),
         (
-            {"timestamp": "wheen"},
-            'timestamp "wheen": the data has no such column; did you mean "when"?',
+            {"timestamp": "when2"},
+            'timestamp "when2": the data has no such column; did you mean "when"?',
         ),
         ({"exclude": ["carrierr"]}, 'did you mean "Carrier"?'),
         ({"label": "zzzzzz"}, "the columns are when, ID, Carrier"),
