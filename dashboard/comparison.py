@@ -113,10 +113,26 @@ def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
         cut = int(np.searchsorted(edges, moved.value)) + 1 if at_edge else cells.size - 3
         side = slice(0, cut) if moved.op in ("lt", "le") else slice(cut, cells.size - 2)
         inside[side] = True
+    elif moved.op in ("in", "not_in") and not cells.is_number:
+        inside[: cells.size - 2] = _text_members(cells, moved)
     elif moved in cells.predicates:
         sets = cells.scan(np.eye(cells.size, dtype=np.int64))
         inside = sets[:, cells.predicates.index(moved)] > 0
     return inside
+
+
+def _text_members(cells: Cells, moved: Predicate) -> NDArray[np.bool_]:
+    """Mark the cells of text whose values are all named, or all not named, by a condition.
+
+    A condition may name other values than a scanned set does: a constraint's own domain.
+    """
+    named, wanted = set(moved.values), moved.op == "in"
+    rest = set(cells.known or ()) - set(cells.levels)
+    inside = [(level in named) == wanted for level in cells.levels]
+    inside.append(all((value in named) == wanted for value in rest) and bool(rest or not wanted))
+    if cells.known is not None:
+        inside.append(not wanted)
+    return np.array(inside, dtype=bool)
 
 
 def _number_groups(

@@ -11,6 +11,7 @@ from driftline.dashboard.charts import comparison_figure, comparison_height, tim
 from driftline.dashboard.frames import (
     Comparison,
     FeatureLine,
+    GuiltyRows,
     MonitorLine,
     MonitorView,
     WindowDetail,
@@ -385,15 +386,10 @@ def _rows(view: MonitorView, detail: WindowDetail) -> html.Section:
         else:
             why = "No constraint is broken in this window, so no rows are to blame."
         return panel(title, [empty(why)], name="rows")
-    shown = len(rows.events)
-    sentence: list[Cell] = [
-        html.B(plural(rows.total, "row")),
-        " with ",
-        html.Code(rows.predicate),
-        f"; the first {shown} are shown." if shown < rows.total else ".",
-    ]
-    if rows.segment:
-        sentence += [" ", html.B(rows.segment)]
+    note = f"{rows.feature}, {span(detail.run)}"
+    if not rows.events:
+        why = f"{plural(rows.total, 'row')} with {rows.predicate}; they are no longer kept."
+        return panel(title, [empty(why)], name="rows", note=note)
     heads = [rows.feature, "Event id", "Event time", *rows.columns]
     records: list[list[Cell]] = [
         [html.B(value or "empty", className="guilty"), _event(event), time, *others]
@@ -404,12 +400,24 @@ def _rows(view: MonitorView, detail: WindowDetail) -> html.Section:
     return panel(
         title,
         [
-            html.P(sentence, className="sentence"),
+            html.P(_which(rows), className="sentence"),
             table(heads, records, label=f"Rows with {rows.predicate}", kind="rows"),
         ],
         name="rows",
-        note=f"{rows.feature}, {span(detail.run)}",
+        note=note,
     )
+
+
+def _which(rows: GuiltyRows) -> list[Cell]:
+    """Say which rows are meant, how many there are and where they sit."""
+    shown = len(rows.events)
+    sentence: list[Cell] = [
+        html.B(plural(rows.total, "row")),
+        " with ",
+        html.Code(rows.predicate),
+        f"; the first {shown} are shown." if shown < rows.total else ".",
+    ]
+    return [*sentence, " ", html.B(rows.segment)] if rows.segment else sentence
 
 
 def _event(event: str) -> html.Code:

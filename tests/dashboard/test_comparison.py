@@ -158,3 +158,18 @@ def test_values_beyond_the_reference_have_their_bar():
 
     assert found.window[-1] == 1.0
     assert found.moved.tolist() == [False] * (len(found.labels) - 1) + [True]
+
+
+def test_domain_of_a_constraint_marks_what_lies_outside_of_it():
+    cells = texts({"UA": 500, "B6": 400, "DL": 300})
+    counts = cells.count(pa.array(["UA", "B6", "DL", "EDV"]))
+    domain = Predicate("carrier", "not_in", values=("DL", "B6"))
+
+    found = compare(cells, counts, counts, moved=domain)
+
+    assert dict(zip(found.labels, found.moved.tolist(), strict=True)) == {
+        "UA": True,
+        "B6": False,
+        "DL": False,
+        "not seen in the reference": True,
+    }

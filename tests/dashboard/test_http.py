@@ -1,5 +1,6 @@
 """The application over HTTP, on an installation that has nothing yet."""
 
+import inspect
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -8,10 +9,13 @@ from datetime import UTC, datetime
 import anyio
 import httpx
 import pytest
+from dash._callback import GLOBAL_CALLBACK_MAP
 from sqlalchemy import create_engine
 
 from driftline.alerts import tables as alert_tables
-from driftline.dashboard.app import DashboardContext, create_app
+from driftline.dashboard.address import Address
+from driftline.dashboard.app import DashboardContext, create_app, render
+from driftline.dashboard.stores import Stores
 from driftline.monitors import tables as monitor_tables
 
 NOW = datetime(2013, 11, 24, tzinfo=UTC)
@@ -208,3 +212,22 @@ def test_bundles_are_compressed_and_kept(ask):
 
     assert answer.headers["content-encoding"] == "gzip"
     assert "immutable" in answer.headers["cache-control"]
+
+
+def test_unreachable_database_is_said_on_the_page(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'no-tables.db'}")
+    stores = Stores(engine, str(tmp_path), lambda: NOW)
+
+    drawn = str(render(stores, Address("overview")))
+    engine.dispose()
+
+    assert "This page cannot be shown" in drawn
+    assert "no such table" not in drawn
+
+
+def test_no_callback_can_block_the_server(app):
+    own = app.app.app.callbacks
+    registered = [entry for entry in GLOBAL_CALLBACK_MAP.values() if "callback" in entry]
+
+    assert list(own) == ["..page.children...shown.data.."]
+    assert all(inspect.iscoroutinefunction(entry["callback"]) for entry in registered)

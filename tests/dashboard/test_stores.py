@@ -1,0 +1,157 @@
+"""What the pages are told, against the installation that the rooms themselves made."""
+
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from driftline.alerts.tables import outbox
+from driftline.dashboard.pages import monitor as monitor_page
+from driftline.dashboard.pages import overview as overview_page
+from driftline.dashboard.stores import Stores
+from driftline.errors import NotFoundError
+from driftline.monitors.tables import executions
+
+pytestmark = pytest.mark.xdist_group("dashboard")
+
+BUG = "20131118T000000Z"
+
+
+@pytest.fixture
+def stores(seeded):
+    return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+def test_overview_counts_what_the_tables_hold(stores, seeded):
+    view = stores.overview()
+
+    with seeded.engine.connect() as connection:
+        windows = connection.scalar(select(func.count()).select_from(executions))
+        rows = connection.scalar(select(func.sum(executions.c.row_count)))
+        sent = connection.scalar(select(func.count()).select_from(outbox))
+    assert len(view.monitors[0].runs) == windows
+    assert view.endpoints[0].rows == rows
+    assert len(view.deliveries) == sent
+    assert {line.status for line in view.deliveries} == {"delivered"}
+
+
+def test_firing_alarm_tells_since_when_why_and_where(stores):
+    page = stores.overview().firing[0]
+
+    assert (page.name, page.severity) == ("flights: broken input", "page")
+    assert page.since == datetime(2013, 11, 19, 0, 5, tzinfo=UTC)
+    assert "EDV" in page.cause
+    assert page.link.startswith("/monitors/flights-data-quality?window=20131122T000000Z&feature=")
+    assert page.link.endswith("#rows")
+
+
+def test_newest_window_and_worst_feature_are_shown_first(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+
+    assert view.detail.run.stamp == "20131122T000000Z"
+    assert view.feature == view.detail.features[0]
+    assert sum(line.blame for line in view.detail.violating) == pytest.approx(1.0)
+
+
+def test_guilty_rows_are_those_of_the_planted_carrier(stores, seeded):
+    rows = stores.monitor(seeded.monitor, BUG, "carrier").rows
+
+    assert set(rows.offending) == {"EDV"}
+    assert len(rows.events) == min(50, rows.total)
+    assert all(len(record) == len(rows.columns) for record in rows.records)
+    assert all(time.startswith("18 Nov 2013") for time in rows.times)
+
+
+@pytest.mark.parametrize("feature", ["carrier", "dest", "hour", "dewp", "precip"])
+def test_comparison_counts_all_rows_of_both_sides(stores, seeded, feature):
+    view = stores.monitor(seeded.monitor, BUG, feature)
+
+    found = view.comparison
+
+    assert found.window_rows == view.detail.run.row_count
+    assert found.reference.sum() == pytest.approx(1.0)
+    assert found.window.sum() == pytest.approx(1.0)
+    assert np.any(found.moved)
+    assert len(found.labels) <= 26
+
+
+def test_marked_bars_hold_the_shares_of_the_verdict(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, "carrier")
+
+    marked = view.comparison.moved
+
+    assert view.comparison.window[marked].sum() == pytest.approx(view.feature.share_window)
+
+
+@pytest.mark.parametrize(
+    ("window", "feature"), [("20990101T000000Z", None), ("x", None), (None, "no such feature")]
+)
+def test_unknown_window_or_feature_is_not_found(stores, seeded, window, feature):
+    with pytest.raises(NotFoundError):
+        stores.monitor(seeded.monitor, window, feature)
+
+
+def test_changes_of_alarms_tell_their_causes(stores, seeded):
+    changes = stores.monitor(seeded.monitor, None, None).changes
+
+    firing = [change for change in changes if change.new == "ALARM"]
+
+    assert [change.time for change in changes] == sorted(
+        (change.time for change in changes), reverse=True
+    )
+    assert firing
+    assert all(change.cause and change.link for change in firing)
+
+
+def test_rows_that_are_no_longer_kept_are_said_to_be_gone(stores, seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    shutil.rmtree(root / "capture")
+    bare = Stores(seeded.engine, str(root), seeded.now)
+
+    view = bare.monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.rows.events == ()
+    assert "no longer kept" in str(monitor_page.page(view))
+
+
+def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
+    bare = Stores(seeded.engine, str(tmp_path), seeded.now)
+
+    view = bare.monitor(seeded.monitor, BUG, None)
+
+    assert view.detail.features == ()
+    assert "EDV" in view.detail.cause
+    assert "EDV" in str(monitor_page.page(view))
+
+
+def test_verdict_says_what_is_wrong_worst_first(stores):
+    view = stores.overview()
+
+    quiet = replace(view, alarms=())
+    calm = replace(quiet, monitors=())
+
+    assert overview_page.verdict(view)[0].endswith("firing, 1 of them for the pager")
+    assert overview_page.verdict(quiet) == (
+        "1 monitor found violations; no alarm is firing",
+        "soft",
+    )
+    assert overview_page.verdict(calm)[0] == "Nothing is being watched yet"
+
+
+def test_reading_changes_nothing(stores, seeded):
+    before = (seeded.engine.url.database, sorted(_files(seeded.root)))
+
+    stores.overview()
+    stores.monitor(seeded.monitor, BUG, "carrier")
+
+    assert (seeded.engine.url.database, sorted(_files(seeded.root))) == before
+
+
+def _files(root):
+    from pathlib import Path
+
+    return [(str(file), file.stat().st_mtime_ns) for file in Path(root).rglob("*")]
