@@ -1,0 +1,204 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from driftline.capture.sink import Sink
+from driftline.capture.transport import LocalTransport
+from driftline.serving.endpoints import signature_of
+
+DAY = datetime(2026, 1, 14, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, declare, tmp_path_factory):
+    """Give a server with a day of captured requests, of which some carriers are new."""
+    with start(tmp_path_factory.mktemp("api"), dashboard_url="http://127.0.0.1:1") as found:
+        answer = found.apply(
+            *trained.flights(trust_event_time=True),
+            declare("Monitor", "quality", endpoint="flights", baseline="flights"),
+        )
+        assert answer.status_code == 200, answer.text
+        _send_a_day(found, trained)
+        _sink_all(found)
+        yield found
+
+
+def _send_a_day(server, trained):
+    rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
+    for hour in range(24):
+        part = rows.iloc[hour * 20 : hour * 20 + 20]
+        answer = server.invoke(
+            "flights",
+            part.to_csv(header=False, index=False),
+            x_driftline_event_time=(DAY + timedelta(hours=hour)).isoformat(),
+        )
+        assert answer.status_code == 200, answer.text
+
+
+def _sink_all(server):
+    transport = LocalTransport(server.context.spool_dir)
+    sink = Sink(
+        server.context.root,
+        transport,
+        lambda endpoint: signature_of(server.engine, endpoint),
+        commit_interval_s=0,
+    )
+    while sink.step():
+        pass
+    transport.close()
+
+
+def test_what_was_captured_is_counted(server):
+    found = server.client.get("/api/v1/endpoints/flights/capture").json()
+
+    assert (found["requests"], found["rows"], found["dropped"]) == (24, 480, 0)
+    assert found["oldest"].startswith("2026-01-14T00:00:00")
+
+
+def test_all_stages_are_counted_for_reconciliation(server):
+    found = server.client.get("/api/v1/counts").json()
+
+    assert found["tap"]["stored"] == found["capture"]["flights"]["requests"] == 24
+    assert found["capture"]["flights"]["rows"] == 480
+    assert set(found) == {"tap", "capture", "executions_by_status", "alerts"}
+
+
+def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
+    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+
+    ran = server.client.post("/api/v1/monitors/quality/run", json=window).json()
+    again = server.client.post("/api/v1/monitors/quality/run", json={}).json()
+    listed = server.client.get("/api/v1/monitors/quality/executions").json()["items"]
+    report = server.client.get(f"/api/v1/executions/{ran['id']}/report").json()
+    index = [one["feature_name"] for one in report["violations"]].index("carrier")
+    rows = server.client.get(
+        f"/api/v1/executions/{ran['id']}/rows", params={"violation": index, "limit": 7}
+    ).json()
+
+    assert ran["status"] == "CompletedWithViolations"
+    assert ran["row_count"] == 480
+    assert again["id"] == ran["id"], "the last whole window is the same one, and is not run twice"
+    assert [one["id"] for one in listed] == [ran["id"]]
+    assert server.client.get(f"/api/v1/executions/{ran['id']}").json() == ran
+    assert len(rows["rows"]) == 7
+    assert {row["carrier"] for row in rows["rows"]} == {"EVX"}
+    assert rows["columns"][:5] == ["event_id", "row_index", "event_time", "inference_id", "carrier"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("POST", "/api/v1/monitors/quality/run", {"from": "2026-01-14T00:00:00Z"}, 400, "only one"),
+        ("POST", "/api/v1/monitors/quality/run", {"since": "x"}, 400, "since"),
+        ("POST", "/api/v1/monitors/quality/run", {"from": "x", "to": "y"}, 400, "from"),
+        (
+            "POST",
+            "/api/v1/monitors/quality/run",
+            {"from": "2026-01-15T00:00:00Z", "to": "2026-01-14T00:00:00Z"},
+            400,
+            "expected the end after the start",
+        ),
+        ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
+        ("GET", "/api/v1/executions/none", None, 404, "does not exist"),
+        ("GET", "/api/v1/executions/none/report", None, 404, "does not exist"),
+        ("GET", "/api/v1/executions/none/rows?limit=0", None, 400, "limit"),
+        ("GET", "/api/v1/endpoints/none/capture", None, 404, "does not exist"),
+        ("GET", "/api/v1/models/none", None, 404, "does not exist"),
+        ("GET", "/api/v1/things", None, 400, "collection"),
+        ("GET", "/nowhere", None, 404, "see /docs"),
+        ("PATCH", "/api/v1/models/flights", None, 405, "see /docs"),
+    ],
+)
+def test_every_error_has_the_one_form(server, method, path, body, status, sentence):
+    answer = server.client.request(method, path, json=body)
+
+    assert answer.status_code == status
+    assert sentence in server.error_of(answer)["message"]
+
+
+def test_a_window_without_rows_is_a_failed_execution(server):
+    window = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+
+    ran = server.client.post("/api/v1/monitors/quality/run", json=window).json()
+    report = server.client.get(f"/api/v1/executions/{ran['id']}/report")
+
+    assert (ran["status"], ran["failure_reason"]) == ("Failed", "Job inputs had no data")
+    assert report.status_code == 503
+    assert "no data" in server.error_of(report)["message"]
+
+
+def test_resources_are_listed_with_what_became_of_them(server):
+    found = {
+        collection: server.client.get(f"/api/v1/{collection}").json()["items"]
+        for collection in ("models", "baselines", "endpoints", "monitors", "alarms", "channels")
+    }
+
+    assert {key: len(value) for key, value in found.items()} == {
+        "models": 1,
+        "baselines": 1,
+        "endpoints": 1,
+        "monitors": 1,
+        "alarms": 0,
+        "channels": 0,
+    }
+    (endpoint,) = found["endpoints"]
+    assert endpoint["spec"]["model"] == "flights"
+    assert endpoint["status"]["state"] == "InService"
+    (monitor,) = found["monitors"]
+    (baseline,) = found["baselines"]
+    assert monitor["status"]["baseline_version"] == baseline["status"]["version"]
+
+
+def test_alarms_and_deliveries_are_listed(server, declare):
+    spec = {
+        "namespace": "Driftline",
+        "metric_name": "pages",
+        "period": 86400,
+        "evaluation_periods": 1,
+        "threshold": 0,
+        "comparison_operator": "GreaterThanThreshold",
+    }
+    server.apply(declare("Alarm", "a/b c", **spec))
+
+    alarm = server.client.get("/api/v1/alarms/a/b c").json()
+    history = server.client.get("/api/v1/alarms/a/b c/history").json()["items"]
+    server.client.delete("/api/v1/alarms/a/b c")
+
+    assert alarm["status"]["state_value"] == "INSUFFICIENT_DATA"
+    assert history[0]["history_item_type"] == "ConfigurationUpdate"
+    assert server.client.get("/api/v1/deliveries").json() == {"items": []}
+
+
+def test_health_pages_and_the_way_to_the_dashboard(server):
+    assert server.client.get("/healthz").json() == {"status": "ok"}
+    assert server.client.get("/readyz").json() == {"status": "ready"}
+    docs = server.client.get("/docs").text
+    assert "/api/v1/apply" in docs
+    assert "http://" not in docs
+    assert "https://" not in docs
+    assert server.client.get("/openapi.json").status_code == 200
+    moved = server.client.get("/ui/monitors/quality?window=20260114T000000Z")
+    assert moved.status_code == 307
+    assert moved.headers["location"] == (
+        "http://127.0.0.1:1/monitors/quality?window=20260114T000000Z"
+    )
+
+
+def test_invocations_are_answered_while_resources_are_applied(server, trained):
+    stop = threading.Event()
+    codes = []
+
+    def ask():
+        while not stop.is_set():
+            codes.append(server.invoke("flights", "UA,EWR,1400,39").status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    answers = [server.apply(*trained.flights(sampling_percentage=share)) for share in (100, 50)]
+    stop.set()
+    thread.join()
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert set(codes) == {200}
