@@ -1,0 +1,127 @@
+"""Reference data, baselines and capture tables that the tests of this room share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, create_engine, event
+
+from driftline.alerts.tables import metadata as alert_tables
+from driftline.baseline.store import Baseline
+from driftline.capture.dataset import Dataset, table_schema
+from driftline.monitors.tables import metadata as monitor_tables
+from driftline.signature import Signature
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def open_engine(file: Path) -> Engine:
+    """Open SQLite as the house does: write-ahead log, writers queue at once."""
+    engine = create_engine(f"sqlite:///{file}")
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: object, record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA busy_timeout=30000")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: object) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def weather(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+    """Independent rows of a stream that tests plant changes in."""
+    return {
+        "temp": np.round(rng.normal(55, 12, rows), 1),
+        "wind": np.round(rng.gamma(4, 3, rows), 1),
+        "stops": rng.poisson(1.5, rows),
+        "origin": rng.choice(["EWR", "JFK", "LGA"], rows),
+        "carrier": rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ"], rows),
+    }
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240101)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Baseline:
+    """A baseline of 20,000 independent rows without times."""
+    return Baseline.fit(pa.table(weather(np.random.default_rng(1), 20_000)))
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = open_engine(tmp_path / "test.db")
+    monitor_tables.create_all(engine)
+    alert_tables.create_all(engine)
+    return engine
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    return str(tmp_path / "store")
+
+
+Append = Callable[..., None]
+
+
+@pytest.fixture
+def append(root: str, reference: Baseline) -> Append:
+    """Put rows of one day into the capture table of the endpoint "flights"."""
+
+    def put(day: int, rows: dict[str, np.ndarray], *, spool: str = "a", first: int = 0) -> None:
+        append_day(root, reference.signature, day, rows, spool=spool, first=first)
+
+    return put
+
+
+def append_day(
+    root: str,
+    signature: Signature,
+    day: int,
+    rows: dict[str, np.ndarray],
+    *,
+    spool: str = "a",
+    first: int = 0,
+) -> None:
+    """Write captured records, one row each, spread over a day."""
+    schema = table_schema(signature)
+    count = len(next(iter(rows.values())))
+    start = START + day * DAY
+    times = [start + timedelta(seconds=60 * (i % 1440)) for i in range(count)]
+    sequence = [day * 1_000_000 + first + i for i in range(count)]
+    values: dict[str, object] = {
+        "event_id": [f"{spool}-{one}" for one in sequence],
+        "row_index": [0] * count,
+        "event_time": times,
+        "arrival_time": times,
+        "status": [200] * count,
+        "flags": [0] * count,
+        "spool_id": [spool] * count,
+        "spool_seq": sequence,
+        "event_date": [f"{start:%Y-%m-%d}"] * count,
+    }
+    for column in signature.columns:
+        if column.name in rows:
+            values[column.column] = pa.array(rows[column.name], from_pandas=True)
+    arrays = [
+        pa.array(values[field.name], field.type)
+        if isinstance(values.get(field.name), list)
+        else values[field.name].cast(field.type)
+        if field.name in values
+        else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    Dataset(root, "flights").append(table, {spool: sequence[-1]})
