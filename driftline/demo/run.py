@@ -199,12 +199,12 @@ def _declare(
 
 def _show(console: Console, page: Page) -> None:
     """Print what somebody on call would read."""
-    style = {"ALARM": "bold red", "OK": "green"}.get(page.state, "yellow")
-    text = Text(f"{page.severity.upper() or 'MESSAGE'}  {page.alarm}: ")
-    text.append(page.state, style)
-    if page.cause:
+    rings = page.state == "ALARM"
+    word = page.severity.upper() if rings else page.state
+    text = Text.assemble((f"{word:<8}", "bold red" if rings else "green"), page.alarm)
+    if rings and page.cause:
         text.append(f"\n        {page.cause}")
-    if page.link:
+    if rings and page.link:
         text.append(f"\n        {page.link}", "dim")
     console.print(text, soft_wrap=True)
 
