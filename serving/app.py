@@ -75,7 +75,7 @@ def _api(
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         # In the background: the server answers health checks while models are loaded.
-        starting = asyncio.create_task(fleet.refresh())
+        starting = asyncio.create_task(fleet.begin())
         yield
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -111,7 +111,9 @@ def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             problems["database"] = type(error).__name__
-        if waiting := fleet.not_ready:
+        if not fleet.is_read:
+            problems["endpoints"] = "not read yet"
+        elif waiting := fleet.not_ready:
             problems["endpoints"] = waiting
         if problems:
             return JSONResponse({"status": "not ready", **problems}, status_code=503)

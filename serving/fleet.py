@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from driftline.capture.tap import CaptureTarget
 from driftline.errors import DriftlineError
 from driftline.serving.artefacts import storage_folder
@@ -33,6 +35,7 @@ Status = Literal["Creating", "Updating", "InService", "Failed"]
 DRAIN_S = 25.0
 # How long a caller that changed something waits to see it run.
 SETTLE_S = 120.0
+RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Fleet:
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
+        self._is_read = False
 
     def route(self, name: str) -> Route | None:
         """Find an endpoint by its name, ignoring case."""
@@ -69,6 +73,11 @@ class Fleet:
                 return "Failed", problem
             return "Creating", route.pool.problem if route else None
         return ("Updating" if key in self._starting else "InService"), problem
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the stored wishes were read since the server began."""
+        return self._is_read
 
     @property
     def not_ready(self) -> list[str]:
@@ -87,6 +96,7 @@ class Fleet:
         """
         async with self._lock:
             wishes = await asyncio.to_thread(self._read)
+            self._is_read = True
             known = {wish.name.casefold() for wish in wishes}
             for key in [key for key in self._routes if key not in known]:
                 self._remove(key)
@@ -95,6 +105,15 @@ class Fleet:
             tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
+
+    async def begin(self) -> None:
+        """Bring the stored endpoints up when the server begins, as soon as the store answers."""
+        while not self._is_read:
+            try:
+                await self.refresh()
+            except (SQLAlchemyError, OSError):
+                log.exception("event=endpoints-not-read")
+                await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""

@@ -153,7 +153,7 @@ def _predict(predictor: Predictor, batch: Sequence[_Request]) -> Iterator[bytes]
             for request in batch:
                 yield from _predict(predictor, [request])
             return
-        log.warning("model refused rows error=%s", type(error).__name__)
+        log.info("model refused rows error=%s", type(error).__name__)
         yield _refusal(batch[0].header, 424, "model_error", _sentence(error))
         return
     start = 0

@@ -147,10 +147,7 @@ def _signature(context: ServerContext, endpoint: str) -> Signature:
 
 
 def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: value.isoformat() if isinstance(value, datetime) else value
-        for key, value in found.items()
-    }
+    return {key: _value(value) for key, value in found.items()}
 
 
 def _report(context: ServerContext, execution: Execution) -> bytes:
@@ -180,7 +177,7 @@ def _predicate(report: dict[str, Any], index: int) -> Predicate:
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
     """Give rows as plain JSON values: times as text, no NaN."""
-    return [{name: _value(value) for name, value in row.items()} for row in table.to_pylist()]
+    return [_shown(row) for row in table.to_pylist()]
 
 
 def _value(value: object) -> object:

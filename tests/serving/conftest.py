@@ -1,6 +1,7 @@
 """Real models, a real database and a real server on a free port."""
 
 import contextlib
+import importlib
 import json
 import os
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,3 +232,15 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     found = make_engine(tmp_path / "driftline.db")
     yield found
     found.dispose()
+
+
+@pytest.fixture(scope="session")
+def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Save a slow model whose module workers can import, as an installed package would be."""
+    modules = Path(__file__).parents[1] / "fixtures" / "serving"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(modules)
+        patch.setenv("PYTHONPATH", str(modules))
+        file = tmp_path_factory.mktemp("slow") / "slow.joblib"
+        joblib.dump(importlib.import_module("slow_model").Slow().fit(), file)
+        yield file

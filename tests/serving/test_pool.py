@@ -1,28 +1,13 @@
 import asyncio
-import importlib
 import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 
-import joblib
 import pytest
 
 from driftline.serving.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.pool import BusyError, Limits, Pool, TimedOutError, describe_model
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory) -> Iterator[Launch]:
-    """Save a slow model whose module workers can import, as an installed package would be."""
-    modules = Path(__file__).parents[1] / "fixtures" / "serving"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(modules)
-        patch.setenv("PYTHONPATH", str(modules))
-        file = tmp_path_factory.mktemp("slow") / "slow.joblib"
-        joblib.dump(importlib.import_module("slow_model").Slow().fit(), file)
-        yield Launch(str(file), trust_pickle=True)
 
 
 class Loop:
@@ -48,9 +33,16 @@ class Loop:
         self._loop.close()
 
 
+@pytest.fixture
+def slow(slow_model) -> Launch:
+    return Launch(str(slow_model), trust_pickle=True)
+
+
 @pytest.fixture(scope="module")
-def two(slow) -> Iterator[Loop]:
-    loop = Loop(slow, Limits(workers=2, open_requests=20, wait_s=30))
+def two(slow_model) -> Iterator[Loop]:
+    loop = Loop(
+        Launch(str(slow_model), trust_pickle=True), Limits(workers=2, open_requests=20, wait_s=30)
+    )
     yield loop
     loop.close()
 
