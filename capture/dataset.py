@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.table import DeltaFolder, MarkMovedError
@@ -272,9 +271,3 @@ def read_gaps(root: str) -> list[Gap]:
 def time_of(wall_ns: int) -> datetime | None:
     """Turn nanoseconds since 1970 into a time; None for 0."""
     return datetime.fromtimestamp(wall_ns / 1e9, UTC) if wall_ns else None
-
-
-def days_between(start: datetime, end: datetime) -> pads.Expression:
-    """Give the filter for partitions that can hold rows of [start, end)."""
-    field = pads.field(PARTITION)
-    return (field >= start.date().isoformat()) & (field <= end.date().isoformat())

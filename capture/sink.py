@@ -23,6 +23,7 @@ from driftline.capture.dataset import (
 )
 from driftline.capture.frame import Frame, Kind
 from driftline.capture.rows import build_rows
+from driftline.capture.table import DeltaFolder
 from driftline.capture.transport import Delivery, Transport
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
@@ -87,7 +88,7 @@ class Sink:
         self._poll_s = poll_s
         self._monotonic = monotonic
         self._datasets: dict[str, Dataset] = {}
-        self._gaps = gap_folder(root, writer=transport.name)
+        self._gaps: DeltaFolder | None = None
         self._pending: list[Delivery] = []
         self._pending_records = 0
         self._pending_bytes = 0
@@ -101,6 +102,8 @@ class Sink:
                 received = self._receive()
                 if self._is_due():
                     self._commit()
+                elif not self._pending:
+                    self._transport.commit({})  # Spools that ended meanwhile can go.
                 back_off_s = self._poll_s
             except DriftlineError as error:
                 self.counters["failures"] += 1
@@ -116,7 +119,9 @@ class Sink:
         self._transport.close()
 
     def step(self) -> int:
-        """Commit everything that is there now; give how many records were new to the tables.
+        """Commit what is there now; give how many records were new to the tables.
+
+        It ends even while more keeps coming in.
 
         Raises
         ------
@@ -124,18 +129,19 @@ class Sink:
             When the storage cannot be written; nothing is lost, a later step commits it.
         """
         before = self.counters["records"]
-        while self._receive() or self._pending:
-            self._commit()
+        is_full = True
+        while is_full:
+            self._receive()
+            is_full = self._is_full()
+            if self._pending:
+                self._commit()
         self._transport.commit({})
         return self.counters["records"] - before
 
     def _receive(self) -> int:
         """Take what is there, up to what one commit may hold; give how many frames came."""
         received = 0
-        while (
-            self._pending_records < self._commit_records
-            and self._pending_bytes < self._commit_bytes
-        ):
+        while not self._is_full():
             found = self._transport.receive(self._commit_records - self._pending_records)
             if not found:
                 break
@@ -152,9 +158,13 @@ class Sink:
 
     def _is_due(self) -> bool:
         return bool(self._pending) and (
+            self._is_full() or self._monotonic() - self._oldest_s >= self._commit_interval_s
+        )
+
+    def _is_full(self) -> bool:
+        return (
             self._pending_records >= self._commit_records
             or self._pending_bytes >= self._commit_bytes
-            or self._monotonic() - self._oldest_s >= self._commit_interval_s
         )
 
     def _commit(self) -> None:
@@ -171,7 +181,8 @@ class Sink:
                     records[frame.meta.get("endpoint", "")].append((delivery.spool_id, frame))
         for endpoint, found in records.items():
             self._store(endpoint, found)
-        self.counters["gaps"] += record_gaps(self._gaps, gaps) if gaps else 0
+        if gaps:
+            self._store_gaps(gaps)
         self._pending = []
         self._pending_records = self._pending_bytes = 0
         self._transport.commit(marks)
@@ -208,6 +219,17 @@ class Sink:
                 f'table of "{endpoint}": another sink commits the same spool; stop one of them'
             )
         self.counters["duplicates"] += len(records)
+
+    def _store_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Commit the gaps that their table does not have."""
+        if self._gaps is None:
+            self._gaps = gap_folder(self._root, writer=self._transport.name)
+            self._gaps.sweep()
+        try:
+            self.counters["gaps"] += record_gaps(self._gaps, gaps)
+        except DriftlineError:
+            self._gaps = None
+            raise
 
     def _dataset(self, endpoint: str) -> Dataset:
         """Open a table once; what this sink's forerunner wrote but did not commit goes."""

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
-from driftline.capture.dataset import META_SCHEMA, Dataset
+from driftline.capture.dataset import META_SCHEMA, PARTITION, Dataset
 from driftline.capture.frame import Flag
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -117,7 +117,9 @@ class WindowRead:
     def _between(self, start: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
         assert self._data is not None
         held = {column for _, column, _ in self._columns} & set(self._data.schema.names)
-        chosen = _inside(start, end) & _usable()
+        # The day's own partition, so that no other day's file is opened.
+        day = pads.field(PARTITION) == start.date().isoformat()
+        chosen = day & _inside(start, end) & _usable()
         rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
         if rows.num_rows == 0:
             return
