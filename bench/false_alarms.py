@@ -147,8 +147,8 @@ def upper_limit(violations: int, years: float) -> float:
 def main() -> None:
     """Run every stream and print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--years", type=float, default=2.0)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--years", type=float, default=1.0)
+    parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
     began = time.perf_counter()
     print("# False drift violations of a daily monitor on data that do not change\n")

@@ -53,8 +53,8 @@ INNER_SHARE = 0.05
 # that a slow process is not compared with itself.
 BLOCKS_TO_LEAVE_OUT_NEIGHBOURS = 10
 
-# Halvings of [0, 1] that leave less than anybody could read.
-BISECTIONS = 42
+# Halvings of [0, 1] that leave less than 2e-8.
+BISECTIONS = 26
 
 Numbers = NDArray[np.float64]
 

@@ -1,0 +1,340 @@
+"""Planted changes are found, explained and traced to their rows; unchanged data pass."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError, UndecidedError
+from driftline.monitors.check import check
+from driftline.monitors.report import Report
+from tests.monitors.conftest import weather
+
+
+def judged(values: dict[str, np.ndarray], reference: Baseline) -> Report:
+    return check(
+        pa.table({name: pa.array(one, from_pandas=True) for name, one in values.items()}), reference
+    )
+
+
+def checks(report: Report) -> set[tuple[str, str]]:
+    return {(one.feature_name, one.constraint_check_type) for one in report.violations}
+
+
+def test_unchanged_data_pass(reference: Baseline, rng: np.random.Generator) -> None:
+    report = judged(weather(rng, 1000), reference)
+
+    assert report.passed
+    assert report.cause == ""
+    assert len(report.features) == 5
+    assert report.features["ratio"].between(0, 1).all()
+
+
+def test_a_third_in_celsius_is_found_with_its_airport(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 1000)
+    newark = values["origin"] == "EWR"
+    values["temp"] = np.where(newark, np.round((values["temp"] - 32) / 1.8, 1), values["temp"])
+
+    report = judged(values, reference)
+
+    assert {("temp", "baseline_drift_check"), ("temp", "unit_change_check")} == checks(report)
+    unit = next(
+        one for one in report.violations if one.constraint_check_type == "unit_change_check"
+    )
+    assert unit.severity == "page"
+    assert unit.unit is not None
+    assert unit.unit.name == "Celsius instead of Fahrenheit"
+    assert unit.segment is not None
+    assert (unit.segment.column, unit.segment.level) == ("origin", "EWR")
+    assert 'origin = "EWR" holds' in report.cause
+    assert "looks like Celsius instead of Fahrenheit" in report.cause
+
+
+def test_an_unseen_level_is_found_and_named(reference: Baseline, rng: np.random.Generator) -> None:
+    values = weather(rng, 1000)
+    values["carrier"] = np.where(values["carrier"] == "UA", "UAL", values["carrier"])
+    expected = int((values["carrier"] == "UAL").sum())
+
+    report = judged(values, reference)
+
+    assert ("carrier", "categorical_values_check") in checks(report)
+    assert ("carrier", "baseline_drift_check") in checks(report)
+    violation = report.violations[0]
+    assert violation.severity == "page"
+    assert violation.values == ("UAL",)
+    assert violation.row_count == expected
+    rows = report.rows(violation, limit=10_000)
+    assert (rows["carrier"] == "UAL").sum() == len(rows) == expected
+
+
+def test_five_percent_of_gaps_are_found(reference: Baseline, rng: np.random.Generator) -> None:
+    values = weather(rng, 500)
+    values["wind"][rng.random(500) < 0.05] = np.nan
+
+    report = judged(values, reference)
+
+    assert ("wind", "completeness_check") in checks(report)
+    violation = next(
+        one for one in report.violations if one.constraint_check_type == "completeness_check"
+    )
+    assert violation.severity == "page"
+    assert violation.row_count == int(np.isnan(values["wind"]).sum())
+    assert re.fullmatch(
+        r"Value: 0\.\d+ does not meet the constraint requirement! ", violation.description
+    )
+
+
+def test_a_stuck_value_is_found(reference: Baseline, rng: np.random.Generator) -> None:
+    values = weather(rng, 300)
+    values["wind"][:] = 11.0
+
+    report = judged(values, reference)
+
+    assert ("wind", "baseline_drift_check") in checks(report)
+    assert report.passed is False
+
+
+@pytest.mark.parametrize("share", [1.0, 1 / 3, 0.03])
+def test_values_a_thousand_times_too_large_page(
+    reference: Baseline, rng: np.random.Generator, share: float
+) -> None:
+    values = weather(rng, 900)
+    values["wind"] = np.where(rng.random(900) < share, values["wind"] * 1000, values["wind"])
+
+    report = judged(values, reference)
+
+    pages = {one.feature_name for one in report.violations if one.severity == "page"}
+    assert pages == {"wind"}
+
+
+def test_rows_behind_a_violation_are_exactly_those_that_meet_its_condition(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 1000)
+    values["temp"] = values["temp"] + 25
+
+    report = judged(values, reference)
+
+    violation = next(
+        one for one in report.violations if one.constraint_check_type == "baseline_drift_check"
+    )
+    predicate = violation.predicate
+    assert predicate is not None
+    assert predicate.op == "ge"
+    mask = values["temp"] >= predicate.value
+    rows = report.rows(violation, limit=10_000)
+    assert violation.row_count == mask.sum()
+    assert sorted(rows["temp"]) == sorted(values["temp"][mask])
+    assert [one["row"] for one in violation.first_rows] == np.flatnonzero(mask)[:20].tolist()
+
+
+def test_a_drift_violation_names_a_distance_above_its_bound(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 1000)
+    values["temp"] = values["temp"] + 25
+
+    report = judged(values, reference)
+
+    for one in report.violations:
+        found = re.fullmatch(
+            r"Baseline drift distance: (.+) exceeds threshold: (.+)", one.description
+        )
+        assert found is not None
+        assert float(found[1]) > float(found[2])
+        assert one.ratio == pytest.approx(float(found[1]) / float(found[2]))
+
+
+def test_a_lost_level_shows_what_took_its_place(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 2000)
+    values["origin"] = np.where(values["origin"] == "EWR", "JFK", values["origin"])
+
+    report = judged(values, reference)
+
+    violation = report.violations[0]
+    assert str(violation.predicate) == 'origin = "JFK"'
+    assert violation.row_count == (values["origin"] == "JFK").sum()
+
+
+def test_columns_are_compared_by_name(reference: Baseline, rng: np.random.Generator) -> None:
+    values = weather(rng, 200)
+    values["gust"] = values.pop("wind")
+
+    report = judged(values, reference)
+
+    assert checks(report) == {
+        ("Missing columns", "missing_column_check"),
+        ("Extra columns", "extra_column_check"),
+    }
+    assert [
+        (one.cause, one.severity) for one in report.violations if "Missing" in one.feature_name
+    ] == [("wind", "page")]
+    with pytest.raises(InputError, match="no rows behind it"):
+        report.rows(report.violations[0])
+
+
+def test_too_few_rows_are_said_to_be_too_few(reference: Baseline, rng: np.random.Generator) -> None:
+    report = judged(weather(rng, 29), reference)
+
+    assert report.passed
+    assert report.decided
+    assert len(report.insufficient) == 5
+    assert report.features["distance"].isna().all()
+
+
+def test_no_rows_decide_nothing(reference: Baseline, rng: np.random.Generator) -> None:
+    empty = {name: values[:0] for name, values in weather(rng, 1).items()}
+
+    report = judged(empty, reference)
+
+    assert not report.decided
+    assert "nothing could be judged" in report.summary
+
+
+def test_a_share_of_gaps_that_the_reference_had_is_no_violation(rng: np.random.Generator) -> None:
+    def stream(rows: int) -> pa.Table:
+        values = rng.normal(size=rows)
+        values[rng.random(rows) < 0.1] = np.nan
+        return pa.table({"x": pa.array(values, from_pandas=True)})
+
+    baseline = Baseline.fit(stream(5000))
+
+    assert all(check(stream(400), baseline).passed for _ in range(20))
+
+
+def test_new_values_in_an_open_vocabulary_are_no_drift(rng: np.random.Generator) -> None:
+    def stream(rows: int) -> pa.Table:
+        return pa.table(
+            {"word": np.char.add("w", np.minimum(rng.zipf(1.7, rows), 10**9).astype(str))}
+        )
+
+    baseline = Baseline.fit(stream(5000))
+
+    assert all(check(stream(500), baseline).passed for _ in range(20))
+
+
+def test_report_json_holds_what_was_found_and_no_time_of_its_own(
+    reference: Baseline, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    values = weather(rng, 500)
+    values["wind"] = values["wind"] * 1000
+
+    judged(values, reference).save(tmp_path / "first")
+    judged(values, reference).save(tmp_path / "second")
+
+    text = (tmp_path / "first" / "report.json").read_text()
+    assert text == (tmp_path / "second" / "report.json").read_text()
+    found = json.loads(text)
+    assert found["violations"][0]["feature_name"] == "wind"
+    assert found["window"] is None
+    assert sum(
+        {one["feature_name"]: one["share_of_blame"] for one in found["violations"]}.values()
+    ) == pytest.approx(1)
+
+
+def test_a_report_draws_itself_with_its_texts_escaped(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    name = "<script>alert(1)</script>"
+    baseline = Baseline.fit(pa.table({name: rng.normal(size=500)}))
+
+    report = check(pa.table({name: rng.normal(size=500) + 9}), baseline)
+    report.to_html(tmp_path / "report.html")
+
+    page = (tmp_path / "report.html").read_text()
+    assert "<script>" not in page + report._repr_html_()
+    assert "&lt;script&gt;" in page
+
+
+def test_a_data_frame_serves_as_well(reference: Baseline, rng: np.random.Generator) -> None:
+    frame = pd.DataFrame(weather(rng, 300))
+
+    assert check(frame, reference).passed
+
+
+def test_rows_that_are_gone_are_said_to_be_gone(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 300)
+    values["wind"] = values["wind"] * 1000
+    report = judged(values, reference)
+
+    gone = Report(**{**report.__dict__, "batches": None})
+
+    with pytest.raises(UndecidedError):
+        gone.rows(0)
+
+
+def test_an_unknown_kind_is_refused(reference: Baseline) -> None:
+    with pytest.raises(InputError, match="data-quality"):
+        check(pa.table({"x": [1]}), reference, kind="vibes")
+
+
+@pytest.fixture
+def sagemaker_folder(tmp_path: Path, reference: Baseline) -> Path:
+    """What SageMaker would have left of the reference: its two documents alone."""
+    reference.save(tmp_path / "whole")
+    folder = tmp_path / "sagemaker"
+    folder.mkdir()
+    for name in ("statistics.json", "constraints.json"):
+        (folder / name).write_bytes((tmp_path / "whole" / name).read_bytes())
+    return folder
+
+
+def test_a_folder_that_sagemaker_wrote_works(
+    sagemaker_folder: Path, rng: np.random.Generator
+) -> None:
+    same = check(pa.table(weather(rng, 1000)), sagemaker_folder)
+    values = weather(rng, 1000)
+    values["temp"] = values["temp"] + 25
+    values["carrier"] = np.where(values["carrier"] == "UA", "UAL", values["carrier"])
+
+    changed = check(pa.table(values), sagemaker_folder)
+
+    assert same.passed
+    assert {("temp", "baseline_drift_check"), ("carrier", "categorical_values_check")} <= checks(
+        changed
+    )
+
+
+def test_constraints_alone_judge_all_but_drift(
+    sagemaker_folder: Path, rng: np.random.Generator
+) -> None:
+    (sagemaker_folder / "statistics.json").unlink()
+    values = weather(rng, 1000)
+    values["temp"] = values["temp"] + 25
+    values["carrier"] = np.where(values["carrier"] == "UA", "UAL", values["carrier"])
+
+    report = check(pa.table(values), sagemaker_folder)
+
+    assert checks(report) == {("carrier", "categorical_values_check")}
+
+
+def test_constraints_can_switch_comparisons_off(
+    sagemaker_folder: Path, rng: np.random.Generator
+) -> None:
+    file = sagemaker_folder / "constraints.json"
+    found = json.loads(file.read_text())
+    for feature in found["features"]:
+        if feature["name"] == "temp":
+            off = {"distribution_constraints": {"perform_comparison": "Disabled"}}
+            feature["monitoring_config_overrides"] = off
+    file.write_text(json.dumps(found))
+    values = weather(rng, 1000)
+    values["temp"] = values["temp"] + 25
+
+    report = check(pa.table(values), sagemaker_folder)
+
+    assert report.passed
+    assert report.features.set_index("feature").loc["temp", "note"] == "comparison_disabled"

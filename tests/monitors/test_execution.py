@@ -1,0 +1,193 @@
+"""Runs of monitors: once for each question and rows, documents first, datapoints replaced."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select
+
+from driftline.alerts import metrics
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.window import Window
+from driftline.monitors import tables
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.execution import Execution, get_execution, run
+from tests.monitors.conftest import DAY, START, Append, weather
+
+WINDOW = Window(START, START + DAY)
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, reference: Baseline):
+    store.put(root, "flights", reference, clock)
+
+    def once(definition: MonitorDefinition = DEFINITION, window: Window = WINDOW) -> Execution:
+        return run(engine, root, definition, window, now=clock, signature=reference.signature)
+
+    return once
+
+
+def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float]:
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, namespace, name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
+        )
+    return [number for _, number in found]
+
+
+def test_a_window_that_is_as_the_reference_completes(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+
+    execution = judge()
+
+    assert execution.status == "Completed"
+    assert (execution.row_count, execution.request_count) == (400, 400)
+    assert execution.failure_reason is None
+    folder = Path(root) / execution.folder
+    assert folder.parts[-3:-1] == ("daily", "20240101T000000Z")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "constraint_violations.json", "report.json", "statistics.json",
+    ]  # fmt: skip
+    assert value(engine, "violations") == [0.0]
+    assert value(engine, "pages") == [0.0]
+    assert value(engine, "rows") == [400.0]
+
+
+def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    values["wind"] = values["wind"] * 1000
+    append(0, values)
+
+    execution = judge()
+
+    assert execution.status == "CompletedWithViolations"
+    assert execution.page_count >= 1
+    assert value(engine, "pages") == [float(execution.page_count)]
+    assert value(engine, "max_drift_ratio")[0] > 1
+    with engine.connect() as connection:
+        note = metrics.latest_note(connection, "Driftline", "pages", DIMENSIONS)
+    assert note["cause"] == execution.cause
+    assert note["cause"].startswith("wind: ")
+    assert note["link"] == "/monitors/daily?window=20240101T000000Z&feature=wind#rows"
+
+
+def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
+    values = weather(rng, 400)
+    append(0, values)
+
+    judge()
+
+    space = "aws/sagemaker/Endpoints/data-metrics"
+    assert value(engine, "feature_non_null_temp", space) == [1.0]
+    assert 0 <= value(engine, "feature_baseline_drift_temp", space)[0] < 0.2
+    assert value(engine, "feature_data_temp", space)[0] == pytest.approx(values["temp"].sum())
+
+
+def test_the_same_question_about_the_same_rows_is_answered_once(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+
+    first, second = judge(), judge()
+
+    assert first == second
+    with engine.connect() as connection:
+        assert len(connection.execute(select(tables.executions)).all()) == 1
+    assert value(engine, "rows") == [100.0]
+
+
+def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+    first = judge()
+    append(0, weather(rng, 50), spool="late")
+
+    second = judge()
+
+    assert second.id != first.id
+    assert value(engine, "rows") == [150.0]
+    with engine.connect() as connection:
+        assert not get_execution(connection, first.id).is_current
+        assert get_execution(connection, second.id).is_current
+
+
+def test_another_version_of_the_definition_is_another_question(judge, append: Append, rng) -> None:
+    append(0, weather(rng, 100))
+    changed = MonitorDefinition("daily", endpoint="flights", baseline="flights", version=2)
+
+    assert judge().id != judge(changed).id
+
+
+def test_a_window_without_rows_fails_and_is_tried_again(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    empty = judge()
+    append(0, weather(rng, 60))
+
+    filled = judge()
+
+    assert (empty.status, empty.failure_reason) == ("Failed", "Job inputs had no data")
+    assert filled.status == "Completed"
+    assert value(engine, "failed") == [0.0]
+
+
+def test_a_failed_window_has_datapoints_that_say_so(judge, engine: Engine) -> None:
+    judge()
+    judge()
+
+    assert value(engine, "failed") == [1.0]
+    assert value(engine, "rows") == [0.0]
+    assert value(engine, "violations") == []
+
+
+def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
+    lost = MonitorDefinition("daily", endpoint="flights", baseline="lost")
+
+    execution = judge(lost)
+
+    assert execution.status == "Failed"
+    assert 'baseline "lost"' in execution.failure_reason
+
+
+def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 200)
+    values["temp"] = np.where(
+        values["origin"] == "EWR", (values["temp"] - 32) / 1.8, values["temp"]
+    )
+    append(0, values)
+    first = judge()
+    file = Path(root) / first.folder / "report.json"
+    before = file.read_bytes()
+    with engine.begin() as connection:
+        connection.execute(tables.executions.delete())
+
+    second = judge()
+
+    assert second.id == first.id
+    assert file.read_bytes() == before
+
+
+def test_rows_outside_the_window_do_not_count(judge, append: Append, rng) -> None:
+    append(0, weather(rng, 100))
+    append(1, weather(rng, 70))
+
+    execution = judge(window=Window(START + DAY, START + DAY + timedelta(days=1)))
+
+    assert execution.row_count == 70
