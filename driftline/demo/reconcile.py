@@ -140,10 +140,12 @@ def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
             "requests stored",
             len(answered),
             len(stored & answered) + extra,
-            "distinct x-amzn-RequestId; distinct event_id in the Delta table",
+            "request ids of answers; event ids in table",
         ),
         Check("rows stored", rows_sent, predicted.num_rows, "sent; rows in the Delta table"),
-        Check("rows stored once", rows_sent, pairs.num_rows, "distinct (event_id, row_index)"),
+        Check(
+            "rows stored once", rows_sent, pairs.num_rows, "sent; distinct (event id, row index)"
+        ),
     ]
 
 
@@ -177,13 +179,13 @@ def _windows(
             "violations published",
             sum(map(len, documents)),
             round(sum(points.values())),
-            "constraint_violations.json on disk; datapoints",
+            "documents on disk; datapoints",
         ),
         Check(
             "days with violations",
             sum(bool(found) for found in documents),
             sum(value > 0 for value in points.values()),
-            "constraint_violations.json on disk; datapoints",
+            "documents on disk; datapoints",
         ),
     ]
 
@@ -213,14 +215,14 @@ def _alarms(run: Run) -> list[Check]:
             "alarm changes",
             sum(alarm["state_seq"] for alarm in alarms),
             changes,
-            "counted by the alarms; lines of their history",
+            "counts of the alarms; their history",
         ),
-        Check("messages delivered", told, len(delivered), "actions of these changes; outbox"),
+        Check("messages delivered", told, len(delivered), "actions declared for them; outbox"),
         Check(
             "messages received",
             len(delivered),
             len(run.receiver.pages),
-            "outbox; distinct webhook ids at the receiver",
+            "outbox; webhook ids at the receiver",
         ),
         Check("messages refused", 0, run.receiver.refused_count, "wrong signature or form"),
     ]
@@ -253,7 +255,7 @@ def _planted(run: Run, executions: Mapping[datetime, Mapping[str, Any]]) -> list
             "planted fault found",
             len(run.traffic.faulty_days),
             top,
-            "its days; days on which it is the top cause",
+            "its days; days as top cause",
         ),
-        Check("planted rows shown", shown, planted, "rows shown for it; those that were planted"),
+        Check("planted rows shown", shown, planted, "shown as its rows; planted among them"),
     ]

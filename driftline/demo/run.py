@@ -7,6 +7,7 @@ Nothing here is special but the clock, which is replayed: the installation is th
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import secrets
 import signal
@@ -73,6 +74,8 @@ def run_demo(
     """
     if not 1 <= days <= flights.YEAR_DAYS:
         raise InputError(f"--days {days}; expected 1 to {flights.YEAR_DAYS}")
+    # That a process is ready is told by the stages.
+    logging.getLogger("driftline.up").setLevel(logging.WARNING)
     stages = _Stages(Console(stderr=True, highlight=False))
     end = flights.year_end(datetime.now(UTC))
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
