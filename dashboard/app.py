@@ -54,7 +54,7 @@ INDEX = """<!DOCTYPE html>
     {%metas%}
     <title>{%title%}</title>
     <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
-    <script src="/assets/first/theme.js"></script>
+    <script src="/assets/theme.js"></script>
     {%css%}
   </head>
   <body>
@@ -126,7 +126,7 @@ def _dash(context: DashboardContext) -> Dash:
         __name__,
         backend=_Server,
         assets_folder=str(Path(__file__).parent / "assets"),
-        assets_path_ignore=["first"],
+        assets_ignore=r"theme\.js",
         use_pages=False,
         compress=False,
         suppress_callback_exceptions=True,

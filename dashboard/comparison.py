@@ -107,12 +107,13 @@ def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
     if moved is None:
         return inside
     if cells.is_number and moved.op in OTHER_SIDE and isinstance(moved.value, int | float):
-        edges = np.asarray(cells.edges)
-        # "above" and "or below" are only said of the maximum: the last cell of numbers is apart.
-        at_edge = moved.op in ("lt", "ge")
-        cut = int(np.searchsorted(edges, moved.value)) + 1 if at_edge else cells.size - 3
-        side = slice(0, cut) if moved.op in ("lt", "le") else slice(cut, cells.size - 2)
-        inside[side] = True
+        # Cell k holds [edges[k - 1], edges[k]): marked are those that lie wholly inside.
+        strict = moved.op in ("lt", "ge")
+        cut = float(moved.value) if strict else float(np.nextafter(moved.value, np.inf))
+        if moved.op in ("lt", "le"):
+            inside[: int(np.searchsorted(cells.edges, cut, side="right"))] = True
+        else:
+            inside[int(np.searchsorted(cells.edges, cut, side="left")) + 1 : cells.size - 2] = True
     elif moved.op in ("in", "not_in") and not cells.is_number:
         inside[: cells.size - 2] = _text_members(cells, moved)
     elif moved in cells.predicates:

@@ -42,8 +42,10 @@ CHECKS = {
     "missing_column_check": "column missing",
     "extra_column_check": "extra column",
     "categorical_values_check": "unknown values",
+    "unit_change_check": "unit changed",
+    "range_check": "out of range",
 }
-"""SageMaker's names of the checks, in plain words."""
+"""SageMaker's names of the checks, and our own, in plain words."""
 
 NOTES = {
     "insufficient_data": "too few rows to judge",

@@ -7,44 +7,35 @@ from collections.abc import Sequence
 from dash import dcc, html
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts import comparison_figure, comparison_height, timeline_figure
+from driftline.dashboard.charts import timeline_figure
 from driftline.dashboard.frames import (
-    Comparison,
     FeatureLine,
-    GuiltyRows,
     MonitorLine,
     MonitorView,
     WindowDetail,
     WindowRun,
 )
+from driftline.dashboard.pages.columns import comparison_panel, feature_panel, row_panel
 from driftline.dashboard.parts import (
     Cell,
-    bullet,
     empty,
     fact,
     marked,
     panel,
-    share_bar,
     state_chip,
     table,
     when,
 )
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import (
-    CHECKS,
-    NOTES,
     count,
     number,
-    percent,
     plural,
-    probability,
     schedule_text,
     span,
 )
 
 __all__ = ["page", "verdict"]
-
-EVENT_CHARACTERS = 13
 
 
 def page(view: MonitorView) -> html.Div:
@@ -64,8 +55,11 @@ def page(view: MonitorView) -> html.Div:
                 *head,
                 _verdict(view, detail),
                 _timeline(monitor, detail.run),
-                html.Div([_features(view, detail), _comparison(view)], className="pair wide-left"),
-                _rows(view, detail),
+                html.Div(
+                    [feature_panel(view, detail), comparison_panel(view)],
+                    className="pair wide-left",
+                ),
+                row_panel(view, detail),
                 html.Div([_changes(view), _record(monitor, detail)], className="pair"),
             ],
             className="page",
@@ -220,209 +214,6 @@ def _timeline(monitor: MonitorLine, run: WindowRun) -> html.Section:
         ]
     )
     return panel("Windows", [figure], note=legend)
-
-
-def _features(view: MonitorView, detail: WindowDetail) -> html.Section:
-    """List the features, the most to blame first."""
-    if not detail.features:
-        return panel("Features", [empty("No feature was measured in this window.")])
-    chosen = view.feature.name if view.feature else None
-    heads = ["Feature", "Share of blame", "Distance / bound", "What moved", "p"]
-    rows = [_feature(view.monitor, detail.run, feature) for feature in detail.features]
-    tones = [
-        " ".join(
-            word
-            for word, holds in (
-                ("chosen", feature.name == chosen),
-                ("kept", not feature.checks),
-            )
-            if holds
-        )
-        for feature in detail.features
-    ]
-    return panel(
-        "Features",
-        [
-            table(
-                heads,
-                rows,
-                label="Features by share of blame",
-                kind="cards features",
-                tones=tones,
-                numeric=(4,),
-            )
-        ],
-        note=f"{len(detail.violating)} of {len(detail.features)} in violation",
-    )
-
-
-def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list[Cell]:
-    """Show one feature as the cells of a row."""
-    checks = [html.Span(CHECKS.get(check, check), className="tag") for check in feature.checks]
-    link = html.A(
-        feature.name,
-        href=monitor_link(monitor.name, window=run.stamp, feature=feature.name),
-        className="strong",
-        title=feature.name,
-    )
-    name = html.Div([link, html.Span(feature.type, className="faint"), *checks], className="stack")
-    if feature.what:
-        moved: Cell = html.Div(
-            [
-                html.Span(feature.what, className="set"),
-                html.Span(
-                    f"{percent(feature.share_reference)} → {percent(feature.share_window)}",
-                    className="number line",
-                ),
-            ]
-        )
-    elif feature.findings:
-        moved = feature.findings[0][1]
-    else:
-        moved = html.Span(NOTES.get(feature.note, feature.note), className="faint")
-    blame: Cell = (
-        share_bar(feature.blame) if feature.blame > 0 else html.Span("–", className="faint")
-    )
-    return [
-        name,
-        blame,
-        bullet(feature.distance, feature.bound),
-        moved,
-        probability(feature.p_value),
-    ]
-
-
-def _comparison(view: MonitorView) -> html.Section:
-    """Draw the chosen feature: reference beside window."""
-    feature, comparison = view.feature, view.comparison
-    if feature is None:
-        return panel("Reference beside window", [empty("Choose a feature to compare.")])
-    title = f"{feature.name}: reference beside window"
-    sentences = [_finding(check, text) for check, text in feature.findings]
-    if comparison is None:
-        return panel(title, [empty("There are no shares to compare for this feature."), *sentences])
-    summary = _summary(feature)
-    graph = dcc.Graph(
-        id="comparison",
-        figure=comparison_figure(comparison),
-        config=CONFIG,
-        style={"height": f"{comparison_height(comparison)}px"},
-    )
-    legend = html.Span(
-        [
-            html.Span(className="key reference"),
-            f" reference, {plural(comparison.reference_rows, 'row')} ",
-            html.Span("◆", className="window-text"),
-            f" window, {plural(comparison.window_rows, 'row')}; lines are 95 % intervals",
-        ],
-        className="legend",
-    )
-    return panel(
-        title,
-        [
-            html.Figure(
-                [
-                    html.Figcaption(summary),
-                    marked(html.Div(graph, role="img"), aria_label=summary),
-                ]
-            ),
-            *sentences,
-            html.Details(
-                [html.Summary("Show as a table"), _numbers(comparison)], className="as-table"
-            ),
-        ],
-        note=legend,
-    )
-
-
-def _finding(check: str, text: str) -> html.P:
-    """Say what one broken constraint found."""
-    tag = html.Span(CHECKS.get(check, check), className="tag")
-    return html.P([tag, f" {text}"], className="finding")
-
-
-def _summary(feature: FeatureLine) -> str:
-    """Say in one sentence what the figure shows."""
-    if feature.what is None:
-        return f"Shares of {feature.name}."
-    text = (
-        f"{feature.what}: {percent(feature.share_window)} of the window, "
-        f"{percent(feature.share_reference)} of the reference"
-    )
-    if feature.share_interval:
-        low, high = feature.share_interval
-        text += f" (95 % interval of the window {percent(low)} to {percent(high)})"
-    return f"{text}."
-
-
-def _numbers(comparison: Comparison) -> html.Div:
-    """Give a figure's numbers as a table."""
-    rows: list[list[Cell]] = [
-        [label, percent(reference), percent(window), f"{percent(low)} – {percent(high)}"]
-        for label, reference, window, low, high in zip(
-            comparison.labels,
-            comparison.reference,
-            comparison.window,
-            comparison.window_low,
-            comparison.window_high,
-            strict=True,
-        )
-    ]
-    heads = ["Values", "Reference", "Window", "95 % interval"]
-    return table(heads, rows, label=f"Shares of {comparison.feature}", numeric=(1, 2, 3))
-
-
-def _rows(view: MonitorView, detail: WindowDetail) -> html.Section:
-    """List the rows behind the chosen feature's violation, the offending value first."""
-    rows, title = view.rows, "The rows that did it"
-    if rows is None:
-        broken = view.feature is not None and bool(view.feature.checks)
-        if broken and view.feature is not None:
-            why = f"{view.feature.name}: its violation points at no single rows."
-        elif detail.run.violation_count:
-            why = (
-                "The chosen feature keeps its constraints; choose one in violation to see its rows."
-            )
-        else:
-            why = "No constraint is broken in this window, so no rows are to blame."
-        return panel(title, [empty(why)], name="rows")
-    note = f"{rows.feature}, {span(detail.run)}"
-    if not rows.events:
-        why = f"{plural(rows.total, 'row')} with {rows.predicate}; they are no longer kept."
-        return panel(title, [empty(why)], name="rows", note=note)
-    heads = [rows.feature, "Event id", "Event time", *rows.columns]
-    records: list[list[Cell]] = [
-        [html.B(value or "empty", className="guilty"), _event(event), time, *others]
-        for value, event, time, others in zip(
-            rows.offending, rows.events, rows.times, rows.records, strict=True
-        )
-    ]
-    return panel(
-        title,
-        [
-            html.P(_which(rows), className="sentence"),
-            table(heads, records, label=f"Rows with {rows.predicate}", kind="rows"),
-        ],
-        name="rows",
-        note=note,
-    )
-
-
-def _which(rows: GuiltyRows) -> list[Cell]:
-    """Say which rows are meant, how many there are and where they sit."""
-    shown = len(rows.events)
-    sentence: list[Cell] = [
-        html.B(plural(rows.total, "row")),
-        " with ",
-        html.Code(rows.predicate),
-        f"; the first {shown} are shown." if shown < rows.total else ".",
-    ]
-    return [*sentence, " ", html.B(rows.segment)] if rows.segment else sentence
-
-
-def _event(event: str) -> html.Code:
-    short = event if len(event) <= EVENT_CHARACTERS else f"{event[:EVENT_CHARACTERS]}…"
-    return html.Code(short, title=event)
 
 
 def _changes(view: MonitorView) -> html.Section:

@@ -20,7 +20,9 @@ def test_way_from_the_alarm_to_the_rows(visit):
     expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
     rows = page.locator("#rows")
     expect(rows).to_be_in_viewport()
-    expect(rows.locator("tbody tr").first.locator("td").first).to_have_text("EDV")
+    expect(page.locator(".verdict")).to_contain_text("looks like Celsius")
+    expect(rows.locator("th").first).to_contain_text("temp")
+    expect(rows.locator("tbody tr")).to_have_count(50)
     expect(page).to_have_title("flights-data-quality, Fri 22 Nov 2013 · driftline")
     seen.check()
 

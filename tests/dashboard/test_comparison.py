@@ -173,3 +173,18 @@ def test_domain_of_a_constraint_marks_what_lies_outside_of_it():
         "DL": False,
         "not seen in the reference": True,
     }
+
+
+def test_cut_between_two_edges_marks_the_cells_wholly_inside():
+    values = RNG.normal(50, 15, 4_000)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+    between = (cells.edges[9] + cells.edges[10]) / 2
+
+    low = compare(cells, counts, counts, moved=Predicate("temp", "le", between))
+    high = compare(cells, counts, counts, moved=Predicate("temp", "gt", between))
+
+    assert low.reference[low.moved].sum() == pytest.approx(float((values < cells.edges[9]).mean()))
+    assert high.reference[high.moved].sum() == pytest.approx(
+        float((values >= cells.edges[10]).mean())
+    )
