@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline.capture.tap import Capture
@@ -27,6 +27,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.documentation import render
 from driftline.serving.fleet import Fleet
 from driftline.serving.http import (
+    RETRY_AFTER_S,
     App,
     BodyLimit,
     Receive,
@@ -156,6 +157,12 @@ def _add_errors(api: FastAPI) -> None:
         code = codes.get(error.status_code, "bad_request")
         message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs"
         return _error(error.status_code, code, message, dict(error.headers or {}))
+
+    @api.exception_handler(OperationalError)
+    async def away(_request: Request, error: OperationalError) -> Response:
+        log.warning("status=503 error=%s", error.orig)
+        wait = {"retry-after": str(RETRY_AFTER_S)}
+        return _error(503, "unavailable", f"the database does not answer ({error.orig})", wait)
 
     @api.exception_handler(Exception)
     async def unforeseen(request: Request, _error_: Exception) -> Response:

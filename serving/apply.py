@@ -90,6 +90,7 @@ class Applier:
                 await self._fleet.refresh(loaded=workshop.loaded)
             finally:
                 await workshop.close()
+            await asyncio.to_thread(self._prune, plan, made)
         for entry in plan.planned:
             log.info(
                 "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
@@ -182,6 +183,15 @@ class Applier:
         for row in filter(is_touched, store.list_kind(connection, "Monitor")):
             spec = MonitorSpec.model_validate(row.spec)
             self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
+
+    def _prune(self, plan: Plan, made: Mapping[Key, Made]) -> None:
+        """Remove copies of model files that were replaced, unless an endpoint could not follow."""
+        for entry in plan.of_kind("Model"):
+            old = None if entry.before is None else entry.before.made["file"]
+            is_replaced = old is not None and old != made[_key(entry.resource)]["file"]
+            if old is not None and is_replaced and not self._fleet.uses(old):
+                folder = (storage_folder(self._context.root) / old).parent
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _delete(self, kind: Kind, name: str) -> None:
         now = self._context.now()

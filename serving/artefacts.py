@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from driftline.errors import InputError
 
-__all__ = ["ModelCopy", "copy_model", "data_fingerprint", "model_digest", "storage_folder"]
+__all__ = ["ModelCopy", "absolute", "data_fingerprint", "model_digest", "storage_folder"]
 
 _CHUNK = 1 << 20
 
@@ -41,7 +41,22 @@ def model_digest(file: Path) -> str:
 
 
 class ModelCopy:
-    """The server's own copy of a model file; ``undo`` takes it back if it was made now."""
+    """The server's own copy of a model file under the storage root.
+
+    Parameters
+    ----------
+    folder
+        The storage root.
+    name
+        Of the model.
+    file, digest
+        What is copied, and the digest of its bytes.
+
+    Attributes
+    ----------
+    path
+        Where the copy lies, relative to the storage root.
+    """
 
     def __init__(self, folder: Path, name: str, file: Path, digest: str) -> None:
         self.path = f"models/{name}/{digest}/{file.name}"
@@ -53,27 +68,20 @@ class ModelCopy:
         """Copy the file, unless the same bytes lie there; a half copy is never seen."""
         if self._target.exists():
             return
-        self._target.parent.mkdir(parents=True, exist_ok=True)
         self._is_new = True
+        self._target.parent.mkdir(parents=True, exist_ok=True)
         half = self._target.with_name(f".{uuid.uuid4().hex}")
         shutil.copyfile(self._source, half)
         half.replace(self._target)
 
     def undo(self) -> None:
-        """Remove the copy if ``make`` made it, and folders that are empty then."""
-        if not self._is_new:
+        """Remove the copy, whole or half, if ``make`` made it, and folders that are empty then."""
+        if not self._is_new or not self._target.parent.exists():
             return
         shutil.rmtree(self._target.parent)
         for folder in (self._target.parents[1], self._target.parents[2]):
             if not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def copy_model(folder: Path, name: str, file: Path, digest: str) -> ModelCopy:
-    """Copy a model file under the storage root."""
-    copy = ModelCopy(folder, name, file, digest)
-    copy.make()
-    return copy
 
 
 def data_fingerprint(data: str | Sequence[str]) -> str:

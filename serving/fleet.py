@@ -64,6 +64,13 @@ class Fleet:
         """Find an endpoint by its name, ignoring case."""
         return self._routes.get(name.casefold())
 
+    def uses(self, model_file: str) -> bool:
+        """Say whether an endpoint that answers now runs on this file."""
+        return any(
+            route.pool.launch.path == str(Path(self._folder, model_file))
+            for route in self._routes.values()
+        )
+
     def status(self, name: str) -> tuple[Status, str | None]:
         """Give the state of an endpoint and, when something is wrong, what."""
         key = name.casefold()

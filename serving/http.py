@@ -19,6 +19,7 @@ from driftline.serving.media import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.pool import BusyError, TimedOutError
 
 __all__ = [
+    "RETRY_AFTER_S",
     "App",
     "BodyLimit",
     "BodyTimeoutError",

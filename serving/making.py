@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from driftline.baseline import store as baselines
-from driftline.errors import InputError
-from driftline.serving.artefacts import copy_model, storage_folder
+from driftline.errors import InputError, UnavailableError
+from driftline.serving.artefacts import ModelCopy, storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.plan import Planned
@@ -63,6 +63,8 @@ class Workshop:
         ------
         InputError
             Naming the resource and what is wrong with its file or data.
+        UnavailableError
+            When what is made cannot be stored.
         """
         resource = planned.resource
         try:
@@ -72,6 +74,8 @@ class Workshop:
                 return await asyncio.to_thread(self._baseline, planned, resource.spec)
         except InputError as error:
             raise ResourceError(f"{resource}: {error}") from error
+        except OSError as error:
+            raise UnavailableError(f"{resource}: the storage root fails ({error})") from error
         return {}
 
     async def close(self) -> None:
@@ -91,8 +95,9 @@ class Workshop:
             return {**planned.before.made, "trust_pickle": trusted}
         digest = planned.content["digest"]
         name = planned.resource.name.casefold()
-        copy = await asyncio.to_thread(copy_model, self._folder, name, file, digest)
+        copy = ModelCopy(self._folder, name, file, digest)
         self._undo.append(copy.undo)
+        await asyncio.to_thread(copy.make)
         launch = Launch(str(self._folder / copy.path), trust_pickle=trusted)
         description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
         self.loaded[launch.path] = child

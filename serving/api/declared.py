@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from fastapi import APIRouter
@@ -90,7 +91,7 @@ def _shown(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
 
 def _status(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
     if row.kind == "Endpoint":
-        return {**_endpoint_status(fleet, row.name), "signature": row.made.get("signature")}
+        return {**_endpoint_status(fleet, row.name), **_made(row)}
     if row.kind == "Alarm":
         record = get_alarm(connection, row.name).as_dict()
         return {key: value for key, value in record.items() if key not in row.spec}
@@ -100,7 +101,13 @@ def _status(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]
     if row.kind == "Monitor":
         definition = get_definition(connection, row.name)
         return {"version": definition.version, "baseline_version": definition.baseline_version}
-    return dict(row.made)
+    return _made(row)
+
+
+def _made(row: Stored) -> dict[str, Any]:
+    """Give what was made of a resource; its signature as an object, not as text."""
+    text = row.made.get("signature")
+    return {**row.made, "signature": json.loads(text)} if text else dict(row.made)
 
 
 def _endpoint_status(fleet: Fleet, name: str) -> dict[str, Any]:

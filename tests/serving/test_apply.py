@@ -254,6 +254,7 @@ def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained,
     changed = shared.apply(endpoint)
 
     assert alone.json()["changes"][0]["fields"] == ["the model's file holds other bytes"]
+    assert len(list(Path(shared.root, "models", "moving").rglob("*.skops"))) == 1
     assert shared.invoke("moving", "UA,EWR,1400,39").text != before
     assert changed.json()["changes"][0]["fields"] == [
         "spec.sampling_percentage: 100.0 -> 50.0",
