@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from driftline.monitors.culprits import Culprits, Target, find_culprits
-from driftline.monitors.data_quality import Draft, Judgement
+from driftline.monitors.data_quality import Judgement
+from driftline.monitors.drafts import Draft
 from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.violation import Severity, Violation
 from driftline.signature import Signature

@@ -1,0 +1,219 @@
+"""Single checks of one column, each worded as SageMaker words it: a draft, or nothing. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
+from driftline.baseline.jackson import java_double
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.drift import ColumnDrift
+from driftline.monitors.plausibility import Implausible
+from driftline.monitors.units import UnitChange
+from driftline.monitors.violation import percent
+from driftline.signature import Column
+
+__all__ = [
+    "Draft",
+    "completeness_draft",
+    "domain_draft",
+    "drift_draft",
+    "implausible_draft",
+    "type_draft",
+]
+
+NOT_OF_TYPE = {
+    "int64": "not whole numbers",
+    "double": "not numbers",
+    "bool": "neither true nor false",
+    "timestamp": "not times",
+}
+# What the public documents call String has a type of its own here.
+OWN_TYPES = {"bool": "Boolean", "timestamp": "Timestamp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A violation before its rows are known.
+
+    Parameters
+    ----------
+    feature, check, description
+        SageMaker's three fields.
+    what
+        What happened, in words, without the feature's name.
+    predicate, share_reference
+        The rows behind it, and their share in the reference, 0-1.
+    ratio
+        Distance over bound, for drift.
+    share
+        Share of the window's rows that are at fault, 0-1.
+    surprising
+        Whether so many cannot be chance, by the monitor's budget.
+    unit
+        The changed unit that would explain it.
+    """
+
+    feature: str
+    check: str
+    description: str
+    what: str
+    predicate: Predicate | None = None
+    share_reference: float = 0.0
+    ratio: float | None = None
+    share: float = 1.0
+    surprising: bool = True
+    unit: UnitChange | None = None
+
+
+def type_draft(
+    column: Column,
+    constraint: FeatureConstraints,
+    config: MonitoringConfig,
+    profile: ColumnProfile,
+) -> Draft | None:
+    """Demand that so many of the values are of the expected type."""
+    expected, present = constraint.inferred_type, profile.present_count
+    if column.type in OWN_TYPES and expected in ("String", "Boolean"):
+        expected = OWN_TYPES[column.type]
+    if expected in ("Unknown", "String") or present == 0:
+        return None
+    # Whole numbers are numbers, too: an amount of 12 does not break a column of fractions.
+    fitting = present - profile.unfit_count
+    if expected == "Integral" and column.type == "double":
+        fitting = profile.integral_count
+    ratio = fitting / present
+    if ratio >= config.datatype_check_threshold:
+        return None
+    wanted = java_double(config.datatype_check_threshold * 100)
+    return Draft(
+        feature=column.name,
+        check="data_type_check",
+        description=(
+            "Data type match requirement is not met. "
+            f"Expected data type: {expected}, Expected match: {wanted}%. "
+            f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
+        ),
+        what=f"{percent(1 - ratio)} of values {NOT_OF_TYPE.get(column.type, 'not of their type')}",
+        predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
+        share=1 - ratio,
+    )
+
+
+def completeness_draft(
+    constraint: FeatureConstraints,
+    profile: ColumnProfile,
+    reference: ColumnProfile | None,
+    drift: ColumnDrift | None,
+) -> Draft | None:
+    """Demand that so many of the rows hold a value.
+
+    Parameters
+    ----------
+    constraint, profile
+        What is demanded, and the window's column.
+    reference
+        The baseline's, by which a share that was observed is told from one that was set by hand.
+    drift
+        The verdict on the distribution, which knows whether so many gaps are chance.
+    """
+    if constraint.completeness is None or profile.completeness >= constraint.completeness:
+        return None
+    surprising = drift is not None and drift.null_evidence > drift.needed
+    observed = reference is not None and reference.completeness == constraint.completeness
+    if observed and constraint.completeness < 1 and not surprising:
+        # The share that the reference happened to have is no promise: chance goes below it in
+        # every second window.
+        return None
+    missing = 1 - profile.completeness
+    return Draft(
+        feature=constraint.name,
+        check="completeness_check",
+        description=_value_text(profile.completeness),
+        what=f"{percent(missing)} of rows empty (reference {percent(1 - constraint.completeness)})",
+        predicate=Predicate(constraint.name, "null"),
+        share_reference=1 - constraint.completeness,
+        share=missing - (1 - constraint.completeness),
+        surprising=surprising,
+    )
+
+
+def domain_draft(
+    constraint: FeatureConstraints,
+    config: MonitoringConfig,
+    profile: ColumnProfile,
+    drift: ColumnDrift | None,
+) -> Draft | None:
+    """Demand that so many of the texts are among the known ones."""
+    fitting = profile.present_count - profile.unfit_count
+    if constraint.domains is None or fitting == 0 or profile.is_number:
+        return None
+    inside = pc.is_in(profile.levels.values, value_set=pa.array(constraint.domains, pa.string()))
+    known = int(profile.levels.counts[inside.to_numpy(zero_copy_only=False)].sum())
+    ratio = known / fitting
+    if ratio >= config.domain_content_threshold:
+        return None
+    return Draft(
+        feature=constraint.name,
+        check="categorical_values_check",
+        description=_value_text(ratio),
+        what=f"{percent(1 - ratio)} of values never seen in the reference",
+        predicate=Predicate(constraint.name, "not_in", values=constraint.domains),
+        share=1 - ratio,
+        surprising=drift is not None and drift.unseen_evidence > drift.needed,
+    )
+
+
+def drift_draft(drift: ColumnDrift) -> Draft:
+    """Word a drift; SageMaker's page reads the distance out of the text."""
+    return Draft(
+        feature=drift.column,
+        check="baseline_drift_check",
+        description=(
+            f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
+        ),
+        what=(
+            f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
+            f"(reference {percent(drift.share_reference)})"
+        ),
+        predicate=drift.predicate,
+        share_reference=drift.share_reference,
+        ratio=drift.distance / drift.bound,
+        share=drift.share_window - drift.share_reference,
+    )
+
+
+def implausible_draft(odd: Implausible) -> Draft:
+    """Word what cannot be; these checks are ours, SageMaker has none like them."""
+    shares = (
+        f"{percent(odd.share_window)} of rows {odd.predicate.phrase} "
+        f"(reference {percent(odd.share_reference)})"
+    )
+    if odd.unit is None:
+        check, description = "range_check", f"Values far outside the reference's range: {shares}."
+    else:
+        place = f" where {odd.where}" if odd.where else ""
+        check = "unit_change_check"
+        description = (
+            f"Unit change suspected: {odd.unit.name}{place}. Distribution distance "
+            f"{odd.unit.distance_before!r} falls to {odd.unit.distance_after!r} when converted."
+        )
+    return Draft(
+        feature=odd.column,
+        check=check,
+        description=description,
+        what=shares,
+        predicate=odd.predicate,
+        share_reference=odd.share_reference,
+        share=odd.share_window,
+        unit=odd.unit,
+    )
+
+
+def _value_text(value: float) -> str:
+    """Give SageMaker's text, with the blank that its analyzer writes at the end."""
+    return f"Value: {java_double(value)} does not meet the constraint requirement! "
