@@ -100,7 +100,7 @@ def main() -> None:
     lines = [
         "# Profiling beside bare reading",
         "",
-        f"`python bench/profile.py --rounds {options.rounds}`, {datetime.now(UTC):%Y-%m-%d}, "
+        f"`python bench/profiles.py --rounds {options.rounds}`, {datetime.now(UTC):%Y-%m-%d}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, numpy {np.__version__}, pyarrow {pa.__version__}. "
         "Medians in seconds; the ratio is to reading the same Parquet file and doing nothing.",
