@@ -83,8 +83,8 @@ class Scheduler:
         while not stop.is_set():
             try:
                 ran = self.step(stop)
-            except (DriftlineError, OperationalError, OSError):
-                # The store or the database is away: it comes back, or the supervisor is told.
+            except OperationalError:
+                # The database is away: it comes back, or the supervisor is told.
                 self.failure_count += 1
                 log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
                 ran = []
@@ -97,8 +97,15 @@ class Scheduler:
             found = list_definitions(connection)
         ran: list[Execution] = []
         for definition in found:
-            if definition.timetable.is_recurring:
+            if not definition.timetable.is_recurring:
+                continue
+            try:
                 ran.extend(self._run_monitor(definition, stop))
+            except OperationalError:
+                raise
+            except Exception:  # One monitor's trouble must not stop the others.
+                self.failure_count += 1
+                log.exception("monitor=%s failures=%d", definition.name, self.failure_count)
         return ran
 
     def _run_monitor(
