@@ -140,7 +140,7 @@ def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
             "requests stored",
             len(answered),
             len(stored & answered) + extra,
-            "request ids of answers; event ids in table",
+            "answers' ids; event ids in table",
         ),
         Check("rows stored", rows_sent, predicted.num_rows, "sent; rows in the Delta table"),
         Check(
@@ -257,5 +257,5 @@ def _planted(run: Run, executions: Mapping[datetime, Mapping[str, Any]]) -> list
             top,
             "its days; days as top cause",
         ),
-        Check("planted rows shown", shown, planted, "shown as its rows; planted among them"),
+        Check("planted rows shown", shown, planted, "rows shown; planted among them"),
     ]
