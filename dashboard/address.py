@@ -31,6 +31,8 @@ def parse(path: str, query: str = "") -> Address:
 
     Unknown parameters are ignored, so that an old link keeps working.
     """
+    if not (_is_text(path) and _is_text(query)):
+        return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
     asked = parse_qs(query.lstrip("?"), max_num_fields=50) if len(query) < LIMIT * 10 else {}
     if parts == [""]:
@@ -53,6 +55,15 @@ def monitor_link(
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     place = f"/monitors/{quote(name, safe='')}"
     return place + (f"?{query}" if query else "") + (f"#{anchor}" if anchor else "")
+
+
+def _is_text(given: str) -> bool:
+    """Say whether a text could be stored: JSON may carry halves of characters."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _one(asked: dict[str, list[str]], name: str) -> str | None:

@@ -11,6 +11,7 @@ backend would run a plain function on the event loop and block every other reque
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -20,7 +21,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import anyio
 import plotly.utils
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.backends._fastapi import FastAPIDashServer
@@ -96,7 +96,7 @@ def render(stores: Stores, address: Address) -> html.Div:
     except NotFoundError as error:
         return missing.page(str(error))
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
-        log.exception("page failed page=%s monitor=%s", address.page, address.monitor)
+        log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
         reason = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
         return problem("This page cannot be shown", reason)
     return missing.page(None)
@@ -142,7 +142,7 @@ def _dash(context: DashboardContext) -> Dash:
     )
     app.layout = _shell()
     stores = Stores(context.engine, context.root, context.now)
-    limiter = anyio.CapacityLimiter(THREADS)
+    free = asyncio.Semaphore(THREADS)
 
     @app.callback(
         Output("page", "children"),
@@ -155,7 +155,8 @@ def _dash(context: DashboardContext) -> Dash:
     async def show(path: str | None, query: str | None, _ticks: int, shown: str | None) -> Any:  # noqa: ANN401 - Dash's own type of a callback's answer
         """Draw the page of an address; a refresh that found nothing new changes nothing."""
         address = parse(path or "/", query or "")
-        drawn = await anyio.to_thread.run_sync(render, stores, address, limiter=limiter)
+        async with free:
+            drawn = await asyncio.to_thread(render, stores, address)
         mark = _digest(drawn)
         if mark == shown and ctx.triggered_id == "tick":
             return no_update, no_update

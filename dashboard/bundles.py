@@ -5,12 +5,11 @@ plotly.js alone is 4.8 MB; compressing it for every visit would cost 0.1 s of a 
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-
-import anyio
 
 __all__ = ["Bundles"]
 
@@ -57,7 +56,7 @@ class Bundles:
         if kept is None:
             answer = _Answer()
             await self.app(scope, receive, answer)
-            kept = await anyio.to_thread.run_sync(_compressed, answer, scope["path"])
+            kept = await asyncio.to_thread(_compressed, answer, scope["path"])
             is_suite = scope["path"].startswith(SUITES) and answer.status == 200 and answer.body
             if is_suite and len(self.kept) < MAX_KEPT:
                 self.kept[scope["path"]] = kept

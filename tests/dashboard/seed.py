@@ -1,6 +1,6 @@
 """A small installation with something to look at, made by the rooms' own functions.
 
-Real flights out of New York, the fault of the demo planted in them, 90 days of reference, three
+Real flights out of New York, the fault of the demo planted in them, 90 days of reference, two
 weeks of windows that end with the fault, one alarm that pages and one that makes tickets, and a
 receiver on this machine that their messages really go to. Nothing is written by hand that a room
 would write.
@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from driftline.monitors.execution import run
 from sqlalchemy import Engine, create_engine, event
 
 from driftline.alerts import tables as alert_tables
@@ -34,9 +33,10 @@ from driftline.capture.window import Window
 from driftline.demo import bug, flights
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.execution import run
 from driftline.signature import Signature
 
-DAYS = 21
+DAYS = 14
 NAMESPACE = "Driftline"
 END_OF_YEAR = datetime(2014, 1, 1, tzinfo=UTC)
 

@@ -28,6 +28,12 @@ def test_absurdly_long_query_is_ignored():
     assert parse("/monitors/flights", "?feature=" + "a" * 100_000).feature is None
 
 
+def test_half_a_character_names_no_page():
+    assert (
+        parse("/monitors/\ud800").page == parse("/monitors/x", "?window=\ud800").page == "missing"
+    )
+
+
 def test_anchor_stands_last():
     link = monitor_link("flights", window="20131118T000000Z", feature="temp", anchor="rows")
 

@@ -1,12 +1,12 @@
 """The application over HTTP, on an installation that has nothing yet."""
 
+import asyncio
 import inspect
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import anyio
 import httpx
 import pytest
 from dash._callback import GLOBAL_CALLBACK_MAP
@@ -43,7 +43,7 @@ def ask(app):
 
         # In a thread of its own: a browser of another test may hold this one's event loop.
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(anyio.run, inside).result()
+            return pool.submit(lambda: asyncio.run(inside())).result()
 
     return request
 
@@ -183,10 +183,17 @@ def test_unknown_monitor_is_a_page_that_says_so(ask):
     assert "does not exist" in answer.text
 
 
-ODD = ["/monitors/%00", "/monitors/" + "a" * 5_000, "/%ff%fe", None, "x", "/monitors/\ud800"]
+ODD = {
+    "nul": "/monitors/%00",
+    "long": "/monitors/" + "a" * 5_000,
+    "not UTF-8": "/%ff%fe",
+    "none": None,
+    "relative": "x",
+    "half a pair": "/monitors/\ud800",
+}
 
 
-@pytest.mark.parametrize("path", ODD)
+@pytest.mark.parametrize("path", ODD.values(), ids=ODD.keys())
 def test_odd_addresses_give_a_page(ask, path):
     content, kind = json.dumps(body_for(path)).encode(), {"content-type": "application/json"}
 
