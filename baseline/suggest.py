@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from driftline.baseline.cells import LEVEL_COUNT
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, MonitoringConfig
 from driftline.baseline.profile import Profile
-from driftline.baseline.statistics import CATEGORICAL_CAP
 
 __all__ = ["suggest"]
 
 # A closed list of values is only suggested when few of them occurred just once (Deequ's rule for
-# categorical ranges): else new ones must be expected.
+# categorical ranges) and there are no more than a profile counts one by one: else new ones must be
+# expected, as an airline opens routes to new airports with the season.
 SINGLE_SHARE = 0.1
 
 
@@ -44,6 +45,6 @@ def _feature(column: ColumnProfile) -> dict[str, Any]:
 
 def _is_closed(column: ColumnProfile) -> bool:
     levels = column.levels
-    if not levels.is_exact or not 0 < len(levels.values) <= CATEGORICAL_CAP:
+    if not levels.is_exact or not 0 < len(levels.values) <= LEVEL_COUNT:
         return False
     return int(np.sum(levels.counts == 1)) <= SINGLE_SHARE * len(levels.values)

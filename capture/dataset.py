@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
-from driftline.capture.table import DeltaFolder, MarkMovedError
+from driftline.capture.table import DeltaFolder, MarkMovedError, open_storage
 from driftline.signature import Column, Signature
 
 __all__ = [
@@ -234,6 +235,17 @@ class Dataset:
             newest=span["max"],
             size_bytes=self.folder.size_bytes(),
         )
+
+
+def list_endpoints(root: str) -> list[str]:
+    """Name the endpoints that have a folder of captured records, in order."""
+    filesystem, path = open_storage(root)
+    selector = pafs.FileSelector(f"{path.rstrip('/')}/capture", allow_not_found=True)
+    return sorted(
+        entry.base_name
+        for entry in filesystem.get_file_info(selector)
+        if entry.type == pafs.FileType.Directory
+    )
 
 
 def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:

@@ -12,12 +12,14 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import date
 
 from driftline.capture.dataset import (
     Dataset,
     Gap,
     MarkMovedError,
     gap_folder,
+    list_endpoints,
     record_gaps,
     time_of,
 )
@@ -32,6 +34,7 @@ __all__ = ["Sink"]
 
 log = logging.getLogger(__name__)
 
+_EXPIRE_EVERY_S = 3600.0
 _MAX_ATTEMPTS = 5
 _MAX_BACK_OFF_S = 30.0
 
@@ -56,12 +59,14 @@ class Sink:
         How long ``run`` waits when there is nothing new.
     monotonic
         Clock for the interval, in seconds.
+    keep_from
+        Gives the first day to keep; rows of earlier days are removed, looked at once an hour.
 
     Attributes
     ----------
     counters
         ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
-        of storage that were tried again.
+        of storage that were tried again, rows ``expired``.
     """
 
     def __init__(
@@ -75,10 +80,14 @@ class Sink:
         commit_bytes: int = 128 << 20,
         poll_s: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
+        keep_from: Callable[[], date] | None = None,
     ) -> None:
         self.counters = {
             "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
+            "expired": 0,
         }  # fmt: skip
+        self._keep_from = keep_from
+        self._expire_at_s = monotonic()
         self._root = root
         self._transport = transport
         self._signatures = signatures
@@ -104,6 +113,7 @@ class Sink:
                     self._commit()
                 elif not self._pending:
                     self._transport.commit({})  # Spools that ended meanwhile can go.
+                    self._expire()
                 back_off_s = self._poll_s
             except DriftlineError as error:
                 self.counters["failures"] += 1
@@ -219,6 +229,17 @@ class Sink:
                 f'table of "{endpoint}": another sink commits the same spool; stop one of them'
             )
         self.counters["duplicates"] += len(records)
+
+    def _expire(self) -> None:
+        """Remove what is older than is to be kept, from the tables of all endpoints."""
+        if self._keep_from is None or self._monotonic() < self._expire_at_s:
+            return
+        self._expire_at_s = self._monotonic() + _EXPIRE_EVERY_S
+        before = self._keep_from().isoformat()
+        for endpoint in list_endpoints(self._root):
+            if rows := self._dataset(endpoint).folder.expire(before):
+                self.counters["expired"] += rows
+                log.info("sink expired endpoint=%s before=%s rows=%d", endpoint, before, rows)
 
     def _store_gaps(self, gaps: Sequence[Gap]) -> None:
         """Commit the gaps that their table does not have."""

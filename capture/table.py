@@ -30,6 +30,10 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 __all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
 
 
+# Longest time that somebody may go on reading an older state of a table, hours.
+_READERS_H = 24
+
+
 class StorageError(UnavailableError):
     """The storage root cannot be read or written now."""
 
@@ -178,6 +182,32 @@ class DeltaFolder:
                 self.filesystem.delete_file(entry.path)
                 removed += 1
         return removed
+
+    def expire(self, before: str) -> int:
+        """Remove the parts before a day; give how many rows they had.
+
+        The files go a day later, so that who reads an older state of the table can end in peace.
+
+        Raises
+        ------
+        StorageError
+            When the storage cannot be written; the parts stay.
+        """
+        self.refresh()
+        table = self.table
+        if table is None:
+            return 0
+        parts = pa.table(table.get_add_actions(flatten=True))[f"partition.{self._partition}"]
+        if not pc.any(pc.less(parts, before)).as_py():
+            return 0
+        try:
+            removed = table.delete(f"{self._partition} < '{before}'")["num_deleted_rows"]
+            table.vacuum(_READERS_H, enforce_retention_duration=False, dry_run=False)
+        except (DeltaError, OSError) as error:
+            raise StorageError(f'table "{self.uri}": {error}') from error
+        finally:
+            self.refresh()
+        return int(removed or 0)
 
     def size_bytes(self) -> int:
         """Add up the files of the table as last looked at."""

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,6 +157,9 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
             LocalTransport(settings.spool_dir),
             lambda endpoint: signature_of(engine, endpoint),
             commit_interval_s=settings.capture.commit_interval_s,
+            keep_from=lambda: (
+                datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
+            ).date(),
         )
         return {"capture": sink.run}
     if role == "scheduler":
@@ -229,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ready-fd", type=int)
     asked = parser.parse_args(arguments)
     configure_logging()
+    if asked.ready_fd is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def ready() -> None:
         if asked.ready_fd is not None:
@@ -246,6 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DriftlineError as error:
         log.error("%s", error)
         sys.exit(3)
+
+
+def _end_with_parent() -> None:
+    """Stop this process when its supervisor is gone, however it went: nobody else would."""
+    sys.stdin.buffer.read()
+    log.warning("the supervisor is gone; stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

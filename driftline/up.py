@@ -143,7 +143,7 @@ class Supervisor:
         child.process = subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
             command,
             pass_fds=(write_fd,),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # Never written to: its end tells the child that we are gone.
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order.

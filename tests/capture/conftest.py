@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.transport import LocalTransport
 from driftline.signature import Column, Signature
-
-# A busy machine is no failure: time limits are for the benchmarks.
-settings.register_profile("capture", deadline=None)
-settings.load_profile("capture")
 
 SIGNATURE = Signature(
     features=(
