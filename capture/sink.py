@@ -113,7 +113,7 @@ class Sink:
                     self._commit()
                 elif not self._pending:
                     self._transport.commit({})  # Spools that ended meanwhile can go.
-                    self._expire()
+                self._expire()
                 back_off_s = self._poll_s
             except DriftlineError as error:
                 self.counters["failures"] += 1

@@ -158,15 +158,7 @@ def run(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(engine, definition, window, "", "", str(error), started, now)
-    wanted = [*IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
-    read = read_window(
-        root,
-        definition.endpoint,
-        window,
-        signature,
-        columns=wanted,
-        late_after=window.end + timedelta(seconds=definition.delay_s),
-    )
+    read = _read(root, definition, window, signature)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
@@ -177,8 +169,6 @@ def run(
             engine, definition, window, baseline.version, read.digest, NO_DATA, started, now
         )
     report = _judge(definition, baseline, read)
-    folder = f"executions/{definition.name}/{window.stamp}/{identity}"
-    _write(root, folder, report.documents())
     execution = Execution(
         id=identity,
         monitor=definition.name,
@@ -199,12 +189,33 @@ def run(
         page_count=report.page_count,
         max_drift_ratio=report.max_drift_ratio,
         cause=report.cause,
-        folder=folder,
+        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
         started_at=started,
         finished_at=now(),
     )
+    return _publish(engine, root, execution, report)
+
+
+def _read(
+    root: str, definition: MonitorDefinition, window: Window, signature: Signature
+) -> WindowRead:
+    """Open the captured rows of a window; what came after its delay counts as late."""
+    wanted = [*IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
+    return read_window(
+        root,
+        definition.endpoint,
+        window,
+        signature,
+        columns=wanted,
+        late_after=window.end + timedelta(seconds=definition.delay_s),
+    )
+
+
+def _publish(engine: Engine, root: str, execution: Execution, report: Report) -> Execution:
+    """Write the documents first, then what makes them known: the row and the datapoints."""
+    _write(root, str(execution.folder), report.documents())
     points = report.datapoints(
-        monitor=definition.name, endpoint=definition.endpoint, execution_id=identity
+        monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
     return _record(engine, execution, points)
 

@@ -155,6 +155,7 @@ def free_port(wanted: int) -> int:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listener.bind(("127.0.0.1", port))
+                listener.listen()
             except OSError:
                 continue
             found: int = listener.getsockname()[1]

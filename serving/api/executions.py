@@ -82,6 +82,13 @@ def router(context: ServerContext) -> APIRouter:
                 "items": [_shown(dict(found)) for found in connection.execute(query).mappings()]
             }
 
+    _add_documents(routes, context)
+    return routes
+
+
+def _add_documents(routes: APIRouter, context: ServerContext) -> None:
+    """Add the routes of one execution: itself, its report, its rows."""
+
     @routes.get("/executions/{execution_id}")
     def show_execution(execution_id: str) -> dict[str, Any]:
         """Give one execution."""
@@ -115,8 +122,6 @@ def router(context: ServerContext) -> APIRouter:
         )
         found = matching_rows(window.batches(), predicate, limit=limit)
         return {"columns": found.column_names, "rows": _plain(found)}
-
-    return routes
 
 
 def _window(asked: RunRequest, definition: MonitorDefinition, now: datetime) -> Window:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("dashboard")]
+pytestmark = pytest.mark.browser
 
 MONITOR = "/monitors/flights-data-quality"
 BUG = f"{MONITOR}?window=20131118T000000Z&feature=carrier#rows"
@@ -39,7 +39,7 @@ def test_deep_link_of_a_pager_as_first_page(visit):
 def test_click_on_a_window_opens_it(visit):
     seen = visit()
     page = seen.open(MONITOR)
-    bar = page.locator("#timeline .barlayer .trace").last.locator("path").nth(9)
+    bar = page.locator("#timeline .barlayer .trace").first.locator("path").nth(9)
     expect(bar).to_be_visible()
     box = bar.bounding_box()
 

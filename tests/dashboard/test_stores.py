@@ -15,8 +15,6 @@ from driftline.dashboard.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 
-pytestmark = pytest.mark.xdist_group("dashboard")
-
 BUG = "20131118T000000Z"
 
 

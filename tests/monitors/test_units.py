@@ -33,7 +33,9 @@ def test_the_conversion_is_named(name: str, spoil, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda x: x, lambda x: x + 10, lambda x: x * 0 + 7, lambda x: x + 1000], ids=str
+    "spoil",
+    [lambda x: x, lambda x: x + 10, lambda x: x * 0 + 7, lambda x: x + 1000],
+    ids=["unchanged", "a little more", "stuck", "much more"],
 )
 def test_a_shift_is_no_change_of_unit(spoil, rng: np.random.Generator) -> None:
     assert suspect_unit(spoil(rng.normal(60, 8, 300)), rng.normal(60, 8, 500)) is None

