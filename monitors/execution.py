@@ -169,17 +169,35 @@ def run(
             engine, definition, window, baseline.version, read.digest, NO_DATA, started, now
         )
     report = _judge(definition, baseline, read)
-    execution = Execution(
+    execution = _finished(
+        definition, baseline.version, window, read.digest, report, started=started, finished=now()
+    )
+    return _publish(engine, root, execution, report)
+
+
+def _finished(
+    definition: MonitorDefinition,
+    baseline_version: str,
+    window: Window,
+    digest: str,
+    report: Report,
+    *,
+    started: datetime,
+    finished: datetime,
+) -> Execution:
+    """Describe a run that came to its end."""
+    identity = execution_id(definition, baseline_version, window, digest)
+    return Execution(
         id=identity,
         monitor=definition.name,
         kind=definition.kind,
         endpoint=definition.endpoint,
         definition_version=definition.version,
         baseline=definition.baseline,
-        baseline_version=baseline.version,
+        baseline_version=baseline_version,
         window_start=window.start,
         window_end=window.end,
-        digest=read.digest,
+        digest=digest,
         status=COMPLETED if report.passed else VIOLATED,
         failure_reason=None,
         is_current=True,
@@ -191,9 +209,8 @@ def run(
         cause=report.cause,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",
         started_at=started,
-        finished_at=now(),
+        finished_at=finished,
     )
-    return _publish(engine, root, execution, report)
 
 
 def _read(
