@@ -158,7 +158,7 @@ def run(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(engine, definition, window, "", "", str(error), started, now)
-    read = _read(root, definition, window, signature)
+    read = _read(root, definition, window, signature, baseline.signature)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
@@ -214,10 +214,19 @@ def _finished(
 
 
 def _read(
-    root: str, definition: MonitorDefinition, window: Window, signature: Signature
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    signature: Signature,
+    reference: Signature,
 ) -> WindowRead:
-    """Open the captured rows of a window; what came after its delay counts as late."""
-    wanted = [*IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
+    """Open the captured rows of a window; what came after its delay counts as late.
+
+    A reference without predictions says nothing about the model's answers, so they are left out
+    and not taken for columns too many.
+    """
+    outputs = (one for one in signature.outputs if reference.get(one.name) is not None)
+    wanted = [*IDS, *(one.name for one in (*signature.inputs, *outputs))]
     return read_window(
         root,
         definition.endpoint,

@@ -171,7 +171,7 @@ def monitor_run(
     if as_json:
         options.show_json(execution)
     else:
-        typer.echo(f"{execution['status']}: {execution['summary']}")
+        typer.echo(f"{execution['status']}: {_outcome(execution)}")
     if execution["status"] == "Failed":
         raise typer.Exit(3)
     if execution["status"] == "CompletedWithViolations":
@@ -193,6 +193,13 @@ def capture_stats(
     else:
         rows = [{"count": key, "value": value} for key, value in found.items()]
         options.show_table(["count", "value"], rows)
+
+
+def _outcome(execution: dict[str, Any]) -> str:
+    if execution["failure_reason"]:
+        return str(execution["failure_reason"])
+    counts = f"{execution['row_count']:,} rows, {execution['violation_count']} violations"
+    return f"{counts}; {execution['cause']}" if execution["cause"] else counts
 
 
 def read_resources(file: Path) -> list[dict[str, Any]]:

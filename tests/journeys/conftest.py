@@ -5,12 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,3 +69,12 @@ def running(*arguments: str, until: str, cwd: Path) -> Iterator[subprocess.Popen
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+
+
+def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
+    """Look again and again until there is something to see, and give it."""
+    pause, end = threading.Event(), time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < end, f"nothing came within {within_s} s"
+        pause.wait(0.1)
+    return found

@@ -1,0 +1,291 @@
+"""An installation of one's own, from ``driftline up`` to a message on a pager.
+
+The model and its data are scikit-learn's breast cancer set; nothing of the demo is used but its
+pager, which checks signatures with the public Standard Webhooks library.
+"""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import skops.io
+import yaml
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from driftline.client import Client
+from driftline.demo.receiver import Receiver
+from tests.journeys.conftest import driftline, eventually, free_port, running
+
+pytestmark = pytest.mark.slow
+
+SECRET = "whsec_" + base64.b64encode(b"s" * 32).decode()
+DATA = load_breast_cancer(as_frame=True)
+YESTERDAY = datetime.combine(datetime.now(UTC).date() - timedelta(days=1), clock_time(), UTC)
+NOON = {"X-Driftline-Event-Time": (YESTERDAY + timedelta(hours=12)).isoformat()}
+
+
+@dataclass(frozen=True)
+class House:
+    """A running installation, its folder, and its pager."""
+
+    folder: Path
+    server: str
+    dashboard: str
+    pager: Receiver
+    process: int
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Run a command against this server; give its exit code and all it printed."""
+        found = driftline(*arguments, "--server", self.server, cwd=self.folder)
+        return found.returncode, found.stdout + found.stderr
+
+    def send(self, endpoint: str, rows: int, *, factor: float = 1.0) -> None:
+        """Ask for predictions on rows as of yesterday noon, the first column scaled."""
+        part = DATA.data[400 : 400 + rows].copy()
+        part["mean radius"] *= factor
+        with Client(self.server) as client:
+            for row in part.to_csv(index=False, header=False).splitlines():
+                client.invoke(endpoint, row.encode(), content_type="text/csv", headers=NOON)
+
+    def stored(self, endpoint: str, count: int) -> pl.DataFrame:
+        """Wait until so many requests are stored; read their table without driftline."""
+        with Client(self.server) as client:
+            eventually(lambda: client.capture_stats(endpoint)["requests"] >= count)
+        return pl.read_delta(str(self.folder / "store" / "capture" / endpoint))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Start all processes on free ports, with a model and a reference beside them."""
+    folder = tmp_path_factory.mktemp("house")
+    server, dashboard = free_port(), free_port()
+    (folder / "driftline.toml").write_text(f"""
+        [server]
+        port = {server}
+        [dashboard]
+        port = {dashboard}
+        [storage]
+        root = "store"
+        [capture]
+        commit_interval_s = 0.2
+        [scheduler]
+        poll_s = 0.2
+        [alarms]
+        poll_s = 0.2
+        [notify]
+        allow_networks = ["127.0.0.0/8"]
+    """)
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(DATA.data, DATA.target)
+    skops.io.dump(model, folder / "cells.skops")
+    DATA.frame[:400].to_parquet(folder / "reference.parquet")
+    with (
+        Receiver(SECRET, lambda _: None) as pager,
+        running("up", until="dashboard http", cwd=folder) as process,
+    ):
+        urls = (f"http://127.0.0.1:{port}" for port in (server, dashboard))
+        yield House(folder, *urls, pager, process.pid)
+
+
+def _deploy(house: House, name: str) -> tuple[int, str]:
+    return house.run(
+        "deploy", "cells.skops", "--name", name, "--reference", "reference.parquet",
+        "--label", "target",
+    )  # fmt: skip
+
+
+def _resources(house: House) -> list[dict[str, object]]:
+    metric = {
+        "namespace": "Driftline",
+        "metric_name": "violations",
+        "dimensions": {"Endpoint": "watched", "MonitoringSchedule": "watched-data-quality"},
+    }
+    judged = {
+        "statistic": "Maximum",
+        "period": 86400,
+        "evaluation_periods": 1,
+        "comparison_operator": "GreaterThanThreshold",
+        "threshold": 0,
+        "treat_missing_data": "notBreaching",
+        "alarm_actions": ["pager"],
+    }
+    kind = {"type": "webhook", "url": house.pager.url, "secret": SECRET}
+    trusted = {"model": "watched", "baseline": "watched", "trust_event_time": True}
+    return [
+        {"kind": "Endpoint", "name": "watched", "spec": trusted},
+        {"kind": "Channel", "name": "pager", "spec": kind},
+        {"kind": "Alarm", "name": "watched: violations", "spec": {**metric, **judged}},
+    ]
+
+
+def _monitor(house: House, name: str) -> tuple[int, str]:
+    days = (YESTERDAY, YESTERDAY + timedelta(days=1))
+    span = [day.isoformat() for day in days]
+    return house.run("monitor", "run", name, "--from", span[0], "--to", span[1])
+
+
+def test_from_deploy_to_the_pager_and_the_rows(house: House) -> None:
+    code, shown = _deploy(house, "watched")
+    assert (code, "watched/invocations" in shown) == (0, True), shown
+    (house.folder / "more.yaml").write_text(yaml.safe_dump_all(_resources(house)))
+    code, shown = house.run("apply", "-f", "more.yaml")
+    assert code == 0, shown
+    house.send("watched", 100)
+    house.stored("watched", 100)
+    code, shown = _monitor(house, "watched-data-quality")
+    assert code == 0, shown
+
+    house.send("watched", 60, factor=25.4)
+    table = house.stored("watched", 160)
+    code, shown = _monitor(house, "watched-data-quality")
+    page = eventually(lambda: next(iter(house.pager.pages), None))
+
+    assert code == 1
+    assert "mean radius" in shown
+    assert table["event_id"].n_unique() == table.height == 160
+    assert table["feature_mean_radius"].dtype == pl.Float64
+    assert (page.alarm, page.state) == ("watched: violations", "ALARM")
+    assert page.cause.startswith("mean radius: ")
+    assert page.link.startswith(f"{house.dashboard}/monitors/watched-data-quality?window=")
+    assert house.pager.refused_count == 0
+
+
+def test_the_same_rows_are_judged_once(house: House) -> None:
+    _deploy(house, "again")
+    house.send("again", 40)
+    house.stored("again", 40)
+
+    with Client(house.server) as client:
+        window = {"start": datetime.now(UTC) - timedelta(hours=1), "end": datetime.now(UTC)}
+        first, second = (client.run_monitor("again-data-quality", **window) for _ in range(2))
+
+    assert first == second
+
+
+def test_declaring_the_same_twice_changes_nothing(house: House) -> None:
+    _deploy(house, "twice")
+
+    code, shown = _deploy(house, "twice")
+
+    assert code == 0
+    assert {line.split()[0] for line in shown.splitlines() if "twice" in line[:40]} == {"unchanged"}
+
+
+def test_one_wrong_resource_refuses_all(house: House) -> None:
+    _deploy(house, "whole")
+    before = house.run("get", "endpoint", "--json")
+    good = {"kind": "Channel", "name": "fine", "spec": {"type": "webhook", "url": house.pager.url}}
+    bad = {"kind": "Endpoint", "name": "bad", "spec": {"model": "whole", "sampling_percntage": 5}}
+    (house.folder / "mixed.yaml").write_text(yaml.safe_dump_all([good, bad]))
+
+    code, shown = house.run("apply", "-f", "mixed.yaml")
+
+    assert code == 2
+    assert "sampling_percentage" in shown
+    assert house.run("get", "endpoint", "--json") == before
+    assert "fine" not in house.run("get", "channel", "--json")[1]
+
+
+def test_a_malformed_body_is_400_and_counted_not_stored_as_rows(house: House) -> None:
+    _deploy(house, "strict")
+    (house.folder / "wrong.csv").write_text("1,2,three\n")
+
+    code, shown = house.run("invoke", "strict", "wrong.csv")
+
+    assert code == 2
+    assert "30" in shown
+    assert house.stored("strict", 1)["status"].to_list() == [400]
+
+
+def test_what_is_killed_comes_back_and_nothing_is_lost(house: House) -> None:
+    _deploy(house, "tough")
+    house.send("tough", 50)
+    victim = next(
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _is_background(entry, house.process)
+    )
+
+    os.kill(victim, signal.SIGKILL)
+    house.send("tough", 50)
+
+    assert house.stored("tough", 100)["event_id"].n_unique() == 100
+
+
+def _is_background(entry: Path, parent: int) -> bool:
+    try:
+        command = (entry / "cmdline").read_bytes()
+        status = (entry / "stat").read_text()
+    except OSError:
+        return False
+    return b"background" in command and status.rsplit(")", 1)[1].split()[1] == str(parent)
+
+
+def test_a_taken_port_is_3_and_names_the_setting(house: House) -> None:
+    found = driftline("server", cwd=house.folder)
+
+    assert found.returncode == 3
+    assert "[server] port" in found.stderr
+
+
+def test_listening_for_others_without_auth_is_2(tmp_path: Path) -> None:
+    found = driftline("server", "--host", "0.0.0.0", cwd=tmp_path)
+
+    assert found.returncode == 2
+    assert "loopback" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
+    ports = {
+        "DRIFTLINE_SERVER__PORT": str(free_port()),
+        "DRIFTLINE_DASHBOARD__PORT": str(free_port()),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "driftline", "up"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, **ports},
+    )
+    assert process.stderr is not None
+    next(line for line in process.stderr if "dashboard http" in line)
+    children = [
+        entry.name
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and _is_child(entry, process.pid)
+    ]
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert len(children) == 3
+    assert not [child for child in children if Path("/proc", child).exists()]
+
+
+def _is_child(entry: Path, parent: int) -> bool:
+    try:
+        return (entry / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(parent)
+    except OSError:
+        return False
+
+
+def test_every_setting_is_shown_with_its_source(tmp_path: Path) -> None:
+    found = driftline("settings", "--json", cwd=tmp_path)
+
+    rows = json.loads(found.stdout)
+    assert {"section", "key", "value", "source", "about"} == set(rows[0])
+    assert {row["source"] for row in rows} == {"default"}
