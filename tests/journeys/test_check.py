@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = (FIXTURES / "monitors" / "test-dataset-input-cols.csv").read_text().splitlines()
     sent = inputs[:180] + inputs * 5 + inputs[:127]
     rows = [f"0.{number * 7919 % 9973 + 1:05d},{row}" for number, row in enumerate(sent)]
+    (made / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
     (made / "traffic.csv").write_text("\n".join(rows) + "\n")
     return made
 
@@ -58,7 +59,7 @@ def test_the_training_file_itself_is_all_right(folder: Path) -> None:
     [
         (("missing.csv", "--baseline", "baseline"), "missing.csv: no such file"),
         (("traffic.csv", "--baseline", "nowhere"), "nowhere: no such folder"),
-        (("baseline/profile.arrow", "--baseline", "baseline"), "profile.arrow"),
+        (("ragged.csv", "--baseline", "baseline"), "ragged.csv"),
         (("traffic.csv", "--baseline", "baseline", "--format", "pdf"), "pdf"),
         (("traffic.csv", "--baseline", "baseline", "--colour"), "--colour"),
     ],
