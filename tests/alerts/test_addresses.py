@@ -64,6 +64,10 @@ BYPASSES = [
     "ff02::1",
     "2001:db8::1",
     "100::1",
+    "::ffff:0:7f00:1",
+    "3fff::1",
+    "5f00::1",
+    "fd20:ce::254",
 ]
 
 
@@ -113,14 +117,24 @@ def test_loopback_needs_an_entry_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe"]
+    "address",
+    [
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "::ffff:0:a9fe:a9fe",
+        "::a9fe:a9fe",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+    ],
 )
 def test_cloud_metadata_is_never_reached_even_when_listed(address):
     with pytest.raises(AddressError):
         reach("http://hooks.example/", address, allow=["0.0.0.0/0", "::/0"])
 
 
-@pytest.mark.parametrize("url", ["http://hooks.example/", "https://hooks.example:22/"])
+@pytest.mark.parametrize("url", ["http://hooks.example/", "https://hooks.example:22/", "https://hooks.example:0/"])
 def test_a_public_host_needs_https_and_a_usual_port(url):
     with pytest.raises(AddressError):
         reach(url, PUBLIC)

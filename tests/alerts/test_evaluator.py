@@ -248,6 +248,62 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
     assert len(found) == queued == len(told) == 10 * 20
 
 
+def test_much_data_within_one_range_come_to_rest(house, evaluator, monkeypatch):
+    monkeypatch.setattr("driftline.alerts.evaluator._ROWS_PER_PASS", 2)
+    house.alarm()
+    house.put(1, 0, 1, 0)
+    while evaluator.step():
+        pass
+    house.put(0, day=3)
+
+    evaluator.step()
+
+    with evaluator._engine.connect() as connection:
+        seen, revision = connection.execute(
+            select(tables.alarms.c.seen_revision, tables.metrics.c.revision).select_from(
+                tables.alarms.join(
+                    tables.metrics, tables.metrics.c.key == tables.alarms.c.metric_key
+                )
+            )
+        ).one()
+    assert seen == revision
+
+
+def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_an_alarm(house, clock, engine):
+    house.day = start = clock().replace(hour=0, minute=0, second=0) - DAY
+    clock.time = start + DAY
+    house.alarm()
+    house.put(0.0)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    evaluator.step()
+    for days in (365, 366):
+        clock.time = start + timedelta(days=days)
+        evaluator.step()
+    assert house.get().state == "INSUFFICIENT_DATA"
+
+    clock.time = start + 2 * DAY
+    house.put(1.0, day=1)
+
+    assert [change.new for change in evaluator.step()] == ["ALARM"]
+
+
+def test_silence_is_noticed_although_the_clock_was_far_ahead_for_a_moment(house, clock, engine):
+    house.day = start = clock().replace(hour=0, minute=0, second=0) - DAY
+    clock.time = start + timedelta(days=365)
+    house.alarm(treat_missing_data="breaching")
+    house.put(0.0)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    evaluator.step()
+    clock.time = start + DAY
+    house.put(0.0)
+    evaluator.step()
+    assert house.get().state == "OK"
+
+    clock.advance(days=5)
+
+    assert [change.new for change in evaluator.step()] == ["ALARM"]
+
+
 def test_an_alarm_that_cannot_be_judged_does_not_silence_the_others(house, engine, evaluator):
     house.alarm("broken")
     house.alarm("sound")

@@ -28,6 +28,12 @@ def test_absurdly_long_query_is_ignored():
     assert parse("/monitors/flights", "?feature=" + "a" * 100_000).feature is None
 
 
+def test_very_many_parameters_are_ignored():
+    many = "&".join(f"a{number}=1" for number in range(80))
+
+    assert parse("/monitors/flights", f"?window=x&{many}").monitor == "flights"
+
+
 def test_half_a_character_names_no_page():
     assert (
         parse("/monitors/\ud800").page == parse("/monitors/x", "?window=\ud800").page == "missing"
