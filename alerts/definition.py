@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # A monitor's windows may be days or weeks long, so the span limit is not for these namespaces.
 _MONITOR_NAMESPACES = ("Driftline", "aws/sagemaker/", "AWS/SageMaker")
 _PERIODS_MAX = 1_000
+_MONITOR_SPAN_MAX_DAYS = 3_653  # Ten years; beyond some thousand, times leave the calendar.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +235,11 @@ class AlarmDefinition:
                     f"{where}: evaluation_periods {self.evaluation_periods}; "
                     f"expected {_PERIODS_MAX} or fewer"
                 )
+            if self.period * self.range_periods > _MONITOR_SPAN_MAX_DAYS * _DAY_S:
+                raise AlarmError(
+                    f"{where}: period {self.period} s x {self.range_periods} periods to look at; "
+                    f"expected {_MONITOR_SPAN_MAX_DAYS} days or less"
+                )
             return
         longest = _DAY_S if self.period < _HOUR_S else _WEEK_S
         span = self.period * self.evaluation_periods
@@ -256,7 +262,12 @@ def _is_whole(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # A whole number that no float can hold.
+        return False
 
 
 def _dimensions(alarm: str, found: object) -> dict[str, str]:
