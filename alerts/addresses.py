@@ -37,6 +37,7 @@ _METADATA = frozenset(
         "169.254.170.23",  # AWS pod identity
         "fd00:ec2::254",
         "fd00:ec2::23",
+        "fd20:ce::254",  # Google
         "100.100.100.200",  # Alibaba
         "168.63.129.16",  # Azure host
         "192.0.0.192",  # Oracle
@@ -54,16 +55,13 @@ _NOT_PUBLIC: tuple[Network, ...] = tuple(
         "192.88.99.0/24",
         "224.0.0.0/4",
         "240.0.0.0/4",
-        "::/96",
-        "64:ff9b:1::/48",
-        "100::/64",
         "2001:db8::/32",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
+        "3fff::/20",
     )
 )
+# All that is assigned as public IPv6 so far (IANA); the rest is special, or nobody's.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_LOW_32_BITS = 0xFFFFFFFF
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -122,7 +120,8 @@ class AddressGuard:
             A small constant text; the details go to the log.
         """
         parsed = check_url(url)
-        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        usual = 443 if parsed.scheme == "https" else 80
+        port = usual if parsed.port is None else parsed.port
         host = parsed.raw_host.decode("ascii").strip("[]")
         try:
             texts = await self._resolver(host, port)
@@ -140,7 +139,7 @@ class AddressGuard:
 
     def _problem(self, address: Address, scheme: str, port: int) -> str | None:
         inner = unwrapped(address)
-        if address in _METADATA or inner in _METADATA:
+        if address in _METADATA or inner in _METADATA or _low_bits(address) in _METADATA:
             return "cloud metadata"
         if any(inner in network for network in self._allowed):
             return None
@@ -191,7 +190,7 @@ def unwrapped(address: Address) -> Address:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        return _low_bits(address)
     if address.sixtofour is not None:
         return address.sixtofour
     if address.teredo is not None:
@@ -199,9 +198,16 @@ def unwrapped(address: Address) -> Address:
     return address
 
 
+def _low_bits(address: Address) -> ipaddress.IPv4Address:
+    """Give what stands in the last 32 bits, where most translations of IPv4 put the address."""
+    return ipaddress.IPv4Address(int(address) & _LOW_32_BITS)
+
+
 def _is_public(address: Address) -> bool:
     """Say whether an address, unwrapped before, is a public host."""
     if not address.is_global or address.is_multicast or address.is_unspecified:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
         return False
     return not any(
         address in network for network in _NOT_PUBLIC if network.version == address.version

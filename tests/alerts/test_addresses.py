@@ -134,7 +134,9 @@ def test_cloud_metadata_is_never_reached_even_when_listed(address):
         reach("http://hooks.example/", address, allow=["0.0.0.0/0", "::/0"])
 
 
-@pytest.mark.parametrize("url", ["http://hooks.example/", "https://hooks.example:22/", "https://hooks.example:0/"])
+@pytest.mark.parametrize(
+    "url", ["http://hooks.example/", "https://hooks.example:22/", "https://hooks.example:0/"]
+)
 def test_a_public_host_needs_https_and_a_usual_port(url):
     with pytest.raises(AddressError):
         reach(url, PUBLIC)
