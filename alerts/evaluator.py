@@ -7,6 +7,7 @@ When a period is judged: when datapoints have come in up to its end, or when the
 is one more period and a grace time after its end. The grace also counts from the last arrival and
 from the start of the process, so that a backlog being worked off is not taken for silence.
 Datapoints that come late, for periods already judged, lead to one more look at the newest range.
+A clock that was far ahead for a moment leaves marks in the future; they are taken back.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Evaluator:
     def step(self) -> list[StateChange]:
         """Judge every period that is due, of every alarm; give the changes in the order found."""
         now = self._now()
-        self._started_at = self._started_at or now
+        self._started_at = min(self._started_at or now, now)
         with self._engine.connect() as connection:
             rows = connection.execute(_alarms_and_metrics()).all()
         changes: list[StateChange] = []
@@ -116,6 +117,8 @@ class Evaluator:
             return True
         definition = row.definition
         grid = Grid(definition["period"], row.phase_s or 0)
+        if _is_ahead(row, grid.period_s, now):
+            return True
         begin = row.evaluated_until or (
             row.created_at if _begins_without_data(definition) else None
         )
@@ -131,7 +134,8 @@ class Evaluator:
             until = max(until, grid.index(min(row.covered_until, now)))
         period = timedelta(seconds=grid.period_s)
         grace = min(period, timedelta(seconds=self._grace_s))
-        if now > max(seen_at, self._started_at) + grace:
+        heard = max(seen_at, self._started_at) if seen_at <= now else self._started_at
+        if now > heard + grace:
             # The strict side: at exactly the end of the grace nothing is overdue yet.
             until = max(until, grid.index(now - period - grace - timedelta(microseconds=1)))
         return until
@@ -144,7 +148,7 @@ class Evaluator:
             return []
         definition = AlarmDefinition.from_dict(row.definition)
         seen_at = now if _has_arrivals(row) else row.seen_at
-        start = _start(connection, row, definition)
+        start = _start(connection, row, definition, now)
         if start is None:
             return []
         grid, first = start
@@ -241,14 +245,24 @@ def _begins_without_data(definition: Mapping[str, Any]) -> bool:
     return definition.get("treat_missing_data") in ("breaching", "notBreaching")
 
 
+def _is_ahead(row: _Row, period_s: int, now: datetime) -> bool:
+    """Say whether periods were judged that are still to come, so that the clock went back since.
+
+    Steps back of less than a period only wait: the same periods would be judged twice.
+    """
+    until = row.evaluated_until
+    return until is not None and bool(until > now + timedelta(seconds=period_s))
+
+
 def _start(
-    connection: Connection, row: _Row, definition: AlarmDefinition
+    connection: Connection, row: _Row, definition: AlarmDefinition, now: datetime
 ) -> tuple[Grid, int] | None:
     """Give the grid and the first period that was not judged yet; None before there is any."""
     period = definition.period
     if row.evaluated_until is not None:
         grid = Grid(period, row.phase_s or 0)
-        return grid, grid.index(row.evaluated_until)
+        begin = now if _is_ahead(row, period, now) else row.evaluated_until
+        return grid, grid.index(begin)
     first = _first_datapoint(connection, row)
     if first is None:
         if not _begins_without_data(row.definition):
@@ -288,9 +302,10 @@ def _bounded(
         .offset(_ROWS_PER_PASS)
         .limit(1)
     )
-    if time is None or grid.index(time) >= periods.stop:
+    if time is None:
         return periods, True
-    return range(periods.start, max(grid.index(time), periods.start + 1)), False
+    stop = min(max(grid.index(time), periods.start + 1), periods.stop)
+    return range(periods.start, stop), stop == periods.stop
 
 
 def _summaries(

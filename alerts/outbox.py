@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 LEASE_S = 60  # Longer than the longest request.
+_WAIT_MAX_S = 2 * 86_400  # Longer than the longest wait between two attempts.
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
 _BACKLOG_MAX = 3  # Longer backlogs of one alarm lose their middle.
 _OPEN = ("pending", "delivering")
@@ -325,10 +326,16 @@ def new_message_id(now: datetime) -> str:
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Select what may be sent; waits that no wait can be come of a clock that was far ahead."""
     table = tables.outbox.c
+    next_at, lease = table.next_attempt_at, table.lease_until
+    too_late, too_long = now + timedelta(seconds=_WAIT_MAX_S), now + timedelta(seconds=LEASE_S)
     return or_(
-        and_(table.status == "pending", table.next_attempt_at <= now),
-        and_(table.status == "delivering", table.lease_until <= now),
+        and_(
+            table.status == "pending",
+            or_(table.attempts == 0, next_at <= now, next_at > too_late),
+        ),
+        and_(table.status == "delivering", or_(lease <= now, lease > too_long)),
     )
 
 

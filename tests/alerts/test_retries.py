@@ -262,3 +262,42 @@ def test_a_lost_lease_marks_nothing(house, engine, clock, evaluator, deliverer, 
     with engine.begin() as connection:
         assert not outbox.finish(connection, slow, {"status": "pending"})
     assert deliveries(engine)[0].status == "delivered"
+
+
+def test_a_message_queued_by_a_clock_far_ahead_does_not_wait_for_it(
+    house, clock, evaluator, deliverer, pager
+):
+    house.put(1)
+    clock.advance(days=365)
+    evaluator.step()
+
+    clock.advance(days=-365)
+
+    assert deliverer.step() == 1
+    assert len(pager.ids) == 1
+
+
+def test_a_retry_planned_by_a_clock_far_ahead_does_not_wait_for_it(
+    house, clock, evaluator, deliverer, pager
+):
+    pager.script = [(500, {})]
+    house.put(1)
+    clock.advance(days=365)
+    evaluator.step()
+    deliverer.step()
+
+    clock.advance(days=-365)
+
+    assert deliverer.step() == 1
+    assert len(set(pager.ids)) == 1
+
+
+def test_a_lease_taken_by_a_clock_far_ahead_runs_out_at_once(
+    house, engine, clock, evaluator, deliverer, pager
+):
+    house.put(1)
+    evaluator.step()
+    with engine.begin() as connection:
+        assert outbox.claim(connection, clock() + timedelta(days=365))
+
+    assert deliverer.step() == 1
