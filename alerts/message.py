@@ -96,7 +96,16 @@ def _own_body(change: StateChange, definition: AlarmDefinition, dashboard_url: s
     found = {"type": "alarm.state_changed", "timestamp": _iso(change.time), "data": data}
     body = _json(found)
     # What is bulky goes first; the link leads to all of it.
-    for key, less in (("violations", []), ("datapoints", []), ("monitor", {})):
+    name = {"namespace": definition.namespace, "name": definition.metric_name}
+    home = _links({}, dashboard_url)
+    bulky = (
+        ("violations", []),
+        ("datapoints", []),
+        ("monitor", {}),
+        ("metric", name),
+        ("links", home),
+    )
+    for key, less in bulky:
         if len(body) <= _BODY_MAX_BYTES:
             break
         data[key] = less

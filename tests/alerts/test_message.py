@@ -105,6 +105,16 @@ def test_a_body_stays_under_20_kb(violations, size, tags, points):
     assert json.loads(body)["data"]["state"]["new"] == "ALARM"
 
 
+def test_many_long_dimensions_and_a_long_link_stay_under_the_limit_too(define):
+    dimensions = {f"dimension {number}": "v" * 1000 for number in range(30)}
+    found = change(note={"link": "/monitors/" + "x" * 30_000})
+
+    body = render(found, define(dimensions=dimensions), message_id="msg_1").body
+
+    assert len(body) <= 20_000
+    assert json.loads(body)["data"]["metric"]["name"] == "drift"
+
+
 def test_sns_format_is_what_receivers_of_cloudwatch_parse(define):
     definition = define(
         datapoints_to_alarm=1, unit="Seconds", statistic="SampleCount", alarm_actions=("pager",)
