@@ -98,7 +98,7 @@ def _own_body(change: StateChange, definition: AlarmDefinition, dashboard_url: s
     # What is bulky goes first; the link leads to all of it.
     name = {"namespace": definition.namespace, "name": definition.metric_name}
     home = _links({}, dashboard_url)
-    bulky = (
+    bulky: tuple[tuple[str, object], ...] = (
         ("violations", []),
         ("datapoints", []),
         ("monitor", {}),
