@@ -15,7 +15,13 @@ from driftline.errors import UndecidedError
 from driftline.monitors.check import check as judge
 from driftline.progress import progress
 
-__all__ = ["Format", "baseline", "check"]
+__all__ = ["Format", "Kind", "baseline", "check"]
+
+
+class Kind(StrEnum):
+    """What is compared; others are refused by name until they are there."""
+
+    DATA_QUALITY = "data-quality"
 
 
 class Format(StrEnum):
@@ -31,9 +37,13 @@ Data = Annotated[
 ]
 
 
+KindOption = Annotated[Kind, typer.Option("--kind", help="What is compared.")]
+
+
 def baseline(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the documents.")],
+    kind: KindOption = Kind.DATA_QUALITY,
     label: options.Label = None,
     prediction: options.Prediction = None,
     probability: options.Probability = None,
@@ -75,6 +85,7 @@ def baseline(
 def check(
     data: Data,
     reference: Annotated[Path, typer.Option("--baseline", help="Folder with the baseline.")],
+    kind: KindOption = Kind.DATA_QUALITY,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
