@@ -34,7 +34,7 @@ def parse(path: str, query: str = "") -> Address:
     if not (_is_text(path) and _is_text(query)):
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
-    asked = parse_qs(query.lstrip("?"), max_num_fields=50) if len(query) < LIMIT * 10 else {}
+    asked = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
     if parts == [""]:
         return Address("overview")
     if len(parts) == 2 and parts[0] == "monitors" and 0 < len(parts[1]) <= LIMIT:

@@ -64,8 +64,13 @@
       }
       shown = location.pathname;
     }
-    var target = wanted && document.getElementById(decodeURIComponent(wanted.slice(1)));
+    var target = wanted && document.getElementById(anchor());
     if (target) { wanted = ""; reach(target); }
+  }
+
+  // An anchor that is no text of ours leads nowhere, and is forgotten.
+  function anchor() {
+    try { return decodeURIComponent(wanted.slice(1)); } catch (_) { wanted = ""; return ""; }
   }
 
   // Charts take their height at once but draw later; the section stays in view until they have.
