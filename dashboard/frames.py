@@ -108,7 +108,7 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryLine:
-    """One notification on its way to a channel, or arrived."""
+    """One notification on its way to a channel, or arrived; ``time`` is the change it tells of."""
 
     time: datetime
     alarm: str
@@ -121,17 +121,18 @@ class DeliveryLine:
 
 @dataclass(frozen=True, slots=True)
 class EndpointLine:
-    """What was captured of one endpoint; ``lost`` counts records that are known to be missing."""
+    """What was captured of one endpoint; ``lost`` counts records that are known to be missing.
+
+    All counts are None when the table cannot be read.
+    """
 
     name: str
-    requests: int
-    rows: int
-    lost: int
-    size_bytes: int
-    oldest: datetime | None
+    requests: int | None
+    rows: int | None
+    lost: int | None
+    size_bytes: int | None
     newest: datetime | None
     monitors: tuple[str, ...]
-    state: WindowState
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,13 +195,13 @@ def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:
     """Read the newest notifications; never their bodies or addresses."""
     table = outbox.c
     columns = (
-        table.created_at, table.finished_at, table.alarm_name, table.state, table.channel,
+        table.created_at, table.alarm_name, table.state, table.channel,
         table.status, table.attempts, table.last_status, table.last_error,
     )  # fmt: skip
     query = select(*columns).order_by(table.created_at.desc(), table.id.desc())
     return tuple(
         DeliveryLine(
-            time=row.finished_at or row.created_at,
+            time=row.created_at,
             alarm=row.alarm_name,
             state=row.state,
             channel=row.channel,

@@ -7,6 +7,7 @@ baselines and captured rows; SQL, which queries.py reads, holds the rest. Nothin
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -36,7 +37,6 @@ from driftline.dashboard.frames import (
     MonitorView,
     OverviewView,
     WindowRun,
-    WindowState,
 )
 from driftline.dashboard.queries import alarm_line, changes, deliveries, folder_of, monitor_line
 from driftline.dashboard.wording import moment
@@ -45,6 +45,8 @@ from driftline.monitors.culprits import matching_rows
 from driftline.monitors.definitions import get_definition, list_definitions
 
 __all__ = ["Stores"]
+
+log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50
 CAPTURE_FRESH_S = 10.0
@@ -125,13 +127,16 @@ class Stores:
         """Add what needs the captured rows; what cannot be read is said on the page."""
         assert view.detail is not None
         line, run = view.monitor, view.detail.run
-        found = culprit(report, feature.name)
         try:
+            found = culprit(report, feature.name)
             baseline = self._baseline(line.baseline, line.baseline_version)
             comparison = self._comparison(baseline, line, run, feature, found)
             rows = None if found is None else self._rows(baseline, line, run, found)
         except (DriftlineError, OSError, pa.ArrowException) as error:
-            reason = str(error) if isinstance(error, DriftlineError) else type(error).__name__
+            log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
+            # Only the first line: what libraries add below it is for the log.
+            lines = str(error).splitlines() if isinstance(error, DriftlineError) else []
+            reason = lines[0] if lines else type(error).__name__
             return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
         return replace(view, comparison=comparison, rows=rows)
 
@@ -225,17 +230,22 @@ class Stores:
         for line in monitors:
             watched.setdefault(line.endpoint, []).append(line)
         for name, lines in sorted(watched.items()):
-            stats = self._capture_stats(name)
+            monitors_of = tuple(line.name for line in lines)
+            try:
+                stats = self._capture_stats(name)
+            except (DriftlineError, OSError, ValueError, pa.ArrowException):
+                # A broken table must not hide the alarms, nor the other endpoints.
+                log.exception("capture_unreadable endpoint=%s", name)
+                yield EndpointLine(name, None, None, None, None, None, monitors_of)
+                continue
             yield EndpointLine(
                 name=name,
                 requests=stats.requests,
                 rows=stats.rows,
                 lost=stats.dropped,
                 size_bytes=stats.size_bytes,
-                oldest=stats.oldest,
                 newest=stats.newest,
-                monitors=tuple(line.name for line in lines),
-                state=_worst(line.state for line in lines),
+                monitors=monitors_of,
             )
 
     def _captured(self) -> list[str]:
@@ -264,12 +274,6 @@ def _choose(line: MonitorLine, stamp: str | None) -> WindowRun | None:
     if found is None:
         raise NotFoundError(f'monitor "{line.name}" has no window "{stamp}"')
     return found
-
-
-def _worst(states: Iterable[WindowState]) -> WindowState:
-    order: tuple[WindowState, ...] = ("violations", "failed", "ok")
-    found = set(states)
-    return next((state for state in order if state in found), "waiting")
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from driftline.dashboard.frames import WindowRun
 
 __all__ = [
     "CHECKS",
+    "DELIVERIES",
     "NOTES",
     "STATES",
     "age",
@@ -34,6 +35,14 @@ STATES = {
     "INSUFFICIENT_DATA": ("?", "Insufficient data", "none"),
 }
 """Glyph, word and colour class of each state: a state is never told by colour alone."""
+
+DELIVERIES = {
+    "pending": "waiting to be sent",
+    "delivering": "being sent",
+    "dead": "✕ given up",
+    "superseded": "dropped for a newer one",
+}
+"""Statuses of messages that do not say by themselves what they mean."""
 
 CHECKS = {
     "data_type_check": "wrong type",
@@ -134,8 +143,10 @@ def probability(value: float | None) -> str:
     return "<1e-6" if value < 1e-6 else number(value, 2)
 
 
-def bytes_text(size: int) -> str:
-    """Write a size in bytes with a decimal unit: ``64.2 MB``."""
+def bytes_text(size: int | None) -> str:
+    """Write a size in bytes with a decimal unit: ``64.2 MB``; missing is a dash."""
+    if size is None:
+        return "–"
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1_000:

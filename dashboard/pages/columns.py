@@ -148,7 +148,7 @@ def _summary(feature: FeatureLine) -> str:
     if feature.what is None:
         return f"Shares of {feature.name}."
     text = (
-        f"{feature.what}: {percent(feature.share_window)} of the window, "
+        f"Moved most: {feature.what}, {percent(feature.share_window)} of the window, "
         f"{percent(feature.share_reference)} of the reference"
     )
     if feature.share_interval:

@@ -8,6 +8,7 @@ from driftline.dashboard.address import monitor_link
 from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.parts import Cell, empty, marked, panel, state_chip, strip, table, when
 from driftline.dashboard.wording import (
+    DELIVERIES,
     bytes_text,
     count,
     duration,
@@ -56,19 +57,24 @@ def verdict(view: OverviewView) -> tuple[str, str]:
         return f"{plural(len(broken), 'monitor')} found violations; no alarm is firing", "soft"
     if not view.monitors:
         return "Nothing is being watched yet", "none"
+    if all(monitor.state == "waiting" for monitor in view.monitors):
+        return "No window has been judged yet", "none"
     return "Nothing is wrong now", "ok"
 
 
 def _under(view: OverviewView) -> str:
     """Count what is being watched, under the verdict."""
-    rows = sum(endpoint.rows for endpoint in view.endpoints)
-    lost = sum(endpoint.lost for endpoint in view.endpoints)
+    rows = sum(endpoint.rows or 0 for endpoint in view.endpoints)
+    lost = sum(endpoint.lost or 0 for endpoint in view.endpoints)
+    unread = sum(endpoint.rows is None for endpoint in view.endpoints)
     words = [
         plural(len(view.endpoints), "endpoint"),
         plural(len(view.monitors), "monitor"),
         plural(len(view.alarms), "alarm"),
         f"{plural(rows, 'row')} captured, {count(lost) if lost else 'none'} lost",
     ]
+    if unread:
+        words.append(f"{plural(unread, 'endpoint')} not counted")
     return " · ".join(words)
 
 
@@ -196,7 +202,11 @@ def _endpoints(view: OverviewView) -> html.Section:
 def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
     """Show one endpoint as the cells of a row."""
     watched = ", ".join(endpoint.monitors) or "no monitor"
-    lost = html.Span(count(endpoint.lost), className="alarm-text") if endpoint.lost else "0"
+    if endpoint.rows is None:
+        watched += "; the captured rows cannot be read now"
+    lost: Cell = count(endpoint.lost)
+    if endpoint.lost:
+        lost = html.Span(lost, className="alarm-text")
     return [
         html.Div([html.B(endpoint.name), html.Span(watched, className="faint line")]),
         count(endpoint.requests),
@@ -205,6 +215,12 @@ def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
         when(endpoint.newest, view.now) if endpoint.newest else "–",
         bytes_text(endpoint.size_bytes),
     ]
+
+
+def _result(status: str) -> html.Span:
+    """Say how a message fares; one that nobody will get stands out."""
+    words = DELIVERIES.get(status, status)
+    return html.Span(words, className="alarm-text" if status == "dead" else "")
 
 
 def _deliveries(view: OverviewView) -> html.Section:
@@ -222,7 +238,7 @@ def _deliveries(view: OverviewView) -> html.Section:
                     [html.B(line.alarm), state_chip(line.state, small=True)], className="stack"
                 ),
                 line.channel,
-                html.Div([html.Span(line.status), html.Span(tries, className="faint line")]),
+                html.Div([_result(line.status), html.Span(tries, className="faint line")]),
             ]
         )
     return panel(

@@ -1,5 +1,6 @@
 """What the pages are told, against the installation that the rooms themselves made."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -124,6 +125,76 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
     assert view.detail.features == ()
     assert "EDV" in view.detail.cause
     assert "EDV" in str(monitor_page.page(view))
+
+
+def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "capture" / "flights" / "_delta_log").glob("*.json"):
+        file.write_text("garbage")
+    (root / "capture" / "other").mkdir()
+    broken = Stores(seeded.engine, str(root), seeded.now)
+
+    view = broken.overview()
+
+    assert view.firing
+    assert [(line.name, line.rows) for line in view.endpoints] == [("flights", None), ("other", 0)]
+    page = str(overview_page.page(view))
+    assert "the captured rows cannot be read now" in page
+    assert "1 endpoint not counted" in page
+
+
+def test_what_a_library_says_below_its_first_line_stays_off_the_page(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "capture" / "flights" / "_delta_log").glob("*.json"):
+        file.write_text("garbage")
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    (note,) = view.notes
+    assert note.startswith("The captured rows cannot be read: ")
+    assert "\n" not in note
+
+
+def test_a_condition_that_cannot_be_read_leaves_the_rest_of_the_page(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "executions" / seeded.monitor / BUG).glob("*/report.json"):
+        report = json.loads(file.read_text())
+        for violation in report["violations"]:
+            violation["predicate"] = {"op": "zz"}
+        file.write_text(json.dumps(report))
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.feature.name == "carrier"
+    assert view.notes
+
+
+def test_before_the_first_window_nothing_is_said_to_be_right(stores):
+    view = stores.overview()
+    waiting = tuple(replace(monitor, runs=()) for monitor in view.monitors)
+
+    assert overview_page.verdict(replace(view, alarms=(), monitors=waiting)) == (
+        "No window has been judged yet",
+        "none",
+    )
+
+
+def test_a_message_that_was_given_up_stands_out(stores):
+    view = stores.overview()
+    lost = replace(view.deliveries[0], status="dead")
+
+    page = str(overview_page.page(replace(view, deliveries=(lost,))))
+
+    assert "Span(children='✕ given up', className='alarm-text')" in page
+
+
+def test_a_message_stands_at_the_time_of_the_change_it_tells_of(stores):
+    view = stores.overview()
+
+    assert view.firing[0].since in {line.time for line in view.deliveries}
 
 
 def test_verdict_says_what_is_wrong_worst_first(stores):
