@@ -35,11 +35,12 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID_KEY = "driftline.request_id"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
-_MAX_FAULTS = 100  # In a row; then this process captures no more.
+_MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_DESCRIBED = 1_000
 _MAX_INFLIGHT_BYTES = 64 << 20
 _HASH_SPAN = 1 << 32
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
+_SERVER_FAILED = 500  # What the server above makes of an app that does not answer.
 # They hand over bytes past the tap: a file by its path, or after the body.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
 
@@ -93,10 +94,16 @@ class Recorder:
 
     def fault(self, error: Exception, endpoint: str) -> None:
         """Count a fault of the tap itself, and the record that it cost."""
-        self.counters["faults"] += 1
-        self._faults_in_a_row += 1
-        log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
+        if self.is_able:
+            self.counters["faults"] += 1
+            self._faults_in_a_row += 1
+            log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
         self.spool.count_drop("tap_error", endpoint)
+
+    def pass_by(self, endpoint: str) -> None:
+        """Count a record that is not made because the tap has given up."""
+        self.counters["dropped"] += 1
+        self.spool.count_drop("tap_off", endpoint)
 
     def outcome(self, *, is_stored: bool) -> None:
         """Count what became of a record."""
@@ -194,7 +201,7 @@ class Exchange:
         """Note that the app raised, or was cancelled because the client left."""
         if isinstance(error, Exception):
             self._flags |= Flag.APP_ERROR
-            self._status = self._status or 500  # What the server above makes of it.
+            self._status = self._status or _SERVER_FAILED
         else:
             self._flags |= Flag.CLIENT_GONE
             self._status = self._status or _CLIENT_CLOSED
@@ -203,6 +210,10 @@ class Exchange:
         """Write the frame of a response that was never completed."""
         if not self._is_written:
             self._flags |= Flag.INCOMPLETE
+            # Nothing was answered: without a status it would be taken for an answered request.
+            self._status = self._status or (
+                _CLIENT_CLOSED if self._flags & Flag.CLIENT_GONE else _SERVER_FAILED
+            )
             try:
                 self._write()
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.

@@ -20,6 +20,10 @@ __all__ = ["build_rows"]
 log = logging.getLogger(__name__)
 
 _MAX_STATUS = 32_767
+# A body may nest just less deep than the reader gives up at, and deeper than the writer does.
+_FAULTS = (
+    ArithmeticError, LookupError, RecursionError, TypeError, ValueError, pa.ArrowException,
+)  # fmt: skip
 _US = 1000  # ns
 # They describe the request, not the row: given on row 0 only, so that sums come out right.
 _ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
@@ -34,9 +38,11 @@ def build_rows(records: Sequence[tuple[str, Frame]], signature: Signature | None
     frames = [frame for _, frame in records]
     try:
         return _rows(records, decode(frames, signature), signature)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except _FAULTS as error:
         if len(records) == 1:
-            log.exception("decoder fault spool=%s seq=%d", records[0][0], frames[0].seq)
+            # Without its message: that may quote the body.
+            name = type(error).__name__
+            log.error("decoder fault spool=%s seq=%d error=%s", records[0][0], frames[0].seq, name)
             decoded = decode(frames, None)
             decoded.errors[0] = f"decoder fault: {error!r}"
             return _rows(records, decoded, signature)

@@ -138,6 +138,7 @@ class SpoolReader:
         return sorted(found)
 
     def _enter(self, first_seq: int) -> None:
+        self.sync()  # Nobody looks at the old segment again.
         self._segment = first_seq
         self._offset = 0
         if self._expected is None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shutil
 import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -106,6 +108,7 @@ class SpoolWriter:
         self._room_bytes = 0
         self._checked_ns: int | None = None
         self._retry_ns = 0
+        self._open_again_ns: int | None = None
         self._drops = DropCounters()
 
     def append(
@@ -141,13 +144,22 @@ class SpoolWriter:
                 return True
             size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
             endpoint = unpack_meta(packed).get("endpoint", "")
-            self._drops.count(reason, endpoint, size, wall_ns or self._now_ns())
+            self._count(reason, endpoint, size, wall_ns or self._now_ns())
             return False
 
     def count_drop(self, reason: str, endpoint: str) -> None:
         """Count a record that never came to ``append``; the next gap frame tells it."""
         with self._lock:
-            self._drops.count(reason, endpoint, 0, self._now_ns())
+            self._count(reason, endpoint, 0, self._now_ns())
+
+    def _count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
+        """Count a drop; in a spool, though it may hold no record yet, for memory dies with us."""
+        now = self._mono_ns()
+        if self._spool is None and (self._open_again_ns is None or now >= self._open_again_ns):
+            self._open_again_ns = now + SECOND_NS
+            with suppress(OSError):
+                self._open_spool()
+        self._drops.count(reason, endpoint, size_bytes, wall_ns)
 
     @property
     def spool_id(self) -> str | None:
@@ -248,15 +260,19 @@ class SpoolWriter:
         """Make the spool's folder under another name first: with its lock held it comes to be."""
         spool_id = new_spool_id(self._now_ns())
         unfinished = self.folder / f"{UNFINISHED_PREFIX}{spool_id}"
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished.mkdir(mode=0o700)
-        descriptor = os.open(unfinished / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = -1
         try:
+            descriptor = os.open(unfinished / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._drops.attach(unfinished / COUNTERS_NAME)
             unfinished.rename(self.folder / spool_id)
         except OSError:
             self._drops.close()
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise
         self._writer_lock = descriptor
         self._spool = self.folder / spool_id

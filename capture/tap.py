@@ -113,7 +113,7 @@ class Capture:
             await self.app(scope, receive, self._closing(send))
             return
         exchange = None
-        if scope["type"] == "http" and self._recorder.is_able:
+        if scope["type"] == "http":
             exchange = self._begin(scope, receive, send)
         if exchange is None:
             await self.app(scope, receive, send)
@@ -133,6 +133,9 @@ class Capture:
             if target is None:
                 return None
             endpoint = target.endpoint
+            if not self._recorder.is_able:
+                self._recorder.pass_by(endpoint)
+                return None
             return Exchange(self._recorder, target, scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._recorder.fault(error, endpoint)

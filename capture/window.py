@@ -79,7 +79,7 @@ class WindowRead:
     request_count
         Requests of any status.
     failed_count
-        Requests with status 400 or above.
+        Requests with status 400 or above, or without one: they were never answered.
     unparsed_count
         Answered requests whose request or response could not be parsed in full.
     late_count
@@ -98,31 +98,27 @@ class WindowRead:
     schema: pa.Schema = field(repr=False)
     _data: pads.Dataset | None = field(repr=False)
     _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
+    _days: tuple[str, ...] = field(default=(), repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
         if self._data is None:
             return
-        start = self.window.start
-        while start < self.window.end:
-            midnight = datetime(start.year, start.month, start.day, tzinfo=UTC)
-            end = min(midnight + timedelta(days=1), self.window.end)
-            yield from self._between(start, end)
-            start = end
+        for day in self._days:
+            yield from self._on(day)
 
     def table(self) -> pa.Table:
         """Give all rows as one table."""
         return pa.Table.from_batches(self.batches(), schema=self.schema)
 
-    def _between(self, start: datetime, end: datetime) -> Iterator[pa.RecordBatch]:
+    def _on(self, day: str) -> Iterator[pa.RecordBatch]:
         assert self._data is not None
         held = {column for _, column, _ in self._columns} & set(self._data.schema.names)
         # The day's own partition, so that no other day's file is opened.
-        day = pads.field(PARTITION) == start.date().isoformat()
-        chosen = day & _inside(start, end) & _usable()
+        chosen = (
+            (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
+        )
         rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
-        if rows.num_rows == 0:
-            return
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
         arrays = [
             rows[column].take(order).cast(kind)
@@ -175,11 +171,11 @@ def read_window(
     if data is None:
         return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
     records = data.to_table(
-        ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time"],
+        ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION],
         filter=_inside(window.start, window.end),
     )
     first_row = pc.equal(records["row_index"], 0)
-    answered = pc.less(records["status"], _FIRST_FAILURE)
+    answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
     unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
     usable = pc.and_(answered, pc.equal(_bits(records, Flag.REQUEST_UNPARSED), 0))
     late = pc.greater_equal(
@@ -196,6 +192,7 @@ def read_window(
         schema=schema,
         _data=data,
         _columns=wanted,
+        _days=tuple(sorted(pc.unique(records[PARTITION].filter(usable)).to_pylist())),
     )
 
 
@@ -246,7 +243,8 @@ def _usable() -> pads.Expression:
     unparsed = pc.bit_wise_and(
         pads.field("flags"), pa.scalar(int(Flag.REQUEST_UNPARSED), pa.int32())
     )
-    return (pads.field("status") < _FIRST_FAILURE) & (unparsed == 0)
+    status = pads.field("status")
+    return (status > 0) & (status < _FIRST_FAILURE) & (unparsed == 0)
 
 
 def _bits(records: pa.Table, bits: int) -> pa.ChunkedArray:
