@@ -122,7 +122,8 @@ class Receiver:
 
             def do_POST(self) -> None:
                 length = self.headers.get("Content-Length", "")
-                if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+                # Superscripts are digits, too, but no number.
+                if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
                     self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
                     return
                 body = self.rfile.read(int(length))

@@ -1,8 +1,9 @@
 """Sends the flights through the live endpoint, and lets the demo's clock follow what is stored.
 
 Every request is asked at its own event time. Scheduler and alarms read their clock from a file;
-it moves on only when the table holds every request of a day, and never runs more than a day ahead
-of the monitors. So they see complete days in order, as they would over two months of waiting.
+it moves on only when the table holds every request of a day, and never runs more than two days
+ahead of the monitors. So they see complete days in order, as they would over two months of waiting;
+only the times at which alarms changed may be a day or two later than they would be then.
 """
 
 from __future__ import annotations

@@ -82,3 +82,11 @@ def test_what_is_not_signed_as_it_stands_is_refused_and_counted(fault: str) -> N
     assert status == 400
     assert receiver.refused_count == 1
     assert receiver.pages == []
+
+
+def test_a_length_that_is_no_number_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    with Receiver(SECRET, lambda _: None) as receiver:
+        status = _post(receiver.url, b"", {"Content-Length": "\xb2"})
+
+    assert status == 413
+    assert "Traceback" not in capfd.readouterr().err
