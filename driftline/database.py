@@ -36,6 +36,8 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
     ------
     SettingsError
         When the URL is no database URL, or names a database that this version cannot use.
+    UnavailableError
+        When the folder of the database cannot be made.
     """
     try:
         url = make_url(settings.database_url)
@@ -50,7 +52,14 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
             "this version keeps its rows in SQLite"
         )
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(url.database).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnavailableError(
+                f"database {url.render_as_string(hide_password=True)}: folder {folder} cannot be "
+                f"made ({error.strerror}); set [storage] root or [database] url"
+            ) from error
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin if read_only else _begin_immediate)
@@ -78,6 +87,15 @@ def migrate(engine: Engine) -> str:
         raise UnavailableError(
             f"database {engine.url.render_as_string(hide_password=True)}: {reason}"
         ) from error
+
+
+def _make_private(file: Path) -> None:
+    """Make the file for its owner alone: it holds the secrets that messages are signed with."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"database {file}: {error.strerror}") from error
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -73,6 +73,21 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> Non
         migrate(open_database(load(environment=_url(tmp_path))))
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UnavailableError, match=r"folder .*file cannot be made"):
+        open_database(load(environment=_url(tmp_path / "file")))
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    migrate(open_database(load(environment=_url(tmp_path))))
+
+    files = list(tmp_path.glob("rows.db*"))
+    assert files
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [("nonsense", "is no database URL"), ("postgresql://u:secret@h/d", "keeps its rows in SQLite")],
