@@ -67,7 +67,7 @@ class Predicate:
         if self.op == "not_in":
             return (
                 "not seen in the reference"
-                if len(self.values) > 3
+                if len(self.values) > 3 or not self.values
                 else f"not in {_listed(self.values)}"
             )
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)

@@ -20,7 +20,13 @@ from driftline.monitors.drafts import (
     implausible_draft,
     type_draft,
 )
-from driftline.monitors.drift import ColumnDrift, ReferenceColumn, block_tables, judge_column
+from driftline.monitors.drift import (
+    ColumnDrift,
+    ReferenceColumn,
+    block_tables,
+    design_effects,
+    judge_column,
+)
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.significance import MIN_ROWS, alpha_per_column, blame
 from driftline.signature import Column, Signature
@@ -174,6 +180,8 @@ def _measure(
     share = work.window.row_count / reference_rows if reference_rows else 1.0
     enough = work.window.row_count >= MIN_ROWS
     tables = block_tables(blocks, length, row_share=share) if enough else {}
+    known = {column.name: references[column.name] for column in judged}
+    effects = design_effects(known, tables, window_rows=work.window.row_count)
     for column in judged:
         config = work.constraints.config(column.name)
         tolerance = config.comparison_threshold
@@ -185,7 +193,7 @@ def _measure(
         verdict = judge_column(
             references[column.name],
             work.window.columns[column.name],
-            tables.get(column.name, []),
+            effects[column.name],
             alpha=alpha,
             tolerance=tolerance,
         )

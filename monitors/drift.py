@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
@@ -25,14 +26,18 @@ from driftline.monitors.significance import (
     Scan,
     design_effect,
     scan,
+    usual_effect,
     wilson_interval,
 )
 
-__all__ = ["ColumnDrift", "ReferenceColumn", "block_tables", "judge_column"]
+__all__ = ["ColumnDrift", "ReferenceColumn", "block_tables", "design_effects", "judge_column"]
 
 # The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.
 OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 LONGEST_CHAIN = 6
+# At most so much is borrowed from other columns. A slow process such as weather says how values
+# hang together, not how many rows lose theirs at once: a column that comes empty must be found.
+BORROWED_EFFECT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,64 @@ class ColumnDrift:
         return self.distance > self.bound
 
 
+def design_effects(
+    references: Mapping[str, ReferenceColumn],
+    tables: Mapping[str, Iterable[np.ndarray]],
+    *,
+    window_rows: int,
+) -> dict[str, Numbers]:
+    """Say how much more each column's sets vary than independent rows would.
+
+    A column that the reference never saw empty or unfit does not tell how such rows cluster, so
+    they are taken to cluster as the values of the stream's columns usually do: a session that
+    comes without a value comes without it in all its rows.
+
+    Parameters
+    ----------
+    references
+        The judged columns.
+    tables
+        Cell counts of the reference's blocks by column, as ``block_tables`` gives them.
+    window_rows
+        Rows of the window.
+
+    Returns
+    -------
+    dict
+        By column: factors >= 1, shape (scanned sets,).
+    """
+    found: dict[str, Numbers] = {}
+    usual: list[float] = []
+    for name, reference in references.items():
+        cells, rows = reference.cells, reference.row_count
+        known = cells.scan(reference.counts).astype(np.float64)
+        blocks = tuple(
+            BlockTable(cells.scan(one).astype(np.float64), one.sum(axis=1).astype(np.float64))
+            for one in tables.get(name, ())
+        )
+        found[name] = design_effect(known, rows, blocks, window_rows=window_rows)
+        own = usual_effect(known, rows, found[name])
+        if own is not None:
+            usual.append(own)
+    floor = min(float(np.median(usual)), BORROWED_EFFECT) if usual else 1.0
+    for name, effect in found.items():
+        never = _never_absent(references[name])
+        effect[never] = np.maximum(effect[never], floor)
+    return found
+
+
+def _never_absent(reference: ReferenceColumn) -> NDArray[np.bool_]:
+    """Mark the sets of empty and unfit values that hold no row of the reference."""
+    cells = reference.cells
+    absent = [cells.set_kind(index) in ("null", "unfit") for index in range(cells.scan_size)]
+    never: NDArray[np.bool_] = np.asarray(absent) & (cells.scan(reference.counts) == 0)
+    return never
+
+
 def judge_column(
     reference: ReferenceColumn,
     window: ColumnProfile,
-    blocks: Iterable[np.ndarray],
+    effect: Numbers,
     *,
     alpha: float,
     tolerance: float,
@@ -128,8 +187,8 @@ def judge_column(
         What the baseline knows.
     window
         Counted on the same cells.
-    blocks
-        Cell counts of the reference's blocks, as ``block_tables`` gives them for this column.
+    effect
+        As ``design_effects`` gives it for this column.
     alpha, tolerance
         As in ``significance.scan``.
 
@@ -143,11 +202,6 @@ def judge_column(
     cells = reference.cells
     known = cells.scan(reference.counts).astype(np.float64)
     found = cells.scan(window.cell_counts).astype(np.float64)
-    tables = tuple(
-        BlockTable(cells.scan(counts).astype(np.float64), counts.sum(axis=1).astype(np.float64))
-        for counts in blocks
-    )
-    effect = design_effect(known, reference.row_count, tables, window_rows=window.row_count)
     expected = _with_unseen(cells, known, found, reference, window.row_count)
     result = scan(
         expected,
@@ -205,17 +259,24 @@ def _with_unseen(
 ) -> Numbers:
     """Expect as many unseen values as values that came once foretell; fewer are no drift.
 
+    The rows that are then not unseen are among the other known values: a window that holds the
+    reference's own rows, or returning customers, has no new names at all.
+
     References
     ----------
     Good, Biometrika 40, 1953; upper bound as in drift-methods.md section 4.2.
     """
-    expected = known.copy()
-    for index in range(cells.scan_size):
-        if cells.set_kind(index) == "unseen" and reference.once_count:
-            once = reference.once_count
-            upper = once + 2.42 * math.sqrt(once) + 1
-            seen = found[index] / window_rows * reference.row_count
-            expected[index] = min(upper, seen) if seen < upper else upper
+    kinds = [cells.set_kind(index) for index in range(cells.scan_size)]
+    if not reference.once_count or "unseen" not in kinds:
+        return known
+    expected, once = known.copy(), reference.once_count
+    seen = found / window_rows * reference.row_count
+    unseen = kinds.index("unseen")
+    expected[unseen] = min(once + 2.42 * math.sqrt(once) + 1, seen[unseen])
+    for index, one in enumerate(cells.predicates):
+        if one.op == "in":
+            missing = max(0.0, known[unseen] - seen[unseen])
+            expected[index] = max(known[index], min(seen[index], known[index] + missing))
     return expected
 
 
@@ -282,4 +343,6 @@ def _what_gained(
     gain = np.where(found / m > known / n, result.set_evidence, -1.0)
     ties = found / m - known / n
     index = int(np.lexsort((ties, gain))[-1])
+    if gain[index] < 0:  # What came instead is no scanned set, as where nothing was ever there.
+        index = result.index
     return cells.predicate(index), float(known[index]), float(found[index])

@@ -33,6 +33,7 @@ __all__ = [
     "design_effect",
     "evidence",
     "scan",
+    "usual_effect",
     "wilson_interval",
 ]
 
@@ -217,12 +218,17 @@ def design_effect(
         found = np.maximum(found, 2.0)
     usual = float(np.median(tables[0].rows)) if blocks else float(window_rows)
     spread = 1.0 + (found - 1.0) * max(1.0, window_rows / usual)
-    share = reference_counts / max(reference_rows, 1.0)
-    inner = (share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE)
     # What moves whole blocks moves their tails, too, even if the reference has too few rows there
     # to show it; a set varies at least as its column usually does.
+    inner = _inner(reference_counts, reference_rows)
     common = float(np.median(spread[inner])) if inner.any() else float(spread.max())
     return np.maximum(spread, 1.0 + COMMON_WEIGHT * (common - 1.0))
+
+
+def usual_effect(reference_counts: Numbers, reference_rows: float, effect: Numbers) -> float | None:
+    """Give the median design effect of a column's inner sets; None when it has none."""
+    inner = _inner(reference_counts, reference_rows)
+    return float(np.median(effect[inner])) if inner.any() else None
 
 
 def scan(
@@ -316,6 +322,12 @@ def blame(excess: dict[str, float]) -> dict[str, float]:
     weights = {name: max(1.0, value) for name, value in excess.items()}
     total = math.fsum(weights.values())
     return {name: weight / total for name, weight in weights.items()}
+
+
+def _inner(counts: Numbers, rows: float) -> NDArray[np.bool_]:
+    """Mark the sets that are neither rare nor nearly everything."""
+    share = counts / max(rows, 1.0)
+    return np.asarray((share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE))
 
 
 def _divergence(first: Numbers, second: Numbers) -> Numbers:

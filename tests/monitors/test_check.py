@@ -224,6 +224,26 @@ def test_new_values_in_an_open_vocabulary_are_no_drift(rng: np.random.Generator)
     assert all(check(stream(500), baseline).passed for _ in range(20))
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_the_reference_itself_passes_though_its_names_came_once(every: int) -> None:
+    table = pa.table({"name": [f"n{i}" if i % every == 0 else "usual" for i in range(1000)]})
+
+    assert check(table, Baseline.fit(table)).passed
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [(pa.string(), "not seen in the reference"), (pa.float64(), "0 % of rows empty")],
+)
+def test_values_where_the_reference_has_none_are_worded_rightly(
+    kind: pa.DataType, cause: str
+) -> None:
+    baseline = Baseline.fit(pa.table({"x": pa.nulls(100, kind), "y": range(100)}))
+    window = pa.table({"x": pa.array([1.0] * 100).cast(kind), "y": range(100)})
+
+    assert cause in check(window, baseline).violations[0].cause
+
+
 def test_report_json_holds_what_was_found_and_no_time_of_its_own(
     reference: Baseline, rng: np.random.Generator, tmp_path: Path
 ) -> None:

@@ -29,3 +29,10 @@ def test_data_that_do_not_change_raise_no_alarm(bench, stream: str, rows: int) -
 
     assert found.windows == 40
     assert found.violations < 3
+
+
+def test_bursts_of_gaps_that_a_short_reference_never_saw_raise_no_alarm(bench) -> None:
+    # The reference happens to hold no gap: such gaps are taken to cluster as the sessions do.
+    found = bench.simulate("clustered", rows=30, reference_days=30, years=90 / 365, seed=100)
+
+    assert found.violations < 3
