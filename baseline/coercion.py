@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,7 @@ __all__ = [
     "is_missing",
     "plain_array",
     "plain_type",
+    "text_array",
     "unfit_mask",
 ]
 
@@ -130,6 +132,16 @@ def _as_text(array: pa.Array) -> pa.Array:
         return json.dumps(value, default=str, ensure_ascii=False)
 
     return pa.array([text(value) for value in array.to_pylist()], pa.string())
+
+
+def text_array(values: Iterable[str | None]) -> pa.Array:
+    """Make a column of texts; halves of characters, which no file can hold, become "?"."""
+    found = list(values)
+    try:
+        return pa.array(found, pa.string())
+    except UnicodeEncodeError:
+        whole = [one if one is None else one.encode("utf-8", "replace").decode() for one in found]
+        return pa.array(whole, pa.string())
 
 
 def coerce(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> tuple[pa.Array, int]:

@@ -21,6 +21,7 @@ __all__ = ["CsvFile", "narrow", "position_names", "read_csv_file", "stream_csv_f
 
 BLOCK_BYTES = 1 << 24
 DELIMITERS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
 HEAD_BYTES = 1 << 20
 TRIED_TYPES = (
     pa.int64(),
@@ -47,6 +48,8 @@ class CsvFile:
         The columns.
     texts
         Columns that a signature holds to be text: never read as numbers.
+    blank_lines
+        Lines before the first one that holds something.
     """
 
     place: Location
@@ -54,6 +57,7 @@ class CsvFile:
     has_header: bool
     names: tuple[str, ...]
     texts: frozenset[str]
+    blank_lines: int = 0
 
     @classmethod
     def look(cls, place: Location, head: bytes, signature: Signature | None) -> CsvFile:
@@ -67,9 +71,14 @@ class CsvFile:
         text = head[:HEAD_BYTES].decode("utf-8-sig", "replace")
         if not text.strip():
             raise InputError(f"{place.shown}: the file is empty; expected a CSV with rows")
-        line = next(line for line in text.splitlines() if line.strip())
+        begin = text.lstrip("\r\n")
+        line = QUOTED.sub("", begin).splitlines()[0]
         delimiter = max(DELIMITERS, key=lambda sign: (line.count(sign), sign == ","))
-        fields = next(csv.reader(io.StringIO(text.lstrip("\r\n")), delimiter=delimiter))
+        try:
+            # Without newline=None an old Mac's line ends would stand inside of fields.
+            fields = next(csv.reader(io.StringIO(begin, newline=None), delimiter=delimiter))
+        except csv.Error as error:
+            raise InputError(f"{place.shown}: not readable as CSV ({error})") from error
         has_header = not _is_data(fields)
         names = fields if has_header else position_names(len(fields), signature)
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -81,14 +90,17 @@ class CsvFile:
             for column in (signature.columns if signature else ())
             if column.type == "string"
         )
-        return cls(place, delimiter, has_header, tuple(names), texts & set(names))
+        blank = len(text[: len(text) - len(begin)].splitlines())
+        return cls(place, delimiter, has_header, tuple(names), texts & set(names), blank)
 
     def options(self, types: dict[str, pa.DataType]) -> dict[str, object]:
         """Give Arrow's reader options."""
         return {
             "read_options": arrow_csv.ReadOptions(
                 column_names=list(self.names),
-                skip_rows=1 if self.has_header else 0,
+                skip_rows=self.blank_lines,
+                # Rows, unlike lines, may hold line ends in quotes.
+                skip_rows_after_names=1 if self.has_header else 0,
                 block_size=BLOCK_BYTES,
             ),
             "parse_options": arrow_csv.ParseOptions(
@@ -131,9 +143,13 @@ def read_csv_file(file: CsvFile) -> pa.Table:
     """
     with file.place.system.open_input_stream(file.place.path) as stream:
         try:
-            return arrow_csv.read_csv(stream, **file.options({}))
+            table = arrow_csv.read_csv(stream, **file.options({}))
         except pa.ArrowInvalid as error:
             raise _broken(file, error) from error
+    for column in table.schema:
+        if pa.types.is_binary(column.type):  # Arrow's type for text that is not UTF-8.
+            raise _not_utf8(file)
+    return table
 
 
 def stream_csv_file(file: CsvFile, types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
@@ -148,6 +164,8 @@ def stream_csv_file(file: CsvFile, types: dict[str, pa.DataType]) -> Iterator[pa
 def _broken(file: CsvFile, error: pa.ArrowInvalid) -> InputError:
     """Say which row is ragged; Arrow knows it only when it reads with one thread."""
     text = str(error)
+    if "UTF8" in text:
+        return _not_utf8(file)
     if "Expected" in text and "Row #" not in text:
         options = file.options({name: pa.string() for name in file.names})
         read_options = options["read_options"]
@@ -167,6 +185,10 @@ def _broken(file: CsvFile, error: pa.ArrowInvalid) -> InputError:
         f"{file.place.shown}: {line} {match[3]} fields, expected {match[2]} as in the first line; "
         "quote fields that contain the delimiter"
     )
+
+
+def _not_utf8(file: CsvFile) -> InputError:
+    return InputError(f"{file.place.shown}: the text is not UTF-8; expected it, save the file so")
 
 
 def narrow(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.DataType]:

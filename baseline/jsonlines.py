@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import io
 import json
@@ -13,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import NULL_TEXTS
+from driftline.baseline.coercion import NULL_TEXTS, text_array
 from driftline.baseline.delimited import narrow, position_names
 from driftline.baseline.location import Location
 from driftline.errors import InputError
@@ -51,16 +50,17 @@ def _documents(place: Location, text: str) -> Iterator[Any]:
     """Give the whole text as one document, or else each line as one."""
     try:
         whole = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     else:
         yield from whole if isinstance(whole, list) else [whole]
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{place.shown}: line {number} is no JSON ({error})") from error
 
 
@@ -90,12 +90,13 @@ def _capture_table(
     rows: list[Row] = []
     widths = (0, 0)
     for record in documents:
-        event = record.get("eventMetadata", {}).get("eventId", "?")
+        event = "?"
         try:
+            event = record.get("eventMetadata", {}).get("eventId", "?")
             data = record["captureData"]
             outputs = _side(data.get("endpointOutput") or data.get("batchTransformOutput"))
             inputs = _side(data.get("endpointInput"))
-        except (KeyError, AttributeError, ValueError, binascii.Error) as error:
+        except (LookupError, AttributeError, TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{place.shown}: record {event} is not readable ({error})") from error
         if outputs and inputs and len(outputs) != len(inputs):
             raise InputError(
@@ -175,7 +176,7 @@ def _table(place: Location, rows: Sequence[Row], names: Sequence[str]) -> pa.Tab
 def _array(values: list[Any]) -> pa.Array:
     """Make a column; text from CSV sides takes the type that all of it has."""
     if values and all(isinstance(value, str) for value in values):
-        texts = pa.array(values, pa.string())
+        texts = text_array(values)
         kind = narrow([pa.record_batch({"x": texts})])["x"]
         if kind == pa.string():
             return texts
@@ -183,11 +184,8 @@ def _array(values: list[Any]) -> pa.Array:
         return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(kind)
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array(
-            [
-                value if value is None or isinstance(value, str) else json.dumps(value)
-                for value in values
-            ],
-            pa.string(),
+    except (pa.ArrowException, OverflowError, ValueError):
+        return text_array(
+            value if value is None or isinstance(value, str) else json.dumps(value)
+            for value in values
         )

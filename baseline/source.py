@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import fs, ipc
 
-from driftline.baseline.coercion import plain_array, plain_type
+from driftline.baseline.coercion import plain_array, plain_type, text_array
 from driftline.baseline.delimited import CsvFile, narrow, read_csv_file, stream_csv_file
 from driftline.baseline.jsonlines import read_json_file
 from driftline.baseline.location import Location, data_files, locate
@@ -148,9 +148,8 @@ def _pandas_table(frame: pd.DataFrame) -> pa.Table:
         series = frame.iloc[:, index]
         try:
             array = pa.Array.from_pandas(series)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            texts = [None if pd.isna(value) is True else str(value) for value in series]
-            array = pa.array(texts, pa.string())
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            array = text_array(None if pd.isna(value) is True else str(value) for value in series)
         arrays.append(plain_array(array))
         names.append(str(name))
     return pa.Table.from_arrays(arrays, names=names)
@@ -160,8 +159,7 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
     if len(paths) == 1 and (delta := _delta_dataset(paths[0])) is not None:
         return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
-    heads = [_read(file, HEAD_BYTES) for file in files]
-    forms = {_form(file, head) for file, head in zip(files, heads, strict=True)}
+    forms = {_form(file, _read(file, HEAD_BYTES)) for file in files}
     if len(forms) > 1:
         raise InputError(
             f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(forms))}); "
@@ -171,12 +169,11 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
     if form == "Parquet":
         return _from_dataset(_parquet_dataset(files), os.fspath(paths[0]))
     if form == "Arrow":
-        return _from_table(pa.concat_tables([_ipc_table(file) for file in files]))
+        return _from_table(_joined([_ipc_table(file) for file in files]))
     if form == "JSON":
         tables = [read_json_file(file, _text(file), signature) for file in files]
-        return _from_table(pa.concat_tables(tables, promote_options="permissive"))
-    seen = [CsvFile.look(file, head, signature) for file, head in zip(files, heads, strict=True)]
-    return _from_csv(seen)
+        return _from_table(_joined(tables))
+    return _from_csv([CsvFile.look(file, _read(file, HEAD_BYTES), signature) for file in files])
 
 
 def _read(file: Location, size: int | None = None) -> bytes:
@@ -245,12 +242,7 @@ def _from_csv(files: Sequence[CsvFile]) -> Source:
             )
     size = sum(file.place.system.get_file_info([file.place.path])[0].size for file in files)
     if size <= IN_MEMORY_BYTES:
-        tables = [read_csv_file(file) for file in files]
-        plain = [
-            pa.table([plain_array(column) for column in table.columns], names=table.schema.names)
-            for table in tables
-        ]
-        return _from_table(pa.concat_tables(_alike(plain)), textual=True)
+        return _from_table(_joined([read_csv_file(file) for file in files]), textual=True)
     texts = {name: pa.string() for name in files[0].names}
     types = narrow(batch for file in files for batch in stream_csv_file(file, texts))
     types |= {name: pa.string() for name in files[0].texts}
@@ -263,14 +255,27 @@ def _from_csv(files: Sequence[CsvFile]) -> Source:
     return Source(schema, read, textual=True)
 
 
-def _alike(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """Give each column one type over all files: the same, numbers as double, or else text."""
-    fields = []
-    for name in tables[0].schema.names:
-        types = {
-            table.schema.field(name).type for table in tables if table[name].null_count < len(table)
-        } or {pa.string()}
-        numbers = types <= {pa.int64(), pa.float64()}
-        one = types.pop() if len(types) == 1 else pa.float64() if numbers else pa.string()
-        fields.append(pa.field(name, one))
-    return [table.cast(pa.schema(fields), safe=False) for table in tables]
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put files together; each column gets one type: the same, numbers as double, or else text."""
+    plain = [
+        pa.table([plain_array(column) for column in table.columns], schema=_plain(table.schema))
+        for table in tables
+    ]
+    found: dict[str, set[pa.DataType]] = {}
+    empty: dict[str, set[pa.DataType]] = {}
+    for table in plain:
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            kinds = found if column.null_count < len(column) else empty
+            kinds.setdefault(name, set()).add(column.type)
+    chosen = {name: _one_type(types) for name, types in (empty | found).items()}
+    cast = [
+        table.cast(pa.schema([(name, chosen[name]) for name in table.column_names]), safe=False)
+        for table in plain
+    ]
+    return pa.concat_tables(cast, promote_options="default")
+
+
+def _one_type(types: set[pa.DataType]) -> pa.DataType:
+    if len(types) == 1:
+        return next(iter(types))
+    return pa.float64() if types <= {pa.int64(), pa.float64()} else pa.string()

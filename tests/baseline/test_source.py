@@ -1,4 +1,5 @@
 import gzip
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +290,67 @@ def test_a_type_must_fit_the_values_of_every_part():
 
     assert narrow(parts) == {"x": pa.string()}
     assert narrow([parts[0], pa.record_batch({"x": ["2.5"]})]) == {"x": pa.float64()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\n\nx,c\n1,a\n", {"x": [1], "c": ["a"]}),
+        ("\r\nx,c\r\n1,a\r\n", {"x": [1], "c": ["a"]}),
+        ('"x\nnew",c\n1,a\n', {"x\nnew": [1], "c": ["a"]}),
+        ('x;"c,d,e"\n1;a\n', {"x": [1], "c,d,e": ["a"]}),
+        ("x,c\r1,a\r", {"x": [1], "c": ["a"]}),
+        ("\n1,2\n3,4\n", {"_c0": [1, 3], "_c1": [2, 4]}),
+    ],
+)
+def test_a_header_is_found_whatever_stands_around_it(tmp_path, text, expected):
+    assert rows(open_source(write(tmp_path, "a.csv", text))) == expected
+
+
+@pytest.mark.parametrize("signature", [None, infer_signature(pa.schema([("c", pa.string())]))])
+def test_text_that_is_not_utf8_is_refused_with_or_without_a_signature(tmp_path, signature):
+    path = write(tmp_path, "a.csv", "c\nM\xfcnchen\n".encode("latin-1"))
+
+    with pytest.raises(InputError, match="is not UTF-8"):
+        open_source(path, signature=signature)
+
+
+def test_json_texts_may_hold_other_line_ends(tmp_path):
+    path = write(tmp_path, "a.jsonl", '{"c": "a\u2028b"}\n{"c": "\x85"}\r\n')
+
+    assert rows(open_source(path)) == {"c": ["a\u2028b", "\x85"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"x": ' + "[" * 5000 + "]" * 5000 + "}\n",
+        '{"captureData": {"endpointInput": {"data": 5}}}\n',
+        '{"captureData": {"endpointInput": {"data": "1,2"}}}\n5\n',
+        '{"captureData": {"endpointInput": [1]}}\n',
+    ],
+)
+def test_odd_json_is_refused_in_one_sentence(tmp_path, text):
+    with pytest.raises(InputError):
+        open_source(write(tmp_path, "a.jsonl", text))
+
+
+def test_whole_numbers_beyond_64_bits_and_half_characters_become_text(tmp_path):
+    path = write(tmp_path, "a.jsonl", f'{{"x": {2**70}, "c": "\\ud800"}}\n')
+    frame = pd.DataFrame({"x": [2**70], "c": pd.Series(["\ud800"], dtype=object)})
+
+    for data in (path, frame):
+        assert rows(open_source(data)) == {"x": [str(2**70)], "c": ["?"]}
+
+
+def test_decimals_beyond_numbers_become_text():
+    frame = pd.DataFrame({"x": [Decimal("1.5"), Decimal("Infinity"), Decimal("NaN")]})
+
+    assert rows(open_source(frame)) == {"x": ["1.5", "Infinity", None]}
+
+
+def test_json_files_that_disagree_on_a_type_are_read_as_text(tmp_path):
+    write(tmp_path, "a.jsonl", '{"x": 1, "y": 2}\n')
+    write(tmp_path, "b.jsonl", '{"x": "q"}\n')
+
+    assert rows(open_source(tmp_path)) == {"x": ["1", "q"], "y": [2, None]}
