@@ -22,6 +22,8 @@ from driftline.signature import Column, ColumnType, Signature, column_names
 
 __all__ = ["profile_from_statistics", "signature_from_constraints"]
 
+# Beyond this a double no longer counts one by one.
+MOST_ROWS = 2**53
 TYPES: dict[str, ColumnType] = {"Integral": "int64", "Fractional": "double"}
 
 
@@ -59,7 +61,7 @@ def profile_from_statistics(statistics: Statistics, signature: Signature) -> Pro
         column = profile.columns[name]
         try:
             _fill(column, block, statistics.item_count)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InputError(
                 f'statistics: feature "{name}" is not as SageMaker writes it ({error!r})'
             ) from error
@@ -73,6 +75,8 @@ def _fill(column: ColumnProfile, block: Mapping[str, Any], row_count: int) -> No
     column.row_count = column.missing_count + int(
         common.get("num_present", row_count - column.missing_count)
     )
+    if min(column.missing_count, column.present_count) < 0 or column.row_count > MOST_ROWS:
+        raise ValueError(f"{column.present_count} values present, {column.missing_count} missing")
     if column.is_number and "numerical_statistics" in block:
         _fill_numbers(column, found)
     elif not column.is_number and "string_statistics" in block:

@@ -36,6 +36,10 @@ class Statistics(Mapping[str, Any]):
             isinstance(entry, Mapping) and isinstance(entry.get("name"), str) for entry in features
         ):
             raise InputError('statistics: expected an object with a list "features" of named ones')
+        dataset = document.get("dataset", {})
+        rows = dataset.get("item_count", 0) if isinstance(dataset, Mapping) else None
+        if not isinstance(rows, int | float) or not 0 <= rows < math.inf:
+            raise InputError('statistics: "dataset" tells no "item_count" of 0 or more rows')
         self._document = dict(document)
 
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.

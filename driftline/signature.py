@@ -50,6 +50,8 @@ class Column:
     classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not isinstance(self.column, str):
+            raise InputError(f"column {self.name!r}: expected texts as name and column")
         if self.type not in get_args(ColumnType):
             raise InputError(
                 f'column "{self.name}": type "{self.type}"; '
@@ -173,13 +175,16 @@ class Signature:
             raise InputError(
                 f"signature: format {found['format']!r}; this driftline reads {FORMAT_VERSION}"
             )
-        return cls(
-            features=tuple(Column.from_dict(entry) for entry in found["features"]),
-            outputs=tuple(Column.from_dict(entry) for entry in found.get("outputs", [])),
-            event_time=found.get("event_time"),
-            inference_id=found.get("inference_id"),
-            version=int(found.get("version", 1)),
-        )
+        try:
+            return cls(
+                features=tuple(Column.from_dict(entry) for entry in found["features"]),
+                outputs=tuple(Column.from_dict(entry) for entry in found.get("outputs", [])),
+                event_time=found.get("event_time"),
+                inference_id=found.get("inference_id"),
+                version=int(found.get("version", 1)),
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"signature: not as driftline writes it ({error})") from error
 
 
 def slug(name: str) -> str:

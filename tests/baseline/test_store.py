@@ -334,3 +334,32 @@ def test_a_killed_writer_leaves_only_whole_versions(tmp_path):
     assert told <= set(kept)
     for version in kept:
         assert get(str(tmp_path), "x", version).version == version
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("statistics.json", '{"dataset": [], "features": []}'),
+        ("statistics.json", '{"dataset": {"item_count": "x"}, "features": []}'),
+        ("statistics.json", '{"dataset": {"item_count": Infinity}, "features": []}'),
+        ("signature.json", '{"features": [5]}'),
+        ("signature.json", '{"features": [], "version": "x"}'),
+        ("signature.json", '{"features": [{"name": "a", "column": 5, "type": "double"}]}'),
+    ],
+)
+def test_a_document_with_odd_values_is_named(sagemaker, name, content):
+    (sagemaker / name).write_text(content)
+
+    with pytest.raises(InputError, match=name):
+        Baseline.load(sagemaker)
+
+
+@pytest.mark.parametrize("count", ["-1", "1e300", "Infinity"])
+def test_counts_that_cannot_be_are_refused(sagemaker, count):
+    text = (sagemaker / "statistics.json").read_text()
+    (sagemaker / "statistics.json").write_text(
+        text.replace('"num_missing" : 0', f'"num_missing" : {count}')
+    )
+
+    with pytest.raises(InputError, match="as SageMaker writes it"):
+        Baseline.load(sagemaker)
