@@ -23,6 +23,8 @@ DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
 
+# Characters, as AWS allows and the database holds.
+LONGEST = 256
 # Years that AWS allows; also ends the search for an expression that never fires again.
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 # So many firings say how many there are in a year.
@@ -119,6 +121,8 @@ def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterato
 
 def _translate(expression: str) -> tuple[str, frozenset[int] | None]:
     """Turn the six public fields into five of Unix, and the set of years (None: every year)."""
+    if len(expression) > LONGEST:
+        raise ScheduleError(f"schedule of {len(expression)} characters; {FORM}")
     found = EXPRESSION.match(expression.strip())
     fields = found["fields"].upper().split() if found else []
     if len(fields) != 6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -27,6 +28,8 @@ __all__ = [
 
 KINDS = ("data-quality",)
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
+# A year: a window that waits for longer is judged too late to be of use.
+LONGEST_DELAY_S = 366 * 86_400
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
 # What a change of makes it another question, so that windows are judged anew.
@@ -89,14 +92,15 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": kind "{self.kind}"; expected one of {", ".join(KINDS)}'
             )
-        if not self.false_alarms_per_year > 0:
+        if not 0 < self.false_alarms_per_year < math.inf:
             raise DefinitionError(
                 f'monitor "{self.name}": false_alarms_per_year {self.false_alarms_per_year}; '
                 "expected a number above 0, such as 1.0"
             )
-        if not self.delay_s >= 0:
+        if not 0 <= self.delay_s <= LONGEST_DELAY_S:
             raise DefinitionError(
-                f'monitor "{self.name}": delay_s {self.delay_s}; expected 0 or more seconds'
+                f'monitor "{self.name}": delay_s {self.delay_s}; '
+                f"expected 0 to {LONGEST_DELAY_S:,} seconds"
             )
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(

@@ -83,3 +83,17 @@ def test_what_is_deleted_is_gone(engine: Engine) -> None:
 def test_a_wrong_field_is_refused_with_what_was_expected(field: str, wrong: object) -> None:
     with pytest.raises(InputError, match="expected"):
         replace(DAILY, **{field: wrong})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"delay_s": float("inf")},
+        {"delay_s": float("nan")},
+        {"false_alarms_per_year": float("inf")},
+        {"schedule": "cron(0 " + "0," * 200 + "0 ? * * *)"},
+    ],
+)
+def test_what_no_clock_can_hold_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        replace(DAILY, **change)
