@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from driftline.baseline.jackson import to_jackson
@@ -177,9 +178,13 @@ class Constraints:
         """Write the document in the analyzer's layout."""
         return to_jackson(self.document)
 
+    @cached_property
+    def _by_name(self) -> dict[str, FeatureConstraints]:
+        return {feature.name: feature for feature in self.features}
+
     def feature(self, name: str) -> FeatureConstraints | None:
         """Find the constraints of one column."""
-        return next((feature for feature in self.features if feature.name == name), None)
+        return self._by_name.get(name)
 
     def config(self, name: str) -> MonitoringConfig:
         """Give the monitoring config of one column, its overrides applied."""

@@ -68,9 +68,9 @@ class Profile:
         unfit
             By column: how many nulls of this batch stand for values that did not fit.
         """
-        known = unfit or {}
+        known, present = unfit or {}, set(batch.schema.names)
         for name, column in self.columns.items():
-            if name in batch.schema.names:
+            if name in present:
                 self.seen.add(name)
                 column.update(batch.column(name), known.get(name, 0))
             else:

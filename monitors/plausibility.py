@@ -130,9 +130,10 @@ def find_implausible(
         At most one a column: a changed unit before what is only far out.
     """
     segments = _segments(sample, references)
+    present = set(sample.column_names)
     found = []
     for name, reference in references.items():
-        if not reference.cells.is_number or name not in sample.column_names:
+        if not reference.cells.is_number or name not in present:
             continue
         values = _numbers(sample.column(name))
         one = (
