@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,7 @@ ROLES = {
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
 STOP_S = 15.0
+LAST_LINES_S = 2.0
 
 
 @dataclass(slots=True)
@@ -57,7 +59,6 @@ class Supervisor:
     ) -> None:
         self._settings_file = settings_file
         self._log_folder = log_folder
-        self._stopping = threading.Event()
         self._children = [
             _Child(name, tuple(role for role in roles if ROLES[role] == name))
             for name in dict.fromkeys(ROLES[role] for role in ROLES if role in roles)
@@ -113,7 +114,6 @@ class Supervisor:
 
     def stop(self) -> None:
         """End every process, the last started first; kill what does not end in time."""
-        self._stopping.set()
         for child in reversed(self._children):
             process = child.process
             if process is None:
@@ -127,7 +127,10 @@ class Supervisor:
                     process.kill()
                     process.wait()
             for thread in child.threads:
-                thread.join()
+                # Not for ever: a worker that hangs outlives its killed server and holds the pipe.
+                thread.join(LAST_LINES_S)
+            if process.stdin is not None:
+                process.stdin.close()
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
                 child.ready_fd = -1
@@ -169,17 +172,22 @@ class Supervisor:
         )
 
     def _copy_log(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
-        """Pass on a process's lines, to its own file or to standard error with its name before."""
+        """Pass on a process's lines, to its own file or to standard error with its name before.
+
+        A line that cannot be written (full disk, closed terminal) is left out: the process would
+        hang as soon as nobody takes its lines.
+        """
         assert process.stdout is not None
-        if self._log_folder is None:
-            for line in process.stdout:
-                sys.stderr.write(f"{child.name:<10} {line.decode(errors='replace')}")
-                sys.stderr.flush()
-            return
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        with (self._log_folder / f"{child.name}.log").open("ab", buffering=0) as target:
-            for line in process.stdout:
-                target.write(line)
+        for line in process.stdout:
+            with suppress(OSError):
+                if self._log_folder is None:
+                    sys.stderr.write(f"{child.name:<10} {line.decode(errors='replace')}")
+                    sys.stderr.flush()
+                    continue
+                self._log_folder.mkdir(parents=True, exist_ok=True)
+                with (self._log_folder / f"{child.name}.log").open("ab", buffering=0) as target:
+                    target.write(line)
+        process.stdout.close()
 
     def _where(self, child: _Child) -> str:
         return f"; see {self._log_folder / child.name}.log" if self._log_folder else ""

@@ -1,0 +1,23 @@
+"""The supervisor: whatever happens to a log, the process that writes it goes on."""
+
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import UnavailableError
+from driftline.up import start
+
+
+def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Path) -> None:
+    settings = tmp_path / "driftline.toml"
+    # It is told of in more lines than a pipe holds.
+    key = r"\n".join(["x" * 1000] * 500)
+    settings.write_text(f'[server]\n"{key}" = 1\n')
+    (tmp_path / "server.log").symlink_to("/dev/full")
+
+    supervisor = start(settings, only=["server"], log_folder=tmp_path)
+    try:
+        with pytest.raises(UnavailableError, match="server: ended with code 3"):
+            supervisor.wait_ready(20)
+    finally:
+        supervisor.stop()
