@@ -272,5 +272,5 @@ def _endpoint_made(
     model = store.get(connection, "Model", str(spec["model"]))
     baseline = None
     if spec["baseline"] is not None:
-        baseline = store.get(connection, "Baseline", str(spec["baseline"])).made
+        baseline = store.get(connection, "Baseline", str(spec["baseline"]))
     return make_endpoint(name, spec, model.made, baseline, before)

@@ -141,7 +141,7 @@ class Workshop:
 
 
 def make_endpoint(
-    name: str, spec: Mapping[str, Any], model: Made, baseline: Made | None, before: Stored | None
+    name: str, spec: Mapping[str, Any], model: Made, baseline: Stored | None, before: Stored | None
 ) -> Made:
     """Give an endpoint's signature and positive class from its model and its baseline.
 
@@ -152,12 +152,13 @@ def make_endpoint(
     """
     description = model["description"]
     try:
-        declared = _declared(spec, baseline)
-        positive = positive_class(declared, description)
+        declared = _declared(spec, None if baseline is None else baseline.made)
+        chosen = None if baseline is None else baseline.spec["positive"]
+        positive = positive_class(declared, description, chosen=chosen)
         if declared is None:
             return {"signature": None, "positive": positive}
         require_match(declared.inputs, description)
-        signature = endpoint_signature(declared, description)
+        signature = endpoint_signature(declared, description, chosen=chosen)
     except InputError as error:
         raise InputError(f'Endpoint "{name}": {error}') from error
     old = None if before is None else before.made.get("signature")

@@ -107,6 +107,10 @@ def contents(resources: Sequence[Resource], *, trust_pickle: bool) -> dict[Key, 
                 found[key] = {"fingerprint": data_fingerprint(data)}
         except InputError as error:
             raise ResourceError(f"{resource}: {error}") from error
+        # Paths come from documents: too long, with NUL or half a character, in a closed folder.
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
     return found
 
 

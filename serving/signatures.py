@@ -12,7 +12,9 @@ from driftline.signature import Column, Role, Signature, column_names
 __all__ = ["endpoint_signature", "positive_class", "require_match", "succeed"]
 
 
-def endpoint_signature(declared: Signature, description: Mapping[str, Any]) -> Signature:
+def endpoint_signature(
+    declared: Signature, description: Mapping[str, Any], *, chosen: object = None
+) -> Signature:
     """Complete a declared signature, or a baseline's, by what the model answers.
 
     Parameters
@@ -21,29 +23,56 @@ def endpoint_signature(declared: Signature, description: Mapping[str, Any]) -> S
         Its inputs are taken; of its outputs the names, so that a monitor finds them again.
     description
         What the model says about itself (``formats.Description``).
+    chosen
+        The class that was named positive, if one was.
 
     Raises
     ------
     InputError
-        When the model takes other columns, or answers another number of probabilities.
+        When the model takes other columns, does not know the positive class, or answers another
+        number of probabilities.
     """
     inputs = declared.inputs
     require_match(inputs, description)
-    outputs = _named(declared.outputs, _outputs(description, positive_class(declared, description)))
+    positive = positive_class(declared, description, chosen=chosen)
+    outputs = _named(declared.outputs, _outputs(description, positive))
     taken = {column.name for column in inputs}
     free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
     return Signature(features=inputs, outputs=free, version=declared.version)
 
 
-def positive_class(declared: Signature | None, description: Mapping[str, Any]) -> str | None:
-    """Give the class whose probability is answered when there are two; nothing otherwise."""
+def positive_class(
+    declared: Signature | None, description: Mapping[str, Any], *, chosen: object = None
+) -> str | None:
+    """Give the class whose probability is answered when there are two; nothing otherwise.
+
+    Raises
+    ------
+    InputError
+        When the model does not know the class that was chosen.
+    """
     classes: Sequence[str] = description["classes"]
     if len(classes) != 2:
         return None
+    if chosen is not None:
+        keys = (chosen, _class_key(chosen))
+        found = [name for name in classes if name in keys or _class_key(name) in keys]
+        if not found:
+            raise InputError(f'positive "{chosen}"; the model answers {", ".join(classes)}')
+        return found[0]
     for column in declared.outputs if declared is not None else ():
         if column.role == "probability" and column.classes and column.classes[-1] in classes:
             return column.classes[-1]
     return classes[1]
+
+
+def _class_key(name: object) -> object:
+    """Bring a class to a form in which 1, 1.0, true and their texts are equal."""
+    text = str(name).lower()
+    try:
+        return float({"true": "1", "false": "0"}.get(text, text))
+    except ValueError:
+        return str(name)
 
 
 def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:

@@ -128,7 +128,12 @@ def _window(asked: RunRequest, definition: MonitorDefinition, now: datetime) -> 
     if (asked.start is None) != (asked.end is None):
         raise InputError("only one of from and to is given; expected both or none")
     if asked.start is not None and asked.end is not None:
-        return Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+        try:
+            return Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+        except OverflowError:
+            raise InputError(
+                f"from {asked.start} to {asked.end}: past the years 1 to 9999 in UTC"
+            ) from None
     timetable = definition.timetable
     end = timetable.fired_before(now) if timetable.is_recurring else None
     start = None if end is None else timetable.fired_before(_just_before(end))

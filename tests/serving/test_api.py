@@ -100,6 +100,13 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
             400,
             "expected the end after the start",
         ),
+        (
+            "POST",
+            "/api/v1/monitors/quality/run",
+            {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:00:00-12:00"},
+            400,
+            "past the years 1 to 9999",
+        ),
         ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
         ("GET", "/api/v1/executions/none", None, 404, "does not exist"),
         ("GET", "/api/v1/executions/none/report", None, 404, "does not exist"),

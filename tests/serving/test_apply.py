@@ -302,3 +302,25 @@ def test_the_endpoints_signature_has_the_references_inputs_and_the_models_output
         ("probability", "double", ("1",)),
     ]
     assert signature_of(shared.engine, "nowhere") is None
+
+
+def test_the_positive_class_of_a_baseline_with_a_label_alone_is_answered(shared, trained, declare):
+    model, _, endpoint = trained.flights()
+    data = str(trained.reference)
+    baseline = declare("Baseline", "flights", data=data, label="late", positive="0")
+    named = [{**one, "name": "inverse"} for one in (model, baseline, endpoint)]
+    named[2]["spec"] = {"model": "inverse", "baseline": "inverse"}
+
+    assert shared.apply(*named).status_code == 200
+
+    body = trained.csv(slice(0, 5))
+    answered = [line.split(",")[1] for line in shared.invoke("inverse", body).text.splitlines()]
+    expected = trained.model.predict_proba(trained.inputs[:5])[:, 0]
+    assert [float(text) for text in answered] == pytest.approx(expected.tolist())
+
+
+def test_a_path_that_cannot_be_looked_at_changes_nothing(shared, declare):
+    found = shared.apply(declare("Model", "far", path="/" + "a" * 5000))
+
+    assert found.status_code == 400
+    assert "File name too long" in shared.error_of(found)["message"]

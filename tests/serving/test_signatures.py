@@ -100,3 +100,26 @@ def test_a_change_of_type_is_a_new_version_and_a_new_column():
     assert found.features == (Column("a", "feature_a_v4", "string"), INPUTS[1])
     assert succeed(found, after) == found
     assert succeed(None, after) == after
+
+
+@pytest.mark.parametrize(
+    ("classes", "chosen", "expected"),
+    [
+        (["no", "yes"], "no", "no"),
+        (["0", "1"], 0.0, "0"),
+        (["false", "true"], "False", "false"),
+        (["false", "true"], False, "false"),
+        (["0.0", "1.0"], "0", "0.0"),
+        (["nan", "x"], "nan", "nan"),
+        (["a", "b", "c"], "a", None),
+    ],
+)
+def test_a_positive_class_that_was_named_is_taken(classes, chosen, expected):
+    description = {**BINARY, "classes": classes}
+
+    assert positive_class(Signature(INPUTS), description, chosen=chosen) == expected
+
+
+def test_a_positive_class_that_the_model_does_not_know_is_refused():
+    with pytest.raises(InputError, match='positive "late"; the model answers 0, 1'):
+        endpoint_signature(Signature(INPUTS), BINARY, chosen="late")
