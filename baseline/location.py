@@ -73,7 +73,22 @@ class Location:
         """Write the whole file; a reader sees the old one or the new one, never a part.
 
         Folders above are made. On stores without rename the upload itself is all or nothing.
+
+        Raises
+        ------
+        InputError
+            When a file stands where a folder is needed, or the place may not be written.
+        UnavailableError
+            When the storage does not take it now.
         """
+        try:
+            self._write(data)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            raise InputError(f"{self.shown}: cannot be written ({error})") from error
+        except OSError as error:
+            raise UnavailableError(f"{self.shown}: cannot be written now ({error})") from error
+
+    def _write(self, data: bytes) -> None:
         folder, _, name = self.path.rpartition("/")
         self.system.create_dir(folder, recursive=True)
         local = isinstance(self.system, fs.LocalFileSystem)

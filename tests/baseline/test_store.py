@@ -363,3 +363,11 @@ def test_counts_that_cannot_be_are_refused(sagemaker, count):
 
     with pytest.raises(InputError, match="as SageMaker writes it"):
         Baseline.load(sagemaker)
+
+
+def test_a_folder_that_cannot_be_made_is_named(fitted, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
+        with pytest.raises(InputError, match="cannot be written"):
+            fitted.save(folder)
