@@ -37,7 +37,7 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
     SettingsError
         When the URL is no database URL, or names a database that this version cannot use.
     UnavailableError
-        When the folder of the database cannot be made.
+        When the file or its folder cannot be made.
     """
     try:
         url = make_url(settings.database_url)
@@ -51,15 +51,8 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
             f'[database] url: backend "{url.get_backend_name()}"; '
             "this version keeps its rows in SQLite"
         )
-    if url.database:
-        folder = Path(url.database).parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UnavailableError(
-                f"database {url.render_as_string(hide_password=True)}: folder {folder} cannot be "
-                f"made ({error.strerror}); set [storage] root or [database] url"
-            ) from error
+    if url.database and url.database != ":memory:":
+        _make_private(Path(url.database))
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin if read_only else _begin_immediate)
