@@ -332,10 +332,6 @@ class SpoolTail:
                 shutil.rmtree(done)
                 del self._readers[spool_id]
 
-    def rewind(self) -> None:
-        """Read again from the oldest segment that is still there."""
-        self._readers.clear()
-
     def close(self) -> None:
         """Let another process read."""
         if self._lock >= 0:

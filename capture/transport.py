@@ -40,9 +40,6 @@ class Transport(Protocol):
     def commit(self, marks: Mapping[str, int]) -> None:
         """Learn that all that was received is stored, up to these sequence numbers."""
 
-    def rewind(self) -> None:
-        """Give again what was received and not committed, perhaps more."""
-
     def close(self) -> None:
         """Let go of what is held."""
 
@@ -75,10 +72,6 @@ class LocalTransport:
         """Remove the segments whose records are stored."""
         self._tail.release(marks)
         self._tail.remove_finished()
-
-    def rewind(self) -> None:
-        """Read again from the oldest segment; the table's marks tell what is there already."""
-        self._tail.rewind()
 
     def close(self) -> None:
         """Let another process read."""

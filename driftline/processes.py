@@ -32,6 +32,9 @@ __all__ = ["clock", "configure_logging", "run_background", "run_dashboard", "run
 
 log = logging.getLogger(__name__)
 
+# Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
+GRACE_S = 5
+
 Ready = Callable[[], None]
 Clock = Callable[[], datetime]
 Loop = Callable[[threading.Event], None]
@@ -215,7 +218,12 @@ def _serve(app: ASGIApp, listener: socket.socket, ready: Ready) -> None:
                 ready()
 
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="on"
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
     server.run(sockets=[listener])
