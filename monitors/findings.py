@@ -21,6 +21,9 @@ __all__ = ["cause_sentence", "find_violations"]
 
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
+# A column that is as good as gone wakes somebody, however bursty its stream is; evidence is asked
+# for below that.
+GONE_SHARE = 0.9
 ALWAYS_PAGES = frozenset(
     {"data_type_check", "missing_column_check", "unit_change_check", "range_check"}
 )
@@ -130,6 +133,9 @@ def _severity(
     draft: Draft, references: Mapping[str, ReferenceColumn], judgement: Judgement
 ) -> Severity:
     if draft.check in ALWAYS_PAGES:
+        return "page"
+    is_judged = draft.feature in judgement.drifts  # There are rows enough.
+    if draft.check == "completeness_check" and is_judged and draft.share >= GONE_SHARE:
         return "page"
     if draft.check in ("completeness_check", "categorical_values_check"):
         return "page" if draft.surprising and draft.share >= PAGE_SHARE else "ticket"

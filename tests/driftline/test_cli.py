@@ -41,11 +41,11 @@ def test_every_command_explains_itself(name: str) -> None:
 
 def test_an_unknown_command_is_2() -> None:
     found = subprocess.run(
-        [sys.executable, "-m", "driftline", "chekc"], capture_output=True, text=True
+        [sys.executable, "-m", "driftline", "nosuch"], capture_output=True, text=True
     )
 
     assert found.returncode == 2
-    assert "chekc" in found.stderr
+    assert "nosuch" in found.stderr
 
 
 def test_a_crash_is_never_read_as_violations() -> None:

@@ -358,3 +358,20 @@ def test_constraints_can_switch_comparisons_off(
 
     assert report.passed
     assert report.features.set_index("feature").loc["temp", "note"] == "comparison_disabled"
+
+
+def clustered(rng: np.random.Generator, day: int) -> pd.DataFrame:
+    """Forty rows of a day, in two sessions that share their values; only x is independent."""
+    sessions = np.repeat(rng.normal(size=(2, 3)), 20, axis=0)
+    frame = pd.DataFrame(sessions, columns=["a", "b", "c"]).assign(x=rng.normal(size=40))
+    return frame.assign(at=pd.Timestamp("2026-01-01", tz="UTC") + pd.Timedelta(days=day))
+
+
+def test_a_column_that_is_gone_pages_however_bursty_its_stream(rng: np.random.Generator) -> None:
+    days = pd.concat([clustered(rng, day) for day in range(60)], ignore_index=True)
+    baseline = Baseline.fit(days, timestamp="at")
+
+    report = check(clustered(rng, 60).assign(x=np.nan), baseline)
+
+    assert ("x", "completeness_check") in checks(report)
+    assert report.page_count >= 1
