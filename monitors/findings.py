@@ -7,6 +7,7 @@ outside the reference, a change of unit. All else is a shift within what is know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import shorten
 
 import pyarrow as pa
 
@@ -28,6 +29,8 @@ ALWAYS_PAGES = frozenset(
     {"data_type_check", "missing_column_check", "unit_change_check", "range_check"}
 )
 CAUSES_NAMED = 3
+# A pager is no place for the names of five hundred columns; the report has them all.
+CAUSE_WIDTH = 250
 
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -87,7 +90,10 @@ def cause_sentence(violations: Sequence[Violation]) -> str:
     first: dict[str, Violation] = {}
     for violation in ranked:
         first.setdefault(violation.feature_name, violation)
-    clauses = [f"{name}: {one.cause}" for name, one in list(first.items())[:CAUSES_NAMED]]
+    clauses = [
+        f"{name}: {shorten(one.cause, CAUSE_WIDTH, placeholder=' …')}"
+        for name, one in list(first.items())[:CAUSES_NAMED]
+    ]
     if len(first) > CAUSES_NAMED:
         clauses.append(f"and {len(first) - CAUSES_NAMED} more")
     return "; ".join(clauses)

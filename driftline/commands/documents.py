@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated
 
 import typer
@@ -16,6 +17,10 @@ from driftline.monitors.check import check as judge
 from driftline.progress import progress
 
 __all__ = ["Format", "Kind", "baseline", "check"]
+
+
+# Characters of a cause in the table; the documents and --json have it whole.
+SEEN_WIDTH = 250
 
 
 class Kind(StrEnum):
@@ -54,7 +59,9 @@ def baseline(
     positive: options.Positive = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Turn reference data into a baseline: statistics.json, constraints.json and finer summaries.
+    """Turn reference data into a baseline.
+
+    That is statistics.json, constraints.json, and finer summaries that only driftline reads.
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
@@ -94,7 +101,9 @@ def check(
     ] = Format.TEXT,
     as_json: options.AsJson = False,
 ) -> None:
-    """Judge data against a baseline: exit 0 when all is right, 1 when something is violated.
+    """Judge data against a baseline.
+
+    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided.
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
@@ -111,7 +120,7 @@ def check(
             {
                 "feature": violation.feature_name,
                 "check": violation.constraint_check_type,
-                "seen": violation.cause,
+                "seen": shorten(violation.cause, SEEN_WIDTH, placeholder=" …"),
                 "x bound": violation.ratio,
                 "rows": f"{violation.row_count:,}",
             }

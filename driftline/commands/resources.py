@@ -34,7 +34,9 @@ def apply(
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
 ) -> None:
-    """Declare resources, all or nothing; the same file twice changes nothing the second time.
+    """Declare resources, all or nothing.
+
+    The same file twice changes nothing the second time.
 
     Example: driftline apply -f resources.yaml
     """
@@ -102,7 +104,9 @@ def deploy(
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
 ) -> None:
-    """Turn a model file into a running endpoint with capture; with a reference, monitored too.
+    """Turn a model file into a running, captured endpoint.
+
+    With a reference it is monitored, too.
 
     Example: driftline deploy model.skops --reference train.parquet --label late
     """

@@ -90,12 +90,18 @@ def alarms(config_file: options.SettingsFile = None) -> None:
 
 
 def sidecar(config_file: options.SettingsFile = None) -> None:
-    """Ship captured records; with the local transport this is one process with the sink."""
+    """Ship captured records.
+
+    With the local transport this is one process with the sink.
+    """
     _refuse_alone("sidecar", _load(config_file))
 
 
 def sink(config_file: options.SettingsFile = None) -> None:
-    """Write shipped records to the table; with the local transport one process with the sidecar."""
+    """Write shipped records to the table.
+
+    With the local transport this is one process with the sidecar.
+    """
     _refuse_alone("sink", _load(config_file))
 
 
@@ -107,7 +113,9 @@ def demo(
     leave: Annotated[bool, typer.Option("--exit", help="Stop when the replay is done.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where the demo lives.")] = None,
 ) -> None:
-    """Replay real flights through a monitored model: requests, drift, alarms, pages.
+    """Replay real flights through a monitored model.
+
+    Requests, capture, drift, alarms, pages, dashboard; one fault is planted openly.
 
     Example: driftline demo --days 60
     """

@@ -375,3 +375,14 @@ def test_a_column_that_is_gone_pages_however_bursty_its_stream(rng: np.random.Ge
 
     assert ("x", "completeness_check") in checks(report)
     assert report.page_count >= 1
+
+
+def test_a_pager_gets_a_few_of_many_names_and_the_report_all(rng: np.random.Generator) -> None:
+    names = [f"column_{number:03d}" for number in range(300)]
+    baseline = Baseline.fit(pd.DataFrame(rng.normal(size=(50, 300)), columns=names))
+
+    report = check(pd.DataFrame({"column_000": rng.normal(size=50)}), baseline)
+
+    assert len(report.cause) < 300
+    assert report.cause.endswith("…")
+    assert "column_299" in report.violations[0].cause
