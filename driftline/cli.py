@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from typing import Annotated
 
 import typer
 
+from driftline import __version__
 from driftline.errors import DriftlineError, InputError
 
 __all__ = ["build", "main"]
@@ -50,6 +52,7 @@ def build(asked: str | None = None) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
@@ -76,5 +79,16 @@ def main() -> None:
         sys.exit(3)
 
 
-def _root() -> None:
+def _root(
+    *,
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Open, self-hosted model monitoring and drift detection."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"driftline {__version__}")
+        raise typer.Exit

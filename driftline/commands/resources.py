@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +24,10 @@ CONTENT_TYPES = {
     ".jsonl": "application/jsonlines",
 }
 
+ResourceKind = Annotated[
+    str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm or Channel.")
+]
+
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
 capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
 
@@ -36,7 +42,8 @@ def apply(
 ) -> None:
     """Declare resources, all or nothing.
 
-    The same file twice changes nothing the second time.
+    The same file twice changes nothing the second time. docs/resources.md has examples of every
+    kind; `driftline get KIND NAME` shows one that is there.
 
     Example: driftline apply -f resources.yaml
     """
@@ -52,9 +59,7 @@ def apply(
 
 
 def get(
-    kind: Annotated[
-        str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm or Channel.")
-    ],
+    kind: ResourceKind,
     name: Annotated[
         str | None, typer.Argument(help="Name of one resource; all when left out.")
     ] = None,
@@ -75,7 +80,11 @@ def get(
         options.show_table(["name", "owner", "generation", "updated_at"], found)
 
 
-def delete(kind: str, name: str, server: options.Server = options.DEFAULT) -> None:
+def delete(
+    kind: ResourceKind,
+    name: Annotated[str, typer.Argument(help="Name of the resource.")],
+    server: options.Server = options.DEFAULT,
+) -> None:
     """Delete a declared resource; refused while another one needs it.
 
     Example: driftline delete alarm "flights drift"
@@ -130,11 +139,18 @@ def deploy(
     for change in plan["changes"]:
         typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}")
     typer.echo(f"\nsend rows to {server}/endpoints/{plan['endpoint']}/invocations")
+    if reference is not None:
+        typer.echo(
+            "nobody is told of its alarms yet: declare a Channel, and name it in the alarm_actions "
+            "of an Alarm (docs/resources.md)"
+        )
 
 
 def invoke(
     name: Annotated[str, typer.Argument(help="Endpoint.")],
-    file: Annotated[Path, typer.Argument(help="Rows: .csv, .json or .jsonl.")],
+    file: Annotated[
+        Path, typer.Argument(help="Rows: .csv (with or without header), .json or .jsonl.")
+    ],
     server: options.Server = options.DEFAULT,
 ) -> None:
     """Ask an endpoint for predictions and print its answer.
@@ -151,12 +167,14 @@ def invoke(
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     with Client(server) as client:
+        if kind == CONTENT_TYPES[".csv"]:
+            body = _without_header(body, client.get("Endpoint", name))
         typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
 
 
 @monitor.command("run")
 def monitor_run(
-    name: str,
+    name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
     start: Annotated[
         str | None, typer.Option("--from", help="Start of the window, RFC 3339.")
     ] = None,
@@ -166,7 +184,10 @@ def monitor_run(
 ) -> None:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
-    Example: driftline monitor run flights --from 2013-11-18 --to 2013-11-19
+    Without --from and --to it is the last whole window of its schedule. Rows that wait in the spool
+    (10 s at most) are not in it yet.
+
+    Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
     with Client(server) as client:
         execution = client.run_monitor(
@@ -184,7 +205,9 @@ def monitor_run(
 
 @capture.command("stats")
 def capture_stats(
-    endpoint: str, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
+    endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count what was captured for an endpoint: requests, rows, drops by reason.
 
@@ -199,11 +222,22 @@ def capture_stats(
         options.show_table(["count", "value"], rows)
 
 
+def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
+    """Leave out a first line that only names the endpoint's inputs, as data frames write it."""
+    signature = endpoint["status"]["signature"] or {"features": []}
+    inputs = [one["name"] for one in signature["features"] if one["role"] == "feature"]
+    first, _, rest = body.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    fields = next(csv.reader([first.decode("utf-8", "replace").strip()]), [])
+    return rest if inputs and fields == inputs else body
+
+
 def _outcome(execution: dict[str, Any]) -> str:
+    window = f"{execution['window_start']} to {execution['window_end']}"
     if execution["failure_reason"]:
-        return str(execution["failure_reason"])
-    counts = f"{execution['row_count']:,} rows, {execution['violation_count']} violations"
-    return f"{counts}; {execution['cause']}" if execution["cause"] else counts
+        return f"{execution['failure_reason']} ({window}; another one by --from and --to)"
+    count = execution["violation_count"]
+    found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
+    return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
 
 
 def read_resources(file: Path) -> list[dict[str, Any]]:

@@ -45,10 +45,14 @@ def up(
     bring_up(engine)
     engine.dispose()
     stop = _stop_on_signals()
-    supervisor = start(found.file, only=[name for name in only.split(",") if name])
+    roles = [name for name in only.split(",") if name]
+    supervisor = start(found.file, only=roles)
     try:
         supervisor.wait_ready()
-        typer.echo(f"server    {found.server_url}\ndashboard {found.dashboard_url}", err=True)
+        for name, url in (("server", found.server_url), ("dashboard", found.dashboard_url)):
+            if not roles or name in roles:
+                typer.echo(f"{name:<9} {url}", err=True)
+        typer.echo("ready; Ctrl-C ends it", err=True)
     except BaseException:
         supervisor.stop()
         raise
@@ -60,7 +64,10 @@ def server(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Run the inference server and the programming interface."""
+    """Run the inference server and the programming interface.
+
+    Example: driftline server -c driftline.toml --port 9000
+    """
     found = _load(config_file)
     for key, value in (("host", host), ("port", port)):
         found = override(found, "server", key, value) if value is not None else found
@@ -72,7 +79,10 @@ def dashboard(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
-    """Run the dashboard."""
+    """Run the dashboard.
+
+    Example: driftline dashboard -c driftline.toml
+    """
     found = _load(config_file)
     for key, value in (("host", host), ("port", port)):
         found = override(found, "dashboard", key, value) if value is not None else found
@@ -80,12 +90,18 @@ def dashboard(
 
 
 def scheduler(config_file: options.SettingsFile = None) -> None:
-    """Run the monitors when they are due."""
+    """Run the monitors when they are due.
+
+    Example: driftline scheduler -c driftline.toml
+    """
     run_background(_load(config_file), ["scheduler"], lambda: None)
 
 
 def alarms(config_file: options.SettingsFile = None) -> None:
-    """Evaluate the alarms and deliver their messages."""
+    """Evaluate the alarms and deliver their messages.
+
+    Example: driftline alarms -c driftline.toml
+    """
     run_background(_load(config_file), ["alarms"], lambda: None)
 
 
@@ -127,7 +143,10 @@ def demo(
 
 
 def settings(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
-    """Show the effective settings and where each value comes from."""
+    """Show the effective settings and where each value comes from.
+
+    Example: driftline settings --json
+    """
     rows = describe(load(config_file, environment=os.environ))
     if as_json:
         options.show_json(rows)
@@ -138,7 +157,10 @@ def settings(config_file: options.SettingsFile = None, as_json: options.AsJson =
 
 
 def migrate(config_file: options.SettingsFile = None) -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date.
+
+    Example: driftline migrate -c driftline.toml
+    """
     typer.echo(f"database schema: {bring_up(open_database(_load(config_file)))}")
 
 

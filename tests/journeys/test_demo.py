@@ -111,7 +111,7 @@ def test_from_the_pager_to_the_rows_in_a_browser(demo: Demo) -> None:
         if message.type == "error":
             faults.append(message.text)
 
-    with running(*up, until="dashboard http", cwd=demo.folder), sync_playwright() as playwright:
+    with running(*up, until="ready; Ctrl-C", cwd=demo.folder), sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
         )

@@ -93,7 +93,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     DATA.frame[:400].to_parquet(folder / "reference.parquet")
     with (
         Receiver(SECRET, lambda _: None) as pager,
-        running("up", until="dashboard http", cwd=folder) as process,
+        running("up", until="ready; Ctrl-C", cwd=folder) as process,
     ):
         urls = (f"http://127.0.0.1:{port}" for port in (server, dashboard))
         yield House(folder, *urls, pager, process.pid)
@@ -183,6 +183,27 @@ def test_declaring_the_same_twice_changes_nothing(house: House) -> None:
     assert {line.split()[0] for line in shown.splitlines() if "twice" in line[:40]} == {"unchanged"}
 
 
+def test_the_resources_of_the_docs_can_be_declared_after_the_readmes_deploy(house: House) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "resources.md").read_text()
+    (house.folder / "docs.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    _deploy(house, "model")
+
+    code, shown = house.run("apply", "-f", "docs.yaml")
+
+    assert code == 0, shown
+    assert "model: any violation" in house.run("get", "alarm")[1]
+
+
+def test_a_csv_as_data_frames_write_it_can_be_sent(house: House) -> None:
+    _deploy(house, "headed")
+    DATA.data[:3].to_csv(house.folder / "headed.csv", index=False)
+
+    code, shown = house.run("invoke", "headed", "headed.csv")
+
+    assert code == 0, shown
+    assert len(shown.splitlines()) == 3
+
+
 def test_one_wrong_resource_refuses_all(house: House) -> None:
     _deploy(house, "whole")
     before = house.run("get", "endpoint", "--json")
@@ -195,7 +216,7 @@ def test_one_wrong_resource_refuses_all(house: House) -> None:
     assert code == 2
     assert "sampling_percentage" in shown
     assert house.run("get", "endpoint", "--json") == before
-    assert "fine" not in house.run("get", "channel", "--json")[1]
+    assert '"fine"' not in house.run("get", "channel", "--json")[1]
 
 
 def test_a_malformed_body_is_400_and_counted_not_stored_as_rows(house: House) -> None:
@@ -261,7 +282,7 @@ def test_ctrl_c_ends_every_process(tmp_path: Path) -> None:
         env={**os.environ, **ports},
     )
     assert process.stderr is not None
-    next(line for line in process.stderr if "dashboard http" in line)
+    next(line for line in process.stderr if "ready; Ctrl-C" in line)
     children = [
         entry.name
         for entry in Path("/proc").iterdir()
