@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "NAMES",
     "UtcDateTime",
     "alarms",
     "channels",
@@ -59,14 +60,13 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # Names of constraints are fixed here, so that migrations can name them on every database.
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
 
 # SQLite gives out row ids of its own only for columns declared INTEGER.
 _Id = BigInteger().with_variant(Integer(), "sqlite")
