@@ -71,7 +71,8 @@ def read_columns(body: bytes, form: Form, expected: Sequence[Column] | None) -> 
     if expected is None:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
     return {
-        column.name: _typed(values, column) for column, values in zip(expected, cells, strict=True)
+        column.name: _typed(values, column, names if form == "csv" else ())
+        for column, values in zip(expected, cells, strict=True)
     }
 
 
@@ -213,8 +214,8 @@ def _object_cells(
         raise
 
 
-def _typed(values: Sequence[Any], column: Column) -> np.ndarray:
-    """Give a column's values as an array of its type."""
+def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
+    """Give a column's values as an array of its type; names are those that a header would hold."""
     convert = _CONVERTERS[column.type]
     try:
         return convert(values)
@@ -225,7 +226,13 @@ def _typed(values: Sequence[Any], column: Column) -> np.ndarray:
             convert((value,))
         except (ValueError, TypeError, OverflowError):
             place = f'row {number}, column "{column.name}"'
-            raise RowsError(f"{place}: {_shown(value)} is not {_WORDS[column.type]}") from None
+            wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
+            if number == 1 and isinstance(value, str) and value.strip() in names:
+                wrong += (
+                    "; line 1 looks like a header (it holds the column's name): "
+                    "leave it out, values are taken by their order"
+                )
+            raise RowsError(wrong) from None
     raise RowsError(f'column "{column.name}": its values do not go together')
 
 

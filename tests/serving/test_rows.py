@@ -68,6 +68,8 @@ def test_json_lines_give_a_row_a_line():
     ("body", "sentence"),
     [
         (b"UA,1,2,true\nUA,x,2,true", 'row 2, column "distance": "x" is not a number'),
+        (b"carrier,distance,temp,is_hub\nUA,1,2,true", "line 1 looks like a header"),
+        (b"carrier,temp,distance,is_hub\nUA,1,2,true", "column's name): leave it out"),
         (b"UA,1,2,perhaps", 'row 1, column "is_hub": "perhaps" is not true or false'),
         (b"UA,1,2", "row 1 has 3 values; expected 4"),
         (b"UA,1,2,true\n\nUA,1,2,true", "row 2 is empty"),
