@@ -17,6 +17,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,28 +63,33 @@ class _Request:
 
 
 def main(descriptor: int) -> None:
-    """Load the model that a frame names, then answer until the socket ends."""
+    """Load the model that a frame names, then answer until the socket ends, in whatever way."""
     # The server stops its workers by closing the socket; Ctrl-C in a terminal is meant for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a model prints must not reach the server's own output.
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
+    # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.
+    with socket.socket(fileno=descriptor) as link, suppress(BrokenPipeError, ConnectionResetError):
+        _serve(link)
+
+
+def _serve(link: socket.socket) -> None:
     loaded: _Loaded | None = None
-    with socket.socket(fileno=descriptor) as link:
-        for frames in _frames(link, FrameReader()):
-            waiting = []
-            for header, body in frames:
-                if "path" not in header:
-                    waiting.append((header, body))
-                    continue
-                try:
-                    loaded = _load(header)
-                except InputError as error:
-                    link.sendall(pack({"refused": str(error)}))
-                    return
-                link.sendall(pack({"ready": loaded.predictor.description.as_dict()}))
-            if waiting and loaded is not None:
-                _answer_all(link, loaded, waiting)
+    for frames in _frames(link, FrameReader()):
+        waiting = []
+        for header, body in frames:
+            if "path" not in header:
+                waiting.append((header, body))
+                continue
+            try:
+                loaded = _load(header)
+            except InputError as error:
+                link.sendall(pack({"refused": str(error)}))
+                return
+            link.sendall(pack({"ready": loaded.predictor.description.as_dict()}))
+        if waiting and loaded is not None:
+            _answer_all(link, loaded, waiting)
 
 
 def _frames(
