@@ -64,6 +64,11 @@ class Fleet:
         """Find an endpoint by its name, ignoring case."""
         return self._routes.get(name.casefold())
 
+    @property
+    def names(self) -> list[str]:
+        """The endpoints that there are."""
+        return [route.wish.name for route in self._routes.values()]
+
     def uses(self, model_file: str) -> bool:
         """Say whether an endpoint that answers now runs on this file."""
         return any(

@@ -26,6 +26,7 @@ from driftline.serving.http import (
     status_of,
 )
 from driftline.serving.media import UnsupportedMediaError, answer_form, body_form
+from driftline.serving.resources import nearest
 
 __all__ = ["Invocations"]
 
@@ -66,7 +67,8 @@ class Invocations:
             route = self._find(scope["path"])
             if route is None:
                 name = scope["path"].split("/")[2][:80]
-                raise NotFoundError(f'endpoint "{name}" does not exist; expected one that runs')
+                near = nearest(name, self._fleet.names) or "no endpoint has been applied yet"
+                raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
             headers.append(
                 (b"x-amzn-invoked-production-variant", route.wish.variant.encode("ascii"))
             )

@@ -16,7 +16,14 @@ from driftline.serving import resource_store as store
 from driftline.serving.artefacts import absolute, data_fingerprint, model_digest
 from driftline.serving.model_files import ModelError, is_pickle, model_file
 from driftline.serving.resource_store import Stored
-from driftline.serving.resources import Kind, ModelSpec, Resource, ResourceError, key_of
+from driftline.serving.resources import (
+    Kind,
+    ModelSpec,
+    Resource,
+    ResourceError,
+    key_of,
+    nearest,
+)
 
 __all__ = ["Action", "Plan", "Planned", "contents", "make_plan"]
 
@@ -135,9 +142,12 @@ def make_plan(
         for kind, name in store.needs(resource.kind, spec):
             is_known = (kind, key_of(kind, name)) in declared
             if not is_known and store.find(connection, kind, name) is None:
+                names = [one.name for one in resources if one.kind == kind]
+                names += [row.name for row in store.list_kind(connection, kind)]
+                near = nearest(name, names) or f"there is no {kind} yet"
                 raise ResourceError(
-                    f'{resource}: {kind} "{name}" does not exist; declare it, too, or name '
-                    "one that does"
+                    f'{resource}: {kind} "{name}" does not exist; {near}; declare it, too, or '
+                    "name one that does"
                 )
         before = store.find(connection, resource.kind, resource.name)
         if before is not None and before.name != resource.name:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.errors import NotFoundError
-from driftline.serving.resources import Kind, key_of
+from driftline.serving.resources import Kind, key_of, nearest
 from driftline.serving.tables import resources
 
 __all__ = ["Stored", "delete_row", "find", "get", "list_kind", "needs", "put_row"]
@@ -63,10 +63,13 @@ def find(connection: Connection, kind: Kind, name: str) -> Stored | None:
 
 
 def get(connection: Connection, kind: Kind, name: str) -> Stored:
-    """Give a stored resource; NotFoundError when there is none of the name."""
+    """Give a stored resource; NotFoundError, with the nearest name, when there is none of it."""
     found = find(connection, kind, name)
     if found is None:
-        raise NotFoundError(f'{kind} "{name}" does not exist; expected one that was applied')
+        near = nearest(name, (row.name for row in list_kind(connection, kind)))
+        raise NotFoundError(
+            f'{kind} "{name}" does not exist; {near or f"no {kind} has been applied yet"}'
+        )
     return found
 
 

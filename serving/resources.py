@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
@@ -17,7 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from driftline.errors import InputError
 
-__all__ = ["KINDS", "SPECS", "Kind", "Resource", "ResourceError", "key_of", "parse_resources"]
+__all__ = [
+    "KINDS",
+    "SPECS",
+    "Kind",
+    "Resource",
+    "ResourceError",
+    "key_of",
+    "nearest",
+    "parse_resources",
+]
 
 Kind = Literal["Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm"]
 
@@ -152,6 +161,13 @@ def key_of(kind: Kind, name: str) -> str:
     return name if kind == "Alarm" else name.casefold()
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give the half sentence that names the known name most like a wrong one; empty without any."""
+    by_key = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name[:_ALARM_NAME_MAX].casefold(), by_key, n=1, cutoff=0.0)
+    return f'the nearest known one is "{by_key[near[0]]}"' if near else ""
+
+
 def parse_resources(documents: Iterable[object]) -> list[Resource]:
     """Check the form of declared resources and sort them by what needs what.
 
@@ -216,7 +232,10 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
         first = error.errors(include_url=False, include_context=False)[0]
         path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function"))
         if first["type"] == "missing":
-            raise ResourceError(f"{where}: spec.{path} is missing; expected it") from None
+            needed = [key for key, one in model.model_fields.items() if one.is_required()]
+            raise ResourceError(
+                f"{where}: spec.{path} is missing; every {kind} needs {_listed(needed)}"
+            ) from None
         # A secret may stand in the field that is wrong.
         value = "" if path == "secret" else f" {_shown(first['input'])}"
         raise ResourceError(f"{where}: spec.{path}{value}; {_lowered(first['msg'])}") from None
@@ -225,10 +244,7 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
 def _known_keys(found: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
     for key in found:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise ResourceError(
-                f'{where}: unknown key {_shown(key)}; the nearest known one is "{near[0]}"'
-            )
+            raise ResourceError(f"{where}: unknown key {_shown(key)}; {nearest(str(key), known)}")
 
 
 def _is_texts(found: object) -> bool:
@@ -244,6 +260,11 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         return f'"{value[:_MAX_SHOWN]}"'
     return repr(value)[:_MAX_SHOWN]
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _lowered(message: str) -> str:
