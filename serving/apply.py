@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms import delete_alarm, put_alarm
 from driftline.alerts.channels import Channel, delete_channel, put_channel
 from driftline.alerts.definition import AlarmDefinition
-from driftline.errors import ConflictError
+from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import storage_folder
@@ -39,6 +39,7 @@ from driftline.serving.resources import (
     key_of,
     parse_resources,
 )
+from driftline.serving.targets import require_reachable
 
 __all__ = ["Applier"]
 
@@ -66,6 +67,9 @@ class Applier:
         resources = parse_resources(documents)
         for resource in resources:
             _check(resource)
+            if isinstance(resource.spec, ChannelSpec):
+                networks = self._context.allow_networks
+                await require_reachable(str(resource), resource.spec.url, networks)
         async with self._lock:
             found = await asyncio.to_thread(
                 contents, resources, trust_pickle=self._context.trust_pickle
@@ -226,6 +230,17 @@ def _key(resource: Resource) -> Key:
 
 def _check(resource: Resource) -> None:
     """Have the rooms check what they will be given, before anything is made."""
+    try:
+        _check_spec(resource)
+    except ResourceError:
+        raise
+    except InputError as error:
+        # The rooms name what they refuse in their own way, or not at all.
+        own = f'{resource.kind.lower()} "{resource.name}": '
+        raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
+
+
+def _check_spec(resource: Resource) -> None:
     if isinstance(resource.spec, ChannelSpec):
         _channel(resource, resource.spec)
     elif isinstance(resource.spec, AlarmSpec):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,8 @@ class ServerContext:
         How many invocations of one endpoint may be open; more are told to come again.
     body_timeout_s
         Longest time that a client may take to send a body.
+    allow_networks
+        Networks (CIDR) that channels may name although they are not public.
     """
 
     engine: Engine
@@ -62,3 +64,4 @@ class ServerContext:
     max_request_bytes: int = 25 << 20
     max_open_requests: int = 256
     body_timeout_s: float = 60.0
+    allow_networks: Sequence[str] = ()

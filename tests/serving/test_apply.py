@@ -131,7 +131,10 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
 
     for spec, sentence in (
         (alarm_spec(period=45), "period 45 s; expected 10, 20, 30 or a multiple of 60"),
-        (alarm_spec(alarm_actions=["nobody"]), 'Channel "nobody" does not exist'),
+        (
+            alarm_spec(alarm_actions=["pagr"]),
+            'Channel "pagr" does not exist; the nearest known one is "pager"',
+        ),
         (alarm_spec(namespace=""), "namespace"),
     ):
         answer = shared.apply(*good, {**last, "spec": spec})
@@ -163,7 +166,20 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ({"name": None}, "name is missing"),
         ({"colour": 1}, "unknown key"),
         ({"spec": None}, "spec is missing; expected an object"),
-        ({"spec": {}}, "spec.path is missing"),
+        ({"spec": {}}, "spec.path is missing; every Model needs path"),
+        (
+            {"kind": "Monitor", "spec": {"baseline": "b"}},
+            'Monitor "m": spec.endpoint is missing; every Monitor needs endpoint and baseline',
+        ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "schedule": "daily"}},
+            'Monitor "m": schedule "daily": 0 fields; expected "cron(minute hour',
+        ),
+        ({"kind": "Channel", "spec": {"url": "ftp://a/b"}}, 'Channel "m": url with scheme "ftp"'),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "kind": "drift"}},
+            'Monitor "m": kind "drift"; expected',
+        ),
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
         ({"spec": {"path": 5}}, "spec.path 5; input should be a valid string"),
         ({"spec": {"path": "model.skops"}}, "relative path"),
