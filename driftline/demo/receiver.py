@@ -30,8 +30,8 @@ class Page:
     ----------
     webhook_id
         The same for every attempt to deliver the message.
-    alarm, severity, state
-        Which alarm went where; severity is "page" or "ticket".
+    alarm, severity, state, before
+        Which alarm went where and from where; severity is "page" or "ticket".
     cause
         One sentence on what is wrong; empty when the message has none.
     link
@@ -42,6 +42,7 @@ class Page:
     alarm: str
     severity: str
     state: str
+    before: str
     cause: str
     link: str
 
@@ -148,6 +149,7 @@ def _page(webhook_id: str, message: Mapping[str, Any]) -> Page:
         alarm=data["alarm"]["name"],
         severity=data["alarm"].get("severity") or "",
         state=data["state"]["new"],
+        before=data["state"].get("old") or "",
         cause=data.get("cause") or "",
         link=(data.get("links") or {}).get("dashboard") or "",
     )

@@ -30,6 +30,7 @@ from driftline.demo.resources import ALARMS, DAY_S, DIMENSIONS, ENDPOINT, NAMESP
 __all__ = ["Check", "Run", "Traffic", "reconcile", "show"]
 
 SHOWN_ROWS = 50
+TABLE_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def show(checks: Sequence[Check], console: Console) -> None:
     for check in checks:
         mark = "ok" if check.agrees else "[bold red]DIFFERS[/]"
         table.add_row(check.stage, f"{check.expected:,}", f"{check.found:,}", mark, check.about)
-    console.print(table)
+    console.print(table, width=min(TABLE_WIDTH, console.width))
 
 
 def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
@@ -143,9 +144,7 @@ def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
             "answers' ids; event ids in table",
         ),
         Check("rows stored", rows_sent, predicted.num_rows, "sent; rows in the Delta table"),
-        Check(
-            "rows stored once", rows_sent, pairs.num_rows, "sent; distinct (event id, row index)"
-        ),
+        Check("rows stored once", rows_sent, pairs.num_rows, "sent; distinct (event id, row)"),
     ]
 
 
@@ -217,7 +216,7 @@ def _alarms(run: Run) -> list[Check]:
             changes,
             "counts of the alarms; their history",
         ),
-        Check("messages delivered", told, len(delivered), "actions declared for them; outbox"),
+        Check("messages delivered", told, len(delivered), "changes that have actions; outbox"),
         Check(
             "messages received",
             len(delivered),

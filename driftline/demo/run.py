@@ -23,14 +23,13 @@ from typing import Any
 
 from pyarrow import parquet
 from rich.console import Console
-from rich.text import Text
 
 from driftline.client import Client
 from driftline.database import open_database
-from driftline.demo import bug, flights, model, resources
+from driftline.demo import bug, flights, model, resources, telling
 from driftline.demo.home import Home
 from driftline.demo.house import House
-from driftline.demo.receiver import Page, Receiver
+from driftline.demo.receiver import Receiver
 from driftline.demo.reconcile import Run, Traffic, reconcile, show
 from driftline.demo.replay import ClockFile, Replay
 from driftline.demo.settle import settle
@@ -88,7 +87,7 @@ def run_demo(
             supervisor.wait_ready(READY_WITHIN_S)
             stages.done(f"installation ready: server {settings.server_url}")
             with (
-                Receiver(secret, lambda page: _show(stages.console, page)) as receiver,
+                Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
                 House(settings.server_url) as house,
             ):
                 declared = _declare(home, settings, clock.time, receiver.url, secret)
@@ -100,6 +99,10 @@ def run_demo(
                     _stay(stages.console, settings, supervisor, browser=browser)
         finally:
             supervisor.stop()
+        if not stay:
+            # In one piece, to be copied.
+            how = telling.look_on(home.settings_file, settings.dashboard_url)
+            stages.console.print(how, soft_wrap=True)
     return 0 if agrees else 3
 
 
@@ -109,6 +112,7 @@ def _prepare(home: Home, end: datetime, start_of_replay: datetime, stages: _Stag
     planted = bug.plant(year.between(start_of_replay, end), year.shift)
     requests = flights.requests_of(planted.table)
     stages.done(f"{planted.table.num_rows:,} flights read, {len(requests):,} requests made of them")
+    telling.tell(stages.console, telling.fault(year.shift, start_of_replay))
     trained = model.train(year.reference())
     model.save(trained.estimator, home.model_file)
     parquet.write_table(trained.reference, home.reference_file)
@@ -153,6 +157,8 @@ def _account(run: Run, settings: Settings, supervisor: Supervisor, stages: _Stag
     stages.done("accounts compared")
     show(checks, Console(highlight=False))
     agrees = all(check.agrees for check in checks)
+    if about := telling.missing_weather(run.traffic.planted.table, run.traffic.end):
+        telling.tell(stages.console, about)
     stages.total("everything adds up" if agrees else "the accounts do NOT agree")
     return agrees
 
@@ -198,18 +204,6 @@ def _declare(
     with Client(settings.server_url) as client:
         client.apply(resources.read(home.resources_file))
     return declared
-
-
-def _show(console: Console, page: Page) -> None:
-    """Print what somebody on call would read."""
-    rings = page.state == "ALARM"
-    word = page.severity.upper() if rings else page.state
-    text = Text.assemble((f"{word:<8}", "bold red" if rings else "green"), page.alarm)
-    if rings and page.cause:
-        text.append(f"\n        {page.cause}")
-    if rings and page.link:
-        text.append(f"\n        {page.link}", "dim")
-    console.print(text, soft_wrap=True)
 
 
 def _stay(console: Console, settings: Settings, supervisor: Supervisor, *, browser: bool) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,3 +82,15 @@ def test_the_table_of_accounts_marks_what_differs() -> None:
     assert "54,417" in lines[1]
     assert " ok " in lines[1]
     assert "DIFFERS" in lines[2]
+
+
+def test_the_table_of_accounts_is_never_wider_than_80_columns() -> None:
+    text = io.StringIO()
+    longest = Check("violations published", 336_776, 336_776, "days replayed; completed executions")
+
+    show([longest], Console(file=text, width=200))
+    show([replace(longest, found=0)], Console(file=text, width=200))
+
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].endswith(longest.about)
