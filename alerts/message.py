@@ -71,6 +71,7 @@ def alarm_arn(name: str) -> str:
 
 def _own_body(change: StateChange, definition: AlarmDefinition, dashboard_url: str) -> bytes:
     note = change.note or {}
+    quoted = _violations(note)
     data: dict[str, object] = {
         "alarm": {
             "name": definition.alarm_name,
@@ -86,7 +87,7 @@ def _own_body(change: StateChange, definition: AlarmDefinition, dashboard_url: s
         "monitor": {
             key: note[key] for key in ("monitor", "execution", "window", "kind") if key in note
         },
-        "violations": _violations(note),
+        "violations": quoted,
         "links": _links(note, dashboard_url),
         "group_key": _group_key(definition),
         "first_seen": _iso(change.first_breach),
@@ -99,7 +100,7 @@ def _own_body(change: StateChange, definition: AlarmDefinition, dashboard_url: s
     name = {"namespace": definition.namespace, "name": definition.metric_name}
     home = _links({}, dashboard_url)
     bulky: tuple[tuple[str, object], ...] = (
-        ("violations", []),
+        *(("violations", quoted[:count]) for count in (5, 2, 0)),
         ("datapoints", []),
         ("monitor", {}),
         ("metric", name),

@@ -1,13 +1,14 @@
 """The metrics that a monitor's run yields: SageMaker's per feature, and our own per monitor.
 
 A datapoint's time is its window's start and its period the window's length. Each carries a note
-that an alarm's message quotes: the cause in one sentence, and the link to the rows.
+that an alarm's message quotes: the cause in one sentence, the first violations, and the link to the
+rows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from driftline.errors import InputError
 
 if TYPE_CHECKING:
     from driftline.monitors.report import Report
+    from driftline.monitors.violation import Violation
 
 __all__ = ["CHECKS", "DATA_METRICS", "OWN_METRICS", "failed_datapoints", "report_datapoints"]
 
@@ -37,6 +39,9 @@ CHECKS = (
 
 # CloudWatch takes printable ASCII in names; these stay readable as they are.
 LONGEST_FEATURE = 255 - len("feature_baseline_drift_")
+# Violations in a note, and characters of each of their texts.
+QUOTED_MAX = 10
+QUOTED_WIDTH = 300
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
@@ -100,7 +105,7 @@ class _Series:
             "failed_requests": float(report.failed_count),
             "failed": 0.0,
         }
-        note = self._note(report.cause, _worst_feature(report))
+        note = self._note(report.cause, _worst_feature(report), report.violations)
         return [
             _point(self.window, OWN_METRICS, name, value, self.endpoint, self.monitor, note)
             for name, value in values.items()
@@ -112,14 +117,16 @@ class _Series:
         if not self.report.emit_metrics:
             return []
         found: list[Datapoint] = []
-        causes = {one.feature_name: one.cause for one in reversed(self.report.violations)}
+        violations: dict[str, list[Violation]] = {}
+        for one in self.report.violations:
+            violations.setdefault(one.feature_name, []).append(one)
         blocks = self.report.statistics.features
         for result in self.report.results:
             name = result.feature
             if result.note == "not in the data" or not result.row_count or _is_long(name):
                 continue
-            cause = f"{name}: {causes[name]}" if name in causes else ""
-            note = self._note(cause, name)
+            own = violations.get(name, [])
+            note = self._note(f"{name}: {own[0].cause}" if own else "", name, own)
             present = 1.0 - result.missing_count / result.row_count
             found.append(self._point("feature_non_null_", name, present, note))
             if result.distance is not None:
@@ -147,20 +154,39 @@ class _Series:
         metric = f"{prefix}{quote(name, safe=UNQUOTED)}"
         return _point(self.window, DATA_METRICS, metric, value, self.endpoint, self.monitor, note)
 
-    def _note(self, cause: str, feature: str | None) -> Mapping[str, object]:
-        return {
+    def _note(
+        self, cause: str, feature: str | None, violations: Sequence[Violation]
+    ) -> Mapping[str, object]:
+        note: dict[str, object] = {
             "cause": cause,
             "monitor": self.monitor,
             "execution": self.execution_id,
             "window": self.window.stamp,
             "link": _link(self.monitor, self.window, feature),
         }
+        if violations:  # Most notes have none, and are stored by the million.
+            note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
+        return note
+
+
+def _quoted(violation: Violation) -> dict[str, str]:
+    """Give SageMaker's three fields, short enough for ten of them to fit into a message."""
+    return {
+        "feature_name": violation.feature_name[:QUOTED_WIDTH],
+        "constraint_check_type": violation.constraint_check_type,
+        "description": violation.description[:QUOTED_WIDTH],
+    }
+
+
+def _ranked(violations: Sequence[Violation]) -> list[Violation]:
+    """Put pages in front of tickets, as the cause does."""
+    return sorted(violations, key=lambda one: one.severity != "page")
 
 
 def _worst_feature(report: Report) -> str | None:
     """Name the feature that the page of this window should open at: a page's before a ticket's."""
     known = {one.feature for one in report.results}
-    ranked = sorted(report.violations, key=lambda one: one.severity != "page")
+    ranked = _ranked(report.violations)
     return next((one.feature_name for one in ranked if one.feature_name in known), None)
 
 

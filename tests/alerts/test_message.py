@@ -68,6 +68,15 @@ def test_the_body_says_what_where_and_since_when(define):
     assert data["group_key"] == "alarm=drift,endpoint=flights"
 
 
+def test_of_long_violations_as_many_are_quoted_as_fit(define):
+    long = [{"feature_name": f"f{number}", "description": "…" * 1000} for number in range(10)]
+
+    found = own(define(), note=NOTE | {"violations": long})["data"]
+
+    assert found["violations"] == long[:5]
+    assert found["datapoints"]
+
+
 def test_the_link_leads_from_the_dashboard_to_the_rows(define):
     assert own(define())["data"]["links"] == {
         "dashboard": "http://127.0.0.1:8081/monitors/flights?window=20130115T000000Z"

@@ -83,6 +83,9 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     assert note["cause"] == execution.cause
     assert note["cause"].startswith("wind: ")
     assert note["link"] == "/monitors/daily?window=20240101T000000Z&feature=wind#rows"
+    assert len(note["violations"]) == execution.violation_count
+    assert note["violations"][0]["feature_name"] == "wind"
+    assert {*note["violations"][0]} == {"feature_name", "constraint_check_type", "description"}
 
 
 def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
