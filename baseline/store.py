@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
@@ -36,11 +37,14 @@ from driftline.signature import Signature
 __all__ = ["Baseline", "get", "put", "versions"]
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
+ANALYSIS = "analysis.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 T = TypeVar("T")
 R = TypeVar("R")
 # As all names of resources: interface, section 4.
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"
+# Characters of what a prompt or a log shows.
+REPR_WIDTH = 200
 CODEC = ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -125,6 +129,13 @@ class Baseline:
             blocks=fitted.blocks,
         )
 
+    def __repr__(self) -> str:
+        """Give one line: how many rows, and the first columns."""
+        names = [column.name for column in self.signature.columns]
+        rows = "constraints alone" if self.profile is None else f"rows: {self.profile.row_count:,}"
+        shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"
+        return f"<Baseline {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
+
     @cached_property
     def _documents(self) -> dict[str, bytes]:
         """The folder's files by name; the same baseline gives the same bytes."""
@@ -172,6 +183,11 @@ def _read(place: Location) -> Baseline:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
     text = _read_file(place, CONSTRAINTS)
     if text is None:
+        if _read_file(place, ANALYSIS) is not None:
+            raise InputError(
+                f"{place.shown}: {ANALYSIS} is of bias or attribution, which a check of data "
+                "quality does not read; give the folder of a data quality baseline"
+            )
         raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
     constraints = _parsed(place, CONSTRAINTS, Constraints.from_json, text)
     found = _read_file(place, STATISTICS)

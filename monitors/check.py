@@ -76,7 +76,8 @@ def check(
     Returns
     -------
     Report
-        ``passed`` when nothing is violated; ``decided`` is False when there were no rows.
+        ``passed`` when nothing is violated; ``decided`` is False when there were no rows, or
+        too few to judge anything.
 
     Raises
     ------

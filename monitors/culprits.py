@@ -121,7 +121,9 @@ def find_culprits(
     return found
 
 
-def matching_rows(batches: Batches, predicate: Predicate, *, limit: int) -> pa.Table:
+def matching_rows(
+    batches: Batches, predicate: Predicate, *, limit: int, position: str | None = None
+) -> pa.Table:
     """Give the first rows that meet a condition, the offending column in front.
 
     Parameters
@@ -132,6 +134,9 @@ def matching_rows(batches: Batches, predicate: Predicate, *, limit: int) -> pa.T
         The condition.
     limit
         Most rows to give.
+    position
+        Name of a column that is to hold each row's number in the data, from 0; rows with an event
+        id get none.
 
     Returns
     -------
@@ -139,13 +144,18 @@ def matching_rows(batches: Batches, predicate: Predicate, *, limit: int) -> pa.T
         Ids first, then the condition's column, then all others; without the map column.
     """
     parts: list[pa.Table] = []
-    left = limit
+    left, first = limit, 0
     for batch in batches:
         if left <= 0:
             break
-        chosen = pa.Table.from_batches([batch]).filter(predicate.mask(batch)).slice(0, left)
+        mask = predicate.mask(batch)
+        chosen = pa.Table.from_batches([batch]).filter(mask).slice(0, left)
         left -= chosen.num_rows
+        if position is not None and "event_id" not in batch.schema.names:
+            places = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[: chosen.num_rows]
+            chosen = chosen.append_column(position, pa.array(first + places, pa.int64()))
         parts.append(_with_texts(chosen, predicate))
+        first += batch.num_rows
     if not parts:
         return pa.table({})
     table = pa.concat_tables(parts, promote_options="permissive")

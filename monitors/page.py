@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from driftline.monitors.violation import JsonValue
+from driftline.monitors.violation import JsonValue, plural
 
 __all__ = ["report_page"]
 
@@ -59,8 +59,12 @@ def report_page(report: Mapping[str, JsonValue], *, whole: bool) -> str:
     violations, features = report["violations"], report["features"]
     assert isinstance(violations, list)
     assert isinstance(features, list)
-    verdict = "No violations" if report["passed"] else f"{len(violations)} violations"
-    parts = [f"<h3>{verdict} in {report['row_count']:,} rows</h3>"]
+    rows = report["row_count"]
+    assert isinstance(rows, int)
+    verdict = "No violations" if report["passed"] else plural(len(violations), "violation")
+    if not report["decided"]:
+        verdict = "Too few rows to judge"
+    parts = [f"<h3>{verdict} in {plural(rows, 'row')}</h3>"]
     if report["cause"]:
         parts.append(f"<p>{escape(str(report['cause']))}</p>")
     if violations:

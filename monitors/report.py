@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,7 +27,14 @@ from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.findings import cause_sentence
 from driftline.monitors.page import report_page
-from driftline.monitors.violation import FeatureResult, JsonValue, Violation
+from driftline.monitors.significance import MIN_ROWS
+from driftline.monitors.violation import (
+    REPR_WIDTH,
+    FeatureResult,
+    JsonValue,
+    Violation,
+    plural,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +45,8 @@ FORMAT_VERSION = 1
 STATISTICS = "statistics.json"
 VIOLATIONS = "constraint_violations.json"
 REPORT = "report.json"
+# What the rows' positions travel in; a name that no data set gives to a column of its own.
+POSITION = "\0position"
 
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 
@@ -93,8 +103,14 @@ class Report:
 
     @property
     def decided(self) -> bool:
-        """Whether anything at all could be judged."""
-        return self.row_count > 0
+        """Whether anything at all could be judged: there are rows, and not too few for all of it.
+
+        What is violated is decided, however few the rows; so is a baseline without a distribution
+        to compare with, as one of constraints alone.
+        """
+        if not self.row_count:
+            return False
+        return bool(self.violations) or self.max_drift_ratio is not None or not self.insufficient
 
     @property
     def insufficient(self) -> tuple[str, ...]:
@@ -119,12 +135,18 @@ class Report:
     @property
     def summary(self) -> str:
         """One sentence for the command line, in SageMaker's words where it has them."""
-        if not self.decided:
+        rows, small = plural(self.row_count, "row"), len(self.insufficient)
+        if not self.row_count:
             return "no rows; nothing could be judged"
-        left = f"; {len(self.insufficient)} columns too small to judge" if self.insufficient else ""
+        if not self.decided:
+            return (
+                f"{rows}, too few to judge any of {plural(small, 'column')}: drift needs "
+                f"{MIN_ROWS} rows here and in the reference; nothing could be judged"
+            )
+        left = f"; {plural(small, 'column')} too small to judge" if small else ""
         if self.passed:
-            return f"{self.row_count:,} rows, no violations{left}"
-        return f"{self.row_count:,} rows, {len(self.violations)} violations{left}: {self.cause}"
+            return f"{rows}, no violations{left}"
+        return f"{rows}, {plural(len(self.violations), 'violation')}{left}: {self.cause}"
 
     @property
     def features(self) -> pd.DataFrame:
@@ -138,6 +160,9 @@ class Report:
 
     def rows(self, violation: Violation | int, limit: int = 50) -> pd.DataFrame:
         """Give the first rows behind a violation, the offending column in front.
+
+        The index holds the rows' positions in the data, from 0, as ``first_rows`` does: ``.iloc``
+        finds them there. Captured rows have ids in front instead.
 
         Raises
         ------
@@ -153,10 +178,9 @@ class Report:
             )
         if self.batches is None:
             raise UndecidedError("the rows of this report are gone; check the data again")
-        found: pd.DataFrame = matching_rows(
-            self.batches(), chosen.predicate, limit=limit
-        ).to_pandas()
-        return found
+        table = matching_rows(self.batches(), chosen.predicate, limit=limit, position=POSITION)
+        found: pd.DataFrame = table.to_pandas()
+        return found.set_index(POSITION).rename_axis(None) if POSITION in found else found
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Give report.json as plain values, the same for the same rows and baseline."""
@@ -173,6 +197,7 @@ class Report:
             "window": window,
             "baseline_version": self.baseline_version,
             "passed": self.passed,
+            "decided": self.decided,
             "cause": self.cause,
             "row_count": self.row_count,
             "request_count": self.request_count,
@@ -227,3 +252,7 @@ class Report:
 
     def __str__(self) -> str:
         return self.summary
+
+    def __repr__(self) -> str:
+        """Give one line; `to_dict` has everything."""
+        return f"<Report {self.kind}: {shorten(self.summary, REPR_WIDTH, placeholder=' …')}>"

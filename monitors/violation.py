@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Literal
 
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.units import UnitChange
 
-__all__ = ["FeatureResult", "JsonValue", "Segment", "Severity", "Violation", "percent"]
+__all__ = ["FeatureResult", "JsonValue", "Segment", "Severity", "Violation", "percent", "plural"]
 
 Severity = Literal["page", "ticket"]
+# Characters of what a prompt or a log shows of an object.
+REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 
@@ -85,6 +88,11 @@ class Violation:
     unit: UnitChange | None = None
     values: tuple[str, ...] = ()
     first_rows: tuple[Mapping[str, str | int], ...] = ()
+
+    def __repr__(self) -> str:
+        """Give one line; `to_dict` has everything."""
+        what = f"{self.feature_name}: {self.constraint_check_type}, {self.severity}: {self.cause}"
+        return f"<Violation {shorten(what, REPR_WIDTH, placeholder=' …')}>"
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Give plain JSON values in a fixed order."""
@@ -183,3 +191,8 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "under 0.1 %"
     return f"{round(100 * share, 1):g} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number with its noun: ``1 row``, ``1,200 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

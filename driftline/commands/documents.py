@@ -14,6 +14,7 @@ from driftline.baseline.store import Baseline
 from driftline.commands import options
 from driftline.errors import UndecidedError
 from driftline.monitors.check import check as judge
+from driftline.monitors.violation import plural
 from driftline.progress import progress
 
 __all__ = ["Format", "Kind", "baseline", "check"]
@@ -86,7 +87,10 @@ def baseline(
             {"folder": str(output), "version": fitted.version, "rows": rows, "columns": columns}
         )
     else:
-        typer.echo(f"{output}: baseline {fitted.version} of {rows:,} rows, {columns} columns")
+        typer.echo(
+            f"{output}: baseline {fitted.version} of {plural(rows, 'row')}, "
+            f"{plural(columns, 'column')}"
+        )
 
 
 def check(
@@ -128,7 +132,8 @@ def check(
         ]
         if rows:
             options.show_table(["feature", "check", "seen", "x bound", "rows"], rows)
-        typer.echo(report.summary)
+        if report.decided:  # Otherwise the error says it.
+            typer.echo(report.summary)
     if not report.decided:
         raise UndecidedError(report.summary)
     if not report.passed:

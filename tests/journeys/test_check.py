@@ -84,6 +84,16 @@ def test_no_rows_cannot_be_decided(folder: Path) -> None:
     assert found.returncode == 3, found.stderr
 
 
+def test_too_few_rows_to_judge_anything_are_3_and_said_once(folder: Path) -> None:
+    (folder / "five.csv").write_text("\n".join(TRAINING.read_text().splitlines()[:6]) + "\n")
+
+    found = driftline("check", "five.csv", "--baseline", "baseline", cwd=folder)
+
+    assert found.returncode == 3
+    assert found.stdout == ""
+    assert found.stderr.count("5 rows, too few to judge") == 1
+
+
 def test_a_server_that_is_not_there_is_3() -> None:
     found = driftline("get", "monitor", "--server", "http://127.0.0.1:9")
 

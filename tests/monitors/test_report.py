@@ -1,0 +1,116 @@
+"""What a report shows of itself, and where it says that its rows are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.violation import plural
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(pa.table({"a": np.arange(1000) % 50, "b": ["x", "y"] * 500}))
+
+
+def constraints_alone(reference: Baseline) -> Baseline:
+    return Baseline(reference.signature, None, None, reference.constraints, {})
+
+
+def test_a_violation_decides_however_few_the_rows(reference: Baseline) -> None:
+    report = check(pa.table({"a": ["?"] * 5, "b": ["x"] * 5}), reference)
+
+    assert not report.passed
+    assert report.decided
+    assert report.to_dict()["decided"] is True
+
+
+def test_constraints_alone_have_no_drift_to_judge_and_decide(reference: Baseline) -> None:
+    report = check(pa.table({"a": [1] * 5, "b": ["x"] * 5}), constraints_alone(reference))
+
+    assert report.passed
+    assert report.decided
+
+
+def test_one_column_that_is_judged_decides() -> None:
+    baseline = Baseline.fit(pa.table({"a": range(1000), "b": ["x", "y"] * 500}))
+    config = {"distribution_constraints": {"perform_comparison": "Disabled"}}
+    document = baseline.constraints.document | {"monitoring_config": config}
+    silent = Baseline(
+        baseline.signature,
+        baseline.profile,
+        baseline.statistics,
+        Constraints.from_dict(document),
+        baseline.cells,
+    )
+
+    assert check(pa.table({"a": [1] * 5, "b": ["x"] * 5}), silent).decided
+
+
+def test_a_page_of_too_few_rows_does_not_say_that_all_is_right(reference: Baseline) -> None:
+    page = check(pa.table({"a": [1], "b": ["x"]}), reference)._repr_html_()
+
+    assert "Too few rows to judge in 1 row<" in page
+    assert "No violations" not in page
+
+
+@pytest.mark.parametrize("wide", [1, 500])
+def test_reprs_are_one_short_line(wide: int) -> None:
+    table = pa.table({f"column\n{number}": range(100) for number in range(wide)})
+    baseline = Baseline.fit(table)
+    report = check(table.slice(0, 40).append_column("more", pa.array([1] * 40)), baseline)
+
+    for one in (baseline, report, report.violations[0], constraints_alone(baseline)):
+        assert repr(one).startswith(f"<{type(one).__name__} ")
+        assert len(repr(one).splitlines()) == 1
+        assert len(repr(one)) < 250
+    assert "rows: 100" in repr(baseline)
+    assert "Extra columns: extra_column_check" in repr(report.violations[-1])
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_rows_are_found_again_by_their_positions(
+    reference: Baseline, tmp_path: Path, form: str
+) -> None:
+    values = pd.DataFrame({"a": np.arange(200) % 50, "b": ["x", "y"] * 100})
+    values.loc[150:159, "b"] = "z"
+    values.index = pd.date_range("2026-01-01", periods=200)
+    values.to_csv(tmp_path / "rows.csv", index=False)
+    values.to_parquet(tmp_path / "rows.parquet", index=False)
+
+    report = check(values if form == "frame" else tmp_path / f"rows.{form}", reference)
+    chosen = next(one for one in report.violations if one.feature_name == "b")
+    found = report.rows(chosen, limit=4)
+
+    assert found.index.tolist() == [150, 151, 152, 153]
+    assert found.index.tolist() == [one["row"] for one in chosen.first_rows[:4]]
+    assert list(found.columns) == ["b", "a"]
+    assert values["b"].iloc[found.index].tolist() == found["b"].tolist()
+
+
+def test_positions_count_on_from_batch_to_batch(reference: Baseline) -> None:
+    parts = [pa.table({"a": [1] * 100, "b": ["x"] * 99 + ["z"]}) for _ in range(4)]
+
+    report = check(pa.concat_tables(parts), reference)
+    chosen = next(one for one in report.violations if one.values == ("z",))
+
+    assert report.rows(chosen, limit=3).index.tolist() == [99, 199, 299]
+
+
+def test_one_is_no_plural() -> None:
+    assert [plural(count, "row") for count in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
+
+
+def test_the_summary_counts_one_violation_as_one() -> None:
+    baseline = Baseline.fit(pa.table({"a": np.arange(1000) % 50}))
+
+    report = check(pa.table({"a": np.arange(100) % 50, "b": [1] * 100}), baseline)
+
+    assert report.summary.startswith("100 rows, 1 violation: ")
