@@ -31,6 +31,15 @@ CATEGORICAL_METHODS: dict[str, CategoricalMethod] = {
 }
 SWITCH = {"Enabled": True, "Disabled": False}
 TYPES = ("Integral", "Fractional", "String", "Unknown", "Boolean")
+# What the constraints of other kinds of monitor hold in place of "features".
+OTHER_KINDS = {
+    "binary_classification_constraints": "model quality",
+    "multiclass_classification_constraints": "model quality",
+    "regression_constraints": "model quality",
+    "pre_training_bias_metrics": "bias",
+    "post_training_bias_metrics": "bias",
+    "explanations": "attribution",
+}
 # Where overrides of one feature stand: the documentation, real files, and the SDK disagree.
 OVERRIDE_KEYS = ("monitoringConfigOverrides", "monitoring_config_overrides")
 OVERRIDE_PLACES = ("string_constraints", "num_constraints")
@@ -150,6 +159,12 @@ class Constraints:
         """
         features = found.get("features")
         if not isinstance(features, list):
+            for key, kind in OTHER_KINDS.items():
+                if key in found:
+                    raise InputError(
+                        f'constraints: these are {kind} constraints ("{key}"), which a check of '
+                        "data quality does not read; give the folder of a data quality baseline"
+                    )
             raise InputError('constraints: expected an object with a list "features"')
         config = _object(found.get("monitoring_config", {}), "monitoring_config")
         read = tuple(_feature(entry, index) for index, entry in enumerate(features))

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from driftline.baseline.coercion import NULL_TEXTS, NUMBER
+from driftline.baseline.coercion import NULL_TEXTS, NUMBER, coerce
 from driftline.baseline.location import Location
 from driftline.errors import InputError
-from driftline.signature import Signature
+from driftline.signature import Column, ColumnType, Signature
 
 __all__ = ["CsvFile", "narrow", "position_names", "read_csv_file", "stream_csv_file"]
 
@@ -43,7 +43,8 @@ class CsvFile:
     delimiter
         One of ``, ; tab |``.
     has_header
-        Whether the first line holds names; it does not when all its fields are numbers.
+        Whether the first line holds names; it does not when all its fields are numbers, nor when it
+        reads as a row of the signature and names none of its columns.
     names
         The columns.
     texts
@@ -79,7 +80,7 @@ class CsvFile:
             fields = next(csv.reader(io.StringIO(begin, newline=None), delimiter=delimiter))
         except csv.Error as error:
             raise InputError(f"{place.shown}: not readable as CSV ({error})") from error
-        has_header = not _is_data(fields)
+        has_header = not _is_data(fields) and not _is_row(fields, signature)
         names = fields if has_header else position_names(len(fields), signature)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(
@@ -119,18 +120,45 @@ def position_names(count: int, signature: Signature | None) -> list[str]:
 
     Tried in this order: all columns; inputs and outputs; inputs; features of every role.
     """
+    columns = _columns_by_count(count, signature)
+    return [column.name for column in columns] or [f"_c{index}" for index in range(count)]
+
+
+def _columns_by_count(count: int, signature: Signature | None) -> Sequence[Column]:
     if signature is not None:
         inputs, outputs = signature.inputs, signature.outputs
         for columns in (signature.columns, (*outputs, *inputs), inputs, signature.features):
             if len(columns) == count:
-                return [column.name for column in columns]
-    return [f"_c{index}" for index in range(count)]
+                return columns
+    return ()
 
 
 def _is_data(fields: Sequence[str]) -> bool:
     """Say whether a first line is a row: every field a number or blank, one at least a number."""
     filled = [field.strip() for field in fields if field.strip()]
     return bool(filled) and all(re.match(NUMBER, field) for field in filled)
+
+
+def _is_row(fields: Sequence[str], signature: Signature | None) -> bool:
+    """Say whether a first line that holds text is a row of the signature all the same.
+
+    It names no known column, has as many fields as are expected, and where numbers, truth values or
+    times are expected there is one: a header with other names has none.
+    """
+    columns = _columns_by_count(len(fields), signature)
+    if signature is None or not columns:
+        return False
+    known = {column.name.strip().casefold() for column in signature.columns}
+    if any(field.strip().casefold() in known for field in fields):
+        return False
+    typed = [(field, one.type) for field, one in zip(fields, columns, strict=True)]
+    typed = [(field, kind) for field, kind in typed if kind != "string"]
+    return not typed or any(_holds(field, kind) for field, kind in typed)
+
+
+def _holds(field: str, kind: ColumnType) -> bool:
+    values, _ = coerce(pa.array([field]), kind)
+    return bool(values.is_valid()[0].as_py())
 
 
 def read_csv_file(file: CsvFile) -> pa.Table:
@@ -181,9 +209,10 @@ def _broken(file: CsvFile, error: pa.ArrowInvalid) -> InputError:
     if match is None:
         return InputError(f"{file.place.shown}: not readable as CSV ({text})")
     line = f"line {match[1]} has" if match[1] else "a line has"
+    fields = "field" if match[3] == "1" else "fields"
     return InputError(
-        f"{file.place.shown}: {line} {match[3]} fields, expected {match[2]} as in the first line; "
-        "quote fields that contain the delimiter"
+        f"{file.place.shown}: {line} {match[3]} {fields}, expected {match[2]} as in the first "
+        "line; quote fields that contain the delimiter"
     )
 
 

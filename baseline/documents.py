@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.constraints import Constraints
+from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.distinct import LevelCounts
 from driftline.baseline.moments import Moments
 from driftline.baseline.profile import Profile
@@ -31,19 +31,47 @@ def signature_from_constraints(
     constraints: Constraints, statistics: Statistics | None
 ) -> Signature:
     """Make a signature of columns that all are features; the documents know no roles."""
-    kinds = {feature.name: feature.inferred_type for feature in constraints.features}
-    if statistics is not None:
-        kinds = {
-            name: kinds.get(name, str(block.get("inferred_type", "Unknown")))
-            for name, block in statistics.features.items()
-        } | kinds
-    columns = column_names(kinds)
+    blocks = statistics.features if statistics is not None else {}
+    names = list(dict.fromkeys([*blocks, *(feature.name for feature in constraints.features)]))
     return Signature(
         tuple(
-            Column(name, column, TYPES.get(kind, "string"))
-            for (name, kind), column in zip(kinds.items(), columns, strict=True)
+            Column(name, column, _type(constraints.feature(name), blocks.get(name)))
+            for name, column in zip(names, column_names(names), strict=True)
         )
     )
+
+
+def _type(constraint: FeatureConstraints | None, block: Mapping[str, Any] | None) -> ColumnType:
+    """Give a column's type; numbers stay numbers where the constraints call them String.
+
+    So that a window's numbers can be told from text: see the type check.
+    """
+    observed = str(block.get("inferred_type", "Unknown")) if block else None
+    declared = constraint.inferred_type if constraint else observed or "Unknown"
+    if declared in TYPES:
+        return TYPES[declared]
+    domains = constraint.domains if constraint else None
+    if _is_boolean(domains or _levels(block)):
+        return "bool"
+    if declared != "String" or domains:
+        return "string"
+    if observed is None:  # A sign is demanded of numbers only.
+        return "string" if constraint is None or constraint.is_non_negative is None else "double"
+    return TYPES.get(observed, "string")
+
+
+def _is_boolean(texts: Iterable[str]) -> bool:
+    """Say whether these are the two truth values, as JSON or as Python writes them."""
+    return {text.casefold() for text in texts} == {"true", "false"}
+
+
+def _levels(block: Mapping[str, Any] | None) -> list[str]:
+    """Give the texts that a document's block counts; none when it is not as it should be."""
+    found: Any = block
+    for key in ("string_statistics", "distribution", "categorical", "buckets"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    buckets = found if isinstance(found, list) else []
+    return [str(one.get("value")) for one in buckets if isinstance(one, Mapping)]
 
 
 def profile_from_statistics(statistics: Statistics, signature: Signature) -> Profile:
@@ -136,7 +164,11 @@ def _fill_texts(column: ColumnProfile, found: Mapping[str, Any]) -> None:
     buckets = found.get("distribution", {}).get("categorical", {}).get("buckets")
     if not buckets:
         return
-    levels = {str(bucket["value"]): int(bucket["count"]) for bucket in buckets}
+    levels: dict[str, int] = {}
+    for bucket in buckets:
+        value = str(bucket["value"])
+        value = value.casefold() if column.type == "bool" else value
+        levels[value] = levels.get(value, 0) + int(bucket["count"])
     column.levels = LevelCounts(
         pa.array(list(levels), pa.string()), np.asarray(list(levels.values()), dtype=np.int64)
     )

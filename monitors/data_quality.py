@@ -159,13 +159,20 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
             work.notes[column.name] = column.role
         elif column.name not in work.window.seen:
             work.notes[column.name] = "not in the data"
-        elif column.name not in references:
+        elif column.name not in references or _is_text_by_decree(work, column):
             work.notes[column.name] = "no_reference"
         elif not work.constraints.config(column.name).perform_comparison:
             work.notes[column.name] = "comparison_disabled"
         else:
             found.append(column)
     return found
+
+
+def _is_text_by_decree(work: _Work, column: Column) -> bool:
+    """Say whether the constraints call text what the reference saw as numbers: no distance then."""
+    constraint = work.constraints.feature(column.name)
+    is_text = constraint is not None and constraint.inferred_type == "String"
+    return is_text and column.type in ("int64", "double")
 
 
 def _measure(

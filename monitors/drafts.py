@@ -80,12 +80,19 @@ def type_draft(
     expected, present = constraint.inferred_type, profile.present_count
     if column.type in OWN_TYPES and expected in ("String", "Boolean"):
         expected = OWN_TYPES[column.type]
-    if expected in ("Unknown", "String") or present == 0:
+    # Text may well look like numbers, such as postal codes, unless the reference's were numbers.
+    is_not_text = expected == "String" and profile.is_number and profile.unfit_count == 0
+    if expected == "Unknown" or present == 0 or (expected == "String" and not is_not_text):
         return None
     # Whole numbers are numbers, too: an amount of 12 does not break a column of fractions.
     fitting = present - profile.unfit_count
     if expected == "Integral" and column.type == "double":
         fitting = profile.integral_count
+    if is_not_text:
+        fitting = 0
+    wrong = (
+        "numbers, not text" if is_not_text else NOT_OF_TYPE.get(column.type, "not of their type")
+    )
     ratio = fitting / present
     if ratio >= config.datatype_check_threshold:
         return None
@@ -98,7 +105,7 @@ def type_draft(
             f"Expected data type: {expected}, Expected match: {wanted}%. "
             f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
         ),
-        what=f"{percent(1 - ratio)} of values {NOT_OF_TYPE.get(column.type, 'not of their type')}",
+        what=f"{percent(1 - ratio)} of values {wrong}",
         predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
         share=1 - ratio,
     )
@@ -152,7 +159,9 @@ def domain_draft(
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
         return None
-    inside = pc.is_in(profile.levels.values, value_set=pa.array(constraint.domains, pa.string()))
+    # Truth values are known as "true" and "false", however the document writes them.
+    domains = tuple(one.casefold() if profile.type == "bool" else one for one in constraint.domains)
+    inside = pc.is_in(profile.levels.values, value_set=pa.array(domains, pa.string()))
     known = int(profile.levels.counts[inside.to_numpy(zero_copy_only=False)].sum())
     ratio = known / fitting
     if ratio >= config.domain_content_threshold:
@@ -162,7 +171,7 @@ def domain_draft(
         check="categorical_values_check",
         description=_value_text(ratio),
         what=f"{percent(1 - ratio)} of values never seen in the reference",
-        predicate=Predicate(constraint.name, "not_in", values=constraint.domains),
+        predicate=Predicate(constraint.name, "not_in", values=domains),
         share=1 - ratio,
         surprising=drift is not None and drift.unseen_evidence > drift.needed,
     )

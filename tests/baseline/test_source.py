@@ -214,6 +214,7 @@ def test_base64_sides_are_decoded(tmp_path):
         ("broken.parquet", b"PAR1 not really", "not readable as Parquet"),
         ("broken.arrow", b"ARROW1\x00\x00nothing", "not readable as Arrow"),
         ("ragged.csv", b"a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, expected 2"),
+        ("short.csv", b"a,b\n1,2\n3\n", "line 3 has 1 field, expected 2"),
         ("broken.csv.gz", b"\x1f\x8b\x08 nothing", "cannot be read"),
         ("twice.csv", b"a,a\n1,2\n", '"a" stands twice'),
         ("broken.jsonl", b'{"a":1}\n{"a":\n', "line 2 is no JSON"),
