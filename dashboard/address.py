@@ -2,6 +2,7 @@
 
 ``/`` is the overview; ``/monitors/<name>?window=<stamp>&feature=<name>#rows`` one monitor, one of
 its windows (the newest when unset) and one feature (the one with the most blame when unset).
+``keep=<name>`` in place of ``feature`` asks for a feature only if the window has it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Address:
     monitor: str = ""
     window: str | None = None
     feature: str | None = None
+    keep: str | None = None
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -38,7 +40,8 @@ def parse(path: str, query: str = "") -> Address:
     if parts == [""]:
         return Address("overview")
     if len(parts) == 2 and parts[0] == "monitors" and 0 < len(parts[1]) <= LIMIT:
-        return Address("monitor", parts[1], _one(asked, "window"), _one(asked, "feature"))
+        chosen = (_one(asked, name) for name in ("window", "feature", "keep"))
+        return Address("monitor", parts[1], *chosen)
     return Address("missing")
 
 
@@ -48,10 +51,15 @@ def is_page(path: str) -> bool:
 
 
 def monitor_link(
-    name: str, *, window: str | None = None, feature: str | None = None, anchor: str = ""
+    name: str,
+    *,
+    window: str | None = None,
+    feature: str | None = None,
+    keep: str | None = None,
+    anchor: str = "",
 ) -> str:
     """Build the address of a monitor's page; any text is safe in a name."""
-    asked = {"window": window, "feature": feature}
+    asked = {"window": window, "feature": feature, "keep": keep}
     query = urlencode({key: value for key, value in asked.items() if value is not None})
     place = f"/monitors/{quote(name, safe='')}"
     return place + (f"?{query}" if query else "") + (f"#{anchor}" if anchor else "")

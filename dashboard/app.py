@@ -91,7 +91,7 @@ def render(stores: Stores, address: Address) -> html.Div:
         if address.page == "overview":
             return overview.page(stores.overview())
         if address.page == "monitor":
-            view = stores.monitor(address.monitor, address.window, address.feature)
+            view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(view)
     except NotFoundError as error:
         return missing.page(str(error))
@@ -156,8 +156,7 @@ def _dash(context: DashboardContext) -> Dash:
         """Draw the page of an address; a refresh that found nothing new changes nothing."""
         address = parse(path or "/", query or "")
         async with free:
-            drawn = await asyncio.to_thread(render, stores, address)
-        mark = _digest(drawn)
+            drawn, mark = await asyncio.to_thread(_draw, stores, address)
         if mark == shown and ctx.triggered_id == "tick":
             return no_update, no_update
         return drawn, mark
@@ -169,6 +168,19 @@ def _dash(context: DashboardContext) -> Dash:
         prevent_initial_call=True,
     )
     return app
+
+
+def _draw(stores: Stores, address: Address) -> tuple[html.Div, str]:
+    """Draw a page with its mark; a fault of ours is logged, and the page says so."""
+    try:
+        drawn = render(stores, address)
+        return drawn, _digest(drawn)
+    except Exception:  # Dash would answer 500 and keep the trace to itself.
+        log.exception("page crashed page=%s monitor=%r", address.page, address.monitor)
+        drawn = problem(
+            "This page cannot be shown", "A fault of the dashboard; its log has the details."
+        )
+        return drawn, _digest(drawn)
 
 
 def _digest(drawn: html.Div) -> str:

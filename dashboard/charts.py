@@ -14,7 +14,7 @@ import numpy as np
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.frames import Comparison, WindowRun
 from driftline.dashboard.theme import CLEAR, FAINT, FONT, GREY, HARD, REFERENCE, SOFT, WINDOW
-from driftline.dashboard.wording import count, number, percent, span
+from driftline.dashboard.wording import count, number, percent, plural, span
 
 __all__ = ["Figure", "comparison_figure", "comparison_height", "timeline_figure"]
 
@@ -28,14 +28,19 @@ LANE = 0.2
 """Reference above, window below the middle of their line, so that intervals never overlap."""
 LABEL_CHARACTERS = 26
 
+FEWEST_WINDOWS = 14
+"""The time axis has room for at least so many windows."""
+
 _TICKS = (0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
-def timeline_figure(monitor: str, runs: Sequence[WindowRun], selected: str | None) -> Figure:
+def timeline_figure(
+    monitor: str, runs: Sequence[WindowRun], selected: str | None, keep: str | None = None
+) -> Figure:
     """Draw all windows of a monitor: greatest drift over its bound, and how many violations.
 
-    The upper panel has a logarithmic axis, on which 1 is the bound. Each point carries the address
-    of its window as ``customdata``, for the click.
+    The upper panel has a logarithmic axis, on which 1 is the bound. An unseen column over each
+    window carries its address as ``customdata``, for the click; ``keep`` is the feature to keep.
     """
     known = [run for run in runs if run.ratio is not None]
     top = max([2.0, *(run.ratio * 1.6 for run in known if run.ratio is not None)])
@@ -45,13 +50,13 @@ def timeline_figure(monitor: str, runs: Sequence[WindowRun], selected: str | Non
         ("violations that season cannot explain", "triangle-up", HARD, 9, _hard),
     )
     points = [
-        _points(monitor, [run for run in known if belongs(run)], name, symbol, colour, size)
+        _points([run for run in known if belongs(run)], name, symbol, colour, size)
         for name, symbol, colour, size, belongs in groups
     ]
     failed = [run for run in runs if run.state == "failed"]
     bars = [
-        _bars(monitor, runs, [run.hard_count for run in runs], HARD),
-        _bars(monitor, runs, [run.violation_count - run.hard_count for run in runs], SOFT),
+        _bars(runs, [run.hard_count for run in runs], HARD),
+        _bars(runs, [run.violation_count - run.hard_count for run in runs], SOFT),
     ]
     layout = _layout(margin={"l": 46, "r": 12, "t": 8, "b": 36})
     layout |= {
@@ -59,7 +64,7 @@ def timeline_figure(monitor: str, runs: Sequence[WindowRun], selected: str | Non
         "bargap": 0.25,
         "showlegend": False,
         "hovermode": "closest",
-        "xaxis": _axis(anchor="y2", type="date", showgrid=False),
+        "xaxis": _axis(anchor="y2", type="date", showgrid=False, **_extent(runs)),
         "yaxis": _axis(
             domain=[0.36, 1.0],
             type="log",
@@ -69,11 +74,16 @@ def timeline_figure(monitor: str, runs: Sequence[WindowRun], selected: str | Non
             title={"text": "drift ÷ bound"},
         ),
         "yaxis2": _axis(
-            domain=[0.0, 0.26], rangemode="tozero", nticks=3, title={"text": "violations"}
+            domain=[0.0, 0.26],
+            range=[0, max([2.0, *(run.violation_count * 1.1 for run in runs)])],
+            nticks=3,
+            title={"text": "violations"},
         ),
+        "yaxis3": _axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False),
         "shapes": [_bound_line(), *_selection(runs, selected)],
     }
-    return {"data": [*points, _failures(monitor, failed), *bars], "layout": layout}
+    columns = _columns(monitor, runs, keep)
+    return {"data": [*points, _failures(failed), *bars, columns], "layout": layout}
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -161,9 +171,7 @@ def _hard(run: WindowRun) -> bool:
     return run.state == "violations" and run.hard_count > 0
 
 
-def _points(
-    monitor: str, runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int
-) -> Figure:
+def _points(runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int) -> Figure:
     """Make one group of the upper panel."""
     return {
         "type": "scatter",
@@ -177,14 +185,12 @@ def _points(
             "color": colour,
             "line": {"width": 1.5, "color": colour},
         },
-        "customdata": _links(monitor, runs),
-        "hovertext": [_story(run) for run in runs],
-        "hoverinfo": "text",
+        "hoverinfo": "skip",
         "cliponaxis": False,
     }
 
 
-def _failures(monitor: str, runs: Sequence[WindowRun]) -> Figure:
+def _failures(runs: Sequence[WindowRun]) -> Figure:
     """Mark the windows that could not be judged at the foot of the upper panel."""
     return {
         "type": "scatter",
@@ -198,13 +204,11 @@ def _failures(monitor: str, runs: Sequence[WindowRun]) -> Figure:
             "color": GREY,
             "line": {"width": 2, "color": GREY},
         },
-        "customdata": _links(monitor, runs),
-        "hovertext": [_story(run) for run in runs],
-        "hoverinfo": "text",
+        "hoverinfo": "skip",
     }
 
 
-def _bars(monitor: str, runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> Figure:
+def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> Figure:
     """Make one layer of the lower panel."""
     return {
         "type": "bar",
@@ -213,10 +217,34 @@ def _bars(monitor: str, runs: Sequence[WindowRun], counts: Sequence[int], colour
         "width": [0.75 * 1_000 * (run.end - run.start).total_seconds() for run in runs],
         "yaxis": "y2",
         "marker": {"color": colour},
-        "customdata": _links(monitor, runs),
+        "hoverinfo": "skip",
+    }
+
+
+def _columns(monitor: str, runs: Sequence[WindowRun], keep: str | None) -> Figure:
+    """Lay an unseen column over each window, so that a click anywhere in it opens the window."""
+    return {
+        "type": "bar",
+        "name": "windows",
+        "x": [_middle(run) for run in runs],
+        "y": [1] * len(runs),
+        "width": [1_000 * (run.end - run.start).total_seconds() for run in runs],
+        "yaxis": "y3",
+        "marker": {"color": CLEAR, "line": {"width": 0}},
+        "customdata": [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs],
         "hovertext": [_story(run) for run in runs],
         "hoverinfo": "text",
     }
+
+
+def _extent(runs: Sequence[WindowRun]) -> Figure:
+    """Leave room before the first windows: one alone would fill the chart."""
+    if not runs:
+        return {}
+    length = runs[-1].end - runs[-1].start
+    first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
+    ends = (first - length / 2, runs[-1].end + length / 2)
+    return {"range": [end.replace(tzinfo=None).isoformat() for end in ends]}
 
 
 def _story(run: WindowRun) -> str:
@@ -225,16 +253,12 @@ def _story(run: WindowRun) -> str:
     if run.failure:
         lines.append(_short(run.failure, 80))
     else:
-        lines.append(f"{count(run.row_count)} rows, {run.violation_count} violations")
+        lines.append(f"{count(run.row_count)} rows, {plural(run.violation_count, 'violation')}")
     if run.ratio is not None:
         lines.append(f"drift {number(run.ratio)} × its bound")
     if run.cause:
         lines.append(_short(run.cause, 80))
     return "<br>".join(lines)
-
-
-def _links(monitor: str, runs: Sequence[WindowRun]) -> list[str]:
-    return [monitor_link(monitor, window=run.stamp) for run in runs]
 
 
 def _middle(run: WindowRun) -> str:

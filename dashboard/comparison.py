@@ -107,13 +107,15 @@ def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
     if moved is None:
         return inside
     if cells.is_number and moved.op in OTHER_SIDE and isinstance(moved.value, int | float):
-        # Cell k holds [edges[k - 1], edges[k]): marked are those that lie wholly inside.
+        # Cell k holds [edges[k - 1], edges[k]). A cell that the cut goes through is marked, too:
+        # it holds rows that the verdict means, whose share in the reference is told as at most so.
         strict = moved.op in ("lt", "ge")
         cut = float(moved.value) if strict else float(np.nextafter(moved.value, np.inf))
         if moved.op in ("lt", "le"):
-            inside[: int(np.searchsorted(cells.edges, cut, side="right"))] = True
+            inside[: int(np.searchsorted(cells.edges, cut, side="left")) + 1] = True
         else:
-            inside[int(np.searchsorted(cells.edges, cut, side="left")) + 1 : cells.size - 2] = True
+            inside[int(np.searchsorted(cells.edges, cut, side="right")) : cells.size - 2] = True
+        inside[cells.size - 2 :] = False
     elif moved.op in ("in", "not_in") and not cells.is_number:
         inside[: cells.size - 2] = _text_members(cells, moved)
     elif moved in cells.predicates:

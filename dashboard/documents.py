@@ -11,8 +11,9 @@ from typing import cast
 
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
+from driftline.errors import DriftlineError
 
-__all__ = ["Document", "culprit", "detail_of", "segment_of"]
+__all__ = ["Document", "culprit", "detail_of", "finding_of", "segment_of"]
 
 Document = Mapping[str, object]
 """A JSON object."""
@@ -49,12 +50,18 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
 
 
 def culprit(report: Document | None, feature: str) -> tuple[Document, Predicate] | None:
-    """Give a feature's first violation that points at rows, with the rows' condition."""
-    for violation in _objects(report or {}, "violations"):
+    """Give a feature's gravest violation that points at rows, with the rows' condition."""
+    for violation in sorted(_objects(report or {}, "violations"), key=_gravity):
         found = violation.get("predicate")
         if _text(violation, "feature_name") == feature and isinstance(found, Mapping):
             return violation, Predicate.from_dict(found)
     return None
+
+
+def finding_of(violation: Document) -> tuple[str, str]:
+    """Name a broken constraint, and say what was found: the cause, or the document's own text."""
+    words = _text(violation, "cause") or _text(violation, "description")
+    return _text(violation, "constraint_check_type"), words
 
 
 def segment_of(violation: Document) -> str | None:
@@ -65,6 +72,7 @@ def segment_of(violation: Document) -> str | None:
 def _feature(name: str, measured: Document, broken: Sequence[Document]) -> FeatureLine:
     """Join what was measured of a feature with the constraints that it breaks."""
     low, high = _number(measured, "share_low"), _number(measured, "share_high")
+    ranked = sorted(broken, key=_gravity)
     return FeatureLine(
         name=name,
         type=_text(measured, "type"),
@@ -77,15 +85,33 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
         share_reference=_number(measured, "share_reference"),
         share_window=_number(measured, "share_window"),
         share_interval=None if low is None or high is None else (low, high),
-        findings=tuple(map(_finding, broken)),
+        findings=tuple(map(finding_of, ranked)),
         note=_text(measured, "note"),
+        accused=_accused(ranked[0]) if ranked else None,
+        brief=_brief(ranked[0]) if ranked else "",
     )
 
 
-def _finding(violation: Document) -> tuple[str, str]:
-    """Name a broken constraint, and say what was found: the cause, or the document's own text."""
-    words = _text(violation, "cause") or _text(violation, "description")
-    return _text(violation, "constraint_check_type"), words
+def _gravity(violation: Document) -> bool:
+    """Sort pages before tickets; as a pager's sentence does, which the page must not contradict."""
+    return _text(violation, "severity") != "page"
+
+
+def _brief(violation: Document) -> str:
+    """Tell a violation without where its rows lie."""
+    words = finding_of(violation)[1]
+    return words.removesuffix(f", {_segment(violation) or ''}")
+
+
+def _accused(violation: Document) -> str | None:
+    """Name the values that a violation is about, if it is about any that can be read."""
+    found = violation.get("predicate")
+    if not isinstance(found, Mapping):
+        return None
+    try:
+        return Predicate.from_dict(found).phrase
+    except (DriftlineError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _blame(violation: Document) -> float:

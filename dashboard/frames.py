@@ -30,6 +30,8 @@ __all__ = [
 
 WindowState = Literal["ok", "violations", "failed", "waiting"]
 
+DRIFT = "baseline_drift_check"
+
 
 @dataclass(frozen=True, slots=True)
 class WindowRun:
@@ -160,7 +162,9 @@ class FeatureLine:
     ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
     ``what`` names the set of values that moved most; ``share_*`` are that set's shares.
     ``note`` says why nothing was measured.
-    ``findings`` are the constraints that it breaks, by check and in words; empty when it keeps all.
+    ``findings`` are the constraints that it breaks, by check and in words, the gravest first; empty
+    when it keeps all. ``accused`` names the values that the gravest is about, ``brief`` tells it
+    without where its rows lie.
     """
 
     name: str
@@ -176,6 +180,8 @@ class FeatureLine:
     share_interval: tuple[float, float] | None
     findings: tuple[tuple[str, str], ...]
     note: str = ""
+    accused: str | None = None
+    brief: str = ""
 
     @property
     def judged(self) -> bool:
@@ -186,6 +192,18 @@ class FeatureLine:
     def checks(self) -> tuple[str, ...]:
         """The names of the constraints that it breaks, each once."""
         return tuple(dict.fromkeys(check for check, _ in self.findings))
+
+    @property
+    def drifted(self) -> bool:
+        """Whether its drift is a violation."""
+        return DRIFT in self.checks
+
+    @property
+    def tells_drift(self) -> bool:
+        """Whether the set that moved most is what to tell: no graver violation names another."""
+        if not self.findings or self.findings[0][0] == DRIFT:
+            return True
+        return self.accused is not None and self.accused == self.what
 
     @property
     def ratio(self) -> float | None:
@@ -220,7 +238,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class GuiltyRows:
-    """The first rows behind a violation, as text, the offending column apart from the others."""
+    """The first rows behind a violation, as text, the offending column apart from the others.
+
+    ``check`` and ``words`` are the violation's, ``phrase`` its condition without the column's name.
+    """
 
     feature: str
     total: int
@@ -231,6 +252,9 @@ class GuiltyRows:
     offending: tuple[str, ...]
     columns: tuple[str, ...]
     records: tuple[tuple[str, ...], ...]
+    check: str = ""
+    words: str = ""
+    phrase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +283,11 @@ class WindowDetail:
 
 @dataclass(frozen=True, slots=True)
 class MonitorView:
-    """Everything that the page of one monitor shows, for one window and one feature."""
+    """Everything that the page of one monitor shows, for one window and one feature.
+
+    ``kept`` is the feature that somebody chose, for the links to other windows; None when the
+    page chose it.
+    """
 
     now: datetime
     monitor: MonitorLine
@@ -269,3 +297,4 @@ class MonitorView:
     rows: GuiltyRows | None
     changes: tuple[AlarmChange, ...]
     notes: tuple[str, ...] = ()
+    kept: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ __all__ = [
     "bullet",
     "empty",
     "fact",
+    "keyed",
     "marked",
     "panel",
     "problem",
@@ -93,6 +94,11 @@ def fact(name: str, value: Cell) -> html.Div:
     return html.Div([html.Dt(name), html.Dd(value)], className="fact")
 
 
+def keyed(sign: html.Span, words: str) -> html.Span:
+    """Put a sign of a legend before its words, never on another line than the first of them."""
+    return html.Span([sign, words], className="keyed")
+
+
 def share_bar(share: float, *, tone: str = "alarm") -> html.Div:
     """Draw a share (0–1) as a small bar with its percentage."""
     width = f"{100 * min(1.0, max(0.0, share)):.1f}%"
@@ -106,13 +112,19 @@ def share_bar(share: float, *, tone: str = "alarm") -> html.Div:
 
 
 def bullet(distance: float | None, bound: float | None) -> html.Div:
-    """Draw a distance against its bound: the bound is the tick in the middle of the track."""
+    """Draw a distance against its bound: the bound is the tick in the middle of the track.
+
+    A bound of 1 or more is said to be out of reach, since no distance is greater than 1.
+    """
     if distance is None or not bound:
         return html.Div("not measured", className="faint")
     ratio = distance / bound
     width = f"{50 * min(2.0, ratio):.1f}%"
     tone = "alarm" if ratio > 1 else "calm"
     more = " more" if ratio > 2 else ""
+    title = f"distance {number(distance)} is {number(ratio)} times the bound {number(bound)}"
+    if bound >= 1:
+        title += ": this column varies so much between windows by itself that no shift alone counts"
     return html.Div(
         [
             html.Div(
@@ -125,7 +137,7 @@ def bullet(distance: float | None, bound: float | None) -> html.Div:
             ),
         ],
         className="share",
-        title=f"{number(ratio)} times the bound",
+        title=title,
     )
 
 
@@ -147,8 +159,12 @@ def table(
     kind: str = "",
     tones: Sequence[str] = (),
     numeric: Sequence[int] = (),
+    hints: Mapping[str, str] | None = None,
 ) -> html.Div:
-    """Lay out a table; on a narrow screen each row becomes a card that repeats the headings."""
+    """Lay out a table; on a narrow screen each row becomes a card that repeats the headings.
+
+    ``hints`` explain headings to whoever points at them.
+    """
     right = frozenset(numeric)
     body = [
         html.Tr(
@@ -165,7 +181,12 @@ def table(
     ]
     head = html.Tr(
         [
-            html.Th(text, scope="col", className="right" if column in right else "")
+            html.Th(
+                text,
+                scope="col",
+                className="right" if column in right else "",
+                title=(hints or {}).get(text),
+            )
             for column, text in enumerate(heads)
         ]
     )

@@ -27,7 +27,13 @@ from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.table import open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.comparison import compare
-from driftline.dashboard.documents import Document, culprit, detail_of, segment_of
+from driftline.dashboard.documents import (
+    Document,
+    culprit,
+    detail_of,
+    finding_of,
+    segment_of,
+)
 from driftline.dashboard.frames import (
     Comparison,
     EndpointLine,
@@ -39,7 +45,7 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.queries import alarm_line, changes, deliveries, folder_of, monitor_line
-from driftline.dashboard.wording import moment
+from driftline.dashboard.wording import moment, plural
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.definitions import get_definition, list_definitions
@@ -95,8 +101,12 @@ class Stores:
             deliveries=sent,
         )
 
-    def monitor(self, name: str, window: str | None, feature: str | None) -> MonitorView:
+    def monitor(
+        self, name: str, window: str | None, feature: str | None, keep: str | None = None
+    ) -> MonitorView:
         """Give one monitor in one window, the newest when unset, and one of its features.
+
+        ``keep`` is the feature of the window before, shown again if this window has it.
 
         Raises
         ------
@@ -115,10 +125,12 @@ class Stores:
             return view
         report = self._document(folder)
         detail = replace(detail_of(run, report), documents=folder if report else None)
+        if feature is None and keep is not None and detail.feature(keep):
+            feature = keep
         chosen = detail.feature(feature)
         if chosen is None and feature is not None and detail.features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        view = replace(view, detail=detail, feature=chosen)
+        view = replace(view, detail=detail, feature=chosen, kept=feature or keep)
         return view if chosen is None else self._with_rows(view, report, chosen)
 
     def _with_rows(
@@ -138,7 +150,9 @@ class Stores:
             lines = str(error).splitlines() if isinstance(error, DriftlineError) else []
             reason = lines[0] if lines else type(error).__name__
             return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
-        return replace(view, comparison=comparison, rows=rows)
+        return replace(
+            view, comparison=comparison, rows=rows, notes=_since_judged(line, run, comparison)
+        )
 
     def _comparison(
         self,
@@ -159,9 +173,8 @@ class Stores:
             counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
         if counts.sum() == 0:
             return None
-        return compare(
-            cells, profile.cell_counts, counts, moved=found[1] if found else feature.what
-        )
+        by_drift = feature.what if feature.tells_drift else None
+        return compare(cells, profile.cell_counts, counts, moved=found[1] if found else by_drift)
 
     def _rows(
         self,
@@ -181,6 +194,7 @@ class Stores:
         blank = ("",) * table.num_rows
         others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
         total = violation.get("row_count")
+        check, words = finding_of(violation)
         return GuiltyRows(
             feature=predicate.column,
             total=total if isinstance(total, int) else table.num_rows,
@@ -191,6 +205,9 @@ class Stores:
             offending=texts.get(predicate.column, blank),
             columns=tuple(others),
             records=tuple(zip(*(texts[name] for name in others), strict=True)),
+            check=check,
+            words=words,
+            phrase=predicate.phrase,
         )
 
     def _read(
@@ -274,6 +291,24 @@ def _choose(line: MonitorLine, stamp: str | None) -> WindowRun | None:
     if found is None:
         raise NotFoundError(f'monitor "{line.name}" has no window "{stamp}"')
     return found
+
+
+def _since_judged(
+    line: MonitorLine, run: WindowRun, comparison: Comparison | None
+) -> tuple[str, ...]:
+    """Say so when other rows lie in the window now than were judged."""
+    # Only this kind judges every captured row.
+    if comparison is None or run.row_count is None or line.kind != "data quality":
+        return ()
+    held = comparison.window_rows
+    if held == run.row_count:
+        return ()
+    times = f"--from {run.start:%Y-%m-%dT%H:%M:%SZ} --to {run.end:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"Judged were {plural(run.row_count, 'row')}; the window holds {plural(held, 'row')} now, "
+        "which is what the chart counts. To judge those: "
+        f"driftline monitor run {line.name} {times}",
+    )
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:

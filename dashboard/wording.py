@@ -11,6 +11,7 @@ __all__ = [
     "CHECKS",
     "DELIVERIES",
     "NOTES",
+    "RATIO",
     "STATES",
     "age",
     "bytes_text",
@@ -55,6 +56,12 @@ CHECKS = {
     "range_check": "out of range",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
+
+RATIO = (
+    "the greatest distance among the window's features, divided by that feature's bound; "
+    "above 1 it is a violation"
+)
+"""What the drift of a whole window is."""
 
 NOTES = {
     "insufficient_data": "too few rows to judge",

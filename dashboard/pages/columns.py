@@ -15,13 +15,35 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
-from driftline.dashboard.parts import Cell, bullet, empty, marked, panel, share_bar, table
+from driftline.dashboard.parts import Cell, bullet, empty, keyed, marked, panel, share_bar, table
 from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import CHECKS, NOTES, percent, plural, probability, span
+from driftline.dashboard.wording import (
+    CHECKS,
+    NOTES,
+    count,
+    number,
+    percent,
+    plural,
+    probability,
+    span,
+)
 
-__all__ = ["comparison_panel", "feature_panel", "row_panel"]
+__all__ = ["comparison_panel", "feature_panel", "row_panel", "violations_text"]
 
 EVENT_CHARACTERS = 13
+
+MEANINGS = {
+    "Share of blame": "this feature's part of all evidence against the window",
+    "Distance / bound": (
+        "the distance is how far the share of rows in the set that moved most lies from its share "
+        "in the reference, 0 to 1; above the bound it is a violation. The bound follows how much "
+        "the column varies from window to window by itself. A bound of 1 is never passed: such a "
+        "column, as weather is, changes that much between windows anyway; the other checks still "
+        "hold for it"
+    ),
+    "p": "the chance of a distance like this, in any set of the column, without drift",
+}
+"""The columns of the table of features, in a sentence each."""
 
 
 def feature_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
@@ -52,10 +74,27 @@ def feature_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
                 kind="cards features",
                 tones=tones,
                 numeric=(4,),
-            )
+                hints=MEANINGS,
+            ),
+            html.Details(
+                [
+                    html.Summary("What the columns mean"),
+                    *(html.P([html.B(name), f": {text}."]) for name, text in MEANINGS.items()),
+                ],
+                className="as-table",
+            ),
         ],
-        note=f"{len(detail.violating)} of {len(detail.features)} in violation",
+        note=violations_text(detail) or f"{plural(len(detail.features), 'feature')}, no violation",
     )
+
+
+def violations_text(detail: WindowDetail) -> str:
+    """Count violations and the features they are in, in one breath; empty without violations."""
+    broken, found = len(detail.violating), detail.run.violation_count
+    if not found:
+        return ""
+    where = f" in {broken} of {plural(len(detail.features), 'feature')}" if broken else ""
+    return f"{plural(found, 'violation')}{where}"
 
 
 def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list[Cell]:
@@ -68,7 +107,7 @@ def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list
         title=feature.name,
     )
     name = html.Div([link, html.Span(feature.type, className="faint"), *checks], className="stack")
-    if feature.what:
+    if feature.what and feature.tells_drift:
         moved: Cell = html.Div(
             [
                 html.Span(feature.what, className="set"),
@@ -79,19 +118,34 @@ def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list
             ]
         )
     elif feature.findings:
-        moved = feature.findings[0][1]
+        moved = html.Span(feature.brief, className="set", title=feature.findings[0][1])
     else:
         moved = html.Span(NOTES.get(feature.note, feature.note), className="faint")
     blame: Cell = (
         share_bar(feature.blame) if feature.blame > 0 else html.Span("–", className="faint")
     )
-    return [
-        name,
-        blame,
-        bullet(feature.distance, feature.bound),
-        moved,
-        probability(feature.p_value),
-    ]
+    if feature.drifted or not feature.checks:
+        drift: list[Cell] = [
+            bullet(feature.distance, feature.bound),
+            moved,
+            probability(feature.p_value),
+        ]
+    else:
+        drift = [_other_check(feature), moved, html.Span("–", className="faint")]
+    return [name, blame, *drift]
+
+
+def _other_check(feature: FeatureLine) -> Cell:
+    """Say that a check without a distance decided; a healthy bar would contradict it."""
+    check = CHECKS.get(feature.checks[0], feature.checks[0])
+    title = "This violation is found without a distance."
+    if feature.distance is not None and feature.bound:
+        title += (
+            f" Its drift alone, {number(feature.distance)} of {number(feature.bound)}, would be "
+            f"none: {feature.what or 'all values'} {percent(feature.share_reference)} → "
+            f"{percent(feature.share_window)}, p {probability(feature.p_value)}."
+        )
+    return html.Span(f"by check: {check}", className="alarm-text number", title=title)
 
 
 def comparison_panel(view: MonitorView) -> html.Section:
@@ -100,10 +154,15 @@ def comparison_panel(view: MonitorView) -> html.Section:
     if feature is None:
         return panel("Reference beside window", [empty("Choose a feature to compare.")])
     title = f"{feature.name}: reference beside window"
-    sentences = [_finding(check, text) for check, text in feature.findings]
+    told = view.rows if view.rows and view.rows.phrase != feature.what else None
+    sentences = [
+        _finding(check, text)
+        for check, text in feature.findings
+        if comparison is None or told is None or (check, text) != (told.check, told.words)
+    ]
     if comparison is None:
         return panel(title, [empty("There are no shares to compare for this feature."), *sentences])
-    summary = _summary(feature)
+    summary = _summary(feature, told)
     graph = dcc.Graph(
         id="comparison",
         figure=comparison_figure(comparison),
@@ -112,10 +171,15 @@ def comparison_panel(view: MonitorView) -> html.Section:
     )
     legend = html.Span(
         [
-            html.Span(className="key reference"),
-            f" reference, {plural(comparison.reference_rows, 'row')} ",
-            html.Span("◆", className="window-text"),
-            f" window, {plural(comparison.window_rows, 'row')}; lines are 95 % intervals",
+            keyed(
+                html.Span(className="key reference"),
+                f"reference, {plural(comparison.reference_rows, 'row')}",
+            ),
+            keyed(
+                html.Span("◆", className="window-text"),
+                f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}",
+            ),
+            html.Span("lines are 95 % intervals"),
         ],
         className="legend",
     )
@@ -143,9 +207,18 @@ def _finding(check: str, text: str) -> html.P:
     return html.P([tag, f" {text}"], className="finding")
 
 
-def _summary(feature: FeatureLine) -> str:
-    """Say in one sentence what the figure shows."""
-    if feature.what is None:
+def _now(view: MonitorView, comparison: Comparison) -> str:
+    judged = view.detail.run.row_count if view.detail else None
+    if not view.notes or judged is None or judged == comparison.window_rows:
+        return ""
+    return f" now ({count(judged)} judged)"
+
+
+def _summary(feature: FeatureLine, told: GuiltyRows | None) -> str:
+    """Say in one sentence what the figure shows: the violation whose rows are listed, if any."""
+    if told is not None:
+        return f"Marked: {told.phrase}, {CHECKS.get(told.check, told.check)}. {told.words}."
+    if feature.what is None or not feature.tells_drift:
         return f"Shares of {feature.name}."
     text = (
         f"Moved most: {feature.what}, {percent(feature.share_window)} of the window, "

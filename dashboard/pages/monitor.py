@@ -9,17 +9,22 @@ from dash import dcc, html
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts import timeline_figure
 from driftline.dashboard.frames import (
-    FeatureLine,
     MonitorLine,
     MonitorView,
     WindowDetail,
     WindowRun,
 )
-from driftline.dashboard.pages.columns import comparison_panel, feature_panel, row_panel
+from driftline.dashboard.pages.columns import (
+    comparison_panel,
+    feature_panel,
+    row_panel,
+    violations_text,
+)
 from driftline.dashboard.parts import (
     Cell,
     empty,
     fact,
+    keyed,
     marked,
     panel,
     state_chip,
@@ -28,6 +33,7 @@ from driftline.dashboard.parts import (
 )
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import (
+    RATIO,
     count,
     number,
     plural,
@@ -54,7 +60,7 @@ def page(view: MonitorView) -> html.Div:
             [
                 *head,
                 _verdict(view, detail),
-                _timeline(monitor, detail.run),
+                _timeline(monitor, detail.run, view.kept),
                 html.Div(
                     [feature_panel(view, detail), comparison_panel(view)],
                     className="pair wide-left",
@@ -70,17 +76,14 @@ def page(view: MonitorView) -> html.Div:
 
 def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
     """Say in one sentence how the window stands."""
-    run, broken = detail.run, detail.violating
+    run = detail.run
     where = f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count == 0:
         judged = sum(feature.judged for feature in detail.features)
         return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
-    if not broken:
-        return f"{plural(run.violation_count, 'violation')} ({where})"
-    verb = "breaks its constraints" if len(broken) == 1 else "break their constraints"
-    return f"{len(broken)} of {plural(len(detail.features), 'feature')} {verb} ({where})"
+    return f"{violations_text(detail)} ({where})"
 
 
 def _crumbs(monitor: MonitorLine) -> html.Nav:
@@ -111,20 +114,20 @@ def _head(view: MonitorView) -> html.Div:
     title = html.Div([html.H1(monitor.name, tabIndex=-1), html.P(words, className="under")])
     if view.detail is None:
         return html.Div([title], className="title")
-    return html.Div([title, _picker(monitor, view.detail.run, view.feature)], className="title")
+    return html.Div([title, _picker(monitor, view.detail.run, view.kept)], className="title")
 
 
-def _picker(monitor: MonitorLine, run: WindowRun, feature: FeatureLine | None) -> html.Nav:
-    """Offer the windows: one back, one forward, or any from a list."""
+def _picker(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Nav:
+    """Offer the windows: one back, one forward, or any from a list; a chosen feature stays."""
     stamps = [entry.stamp for entry in monitor.runs]
     place = stamps.index(run.stamp) if run.stamp in stamps else len(stamps) - 1
     before = monitor.runs[place - 1] if place > 0 else None
     after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
-    choices = [html.Li(_choice(monitor, entry, run)) for entry in reversed(monitor.runs)]
+    choices = [html.Li(_choice(monitor, entry, run, keep)) for entry in reversed(monitor.runs)]
     return marked(
         html.Nav(
             [
-                _step(monitor, before, "‹", "Earlier window"),
+                _step(monitor, before, "‹", "Earlier window", keep),
                 html.Details(
                     [
                         html.Summary([html.Span(span(run)), html.Span("▾", className="faint")]),
@@ -132,7 +135,7 @@ def _picker(monitor: MonitorLine, run: WindowRun, feature: FeatureLine | None) -
                     ],
                     className="windows",
                 ),
-                _step(monitor, after, "›", "Later window"),
+                _step(monitor, after, "›", "Later window", keep),
             ],
             className="picker",
         ),
@@ -140,7 +143,7 @@ def _picker(monitor: MonitorLine, run: WindowRun, feature: FeatureLine | None) -
     )
 
 
-def _choice(monitor: MonitorLine, entry: WindowRun, shown: WindowRun) -> html.A:
+def _choice(monitor: MonitorLine, entry: WindowRun, shown: WindowRun, keep: str | None) -> html.A:
     """Offer one window in the list."""
     note = f"{entry.violation_count}" if entry.violation_count else ""
     link = html.A(
@@ -149,20 +152,20 @@ def _choice(monitor: MonitorLine, entry: WindowRun, shown: WindowRun) -> html.A:
             html.Span(note, className="number"),
             state_chip(entry.state, small=True),
         ],
-        href=monitor_link(monitor.name, window=entry.stamp),
+        href=monitor_link(monitor.name, window=entry.stamp, keep=keep),
     )
     return marked(link, aria_current="page") if entry.stamp == shown.stamp else link
 
 
 def _step(
-    monitor: MonitorLine, run: WindowRun | None, glyph: str, label: str
+    monitor: MonitorLine, run: WindowRun | None, glyph: str, label: str, keep: str | None
 ) -> html.A | html.Span:
     if run is None:
         return marked(html.Span(glyph, className="step off"), aria_hidden="true")
     return marked(
         html.A(
             glyph,
-            href=monitor_link(monitor.name, window=run.stamp),
+            href=monitor_link(monitor.name, window=run.stamp, keep=keep),
             className="step",
             title=f"{label}: {span(run)}",
         ),
@@ -183,7 +186,7 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
     return html.Div(lines, className=f"verdict small {tone}")
 
 
-def _timeline(monitor: MonitorLine, run: WindowRun) -> html.Section:
+def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Section:
     """Draw all windows; a click opens one."""
     broken = sum(entry.violation_count > 0 for entry in monitor.runs)
     summary = (
@@ -192,18 +195,16 @@ def _timeline(monitor: MonitorLine, run: WindowRun) -> html.Section:
     )
     legend = html.Span(
         [
-            html.Span("▲", className="alarm-text"),
-            " violation, not the season ",
-            html.Span("◆", className="soft-text"),
-            " violation season could explain ",
-            html.Span("○", className="faint"),
-            " none; click a window to open it",
+            keyed(html.Span("▲", className="alarm-text"), "violation, not the season"),
+            keyed(html.Span("◆", className="soft-text"), "violation season could explain"),
+            keyed(html.Span("○", className="faint"), "none"),
+            html.Span("click a window to open it"),
         ],
         className="legend",
     )
     graph = dcc.Graph(
         id="timeline",
-        figure=timeline_figure(monitor.name, monitor.runs, run.stamp),
+        figure=timeline_figure(monitor.name, monitor.runs, run.stamp, keep),
         config=CONFIG,
         style={"height": "250px"},
     )
@@ -213,7 +214,8 @@ def _timeline(monitor: MonitorLine, run: WindowRun) -> html.Section:
             html.Figcaption(summary, className="hidden"),
         ]
     )
-    return panel("Windows", [figure], note=legend)
+    meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
+    return panel("Windows", [figure, meaning], note=legend)
 
 
 def _changes(view: MonitorView) -> html.Section:

@@ -6,9 +6,20 @@ from dash import html
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
-from driftline.dashboard.parts import Cell, empty, marked, panel, state_chip, strip, table, when
+from driftline.dashboard.parts import (
+    Cell,
+    empty,
+    keyed,
+    marked,
+    panel,
+    state_chip,
+    strip,
+    table,
+    when,
+)
 from driftline.dashboard.wording import (
     DELIVERIES,
+    RATIO,
     bytes_text,
     count,
     duration,
@@ -135,16 +146,14 @@ def _monitors(view: OverviewView) -> html.Section:
                 label="Monitors",
                 kind="cards monitors",
                 numeric=(4, 5),
+                hints={"Drift ÷ bound": RATIO},
             )
         ],
         note=html.Span(
             [
-                html.Span(className="key alarm"),
-                " violation ",
-                html.Span(className="key soft"),
-                " violation that season could explain ",
-                html.Span(className="key ok"),
-                " none",
+                keyed(html.Span(className="key alarm"), "violation"),
+                keyed(html.Span(className="key soft"), "violation that season could explain"),
+                keyed(html.Span(className="key ok"), "none"),
             ],
             className="legend",
         ),
@@ -242,5 +251,5 @@ def _deliveries(view: OverviewView) -> html.Section:
             ]
         )
     return panel(
-        "Deliveries", [table(heads, rows, label="Newest notifications", kind="cards tall")]
+        "Deliveries", [table(heads, rows, label="Newest notifications", kind="cards tall sent")]
     )

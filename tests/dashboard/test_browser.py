@@ -39,15 +39,56 @@ def test_deep_link_of_a_pager_as_first_page(visit):
 def test_click_on_a_window_opens_it(visit):
     seen = visit()
     page = seen.open(MONITOR)
-    bar = page.locator("#timeline .barlayer .trace").first.locator("path").nth(9)
-    expect(bar).to_be_visible()
-    box = bar.bounding_box()
+    column = page.locator("#timeline .barlayer .trace").last.locator("path").nth(9)
+    expect(column).to_be_visible()
+    box = column.bounding_box()
 
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    # Off the marks, near a border of the column, between the panels.
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 0.68 * box["height"])
 
     page.wait_for_url("**window=2013*")
     expect(page.locator("details.windows summary")).to_contain_text("18 Nov")
     seen.check()
+
+
+def test_another_window_keeps_the_chosen_feature(visit):
+    seen = visit()
+    page = seen.open(f"{MONITOR}?feature=dest")
+
+    page.get_by_role("link", name="Earlier window").click()
+
+    expect(page.locator("details.windows summary")).to_contain_text("21 Nov")
+    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
+    seen.check()
+
+
+@pytest.mark.parametrize("width", [1241, 1280, 1440])
+def test_tables_are_not_cut_off(visit, width):
+    seen = visit(width)
+
+    for path in ("/", BUG):
+        page = seen.open(path)
+        cut = page.evaluate(
+            """() => [...document.querySelectorAll('.features, .sent')].map(
+                table => table.scrollWidth - table.clientWidth)"""
+        )
+        assert set(cut) == {0}, path
+
+
+def test_signs_of_a_legend_stay_with_their_words_on_a_phone(visit):
+    page = visit(390).open(MONITOR)
+
+    torn = page.evaluate(
+        """() => [...document.querySelectorAll('.keyed')].filter(entry => {
+            const words = document.createRange();
+            words.selectNodeContents(entry.lastChild);
+            const sign = entry.firstChild.getBoundingClientRect();
+            return sign.top > words.getBoundingClientRect().bottom || sign.right > innerWidth;
+        }).length"""
+    )
+
+    assert page.locator(".keyed").count() >= 5
+    assert torn == 0
 
 
 def test_windows_and_features_by_keyboard_alone(visit):

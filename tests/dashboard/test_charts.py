@@ -49,10 +49,29 @@ def test_each_kind_of_window_has_its_own_shape():
     assert shapes == [("circle-open", 1), ("diamond", 1), ("triangle-up", 1), ("x-thin", 1)]
 
 
-def test_point_leads_to_its_window():
-    data = timeline_figure("a/b", RUNS, None)["data"]
+def test_whole_column_of_a_window_leads_to_it():
+    columns = timeline_figure("a/b", RUNS, None, "temp")["data"][-1]
 
-    assert data[0]["customdata"] == ["/monitors/a%2Fb?window=20131101T000000Z"]
+    assert columns["customdata"][0] == "/monitors/a%2Fb?window=20131101T000000Z&keep=temp"
+    assert len(columns["customdata"]) == len(RUNS)
+    assert columns["width"] == [86_400_000] * len(RUNS)
+
+
+def test_one_window_alone_does_not_fill_the_chart():
+    layout = timeline_figure("flights", RUNS[:1], None)["layout"]
+
+    first, last = map(datetime.fromisoformat, layout["xaxis"]["range"])
+
+    assert last - first >= timedelta(days=14)
+    assert first.date().isoformat() < "2013-11-01" < last.date().isoformat()
+
+
+def test_many_windows_are_all_in_sight():
+    runs = [run_of(day) for day in range(60)]
+
+    first, last = timeline_figure("flights", runs, None)["layout"]["xaxis"]["range"]
+
+    assert (first, last) == ("2013-10-31T12:00:00", "2013-12-31T12:00:00")
 
 
 def test_selected_window_is_shaded():

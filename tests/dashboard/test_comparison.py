@@ -175,7 +175,7 @@ def test_domain_of_a_constraint_marks_what_lies_outside_of_it():
     }
 
 
-def test_cut_between_two_edges_marks_the_cells_wholly_inside():
+def test_cut_between_two_edges_marks_the_cell_that_it_goes_through():
     values = RNG.normal(50, 15, 4_000)
     cells = numbers(values)
     counts = cells.count(pa.array(values))
@@ -184,7 +184,7 @@ def test_cut_between_two_edges_marks_the_cells_wholly_inside():
     low = compare(cells, counts, counts, moved=Predicate("temp", "le", between))
     high = compare(cells, counts, counts, moved=Predicate("temp", "gt", between))
 
-    assert low.reference[low.moved].sum() == pytest.approx(float((values < cells.edges[9]).mean()))
+    assert low.reference[low.moved].sum() == pytest.approx(float((values < cells.edges[10]).mean()))
     assert high.reference[high.moved].sum() == pytest.approx(
-        float((values >= cells.edges[10]).mean())
+        float((values >= cells.edges[9]).mean())
     )

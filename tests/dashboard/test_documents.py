@@ -82,3 +82,41 @@ def test_culprit_is_the_first_violation_that_points_at_rows():
     assert (violation["row_count"], predicate) == (331, cold)
     assert culprit(report, "dewp") is None
     assert culprit(None, "temp") is None
+
+
+def test_gravest_violation_is_told_before_the_drift():
+    cold = Predicate("temp", "le", 19.4)
+    report = {
+        "features": [
+            measured("temp", distance=0.6, bound=1.0, set="57.02 or above", share_window=0.61)
+        ],
+        "violations": [
+            broken("temp", severity="ticket", cause="61 % of rows 57.02 or above"),
+            broken(
+                "temp",
+                "unit_change_check",
+                severity="page",
+                cause='36.1 % of rows 19.4 or below, looks like Celsius, origin = "EWR" holds all',
+                segment={"text": 'origin = "EWR" holds all'},
+                predicate=cold.to_dict(),
+            ),
+        ],
+    }
+
+    line = detail_of(RUN, report).features[0]
+
+    assert line.checks == ("unit_change_check", "baseline_drift_check")
+    assert line.accused == "19.4 or below"
+    assert line.brief == "36.1 % of rows 19.4 or below, looks like Celsius"
+    assert not line.tells_drift
+    assert culprit(report, "temp")[1] == cold
+
+
+def test_drift_is_told_when_the_gravest_violation_means_the_same_values():
+    empty = Predicate("temp", "null").to_dict()
+    report = {
+        "features": [measured("temp", distance=1.0, bound=0.5, set="empty")],
+        "violations": [broken("temp", "completeness_check", predicate=empty), broken("temp")],
+    }
+
+    assert detail_of(RUN, report).features[0].tells_drift

@@ -238,3 +238,19 @@ def test_no_callback_can_block_the_server(app):
 
     assert list(own) == ["..page.children...shown.data.."]
     assert all(inspect.iscoroutinefunction(entry["callback"]) for entry in registered)
+
+
+def test_a_fault_of_ours_is_logged_with_its_trace(ask, monkeypatch, caplog):
+    def broken(self):
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(Stores, "overview", broken)
+
+    answer = ask("POST", CALL, json=body_for("/"))
+
+    assert answer.status_code == 200
+    assert "This page cannot be shown" in answer.text
+    assert "a fault of ours" not in answer.text
+    (record,) = [one for one in caplog.records if one.name == "driftline.dashboard.app"]
+    assert record.exc_info[0] is KeyError
+    assert "page=overview" in record.getMessage()

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
 from driftline.dashboard.pages import monitor as monitor_page
@@ -91,6 +93,56 @@ def test_marked_bars_hold_the_shares_of_the_verdict(stores, seeded):
 def test_unknown_window_or_feature_is_not_found(stores, seeded, window, feature):
     with pytest.raises(NotFoundError):
         stores.monitor(seeded.monitor, window, feature)
+
+
+def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, None)
+    feature, rows = view.feature, view.rows
+    page = monitor_page.page(view)
+
+    assert feature.checks == ("unit_change_check",)
+    assert rows.phrase == feature.accused != feature.what
+    assert f"Marked: {rows.phrase}, unit changed." in str(page)
+    assert f"Moved most: {feature.what}" not in str(page)
+    assert "by check: unit changed" in str(page)
+    found = view.comparison
+    # The marked bars hold all the rows that are listed, and at most a cell's rest more.
+    share = rows.total / view.detail.run.row_count
+    assert share <= found.window[found.moved].sum() + 1e-9
+
+
+def test_banner_and_table_count_violations_and_features_alike(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, None)
+
+    text = str(monitor_page.page(view))
+
+    count = view.detail.run.violation_count
+    assert text.count(f"{count} violations in {len(view.detail.violating)} of ") >= 2
+
+
+@pytest.mark.parametrize(("keep", "shown"), [("dest", "dest"), ("no such feature", None)])
+def test_chosen_feature_stays_where_the_window_has_it(stores, seeded, keep, shown):
+    view = stores.monitor(seeded.monitor, BUG, None, keep)
+
+    assert view.feature.name == (shown or view.detail.features[0].name)
+    assert f"keep={keep.replace(' ', '+')}" in str(monitor_page.page(view))
+
+
+def test_rows_that_came_after_the_verdict_are_said(seeded):
+    day = datetime(2013, 11, 18, tzinfo=UTC)
+    database = create_engine("sqlite://", poolclass=StaticPool)
+    with sqlite3.connect(seeded.engine.url.database) as source, database.connect() as target:
+        source.backup(target.connection.driver_connection)
+    early = executions.update().where(executions.c.window_start == day)
+    with database.begin() as connection:
+        connection.execute(early.values(row_count=645))
+
+    view = Stores(database, seeded.root, seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    (note,) = view.notes
+    assert note.startswith("Judged were 645 rows; the window holds ")
+    assert f"driftline monitor run {seeded.monitor} --from 2013-11-18T00:00:00Z" in note
+    assert " now (645 judged)" in str(monitor_page.page(view))
 
 
 def test_changes_of_alarms_tell_their_causes(stores, seeded):
