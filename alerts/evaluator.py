@@ -76,7 +76,7 @@ class Evaluator:
         while not stop.is_set():
             try:
                 self.step()
-            except Exception:
+            except Exception:  # The top of the loop: what stops it would silence every alarm.
                 self.failure_count += 1
                 log.exception("evaluator_failed count=%d", self.failure_count)
             stop.wait(self._poll_s)

@@ -78,7 +78,7 @@ class Deliverer:
             sent = 0
             try:
                 sent = self.step()
-            except Exception:
+            except Exception:  # The top of the loop: what stops it would silence every alarm.
                 self.failure_count += 1
                 log.exception("deliverer_failed count=%d", self.failure_count)
             if not sent:

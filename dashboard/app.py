@@ -66,12 +66,11 @@ INDEX = """<!DOCTYPE html>
 
 @dataclass(frozen=True, slots=True)
 class DashboardContext:
-    """What the dashboard reads from: the database, the storage root, a clock, the server's URL."""
+    """What the dashboard reads from: the database, the storage root, a clock."""
 
     engine: Engine
     root: str
     now: Callable[[], datetime]
-    api_url: str
 
 
 def create_app(context: DashboardContext) -> App:

@@ -25,7 +25,6 @@ MAX_KEPT = 256
 """Paths kept at most; Dash has some sixty, and answers no others with 200."""
 
 KEEP = b"public, max-age=31536000, immutable"
-ASK_AGAIN = b"no-cache"
 
 
 @dataclass(frozen=True, slots=True)

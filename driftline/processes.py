@@ -105,7 +105,6 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         engine=open_database(settings, read_only=True),
         root=settings.root,
         now=clock(settings),
-        api_url=settings.server_url,
     )
     _serve(create_app(context), listener, ready)
 

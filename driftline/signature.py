@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
@@ -143,10 +143,6 @@ class Signature:
     def get(self, name: str) -> Column | None:
         """Find a column by the user's name for it."""
         return next((column for column in self.columns if column.name == name), None)
-
-    def with_outputs(self, outputs: Iterable[Column]) -> Signature:
-        """Give the same signature with other outputs."""
-        return replace(self, outputs=tuple(outputs))
 
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""

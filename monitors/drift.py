@@ -86,8 +86,8 @@ class ColumnDrift:
         The evidence at which a violation begins.
     design_effect
         How many times more the set varies than independent rows would.
-    unseen_evidence, null_evidence, range_evidence
-        Evidence of more unseen values, more gaps, more values outside the reference's range.
+    unseen_evidence, null_evidence
+        Evidence of more unseen values, of more gaps.
     stability, jensen_shannon
         Over all cells, corrected for sample size; for show.
     """
@@ -107,7 +107,6 @@ class ColumnDrift:
     design_effect: float
     unseen_evidence: float
     null_evidence: float
-    range_evidence: float
     stability: float
     jensen_shannon: float
 
@@ -308,7 +307,6 @@ def _verdict(
         design_effect=result.design_effect,
         unseen_evidence=_largest(more, kinds == "unseen"),
         null_evidence=_largest(more, kinds == "null"),
-        range_evidence=_largest(more, kinds == "range"),
         stability=distances.population_stability(reference.counts, counts, corrected=True),
         jensen_shannon=distances.jensen_shannon_distance(reference.counts, counts, corrected=True),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
@@ -169,25 +169,25 @@ def run(
             engine, definition, window, baseline.version, read.digest, NO_DATA, started, now
         )
     report = _judge(definition, baseline, read)
-    execution = _finished(
+    execution = _describe(
         definition, baseline.version, window, read.digest, report, started=started, finished=now()
     )
     return _publish(engine, root, execution, report)
 
 
-def _finished(
+def _describe(
     definition: MonitorDefinition,
     baseline_version: str,
     window: Window,
     digest: str,
-    report: Report,
+    outcome: Report | str,
     *,
     started: datetime,
     finished: datetime,
 ) -> Execution:
-    """Describe a run that came to its end."""
+    """Describe a run by its report, or as failed by the reason why there is none."""
     identity = execution_id(definition, baseline_version, window, digest)
-    return Execution(
+    failed = Execution(
         id=identity,
         monitor=definition.name,
         kind=definition.kind,
@@ -198,18 +198,31 @@ def _finished(
         window_start=window.start,
         window_end=window.end,
         digest=digest,
-        status=COMPLETED if report.passed else VIOLATED,
-        failure_reason=None,
+        status=FAILED,
+        failure_reason=outcome if isinstance(outcome, str) else None,
         is_current=True,
-        row_count=report.row_count,
-        request_count=report.request_count,
-        violation_count=len(report.violations),
-        page_count=report.page_count,
-        max_drift_ratio=report.max_drift_ratio,
-        cause=report.cause,
-        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
+        row_count=0,
+        request_count=0,
+        violation_count=0,
+        page_count=0,
+        max_drift_ratio=None,
+        cause="",
+        folder="",
         started_at=started,
         finished_at=finished,
+    )
+    if isinstance(outcome, str):
+        return failed
+    return replace(
+        failed,
+        status=COMPLETED if outcome.passed else VIOLATED,
+        row_count=outcome.row_count,
+        request_count=outcome.request_count,
+        violation_count=len(outcome.violations),
+        page_count=outcome.page_count,
+        max_drift_ratio=outcome.max_drift_ratio,
+        cause=outcome.cause,
+        folder=f"executions/{definition.name}/{window.stamp}/{identity}",
     )
 
 
@@ -282,36 +295,14 @@ def _fail(
     started: datetime,
     now: Callable[[], datetime],
 ) -> Execution:
-    identity = execution_id(definition, baseline_version, window, digest)
-    execution = Execution(
-        id=identity,
-        monitor=definition.name,
-        kind=definition.kind,
-        endpoint=definition.endpoint,
-        definition_version=definition.version,
-        baseline=definition.baseline,
-        baseline_version=baseline_version,
-        window_start=window.start,
-        window_end=window.end,
-        digest=digest,
-        status=FAILED,
-        failure_reason=reason,
-        is_current=True,
-        row_count=0,
-        request_count=0,
-        violation_count=0,
-        page_count=0,
-        max_drift_ratio=None,
-        cause="",
-        folder="",
-        started_at=started,
-        finished_at=now(),
+    execution = _describe(
+        definition, baseline_version, window, digest, reason, started=started, finished=now()
     )
     points = failed_datapoints(
         window,
         monitor=definition.name,
         endpoint=definition.endpoint,
-        execution_id=identity,
+        execution_id=execution.id,
         reason=reason,
     )
     return _record(engine, execution, points)

@@ -32,7 +32,7 @@ def seeded(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def address(seeded):
-    context = DashboardContext(seeded.engine, seeded.root, seeded.now, "http://127.0.0.1:8080")
+    context = DashboardContext(seeded.engine, seeded.root, seeded.now)
     config = uvicorn.Config(create_app(context), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     started = threading.Event()

@@ -28,9 +28,7 @@ def app(tmp_path_factory):
     engine = create_engine(f"sqlite:///{folder / 'driftline.db'}")
     alert_tables.metadata.create_all(engine)
     monitor_tables.metadata.create_all(engine)
-    yield create_app(
-        DashboardContext(engine, str(folder / "store"), lambda: NOW, "http://127.0.0.1:8080")
-    )
+    yield create_app(DashboardContext(engine, str(folder / "store"), lambda: NOW))
     engine.dispose()
 
 
