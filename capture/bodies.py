@@ -66,8 +66,10 @@ def read_responses(
         zeros = np.zeros(len(bodies), np.int64)
         return Bodies(zeros, zeros, [], [], [None] * len(bodies))
 
+    labels = [column.name for column in signature.features if column.role == "label"]
+
     def rows_of(document: object) -> tuple[list[Row], list[Extra]]:
-        return response_rows(document, outputs), []
+        return response_rows(document, outputs, labels), []
 
     found = _read(bodies, outputs, rows_of, is_ragged=True)
     wrong = (found.counts != row_counts) & (found.counts > 0)

@@ -253,6 +253,23 @@ def _check_spec(resource: Resource) -> None:
             raise ResourceError(
                 f"{resource}: spec.baseline and spec.signature are both given; expected one of them"
             )
+        if spec.model is None:
+            _check_foreign(resource, spec)
+
+
+def _check_foreign(resource: Resource, spec: EndpointSpec) -> None:
+    """Refuse what has an effect only where a model is served here."""
+    if spec.baseline is None and spec.signature is None:
+        raise ResourceError(
+            f"{resource}: spec has no model, baseline or signature; expected a model to be served, "
+            "or the baseline or signature of what an app of your own is captured as"
+        )
+    for key in ("variant", "initial_instance_count", "sampling_percentage", "trust_event_time"):
+        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
+            raise ResourceError(
+                f"{resource}: spec.{key} without spec.model; the app that captures decides that, "
+                "for example dl.Capture(..., sampling_percentage=10)"
+            )
 
 
 def _channel(resource: Resource, spec: ChannelSpec) -> Channel:
@@ -283,9 +300,11 @@ def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
 def _endpoint_made(
     connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
 ) -> Made:
-    """Make an endpoint from the rows of its model and its baseline as they are now."""
-    model = store.get(connection, "Model", str(spec["model"]))
+    """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
+    model = None
+    if spec["model"] is not None:
+        model = store.get(connection, "Model", str(spec["model"])).made
     baseline = None
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))
-    return make_endpoint(name, spec, model.made, baseline, before)
+    return make_endpoint(name, spec, model, baseline, before)

@@ -1,4 +1,7 @@
-"""Endpoints as they are stored: what is to be served, by which model, under which signature."""
+"""Endpoints as they are stored: what is to be served, by which model, under which signature.
+
+An endpoint without a model belongs to somebody else's app: it is captured there, never served here.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 
-__all__ = ["EndpointWish", "list_wishes", "signature_of"]
+__all__ = ["EndpointWish", "list_foreign", "list_wishes", "signature_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ def list_wishes(connection: Connection) -> list[EndpointWish]:
     found = []
     for endpoint in store.list_kind(connection, "Endpoint"):
         spec = endpoint.spec
+        if spec["model"] is None:
+            continue
         model = models[spec["model"].casefold()]
         found.append(
             EndpointWish(
@@ -62,9 +67,21 @@ def list_wishes(connection: Connection) -> list[EndpointWish]:
     return found
 
 
+def list_foreign(connection: Connection) -> list[str]:
+    """Name the endpoints that are answered by apps of their own, captured only."""
+    rows = store.list_kind(connection, "Endpoint")
+    return [endpoint.name for endpoint in rows if endpoint.spec["model"] is None]
+
+
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:
-    """Give the signature of an endpoint; nothing when it has none or does not exist."""
+    """Give the signature of an endpoint; nothing when it has none or does not exist.
+
+    The name is taken to the letter: records of "Flights" lie in another table than those of
+    "flights", and monitors would not look there.
+    """
     with engine.connect() as connection:
         found = store.find(connection, "Endpoint", endpoint)
-    text = None if found is None else found.made.get("signature")
+    if found is None or found.name != endpoint:
+        return None
+    text = found.made.get("signature")
     return None if text is None else Signature.from_json(text)

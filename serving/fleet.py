@@ -22,15 +22,15 @@ from driftline.errors import DriftlineError
 from driftline.serving.artefacts import storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import EndpointWish, list_wishes
+from driftline.serving.endpoints import EndpointWish, list_foreign, list_wishes
 from driftline.serving.pool import Limits, Pool
 
 __all__ = ["Fleet", "Route", "Status"]
 
 log = logging.getLogger(__name__)
 
-# SageMaker's words for the states of an endpoint.
-Status = Literal["Creating", "Updating", "InService", "Failed"]
+# SageMaker's words for the states of an endpoint, and ours for one that an app of its own answers.
+Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 
 DRAIN_S = 25.0
 # How long a caller that changed something waits to see it run.
@@ -54,6 +54,7 @@ class Fleet:
         self._context = context
         self._folder = storage_folder(context.root)
         self._routes: Mapping[str, Route] = MappingProxyType({})
+        self._foreign: frozenset[str] = frozenset()
         self._problems: dict[str, str] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
@@ -69,6 +70,10 @@ class Fleet:
         """The endpoints that there are."""
         return [route.wish.name for route in self._routes.values()]
 
+    def is_foreign(self, name: str) -> bool:
+        """Say whether an endpoint is declared without a model: captured elsewhere, not served."""
+        return name.casefold() in self._foreign
+
     def uses(self, model_file: str) -> bool:
         """Say whether an endpoint that answers now runs on this file."""
         return any(
@@ -79,6 +84,8 @@ class Fleet:
     def status(self, name: str) -> tuple[Status, str | None]:
         """Give the state of an endpoint and, when something is wrong, what."""
         key = name.casefold()
+        if key in self._foreign:
+            return "CapturedOnly", None
         route, problem = self._routes.get(key), self._problems.get(key)
         if route is None or not route.pool.is_ready:
             if problem is not None:
@@ -107,7 +114,8 @@ class Fleet:
             Processes that have loaded a model, by its file; those that are used are taken out.
         """
         async with self._lock:
-            wishes = await asyncio.to_thread(self._read)
+            wishes, foreign = await asyncio.to_thread(self._read)
+            self._foreign = frozenset(name.casefold() for name in foreign)
             self._is_read = True
             known = {wish.name.casefold() for wish in wishes}
             for key in [key for key in self._routes if key not in known]:
@@ -137,9 +145,9 @@ class Fleet:
         await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
         await asyncio.gather(*self._stopping)
 
-    def _read(self) -> list[EndpointWish]:
+    def _read(self) -> tuple[list[EndpointWish], list[str]]:
         with self._context.engine.connect() as connection:
-            return list_wishes(connection)
+            return list_wishes(connection), list_foreign(connection)
 
     def _adopt(self, wish: EndpointWish, loaded: dict[str, Child]) -> None:
         """Serve an endpoint as it is wished now."""

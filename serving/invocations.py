@@ -67,6 +67,10 @@ class Invocations:
             route = self._find(scope["path"])
             if route is None:
                 name = scope["path"].split("/")[2][:80]
+                if self._fleet.is_foreign(name):
+                    raise NotFoundError(
+                        f'endpoint "{name}" has no model here; ask the app that it is captured in'
+                    )
                 near = nearest(name, self._fleet.names) or "no endpoint has been applied yet"
                 raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
             headers.append(

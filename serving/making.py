@@ -24,6 +24,7 @@ from driftline.serving.resource_store import Stored
 from driftline.serving.resources import BaselineSpec, ModelSpec, ResourceError
 from driftline.serving.signatures import (
     endpoint_signature,
+    foreign_signature,
     positive_class,
     require_match,
     succeed,
@@ -141,24 +142,37 @@ class Workshop:
 
 
 def make_endpoint(
-    name: str, spec: Mapping[str, Any], model: Made, baseline: Stored | None, before: Stored | None
+    name: str,
+    spec: Mapping[str, Any],
+    model: Made | None,
+    baseline: Stored | None,
+    before: Stored | None,
 ) -> Made:
     """Give an endpoint's signature and positive class from its model and its baseline.
+
+    Parameters
+    ----------
+    model
+        What was made of its model; None for one that an app of its own answers.
 
     Raises
     ------
     InputError
         When model and signature do not go together.
     """
-    description = model["description"]
     try:
         declared = _declared(spec, None if baseline is None else baseline.made)
         chosen = None if baseline is None else baseline.spec["positive"]
-        positive = positive_class(declared, description, chosen=chosen)
-        if declared is None:
-            return {"signature": None, "positive": positive}
-        require_match(declared.inputs, description)
-        signature = endpoint_signature(declared, description, chosen=chosen)
+        if model is None:
+            assert declared is not None  # The check of the spec asks for one of both.
+            positive, signature = None, foreign_signature(declared)
+        else:
+            description = model["description"]
+            positive = positive_class(declared, description, chosen=chosen)
+            if declared is None:
+                return {"signature": None, "positive": positive}
+            require_match(declared.inputs, description)
+            signature = endpoint_signature(declared, description, chosen=chosen)
     except InputError as error:
         raise InputError(f'Endpoint "{name}": {error}') from error
     old = None if before is None else before.made.get("signature")

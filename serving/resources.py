@@ -72,9 +72,9 @@ class BaselineSpec(Spec):
 
 
 class EndpointSpec(Spec):
-    """A name that answers invocations by a model."""
+    """A name whose requests are captured; with a model they are answered here, too."""
 
-    model: str
+    model: str | None = None
     variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")] = "AllTraffic"
     initial_instance_count: Annotated[int, Field(ge=1, le=64)] | None = None
     sampling_percentage: Annotated[float, Field(ge=0, le=100)] = 100.0

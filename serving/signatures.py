@@ -1,4 +1,7 @@
-"""The signature of an endpoint: what the baseline says about inputs, the model about outputs."""
+"""The signature of an endpoint: what the baseline says about inputs, the model about outputs.
+
+Of an app of somebody else's the baseline says both.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,13 @@ from typing import Any
 from driftline.errors import InputError
 from driftline.signature import Column, Role, Signature, column_names
 
-__all__ = ["endpoint_signature", "positive_class", "require_match", "succeed"]
+__all__ = [
+    "endpoint_signature",
+    "foreign_signature",
+    "positive_class",
+    "require_match",
+    "succeed",
+]
 
 
 def endpoint_signature(
@@ -39,6 +48,29 @@ def endpoint_signature(
     taken = {column.name for column in inputs}
     free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
     return Signature(features=inputs, outputs=free, version=declared.version)
+
+
+def foreign_signature(declared: Signature) -> Signature:
+    """Give the signature under which an app of somebody else's is captured.
+
+    Inputs and outputs are the declared ones. When a label is declared but no prediction, the app's
+    answer is taken to be of the label's type and named ``prediction``: what is not recorded today
+    cannot be compared with the truth tomorrow.
+    """
+    labels = [column for column in declared.features if column.role == "label"]
+    outputs = declared.outputs
+    if labels and not any(column.role == "prediction" for column in outputs):
+        taken = {column.name for column in declared.columns}
+        answer = Column(
+            _free("prediction", taken),
+            "prediction",
+            labels[0].type,
+            "prediction",
+            classes=labels[0].classes,
+        )
+        outputs = (answer, *outputs)
+    # The label stays, for its name: apps answer {"late": true} for what they predict of "late".
+    return replace(declared, features=(*declared.inputs, *labels), outputs=outputs)
 
 
 def positive_class(

@@ -112,4 +112,5 @@ def _made(row: Stored) -> dict[str, Any]:
 
 def _endpoint_status(fleet: Fleet, name: str) -> dict[str, Any]:
     state, problem = fleet.status(name)
-    return {"state": state, "reason": problem, "invocations": f"/endpoints/{name}/invocations"}
+    path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
+    return {"state": state, "reason": problem, "invocations": path}
