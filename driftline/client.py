@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -116,6 +116,11 @@ class Client:
         window = {"from": start, "to": end}
         asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
         return self._json("POST", f"/api/v1/monitors/{quote(name, safe='')}/run", json=asked)
+
+    def captures(self) -> Sequence[dict[str, Any]]:
+        """Count what was captured for every endpoint, also those that were never declared."""
+        found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]
+        return found
 
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""

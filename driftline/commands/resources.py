@@ -205,21 +205,32 @@ def monitor_run(
 
 @capture.command("stats")
 def capture_stats(
-    endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
+    endpoint: Annotated[
+        str | None, typer.Argument(help="Endpoint; all that were captured when left out.")
+    ] = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
 ) -> None:
-    """Count what was captured for an endpoint: requests, rows, drops by reason.
+    """Count what was captured: requests, rows, drops by reason.
+
+    An endpoint that apps capture but nobody declared is listed, too; its bodies are kept raw.
 
     Example: driftline capture stats flights
     """
     with Client(server) as client:
-        found = client.capture_stats(endpoint)
+        found: Any = client.captures() if endpoint is None else client.capture_stats(endpoint)
     if as_json:
         options.show_json(found)
+    elif endpoint is None:
+        options.show_table(_CAPTURE_COLUMNS, found)
     else:
         rows = [{"count": key, "value": value} for key, value in found.items()]
         options.show_table(["count", "value"], rows)
+
+
+_CAPTURE_COLUMNS = (
+    "endpoint", "declared", "typed", "requests", "rows", "failed", "unparsed", "dropped", "newest",
+)  # fmt: skip
 
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
-from driftline.capture.dataset import CaptureStats, Dataset
+from driftline.capture.dataset import CaptureStats, Dataset, list_endpoints
+from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
@@ -23,18 +24,31 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     """Give the routes."""
     routes = APIRouter(tags=["capture"])
 
+    @routes.get("/capture")
+    def captures() -> dict[str, Any]:
+        """Count what was captured, by endpoint, also of those that were never declared."""
+        with context.engine.connect() as connection:
+            declared = _signatures(connection)
+        names = sorted(declared | dict.fromkeys(list_endpoints(context.root), False))
+        return {"items": [_counted(context.root, name, declared) for name in names]}
+
     @routes.get("/endpoints/{name}/capture")
     def capture(name: str) -> dict[str, Any]:
         """Count what the capture table of an endpoint holds, and what is known to be lost."""
         with context.engine.connect() as connection:
-            endpoint = store.get(connection, "Endpoint", name)
-        return _shown(Dataset(context.root, endpoint.name).stats())
+            declared = _signatures(connection)
+            if name not in declared and name not in list_endpoints(context.root):
+                try:
+                    name = store.get(connection, "Endpoint", name).name
+                except NotFoundError as error:
+                    raise NotFoundError(f"{error}; nor was anything captured as that") from None
+        return _counted(context.root, name, declared)
 
     @routes.get("/counts")
     def counts() -> dict[str, Any]:
         """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
         with context.engine.connect() as connection:
-            names = [row.name for row in store.list_kind(connection, "Endpoint")]
+            names = _signatures(connection) | dict.fromkeys(list_endpoints(context.root), False)
             by_status = connection.execute(
                 select(executions.c.status, func.count()).group_by(executions.c.status)
             )
@@ -43,7 +57,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                 "executions_by_status": {str(status): count for status, count in by_status},
                 "alerts": alert_counts(connection).as_dict(),
             }
-        tables = {name: Dataset(context.root, name).stats() for name in names}
+        tables = {name: Dataset(context.root, name).stats() for name in sorted(names)}
         return {
             **found,
             "capture": {
@@ -59,6 +73,18 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
         }
 
     return routes
+
+
+def _signatures(connection: Connection) -> dict[str, bool]:
+    """Name the declared endpoints, each with whether it has a signature."""
+    rows = store.list_kind(connection, "Endpoint")
+    return {row.name: row.made.get("signature") is not None for row in rows}
+
+
+def _counted(root: str, name: str, declared: Mapping[str, bool]) -> dict[str, Any]:
+    """Count one endpoint's table; without a signature its bodies are kept raw, and it says so."""
+    known = {"endpoint": name, "declared": name in declared, "typed": declared.get(name, False)}
+    return known | _shown(Dataset(root, name).stats())
 
 
 def _shown(stats: CaptureStats) -> dict[str, Any]:
