@@ -205,6 +205,9 @@ def delete_channel(connection: Connection, name: str) -> None:
     ChannelInUse
         When alarms name it; the first of them stands in the message.
     """
+    table = tables.channels.c
+    # Locked in full: messages to it that are being queued or marked come before or after.
+    connection.execute(select(table.name).where(table.name == name).with_for_update())
     get_channel(connection, name)
     for row in connection.execute(select(tables.alarms.c.name, tables.alarms.c.definition)):
         if name in _channels_of(row.definition):

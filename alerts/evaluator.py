@@ -1,7 +1,8 @@
 """The evaluator: takes each alarm from period to period and queues what has to be told.
 
 One transaction holds the new state, its history and its messages; where the alarm stood is
-compared and set, so that two evaluators cannot both tell.
+compared and set, so that two evaluators cannot both tell; where the database locks rows, an alarm
+that another evaluator is judging is passed over.
 
 When a period is judged: when datapoints have come in up to its end, or when they are overdue, that
 is one more period and a grace time after its end. The grace also counts from the last arrival and
@@ -143,6 +144,7 @@ class Evaluator:
     def _evaluate(self, connection: Connection, alarm_id: int, now: datetime) -> list[StateChange]:
         """Take one alarm as far as it goes, in the transaction that is open."""
         query = _alarms_and_metrics().where(tables.alarms.c.id == alarm_id)
+        query = query.with_for_update(of=tables.alarms, skip_locked=True)
         row = connection.execute(query).one_or_none()
         if row is None:
             return []

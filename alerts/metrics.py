@@ -28,6 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.datapoint import Datapoint, check_metric, metric_key
 from driftline.alerts.errors import DatapointError
+from driftline.alerts.guard import hold
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
 
@@ -117,11 +118,15 @@ def put(
         raise DatapointError(f"source {source[:80]!r}; expected 1 to {_SOURCE_MAX} characters")
     points = list(datapoints)
     _check_range(points, time_range)
-    _clear(connection, source, time_range)
-    if not points:
-        return 0
+    # Two of the same source at once would each clear what is there and both write.
+    hold(connection, f"source:{source}")
     keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
     ids = _metric_ids(connection, dict(zip(keys, points, strict=True)))
+    old = _of_source(source, time_range)
+    _lock_metrics(connection, old, ids.values())
+    _clear(connection, old)
+    if not points:
+        return 0
     rows = []
     ends: dict[int, datetime] = {}
     for key, point in zip(keys, points, strict=True):
@@ -291,14 +296,34 @@ def _check_range(points: Sequence[Datapoint], time_range: tuple[datetime, dateti
             )
 
 
-def _clear(
-    connection: Connection, source: str, time_range: tuple[datetime, datetime] | None
-) -> None:
-    """Remove what the source put before, and let alarms on those metrics look again."""
+def _of_source(
+    source: str, time_range: tuple[datetime, datetime] | None
+) -> list[ColumnElement[bool]]:
+    """Select what the source put before."""
     table = datapoint_table.c
     old = [table.source == source]
     if time_range is not None:
         old += [table.time >= time_range[0], table.time < time_range[1]]
+    return old
+
+
+def _lock_metrics(
+    connection: Connection, old: Sequence[ColumnElement[bool]], ids: Iterable[int]
+) -> None:
+    """Lock the rows of all metrics that a put changes, in one order, so that puts only queue."""
+    if connection.dialect.name != "postgresql":
+        return
+    touched = connection.scalars(select(datapoint_table.c.metric_id).where(*old).distinct())
+    wanted = sorted({*touched, *ids})
+    if wanted:
+        table = metric_table.c
+        query = select(table.id).where(table.id.in_(wanted)).order_by(table.id)
+        connection.execute(query.with_for_update(key_share=True))
+
+
+def _clear(connection: Connection, old: Sequence[ColumnElement[bool]]) -> None:
+    """Remove what was put before, and let alarms on those metrics look again."""
+    table = datapoint_table.c
     touched = select(table.metric_id).where(*old)
     connection.execute(
         update(metric_table)
@@ -326,7 +351,8 @@ def _metric_ids(connection: Connection, wanted: Mapping[str, Datapoint]) -> dict
         # Another process may put the first datapoint of the same metric at the same moment.
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         new = dialect.insert(metric_table).on_conflict_do_nothing(index_elements=["key"])
-        connection.execute(new, missing)
+        # In one order, or two that insert the same ones would wait for each other.
+        connection.execute(new, sorted(missing, key=lambda row: str(row["key"])))
         ids |= _known_ids(connection, [str(row["key"]) for row in missing])
     return ids
 

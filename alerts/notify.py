@@ -138,6 +138,7 @@ class Deliverer:
         """Write how an attempt ended: delivered, to be tried again, or given up."""
         now = self._now()
         with self._engine.begin() as connection:
+            outbox.hold_channel(connection, claim.channel)
             if answer is not None and answer.is_success:
                 status = self._mark_delivered(connection, claim, answer, now)
             else:

@@ -28,6 +28,7 @@ __all__ = [
     "claim",
     "enqueue",
     "finish",
+    "hold_channel",
     "is_any_due",
     "list_deliveries",
     "new_message_id",
@@ -118,6 +119,8 @@ def enqueue(
     names = definition.actions(change.new) if definition.actions_enabled else ()
     channels = tables.channels
     query = select(channels).where(channels.c.name.in_(names))
+    # A channel that is being deleted is waited for: it would take no notice of these messages.
+    query = query.with_for_update(read=True, key_share=True)
     found = {row.name: row for row in connection.execute(query)}
     ids = []
     for name in names:
@@ -181,6 +184,8 @@ def claim(connection: Connection, now: datetime, *, limit: int = 20) -> list[Cla
         # Those of failing channels last, so that they do not stand in the others' way.
         .order_by(channels.c.failure_count, table.created_at, table.id)
         .limit(10 * limit)
+        # Where the database locks rows, those that another is taking are passed over.
+        .with_for_update(of=tables.outbox, skip_locked=True)
     )
     taken: list[Claim] = []
     probed: set[str] = set()
@@ -218,6 +223,12 @@ def claim(connection: Connection, now: datetime, *, limit: int = 20) -> list[Cla
                 )
             )
     return taken
+
+
+def hold_channel(connection: Connection, name: str) -> None:
+    """Keep a channel to this transaction; before its messages, as all do who change both."""
+    table = tables.channels.c
+    connection.execute(select(table.name).where(table.name == name).with_for_update(key_share=True))
 
 
 def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -> bool:

@@ -1,8 +1,9 @@
 """The one SQL database: how it is opened, and how its schema is brought up to date.
 
 SQLite by default: write-ahead log, writers queue for the lock at once (BEGIN IMMEDIATE) in place of
-failing half way, and wait for it up to thirty seconds. Every room keeps its own tables; Alembic
-holds their common history in driftline/migrations.
+failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and what
+must not happen twice is guarded by the rooms themselves (driftline/alerts/guard.py). Every room
+keeps its own tables; Alembic holds their common history in driftline/migrations.
 """
 
 from __future__ import annotations
@@ -11,26 +12,46 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from driftline.errors import UnavailableError
-from driftline.settings import Settings, SettingsError
+from driftline.settings import Settings, SettingsError, without_password
 
 __all__ = ["migrate", "open_database"]
 
 BUSY_TIMEOUT_MS = 30_000
+# A server that does not answer must not hold up a start for libpq's two minutes and more.
+CONNECT_TIMEOUT_S = 10
+# Firewalls drop idle connections silently; the probes notice within a minute.
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# Older connections are replaced, so that one moved to another server is found again.
+RECYCLE_S = 1800
+# Any fixed number would do; this one is "driftlin" in ASCII.
+MIGRATION_LOCK = 0x647269_66746C696E
+POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
+# What PostgreSQL says when it is there but lets nobody in, and what mends it.
+MENDS = {
+    "password": "set the right user and password in [database] url",
+    "no pg_hba.conf entry": "allow this machine in the server's pg_hba.conf",
+    'role "': "create that user, or set another in [database] url",
+    "permission denied": "make the user of [database] url the owner of the database",
+    'database "': "create that database, or set another in [database] url",
+    "lock timeout": "another process holds it; try again when that one has ended",
+}
+MEND_OTHERWISE = "start the server, or correct [database] url"
 
 
 def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
-    """Open the database that the settings name.
+    """Open the database that the settings name; PostgreSQL is not connected to before it is used.
 
     Parameters
     ----------
     read_only
-        For processes that only look: their transactions never wait for the writers' lock.
+        For processes that only look: their transactions never wait for a writer, and each sees
+        the rows of one moment.
 
     Raises
     ------
@@ -43,24 +64,24 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
         url = make_url(settings.database_url)
     except ArgumentError as error:
         raise SettingsError(
-            f'[database] url: "{settings.database.url}" is no database URL; '
-            "expected for example sqlite:////var/lib/driftline/driftline.db"
+            f'[database] url: "{without_password(settings.database.url)}" is no database URL; '
+            "expected for example sqlite:////var/lib/driftline/driftline.db or "
+            "postgresql://user:password@host/database"
         ) from error
-    if url.get_backend_name() != "sqlite":
-        raise SettingsError(
-            f'[database] url: backend "{url.get_backend_name()}"; '
-            "this version keeps its rows in SQLite"
-        )
-    if url.database and url.database != ":memory:":
-        _make_private(Path(url.database))
-    engine = create_engine(url)
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin if read_only else _begin_immediate)
-    return engine
+    if url.drivername in POSTGRES_NAMES:
+        return _open_postgres(url, read_only=read_only)
+    if url.get_backend_name() == "sqlite":
+        return _open_sqlite(url, read_only=read_only)
+    raise SettingsError(
+        f'[database] url: "{url.drivername}" is not a database that can be used; '
+        "expected sqlite or postgresql"
+    )
 
 
 def migrate(engine: Engine) -> str:
     """Bring the schema up to date, in one transaction, and give its revision.
+
+    Several processes may do so at once: one works, the others wait and find it done.
 
     Raises
     ------
@@ -71,15 +92,47 @@ def migrate(engine: Engine) -> str:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
             return str(found.scalar_one())
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error)
-        raise UnavailableError(
-            f"database {engine.url.render_as_string(hide_password=True)}: {reason}"
+        raise UnavailableError(_sentence(engine, error)) from error
+
+
+def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
+    if url.database and url.database != ":memory:":
+        _make_private(Path(url.database))
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin if read_only else _begin_immediate)
+    return engine
+
+
+def _open_postgres(url: URL, *, read_only: bool) -> Engine:
+    wanted = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8", **KEEPALIVE}
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={key: value for key, value in wanted.items() if key not in url.query},
+            # A connection that a restart of the server has cut is replaced before it is used.
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_S,
+            # Rows hold secrets of channels; errors are logged.
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",
+        )
+    except ImportError as error:
+        raise SettingsError(
+            "[database] url: PostgreSQL needs a package that is not installed; "
+            'install it by: pip install "driftline[postgres]"'
         ) from error
+    event.listen(engine, "connect", _prepare_postgres)
+    if read_only:
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
 
 
 def _make_private(file: Path) -> None:
@@ -91,7 +144,7 @@ def _make_private(file: Path) -> None:
         raise UnavailableError(f"database {file}: {error.strerror}") from error
 
 
-def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # The driver must not begin transactions by itself: the listeners below do.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -102,9 +155,30 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
+def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # As long as SQLite waits: a process that hangs in its transaction must not hang all others.
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.close()
+    connection.autocommit = False
+
+
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _sentence(engine: Engine, error: SQLAlchemyError) -> str:
+    """Say in one sentence which database does not answer, why, and what mends it."""
+    where = without_password(engine.url.render_as_string(hide_password=True))
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    if engine.dialect.name != "postgresql":
+        return f"database {where}: {lines[0]}"
+    # libpq puts the cause last on its line, and tries host after host, each on a line.
+    reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
+    mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)
+    return f"database {where}: {reason}; {mend}"

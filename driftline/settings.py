@@ -8,6 +8,7 @@ folder of the settings file, or from the working folder when there is none.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -17,9 +18,11 @@ from urllib.parse import urlsplit
 
 from driftline.errors import InputError
 
-__all__ = ["Settings", "SettingsError", "describe", "load"]
+__all__ = ["Settings", "SettingsError", "describe", "load", "without_password"]
 
 PREFIX = "DRIFTLINE_"
+# From the first colon that begins no host to the last @, also where the rest is no URL.
+PASSWORD = re.compile(r":(?!//)\S*@|(?<=password=)[^&\s]*")
 FILE_NAME = "driftline.toml"
 
 
@@ -60,7 +63,9 @@ class Storage:
 class Database:
     """Where rows lie: metrics, alarms, definitions, executions."""
 
-    url: str = _setting("", "SQLAlchemy URL; empty: driftline.db in the storage root")
+    url: str = _setting(
+        "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in the root"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,9 @@ class Scheduler:
 
     clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
     poll_s: float = _setting(5.0, "seconds between two looks for work that is due")
+    revisit_s: float = _setting(
+        300.0, "seconds that a window touched by late records or labels waits to be judged again"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,19 +248,32 @@ def override(settings: Settings, section: str, key: str, value: object) -> Setti
     return changed
 
 
+def without_password(url: str) -> str:
+    """Give a URL as it may be shown and logged."""
+    return PASSWORD.sub(lambda found: ":***@" if found[0].endswith("@") else "***", url)
+
+
 def describe(settings: Settings) -> list[dict[str, Any]]:
-    """List every setting: section, key, value, where it came from, and what it is."""
+    """List every setting: section, key, value, where it came from, and what it is.
+
+    The password of a database is not shown.
+    """
     return [
         {
             "section": section,
             "key": entry.name,
-            "value": getattr(getattr(settings, section), entry.name),
+            "value": _shown(section, getattr(getattr(settings, section), entry.name)),
             "source": settings.sources.get(f"{section}.{entry.name}", "default"),
             "about": entry.metadata["about"],
         }
         for section, kind in sections().items()
         for entry in fields(kind)
     ]
+
+
+def _shown(section: str, value: object) -> object:
+    is_secret = section == "database" and isinstance(value, str)
+    return without_password(str(value)) if is_secret else value
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine
 
 from driftline.alerts import alarms, channels, metrics
 from driftline.alerts.datapoint import Datapoint
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.evaluator import Evaluator
 from driftline.alerts.notify import Deliverer
-from driftline.alerts.tables import metadata
+from tests.servers.postgres import open_url
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "alerts"
@@ -27,21 +27,9 @@ DAY_S = 86_400
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """A SQLite file as the processes open it: WAL, and transactions that take the lock at once."""
-    made = create_engine(f"sqlite:///{tmp_path / 'driftline.db'}")
-
-    @event.listens_for(made, "connect")
-    def _connect(connection, _record):
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA busy_timeout=30000")
-
-    @event.listens_for(made, "begin")
-    def _begin(connection):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    metadata.create_all(made)
+def engine(database_url: str) -> Iterator[Engine]:
+    """An empty database, opened as the processes open it."""
+    made = open_url(database_url)
     yield made
     made.dispose()
 

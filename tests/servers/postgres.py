@@ -1,0 +1,197 @@
+"""A real PostgreSQL of Debian's package, once for each worker of the tests that asks for one.
+
+The cluster lies in a folder of its own under /tmp, belongs to an unprivileged user where the tests
+run as root, forgets about fsync, and ends with the process of the tests, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine
+
+from driftline.alerts.tables import metadata as alerts
+from driftline.database import migrate, open_database
+from driftline.monitors.tables import metadata as monitors
+from driftline.serving.tables import metadata as serving
+from driftline.settings import Settings, load
+
+__all__ = ["Postgres", "backend", "database_url", "open_url", "postgres"]
+
+ROOMS = (alerts, monitors, serving)
+BINARIES = Path("/usr/lib/postgresql")
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "listen_addresses": "127.0.0.1",
+}
+# Waits until the tests' end of the pipe is closed, then ends the server and removes its folder.
+GUARD = 'read -r _; "$1" stop -s -m immediate -D "$2/data"; rm -rf "$2"'
+
+
+@dataclass
+class Postgres:
+    """A running server: over TCP with the password, over its socket without."""
+
+    binaries: Path
+    folder: Path
+    port: int
+    user: str = "driftline"
+    password: str = field(default_factory=lambda: secrets.token_hex(8))
+    count: int = 0
+
+    def url(self, database: str = "postgres", **query: str) -> str:
+        """Give the URL of a database by the server's socket, which is cheapest."""
+        parts = {"host": str(self.folder), **query}
+        url = URL.create("postgresql", self.user, port=self.port, database=database, query=parts)
+        return url.render_as_string(hide_password=False)
+
+    def tcp_url(self, database: str = "postgres", *, password: str | None = None) -> str:
+        """Give the URL of a database as users write it."""
+        word = self.password if password is None else password
+        return f"postgresql://{self.user}:{word}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, *, template: str | None = None) -> str:
+        """Make a database with all tables; give its name."""
+        self.count += 1
+        name = f"test_{self.count}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template or self.migrated}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is still connected to it."""
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement that can be in no transaction."""
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    @cached_property
+    def migrated(self) -> str:
+        """A database with all tables, that others are copied from."""
+        self.execute("CREATE DATABASE migrated TEMPLATE template0")
+        engine = open_url(self.url("migrated"))
+        migrate(engine)
+        engine.dispose()
+        return "migrated"
+
+    @cached_property
+    def _admin(self) -> Engine:
+        engine = open_url(self.url())
+        return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def restart(self) -> None:
+        """Stop the server at once, cutting every connection, and start it again."""
+        self.control("restart", "-s", "-w", "-m", "immediate")
+
+    def control(self, *words: str) -> None:
+        """Call pg_ctl on the cluster."""
+        run(self.binaries / "pg_ctl", *words, "-D", self.folder / "data", "-l", self.folder / "log")
+
+    def close(self) -> None:
+        """Close the connections of this object; the server ends with its guard."""
+        self._admin.dispose()
+
+
+def open_url(url: str, *, read_only: bool = False) -> Engine:
+    """Open a database as the processes do."""
+    return open_database(settings_of(url), read_only=read_only)
+
+
+def settings_of(url: str) -> Settings:
+    """Give the default settings with this database."""
+    return load(environment={"DRIFTLINE_DATABASE__URL": url})
+
+
+def run(*words: object) -> None:
+    """Run a program of the server, as an unprivileged user: it refuses to run as root."""
+    # Nothing is piped: pg_ctl leaves a server behind that would keep a pipe open.
+    subprocess.run(
+        [str(word) for word in words], check=True, cwd="/", stdout=subprocess.DEVNULL, **_user()
+    )
+
+
+def _user() -> dict[str, object]:
+    if os.geteuid() != 0:
+        return {}
+    return {"user": "postgres", "group": "postgres", "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _start(binaries: Path, folder: Path) -> Postgres:
+    server = Postgres(binaries, folder, _free_port())
+    (folder / "password").write_text(server.password)
+    if os.geteuid() == 0:
+        for one in (folder, folder / "password"):
+            shutil.chown(one, "postgres", "postgres")
+    run(
+        binaries / "initdb", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
+        "--auth-local=trust", "--auth-host=scram-sha-256", f"--username={server.user}",
+        f"--pwfile={folder / 'password'}", "-D", folder / "data",
+    )  # fmt: skip
+    lines = SETTINGS | {"port": str(server.port), "unix_socket_directories": str(folder)}
+    with (folder / "data" / "postgresql.conf").open("a") as file:
+        file.writelines(f"{key} = '{value}'\n" for key, value in lines.items())
+    server.control("start", "-s", "-w")
+    return server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The server of this worker."""
+    found = sorted(BINARIES.glob("*/bin"), key=lambda one: int(one.parent.name))
+    if not found:
+        pytest.fail(
+            f"no PostgreSQL under {BINARIES}: install the Debian package postgresql, or leave "
+            "these tests out with: scripts/test -m 'not postgres'"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="driftline-postgres-", dir="/tmp"))
+    words = ["sh", "-c", GUARD, "guard", str(found[-1] / "pg_ctl"), str(folder)]
+    with subprocess.Popen(words, cwd="/", stdin=subprocess.PIPE, **_user()):
+        server = _start(found[-1], folder)
+        yield server
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Both databases; a file whose SQL is covered elsewhere overrides this with "sqlite"."""
+    return request.param
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of its own for a test, with all tables."""
+    if backend == "sqlite":
+        url = f"sqlite:///{tmp_path / 'driftline.db'}"
+        engine = open_url(url)
+        for metadata in ROOMS:
+            metadata.create_all(engine)
+        engine.dispose()
+        yield url
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.new_database()
+    yield server.url(name)
+    server.drop(name)
