@@ -6,9 +6,8 @@ when there is an event time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +18,13 @@ from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.profile import Profile
-from driftline.baseline.schema import Problem, infer_signature
+from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
+from driftline.roles import Roles
 from driftline.signature import Column, Signature
 
 __all__ = ["Fitted", "column_cells", "fit_source"]
@@ -42,49 +43,46 @@ class Fitted:
     constraints: Constraints
     cells: dict[str, Cells]
     blocks: BlockCounts | None
+    outcomes: Outcomes | None
 
 
 def fit_source(
     source: Source,
+    roles: Roles,
     *,
-    label: str | None = None,
-    prediction: str | None = None,
-    probability: str | Sequence[str] | None = None,
-    id_column: str | None = None,
-    timestamp: str | None = None,
-    exclude: Sequence[str] = (),
-    problem: Problem | None = None,
-    positive: object = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`."""
-    if problem is not None and problem not in get_args(Problem):
-        raise InputError(f'problem "{problem}"; expected {", ".join(get_args(Problem))}')
-    signature = infer_signature(
-        source.schema,
-        label=label,
-        prediction=prediction,
-        probability=probability,
-        id_column=id_column,
-        timestamp=timestamp,
-        exclude=exclude,
-    )
+    signature = infer_signature(source.schema, roles)
     source = source.buffered()
     steps = _Progress(progress, source.row_count)
     profile = Profile.empty(signature)
+    collector = OutcomeCollector(roles, signature)
     for batch in steps.over(source.batches()):
         profile.update(batch)
+        collector.add(batch)
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
     _check_event_time(signature, profile)
-    signature = _with_levels(signature, profile, problem=problem, positive=positive)
+    signature = _with_levels(signature, profile, roles)
     cells = {
         column.name: column_cells(profile.columns[column.name])
         for column in signature.columns
         if column.role in JUDGED_ROLES
     }
     blocks = _count(steps.over(source.batches()), profile, cells, signature.event_time)
-    return Fitted(signature, profile, suggest(profile), cells, blocks)
+    constraints = suggest(profile)
+    outcomes = _outcomes(roles, signature, collector.table(), profile.row_count)
+    return Fitted(signature, profile, constraints, cells, blocks, outcomes)
+
+
+def _outcomes(
+    roles: Roles, signature: Signature, table: pa.Table, row_count: int
+) -> Outcomes | None:
+    """Keep outcomes when there are any: a model's answers, or groups to compare."""
+    if roles.prediction is None and not roles.probability and not roles.facets:
+        return None
+    return Outcomes(resolve(roles, signature, table), table, row_count)
 
 
 def _check_event_time(signature: Signature, profile: Profile) -> None:
@@ -196,9 +194,7 @@ class _ReferenceCounter:
         return codes
 
 
-def _with_levels(
-    signature: Signature, profile: Profile, *, problem: Problem | None, positive: object
-) -> Signature:
+def _with_levels(signature: Signature, profile: Profile, roles: Roles) -> Signature:
     """List the values of text columns that have few, and the classes of the prediction."""
 
     def levels(column: Column) -> Column:
@@ -208,12 +204,12 @@ def _with_levels(
         return replace(column, levels=tuple(sorted(found.values.to_pylist())))
 
     features = tuple(levels(column) for column in signature.features)
-    classes = None if problem == "regression" else _classes(signature, profile, positive)
+    classes = None if roles.problem == "regression" else _classes(signature, profile, roles)
     outputs = tuple(_with_classes(column, signature, classes) for column in signature.outputs)
     return replace(signature, features=features, outputs=outputs)
 
 
-def _classes(signature: Signature, profile: Profile, positive: object) -> tuple[str, ...] | None:
+def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str, ...] | None:
     """Give the label's (or prediction's) values, the positive one last."""
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     found: set[str] = set()
@@ -226,26 +222,15 @@ def _classes(signature: Signature, profile: Profile, positive: object) -> tuple[
             found |= {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
             found |= set(column.levels.values.to_pylist())
-    last = _class_text(positive)
+    last = roles.positive
     if last is not None and names and last not in found:
         raise InputError(
-            f'positive "{positive}": "{names[0]}" never has this value; '
+            f'positive "{last}": "{names[0]}" never has this value; '
             f"expected one of {', '.join(sorted(found)[:8])}"
         )
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
     return tuple(sorted(found, key=lambda value: (value == last, value)))
-
-
-def _class_text(value: object) -> str | None:
-    """Write a class as the profile does: ``true``, ``1`` for 1.0."""
-    if value is None or isinstance(value, str):
-        return value.lower() if value in ("True", "False") else value
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return f"{value:.0f}"
-    return str(value)
 
 
 def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...] | None) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from driftline.baseline.coercion import ARROW_TYPES, coerce, plain_type
 from driftline.errors import InputError
+from driftline.roles import Roles
 from driftline.signature import Column, ColumnType, Role, Signature, column_names, slug
 
 __all__ = [
     "InferredType",
-    "Problem",
     "coerce",
     "column_type",
     "find_column",
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
-Problem = Literal["binary", "multiclass", "regression"]
 
 
 def inferred_type(kind: ColumnType, present_count: int) -> InferredType:
@@ -69,15 +68,7 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
 
 
 def infer_signature(
-    schema: pa.Schema,
-    *,
-    label: str | None = None,
-    prediction: str | None = None,
-    probability: str | Sequence[str] | None = None,
-    id_column: str | None = None,
-    timestamp: str | None = None,
-    exclude: Iterable[str] = (),
-    classes: Sequence[str] | None = None,
+    schema: pa.Schema, roles: Roles | None = None, *, classes: Sequence[str] | None = None
 ) -> Signature:
     """Make the signature of a data set from its Arrow schema and the roles the user names.
 
@@ -85,8 +76,8 @@ def infer_signature(
     ----------
     schema
         Names and types; repeated names are an error.
-    label, prediction, probability, id_column, timestamp, exclude
-        Names of columns by role; all others are features.
+    roles
+        Names of columns by role; all others are features. Facets and group stay features.
     classes
         Class labels in the model's order, if the problem is a classification.
 
@@ -95,32 +86,42 @@ def infer_signature(
     InputError
         When a named column does not exist or has two roles.
     """
+    named = roles or Roles()
     names = list(schema.names)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
-    roles: dict[str, Role] = {}
-    probabilities = [probability] if isinstance(probability, str) else list(probability or ())
+    found = _roles(named, names)
+    inputs = [name for name in names if found.get(name) not in ("prediction", "probability")]
+    features = tuple(
+        Column(name, column, _type(schema, name, named.timestamp), found.get(name, "feature"))
+        for name, column in zip(inputs, column_names(inputs), strict=True)
+    )
+    outputs = _outputs(schema, named.prediction, named.probability, classes)
+    return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
+
+
+def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
+    """Give each named column its role."""
     named: list[tuple[Role, str | None]] = [
-        ("label", label),
-        ("prediction", prediction),
-        *(("probability", name) for name in probabilities),
-        ("id", id_column),
-        ("timestamp", timestamp),
-        *(("excluded", name) for name in exclude),
+        ("label", roles.label),
+        ("prediction", roles.prediction),
+        *(("probability", name) for name in roles.probability),
+        ("id", roles.id_column),
+        ("timestamp", roles.timestamp),
+        *(("excluded", name) for name in roles.exclude),
     ]
+    found: dict[str, Role] = {}
     for role, name in named:
         if name is None:
             continue
         find_column(name, names, what=role)
-        if roles.setdefault(name, role) != role:
-            raise InputError(f'column "{name}" is given as {roles[name]} and as {role}; choose one')
-    inputs = [name for name in names if roles.get(name) not in ("prediction", "probability")]
-    features = tuple(
-        Column(name, column, _type(schema, name, timestamp), roles.get(name, "feature"))
-        for name, column in zip(inputs, column_names(inputs), strict=True)
-    )
-    outputs = _outputs(schema, prediction, probabilities, classes)
-    return Signature(features, outputs, event_time=timestamp, inference_id=id_column)
+        if found.setdefault(name, role) != role:
+            raise InputError(f'column "{name}" is given as {found[name]} and as {role}; choose one')
+    for facet in roles.facets:
+        find_column(facet.column, names, what="facet")
+    if roles.group is not None:
+        find_column(roles.group, names, what="group")
+    return found
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:

@@ -1,7 +1,8 @@
 """A baseline: fitted from reference data, saved, loaded, kept in versions.
 
-A folder holds statistics.json and constraints.json in SageMaker's form, signature.json, and
-profile.arrow with the finer summaries. A folder that SageMaker wrote has only the first two.
+A folder holds statistics.json and constraints.json in SageMaker's form, signature.json, and Arrow
+files with the finer summaries. A folder that SageMaker wrote has only its documents: those of data
+quality, those of model quality under the same names, or Clarify's analysis.json.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from textwrap import shorten
@@ -27,18 +28,35 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.location import Location, locate
+from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, blocks_from_table
-from driftline.baseline.schema import Problem
 from driftline.baseline.source import open_source
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
+from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
 
 __all__ = ["Baseline", "get", "put", "versions"]
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
-ANALYSIS = "analysis.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
+OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
+# Documents of other kinds of monitor; they are read, kept and written as they are.
+ANALYSIS = "analysis.json"
+QUALITY_STATISTICS = "model-quality/statistics.json"
+QUALITY_CONSTRAINTS = "model-quality/constraints.json"
+OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS)
+# What a document of model quality holds in place of "features".
+QUALITY_KEYS = tuple(
+    f"{kind}_{what}"
+    for kind in ("regression", "binary_classification", "multiclass_classification")
+    for what in ("metrics", "constraints")
+)
+DOCUMENTS = (
+    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, *OTHER_DOCUMENTS,
+)  # fmt: skip
+# The constraints of a folder that has none of data quality.
+NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
 R = TypeVar("R")
 # As all names of resources: interface, section 4.
@@ -66,6 +84,12 @@ class Baseline:
         By column: what windows are counted on. Columns that are not judged have none.
     blocks
         The reference's cell counts by hour, when it has an event time.
+    outcomes
+        Labels, answers and groups, when there are any.
+    attributions
+        How much each feature contributed in a sample, when a model was given.
+    documents
+        Those of other kinds, by file name; they win over what outcomes would suggest.
     """
 
     signature: Signature
@@ -74,6 +98,9 @@ class Baseline:
     constraints: Constraints
     cells: Mapping[str, Cells]
     blocks: BlockCounts | None = None
+    outcomes: Outcomes | None = None
+    attributions: pa.Table | None = None
+    documents: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -88,6 +115,9 @@ class Baseline:
         exclude: Iterable[str] = (),
         problem: Problem | None = None,
         positive: object = None,
+        threshold: float = 0.5,
+        facet: str | Facet | Iterable[str | Facet] = (),
+        group: str | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
@@ -98,8 +128,11 @@ class Baseline:
             As `open_source` takes it.
         label, prediction, probability, id_column, timestamp, exclude
             Columns by role; `probability` is one column, or one for each class.
-        problem, positive
-            Kind of prediction, and the value of the label that counts as positive.
+        problem, positive, threshold
+            Kind of prediction, the value of the label that counts as positive, and above which
+            probability an answer without prediction is positive.
+        facet, group
+            Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
         progress
             Called with rows done and rows in total (None when not known); each row counts twice.
 
@@ -108,18 +141,31 @@ class Baseline:
         InputError
             When the data cannot be read, holds no rows, or lacks a named column.
         """
-        fitted: Fitted = fit_source(
-            open_source(data),
+        roles = Roles.of(
             label=label,
             prediction=prediction,
             probability=probability,
             id_column=id_column,
             timestamp=timestamp,
-            exclude=tuple(exclude),
+            exclude=exclude,
             problem=problem,
             positive=positive,
-            progress=progress,
+            threshold=threshold,
+            facet=facet,
+            group=group,
         )
+        return cls.of(data, roles, progress=progress)
+
+    @classmethod
+    def of(
+        cls,
+        data: object,
+        roles: Roles,
+        *,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Baseline:
+        """Make a baseline as `fit` does, the roles in one value."""
+        fitted: Fitted = fit_source(open_source(data), roles, progress=progress)
         return cls(
             signature=fitted.signature,
             profile=fitted.profile,
@@ -127,6 +173,7 @@ class Baseline:
             constraints=fitted.constraints,
             cells=fitted.cells,
             blocks=fitted.blocks,
+            outcomes=fitted.outcomes,
         )
 
     def __repr__(self) -> str:
@@ -139,15 +186,18 @@ class Baseline:
     @cached_property
     def _documents(self) -> dict[str, bytes]:
         """The folder's files by name; the same baseline gives the same bytes."""
-        found = {
-            CONSTRAINTS: self.constraints.to_json().encode(),
-            SIGNATURE: self.signature.to_json().encode(),
-        }
+        found = {SIGNATURE: self.signature.to_json().encode()}
+        if self.constraints.features or not self.documents:
+            found[CONSTRAINTS] = self.constraints.to_json().encode()
         if self.statistics is not None:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
             found[PROFILE] = _to_ipc(self.profile.to_arrow(self.blocks))
-        return found
+        if self.outcomes is not None:
+            found[OUTCOMES] = _to_ipc(self.outcomes.to_arrow())
+        if self.attributions is not None:
+            found[ATTRIBUTIONS] = _to_ipc(self.attributions)
+        return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
     def version(self) -> str:
@@ -181,33 +231,49 @@ def _write(place: Location, documents: Mapping[str, bytes]) -> None:
 def _read(place: Location) -> Baseline:
     if place.kind != fs.FileType.Directory:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
-    text = _read_file(place, CONSTRAINTS)
-    if text is None:
-        if _read_file(place, ANALYSIS) is not None:
-            raise InputError(
-                f"{place.shown}: {ANALYSIS} is of bias or attribution, which a check of data "
-                "quality does not read; give the folder of a data quality baseline"
-            )
+    found = {name: data for name in DOCUMENTS if (data := _read_file(place, name)) is not None}
+    for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
+        if name in found and _is_of_quality(found[name]):
+            found[other] = found.pop(name)
+    if not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
         raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
-    constraints = _parsed(place, CONSTRAINTS, Constraints.from_json, text)
-    found = _read_file(place, STATISTICS)
-    statistics = None if found is None else _parsed(place, STATISTICS, Statistics.from_json, found)
-    found = _read_file(place, SIGNATURE)
-    signature = (
-        signature_from_constraints(constraints, statistics)
-        if found is None
-        else _parsed(place, SIGNATURE, Signature.from_json, found)
-    )
-    found = _read_file(place, PROFILE)
+
+    def parsed(name: str, parse: Callable[[bytes], T]) -> T | None:
+        return _parsed(place, name, parse, found[name]) if name in found else None
+
+    constraints = parsed(CONSTRAINTS, Constraints.from_json) or Constraints.from_json(NONE)
+    statistics = parsed(STATISTICS, Statistics.from_json)
+    signature = parsed(SIGNATURE, Signature.from_json)
+    if signature is None:
+        signature = signature_from_constraints(constraints, statistics)
+    table = parsed(PROFILE, _from_ipc)
     blocks: BlockCounts | None = None
     profile: Profile | None = None
-    if found is not None:
-        table = _parsed(place, PROFILE, _from_ipc, found)
+    if table is not None:
         profile = _parsed(place, PROFILE, Profile.from_arrow, table)
         blocks = blocks_from_table(table)
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)
-    return Baseline(signature, profile, statistics, constraints, _cells(profile), blocks)
+    return Baseline(
+        signature,
+        profile,
+        statistics,
+        constraints,
+        _cells(profile),
+        blocks,
+        outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(_from_ipc(data))),
+        attributions=parsed(ATTRIBUTIONS, _from_ipc),
+        documents={name: found[name].decode() for name in OTHER_DOCUMENTS if name in found},
+    )
+
+
+def _is_of_quality(document: bytes) -> bool:
+    """Tell model quality's documents from data quality's, which have the same names."""
+    try:
+        found = json.loads(document)
+    except ValueError:
+        return False  # Whoever reads it next says what is wrong.
+    return isinstance(found, dict) and any(key in found for key in QUALITY_KEYS)
 
 
 def _cells(profile: Profile | None) -> dict[str, Cells]:

@@ -21,7 +21,7 @@ from scipy import signal, stats
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
-from driftline.monitors.check import reference_columns
+from driftline.monitors.inspection import reference_columns
 from driftline.monitors.data_quality import judge
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

@@ -28,32 +28,17 @@ from driftline.monitors.drift import (
     judge_column,
 )
 from driftline.monitors.plausibility import Implausible
+from driftline.monitors.question import Budget
 from driftline.monitors.significance import MIN_ROWS, alpha_per_column, blame
 from driftline.signature import Column, Signature
 
-__all__ = ["EXTRA_COLUMNS", "MISSING_COLUMNS", "Budget", "Judgement", "judge"]
+__all__ = ["EXTRA_COLUMNS", "MISSING_COLUMNS", "Judgement", "judge"]
 
 MISSING_COLUMNS = "Missing columns"
 EXTRA_COLUMNS = "Extra columns"
 
 # Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
 UNJUDGED = frozenset({"id", "timestamp", "excluded"})
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many false alarms a year are accepted, and among how many windows.
-
-    Parameters
-    ----------
-    false_alarms_per_year
-        Expected drift violations a year on data that do not change.
-    windows_per_year
-        How often is judged; 365 for a check that nobody scheduled.
-    """
-
-    false_alarms_per_year: float = 1.0
-    windows_per_year: float = 365.0
 
 
 @dataclass(frozen=True, slots=True)

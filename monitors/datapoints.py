@@ -7,6 +7,7 @@ rows.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from driftline.capture.window import Window
 from driftline.errors import InputError
 
 if TYPE_CHECKING:
+    from driftline.monitors.question import WindowFacts
     from driftline.monitors.report import Report
     from driftline.monitors.violation import Violation
 
@@ -40,6 +42,8 @@ CHECKS = (
 # CloudWatch takes printable ASCII in names; these stay readable as they are.
 LONGEST_FEATURE = 255 - len("feature_baseline_drift_")
 # Violations in a note, and characters of each of their texts.
+# What SageMaker publishes for an infinite value (its developer guide, bias drift).
+INFINITE = 2.348543e108
 QUOTED_MAX = 10
 QUOTED_WIDTH = 300
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
@@ -55,10 +59,11 @@ def report_datapoints(
     InputError
         When the report has no window: then nothing says when its values were true.
     """
-    if report.window is None:
+    facts = report.facts
+    if facts is None:
         raise InputError("datapoints of a report without window; expected one made from a window")
-    series = _Series(report.window, monitor, endpoint, execution_id, report)
-    return [*series.own(), *series.features()]
+    series = _Series(facts, monitor, endpoint, execution_id, report)
+    return [*series.own(), *series.features(), *series.metrics()]
 
 
 def failed_datapoints(
@@ -82,27 +87,30 @@ class _Series:
     """The names, times and notes that the datapoints of one run share."""
 
     def __init__(
-        self, window: Window, monitor: str, endpoint: str, execution_id: str, report: Report
+        self, facts: WindowFacts, monitor: str, endpoint: str, execution_id: str, report: Report
     ) -> None:
-        self.window, self.monitor, self.endpoint = window, monitor, endpoint
+        self.window, self.monitor, self.endpoint = facts.window, monitor, endpoint
+        self.facts = facts
         self.execution_id, self.report = execution_id, report
 
     def own(self) -> list[Datapoint]:
         """Give what driftline counts per monitor."""
-        report = self.report
+        report, facts = self.report, self.facts
         counts = Counter(one.constraint_check_type for one in report.violations)
+        checks = CHECKS if report.kind == "data-quality" else ()
         values: dict[str, float | None] = {
             "violations": float(len(report.violations)),
-            **{f"violations_{check}": float(counts[check]) for check in CHECKS},
+            **{f"violations_{check}": float(counts[check]) for check in checks},
             "pages": float(report.page_count),
             "tickets": float(len(report.violations) - report.page_count),
-            "drifted_features": float(counts["baseline_drift_check"]),
+            "drifted_features": float(counts["baseline_drift_check"]) if checks else None,
             "max_drift_ratio": report.max_drift_ratio,
+            "labelled_rows": None if checks else float(facts.labelled_count),
             "rows": float(report.row_count),
-            "requests": float(report.request_count),
-            "late_requests": float(report.late_count),
-            "unparsed_requests": float(report.unparsed_count),
-            "failed_requests": float(report.failed_count),
+            "requests": float(facts.request_count),
+            "late_requests": float(facts.late_count),
+            "unparsed_requests": float(facts.unparsed_count),
+            "failed_requests": float(facts.failed_count),
             "failed": 0.0,
         }
         note = self._note(report.cause, _worst_feature(report), report.violations)
@@ -114,13 +122,14 @@ class _Series:
 
     def features(self) -> list[Datapoint]:
         """Give SageMaker's metrics per feature."""
-        if not self.report.emit_metrics:
+        statistics = self.report.statistics
+        if not self.report.emit_metrics or statistics is None:
             return []
         found: list[Datapoint] = []
         violations: dict[str, list[Violation]] = {}
         for one in self.report.violations:
             violations.setdefault(one.feature_name, []).append(one)
-        blocks = self.report.statistics.features
+        blocks = statistics.features
         for result in self.report.results:
             name = result.feature
             if result.note == "not in the data" or not result.row_count or _is_long(name):
@@ -150,6 +159,22 @@ class _Series:
                 )
         return found
 
+    def metrics(self) -> list[Datapoint]:
+        """Give SageMaker's metrics of the other kinds; infinite ones as SageMaker writes them."""
+        return [
+            Datapoint(
+                namespace=one.namespace,
+                name=one.name,
+                dimensions={**_dimensions(self.endpoint, self.monitor), **one.dimensions},
+                time=self.window.start,
+                value=max(-INFINITE, min(INFINITE, one.value)),
+                period_s=_period(self.window),
+                note=self._note(one.cause or self.report.cause, None, self.report.violations),
+            )
+            for one in self.report.points
+            if not math.isnan(one.value)
+        ]
+
     def _point(self, prefix: str, name: str, value: float, note: Mapping[str, object]) -> Datapoint:
         metric = f"{prefix}{quote(name, safe=UNQUOTED)}"
         return _point(self.window, DATA_METRICS, metric, value, self.endpoint, self.monitor, note)
@@ -170,12 +195,8 @@ class _Series:
 
 
 def _quoted(violation: Violation) -> dict[str, str]:
-    """Give SageMaker's three fields, short enough for ten of them to fit into a message."""
-    return {
-        "feature_name": violation.feature_name[:QUOTED_WIDTH],
-        "constraint_check_type": violation.constraint_check_type,
-        "description": violation.description[:QUOTED_WIDTH],
-    }
+    """Give SageMaker's fields, short enough for ten of them to fit into a message."""
+    return {name: value[:QUOTED_WIDTH] for name, value in violation.document.items()}
 
 
 def _ranked(violations: Sequence[Violation]) -> list[Violation]:

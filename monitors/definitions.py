@@ -26,7 +26,7 @@ __all__ = [
     "put_definition",
 ]
 
-KINDS = ("data-quality",)
+KINDS = ("data-quality", "model-quality", "bias", "attribution")
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400
@@ -53,7 +53,7 @@ class MonitorDefinition:
     baseline, baseline_version
         What they are judged against; without a version, the newest at each run.
     kind
-        What is compared: "data-quality".
+        What is compared: "data-quality", "model-quality", "bias" or "attribution".
     schedule
         ``cron(...)`` in UTC, "external" or "NOW".
     false_alarms_per_year

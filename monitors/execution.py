@@ -23,18 +23,20 @@ from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
 from driftline.errors import NotFoundError
-from driftline.monitors.check import WindowFacts, examine
-from driftline.monitors.data_quality import Budget
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.kinds import EXAMINERS, settle_roles
+from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.monitors.tables import executions
+from driftline.roles import Roles
 from driftline.signature import Signature
 
 __all__ = [
     "COMPLETED",
     "FAILED",
     "NO_DATA",
+    "NO_LABELS",
     "VIOLATED",
     "Execution",
     "execution_id",
@@ -47,10 +49,13 @@ log = logging.getLogger(__name__)
 COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
 # SageMaker's own text (model-monitor.md section 7.3).
 NO_DATA = "Job inputs had no data"
+NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 # Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
 
 IDS = ("event_id", "row_index", "event_time", "inference_id")
+# What of an execution's id seeds whatever is drawn at random in it.
+SEED_MASK = (1 << 63) - 1
 BaselineReader = Callable[[str, str, str | None], Baseline]
 
 
@@ -129,6 +134,8 @@ def run(
     now: Callable[[], datetime],
     signature: Signature,
     baselines: BaselineReader = store.get,
+    predict: Predictor | None = None,
+    model: str = "",
 ) -> Execution:
     """Judge one window and record the result.
 
@@ -146,6 +153,8 @@ def run(
         The endpoint's, by which captured rows are read.
     baselines
         Gives a baseline by root, name and version.
+    predict, model
+        Asks the endpoint's model, and what it is known by; for the kind "attribution".
 
     Returns
     -------
@@ -158,17 +167,18 @@ def run(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(engine, definition, window, "", "", str(error), started, now)
-    read = _read(root, definition, window, signature, baseline.signature)
+    read = _read(root, definition, window, signature, baseline)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
     if earlier is not None and earlier.status != FAILED and earlier.is_current:
         return earlier
-    if read.row_count == 0:
+    if reason := _nothing_to_judge(definition, read):
         return _fail(
-            engine, definition, window, baseline.version, read.digest, NO_DATA, started, now
+            engine, definition, window, baseline.version, read.digest, reason, started, now
         )
-    report = _judge(definition, baseline, read)
+    seed = uuid.UUID(identity).int & SEED_MASK
+    report = _judge(definition, baseline, read, predict=predict, model=model, seed=seed)
     execution = _describe(
         definition, baseline.version, window, read.digest, report, started=started, finished=now()
     )
@@ -217,7 +227,7 @@ def _describe(
         failed,
         status=COMPLETED if outcome.passed else VIOLATED,
         row_count=outcome.row_count,
-        request_count=outcome.request_count,
+        request_count=0 if outcome.facts is None else outcome.facts.request_count,
         violation_count=len(outcome.violations),
         page_count=outcome.page_count,
         max_drift_ratio=outcome.max_drift_ratio,
@@ -231,13 +241,14 @@ def _read(
     definition: MonitorDefinition,
     window: Window,
     signature: Signature,
-    reference: Signature,
+    baseline: Baseline,
 ) -> WindowRead:
     """Open the captured rows of a window; what came after its delay counts as late.
 
     A reference without predictions says nothing about the model's answers, so they are left out
     and not taken for columns too many.
     """
+    reference = baseline.signature
     outputs = (one for one in signature.outputs if reference.get(one.name) is not None)
     wanted = [*IDS, *(one.name for one in (*signature.inputs, *outputs))]
     return read_window(
@@ -248,6 +259,16 @@ def _read(
         columns=wanted,
         late_after=window.end + timedelta(seconds=definition.delay_s),
     )
+
+
+def _nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
+    """Say why a window cannot be judged; empty when it can."""
+    if read.row_count == 0:
+        return NO_DATA
+    # Bias has metrics that need no labels.
+    if definition.kind == "model-quality":
+        return NO_LABELS
+    return ""
 
 
 def _publish(engine: Engine, root: str, execution: Execution, report: Report) -> Execution:
@@ -267,7 +288,15 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     return found
 
 
-def _judge(definition: MonitorDefinition, baseline: Baseline, read: WindowRead) -> Report:
+def _judge(
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    read: WindowRead,
+    *,
+    predict: Predictor | None,
+    model: str,
+    seed: int,
+) -> Report:
     facts = WindowFacts(
         window=read.window,
         request_count=read.request_count,
@@ -275,8 +304,18 @@ def _judge(definition: MonitorDefinition, baseline: Baseline, read: WindowRead) 
         unparsed_count=read.unparsed_count,
         failed_count=read.failed_count,
     )
-    budget = Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year)
-    return examine(baseline, read.batches, budget=budget, facts=facts, unfit=unfit_counts)
+    question = Question(
+        baseline=baseline,
+        batches=read.batches,
+        roles=settle_roles(Roles(), baseline),
+        budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
+        facts=facts,
+        unfit=unfit_counts,
+        predict=predict,
+        model=model,
+        seed=seed,
+    )
+    return EXAMINERS[definition.kind](question)
 
 
 def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:

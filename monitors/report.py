@@ -8,14 +8,12 @@ random numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from driftline.alerts.datapoint import Datapoint
 from driftline.baseline.jackson import to_jackson
@@ -26,7 +24,9 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.findings import cause_sentence
+from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.page import report_page
+from driftline.monitors.question import BatchMaker, WindowFacts
 from driftline.monitors.significance import MIN_ROWS
 from driftline.monitors.violation import (
     REPR_WIDTH,
@@ -48,8 +48,6 @@ REPORT = "report.json"
 # What the rows' positions travel in; a name that no data set gives to a column of its own.
 POSITION = "\0position"
 
-BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
-
 
 @dataclass(frozen=True)
 class Report:
@@ -58,43 +56,59 @@ class Report:
     Parameters
     ----------
     kind
-        Of the monitor: "data-quality".
+        Of the monitor: "data-quality", "model-quality", "bias", "attribution".
     violations
         Most blamed feature first.
-    results
-        One line for each column of the signature.
-    statistics
-        The window's statistics document.
     row_count
         Rows that were judged.
-    window
-        The span of time, when the data were a window.
-    request_count, late_count, unparsed_count, failed_count
-        Of a captured window; 0 otherwise.
+    results
+        One line for each column of the signature, of data quality.
+    metrics
+        One line for each measured number, of the other kinds.
+    statistics
+        The window's summaries, of data quality.
+    files
+        SageMaker's documents of the window by name, besides constraint_violations.json.
+    points
+        Numbers for the metric store under SageMaker's names, of the other kinds.
+    facts
+        What capture says, when the data were a window.
     baseline_version
         Digest of the baseline's documents.
     alpha
-        The p-value below which one column is a violation.
+        The p-value below which one column, or one number, is a violation.
     emit_metrics
         Whether the constraints ask for metrics per feature.
+    details
+        What else a kind has to tell people, for report.json, such as a confusion matrix.
     batches
         Gives the judged rows again; None when they are gone.
     """
 
     kind: str
     violations: tuple[Violation, ...]
-    results: tuple[FeatureResult, ...]
-    statistics: Statistics
     row_count: int
-    window: Window | None = None
-    request_count: int = 0
-    late_count: int = 0
-    unparsed_count: int = 0
-    failed_count: int = 0
+    results: tuple[FeatureResult, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+    statistics: Statistics | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[MetricPoint, ...] = ()
+    facts: WindowFacts | None = None
     baseline_version: str = ""
     alpha: float = 0.0
     emit_metrics: bool = True
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def window(self) -> Window | None:
+        """The span of time, when the data were a window."""
+        return None if self.facts is None else self.facts.window
+
+    @property
+    def labelled_count(self) -> int:
+        """Rows of a captured window that ground truth has come for."""
+        return 0 if self.facts is None else self.facts.labelled_count
 
     @property
     def passed(self) -> bool:
@@ -110,12 +124,15 @@ class Report:
         """
         if not self.row_count:
             return False
+        if self.metrics:
+            return bool(self.violations) or any(not one.note for one in self.metrics)
         return bool(self.violations) or self.max_drift_ratio is not None or not self.insufficient
 
     @property
     def insufficient(self) -> tuple[str, ...]:
-        """Columns whose drift could not be judged because there are too few rows."""
-        return tuple(one.feature for one in self.results if one.note == "insufficient_data")
+        """Columns, or numbers, that could not be judged because there are too few rows."""
+        small = [one.feature for one in self.results if one.note == INSUFFICIENT]
+        return (*small, *(one.name for one in self.metrics if one.note == INSUFFICIENT))
 
     @property
     def page_count(self) -> int:
@@ -136,23 +153,30 @@ class Report:
     def summary(self) -> str:
         """One sentence for the command line, in SageMaker's words where it has them."""
         rows, small = plural(self.row_count, "row"), len(self.insufficient)
+        what = "metric" if self.metrics else "column"
         if not self.row_count:
             return "no rows; nothing could be judged"
         if not self.decided:
+            need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
             return (
-                f"{rows}, too few to judge any of {plural(small, 'column')}: drift needs "
-                f"{MIN_ROWS} rows here and in the reference; nothing could be judged"
+                f"{rows}, too few to judge any of {plural(small, what)}{need}; "
+                "nothing could be judged"
             )
-        left = f"; {plural(small, 'column')} too small to judge" if small else ""
+        left = f"; {plural(small, what)} too small to judge" if small else ""
         if self.passed:
             return f"{rows}, no violations{left}"
         return f"{rows}, {plural(len(self.violations), 'violation')}{left}: {self.cause}"
 
     @property
     def features(self) -> pd.DataFrame:
-        """One row a feature: counts, distance, bound, p-value, share of the blame, as a table."""
+        """One row a feature: counts, distance, bound, p-value, share of the blame, as a table.
+
+        Of other kinds than data quality: one row a metric, with interval and reference.
+        """
         import pandas as pd  # Heavy, and only for people: a monitor's run never asks.
 
+        if self.metrics:
+            return pd.DataFrame([asdict(one) for one in self.metrics])
         names = list(FeatureResult.__dataclass_fields__)
         table = pd.DataFrame([asdict(one) for one in self.results], columns=names)
         table.insert(names.index("bound") + 1, "ratio", [one.ratio for one in self.results])
@@ -190,7 +214,7 @@ class Report:
                 "start": self.window.start.isoformat().replace("+00:00", "Z"),
                 "end": self.window.end.isoformat().replace("+00:00", "Z"),
             }
-        ratio = self.max_drift_ratio
+        facts = self.facts
         return {
             "format": FORMAT_VERSION,
             "kind": self.kind,
@@ -200,33 +224,31 @@ class Report:
             "decided": self.decided,
             "cause": self.cause,
             "row_count": self.row_count,
-            "request_count": self.request_count,
-            "late_count": self.late_count,
-            "unparsed_count": self.unparsed_count,
-            "failed_count": self.failed_count,
+            "request_count": facts.request_count if facts else 0,
+            "late_count": facts.late_count if facts else 0,
+            "unparsed_count": facts.unparsed_count if facts else 0,
+            "failed_count": facts.failed_count if facts else 0,
+            "labelled_count": self.labelled_count,
             "violation_count": len(self.violations),
             "page_count": self.page_count,
-            "max_drift_ratio": ratio,
+            "max_drift_ratio": self.max_drift_ratio,
             "alpha": self.alpha,
             "insufficient_data": list(self.insufficient),
             "violations": [one.to_dict() for one in self.violations],
             "features": [{**asdict(one), "ratio": one.ratio} for one in self.results],
+            "metrics": [one.to_dict() for one in self.metrics],
+            "details": dict(self.details),
         }
 
     def documents(self) -> Mapping[str, str]:
         """Give the text of each document by its file name."""
-        found = [
-            {
-                "feature_name": one.feature_name,
-                "constraint_check_type": one.constraint_check_type,
-                "description": one.description,
-            }
-            for one in self.violations
-        ]
+        found = [one.document for one in self.violations]
+        # Clarify's document of violations has a version, the analyzer's has none.
+        head = {"version": "1.0"} if self.kind in ("bias", "attribution") else {}
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return {
-            STATISTICS: self.statistics.to_json(),
-            VIOLATIONS: to_jackson({"violations": found}),
+            **self.files,
+            VIOLATIONS: to_jackson({**head, "violations": found}),
             REPORT: text + "\n",
         }
 

@@ -51,7 +51,8 @@ class Violation:
     Parameters
     ----------
     feature_name, constraint_check_type, description
-        SageMaker's three fields, its texts.
+        SageMaker's three fields, its texts. Of other kinds than data quality, `feature_name` is
+        what is violated in words, such as "auc" or "sex = Female: DPPL".
     severity
         "page": cannot be a season (type, missing column, gaps, unseen values, change of unit);
         "ticket": a shift within what the reference knows.
@@ -73,6 +74,8 @@ class Violation:
         The most frequent values of a text column among those rows, at most three.
     first_rows
         Pointers to the first of them: event id and row index, or the row's number from 0.
+    fields
+        SageMaker's fields where a kind has others than the three, such as ``metric_name``.
     """
 
     feature_name: str
@@ -88,6 +91,18 @@ class Violation:
     unit: UnitChange | None = None
     values: tuple[str, ...] = ()
     first_rows: tuple[Mapping[str, str | int], ...] = ()
+    fields: Mapping[str, str] | None = None
+
+    @property
+    def document(self) -> dict[str, str]:
+        """The entry of constraint_violations.json, in the fields of the kind."""
+        if self.fields is not None:
+            return dict(self.fields)
+        return {
+            "feature_name": self.feature_name,
+            "constraint_check_type": self.constraint_check_type,
+            "description": self.description,
+        }
 
     def __repr__(self) -> str:
         """Give one line; `to_dict` has everything."""

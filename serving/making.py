@@ -15,6 +15,8 @@ from typing import Any
 
 from driftline.baseline import store as baselines
 from driftline.errors import InputError, UnavailableError
+from driftline.monitors.kinds import complete
+from driftline.roles import Roles
 from driftline.serving.artefacts import ModelCopy, storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
@@ -119,8 +121,7 @@ class Workshop:
             return before.made
         name, root = planned.resource.name, self._context.root
         known = baselines.versions(root, name)
-        baseline = baselines.Baseline.fit(
-            spec.data,
+        roles = Roles.of(
             label=spec.label,
             prediction=spec.prediction,
             probability=spec.probability,
@@ -129,7 +130,12 @@ class Workshop:
             exclude=spec.exclude,
             problem=spec.problem,
             positive=spec.positive,
+            threshold=spec.threshold,
+            facet=spec.facet,
+            group=spec.group,
         )
+        # With the documents of all kinds, so that they can be read and changed where they lie.
+        baseline = complete(baselines.Baseline.of(spec.data, roles))
         version = baselines.put(root, name, baseline, self._context.now)
         if version not in known:
             folder = self._folder / "baselines" / name

@@ -131,20 +131,30 @@ def test_text_is_right_where_the_constraints_say_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "kind"),
+    ("name", "key", "kept_as"),
     [
-        ("constraints.json", "regression_constraints", "model quality"),
-        ("constraints.json", "binary_classification_constraints", "model quality"),
-        ("constraints.json", "post_training_bias_metrics", "bias"),
-        ("analysis.json", "pre_training_bias_metrics", "bias"),
+        ("constraints.json", "regression_constraints", "model-quality/constraints.json"),
+        ("constraints.json", "binary_classification_constraints", "model-quality/constraints.json"),
+        ("analysis.json", "pre_training_bias_metrics", "analysis.json"),
     ],
 )
-def test_folders_of_other_kinds_are_called_what_they_are(
-    tmp_path: Path, name: str, key: str, kind: str
+def test_folders_of_other_kinds_load_and_are_no_data_quality_baseline(
+    tmp_path: Path, name: str, key: str, kept_as: str
 ) -> None:
-    (tmp_path / name).write_text(json.dumps({"version": 0.0, key: {}}))
+    document = json.dumps({"version": 0.0, key: {}})
+    (tmp_path / name).write_text(document)
 
-    with pytest.raises(InputError, match=f"{kind}.*data quality baseline"):
+    baseline = Baseline.load(tmp_path)
+
+    assert baseline.documents == {kept_as: document}
+    with pytest.raises(InputError, match=f"{kept_as} only.*data quality baseline"):
+        check(pd.DataFrame({"a": [1]}), baseline, kind="data-quality")
+
+
+def test_a_bias_document_under_the_name_of_constraints_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "constraints.json").write_text('{"version": 0.0, "post_training_bias_metrics": {}}')
+
+    with pytest.raises(InputError, match="bias"):
         Baseline.load(tmp_path)
 
 

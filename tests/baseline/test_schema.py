@@ -3,6 +3,7 @@ import pytest
 
 from driftline.baseline.schema import column_type, infer_signature, inferred_type
 from driftline.errors import InputError
+from driftline.roles import Roles
 
 SCHEMA = pa.schema(
     [
@@ -20,12 +21,14 @@ SCHEMA = pa.schema(
 def test_roles_are_those_that_were_named_and_the_rest_are_features():
     signature = infer_signature(
         SCHEMA,
-        label="late",
-        prediction="guess",
-        probability="score",
-        id_column="ID",
-        timestamp="when",
-        exclude=["Carrier"],
+        Roles(
+            label="late",
+            prediction="guess",
+            probability=("score",),
+            id_column="ID",
+            timestamp="when",
+            exclude=("Carrier",),
+        ),
     )
 
     assert {column.name: column.role for column in signature.columns} == {
@@ -43,7 +46,7 @@ def test_roles_are_those_that_were_named_and_the_rest_are_features():
 
 
 def test_one_probability_for_each_class_has_a_column_for_each():
-    signature = infer_signature(SCHEMA, probability=["score", "delay (min)"])
+    signature = infer_signature(SCHEMA, Roles(probability=("score", "delay (min)")))
 
     assert [c.column for c in signature.outputs] == ["probability_score", "probability_delay_min"]
 
@@ -63,7 +66,7 @@ def test_one_probability_for_each_class_has_a_column_for_each():
 )
 def test_a_wrong_role_is_one_sentence_with_the_mend(arguments, message):
     with pytest.raises(InputError) as failed:
-        infer_signature(SCHEMA, **arguments)
+        infer_signature(SCHEMA, Roles.of(**arguments))
 
     assert message in str(failed.value)
     assert "\n" not in str(failed.value)

@@ -14,6 +14,7 @@ from driftline.baseline.delimited import narrow
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import open_source
 from driftline.errors import InputError
+from driftline.roles import Roles
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
 TABLE = pa.table({"a": [1, 2, 3], "b": [0.5, None, 1.5], "c": ["x", "", None]})
@@ -110,7 +111,7 @@ def test_a_first_line_of_numbers_is_a_row():
 
 def test_rows_without_header_take_the_names_of_the_inputs():
     reference = open_source(FIXTURES / "shop.csv")
-    signature = infer_signature(reference.schema, label="target")
+    signature = infer_signature(reference.schema, Roles(label="target"))
 
     found = open_source(FIXTURES / "shop.headerless.csv", signature=signature)
 
@@ -180,7 +181,7 @@ def test_capture_lines_give_the_output_first_then_the_input():
 
 def test_capture_lines_take_the_names_of_label_and_inputs():
     reference = open_source(FIXTURES / "churn.csv")
-    signature = infer_signature(reference.schema, label="Churn")
+    signature = infer_signature(reference.schema, Roles(label="Churn"))
 
     found = open_source(FIXTURES / "capture.csv.jsonl", signature=signature)
 

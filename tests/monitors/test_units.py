@@ -8,7 +8,7 @@ import pytest
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
-from driftline.monitors.check import reference_columns
+from driftline.monitors.inspection import reference_columns
 from driftline.monitors.plausibility import SAMPLE_ROWS, Implausible, Sampler, find_implausible
 from driftline.monitors.units import suspect_unit
 from tests.monitors.conftest import weather

@@ -1,0 +1,237 @@
+"""A reference's outcomes: labels, the model's answers, and the groups they fall into.
+
+What quality and bias are measured on. A window is measured on the same columns, read by the same
+roles, so that a class or a group means the same in both whatever their sizes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce
+from driftline.errors import InputError
+from driftline.roles import Facet, Problem, Roles, class_text
+from driftline.signature import Column, Signature
+
+__all__ = ["OutcomeCollector", "Outcomes", "class_texts", "outcome_columns", "resolve"]
+
+KEY = b"driftline.outcomes"
+FORMAT_VERSION = 1
+# Kept of a reference; evenly spaced rows beyond.
+MAX_ROWS = 1_000_000
+# A column of numbers with more values than this is split by a threshold, not by equality
+# (reference: bias-and-attribution.md, section 1).
+MAX_FACET_NUMBERS = 10
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The reference's outcome columns, and what they mean.
+
+    Parameters
+    ----------
+    roles
+        With nothing left open: problem, positive class and the meaning of each facet are decided.
+    table
+        Columns by the user's names: those of `outcome_columns`. Every row of the reference, or
+        evenly spaced ones of a large one.
+    row_count
+        Rows of the whole reference.
+    """
+
+    roles: Roles
+    table: pa.Table
+    row_count: int
+
+    def to_arrow(self) -> pa.Table:
+        """Write everything as one table."""
+        notes = {
+            "format": FORMAT_VERSION,
+            "roles": self.roles.to_dict(),
+            "row_count": self.row_count,
+        }
+        return self.table.replace_schema_metadata({KEY: json.dumps(notes)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Outcomes:
+        """Read what to_arrow wrote.
+
+        Raises
+        ------
+        InputError
+            When the table is none of ours, or of a newer format.
+        """
+        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        if notes.get("format") != FORMAT_VERSION:
+            raise InputError(
+                f"format {notes.get('format')!r}; this driftline reads {FORMAT_VERSION}; "
+                "make the baseline again"
+            )
+        roles = Roles.from_dict(notes["roles"])
+        return cls(roles, table.replace_schema_metadata(None), notes["row_count"])
+
+
+def outcome_columns(roles: Roles) -> tuple[str, ...]:
+    """Name the columns that outcomes are measured on, each once."""
+    named = (
+        roles.label,
+        roles.prediction,
+        *roles.probability,
+        *(facet.column for facet in roles.facets),
+        roles.group,
+        roles.timestamp,
+    )
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Write values as classes are compared, nulls kept: "1" for 1, 1.0 and "1", "true" for True.
+
+    Returns
+    -------
+    pa.Array
+        Dictionary of texts, one entry for each distinct class.
+    """
+    plain = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    if pa.types.is_floating(plain.type):
+        plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, plain.type), plain)
+    if not pa.types.is_dictionary(plain.type):
+        plain = plain.dictionary_encode()
+    texts = pa.array([class_text(value) for value in plain.dictionary.to_pylist()], pa.string())
+    unified = texts.dictionary_encode()
+    # Two values of one text ("1" and 1.0 never meet in one array, but "True" and "true" may).
+    codes = pc.take(unified.indices, plain.indices)
+    return pa.DictionaryArray.from_arrays(codes, unified.dictionary)
+
+
+def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
+    """Decide from the reference what its owner left open.
+
+    Parameters
+    ----------
+    table
+        The columns of `outcome_columns`.
+
+    Raises
+    ------
+    InputError
+        When a facet is split by a text that is no number, or never takes the value.
+    """
+    classes = _classes(signature)
+    problem = roles.problem or _problem(roles, signature, classes)
+    positive = roles.positive
+    if problem == "binary" and positive is None and classes:
+        positive = classes[-1]
+    facets = tuple(_facet(facet, table[facet.column]) for facet in roles.facets)
+    return replace(roles, problem=problem, positive=positive, facets=facets)
+
+
+class OutcomeCollector:
+    """Keeps the outcome columns of a reference while it streams by."""
+
+    def __init__(self, roles: Roles, signature: Signature, *, max_rows: int = MAX_ROWS) -> None:
+        self._columns: list[Column] = []
+        for name in outcome_columns(roles):
+            column = signature.get(name)
+            assert column is not None  # The signature was made of the same roles.
+            self._columns.append(column)
+        self._max_rows = max_rows
+        self._stride = 1
+        self._seen = 0
+        self._parts: list[pa.RecordBatch] = []
+        self._held = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take the rows whose turn it is."""
+        if not self._columns:
+            return
+        first = -self._seen % self._stride
+        self._seen += batch.num_rows
+        rows = pa.array(np.arange(first, batch.num_rows, self._stride))
+        arrays = [
+            coerce(batch.column(column.name).take(rows), column.type)[0] for column in self._columns
+        ]
+        names = [column.name for column in self._columns]
+        self._parts.append(pa.RecordBatch.from_arrays(arrays, names))
+        self._held += len(rows)
+        while self._held > self._max_rows:
+            # Every second of what is held is what a stride of twice the length would have held.
+            table = self.table()
+            thinned = table.take(pa.array(np.arange(0, table.num_rows, 2)))
+            self._parts = thinned.combine_chunks().to_batches()
+            self._held = thinned.num_rows
+            self._stride *= 2
+
+    def table(self) -> pa.Table:
+        """Give what was kept."""
+        return pa.Table.from_batches(self._parts) if self._parts else pa.table({})
+
+
+def _classes(signature: Signature) -> tuple[str, ...]:
+    for column in signature.outputs:
+        if column.role == "prediction" and column.classes:
+            return column.classes
+    for column in signature.outputs:
+        if column.role == "probability" and column.classes:
+            return column.classes
+    return ()
+
+
+def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Problem | None:
+    if roles.prediction is None and not roles.probability:
+        return None
+    if len(roles.probability) > 1 or len(classes) > 2:
+        return "multiclass"
+    if roles.probability or len(classes) == 2:
+        return "binary"
+    column = signature.get(roles.prediction) if roles.prediction else None
+    is_number = column is not None and column.type in ("double", "int64")
+    return "regression" if is_number else "multiclass"
+
+
+def _facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
+    """Fix what a facet's values mean, from the whole reference and never again."""
+    is_number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+    if is_number and pc.count_distinct(column).as_py() > MAX_FACET_NUMBERS:
+        if facet.threshold is not None:
+            return facet
+        if len(facet.values) == 1:
+            return replace(facet, values=(), threshold=_number(facet))
+        if not facet.values:
+            raise InputError(
+                f'facet "{facet.column}": a column of many numbers needs a threshold; '
+                f"expected such as {facet.column}=40 (the group above 40)"
+            )
+    known = set(class_texts(column).dictionary.to_pylist())
+    values = tuple(class_text(value) for value in facet.values)
+    if missing := [
+        value for value in values if value not in known and _as_class(value) not in known
+    ]:
+        raise InputError(
+            f'facet "{facet.column}": the reference never holds "{missing[0]}"; '
+            f"expected one of {', '.join(sorted(known)[:8])}"
+        )
+    return replace(facet, values=tuple(v if v in known else _as_class(v) for v in values))
+
+
+def _as_class(value: str) -> str:
+    """Read a text as the number it may stand for: "1.0" is the class "1"."""
+    try:
+        return class_text(float(value))
+    except ValueError:
+        return value
+
+
+def _number(facet: Facet) -> float:
+    try:
+        return float(facet.values[0])
+    except ValueError as error:
+        raise InputError(
+            f'facet "{facet.column}={facet.values[0]}": a column of many numbers is split by a '
+            f"threshold; expected a number such as {facet.column}=40"
+        ) from error

@@ -1,0 +1,163 @@
+"""What the columns of a data set are for, as its owner says: one value for every layer.
+
+The command line and the public functions spell the roles out; everything below hands one ``Roles``
+on. What the data must decide (kind of problem, positive class, meaning of a facet) is fixed once,
+when a baseline is made, and stored with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from driftline.errors import InputError
+
+__all__ = ["Facet", "Problem", "Roles", "class_text"]
+
+Problem = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A column by whose values groups of people, or of anything, are compared.
+
+    Parameters
+    ----------
+    column
+        Name of the column.
+    values
+        The group that is looked at; all other rows are the other group. Without values each value
+        is compared with the rest.
+    threshold
+        For a column of numbers: the group is the rows above it, strictly.
+
+    References
+    ----------
+    SageMaker Clarify's ``facet``: ``name_or_index`` and ``value_or_threshold``; listed values are
+    the group that may be at a disadvantage (d).
+    """
+
+    column: str
+    values: tuple[str, ...] = ()
+    threshold: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Facet:
+        """Read ``sex``, ``sex=Female`` or ``country=UK,FR``; a threshold is known from the data."""
+        column, sign, values = text.partition("=")
+        listed = tuple(value.strip() for value in values.split(",") if value.strip())
+        if not column.strip() or (sign and not listed):
+            raise InputError(f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female')
+        return cls(column.strip(), listed)
+
+    @property
+    def shown(self) -> str:
+        """The group in words: ``Female``, ``UK, FR``, ``above 40``."""
+        return f"above {self.threshold:g}" if self.threshold is not None else ", ".join(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The columns by role.
+
+    Parameters
+    ----------
+    label, prediction, probability
+        The true answer, the model's answer, its probability: one column, or one for each class.
+    id_column, timestamp, exclude
+        What identifies, when it happened, what is left out of all checks.
+    problem
+        What the model answers; None: as the data says.
+    positive
+        The class that counts as positive; None: the last one in order.
+    threshold
+        With a probability and no prediction: positive above it, strictly.
+    facets, group
+        Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
+    """
+
+    label: str | None = None
+    prediction: str | None = None
+    probability: tuple[str, ...] = ()
+    id_column: str | None = None
+    timestamp: str | None = None
+    exclude: tuple[str, ...] = ()
+    problem: Problem | None = None
+    positive: str | None = None
+    threshold: float = 0.5
+    facets: tuple[Facet, ...] = ()
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.problem is not None and self.problem not in get_args(Problem):
+            raise InputError(f'problem "{self.problem}"; expected {", ".join(get_args(Problem))}')
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold {self.threshold}; expected 0 to 1")
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        probability: str | Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        positive: object = None,
+        facet: str | Facet | Iterable[str | Facet] | None = None,
+        **named: Any,  # noqa: ANN401 - the other fields, as they are
+    ) -> Roles:
+        """Make roles from what people write: one text or several, any value as positive class."""
+        facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
+        return cls(
+            probability=(probability,)
+            if isinstance(probability, str)
+            else tuple(probability or ()),
+            exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude or ()),
+            positive=None if positive is None else class_text(positive),
+            facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
+            **{name: value for name, value in named.items() if value is not None},
+        )
+
+    def over(self, other: Roles) -> Roles:
+        """Give these roles, with what they leave open taken from another."""
+        empty = Roles()
+        taken = {
+            one.name: getattr(other, one.name)
+            for one in fields(self)
+            if getattr(self, one.name) == getattr(empty, one.name)
+        }
+        return replace(self, **taken)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Roles:
+        """Read what to_dict gave."""
+        facets = tuple(
+            Facet(one["column"], tuple(one["values"]), one["threshold"]) for one in found["facets"]
+        )
+        return cls(
+            **{
+                **found,
+                "facets": facets,
+                "probability": tuple(found["probability"]),
+                "exclude": tuple(found["exclude"]),
+            }
+        )
+
+
+def class_text(value: object) -> str:
+    """Write a class as all layers compare it: ``true``, ``1`` for 1 and 1.0, text as it is."""
+    if isinstance(value, str):
+        return value.lower() if value in ("True", "False") else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    if text in ("True", "False"):  # numpy's booleans are no bool.
+        return text.lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.0f}" if number.is_integer() else text

@@ -1,0 +1,133 @@
+"""The kind "data-quality" on real rows: profile and judge, then look up the rows behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.profile import Profile
+from driftline.baseline.statistics import Statistics
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.data_quality import Judgement, judge
+from driftline.monitors.drift import ReferenceColumn
+from driftline.monitors.findings import find_violations
+from driftline.monitors.plausibility import Sampler, find_implausible
+from driftline.monitors.question import BatchMaker, Question, UnfitCounter
+from driftline.monitors.report import STATISTICS, Report
+from driftline.monitors.violation import FeatureResult
+from driftline.signature import Column
+
+__all__ = ["examine", "reference_columns"]
+
+# Columns that say which captured row it is.
+IDS = frozenset({"event_id", "row_index", "event_time", "inference_id", "unfit"})
+
+
+def examine(question: Question) -> Report:
+    """Judge rows that can be read twice.
+
+    Raises
+    ------
+    InputError
+        When the baseline is one of other kinds only.
+    """
+    baseline, batches, facts = question.baseline, question.batches, question.facts
+    if not baseline.constraints.features and baseline.documents:
+        raise InputError(
+            f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
+            "quality does not read; give the folder of a data quality baseline, or --kind"
+        )
+    references = reference_columns(baseline)
+    profile, sample = _profile(baseline, batches, question.unfit)
+    known = baseline.profile.columns if baseline.profile else {}
+    judgement = judge(
+        baseline.signature,
+        baseline.constraints,
+        references,
+        profile,
+        reference_profile=baseline.profile,
+        blocks=baseline.blocks,
+        length=facts.window.length if facts else None,
+        budget=question.budget,
+        implausible=find_implausible(sample, references, known, profile.columns),
+    )
+    violations = find_violations(judgement, batches, baseline.signature, references)
+    statistics = Statistics.from_profile(profile)
+    return Report(
+        kind="data-quality",
+        violations=violations,
+        results=tuple(_result(one, profile, judgement) for one in baseline.signature.columns),
+        statistics=statistics,
+        files={STATISTICS: statistics.to_json()},
+        row_count=profile.row_count,
+        facts=facts,
+        baseline_version=baseline.version,
+        alpha=judgement.alpha,
+        emit_metrics=baseline.constraints.monitoring_config.emit_metrics,
+        batches=batches,
+    )
+
+
+def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
+    """Give, by column, the cells and what the reference holds in them."""
+    found = {}
+    for name, cells in baseline.cells.items():
+        column = baseline.profile.columns.get(name) if baseline.profile else None
+        if column is None or column.cell_counts is None:
+            continue
+        found[name] = ReferenceColumn(
+            cells, column.cell_counts.astype(np.float64), _seen_once(column)
+        )
+    return found
+
+
+def _seen_once(column: ColumnProfile) -> int:
+    """Count the texts that occur once: so many new ones are to be expected."""
+    if column.is_number or not column.levels.is_exact:
+        return 0
+    return int(np.sum(column.levels.counts == 1))
+
+
+def _profile(
+    baseline: Baseline, batches: BatchMaker, unfit: UnfitCounter | None
+) -> tuple[Profile, pa.Table]:
+    """Summarise the rows, and keep some of them for what needs values beside each other."""
+    profile = Profile.empty(baseline.signature, baseline.cells)
+    sampler = Sampler([one.name for one in baseline.signature.columns if one.role == "feature"])
+    known = {column.name for column in baseline.signature.columns}
+    for batch in batches():
+        counts = unfit(batch) if unfit else None
+        own = [name for name in batch.schema.names if name in known or name not in IDS]
+        profile.update(batch.select(own), counts)
+        sampler.add(batch)
+    return profile, sampler.table()
+
+
+def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:
+    """Put one line of the table of features together."""
+    name, found = column.name, profile.columns[column.name]
+    note = judgement.notes.get(name, "")
+    drift = None if note else judgement.drifts.get(name)
+    return FeatureResult(
+        feature=name,
+        type=column.type,
+        role=column.role,
+        row_count=found.row_count,
+        missing_count=found.missing_count,
+        unfit_count=found.unfit_count,
+        distance=drift.distance if drift else None,
+        bound=drift.bound if drift else None,
+        p_value=drift.p_value if drift else None,
+        set=drift.predicate.phrase if drift else None,
+        share_reference=drift.share_reference if drift else None,
+        share_window=drift.share_window if drift else None,
+        share_low=drift.share_interval[0] if drift else None,
+        share_high=drift.share_interval[1] if drift else None,
+        design_effect=drift.design_effect if drift else None,
+        stability=drift.stability if drift else None,
+        jensen_shannon=drift.jensen_shannon if drift else None,
+        share_of_blame=judgement.blame.get(name, 0.0),
+        note=note,
+    )

@@ -1,0 +1,96 @@
+"""The kinds of monitor by name: how each judges a window, and what it suggests as a baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from driftline.baseline.store import ANALYSIS, QUALITY_CONSTRAINTS, Baseline
+from driftline.errors import InputError
+from driftline.monitors import attribution, bias, inspection, model_quality
+from driftline.monitors.definitions import KINDS
+from driftline.monitors.question import Question
+from driftline.monitors.report import Report
+from driftline.roles import Roles
+
+__all__ = [
+    "EXAMINERS",
+    "KINDS",
+    "NEEDS_LABELS",
+    "complete",
+    "documents_of",
+    "kind_of",
+    "settle_roles",
+]
+
+EXAMINERS: Mapping[str, Callable[[Question], Report]] = {
+    "data-quality": inspection.examine,
+    "model-quality": model_quality.examine,
+    "bias": bias.examine,
+    "attribution": attribution.examine,
+}
+# The kinds whose windows change when ground truth arrives.
+NEEDS_LABELS = frozenset({"model-quality", "bias"})
+# SageMaker's documents of a reference, by file name as they lie in a baseline of all kinds.
+SUGGESTIONS: Mapping[str, Callable[[Baseline], Mapping[str, str]]] = {
+    "model-quality": model_quality.suggest,
+    "bias": bias.suggest,
+    "attribution": attribution.suggest,
+}
+
+
+def kind_of(baseline: Baseline) -> str:
+    """Say what a baseline is of, when nobody says: data quality, if it can be."""
+    if baseline.constraints.features or not baseline.documents:
+        return "data-quality"
+    if QUALITY_CONSTRAINTS in baseline.documents:
+        return "model-quality"
+    found = json.loads(baseline.documents.get(ANALYSIS, "{}"))
+    return "attribution" if "explanations" in found and len(found) <= 2 else "bias"
+
+
+def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
+    """Give the roles that the caller named, over those that the baseline knows."""
+    return roles if baseline.outcomes is None else roles.over(baseline.outcomes.roles)
+
+
+def complete(baseline: Baseline) -> Baseline:
+    """Add the documents of every kind that the reference has what it takes for.
+
+    So they lie in the store, to be read and changed; those that came with the baseline stay.
+    """
+    found: dict[str, str] = {}
+    analysis: dict[str, object] = {}
+    for suggest in SUGGESTIONS.values():
+        for name, text in suggest(baseline).items():
+            if name == ANALYSIS:
+                analysis.update(json.loads(text))  # Bias and attribution share one file.
+            else:
+                found[name] = text
+    if analysis:
+        found[ANALYSIS] = json.dumps(analysis, indent=2, ensure_ascii=False) + "\n"
+    return replace(baseline, documents={**found, **baseline.documents})
+
+
+def documents_of(baseline: Baseline, kind: str) -> Mapping[str, str]:
+    """Give the SageMaker documents of one kind, under the names that SageMaker gives them.
+
+    Raises
+    ------
+    InputError
+        When the reference lacks what the kind needs.
+    """
+    suggested = SUGGESTIONS[kind](baseline)
+    if not suggested:
+        raise InputError(f"{kind}: {NEEDED[kind]}")
+    return {name.rpartition("/")[2]: text for name, text in suggested.items()}
+
+
+NEEDED = {
+    "model-quality": "the reference needs the true answer and the model's; give --label and "
+    "--prediction or --probability",
+    "bias": "the reference needs groups to compare and answers; give --facet, and --label or "
+    "--prediction",
+    "attribution": "the reference needs a model to ask; give --model",
+}

@@ -1,0 +1,94 @@
+"""What every kind of monitor is asked: these rows, against this baseline, with this much care."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.store import Baseline
+from driftline.capture.window import Window
+from driftline.roles import Roles
+
+__all__ = ["BatchMaker", "Budget", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
+
+BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
+UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
+# Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
+# probability of the positive class, of each class, or the value.
+Predictor = Callable[[pa.Table], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many false alarms a year are accepted, and among how many windows.
+
+    Parameters
+    ----------
+    false_alarms_per_year
+        Expected violations a year on data that do not change.
+    windows_per_year
+        How often is judged; 365 for a check that nobody scheduled.
+    """
+
+    false_alarms_per_year: float = 1.0
+    windows_per_year: float = 365.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFacts:
+    """What is known of a captured window besides its rows.
+
+    Parameters
+    ----------
+    window
+        The span of time.
+    request_count, late_count, unparsed_count, failed_count, labelled_count
+        As capture counted them; the last in rows, the others in requests.
+    """
+
+    window: Window
+    request_count: int = 0
+    late_count: int = 0
+    unparsed_count: int = 0
+    failed_count: int = 0
+    labelled_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to a kind of monitor.
+
+    Parameters
+    ----------
+    baseline
+        What is expected.
+    batches
+        Gives the rows from the beginning at each call, columns by the user's names.
+    roles
+        What the columns are for: the baseline's, with what the caller named over it.
+    budget
+        Accepted false alarms.
+    facts
+        The window, when the rows are captured ones.
+    unfit
+        Counts, per batch, the values that capture found unfit.
+    predict
+        Asks the model; None where there is none.
+    model
+        What the model is known by (its digest), so that it is compared with itself only.
+    seed
+        Of whatever is drawn at random: the same for the same question.
+    """
+
+    baseline: Baseline
+    batches: BatchMaker
+    roles: Roles = field(default_factory=Roles)
+    budget: Budget = field(default_factory=Budget)
+    facts: WindowFacts | None = None
+    unfit: UnfitCounter | None = None
+    predict: Predictor | None = None
+    model: str = ""
+    seed: int = 0

@@ -1,0 +1,121 @@
+"""Outcomes: what is kept of a reference's answers and groups, and what they mean."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.outcomes import OutcomeCollector, Outcomes, class_texts
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.roles import Facet, Roles
+from driftline.signature import Column, Signature
+
+PEOPLE = pd.DataFrame(
+    {
+        "sex": ["F", "M"] * 30,
+        "age": np.arange(60, dtype=float) + 18,
+        "grade": [1, 2, 3] * 20,
+        "hired": [0, 1, 1] * 20,
+        "guess": [0, 1, 0] * 20,
+        "score": np.linspace(0, 1, 60),
+    }
+)
+ANSWERS = {"label": "hired", "prediction": "guess", "probability": "score"}
+
+
+def roles_of(**named: object) -> Roles:
+    found = Baseline.fit(PEOPLE, **named).outcomes
+    assert found is not None
+    return found.roles
+
+
+def test_label_answers_and_groups_are_kept_and_nothing_else():
+    outcomes = Baseline.fit(PEOPLE, **ANSWERS, facet="sex=F").outcomes
+
+    assert outcomes.table.column_names == ["hired", "guess", "score", "sex"]
+    assert outcomes.table.num_rows == outcomes.row_count == 60
+
+
+def test_without_answers_and_groups_there_are_no_outcomes():
+    assert Baseline.fit(PEOPLE, label="hired").outcomes is None
+
+
+def test_the_kind_of_problem_is_what_the_answers_are():
+    assert roles_of(**ANSWERS).problem == "binary"
+    assert roles_of(label="grade", prediction="guess").problem == "multiclass"
+    assert roles_of(label="age", prediction="score").problem == "regression"
+    assert roles_of(label="hired", prediction="guess", problem="regression").problem == "regression"
+
+
+def test_the_positive_class_is_the_last_one_unless_named():
+    assert roles_of(**ANSWERS).positive == "1"
+    assert roles_of(**ANSWERS, positive=0).positive == "0"
+
+
+def test_a_number_of_many_values_is_split_by_a_threshold_whatever_its_type():
+    for kind in (float, int):
+        rows = PEOPLE.assign(age=PEOPLE["age"].astype(kind))
+        found = Baseline.fit(rows, **ANSWERS, facet="age=40").outcomes.roles.facets
+
+        assert found == (Facet("age", (), 40.0),)
+
+
+def test_a_number_of_few_values_is_a_category():
+    assert roles_of(**ANSWERS, facet="grade=2.0").facets == (Facet("grade", ("2",)),)
+
+
+@pytest.mark.parametrize(
+    ("facet", "said"),
+    [
+        ("sex=X", 'never holds "X"; expected one of F, M'),
+        ("age", "needs a threshold"),
+        ("age=old", "expected a number"),
+        ("gender=F", 'facet "gender": the data has no such column'),
+    ],
+)
+def test_a_group_that_the_reference_cannot_have_is_one_sentence(facet, said):
+    with pytest.raises(InputError, match=said):
+        Baseline.fit(PEOPLE, **ANSWERS, facet=facet)
+
+
+def test_outcomes_survive_being_saved(tmp_path):
+    fitted = Baseline.fit(PEOPLE, **ANSWERS, facet=["sex=F", "age=40"], group="grade")
+    fitted.save(tmp_path)
+
+    again = Baseline.load(tmp_path).outcomes
+
+    assert again.roles == fitted.outcomes.roles
+    assert again.table.equals(fitted.outcomes.table)
+    assert again.row_count == 60
+
+
+def test_a_newer_format_is_refused():
+    with pytest.raises(InputError, match="make the baseline again"):
+        Outcomes.from_arrow(pa.table({"a": [1]}))
+
+
+def test_equal_classes_of_other_types_have_equal_texts():
+    for values in (
+        pa.array([1, 0, None]),
+        pa.array([1.0, 0.0, np.nan]),
+        pa.array(["1", "0", None]),
+    ):
+        assert class_texts(values).to_pylist() == ["1", "0", None]
+    assert class_texts(pa.array(["True", "true", "x"])).to_pylist() == ["true", "true", "x"]
+
+
+@pytest.mark.parametrize("sizes", [[100], [1, 7, 30, 62], [3] * 33 + [1]])
+def test_of_a_large_reference_evenly_spaced_rows_are_kept_however_it_is_cut(sizes):
+    signature = Signature((Column("y", "feature_y", "int64", "label"),))
+    collector = OutcomeCollector(Roles(label="y"), signature, max_rows=40)
+    start = 0
+    for size in sizes:
+        batch = pa.record_batch({"y": pa.array(range(start, start + size))})
+        collector.add(batch)
+        start += size
+
+    kept = collector.table()["y"].to_pylist()
+
+    assert kept == list(range(0, 100, kept[1]))
+    assert 20 <= len(kept) <= 40

@@ -1,0 +1,82 @@
+"""Roles: what people write, read once and handed on as one value."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.errors import InputError
+from driftline.roles import Facet, Roles, class_text
+
+
+@pytest.mark.parametrize(
+    ("text", "facet"),
+    [
+        ("sex", Facet("sex")),
+        ("sex=Female", Facet("sex", ("Female",))),
+        ("country=UK, FR", Facet("country", ("UK", "FR"))),
+        ("a=b=c", Facet("a", ("b=c",))),
+    ],
+)
+def test_a_facet_is_a_column_and_the_values_of_its_group(text, facet):
+    assert Facet.parse(text) == facet
+
+
+@pytest.mark.parametrize("text", ["", "=Female", "sex=", "sex= , "])
+def test_a_facet_without_column_or_value_is_refused_with_the_form(text):
+    with pytest.raises(InputError, match="COLUMN=VALUE"):
+        Facet.parse(text)
+
+
+def test_a_group_is_named_in_words():
+    assert Facet("sex", ("Female",)).shown == "Female"
+    assert Facet("age", threshold=40.0).shown == "above 40"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1, "1"), (1.0, "1"), ("1", "1"), (True, "true"), ("True", "true"), (0.5, "0.5"), ("x", "x")],
+)
+def test_equal_classes_have_equal_texts(value, text):
+    assert class_text(value) == text
+
+
+def test_roles_say_what_people_wrote_in_one_value():
+    roles = Roles.of(label="y", probability="p", exclude="z", positive=1.0, facet=["sex=F", "age"])
+
+    assert roles.probability == ("p",)
+    assert roles.exclude == ("z",)
+    assert roles.positive == "1"
+    assert roles.facets == (Facet("sex", ("F",)), Facet("age"))
+
+
+def test_what_is_left_open_is_taken_from_others():
+    known = Roles.of(label="late", prediction="guess", positive="1", threshold=0.3)
+
+    found = Roles.of(label="y", positive="0").over(known)
+
+    assert found == Roles(label="y", prediction="guess", positive="0", threshold=0.3)
+
+
+@given(
+    label=st.none() | st.text(min_size=1),
+    probability=st.lists(st.text(min_size=1), max_size=3),
+    threshold=st.floats(0, 1),
+    values=st.lists(st.text(min_size=1), max_size=3),
+)
+def test_roles_survive_being_stored(label, probability, threshold, values):
+    roles = Roles(
+        label=label,
+        probability=tuple(probability),
+        threshold=threshold,
+        facets=(Facet("f", tuple(values)), Facet("g", threshold=4.5)),
+    )
+
+    assert Roles.from_dict(roles.to_dict()) == roles
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"problem": "ranking"}, "binary"), ({"threshold": 1.5}, "0 to 1")]
+)
+def test_a_wrong_value_is_one_sentence(wrong, said):
+    with pytest.raises(InputError, match=said):
+        Roles.of(**wrong)
