@@ -1,8 +1,18 @@
 """Addresses of pages: every state that a reader can see is in the path and the query.
 
-``/`` is the overview; ``/monitors/<name>?window=<stamp>&feature=<name>#rows`` one monitor, one of
-its windows (the newest when unset) and one feature (the one with the most blame when unset).
-``keep=<name>`` in place of ``feature`` asks for a feature only if the window has it.
+========================================  ========================================================
+``/``                                     the overview
+``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text
+``/alarms/<name>``                        one alarm
+``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
+                                          ``feature=`` (the one with the most blame when unset)
+                                          or ``metric=``; ``keep=`` in place of ``feature=``
+                                          asks for a feature only if the window has it
+``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
+========================================  ========================================================
+
+Names are percent-encoded. ``.`` and ``..`` cannot stand in a path, encoded or not, since browsers
+take them for folders: they stand in the query, as ``name=``.
 """
 
 from __future__ import annotations
@@ -11,21 +21,35 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
-__all__ = ["Address", "is_page", "monitor_link", "parse"]
+__all__ = [
+    "Address",
+    "alarm_link",
+    "alarms_link",
+    "column_link",
+    "is_page",
+    "monitor_link",
+    "parse",
+]
 
 LIMIT = 2_000
 """Longest name that is looked up, in characters; no stored name comes near it."""
 
+FOLDERS = (".", "..")
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a URL asks for."""
+    """What a URL asks for; ``text`` is what the alarms' texts have to hold."""
 
-    page: Literal["overview", "monitor", "missing"]
+    page: Literal["overview", "monitor", "column", "alarms", "alarm", "missing"]
     monitor: str = ""
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
+    metric: str | None = None
+    alarm: str = ""
+    state: str | None = None
+    text: str | None = None
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -37,17 +61,30 @@ def parse(path: str, query: str = "") -> Address:
         return Address("missing")
     parts = [unquote(part) for part in path.strip("/").split("/")]
     asked = parse_qs(query.lstrip("?")) if len(query) < LIMIT * 10 else {}
-    if parts == [""]:
-        return Address("overview")
-    if len(parts) == 2 and parts[0] == "monitors" and 0 < len(parts[1]) <= LIMIT:
-        chosen = (_one(asked, name) for name in ("window", "feature", "keep"))
-        return Address("monitor", parts[1], *chosen)
+    named = _one(asked, "name")
+    if named in FOLDERS:
+        parts.append(named)
+    if any(len(part) > LIMIT for part in parts):
+        return Address("missing")
+    window, feature = _one(asked, "window"), _one(asked, "feature")
+    match parts:
+        case [""]:
+            return Address("overview")
+        case ["alarms"]:
+            return Address("alarms", state=_one(asked, "state"), text=_one(asked, "q"))
+        case ["alarms", alarm] if alarm:
+            return Address("alarm", alarm=alarm)
+        case ["monitors", monitor] if monitor:
+            keep, metric = _one(asked, "keep"), _one(asked, "metric")
+            return Address("monitor", monitor, window, feature, keep, metric)
+        case ["monitors", monitor, "columns", column] if monitor and column:
+            return Address("column", monitor, window, column)
     return Address("missing")
 
 
-def is_page(path: str) -> bool:
-    """Say whether a path has the form of a page."""
-    return parse(path).page != "missing"
+def is_page(path: str, query: str = "") -> bool:
+    """Say whether a path, percent-encoded as it came, has the form of a page."""
+    return parse(path, query).page != "missing"
 
 
 def monitor_link(
@@ -56,13 +93,42 @@ def monitor_link(
     window: str | None = None,
     feature: str | None = None,
     keep: str | None = None,
+    metric: str | None = None,
     anchor: str = "",
 ) -> str:
     """Build the address of a monitor's page; any text is safe in a name."""
-    asked = {"window": window, "feature": feature, "keep": keep}
+    asked = {"window": window, "feature": feature, "keep": keep, "metric": metric}
+    return _link(("monitors",), name, asked, anchor)
+
+
+def column_link(monitor: str, column: str, *, window: str | None = None, anchor: str = "") -> str:
+    """Build the address of the page of one column of a monitor."""
+    parts = ("monitors", quote(monitor, safe=""), "columns")
+    return _link(parts, column, {"window": window}, anchor)
+
+
+def alarm_link(name: str) -> str:
+    """Build the address of an alarm's page; names of alarms are free text."""
+    return _link(("alarms",), name, {}, "")
+
+
+def alarms_link(*, state: str | None = None, text: str | None = None) -> str:
+    """Build the address of the list of alarms, or of some of them."""
+    query = _query({"state": state, "q": text or None})
+    return f"/alarms{query}"
+
+
+def _link(folders: tuple[str, ...], name: str, asked: dict[str, str | None], anchor: str) -> str:
+    if name in FOLDERS:
+        place, asked = f"/{'/'.join(folders)}", {"name": name, **asked}
+    else:
+        place = f"/{'/'.join(folders)}/{quote(name, safe='')}"
+    return place + _query(asked) + (f"#{anchor}" if anchor else "")
+
+
+def _query(asked: dict[str, str | None]) -> str:
     query = urlencode({key: value for key, value in asked.items() if value is not None})
-    place = f"/monitors/{quote(name, safe='')}"
-    return place + (f"?{query}" if query else "") + (f"#{anchor}" if anchor else "")
+    return f"?{query}" if query else ""
 
 
 def _is_text(given: str) -> bool:

@@ -32,7 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.dashboard.address import Address, parse
 from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.guard import Guard
-from driftline.dashboard.pages import missing, monitor, overview
+from driftline.dashboard.pages import alarm, alarms, missing, monitor, overview
 from driftline.dashboard.parts import marked, problem
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
@@ -89,6 +89,10 @@ def render(stores: Stores, address: Address) -> html.Div:
     try:
         if address.page == "overview":
             return overview.page(stores.overview())
+        if address.page == "alarms":
+            return alarms.page(stores.alarms(address.state, address.text))
+        if address.page == "alarm":
+            return alarm.page(stores.alarm(address.alarm))
         if address.page == "monitor":
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(view)
@@ -197,6 +201,13 @@ def _shell() -> html.Div:
                 [marked(html.Span(className="mark"), aria_hidden="true"), html.Span("driftline")],
                 href="/",
                 className="brand",
+            ),
+            marked(
+                html.Nav(
+                    [html.A("Overview", href="/"), html.A("Alarms", href="/alarms")],
+                    className="places",
+                ),
+                aria_label="Pages",
             ),
             html.Span("Times in UTC", className="zone"),
             html.Button(

@@ -82,7 +82,10 @@ class MonitorLine:
 
 @dataclass(frozen=True, slots=True)
 class AlarmLine:
-    """An alarm as it stands: since when, and what the newest breaching datapoint said."""
+    """An alarm as it stands: since when, and what the newest breaching datapoint said.
+
+    ``told`` holds the messages of the newest change that was to be told, by channel.
+    """
 
     name: str
     state: str
@@ -93,6 +96,8 @@ class AlarmLine:
     cause: str | None
     link: str | None
     monitor: str | None
+    metric: str = ""
+    told: tuple[DeliveryLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

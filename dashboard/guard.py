@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 from driftline.dashboard.address import is_page
 
@@ -92,7 +93,10 @@ class Guard:
             await self.app({**scope, "method": "GET"}, receive, _Finish(send, None, method))
         else:
             # The page is one document: which page it shows is told by the address in the browser.
-            status = 200 if is_page(path) else 404
+            # As it came: a slash of a name is told from one of the path only before decoding.
+            asked = scope.get("raw_path") or quote(path).encode()
+            query = scope.get("query_string", b"").decode("latin-1")
+            status = 200 if is_page(asked.decode("latin-1").partition("?")[0], query) else 404
             index = {**scope, "method": "GET", "path": "/", "raw_path": b"/"}
             await self.app(index, receive, _Finish(send, status, method))
 

@@ -10,12 +10,23 @@ from dash import html
 from dash.development.base_component import Component
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.frames import MonitorLine, WindowRun
-from driftline.dashboard.wording import STATES, age, moment, number, percent, plural, span
+from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun
+from driftline.dashboard.wording import (
+    DELIVERIES,
+    STATES,
+    age,
+    moment,
+    number,
+    percent,
+    plural,
+    span,
+)
 
 __all__ = [
     "Cell",
     "bullet",
+    "crumbs",
+    "delivery_text",
     "empty",
     "fact",
     "keyed",
@@ -68,6 +79,25 @@ def empty(why: str, command: str = "") -> html.Div:
     """Say why there is nothing to see, and the command that changes that."""
     hint = [html.Code(command)] if command else []
     return html.Div([html.P(why), *hint], className="empty")
+
+
+def crumbs(*steps: str | tuple[str, str]) -> html.Nav:
+    """Show the way to this page, from the overview on; the last step is the page itself."""
+    parts: list[Cell] = [html.A("Overview", href="/")]
+    for step in steps:
+        parts.append(marked(html.Span("›"), aria_hidden="true"))
+        parts.append(html.Span(step) if isinstance(step, str) else html.A(step[0], href=step[1]))
+    return marked(html.Nav(parts, className="crumbs"), aria_label="Breadcrumb")
+
+
+def delivery_text(line: DeliveryLine) -> html.Span:
+    """Say how a message fares; one that nobody will get stands out."""
+    words = "✓ delivered" if line.status == "delivered" else DELIVERIES.get(line.status, "")
+    return html.Span(
+        words or line.status,
+        className="alarm-text" if line.status == "dead" else "",
+        title=line.detail or None,
+    )
 
 
 def state_chip(state: str, *, small: bool = False) -> html.Span:

@@ -1,43 +1,27 @@
 """Questions to the database, each one function with a small answer; nothing here writes.
 
-Monitors and their windows, alarms and their changes, notifications. What lies in the storage root
-is read by stores.py.
+Monitors and their windows, notifications. Alarms are read by alarm_queries.py, measured series by
+series_queries.py; what lies in the storage root by stores.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from driftline.alerts import metrics
-from driftline.alerts.alarms import AlarmRecord, HistoryItem, history
+from driftline.alerts.alarms import AlarmRecord
 from driftline.alerts.tables import outbox
-from driftline.dashboard.address import monitor_link
-from driftline.dashboard.frames import (
-    AlarmChange,
-    AlarmLine,
-    DeliveryLine,
-    MonitorLine,
-    WindowRun,
-    WindowState,
-)
-from driftline.dashboard.wording import duration, number
+from driftline.dashboard.alarm_queries import monitor_of
+from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 
-__all__ = ["alarm_line", "changes", "deliveries", "folder_of", "monitor_line"]
+__all__ = ["deliveries", "folder_of", "monitor_line"]
 
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
-CHANGES_SHOWN = 20
-OPERATORS = {
-    "GreaterThanOrEqualToThreshold": "≥",
-    "GreaterThanThreshold": ">",
-    "LessThanThreshold": "<",
-    "LessThanOrEqualToThreshold": "≤",
-}
 
 
 def monitor_line(
@@ -54,7 +38,7 @@ def monitor_line(
         schedule=definition.schedule,
         false_alarms_per_year=definition.false_alarms_per_year,
         runs=runs,
-        alarms=tuple(record.name for record in alarms if _monitor_of(record) == definition.name),
+        alarms=tuple(record.name for record in alarms if monitor_of(record) == definition.name),
     )
 
 
@@ -86,109 +70,6 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
         )
         runs.setdefault(run.start, run)
     return tuple(reversed(runs.values())), rows[0].baseline_version if rows else ""
-
-
-def alarm_line(connection: Connection, record: AlarmRecord) -> AlarmLine:
-    """Tell how an alarm stands, with the words of its metric's newest datapoint."""
-    rule = record.definition
-    note = _newest_words(connection, record) if record.state == "ALARM" else {}
-    times = f"{rule.required_breaches} of {rule.evaluation_periods}"
-    length = duration(timedelta(seconds=rule.period))
-    condition = (
-        f"{rule.metric_name} {OPERATORS[rule.comparison_operator]} {number(rule.threshold)} "
-        f"in {times} periods of {length}"
-    )
-    return AlarmLine(
-        name=record.name,
-        state=record.state,
-        since=record.state_changed_at,
-        severity=rule.severity,
-        condition=condition,
-        reason=record.state_reason,
-        cause=_note_text(note, "cause"),
-        link=_note_link(note),
-        monitor=_monitor_of(record),
-    )
-
-
-def _monitor_of(record: AlarmRecord) -> str | None:
-    return record.definition.dimensions.get("MonitoringSchedule")
-
-
-def _note_text(note: Mapping[str, object], key: str) -> str | None:
-    value = note.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _note_link(note: Mapping[str, object]) -> str | None:
-    """Take a note's link if it leads to a page of ours; notes are written by others, too."""
-    link = (_note_text(note, "link") or "").lstrip("/")
-    if link.startswith("monitors/"):
-        return f"/{link}"
-    monitor = _note_text(note, "monitor")
-    return monitor_link(monitor, anchor="rows") if monitor else None
-
-
-def changes(
-    connection: Connection, alarms: Iterable[AlarmRecord], line: MonitorLine
-) -> tuple[AlarmChange, ...]:
-    """Read how a monitor's alarms changed their states, newest first."""
-    found: list[AlarmChange] = []
-    for record in alarms:
-        if record.name not in line.alarms:
-            continue
-        for item in history(connection, record.name, type="StateUpdate", limit=CHANGES_SHOWN):
-            new = _state(item.data, "newState")
-            words = _words_at(connection, record, item) if new[0] == "ALARM" else {}
-            found.append(
-                AlarmChange(
-                    time=item.time,
-                    alarm=record.name,
-                    old=_state(item.data, "oldState")[0],
-                    new=new[0],
-                    reason=new[1] or item.summary,
-                    cause=_note_text(words, "cause"),
-                    link=_note_link(words),
-                )
-            )
-    found.sort(key=lambda change: change.time, reverse=True)
-    return tuple(found[:CHANGES_SHOWN])
-
-
-def _newest_words(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
-    """Give the note of the newest datapoint that has a cause, else of the change to ALARM."""
-    rule = record.definition
-    note = metrics.latest_note(connection, rule.namespace, rule.metric_name, rule.dimensions)
-    if note and _note_text(note, "cause"):
-        return note
-    newest = history(connection, record.name, type="StateUpdate", limit=1)
-    return _words_at(connection, record, newest[0]) if newest else {}
-
-
-def _words_at(
-    connection: Connection, record: AlarmRecord, item: HistoryItem
-) -> Mapping[str, object]:
-    """Give the note of the datapoint that decided a change of state."""
-    end = item.data.get("periodEnd")
-    if not isinstance(end, str):
-        return {}
-    rule = record.definition
-    note = metrics.latest_note(
-        connection,
-        rule.namespace,
-        rule.metric_name,
-        rule.dimensions,
-        before=datetime.fromisoformat(end),
-    )
-    return note or {}
-
-
-def _state(data: Mapping[str, object], key: str) -> tuple[str, str]:
-    """Read one side of CloudWatch's history data: the state's value and reason."""
-    side = data.get(key)
-    if not isinstance(side, Mapping):
-        return "", ""
-    return str(side.get("stateValue", "")), str(side.get("stateReason", ""))
 
 
 def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:

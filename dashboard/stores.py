@@ -26,6 +26,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.table import open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
+from driftline.dashboard.alarm_queries import alarm_lines, alarm_view, changes
 from driftline.dashboard.comparison import compare
 from driftline.dashboard.documents import (
     Document,
@@ -44,7 +46,7 @@ from driftline.dashboard.frames import (
     OverviewView,
     WindowRun,
 )
-from driftline.dashboard.queries import alarm_line, changes, deliveries, folder_of, monitor_line
+from driftline.dashboard.queries import deliveries, folder_of, monitor_line
 from driftline.dashboard.wording import moment, plural
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.culprits import matching_rows
@@ -87,7 +89,7 @@ class Stores:
         """Give everything that the first page shows."""
         with self.engine.connect() as connection:
             records = list_alarms(connection)
-            alarms = tuple(alarm_line(connection, record) for record in records)
+            alarms = alarm_lines(connection)
             monitors = tuple(
                 monitor_line(connection, definition, records)
                 for definition in list_definitions(connection)
@@ -100,6 +102,22 @@ class Stores:
             alarms=alarms,
             deliveries=sent,
         )
+
+    def alarms(self, state: str | None = None, text: str | None = None) -> AlarmsView:
+        """Give all alarms, and say which of them are asked for."""
+        with self.engine.connect() as connection:
+            return AlarmsView(self.now(), alarm_lines(connection), state, text)
+
+    def alarm(self, name: str) -> AlarmView:
+        """Give one alarm with its metric, its history and its messages.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such alarm.
+        """
+        with self.engine.connect() as connection:
+            return alarm_view(connection, name, self.now())
 
     def monitor(
         self, name: str, window: str | None, feature: str | None, keep: str | None = None

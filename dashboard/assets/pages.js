@@ -6,10 +6,47 @@
   var shown = null; // Path whose page had the focus put on its heading.
   var wanted = location.hash; // Anchor that waits for its section to be drawn.
 
-  function go(url) {
-    history.pushState({}, "", url.pathname + url.search + url.hash);
+  var WAIT_MS = 300; // After the last key before the list is asked for again.
+  var typed = null; // What stands in the filter, while it has the focus.
+  var waiting = 0;
+
+  function go(url, replace) {
+    var place = url.pathname + url.search + url.hash;
+    if (replace) history.replaceState({}, "", place); else history.pushState({}, "", place);
     wanted = url.hash;
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  }
+
+  // The filter of a list is part of the address; typing does not fill the history.
+  document.addEventListener("input", function (event) {
+    if (event.target.id !== "filter") return;
+    typed = event.target.value;
+    clearTimeout(waiting);
+    waiting = setTimeout(function () {
+      var url = new URL(location.href);
+      if (typed) url.searchParams.set("q", typed); else url.searchParams.delete("q");
+      if (url.href !== location.href) go(url, true);
+    }, WAIT_MS);
+  });
+  document.addEventListener("focusout", function (event) {
+    // Where the page was drawn anew under the hand, the box itself is gone and the hand is not.
+    if (event.target.id === "filter" && event.target.isConnected) typed = null;
+  });
+  function restore() {
+    var box = typed !== null && document.getElementById("filter");
+    if (!box || document.activeElement === box) return;
+    box.focus({ preventScroll: true });
+    box.setSelectionRange(box.value.length, box.value.length);
+  }
+
+  // Which page this is, for the links on top.
+  function place() {
+    document.querySelectorAll(".places a").forEach(function (link) {
+      var path = new URL(link.href).pathname;
+      var here = path === "/" ? location.pathname === "/" : location.pathname.indexOf(path) === 0;
+      if (here === (link.getAttribute("aria-current") === "page")) return;
+      if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+    });
   }
 
   document.addEventListener("click", function (event) {
@@ -52,6 +89,8 @@
   // What only the browser can do once a page is drawn: title, focus, and the anchor.
   function settle() {
     label();
+    place();
+    restore();
     var drawn = document.querySelector("#page [data-title]");
     if (!drawn) return;
     var title = drawn.dataset.title + " · driftline";

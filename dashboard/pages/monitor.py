@@ -22,6 +22,7 @@ from driftline.dashboard.pages.columns import (
 )
 from driftline.dashboard.parts import (
     Cell,
+    crumbs,
     empty,
     fact,
     keyed,
@@ -48,7 +49,7 @@ def page(view: MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""
     monitor, detail = view.monitor, view.detail
     title = monitor.name if detail is None else f"{monitor.name}, {span(detail.run)}"
-    head = [_crumbs(monitor), _head(view)]
+    head = [crumbs(monitor.name), _head(view)]
     if detail is None:
         waiting = empty(
             "No window has been judged yet: the first one is judged when it is over.",
@@ -84,20 +85,6 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
         judged = sum(feature.judged for feature in detail.features)
         return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
     return f"{violations_text(detail)} ({where})"
-
-
-def _crumbs(monitor: MonitorLine) -> html.Nav:
-    return marked(
-        html.Nav(
-            [
-                html.A("Overview", href="/"),
-                marked(html.Span("›"), aria_hidden="true"),
-                monitor.name,
-            ],
-            className="crumbs",
-        ),
-        aria_label="Breadcrumb",
-    )
 
 
 def _head(view: MonitorView) -> html.Div:

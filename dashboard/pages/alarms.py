@@ -1,0 +1,128 @@
+"""The page of all alarms: how each stands, since when, what it watches, and who was told."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+
+from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
+from driftline.dashboard.alarm_frames import AlarmsView
+from driftline.dashboard.frames import AlarmLine
+from driftline.dashboard.parts import (
+    Cell,
+    crumbs,
+    delivery_text,
+    empty,
+    marked,
+    panel,
+    state_chip,
+    table,
+    when,
+)
+from driftline.dashboard.wording import STATES, plural
+
+__all__ = ["page"]
+
+SHOWN = 200
+"""Rows on a page; more would take seconds to draw."""
+
+STATES_SHOWN = ("ALARM", "INSUFFICIENT_DATA", "OK")
+
+
+def page(view: AlarmsView) -> html.Div:
+    """Lay out the list, worst first, with the ways to narrow it."""
+    firing = view.counts["ALARM"]
+    under = " · ".join(
+        [plural(len(view.alarms), "alarm"), f"{firing} firing" if firing else "none is firing"]
+    )
+    head = html.Div(
+        [html.H1("Alarms", tabIndex=-1), html.P(under, className="under")], className="title-text"
+    )
+    return marked(
+        html.Div(
+            [crumbs("Alarms"), html.Div([head, _filters(view)], className="title"), _list(view)],
+            className="page",
+        ),
+        data_title="Alarms",
+    )
+
+
+def _filters(view: AlarmsView) -> html.Div:
+    """Offer the states with their counts, and a text to look for."""
+    links = [_state(view, None, f"all {len(view.alarms)}")]
+    links += [
+        _state(view, state, f"{STATES[state][0]} {STATES[state][1].lower()} {view.counts[state]}")
+        for state in STATES_SHOWN
+    ]
+    box = dcc.Input(
+        id="filter",
+        type="search",
+        value=view.text or "",
+        placeholder="Filter by name, metric or monitor",
+        maxLength=200,
+        debounce=False,
+        autoComplete="off",
+    )
+    label = html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter")
+    states = marked(html.Nav(links, className="choices"), aria_label="State of the alarms")
+    return html.Div([states, label], className="filters")
+
+
+def _state(view: AlarmsView, state: str | None, words: str) -> html.A:
+    link = html.A(words, href=alarms_link(state=state, text=view.text))
+    return marked(link, aria_current="page") if view.state == state else link
+
+
+def _list(view: AlarmsView) -> html.Section:
+    found = view.shown
+    if not view.alarms:
+        why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones"
+        return panel("All alarms", [empty(f"{why}.", "driftline apply -f alarms.yaml")])
+    if not found:
+        clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
+        return panel("All alarms", [empty("No alarm matches this filter."), clear])
+    heads = ["State", "Alarm", "Since", "Watches", "Monitor", "Last message"]
+    rows = [_row(view, alarm) for alarm in found[:SHOWN]]
+    note = f"the first {SHOWN} of {len(found)}; narrow them by the filter" * (len(found) > SHOWN)
+    return panel(
+        "All alarms" if len(found) == len(view.alarms) else f"{len(found)} of them",
+        [table(heads, rows, label="Alarms, worst first", kind="cards alarm-list")],
+        note=note,
+    )
+
+
+def _row(view: AlarmsView, alarm: AlarmLine) -> list[Cell]:
+    """Show one alarm as the cells of a row."""
+    name = html.Div(
+        [
+            html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
+            html.Span(alarm.severity, className=f"tag {alarm.severity}"),
+        ],
+        className="stack",
+    )
+    why = [html.Span(alarm.cause, className="clip faint", title=alarm.cause)] if alarm.cause else []
+    monitor: Cell = "–"
+    if alarm.monitor:
+        monitor = html.A(alarm.monitor, href=monitor_link(alarm.monitor))
+    return [
+        state_chip(alarm.state),
+        html.Div([name, *why]),
+        when(alarm.since, view.now),
+        alarm.condition,
+        monitor,
+        _told(alarm),
+    ]
+
+
+def _told(alarm: AlarmLine) -> Cell:
+    """Say what was last told, to whom, and whether it arrived."""
+    if not alarm.told:
+        return html.Span("nothing told yet", className="faint")
+    return html.Div(
+        [
+            html.Div(
+                [state_chip(line.state, small=True), html.Span(line.channel), delivery_text(line)],
+                className="stack",
+            )
+            for line in alarm.told
+        ]
+    )
