@@ -166,6 +166,24 @@ class DeltaFolder:
             raise StorageError(f'table "{self.uri}": {error}') from error
         return int(rows.num_rows)
 
+    def compact(self, part: str) -> None:
+        """Put the small files of a part together; a writer that comes in between wins.
+
+        The old files go a day later, as with ``expire``.
+        """
+        table = self.table
+        try:
+            if table is not None:
+                table.optimize.compact(partition_filters=[(str(self._partition), "=", part)])
+                table.vacuum(_READERS_H, enforce_retention_duration=False, dry_run=False)
+        except CommitFailedError:
+            # Another one changed the same files; the next compaction takes them all.
+            return
+        except (DeltaError, OSError) as error:
+            raise StorageError(f'table "{self.uri}": {error}') from error
+        finally:
+            self.refresh()
+
     def sweep(self) -> int:
         """Remove this writer's files that no commit knows; give how many there were."""
         self.refresh()

@@ -1,14 +1,15 @@
 """A window of captured records: Arrow batches of typed columns under the user's own names.
 
 What a window gives depends on its records alone, never on the files they happen to lie in: rows
-come sorted by event time, spool and sequence, and the digest is one of spools and sequences.
+come sorted by event time, spool and sequence, and the digest is one of spools and sequences. Where
+labels are asked for, each row gets the one that is known now, and the digest covers them, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,16 +20,23 @@ import pyarrow.dataset as pads
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.dataset import META_SCHEMA, PARTITION, Dataset
 from driftline.capture.frame import Flag
+from driftline.capture.labelling import LabelIndex, Labels
+from driftline.capture.truth import read_truth
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["UNFIT", "Window", "WindowRead", "read_window", "unfit_counts"]
+__all__ = ["UNFIT", "Labels", "Window", "WindowRead", "read_window", "unfit_counts"]
 
 UNFIT = "unfit"
 _FIRST_FAILURE = 400
 _BATCH_ROWS = 65_536
 _ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 _UNFIT_TYPE = pa.map_(pa.string(), pa.string())
+_IDS = ("event_id", "inference_id", "row_index")
+# Stands for the column of labels, which no table has.
+_LABEL = "\0label"
+# No label is received long before what it is the label of; clocks may differ a little.
+_EARLIEST_LABEL = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,16 @@ class WindowRead:
     late_count
         Requests that came in at or after ``late_after``.
     digest
-        Hash of the records' spools and sequence numbers; equal records give equal digests.
+        Hash of the records' spools and sequence numbers; equal records give equal digests. Where
+        labels were asked for, of the rows' labels, too.
+    labelled_count
+        Rows that have a label.
+    unfit_label_count
+        Rows without one since theirs does not fit the type.
+    stray_label_count
+        Labels of this window's requests for a row that the request does not have.
+    stray_label_ids
+        The first few ids of such labels.
     """
 
     window: Window
@@ -99,6 +116,11 @@ class WindowRead:
     _data: pads.Dataset | None = field(repr=False)
     _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
     _days: tuple[str, ...] = field(default=(), repr=False)
+    labelled_count: int = 0
+    unfit_label_count: int = 0
+    stray_label_count: int = 0
+    stray_label_ids: tuple[str, ...] = ()
+    _labels: LabelIndex | None = field(default=None, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
@@ -118,8 +140,12 @@ class WindowRead:
         chosen = (
             (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
         )
-        rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
+        sought = () if self._labels is None else _IDS
+        rows = self._data.to_table([*held.union(_ORDER, sought)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
+        if self._labels is not None:
+            rows = rows.append_column(_LABEL, self._labels.take(rows))
+            held.add(_LABEL)
         arrays = [
             rows[column].take(order).cast(kind)
             if column in held
@@ -138,6 +164,7 @@ def read_window(
     *,
     columns: Sequence[str] | None = None,
     late_after: datetime | None = None,
+    labels: Labels | None = None,
 ) -> WindowRead:
     """Read the captured records of an endpoint whose event time lies in a window.
 
@@ -157,23 +184,27 @@ def read_window(
         signature. The map ``unfit`` always comes last.
     late_after
         From when on a record counts as late; None: from the window's end on.
+    labels
+        The column that ground truth is given as, where ``columns`` name it or else before
+        ``unfit``; null where no label is known. Labels are found by event id or inference id and
+        row index; the last one received counts. None: no labels are read.
 
     Raises
     ------
     InputError
-        When a column is neither of the signature nor of the table.
+        When a column is neither of the signature nor of the table, or the labels' name is taken.
     """
-    wanted = _wanted(signature, columns)
+    wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
     first, last = window.start.date().isoformat(), window.end.date().isoformat()
     data = dataset.folder.open(first, last)
     schema = pa.schema([pa.field(name, kind) for name, _, kind in wanted])
     if data is None:
         return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
-    records = data.to_table(
-        ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION],
-        filter=_inside(window.start, window.end),
-    )
+    read = ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION]
+    if labels is not None:
+        read += ["event_id", "inference_id"]
+    records = data.to_table(read, filter=_inside(window.start, window.end))
     first_row = pc.equal(records["row_index"], 0)
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
     unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
@@ -181,7 +212,7 @@ def read_window(
     late = pc.greater_equal(
         records["arrival_time"], pa.scalar(late_after or window.end, UTC_MICROSECONDS)
     )
-    return WindowRead(
+    found = WindowRead(
         window=window,
         row_count=_count(usable),
         request_count=_count(first_row),
@@ -193,6 +224,31 @@ def read_window(
         _data=data,
         _columns=wanted,
         _days=tuple(sorted(pc.unique(records[PARTITION].filter(usable)).to_pylist())),
+    )
+    if labels is None:
+        return found
+    return _labelled(found, root, endpoint, records.filter(usable), labels)
+
+
+def _labelled(
+    read: WindowRead, root: str, endpoint: str, rows: pa.Table, labels: Labels
+) -> WindowRead:
+    """Add what is known of the labels of a window's rows."""
+    ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
+    received_from = (read.window.start - _EARLIEST_LABEL).date()
+    truth = read_truth(root, endpoint, pc.unique(ids.drop_null()), received_from)
+    index = LabelIndex(truth, labels.type)
+    joined = index.join(rows)
+    digest = hashlib.blake2b(bytes.fromhex(read.digest) + joined.digest, digest_size=16)
+    return replace(
+        read,
+        # Without any label the digest stays that of the records.
+        digest=digest.hexdigest() if joined.digest else read.digest,
+        labelled_count=joined.labelled_count,
+        unfit_label_count=joined.unfit_count,
+        stray_label_count=joined.stray_count,
+        stray_label_ids=joined.stray_ids,
+        _labels=index,
     )
 
 
@@ -216,12 +272,18 @@ def unfit_counts(batch: pa.RecordBatch) -> dict[str, int]:
 
 
 def _wanted(
-    signature: Signature, columns: Sequence[str] | None
+    signature: Signature, columns: Sequence[str] | None, labels: Labels | None
 ) -> tuple[tuple[str, str, pa.DataType], ...]:
     own = {
         column.name: (column.name, column.column, ARROW_TYPES[column.type])
         for column in (*signature.inputs, *signature.outputs)
     }
+    if labels is not None:
+        if labels.name in own or labels.name in (*META_SCHEMA.names, UNFIT):
+            raise InputError(f'window: "{labels.name}" is a column already; expected another name')
+        own[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
+        if columns is not None and labels.name not in columns:
+            columns = [*columns, labels.name]
     found = []
     for name in own if columns is None else columns:
         if name in own:
