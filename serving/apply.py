@@ -122,6 +122,7 @@ class Applier:
     def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
         """Write everything in one transaction."""
         with self._context.engine.begin() as connection:
+            store.hold_all(connection)
             for entry in plan.planned:
                 resource = entry.resource
                 if resource.kind != "Endpoint":
@@ -200,6 +201,7 @@ class Applier:
     def _delete(self, kind: Kind, name: str) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
+            store.hold_all(connection)
             row = store.get(connection, kind, name)
             for other in KINDS:
                 for user in store.list_kind(connection, other):

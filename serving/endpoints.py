@@ -42,9 +42,11 @@ class EndpointWish:
 
 def list_wishes(connection: Connection) -> list[EndpointWish]:
     """Give all endpoints that are to be served, by name."""
-    models = {model.name.casefold(): model for model in store.list_kind(connection, "Model")}
+    # In one statement: an endpoint that is applied meanwhile comes with its model or not at all.
+    rows = store.list_kinds(connection, "Model", "Endpoint")
+    models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
     found = []
-    for endpoint in store.list_kind(connection, "Endpoint"):
+    for endpoint in (row for row in rows if row.kind == "Endpoint"):
         spec = endpoint.spec
         if spec["model"] is None:
             continue

@@ -9,11 +9,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from driftline.alerts.guard import hold
 from driftline.errors import NotFoundError
 from driftline.serving.resources import Kind, key_of, nearest
 from driftline.serving.tables import resources
 
-__all__ = ["Stored", "delete_row", "find", "get", "list_kind", "needs", "put_row"]
+__all__ = [
+    "Stored",
+    "delete_row",
+    "find",
+    "get",
+    "hold_all",
+    "list_kind",
+    "list_kinds",
+    "needs",
+    "put_row",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +86,18 @@ def get(connection: Connection, kind: Kind, name: str) -> Stored:
 
 def list_kind(connection: Connection, kind: Kind) -> list[Stored]:
     """Give all resources of a kind, by name."""
-    query = select(resources).where(resources.c.kind == kind).order_by(resources.c.key)
+    return list_kinds(connection, kind)
+
+
+def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
+    """Give all resources of some kinds as they were at one moment, by name."""
+    query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
     return [_read(row) for row in connection.execute(query)]
+
+
+def hold_all(connection: Connection) -> None:
+    """Keep all resources to this transaction: what needs what is checked, then changed."""
+    hold(connection, "resources")
 
 
 def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
