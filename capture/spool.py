@@ -108,6 +108,8 @@ class SpoolWriter:
         self._room_bytes = 0
         self._checked_ns: int | None = None
         self._retry_ns = 0
+        self._reason = "full"
+        self._is_failing = False
         self._open_again_ns: int | None = None
         self._drops = DropCounters()
 
@@ -201,13 +203,16 @@ class SpoolWriter:
         """Have an open segment with room; the reason when there is none."""
         now = self._mono_ns()
         if now < self._retry_ns:
-            return "full"
+            return self._reason
         is_stale = self._checked_ns is None or now - self._checked_ns >= SECOND_NS
         if is_stale or self._room_bytes <= 0:
             self._measure(now)
+        if now < self._retry_ns:
+            return self._reason  # Measuring has failed.
         if self._room_bytes <= 0:
             self._retry_ns = now + SECOND_NS // 5
-            return "full"
+            self._reason = "full"
+            return self._reason
         is_due = (
             self._segment_size >= self._segment_bytes
             or now - self._segment_born_ns >= self._segment_ns
@@ -312,6 +317,9 @@ class SpoolWriter:
             self._write_whole(buffers, size)
         except OSError as error:
             return self._fail(error)
+        if self._is_failing and frame.kind == _RECORD:
+            self._is_failing = False
+            log.warning("capture records again spool=%s", self.spool_id)
         self._segment_size += size
         self._room_bytes -= size
         if frame.kind <= _LAST_NUMBERED:
@@ -326,9 +334,17 @@ class SpoolWriter:
             os.fdatasync(self._segment)
 
     def _fail(self, error: OSError) -> str:
-        """Undo a half-written frame, give the segment up and try again in a second."""
-        log.warning("capture record dropped spool=%s error=%s", self.spool_id, error)
+        """Undo a half-written frame, give the segment up and try again in a second.
+
+        Told once, not each second: the count of what is dropped goes on.
+        """
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning(
+                "capture drops records until this is mended folder=%s error=%s", self.folder, error
+            )
         self._retry_ns = self._mono_ns() + SECOND_NS
+        self._reason = "io_error"
         if self._segment >= 0:
             try:
                 os.ftruncate(self._segment, self._segment_size)

@@ -9,8 +9,9 @@ of its own. Its own faults never reach the request. Standard library only.
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from driftline.capture.exchange import (
@@ -23,20 +24,19 @@ from driftline.capture.exchange import (
     Scope,
     Send,
 )
+from driftline.capture.place import find_place
 from driftline.capture.spool import Durability, SpoolWriter
 from driftline.capture.target import CaptureTarget, parse_event_time
 from driftline.errors import InputError
 
 __all__ = [
-    "DEFAULT_SPOOL_DIR",
     "REQUEST_ID_KEY",
     "Capture",
     "CaptureTarget",
     "Route",
     "parse_event_time",
+    "posts_to",
 ]
-
-DEFAULT_SPOOL_DIR = ".driftline/spool"  # Where `driftline up` looks by default.
 
 Route = Callable[[Scope], CaptureTarget | None]
 
@@ -49,20 +49,26 @@ class Capture:
     app
         The application; it sees every call unchanged, with ``driftline.request_id`` in its scope.
     endpoint
-        Name under which every POST request is recorded; or give ``route``.
+        Name under which POST requests are recorded; or give ``route``.
+    paths
+        Only requests to these paths are recorded, such as ``("/predict", "/models/{name}")``; a
+        name in braces stands for one part of a path. Left out: every POST.
     spool_dir
-        Folder of the host's spool, shared by all processes that record or ship.
+        Folder of the host's spool, shared by all processes that record or ship. Left out, it is
+        found as ``driftline up`` finds it in the working folder: by DRIFTLINE_CAPTURE__SPOOL_DIR,
+        driftline.toml, or ``.driftline/spool``.
     sampling_percentage
         Share of requests that is recorded. Requests with an inference id are chosen by it, so that
         retries and all parts of a chain agree.
     max_body_bytes
-        Bytes kept of each body; the true length always is.
+        Bytes kept of each body; the true length always is. This, ``append`` and
+        ``spool_max_bytes`` are those of the installation when left out.
     append
         "before": the record is written before the bytes that complete the response are passed on;
         "after": afterwards, and a kill in between loses it.
     route
         Decides for each HTTP scope what it is recorded as; None = not at all. Wins over
-        ``endpoint`` and ``sampling_percentage``.
+        ``endpoint``, ``paths`` and ``sampling_percentage``.
     now_ns
         Wall clock, in nanoseconds.
     spool_max_bytes, durability
@@ -73,6 +79,11 @@ class Capture:
     counters
         ``requests`` seen, ``sampled`` chosen, ``stored`` written, ``dropped`` not written,
         ``faults`` of the tap itself.
+
+    Raises
+    ------
+    InputError
+        At once, never from a request: for a wrong name, share, path or ``append``.
     """
 
     def __init__(
@@ -80,29 +91,36 @@ class Capture:
         app: App,
         *,
         endpoint: str | None = None,
-        spool_dir: str | os.PathLike[str] = DEFAULT_SPOOL_DIR,
+        paths: Sequence[str] | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
         sampling_percentage: float = 100.0,
-        max_body_bytes: int = 1 << 20,
-        append: Literal["before", "after"] = "before",
+        max_body_bytes: int | None = None,
+        append: Literal["before", "after"] | None = None,
         route: Route | None = None,
         now_ns: Callable[[], int] = time.time_ns,
-        spool_max_bytes: int = 2 << 30,
+        spool_max_bytes: int | None = None,
         durability: Durability = "process",
     ) -> None:
-        if append not in ("before", "after"):
+        if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if route is None:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
-            route = _every_post(
-                CaptureTarget(endpoint, sampling_percentage=float(sampling_percentage))
-            )
+            target = CaptureTarget(endpoint, sampling_percentage=float(sampling_percentage))
+            route = posts_to(paths, target)
+        place = find_place()
         self.app = app
         self.spool = SpoolWriter(
-            spool_dir, max_bytes=spool_max_bytes, durability=durability, now_ns=now_ns
+            place.spool_dir if spool_dir is None else spool_dir,
+            max_bytes=place.spool_max_bytes if spool_max_bytes is None else spool_max_bytes,
+            durability=durability,
+            now_ns=now_ns,
         )
         self._recorder = Recorder(
-            self.spool, max_body_bytes=max_body_bytes, is_before=append == "before", now_ns=now_ns
+            self.spool,
+            max_body_bytes=place.max_body_bytes if max_body_bytes is None else max_body_bytes,
+            is_before=(append or place.append) == "before",
+            now_ns=now_ns,
         )
         self.counters = self._recorder.counters
         self._route = route
@@ -152,5 +170,30 @@ class Capture:
         return closing
 
 
-def _every_post(target: CaptureTarget) -> Route:
-    return lambda scope: target if scope["method"] == "POST" else None
+def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:
+    """Give a route that takes POST requests to these paths, or to all.
+
+    Raises
+    ------
+    InputError
+        When a path does not begin with a slash, or a text is given in place of a list.
+    """
+    if paths is None:
+        return lambda scope: target if scope["method"] == "POST" else None
+    if isinstance(paths, str):
+        raise InputError(f'capture: paths "{paths}"; expected a list such as ["{paths}"]')
+    for path in paths:
+        if not path.startswith("/"):
+            raise InputError(f'capture: path "{path}"; expected one such as "/predict"')
+    parts = [re.sub(r"\\{[^/{}]*\\}", "[^/]+", re.escape(path)) for path in paths]
+    pattern = re.compile("|".join(parts) or r"(?!)")
+
+    def route(scope: Scope) -> CaptureTarget | None:
+        if scope["method"] != "POST":
+            return None
+        path = scope["path"]
+        # Inside a mounted app the path has the place of the mount before it.
+        inner = path.removeprefix(scope.get("root_path", ""))
+        return target if pattern.fullmatch(path) or pattern.fullmatch(inner) else None
+
+    return route
