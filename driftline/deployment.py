@@ -10,9 +10,10 @@ from typing import Any
 
 from driftline.client import DEFAULT_SERVER, Client
 from driftline.errors import InputError
+from driftline.roles import Problem, Roles
 from driftline.serving.deploy import deploy_resources
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "deploy_by"]
 
 
 def deploy(
@@ -22,15 +23,18 @@ def deploy(
     label: str | None = None,
     name: str | None = None,
     prediction: str | None = None,
-    probability: Sequence[str] | None = None,
+    probability: str | Sequence[str] | None = None,
     id_column: str | None = None,
     timestamp: str | None = None,
     exclude: Sequence[str] | None = None,
-    problem: str | None = None,
-    positive: str | None = None,
+    problem: Problem | None = None,
+    positive: object = None,
+    threshold: float | None = None,
+    facet: str | Sequence[str] | None = None,
+    group: str | None = None,
     server: str = DEFAULT_SERVER,
 ) -> dict[str, Any]:
-    """Make endpoint, capture, signature, baseline and monitor of a model in one go.
+    """Make endpoint, capture, signature, baseline and monitors of a model in one go.
 
     Parameters
     ----------
@@ -41,6 +45,11 @@ def deploy(
         files; it keeps its own copy of the model.
     name
         Name of the endpoint; by default the model file's name.
+    label, prediction, probability, id_column, timestamp, exclude, problem, positive, threshold
+        Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
+        (or probability) the quality of the model is monitored, too.
+    facet, group
+        Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
 
     Returns
     -------
@@ -54,21 +63,39 @@ def deploy(
     UnavailableError
         When no server answers.
     """
+    roles = Roles.of(
+        label=label,
+        prediction=prediction,
+        probability=probability,
+        id_column=id_column,
+        timestamp=timestamp,
+        exclude=exclude,
+        problem=problem,
+        positive=positive,
+        threshold=threshold,
+        facet=facet,
+        group=group,
+    )
+    return deploy_by(model, roles, reference=reference, name=name, server=server)
+
+
+def deploy_by(
+    model: object,
+    roles: Roles,
+    *,
+    reference: object = None,
+    name: str | None = None,
+    server: str = DEFAULT_SERVER,
+) -> dict[str, Any]:
+    """Do what `deploy` does, the roles in one value."""
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
         endpoint = name or _endpoint_name(model_file)
         resources = deploy_resources(
             model=str(model_file),
             reference=_reference_file(reference, Path(folder)),
-            label=label,
             name=endpoint,
-            prediction=prediction,
-            probability=list(probability or ()),
-            id_column=id_column,
-            timestamp=timestamp,
-            exclude=list(exclude or ()),
-            problem=problem,
-            positive=positive,
+            roles=roles,
         )
         with Client(server) as client:
             return {**client.apply(resources), "endpoint": endpoint}

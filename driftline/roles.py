@@ -51,6 +51,11 @@ class Facet:
             raise InputError(f'facet "{text}"; expected COLUMN or COLUMN=VALUE, such as sex=Female')
         return cls(column.strip(), listed)
 
+    def __str__(self) -> str:
+        """Write the facet as `parse` reads it."""
+        values = self.values if self.threshold is None else (f"{self.threshold:g}",)
+        return f"{self.column}={','.join(values)}" if values else self.column
+
     @property
     def shown(self) -> str:
         """The group in words: ``Female``, ``UK, FR``, ``above 40``."""

@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -21,22 +21,19 @@ from driftline.alerts.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
-from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.capture.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.kinds import EXAMINERS, settle_roles
-from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
+from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
+from driftline.monitors.question import Predictor
 from driftline.monitors.report import Report
 from driftline.monitors.tables import executions
-from driftline.roles import Roles
 from driftline.signature import Signature
 
 __all__ = [
     "COMPLETED",
     "FAILED",
-    "NO_DATA",
-    "NO_LABELS",
     "VIOLATED",
     "Execution",
     "execution_id",
@@ -47,13 +44,9 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
-# SageMaker's own text (model-monitor.md section 7.3).
-NO_DATA = "Job inputs had no data"
-NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 # Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
 
-IDS = ("event_id", "row_index", "event_time", "inference_id")
 # What of an execution's id seeds whatever is drawn at random in it.
 SEED_MASK = (1 << 63) - 1
 BaselineReader = Callable[[str, str, str | None], Baseline]
@@ -167,18 +160,18 @@ def run(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(engine, definition, window, "", "", str(error), started, now)
-    read = _read(root, definition, window, signature, baseline)
+    read = read_captured(root, definition, window, signature, baseline)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
     if earlier is not None and earlier.status != FAILED and earlier.is_current:
         return earlier
-    if reason := _nothing_to_judge(definition, read):
+    if reason := nothing_to_judge(definition, read):
         return _fail(
             engine, definition, window, baseline.version, read.digest, reason, started, now
         )
     seed = uuid.UUID(identity).int & SEED_MASK
-    report = _judge(definition, baseline, read, predict=predict, model=model, seed=seed)
+    report = judge_captured(definition, baseline, read, predict=predict, model=model, seed=seed)
     execution = _describe(
         definition, baseline.version, window, read.digest, report, started=started, finished=now()
     )
@@ -236,41 +229,6 @@ def _describe(
     )
 
 
-def _read(
-    root: str,
-    definition: MonitorDefinition,
-    window: Window,
-    signature: Signature,
-    baseline: Baseline,
-) -> WindowRead:
-    """Open the captured rows of a window; what came after its delay counts as late.
-
-    A reference without predictions says nothing about the model's answers, so they are left out
-    and not taken for columns too many.
-    """
-    reference = baseline.signature
-    outputs = (one for one in signature.outputs if reference.get(one.name) is not None)
-    wanted = [*IDS, *(one.name for one in (*signature.inputs, *outputs))]
-    return read_window(
-        root,
-        definition.endpoint,
-        window,
-        signature,
-        columns=wanted,
-        late_after=window.end + timedelta(seconds=definition.delay_s),
-    )
-
-
-def _nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
-    """Say why a window cannot be judged; empty when it can."""
-    if read.row_count == 0:
-        return NO_DATA
-    # Bias has metrics that need no labels.
-    if definition.kind == "model-quality":
-        return NO_LABELS
-    return ""
-
-
 def _publish(engine: Engine, root: str, execution: Execution, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     _write(root, str(execution.folder), report.documents())
@@ -286,36 +244,6 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     if found is None:
         raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
     return found
-
-
-def _judge(
-    definition: MonitorDefinition,
-    baseline: Baseline,
-    read: WindowRead,
-    *,
-    predict: Predictor | None,
-    model: str,
-    seed: int,
-) -> Report:
-    facts = WindowFacts(
-        window=read.window,
-        request_count=read.request_count,
-        late_count=read.late_count,
-        unparsed_count=read.unparsed_count,
-        failed_count=read.failed_count,
-    )
-    question = Question(
-        baseline=baseline,
-        batches=read.batches,
-        roles=settle_roles(Roles(), baseline),
-        budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
-        facts=facts,
-        unfit=unfit_counts,
-        predict=predict,
-        model=model,
-        seed=seed,
-    )
-    return EXAMINERS[definition.kind](question)
 
 
 def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:

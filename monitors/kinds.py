@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from driftline.baseline.store import ANALYSIS, QUALITY_CONSTRAINTS, Baseline
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors import attribution, bias, inspection, model_quality
 from driftline.monitors.definitions import KINDS
@@ -19,8 +20,8 @@ __all__ = [
     "KINDS",
     "NEEDS_LABELS",
     "complete",
-    "documents_of",
     "kind_of",
+    "save_kind",
     "settle_roles",
 ]
 
@@ -30,6 +31,7 @@ EXAMINERS: Mapping[str, Callable[[Question], Report]] = {
     "bias": bias.examine,
     "attribution": attribution.examine,
 }
+NO_CONSTRAINTS = Constraints.from_json(NONE)
 # The kinds whose windows change when ground truth arrives.
 NEEDS_LABELS = frozenset({"model-quality", "bias"})
 # SageMaker's documents of a reference, by file name as they lie in a baseline of all kinds.
@@ -73,8 +75,10 @@ def complete(baseline: Baseline) -> Baseline:
     return replace(baseline, documents={**found, **baseline.documents})
 
 
-def documents_of(baseline: Baseline, kind: str) -> Mapping[str, str]:
-    """Give the SageMaker documents of one kind, under the names that SageMaker gives them.
+def save_kind(baseline: Baseline, kind: str, folder: str) -> None:
+    """Write a folder with the SageMaker documents of one kind, under SageMaker's names.
+
+    Beside them lie the signature and what the reference's numbers rest on.
 
     Raises
     ------
@@ -84,7 +88,16 @@ def documents_of(baseline: Baseline, kind: str) -> Mapping[str, str]:
     suggested = SUGGESTIONS[kind](baseline)
     if not suggested:
         raise InputError(f"{kind}: {NEEDED[kind]}")
-    return {name.rpartition("/")[2]: text for name, text in suggested.items()}
+    only = replace(
+        baseline,
+        profile=None,
+        statistics=None,
+        constraints=NO_CONSTRAINTS,
+        cells={},
+        blocks=None,
+        documents={name.rpartition("/")[2]: text for name, text in suggested.items()},
+    )
+    only.save(folder)
 
 
 NEEDED = {

@@ -1,34 +1,22 @@
-"""From a model file and a reference to the resources of a monitored endpoint."""
+"""From a model file, a reference and its roles to the resources of a monitored endpoint."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.roles import Roles
 
-__all__ = ["deploy_resources"]
+__all__ = ["deploy_resources", "monitor_resources"]
 
 _DAY_S = 86_400
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
-_MONITOR_SUFFIX = "-data-quality"
 _NAME_MAX = 63
 
 
 def deploy_resources(
-    *,
-    model: str,
-    name: str,
-    reference: str | None = None,
-    label: str | None = None,
-    prediction: str | None = None,
-    probability: Sequence[str] = (),
-    id_column: str | None = None,
-    timestamp: str | None = None,
-    exclude: Sequence[str] = (),
-    problem: str | None = None,
-    positive: str | None = None,
+    *, model: str, name: str, reference: str | None = None, roles: Roles | None = None
 ) -> list[dict[str, Any]]:
     """Give the resources that make a model a running endpoint, ready to be applied.
 
@@ -40,8 +28,11 @@ def deploy_resources(
         Of the endpoint; all other names are made from it.
     reference
         Absolute path of the data taken as good. With it come a baseline, a daily monitor of data
-        quality, and two alarms: a page for what no season explains, a ticket for drift that stays.
-        Their messages go nowhere until a channel is named in their actions.
+        quality, and weekly ones of what the roles allow: model quality, bias, attribution. Alarms
+        page for what no season explains and for measured loss of quality, and open tickets for
+        drift that stays. Their messages go nowhere until a channel is named in their actions.
+    roles
+        Of the reference's columns.
 
     Raises
     ------
@@ -52,17 +43,8 @@ def deploy_resources(
         raise InputError(
             f'name "{name[:80]}"; expected letters, digits and inner hyphens, {_NAME_MAX} at most'
         )
-    roles = {
-        "label": label,
-        "prediction": prediction,
-        "probability": list(probability) or None,
-        "id": id_column,
-        "timestamp": timestamp,
-        "exclude": list(exclude) or None,
-        "problem": problem,
-        "positive": positive,
-    }
-    given = {role: value for role, value in roles.items() if value is not None}
+    named = roles or Roles()
+    given = _spec_of(named)
     resources = [_resource("Model", name, {"path": model})]
     if reference is None:
         if given:
@@ -70,49 +52,139 @@ def deploy_resources(
                 f"{', '.join(given)} given without a reference; roles are those of its columns"
             )
         return [*resources, _resource("Endpoint", name, {"model": name})]
-    monitor = _monitor_name(name)
+    spec = {"data": reference, "model": name, **given}
     return [
         *resources,
-        _resource("Baseline", name, {"data": reference, **given}),
+        _resource("Baseline", name, spec),
         _resource("Endpoint", name, {"model": name, "baseline": name}),
-        _resource("Monitor", monitor, {"endpoint": name, "baseline": name}),
-        *_alarms(name, monitor),
+        *monitor_resources(name, named, has_model=True),
     ]
 
 
-def _monitor_name(endpoint: str) -> str:
-    return endpoint[: _NAME_MAX - len(_MONITOR_SUFFIX)].rstrip("-") + _MONITOR_SUFFIX
+def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[str, Any]]:
+    """Give the monitors and alarms of an endpoint: every kind that the roles allow.
+
+    Parameters
+    ----------
+    name
+        Of the endpoint, and of its baseline.
+    has_model
+        Whether there is a model to ask, for attributions.
+    """
+    answers = roles.prediction is not None or bool(roles.probability)
+    allowed = {
+        "data-quality": True,
+        "model-quality": roles.label is not None and answers,
+        "bias": bool(roles.facets) and (answers or roles.label is not None),
+        "attribution": has_model,
+    }
+    found = []
+    for kind, (schedule, alarms) in _PLANS.items():
+        if allowed[kind]:
+            monitor = f"{name[: _NAME_MAX - len(kind) - 1].rstrip('-')}-{kind}"
+            spec = {"kind": kind, "endpoint": name, "baseline": name, "schedule": schedule}
+            found.append(_resource("Monitor", monitor, spec))
+            found += [_alarm(name, monitor, alarm) for alarm in alarms]
+    return found
 
 
-def _alarms(endpoint: str, monitor: str) -> list[dict[str, Any]]:
-    """Page for what no season can bring; a ticket for drift on three of five days."""
-    shared = {
+def _spec_of(roles: Roles) -> dict[str, Any]:
+    """Write the roles as a Baseline's spec has them, without what is not given."""
+    empty = Roles()
+    found = {
+        "label": roles.label,
+        "prediction": roles.prediction,
+        "probability": list(roles.probability) or None,
+        "id": roles.id_column,
+        "timestamp": roles.timestamp,
+        "exclude": list(roles.exclude) or None,
+        "problem": roles.problem,
+        "positive": roles.positive,
+        "threshold": roles.threshold if roles.threshold != empty.threshold else None,
+        "facet": [str(facet) for facet in roles.facets] or None,
+        "group": roles.group,
+    }
+    return {role: value for role, value in found.items() if value is not None}
+
+
+_DAILY, _WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
+# By kind: how often it is judged, and what is told. A page for what somebody must see tonight, a
+# ticket for the rest.
+_PLANS: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
+    "data-quality": (
+        _DAILY,
+        (
+            {
+                "title": "broken input",
+                "alarm_description": "Input that no season explains: new levels, other units.",
+                "metric_name": "pages",
+                "severity": "page",
+                "treat_missing_data": "notBreaching",
+            },
+            {
+                "title": "drift",
+                "alarm_description": "Features have drifted on three of the last five days.",
+                "metric_name": "drifted_features",
+                "evaluation_periods": 5,
+                "datapoints_to_alarm": 3,
+                "severity": "ticket",
+                "treat_missing_data": "ignore",
+            },
+        ),
+    ),
+    "model-quality": (
+        _WEEKLY,
+        (
+            {
+                "title": "loss of quality",
+                "alarm_description": "Measured against the labels, the model has lost its skill.",
+                "metric_name": "pages",
+                "severity": "page",
+                "treat_missing_data": "ignore",
+            },
+        ),
+    ),
+    "bias": (
+        _WEEKLY,
+        (
+            {
+                "title": "bias",
+                "alarm_description": "Groups are treated more unequally than in the reference.",
+                "metric_name": "violations",
+                "severity": "ticket",
+                "treat_missing_data": "ignore",
+            },
+        ),
+    ),
+    "attribution": (
+        _WEEKLY,
+        (
+            {
+                "title": "attribution",
+                "alarm_description": "The model decides by other features than in the reference.",
+                "metric_name": "violations",
+                "severity": "ticket",
+                "treat_missing_data": "ignore",
+            },
+        ),
+    ),
+}
+
+
+def _alarm(endpoint: str, monitor: str, about: dict[str, Any]) -> dict[str, Any]:
+    """Make an alarm on what driftline counts for a monitor: above zero, once, unless told."""
+    is_daily = monitor.endswith("data-quality")
+    spec = {
         "namespace": "Driftline",
         "dimensions": {"Endpoint": endpoint, "MonitoringSchedule": monitor},
         "statistic": "Maximum",
-        "period": _DAY_S,
+        "period": _DAY_S if is_daily else 7 * _DAY_S,
+        "evaluation_periods": 1,
         "comparison_operator": "GreaterThanThreshold",
         "threshold": 0.0,
+        **{name: value for name, value in about.items() if name != "title"},
     }
-    page = {
-        "alarm_description": "Input that no season explains: a new level, a change of unit.",
-        "metric_name": "pages",
-        "evaluation_periods": 1,
-        "severity": "page",
-        "treat_missing_data": "notBreaching",
-    }
-    ticket = {
-        "alarm_description": "Features have drifted on three of the last five days.",
-        "metric_name": "drifted_features",
-        "evaluation_periods": 5,
-        "datapoints_to_alarm": 3,
-        "severity": "ticket",
-        "treat_missing_data": "ignore",
-    }
-    return [
-        _resource("Alarm", f"{endpoint}: broken input", {**shared, **page}),
-        _resource("Alarm", f"{endpoint}: drift", {**shared, **ticket}),
-    ]
+    return _resource("Alarm", f"{endpoint}: {about['title']}", spec)
 
 
 def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:

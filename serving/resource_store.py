@@ -134,7 +134,10 @@ def delete_row(connection: Connection, kind: Kind, name: str) -> None:
 def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     """Name what a resource cannot be without: kind and name of each."""
     found: list[tuple[Kind, Any]] = []
-    if kind == "Endpoint":
+    if kind == "Baseline":
+        # .get: those that were stored before it could be named.
+        found = [("Model", spec.get("model"))]
+    elif kind == "Endpoint":
         found = [("Model", spec["model"]), ("Baseline", spec["baseline"])]
     elif kind == "Monitor":
         found = [("Endpoint", spec["endpoint"]), ("Baseline", spec["baseline"])]

@@ -72,6 +72,7 @@ class BaselineSpec(Spec):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     facet: str | list[str] | None = None
     group: str | None = None
+    model: str | None = None
 
 
 class EndpointSpec(Spec):

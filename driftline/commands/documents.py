@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
 from driftline.errors import UndecidedError
-from driftline.monitors.check import check as judge
+from driftline.monitors.check import check_roles
+from driftline.monitors.kinds import save_kind
 from driftline.monitors.violation import plural
 from driftline.progress import progress
+from driftline.roles import Roles
 
 __all__ = ["Format", "Kind", "baseline", "check"]
 
@@ -25,9 +26,12 @@ SEEN_WIDTH = 250
 
 
 class Kind(StrEnum):
-    """What is compared; others are refused by name until they are there."""
+    """What is compared."""
 
     DATA_QUALITY = "data-quality"
+    MODEL_QUALITY = "model-quality"
+    BIAS = "bias"
+    ATTRIBUTION = "attribution"
 
 
 class Format(StrEnum):
@@ -46,45 +50,38 @@ Data = Annotated[
 KindOption = Annotated[Kind, typer.Option("--kind", help="What is compared.")]
 
 
+@options.with_roles
 def baseline(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = Kind.DATA_QUALITY,
-    label: options.Label = None,
-    prediction: options.Prediction = None,
-    probability: options.Probability = None,
-    id_column: options.IdColumn = None,
-    timestamp: options.Timestamp = None,
-    exclude: options.Exclude = None,
-    problem: options.Problem = None,
-    positive: options.Positive = None,
     as_json: options.AsJson = False,
+    *,
+    roles: Roles,
 ) -> None:
     """Turn reference data into a baseline.
 
-    That is statistics.json, constraints.json, and finer summaries that only driftline reads.
+    That is SageMaker's documents of the kind, and finer summaries that only driftline reads.
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
     with progress("baseline") as advance:
-        fitted = Baseline.fit(
-            data if len(data) > 1 else data[0],
-            label=label,
-            prediction=prediction,
-            probability=probability or None,
-            id_column=id_column,
-            timestamp=timestamp,
-            exclude=tuple(exclude or ()),
-            problem=problem,
-            positive=positive,
-            progress=advance,
-        )
-    fitted.save(str(output))
+        fitted = Baseline.of(data if len(data) > 1 else data[0], roles, progress=advance)
+    if kind is Kind.DATA_QUALITY:
+        fitted.save(str(output))
+    else:
+        save_kind(fitted, kind.value, str(output))
     rows = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     if as_json:
         options.show_json(
-            {"folder": str(output), "version": fitted.version, "rows": rows, "columns": columns}
+            {
+                "folder": str(output),
+                "kind": kind.value,
+                "version": fitted.version,
+                "rows": rows,
+                "columns": columns,
+            }
         )
     else:
         typer.echo(
@@ -93,10 +90,13 @@ def baseline(
         )
 
 
+@options.with_roles
 def check(
     data: Data,
     reference: Annotated[Path, typer.Option("--baseline", help="Folder with the baseline.")],
-    kind: KindOption = Kind.DATA_QUALITY,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="What is compared; default: what it is of.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
@@ -104,6 +104,8 @@ def check(
         Format, typer.Option("--format", help="How to print the result.")
     ] = Format.TEXT,
     as_json: options.AsJson = False,
+    *,
+    roles: Roles,
 ) -> None:
     """Judge data against a baseline.
 
@@ -111,9 +113,11 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
-    known = Baseline.load(str(reference))
-    report = judge(
-        open_source(data if len(data) > 1 else data[0], signature=known.signature), known
+    report = check_roles(
+        data if len(data) > 1 else data[0],
+        str(reference),
+        roles,
+        kind=None if kind is None else kind.value,
     )
     if output is not None:
         report.save(str(output))

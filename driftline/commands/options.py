@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,22 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from driftline.client import DEFAULT_SERVER
+from driftline.roles import Roles
 
-__all__ = [
-    "AsJson",
-    "Exclude",
-    "IdColumn",
-    "Label",
-    "Positive",
-    "Prediction",
-    "Probability",
-    "Problem",
-    "Server",
-    "SettingsFile",
-    "Timestamp",
-    "show_json",
-    "show_table",
-]
+__all__ = ["AsJson", "Server", "SettingsFile", "show_json", "show_table", "with_roles"]
 
 Server = Annotated[str, typer.Option("--server", help="Address of the running server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -36,37 +25,77 @@ SettingsFile = Annotated[
     Path | None,
     typer.Option("-c", "--config-file", help="Settings file (default: ./driftline.toml)."),
 ]
-Label = Annotated[
-    str | None, typer.Option("--label", metavar="COL", help="Column with the true answer.")
-]
-Prediction = Annotated[
-    str | None, typer.Option("--prediction", metavar="COL", help="Column with the model's answer.")
-]
-Probability = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--probability", metavar="COL", help="Column with its probability; one for each class."
-    ),
-]
-IdColumn = Annotated[
-    str | None, typer.Option("--id", metavar="COL", help="Column that only identifies.")
-]
-Timestamp = Annotated[
-    str | None,
-    typer.Option("--timestamp", metavar="COL", help="Column with the time of the event."),
-]
-Exclude = Annotated[
-    list[str] | None,
-    typer.Option("--exclude", metavar="COL", help="Column to leave out of all checks."),
-]
-Problem = Annotated[
-    Literal["binary", "multiclass", "regression"] | None,
-    typer.Option("--problem", help="What the model answers."),
-]
-Positive = Annotated[
-    str | None,
-    typer.Option("--positive", metavar="VALUE", help="The class that counts as positive."),
-]
+# Every command that takes roles takes all of them, spelled the same: see `with_roles`.
+ROLES: dict[str, Any] = {
+    "label": Annotated[
+        str | None, typer.Option("--label", metavar="COL", help="Column with the true answer.")
+    ],
+    "prediction": Annotated[
+        str | None,
+        typer.Option("--prediction", metavar="COL", help="Column with the model's answer."),
+    ],
+    "probability": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--probability", metavar="COL", help="Column with its probability; one for each class."
+        ),
+    ],
+    "id_column": Annotated[
+        str | None, typer.Option("--id", metavar="COL", help="Column that only identifies.")
+    ],
+    "timestamp": Annotated[
+        str | None,
+        typer.Option("--timestamp", metavar="COL", help="Column with the time of the event."),
+    ],
+    "exclude": Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="COL", help="Column to leave out of all checks."),
+    ],
+    "problem": Annotated[
+        Literal["binary", "multiclass", "regression"] | None,
+        typer.Option("--problem", help="What the model answers."),
+    ],
+    "positive": Annotated[
+        str | None,
+        typer.Option("--positive", metavar="VALUE", help="The class that counts as positive."),
+    ],
+    "threshold": Annotated[
+        float | None,
+        typer.Option("--threshold", help="Probability above which an answer is positive."),
+    ],
+    "facet": Annotated[
+        list[str] | None,
+        typer.Option("--facet", metavar="COL[=VALUE]", help="Group that is compared with others."),
+    ],
+    "group": Annotated[
+        str | None,
+        typer.Option("--group", metavar="COL", help="Column to stratify by (CDDL, CDDPL)."),
+    ],
+}
+
+
+def with_roles(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of all roles; it takes them as one parameter ``roles``."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [one for name, one in signature.parameters.items() if name != "roles"]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(one.replace(kind=keyword) for one in own),
+        *(inspect.Parameter(name, keyword, default=None, annotation=kind)
+          for name, kind in ROLES.items()),
+    ]  # fmt: skip
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        roles = Roles.of(**{name: given.pop(name) for name in ROLES})
+        command(roles=roles, **given)
+
+    # Typer reads a command's options off its signature and its annotations.
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
 DEFAULT = DEFAULT_SERVER
 
 

@@ -15,6 +15,7 @@ from driftline import deployment
 from driftline.client import Client
 from driftline.commands import options
 from driftline.errors import InputError
+from driftline.roles import Roles
 
 __all__ = ["apply", "capture", "delete", "deploy", "get", "invoke", "monitor"]
 
@@ -94,6 +95,7 @@ def delete(
     typer.echo(f"deleted {kind} {name}")
 
 
+@options.with_roles
 def deploy(
     model: Annotated[Path, typer.Argument(help="Model file (skops; joblib where trusted).")],
     name: Annotated[
@@ -102,16 +104,10 @@ def deploy(
     reference: Annotated[
         Path | None, typer.Option("--reference", help="The data taken as good.")
     ] = None,
-    label: options.Label = None,
-    prediction: options.Prediction = None,
-    probability: options.Probability = None,
-    id_column: options.IdColumn = None,
-    timestamp: options.Timestamp = None,
-    exclude: options.Exclude = None,
-    problem: options.Problem = None,
-    positive: options.Positive = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
+    *,
+    roles: Roles,
 ) -> None:
     """Turn a model file into a running, captured endpoint.
 
@@ -119,20 +115,7 @@ def deploy(
 
     Example: driftline deploy model.skops --reference train.parquet --label late
     """
-    plan = deployment.deploy(
-        model,
-        reference=reference,
-        name=name,
-        label=label,
-        prediction=prediction,
-        probability=probability,
-        id_column=id_column,
-        timestamp=timestamp,
-        exclude=exclude,
-        problem=problem,
-        positive=positive,
-        server=server,
-    )
+    plan = deployment.deploy_by(model, roles, reference=reference, name=name, server=server)
     if as_json:
         options.show_json(plan)
         return

@@ -1,0 +1,106 @@
+"""One captured window as a question to a kind of monitor: what is read, and what is asked."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.store import Baseline
+from driftline.capture.labelling import Labels
+from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.kinds import EXAMINERS, NEEDS_LABELS, settle_roles
+from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
+from driftline.monitors.report import Report
+from driftline.roles import Roles
+from driftline.signature import Signature
+
+__all__ = ["NO_DATA", "NO_LABELS", "judge_captured", "nothing_to_judge", "read_captured"]
+
+# SageMaker's own text (model-monitor.md section 7.3).
+NO_DATA = "Job inputs had no data"
+NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
+IDS = ("event_id", "row_index", "event_time", "inference_id")
+
+
+def read_captured(
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    signature: Signature,
+    baseline: Baseline,
+) -> WindowRead:
+    """Open the captured rows of a window; what came after its delay counts as late."""
+    return read_window(
+        root,
+        definition.endpoint,
+        window,
+        signature,
+        columns=[*IDS, *_columns(definition.kind, signature, baseline)],
+        late_after=window.end + timedelta(seconds=definition.delay_s),
+        labels=_labels(baseline.signature) if definition.kind in NEEDS_LABELS else None,
+    )
+
+
+def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
+    """Name the columns that a kind looks at, of those that the endpoint has.
+
+    A reference without predictions says nothing about the model's answers, so they are left out
+    and not taken for columns too many.
+    """
+    inputs = [one.name for one in signature.inputs]
+    if kind == "attribution":
+        return inputs
+    outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
+    if kind == "data-quality" or baseline.outcomes is None:
+        return [*inputs, *outputs]
+    wanted = outcome_columns(baseline.outcomes.roles)
+    return [name for name in (*inputs, *outputs) if name in wanted]
+
+
+def _labels(reference: Signature) -> Labels | None:
+    """Name the column that ground truth is read as; none when the reference has no true answer."""
+    found = next((one for one in reference.features if one.role == "label"), None)
+    return None if found is None else Labels(found.name, found.type)
+
+
+def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
+    """Say why a window cannot be judged; empty when it can."""
+    if read.row_count == 0:
+        return NO_DATA
+    # Bias has metrics that need no labels.
+    if definition.kind == "model-quality" and read.labelled_count == 0:
+        return NO_LABELS
+    return ""
+
+
+def judge_captured(
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    read: WindowRead,
+    *,
+    predict: Predictor | None,
+    model: str,
+    seed: int,
+) -> Report:
+    """Ask the monitor's kind about a window that was read."""
+    facts = WindowFacts(
+        window=read.window,
+        request_count=read.request_count,
+        late_count=read.late_count,
+        unparsed_count=read.unparsed_count,
+        failed_count=read.failed_count,
+        labelled_count=read.labelled_count,
+    )
+    question = Question(
+        baseline=baseline,
+        batches=read.batches,
+        roles=settle_roles(Roles(), baseline),
+        budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
+        facts=facts,
+        unfit=unfit_counts,
+        predict=predict,
+        model=model,
+        seed=seed,
+    )
+    return EXAMINERS[definition.kind](question)
