@@ -26,6 +26,8 @@ from sqlalchemy import (
 
 __all__ = [
     "NAMES",
+    "BigCount",
+    "FreeText",
     "UtcDateTime",
     "alarms",
     "channels",
@@ -59,6 +61,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class FreeText(TypeDecorator[str]):
+    """Text that people, models and receivers of messages wrote; PostgreSQL takes no NUL in it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Put the sign of what cannot be shown in the place of each NUL."""
+        return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
 # Names of constraints are fixed here, so that migrations can name them on every database.
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -68,8 +81,9 @@ NAMES = {
 }
 metadata = MetaData(naming_convention=NAMES)
 
-# SQLite gives out row ids of its own only for columns declared INTEGER.
-_Id = BigInteger().with_variant(Integer(), "sqlite")
+# SQLite's INTEGER has 64 bits already, and gives out row ids of its own under this name only.
+BigCount = BigInteger().with_variant(Integer(), "sqlite")
+_Id = BigCount
 
 metrics = Table(
     "alerts_metrics",
@@ -80,7 +94,7 @@ metrics = Table(
     Column("name", String(255), nullable=False),
     Column("dimensions", JSON, nullable=False),
     # Raised by every put, so that an alarm sees at a glance whether it has to look.
-    Column("revision", Integer, nullable=False, default=0),
+    Column("revision", BigCount, nullable=False, default=0),
     # Latest end of any datapoint so far: periods up to here have had their say.
     Column("covered_until", UtcDateTime),
     Index(None, "namespace", "name"),
@@ -114,16 +128,16 @@ alarms = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("state", String(20), nullable=False),
-    Column("state_reason", Text, nullable=False),
-    Column("state_reason_data", Text),
+    Column("state_reason", FreeText, nullable=False),
+    Column("state_reason_data", FreeText),
     Column("state_changed_at", UtcDateTime, nullable=False),
     # Raised by compare-and-set with each change of state: the guard against two evaluators.
-    Column("state_seq", Integer, nullable=False, default=0),
+    Column("state_seq", BigCount, nullable=False, default=0),
     # Where the evaluator stands: the end of the newest judged period, and its grid of periods.
     Column("evaluated_until", UtcDateTime),
     Column("start_at", UtcDateTime),
     Column("phase_s", Integer),
-    Column("seen_revision", Integer, nullable=False, default=0),
+    Column("seen_revision", BigCount, nullable=False, default=0),
     Column("seen_at", UtcDateTime, nullable=False),
     Index(None, "metric_key"),
     sqlite_autoincrement=True,  # Ids of deleted alarms are not given again: the outbox names them.
@@ -137,7 +151,7 @@ history = Table(
     Column("alarm_name", String(255), nullable=False),
     Column("time", UtcDateTime, nullable=False),
     Column("type", String(32), nullable=False),
-    Column("summary", Text, nullable=False),
+    Column("summary", FreeText, nullable=False),
     Column("data", JSON, nullable=False),
     Index(None, "alarm_name", "id"),
 )
@@ -163,7 +177,7 @@ outbox = Table(
     Column("id", String(64), primary_key=True),
     Column("alarm_id", _Id, nullable=False),
     Column("alarm_name", String(255), nullable=False),
-    Column("state_seq", Integer, nullable=False),
+    Column("state_seq", BigCount, nullable=False),
     Column("channel", String(255), nullable=False),
     Column("state", String(20), nullable=False),
     Column("body", LargeBinary, nullable=False),
@@ -175,8 +189,8 @@ outbox = Table(
     Column("lease_until", UtcDateTime),
     Column("lease_owner", String(36)),
     Column("last_status", Integer),
-    Column("last_error", Text),
-    Column("last_response", Text),
+    Column("last_error", FreeText),
+    Column("last_response", FreeText),
     Column("finished_at", UtcDateTime),
     UniqueConstraint("alarm_id", "state_seq", "channel"),
     Index(None, "status", "next_attempt_at"),

@@ -174,6 +174,8 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
             lambda endpoint: signature_of(engine, endpoint),
             now=now,
             poll_s=settings.scheduler.poll_s,
+            lease_clock=lambda: datetime.now(UTC),
+            revisit_s=settings.scheduler.revisit_s,
         )
         return {"scheduler": scheduler.run}
     from driftline.alerts.evaluator import Evaluator

@@ -8,7 +8,7 @@ words ``external`` (somebody else starts the runs) and ``NOW`` (one run) cut not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from cronsim import CronSim, CronSimError
 from driftline.capture.window import Window
 from driftline.errors import InputError
 
-__all__ = ["Schedule", "ScheduleError", "due_windows"]
+__all__ = ["Schedule", "ScheduleError", "due_windows", "touched_windows", "windows_from"]
 
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
@@ -29,6 +29,7 @@ LONGEST = 256
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 # So many firings say how many there are in a year.
 FIRINGS_COUNTED = 2000
+HOUR = timedelta(hours=1)
 # Without a schedule a check is taken to be made daily.
 WINDOWS_WITHOUT_SCHEDULE = 365.0
 
@@ -98,25 +99,57 @@ class Schedule:
                 return
 
 
-def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Window]:
-    """Give the windows that start at or after one moment and end at or before another, in order.
+def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:
+    """Give the windows that start at or after a moment, in order, over or not.
 
     Parameters
     ----------
     schedule
         A recurring schedule; others give no windows.
-    after, until
-        Aware times. A window that began before ``after`` is left out: half of it has gone.
+    after
+        Aware time. A window that began before it is left out: half of it has gone.
     """
     if not schedule.is_recurring:
         return
     start = None
     for fired in schedule.firings(after - timedelta(microseconds=1)):
-        if fired > until:
-            return
         if start is not None:
             yield Window(start, fired)
         start = fired
+
+
+def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Window]:
+    """Give the windows that start at or after one moment and end at or before another, in order."""
+    for window in windows_from(schedule, after):
+        if window.end > until:
+            return
+        yield window
+
+
+def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: datetime) -> list[Window]:
+    """Give the windows that share time with some hours and end at or before a moment, in order.
+
+    Parameters
+    ----------
+    schedule
+        A recurring schedule.
+    hours
+        Starts of hours, aware, in order.
+    until
+        Aware time, such as the end of the last window that was run.
+    """
+    found: list[Window] = []
+    for hour in hours:
+        end = hour + HOUR
+        if found and end <= found[-1].end:
+            continue
+        first = found[-1].end if found else hour
+        begin = schedule.fired_before(max(hour, first)) or hour
+        for window in due_windows(schedule, begin, until):
+            if window.start >= end:
+                break
+            found.append(window)
+    return found
 
 
 def _translate(expression: str) -> tuple[str, frozenset[int] | None]:

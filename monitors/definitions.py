@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -21,6 +22,7 @@ __all__ = [
     "DefinitionError",
     "MonitorDefinition",
     "delete_definition",
+    "from_row",
     "get_definition",
     "list_definitions",
     "put_definition",
@@ -112,7 +114,13 @@ class MonitorDefinition:
     @property
     def timetable(self) -> Schedule:
         """The schedule, read."""
-        return Schedule(self.schedule)
+        return _timetable(self.schedule)
+
+
+@lru_cache(maxsize=1024)
+def _timetable(expression: str) -> Schedule:
+    """Read a schedule once: schedulers ask for it every few seconds."""
+    return Schedule(expression)
 
 
 def put_definition(
@@ -139,7 +147,7 @@ def put_definition(
             insert(definitions).values(**_values(stored), created_at=now, updated_at=now)
         )
         return stored
-    before = _read(row)
+    before = from_row(row)
     if before.name != definition.name:
         raise ConflictError(
             f'monitor "{definition.name}": "{before.name}" exists; names differ by more than case'
@@ -155,6 +163,13 @@ def put_definition(
     if stored.start != before.start:
         # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
         connection.execute(delete(leases).where(leases.c.monitor == stored.name))
+    elif stored.endpoint != before.endpoint:
+        # Its tables have versions of their own.
+        connection.execute(
+            update(leases)
+            .where(leases.c.monitor == stored.name)
+            .values(seen_capture=None, seen_truth=None, touched=None)
+        )
     return stored
 
 
@@ -163,7 +178,7 @@ def get_definition(connection: Connection, name: str) -> MonitorDefinition:
     row = connection.execute(select(definitions).where(definitions.c.name == name)).first()
     if row is None:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    return _read(row)
+    return from_row(row)
 
 
 def list_definitions(
@@ -173,7 +188,7 @@ def list_definitions(
     query = select(definitions).order_by(definitions.c.name)
     if endpoint is not None:
         query = query.where(definitions.c.endpoint == endpoint)
-    return [_read(row) for row in connection.execute(query)]
+    return [from_row(row) for row in connection.execute(query)]
 
 
 def delete_definition(connection: Connection, name: str) -> None:
@@ -188,6 +203,7 @@ def _values(definition: MonitorDefinition) -> dict[str, object]:
     return {**found, "tags": dict(definition.tags)}
 
 
-def _read(row: Row[tuple[object, ...]]) -> MonitorDefinition:
+def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
+    """Read a definition from a row that holds all columns of its table."""
     stored = row._mapping  # The documented access to a row by name.
     return MonitorDefinition(**{one.name: stored[one.name] for one in fields(MonitorDefinition)})

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from driftline.alerts import metrics
 from driftline.alerts.datapoint import Datapoint
+from driftline.alerts.guard import hold
 from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
@@ -280,6 +281,8 @@ def _record(engine: Engine, execution: Execution, points: list[Datapoint]) -> Ex
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     try:
         with engine.begin() as connection:
+            # Two runs of one window at once would each find the other's row not there yet.
+            hold(connection, _source(execution))
             stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
             connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
             _set_aside(connection, execution)

@@ -4,6 +4,10 @@ Where a monitor stands (``done_until``) is kept in its lease row. A scheduler ta
 compare-and-set, runs what is due, and moves the position only while the lease is its own; one that
 dies leaves a lease that runs out. Should two ever run the same window, the execution's id makes
 them one.
+
+Records and labels may come for windows that were run already. The lease also keeps up to which
+versions of their tables that was considered; the windows that newer ones belong to are run again,
+where unchanged rows give the execution that there is, and changed ones a new one in its place.
 """
 
 from __future__ import annotations
@@ -12,31 +16,38 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import Engine, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
 from driftline.errors import DriftlineError
+from driftline.monitors import lease, revisit
 from driftline.monitors.cron import due_windows
-from driftline.monitors.definitions import MonitorDefinition, list_definitions
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
-from driftline.monitors.tables import definitions, leases
+from driftline.monitors.question import Predictor
+from driftline.monitors.standing import Standing, list_standings
 from driftline.signature import Signature
 
-__all__ = ["Scheduler"]
+__all__ = ["Predictors", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=5)
+# The database does not answer, or has cut the connection: it comes back.
+AWAY = (OperationalError, InterfaceError)
 # Windows of one monitor that are run before others get their turn.
 WINDOWS_PER_TURN = 50
 BASELINES_KEPT = 16
+REVISIT_S = 300.0
+
+# Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
+Predictors = Callable[[str], AbstractContextManager[Predictor] | None]
 
 
 class Scheduler:
@@ -56,7 +67,12 @@ class Scheduler:
     poll_s
         Seconds between two looks.
     lease_clock
-        The clock of leases, real time also where `now` is replayed; `now` when missing.
+        The clock of leases and of `revisit_s`, real time also where `now` is replayed; `now` when
+        missing.
+    revisit_s
+        Windows touched by late records or labels are judged again at most once in so many seconds.
+    predictors
+        Opens an endpoint's model, for monitors of the kind "attribution".
     """
 
     def __init__(
@@ -69,21 +85,27 @@ class Scheduler:
         watermark: Callable[[str], datetime | None] | None = None,
         poll_s: float = 5.0,
         lease_clock: Callable[[], datetime] | None = None,
+        revisit_s: float = REVISIT_S,
+        predictors: Predictors | None = None,
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.watermark, self.poll_s = now, watermark, poll_s
         self.lease_clock = lease_clock or now
+        self.revisit_after = timedelta(seconds=revisit_s)
+        self.predictors = predictors
         self.owner = uuid.uuid4().hex
         self.failure_count = 0
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
+        # When each monitor's tables were looked at last; only what is found is written down.
+        self._looked_at: dict[str, datetime] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Run what is due until the event is set."""
         while not stop.is_set():
             try:
                 ran = self.step(stop)
-            except OperationalError:
+            except AWAY:
                 # The database is away: it comes back, or the supervisor is told.
                 self.failure_count += 1
                 log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
@@ -93,48 +115,139 @@ class Scheduler:
 
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
         """Run everything that is due now, in order of windows, and give the executions."""
+        stop = stop or threading.Event()
         with self.engine.connect() as connection:
-            found = list_definitions(connection)
+            found = list_standings(connection)
+        known = {standing.definition.name for standing in found}
+        self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
-        for definition in found:
-            if not definition.timetable.is_recurring:
+        for standing in found:
+            if not standing.definition.timetable.is_recurring:
                 continue
             try:
-                ran.extend(self._run_monitor(definition, stop))
-            except OperationalError:
+                ran.extend(self._run_monitor(standing, stop))
+            except AWAY:
                 raise
             except Exception:  # One monitor's trouble must not stop the others.
                 self.failure_count += 1
-                log.exception("monitor=%s failures=%d", definition.name, self.failure_count)
+                name = standing.definition.name
+                log.exception("monitor=%s failures=%d", name, self.failure_count)
         return ran
 
-    def _run_monitor(
-        self, definition: MonitorDefinition, stop: threading.Event | None
-    ) -> Iterator[Execution]:
+    def _run_monitor(self, standing: Standing, stop: threading.Event) -> Iterator[Execution]:
+        definition = standing.definition
+        moment = self.lease_clock()
+        if standing.begin is None or standing.is_held(self.owner, moment):
+            return
+        if not self._is_due(standing) and not self._is_touched(standing, moment):
+            return
         signature = self.signatures(definition.endpoint)
         if signature is None:
             return
-        until = self._until(definition)
-        position = self._position(definition)
-        if (
-            position is None
-            or next(due_windows(definition.timetable, position, until), None) is None
-        ):
-            return
-        taken = self._take(definition)
+        taken = lease.take(self.engine, standing, self.owner, moment)
         if taken is None:
             return
         try:
-            windows = due_windows(definition.timetable, taken, until)
-            for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
-                if stop is not None and stop.is_set():
-                    return
-                execution = self._run_window(definition, window, signature)
-                if execution is None or not self._advance(definition, window.end):
-                    return
-                yield execution
+            with ExitStack() as stack:
+                predict = self._open_model(definition, stack)
+
+                def judge(window: Window) -> Execution:
+                    return run(
+                        self.engine,
+                        self.root,
+                        definition,
+                        window,
+                        now=self.now,
+                        signature=signature,
+                        baselines=self._read_baseline,
+                        predict=predict,
+                    )
+
+                yield from self._take_turn(taken, judge, stop)
         finally:
-            self._release(definition)
+            lease.release(self.engine, definition.name, self.owner)
+
+    def _take_turn(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run what is due, then what was touched, while the lease is held.
+
+        Changes are looked up first: what is stored later belongs to windows not run yet, or is
+        found the next time.
+        """
+        standing = self._look(standing)
+        yield from self._run_due(standing, judge, stop)
+        if standing.touched and self._may_revisit(standing, self.lease_clock()):
+            yield from self._run_touched(standing, judge, stop)
+
+    def _is_due(self, standing: Standing) -> bool:
+        window = standing.next_window()
+        return window is not None and window.end <= self._until(standing.definition)
+
+    def _is_touched(self, standing: Standing, moment: datetime) -> bool:
+        """Say whether windows that were run are to be run again, without the lease."""
+        if not standing.is_kept or not self._may_revisit(standing, moment):
+            return False
+        if standing.touched:
+            return True
+        name = standing.definition.name
+        looked_at = self._looked_at.get(name)
+        if looked_at is not None and looked_at <= moment < looked_at + self.revisit_after:
+            return False
+        self._looked_at[name] = moment
+        return standing.position is None or revisit.has_changed(self.root, standing)
+
+    def _may_revisit(self, standing: Standing, moment: datetime) -> bool:
+        last = standing.revisited_at
+        return last is None or not last <= moment < last + self.revisit_after
+
+    def _look(self, standing: Standing) -> Standing:
+        """Note which windows were touched; not while older ones still wait to be run again."""
+        if standing.touched:
+            return standing
+        try:
+            return revisit.look(self.engine, self.root, standing, self.owner, self.lease_clock())
+        except (DriftlineError, OSError) as error:
+            self._count(standing.definition, error)
+            return standing
+
+    def _run_due(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run the windows that are over; one that cannot be run stays due, and the rest wait."""
+        definition = standing.definition
+        assert standing.begin is not None
+        windows = due_windows(definition.timetable, standing.begin, self._until(definition))
+        for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
+            if stop.is_set():
+                return
+            execution = self._judge(definition, window, judge)
+            if execution is None or not self._keep(definition, done_until=window.end):
+                return
+            yield execution
+
+    def _run_touched(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run windows again, and rest when that is done or one cannot be run."""
+        definition = standing.definition
+        windows = revisit.windows_of(standing)
+        rest = windows[WINDOWS_PER_TURN:]
+        for number, window in enumerate(windows[:WINDOWS_PER_TURN]):
+            if stop.is_set():
+                return
+            execution = self._judge(definition, window, judge)
+            if execution is None:
+                rest = windows[number:]
+                break
+            if not self._keep(definition):
+                return
+            yield execution
+        else:
+            if rest:
+                self._keep(definition, touched=revisit.noted(rest))
+                return
+        self._keep(definition, touched=revisit.noted(rest), revisited_at=self.lease_clock())
 
     def _until(self, definition: MonitorDefinition) -> datetime:
         """Say up to which moment windows are over, their late records waited for."""
@@ -142,30 +255,29 @@ class Scheduler:
         known = self.watermark(definition.endpoint) if self.watermark else None
         return until if known is None else min(until, known)
 
-    def _run_window(
-        self, definition: MonitorDefinition, window: Window, signature: Signature
+    def _judge(
+        self,
+        definition: MonitorDefinition,
+        window: Window,
+        judge: Callable[[Window], Execution],
     ) -> Execution | None:
-        """Run one window; one that cannot be run stays due, and the others of its monitor wait."""
+        """Run one window; None when that cannot be done now."""
         try:
-            return run(
-                self.engine,
-                self.root,
-                definition,
-                window,
-                now=self.now,
-                signature=signature,
-                baselines=self._read_baseline,
-            )
+            return judge(window)
         except (DriftlineError, OSError) as error:
-            self.failure_count += 1
-            log.warning(
-                "monitor=%s window=%s failures=%d error=%s",
-                definition.name,
-                window.stamp,
-                self.failure_count,
-                error,
-            )
+            self._count(definition, error, window)
             return None
+
+    def _keep(self, definition: MonitorDefinition, **values: object) -> bool:
+        moment = self.lease_clock()
+        return lease.keep(self.engine, definition.name, self.owner, moment, **values)
+
+    def _open_model(self, definition: MonitorDefinition, stack: ExitStack) -> Predictor | None:
+        """Open the endpoint's model for a turn, where the kind has to ask it."""
+        if definition.kind != "attribution" or self.predictors is None:
+            return None
+        found = self.predictors(definition.endpoint)
+        return None if found is None else stack.enter_context(found)
 
     def _read_baseline(self, root: str, name: str, version: str | None) -> Baseline:
         """Load a baseline, or take the loaded one when the newest version is still the same."""
@@ -174,61 +286,15 @@ class Scheduler:
             version = known[-1] if known else None
         return self._baseline(root, name, version)
 
-    def _position(self, definition: MonitorDefinition) -> datetime | None:
-        """Give the end of the last window that was run; a new monitor gets its first one here."""
-        query = select(leases.c.done_until).where(leases.c.monitor == definition.name)
-        with self.engine.connect() as connection:
-            found: datetime | None = connection.scalar(query)
-        if found is not None:
-            return found
-        start = definition.start or self._first(definition)
-        if start is None:
-            return None
-        dialect = postgresql if self.engine.dialect.name == "postgresql" else sqlite
-        with self.engine.begin() as connection:
-            connection.execute(
-                dialect.insert(leases)
-                .values(monitor=definition.name, done_until=start)
-                .on_conflict_do_nothing(index_elements=["monitor"])
-            )
-            stored: datetime | None = connection.scalar(query)
-            return stored
-
-    def _first(self, definition: MonitorDefinition) -> datetime | None:
-        query = select(definitions.c.created_at).where(definitions.c.name == definition.name)
-        with self.engine.connect() as connection:
-            created = connection.scalar(query)
-        return None if created is None else definition.timetable.fired_before(created)
-
-    def _take(self, definition: MonitorDefinition) -> datetime | None:
-        """Take the monitor's lease; gives where to go on, or None when another has it."""
-        moment = self.lease_clock()
-        free = or_(
-            leases.c.owner.is_(None), leases.c.owner == self.owner, leases.c.expires_at <= moment
+    def _count(
+        self, definition: MonitorDefinition, error: Exception, window: Window | None = None
+    ) -> None:
+        """Count and log a failure that says itself what is wrong."""
+        self.failure_count += 1
+        log.warning(
+            "monitor=%s window=%s failures=%d error=%s",
+            definition.name,
+            "" if window is None else window.stamp,
+            self.failure_count,
+            error,
         )
-        with self.engine.begin() as connection:
-            found = connection.execute(
-                update(leases)
-                .where(leases.c.monitor == definition.name, free)
-                .values(owner=self.owner, expires_at=moment + LEASE)
-                .returning(leases.c.done_until)
-            ).first()
-        return None if found is None else found.done_until
-
-    def _advance(self, definition: MonitorDefinition, end: datetime) -> bool:
-        """Move the position and renew the lease; False when the lease has been lost."""
-        with self.engine.begin() as connection:
-            done = connection.execute(
-                update(leases)
-                .where(leases.c.monitor == definition.name, leases.c.owner == self.owner)
-                .values(done_until=end, expires_at=self.lease_clock() + LEASE)
-            )
-            return done.rowcount == 1
-
-    def _release(self, definition: MonitorDefinition) -> None:
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(leases)
-                .where(leases.c.monitor == definition.name, leases.c.owner == self.owner)
-                .values(owner=None, expires_at=None)
-            )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Text,
 )
 
-from driftline.alerts.tables import NAMES, UtcDateTime
+from driftline.alerts.tables import NAMES, BigCount, FreeText, UtcDateTime
 
 __all__ = ["definitions", "executions", "leases", "metadata"]
 
@@ -56,15 +56,15 @@ executions = Table(
     Column("window_end", UtcDateTime, nullable=False),
     Column("digest", String(64), nullable=False),
     Column("status", String(32), nullable=False),
-    Column("failure_reason", Text),
+    Column("failure_reason", FreeText),
     # False once a newer execution of the same window has replaced this one's datapoints.
     Column("is_current", Boolean, nullable=False),
-    Column("row_count", Integer, nullable=False),
-    Column("request_count", Integer, nullable=False),
+    Column("row_count", BigCount, nullable=False),
+    Column("request_count", BigCount, nullable=False),
     Column("violation_count", Integer, nullable=False),
     Column("page_count", Integer, nullable=False),
     Column("max_drift_ratio", Float),
-    Column("cause", Text),
+    Column("cause", FreeText),
     # Relative to the storage root; empty when there are no documents.
     Column("folder", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
@@ -80,4 +80,11 @@ leases = Table(
     Column("done_until", UtcDateTime, nullable=False),
     Column("owner", String(64)),
     Column("expires_at", UtcDateTime),
+    # Up to where changes of captured records and of labels were considered: versions of the tables.
+    Column("seen_capture", BigCount),
+    Column("seen_truth", BigCount),
+    # Starts of windows that were run and then touched, in order: to be judged again.
+    Column("touched", JSON(none_as_null=True)),
+    # When windows were judged again the last time, in real time.
+    Column("revisited_at", UtcDateTime),
 )

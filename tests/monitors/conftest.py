@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine
 
-from driftline.alerts.tables import metadata as alert_tables
 from driftline.baseline.store import Baseline
 from driftline.capture.dataset import Dataset, table_schema
-from driftline.monitors.tables import metadata as monitor_tables
 from driftline.signature import Signature
+from tests.servers.postgres import open_url
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-
-def open_engine(file: Path) -> Engine:
-    """Open SQLite as the house does: write-ahead log, writers queue at once."""
-    engine = create_engine(f"sqlite:///{file}")
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: object, record: object) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA busy_timeout=30000")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: object) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def weather(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
@@ -61,11 +43,11 @@ def reference() -> Baseline:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = open_engine(tmp_path / "test.db")
-    monitor_tables.create_all(engine)
-    alert_tables.create_all(engine)
-    return engine
+def engine(database_url: str) -> Iterator[Engine]:
+    """An empty database, opened as the processes open it."""
+    engine = open_url(database_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

@@ -176,15 +176,15 @@ def test_the_loop_ends_when_it_is_told(house, root, reference, clock) -> None:
 WORKER = """
 import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 from driftline.baseline import store
 from driftline.monitors.scheduler import Scheduler
-from tests.monitors.conftest import START, DAY, open_engine
+from tests.monitors.conftest import START, DAY
+from tests.servers.postgres import open_url
 
 database, root = sys.argv[1:]
 signature = store.get(root, "flights").signature
 scheduler = Scheduler(
-    open_engine(Path(database)), root, lambda _: signature, now=lambda: START + 6 * DAY
+    open_url(database), root, lambda _: signature, now=lambda: START + 6 * DAY
 )
 print("ready", flush=True)
 sys.stdin.readline()
@@ -194,8 +194,8 @@ for _ in range(3):
 """
 
 
-def test_two_schedulers_on_one_database_run_each_window_once(house, root, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", WORKER, str(tmp_path / "test.db"), root]
+def test_two_schedulers_on_one_database_run_each_window_once(house, root, database_url) -> None:
+    command = [sys.executable, "-c", WORKER, database_url, root]
     checkout = Path(__file__).parents[2]
     workers = [
         subprocess.Popen(
@@ -217,9 +217,9 @@ def test_two_schedulers_on_one_database_run_each_window_once(house, root, tmp_pa
 
 
 def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
-    house, root, reference, clock, tmp_path: Path
+    house, root, reference, clock, database_url
 ) -> None:
-    command = [sys.executable, "-c", WORKER, str(tmp_path / "test.db"), root]
+    command = [sys.executable, "-c", WORKER, database_url, root]
     with subprocess.Popen(
         command,
         cwd=Path(__file__).parents[2],
