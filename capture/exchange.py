@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from driftline.capture.frame import Flag, pack_meta, unpack_meta
 from driftline.capture.spool import SpoolWriter
-from driftline.capture.target import CaptureTarget, parse_event_time
+from driftline.capture.target import CaptureTarget, is_sampled, new_id, parse_event_time
 
 __all__ = [
     "REQUEST_ID_KEY",
@@ -38,7 +36,6 @@ REQUEST_ID_HEADER = b"x-amzn-requestid"
 _MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_DESCRIBED = 1_000
 _MAX_INFLIGHT_BYTES = 64 << 20
-_HASH_SPAN = 1 << 32
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
 _SERVER_FAILED = 500  # What the server above makes of an app that does not answer.
 # They hand over bytes past the tap: a file by its path, or after the body.
@@ -151,12 +148,12 @@ class Exchange:
         self._wall_ns = recorder.now_ns()
         self._mono_ns = time.monotonic_ns()
         self._headers = dict(scope["headers"])
-        self.request_id = _given_id(scope) or _new_id()
+        self.request_id = _given_id(scope) or new_id()
         scope[REQUEST_ID_KEY] = self.request_id
         self.scope = _without_bypasses(scope)
         inference_id = self._headers.get(b"x-amzn-sagemaker-inference-id")
         key = inference_id or self.request_id.encode()
-        self.is_sampled = zlib.crc32(key) / _HASH_SPAN < target.sampling_percentage / 100
+        self.is_sampled = is_sampled(key, target.sampling_percentage / 100)
         recorder.counters["requests"] += 1
         recorder.counters["sampled"] += self.is_sampled
         self._flags = 0
@@ -360,13 +357,6 @@ def _given_id(scope: Scope) -> str | None:
     if found is None and (state := scope.get("state")) is not None:
         found = state.get(REQUEST_ID_KEY)
     return found if isinstance(found, str) and found else None
-
-
-def _new_id() -> str:
-    """Make the text of a UUIDv4; uuid.uuid4 takes three times as long."""
-    text = os.urandom(16).hex()
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 def _without_bypasses(scope: Scope) -> Scope:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
+    from driftline.capture.logger import Logger
     from driftline.capture.tap import Capture
     from driftline.client import Client
     from driftline.deployment import deploy
@@ -23,6 +24,7 @@ __all__ = [
     "Capture",
     "Client",
     "DriftlineError",
+    "Logger",
     "Report",
     "Violation",
     "check",
@@ -36,6 +38,7 @@ _HOMES = {
     "Capture": "driftline.capture.tap",
     "Client": "driftline.client",
     "DriftlineError": "driftline.errors",
+    "Logger": "driftline.capture.logger",
     "Report": "driftline.monitors.report",
     "Violation": "driftline.monitors.report",
     "check": "driftline.monitors.check",
