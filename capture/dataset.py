@@ -158,15 +158,17 @@ class Dataset:
         """Whether anything was ever committed."""
         return self.folder.table is not None
 
-    def append(self, table: pa.Table, marks: Mapping[str, int]) -> int:
-        """Commit rows and marks in one step; give the number of rows.
+    def append(
+        self, table: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+    ) -> int:
+        """Commit rows and marks, and a broker's offsets, in one step; give the number of rows.
 
         Raises
         ------
         MarkMovedError
             When a mark has reached these rows already; nothing was written.
         """
-        return self.folder.append(table, marks)
+        return self.folder.append(table, marks, offsets)
 
     def mark(self, spool_id: str) -> int:
         """Give the last sequence number of a spool that is in the table, 0 for none."""

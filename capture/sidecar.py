@@ -12,11 +12,12 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from driftline.capture.drops import read_drops
 from driftline.capture.frame import (
@@ -31,21 +32,31 @@ from driftline.capture.frame import (
 from driftline.capture.spool import COUNTERS_NAME, LOCK_NAME, SEGMENT_SUFFIX, boot_id
 from driftline.errors import ConflictError
 
-__all__ = ["Delivery", "SpoolReader", "SpoolTail"]
+__all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
 
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 4 << 20
 _READER_LOCK = ".reader.lock"
 _DONE_PREFIX = ".done-"
+_MARK_NAME = "shipped"
+QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
+
+
+class Origin(NamedTuple):
+    """Where on a broker records came from: a partition's name, and the offset there."""
+
+    name: str
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Records and gaps of one spool, in sequence."""
+    """Records and gaps of one spool, in sequence, and where on a broker they lay."""
 
     spool_id: str
     frames: list[Frame]
+    origin: Origin | None = None
 
     @property
     def last_seq(self) -> int:
@@ -69,11 +80,12 @@ class SpoolReader:
         self._seed = seed_of(self.spool_id)
         self._segment: int | None = None
         self._offset = 0
-        self._expected: int | None = None
+        shipped = self._shipped()
+        self._expected = shipped + 1 if shipped else None
         self._boot_id = ""
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
-        self._synced_bytes: tuple[int, int] = (0, 0)
+        self._synced = (0, 0)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
         """Give the next records and gaps; empty when there is nothing new."""
@@ -111,20 +123,37 @@ class SpoolReader:
             if following - 1 <= seq and first != self._segment:
                 self._path(first).unlink(missing_ok=True)
 
+    def mark_shipped(self, seq: int) -> None:
+        """Note durably that records up to a sequence number need not be read again, ever."""
+        unfinished = self.folder / f"{_MARK_NAME}.new"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, b"%d" % seq)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.replace(self.folder / _MARK_NAME)
+
+    def _shipped(self) -> int:
+        with suppress(FileNotFoundError, ValueError):
+            return int((self.folder / _MARK_NAME).read_text(encoding="ascii"))
+        return 0
+
     def sync(self) -> None:
-        """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it."""
-        if self._segment is None:
-            return
-        with suppress(FileNotFoundError):
-            path = self._path(self._segment)
-            state = (self._segment, path.stat().st_size)
-            if state != self._synced_bytes:
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fdatasync(descriptor)
-                finally:
-                    os.close(descriptor)
-                self._synced_bytes = state
+        """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it.
+
+        Also of segments that are not read yet: a broker may be away for long.
+        """
+        for first in self._segments():
+            with suppress(FileNotFoundError):
+                state = (first, self._path(first).stat().st_size)
+                if state > self._synced:
+                    descriptor = os.open(self._path(first), os.O_RDONLY)
+                    try:
+                        os.fdatasync(descriptor)
+                    finally:
+                        os.close(descriptor)
+                    self._synced = state
 
     def _path(self, first_seq: int) -> Path:
         return self.folder / f"{first_seq:016x}{SEGMENT_SUFFIX}"
@@ -138,7 +167,6 @@ class SpoolReader:
         return sorted(found)
 
     def _enter(self, first_seq: int) -> None:
-        self.sync()  # Nobody looks at the old segment again.
         self._segment = first_seq
         self._offset = 0
         if self._expected is None:
@@ -211,11 +239,11 @@ class SpoolReader:
         if frame.seq > self._expected:
             yield self._gap("corrupt", frame.seq - 1, frame.seq - self._expected, frame.wall_ns)
             self._expected = frame.seq
+        if frame.kind == Kind.GAP:  # Also one that was shipped before: it is told.
+            key = (frame.meta.get("reason", ""), frame.meta.get("endpoint", ""))
+            self._told[key] = int(frame.meta.get("total", "0"))
         if frame.kind in (Kind.RECORD, Kind.GAP) and frame.seq == self._expected:
             self._expected = frame.seq + 1
-            if frame.kind == Kind.GAP:
-                key = (frame.meta.get("reason", ""), frame.meta.get("endpoint", ""))
-                self._told[key] = int(frame.meta.get("total", "0"))
             yield frame
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
@@ -300,14 +328,16 @@ class SpoolTail:
         for leftover in self.folder.glob(f"{_DONE_PREFIX}*"):
             shutil.rmtree(leftover)
 
-    def receive(self, max_records: int) -> list[Delivery]:
-        """Give new frames of all spools, at most about ``max_records``."""
+    def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
+        """Give new frames of all spools but some, at most about ``max_records``."""
         self._discover()
         self._sync()
         found: list[Delivery] = []
         for reader in list(self._readers.values()):
             if max_records <= 0:
                 break
+            if reader.spool_id in skip:
+                continue
             frames = reader.read(max_records)
             if frames:
                 max_records -= len(frames)
@@ -316,16 +346,22 @@ class SpoolTail:
                 self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
         return found
 
+    def mark_shipped(self, marks: Mapping[str, int]) -> None:
+        """Note durably what need not be read again; before ``release``, or a hole would show."""
+        for spool_id, seq in marks.items():
+            if (reader := self._readers.get(spool_id)) is not None:
+                reader.mark_shipped(seq)
+
     def release(self, marks: Mapping[str, int]) -> None:
         """Remove what is stored up to these sequence numbers; finished spools go as a whole."""
         for spool_id, seq in marks.items():
             if (reader := self._readers.get(spool_id)) is not None:
                 reader.discard(seq)
 
-    def remove_finished(self) -> None:
-        """Remove the spools of dead writers; to be called when all that was received is stored."""
+    def remove_finished(self, *, keep: Container[str] = ()) -> None:
+        """Remove the spools of dead writers, save ``keep``; what was received must be stored."""
         for spool_id, reader in list(self._readers.items()):
-            if reader.is_finished:
+            if reader.is_finished and spool_id not in keep:
                 # Renamed first: half a spool must not be read again as a whole one.
                 done = self.folder / f"{_DONE_PREFIX}{spool_id}"
                 reader.folder.rename(done)
@@ -340,7 +376,7 @@ class SpoolTail:
 
     def _discover(self) -> None:
         for entry in sorted(os.listdir(self.folder)):  # noqa: PTH208 - names only.
-            if not entry.startswith(".") and entry not in self._readers:
+            if not entry.startswith(".") and entry not in self._readers and entry != QUARANTINE:
                 folder = self.folder / entry
                 if folder.is_dir():
                     self._readers[entry] = SpoolReader(folder)

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from driftline.capture.dataset import (
@@ -149,10 +149,14 @@ class Sink:
         return self.counters["records"] - before
 
     def _receive(self) -> int:
-        """Take what is there, up to what one commit may hold; give how many frames came."""
+        """Take what is there, up to what one commit may hold; give how many frames came.
+
+        The transport is asked even when there is no room: it may have to show that it lives.
+        """
         received = 0
-        while not self._is_full():
-            found = self._transport.receive(self._commit_records - self._pending_records)
+        while True:
+            room = 0 if self._is_full() else self._commit_records - self._pending_records
+            found = self._transport.receive(room)
             if not found:
                 break
             if not self._pending:
@@ -180,25 +184,36 @@ class Sink:
     def _commit(self) -> None:
         """Store all that is pending, table by table, then let the transport forget it."""
         records: dict[str, list[Record]] = defaultdict(list)
+        offsets: dict[str, dict[str, int]] = defaultdict(dict)
         gaps: list[Gap] = []
         marks: dict[str, int] = {}
         for delivery in self._pending:
-            marks[delivery.spool_id] = delivery.last_seq
-            for frame in delivery.frames:
+            spool_id, last = delivery.spool_id, marks.get(delivery.spool_id, 0)
+            # What a sender repeats after trouble begins anew at what was sent before.
+            new = [frame for frame in delivery.frames if frame.seq > last]
+            self.counters["duplicates"] += len(delivery.frames) - len(new)
+            for frame in new:
+                endpoint = frame.meta.get("endpoint", "")
                 if frame.kind == Kind.GAP:
-                    gaps.append(_gap_of(delivery.spool_id, frame))
-                else:
-                    records[frame.meta.get("endpoint", "")].append((delivery.spool_id, frame))
+                    gaps.append(_gap_of(spool_id, frame))
+                    continue
+                records[endpoint].append((spool_id, frame))
+                if delivery.origin is not None:
+                    offsets[endpoint][delivery.origin.name] = delivery.origin.offset
+            marks[spool_id] = max(last, delivery.last_seq)
         for endpoint, found in records.items():
-            self._store(endpoint, found)
+            self._store(endpoint, found, offsets[endpoint])
         if gaps:
             self._store_gaps(gaps)
         self._pending = []
         self._pending_records = self._pending_bytes = 0
         self._transport.commit(marks)
 
-    def _store(self, endpoint: str, records: Sequence[Record]) -> None:
-        """Commit the records of one endpoint that its table does not have."""
+    def _store(self, endpoint: str, records: Sequence[Record], offsets: Mapping[str, int]) -> None:
+        """Commit the records of one endpoint that its table does not have.
+
+        ``offsets``: how far in each partition of a broker they lay, for who reconciles the two.
+        """
         dataset = self._dataset(endpoint)
         for _ in range(_MAX_ATTEMPTS):
             stored = {spool: dataset.mark(spool) for spool in {spool for spool, _ in records}}
@@ -207,7 +222,7 @@ class Sink:
                 break
             rows = build_rows(new, dataset.settle(self._signatures(endpoint)))
             try:
-                dataset.append(rows, {spool: frame.seq for spool, frame in new})
+                dataset.append(rows, {spool: frame.seq for spool, frame in new}, offsets)
             except MarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
                 dataset.folder.refresh()

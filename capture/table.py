@@ -127,8 +127,13 @@ class DeltaFolder:
         """Give the last sequence number of a spool in the table as last looked at; 0 for none."""
         return 0 if self.table is None else self.table.transaction_version(f"s/{spool_id}") or 0
 
-    def append(self, rows: pa.Table, marks: Mapping[str, int]) -> int:
+    def append(
+        self, rows: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+    ) -> int:
         """Commit rows and marks in one step; give the number of rows.
+
+        ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
+        to be looked up; what counts are the marks of the spools.
 
         Raises
         ------
@@ -151,7 +156,8 @@ class DeltaFolder:
                 partition_by=[self._partition] if self._partition else None,
                 commit_properties=CommitProperties(
                     app_transactions=[
-                        Transaction(f"s/{spool}", seq) for spool, seq in marks.items()
+                        *(Transaction(f"s/{spool}", seq) for spool, seq in marks.items()),
+                        *(Transaction(f"k/{part}", at) for part, at in (offsets or {}).items()),
                     ]
                 ),
             )

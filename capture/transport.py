@@ -21,10 +21,16 @@ _NAME_FILE = ".name"
 
 
 class Sender(Protocol):
-    """The sidecar's end."""
+    """The sidecar's end. Each spool in sequence, without a hole."""
 
-    def send(self, batch: Sequence[Delivery]) -> None:
-        """Hand records over; returns when they are safe there, raises UnavailableError if not."""
+    def send(self, batch: Sequence[Delivery]) -> Mapping[str, int]:
+        """Hand records over, one delivery a spool; give up to where each spool's are safe there.
+
+        Raises UnavailableError when none are.
+        """
+
+    def close(self) -> None:
+        """Let go of what is held."""
 
 
 class Transport(Protocol):

@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from starlette.types import ASGIApp
 
-__all__ = ["clock", "configure_logging", "run_background", "run_dashboard", "run_server"]
+    from driftline.capture.kafka_options import KafkaOptions
+    from driftline.capture.sink import Sink
+    from driftline.capture.transport import Transport
+
+__all__ = [
+    "clock", "configure_logging", "run_background", "run_dashboard", "run_server", "run_sidecar",
+    "run_sink",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
+
+# In the spool folder, for it is this host's own: the names of the sinks that run here.
+SINK_NAMES = ".sinks"
 
 Ready = Callable[[], None]
 Clock = Callable[[], datetime]
@@ -110,14 +121,50 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
-    """Run capture, scheduler and alarms, or some of them, until told to stop.
-
-    Each is a loop in a thread of its own. When one fails in a way that it cannot mend itself, all
-    stop and the process ends, so that the supervisor starts it anew.
-    """
+    """Run capture, scheduler and alarms, or some of them, until told to stop."""
     engine = open_database(settings)
     migrate(engine)
-    loops = {name: loop for role in roles for name, loop in _loops(settings, engine, role).items()}
+    _run_loops(
+        {name: loop for role in roles for name, loop in _loops(settings, engine, role).items()},
+        ready,
+    )
+    engine.dispose()
+
+
+def run_sidecar(settings: Settings, ready: Ready) -> None:
+    """Ship this host's spool to the broker until told to stop; needs no database."""
+    from driftline.capture.kafka import kafka_sender
+    from driftline.capture.shipping import Sidecar
+
+    def ship(stop: threading.Event) -> None:
+        sender = kafka_sender(_kafka_options(settings), settings.spool_dir, stop)
+        Sidecar(settings.spool_dir, sender).run(stop)
+
+    _run_loops({"sidecar": ship}, ready)
+
+
+def run_sink(settings: Settings, ready: Ready) -> None:
+    """Write what comes from the broker to the tables until told to stop."""
+    from driftline.capture.kafka import KafkaTransport
+
+    engine = open_database(settings)
+    migrate(engine)
+
+    def write(stop: threading.Event) -> None:
+        options = _kafka_options(settings)
+        names = settings.spool_dir / SINK_NAMES
+        _sink(settings, engine, KafkaTransport(options, names, stop)).run(stop)
+
+    _run_loops({"sink": write}, ready)
+    engine.dispose()
+
+
+def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
+    """Run each loop in a thread of its own until told to stop.
+
+    When one fails in a way that it cannot mend itself, all stop and the process ends, so that the
+    supervisor starts it anew.
+    """
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -141,9 +188,29 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
     ready()
     for thread in threads:
         thread.join()
-    engine.dispose()
     if failures:
         raise UnavailableError(f"{', '.join(loops)}: {failures[0]}")
+
+
+def _kafka_options(settings: Settings) -> KafkaOptions:
+    from driftline.capture.kafka_options import KafkaOptions
+
+    return KafkaOptions(**asdict(settings.kafka))
+
+
+def _sink(settings: Settings, engine: Engine, transport: Transport) -> Sink:
+    from driftline.capture.sink import Sink
+    from driftline.serving.endpoints import signature_of
+
+    return Sink(
+        settings.root,
+        transport,
+        lambda endpoint: signature_of(engine, endpoint),
+        commit_interval_s=settings.capture.commit_interval_s,
+        keep_from=lambda: (
+            datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
+        ).date(),
+    )
 
 
 def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
@@ -152,19 +219,9 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
 
     now = clock(settings)
     if role == "capture":
-        from driftline.capture.sink import Sink
         from driftline.capture.transport import LocalTransport
 
-        sink = Sink(
-            settings.root,
-            LocalTransport(settings.spool_dir),
-            lambda endpoint: signature_of(engine, endpoint),
-            commit_interval_s=settings.capture.commit_interval_s,
-            keep_from=lambda: (
-                datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
-            ).date(),
-        )
-        return {"capture": sink.run}
+        return {"capture": _sink(settings, engine, LocalTransport(settings.spool_dir)).run}
     if role == "scheduler":
         from driftline.monitors.scheduler import Scheduler
 
@@ -237,8 +294,9 @@ def _serve(app: ASGIApp, listener: socket.socket, ready: Ready) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Be one process of an installation; exit 0 when stopped, 2 or 3 when it cannot be."""
+    alone = {"dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink}
     parser = argparse.ArgumentParser(prog="driftline.processes")
-    parser.add_argument("name", choices=["server", "background", "dashboard"])
+    parser.add_argument("name", choices=["server", "background", *alone])
     parser.add_argument("--roles", default="")
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--ready-fd", type=int)
@@ -256,8 +314,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = load(asked.settings, environment=os.environ)
         if asked.name == "server":
             run_server(settings, ready)
-        elif asked.name == "dashboard":
-            run_dashboard(settings, ready)
+        elif asked.name in alone:
+            alone[asked.name](settings, ready)
         else:
             run_background(settings, asked.roles.split(","), ready)
     except DriftlineError as error:

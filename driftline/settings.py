@@ -1,8 +1,8 @@
 """Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags.
 
-Every setting stands once, in the dataclasses below, with its default and one sentence on it. An
-unknown section or key is an error that names the nearest known one. Relative paths count from the
-folder of the settings file, or from the working folder when there is none.
+Every setting stands once, in sections.py, with its default and one sentence on it. An unknown
+section or key is an error that names the nearest known one. Relative paths count from the folder of
+the settings file, or from the working folder when there is none.
 """
 
 from __future__ import annotations
@@ -11,12 +11,25 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 from driftline.errors import InputError
+from driftline.sections import (
+    Alarms,
+    Auth,
+    Capture,
+    Dashboard,
+    Database,
+    Kafka,
+    Notify,
+    Scheduler,
+    Server,
+    Serving,
+    Storage,
+)
 
 __all__ = ["Settings", "SettingsError", "describe", "load", "without_password"]
 
@@ -24,109 +37,11 @@ PREFIX = "DRIFTLINE_"
 # From the first colon that begins no host to the last @, also where the rest is no URL.
 PASSWORD = re.compile(r":(?!//)\S*@|(?<=password=)[^&\s]*")
 FILE_NAME = "driftline.toml"
+HIDDEN = "***"
 
 
 class SettingsError(InputError):
     """A settings file, an environment variable or a flag is wrong."""
-
-
-def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it.
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"about": about})
-    return field(default=default, metadata={"about": about})
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where invocations and the programming interface are answered."""
-
-    host: str = _setting("127.0.0.1", "address that the server listens on")
-    port: int = _setting(8080, "port that the server listens on")
-
-
-@dataclass(frozen=True, slots=True)
-class Dashboard:
-    """Where the pages are answered."""
-
-    host: str = _setting("127.0.0.1", "address that the dashboard listens on")
-    port: int = _setting(8081, "port that the dashboard listens on")
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """Where tables and documents lie."""
-
-    root: str = _setting(".driftline", "folder (or file: URI) of tables and documents")
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where rows lie: metrics, alarms, definitions, executions."""
-
-    url: str = _setting(
-        "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in the root"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """How requests and responses are recorded."""
-
-    transport: str = _setting("local", 'how records travel from spool to table: "local"')
-    spool_dir: str = _setting("", "folder of the spool; empty: spool in the storage root")
-    spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
-    append: Literal["before", "after"] = _setting(
-        "before", 'record "before" or "after" the last bytes of the response'
-    )
-    max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
-    commit_interval_s: float = _setting(
-        10.0, "longest time a record waits before it is in the table"
-    )
-    retention_days: int = _setting(90, "days that captured records are kept")
-
-
-@dataclass(frozen=True, slots=True)
-class Auth:
-    """Who may ask."""
-
-    mode: str = _setting("off", '"off": this machine only')
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """How models are run."""
-
-    trust_pickle: bool = _setting(False, "load joblib and pickle files, which can run any code")
-    workers: int = _setting(1, "processes per model")
-    timeout_s: float = _setting(60.0, "longest time that one invocation may take")
-    max_request_bytes: int = _setting(25 << 20, "bytes a request body may have")
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduler:
-    """When monitors run."""
-
-    clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
-    poll_s: float = _setting(5.0, "seconds between two looks for work that is due")
-    revisit_s: float = _setting(
-        300.0, "seconds that a window touched by late records or labels waits to be judged again"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Alarms:
-    """When people are told."""
-
-    poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
-
-
-@dataclass(frozen=True, slots=True)
-class Notify:
-    """Whom messages may go to."""
-
-    allow_networks: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
-        [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +53,7 @@ class Settings:
     storage: Storage = field(default_factory=Storage)
     database: Database = field(default_factory=Database)
     capture: Capture = field(default_factory=Capture)
+    kafka: Kafka = field(default_factory=Kafka)
     auth: Auth = field(default_factory=Auth)
     serving: Serving = field(default_factory=Serving)
     scheduler: Scheduler = field(default_factory=Scheduler)
@@ -256,13 +172,13 @@ def without_password(url: str) -> str:
 def describe(settings: Settings) -> list[dict[str, Any]]:
     """List every setting: section, key, value, where it came from, and what it is.
 
-    The password of a database is not shown.
+    Passwords are not shown.
     """
     return [
         {
             "section": section,
             "key": entry.name,
-            "value": _shown(section, getattr(getattr(settings, section), entry.name)),
+            "value": _shown(section, entry, getattr(getattr(settings, section), entry.name)),
             "source": settings.sources.get(f"{section}.{entry.name}", "default"),
             "about": entry.metadata["about"],
         }
@@ -271,9 +187,11 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(section: str, value: object) -> object:
-    is_secret = section == "database" and isinstance(value, str)
-    return without_password(str(value)) if is_secret else value
+def _shown(section: str, entry: Field[Any], value: object) -> object:
+    if entry.metadata.get("is_secret"):
+        return HIDDEN if value else value
+    has_secret = section == "database" and isinstance(value, str)
+    return without_password(str(value)) if has_secret else value
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -344,7 +262,8 @@ def _check(settings: Settings) -> None:
     """Refuse values that no process could work with."""
     choices = {
         ("auth", "mode"): ("off",),
-        ("capture", "transport"): ("local",),
+        ("capture", "transport"): ("local", "kafka"),
+        ("kafka", "security_protocol"): ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
         ("capture", "append"): ("before", "after"),
     }
     for (section, key), allowed in choices.items():
@@ -361,6 +280,11 @@ def _check(settings: Settings) -> None:
                 )
             if entry.name == "port" and value > 65535:
                 raise SettingsError(f"[{section}] port = {value}; expected 1 to 65535")
+    if settings.capture.transport == "kafka" and not settings.kafka.bootstrap_servers:
+        raise SettingsError(
+            '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '
+            'expected the host:port of some brokers, such as ["broker:9092"]'
+        )
     clock = settings.scheduler.clock
     if clock != "system" and not clock.startswith("file:"):
         raise SettingsError(f'[scheduler] clock = "{clock}"; expected "system" or "file:PATH"')

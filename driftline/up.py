@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +24,23 @@ __all__ = ["ROLES", "Supervisor", "start"]
 
 log = logging.getLogger(__name__)
 
-# What `--only` names, and the process that each runs in on the embedded default.
+# What `--only` names with each transport, and the process that each runs in.
 ROLES = {
-    "server": "server",
-    "capture": "background",
-    "scheduler": "background",
-    "alarms": "background",
-    "dashboard": "dashboard",
+    "local": {
+        "server": "server",
+        "capture": "background",
+        "scheduler": "background",
+        "alarms": "background",
+        "dashboard": "dashboard",
+    },
+    "kafka": {
+        "server": "server",
+        "sidecar": "sidecar",
+        "sink": "sink",
+        "scheduler": "background",
+        "alarms": "background",
+        "dashboard": "dashboard",
+    },
 }
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
@@ -55,13 +65,13 @@ class Supervisor:
     """The running processes of one installation."""
 
     def __init__(
-        self, settings_file: Path | None, roles: Sequence[str], log_folder: Path | None
+        self, settings_file: Path | None, roles: Mapping[str, str], log_folder: Path | None
     ) -> None:
         self._settings_file = settings_file
         self._log_folder = log_folder
         self._children = [
-            _Child(name, tuple(role for role in roles if ROLES[role] == name))
-            for name in dict.fromkeys(ROLES[role] for role in ROLES if role in roles)
+            _Child(name, tuple(role for role in roles if roles[role] == name))
+            for name in dict.fromkeys(roles.values())
         ]
         for child in self._children:
             self._spawn(child)
@@ -194,23 +204,34 @@ class Supervisor:
 
 
 def start(
-    settings_file: Path | None, *, only: Sequence[str] = (), log_folder: Path | None = None
+    settings_file: Path | None,
+    *,
+    only: Sequence[str] = (),
+    log_folder: Path | None = None,
+    transport: str = "local",
 ) -> Supervisor:
     """Start the processes of an installation, each with the same settings file.
 
     Parameters
     ----------
     only
-        Roles to run here (server, capture, scheduler, alarms, dashboard); all when empty.
+        Roles to run here; all when empty.
     log_folder
         Where each process's log goes, one file each; to standard error when not given.
+    transport
+        [capture] transport: with "local" there is the role capture, with "kafka" sidecar and sink.
 
     Raises
     ------
     InputError
         For a role that does not exist.
     """
+    roles = ROLES[transport]
     for name in only:
-        if name not in ROLES:
-            raise InputError(f'--only "{name}"; expected some of {", ".join(ROLES)}')
-    return Supervisor(settings_file, tuple(only) or tuple(ROLES), log_folder)
+        if name not in roles:
+            raise InputError(
+                f'--only "{name}"; with [capture] transport = "{transport}" expected some of '
+                f"{', '.join(roles)}"
+            )
+    chosen = {role: process for role, process in roles.items() if not only or role in only}
+    return Supervisor(settings_file, chosen, log_folder)

@@ -15,7 +15,14 @@ from driftline.commands import options
 from driftline.database import migrate as bring_up
 from driftline.database import open_database
 from driftline.errors import InputError
-from driftline.processes import configure_logging, run_background, run_dashboard, run_server
+from driftline.processes import (
+    configure_logging,
+    run_background,
+    run_dashboard,
+    run_server,
+    run_sidecar,
+    run_sink,
+)
 from driftline.settings import Settings, describe, load, override
 from driftline.up import start
 
@@ -32,7 +39,8 @@ def up(
         typer.Option(
             "--only",
             metavar="NAME,...",
-            help="Only these: server, capture, scheduler, alarms, dashboard.",
+            help="Only these: server, capture (with Kafka sidecar, sink), scheduler, alarms, "
+            "dashboard.",
         ),
     ] = "",
 ) -> None:
@@ -46,7 +54,7 @@ def up(
     engine.dispose()
     stop = _stop_on_signals()
     roles = [name for name in only.split(",") if name]
-    supervisor = start(found.file, only=roles)
+    supervisor = start(found.file, only=roles, transport=found.capture.transport)
     try:
         supervisor.wait_ready()
         for name, url in (("server", found.server_url), ("dashboard", found.dashboard_url)):
@@ -106,19 +114,23 @@ def alarms(config_file: options.SettingsFile = None) -> None:
 
 
 def sidecar(config_file: options.SettingsFile = None) -> None:
-    """Ship captured records.
+    """Ship this host's captured records to Kafka; one a host.
 
-    With the local transport this is one process with the sink.
+    With the local transport there is nothing to ship to: sidecar and sink are one process.
+
+    Example: driftline sidecar -c driftline.toml
     """
-    _refuse_alone("sidecar", _load(config_file))
+    run_sidecar(_with_kafka("sidecar", _load(config_file)), lambda: None)
 
 
 def sink(config_file: options.SettingsFile = None) -> None:
-    """Write shipped records to the table.
+    """Write records from Kafka to the tables; several share the work.
 
-    With the local transport this is one process with the sidecar.
+    With the local transport there is nothing to read from: sidecar and sink are one process.
+
+    Example: driftline sink -c driftline.toml
     """
-    _refuse_alone("sink", _load(config_file))
+    run_sink(_with_kafka("sink", _load(config_file)), lambda: None)
 
 
 def demo(
@@ -174,11 +186,13 @@ def _load(file: Path | None) -> Settings:
     return load(file, environment=os.environ)
 
 
-def _refuse_alone(name: str, found: Settings) -> None:
-    raise InputError(
-        f'{name}: with [capture] transport = "{found.capture.transport}" sidecar and sink are one '
-        "process; run: driftline up --only capture"
-    )
+def _with_kafka(name: str, found: Settings) -> Settings:
+    if found.capture.transport != "kafka":
+        raise InputError(
+            f'{name}: with [capture] transport = "{found.capture.transport}" sidecar and sink are '
+            'one process; run: driftline up --only capture, or set transport = "kafka"'
+        )
+    return found
 
 
 def _stop_on_signals() -> threading.Event:

@@ -1,0 +1,92 @@
+"""Where a Kafka broker is and how one speaks with it; needs no client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from driftline.errors import UnavailableError
+
+__all__ = ["CONNECT_MS", "KafkaOptions"]
+
+CONNECT_MS = 5_000
+_DEAD_LETTER_PARTITIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaOptions:
+    """What the settings' section ``[kafka]`` says, field by field.
+
+    ``client`` is passed to every client as it is, over all else.
+    """
+
+    bootstrap_servers: Sequence[str]
+    topic: str = "dl.capture.v1"
+    group: str = "driftline-sink"
+    partitions: int = 12
+    replication: int = 3
+    max_message_bytes: int = 4 << 20
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = ""
+    sasl_username: str = ""
+    sasl_password: str = field(default="", repr=False)
+    ssl_cafile: str = ""
+    ssl_certfile: str = ""
+    ssl_keyfile: str = ""
+    client: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of what could not be sent or read."""
+        return f"{self.topic}.dlq"
+
+    def missing_topics(self, there: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Describe the topics that are to be made."""
+        wanted = {
+            self.topic: self.partitions,
+            self.dead_letters: min(self.partitions, _DEAD_LETTER_PARTITIONS),
+        }
+        settings = {
+            "max.message.bytes": str(self.max_message_bytes),
+            "min.insync.replicas": str(min(2, self.replication)),
+            "cleanup.policy": "delete",
+        }
+        return {
+            name: {
+                "num_partitions": count,
+                "replication_factor": self.replication,
+                "configs": settings,
+            }
+            for name, count in wanted.items()
+            if name not in set(there)
+        }
+
+    def trouble(self, error: Exception) -> UnavailableError:
+        """Say in one sentence what a client ran into."""
+        servers = ",".join(self.bootstrap_servers)
+        return UnavailableError(
+            f'kafka at {servers}, topic "{self.topic}": {type(error).__name__}: {error}; '
+            "see [kafka] in the settings"
+        )
+
+    def configured(self, **more: object) -> dict[str, Any]:
+        """Give a client's configuration."""
+        given = {
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password,
+            "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+        }
+        return {
+            "bootstrap_servers": list(self.bootstrap_servers),
+            "security_protocol": self.security_protocol,
+            "client_id": "driftline",
+            "bootstrap_timeout_ms": CONNECT_MS,
+            "reconnect_backoff_max_ms": 1_000,
+            **{name: value for name, value in given.items() if value},
+            **more,
+            **self.client,
+        }

@@ -1,0 +1,206 @@
+"""A letter: a run of one spool's frames as they lie in its segments, compressed, with an address.
+
+The frames travel as they are: each keeps the checksum that the server gave it until the sink has
+it, bodies are decoded once, where the signature is, and both ways to the table share one decoder.
+The headers say what is inside, so that anybody can count letters without opening them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from driftline.capture.frame import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    Flag,
+    Frame,
+    Kind,
+    frame_length,
+    pack,
+    pack_meta,
+    seed_of,
+    unpack,
+)
+from driftline.errors import InputError
+
+__all__ = [
+    "Letter",
+    "LetterError",
+    "frame_bytes",
+    "gap_instead",
+    "light",
+    "lost",
+    "open_letter",
+    "write",
+]
+
+VERSION = "1"
+ENCODING = "frames+zstd"
+_LEVEL = 3
+_MAX_OPEN_BYTES = MAX_FRAME_BYTES + (8 << 20)  # One largest frame, or a letter of many small ones.
+_MAX_SPAN = 1 << 24
+_NS_PER_MS = 1_000_000
+
+
+class LetterError(InputError):
+    """A letter that cannot be read.
+
+    Attributes
+    ----------
+    spool_id, last_seq, count
+        What its headers still tell: whose it is, up to where, how many frames; else "", 0 and None.
+    """
+
+    def __init__(
+        self, message: str, *, spool_id: str = "", last_seq: int = 0, count: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.spool_id = spool_id
+        self.last_seq = last_seq
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Frames of one spool, ready to travel.
+
+    ``headers`` are pairs of a name and bytes; ``partition`` is where a broker keeps the spool.
+    """
+
+    spool_id: str
+    partition: int
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    is_dead: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes on the way, names of headers and a frame around them included."""
+        return len(self.value) + sum(len(n) + len(v) + 8 for n, v in self.headers) + 256
+
+
+def write(
+    spool_id: str,
+    frames: Sequence[Frame],
+    *,
+    partition: int = 0,
+    is_dead: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> Letter:
+    """Put frames into a letter, with headers beyond the usual ones if there are ``more``."""
+    raw = b"".join(frame_bytes(spool_id, frame) for frame in frames)
+    times = [frame.wall_ns // _NS_PER_MS for frame in frames]
+    told = {
+        "dl.v": VERSION,
+        "dl.enc": ENCODING,
+        "dl.spool": spool_id,
+        "dl.seq0": str(frames[0].seq),
+        "dl.seq1": str(frames[-1].seq),
+        "dl.n": str(len(frames)),
+        "dl.raw": str(len(raw)),
+        "dl.t0": str(min(times)),
+        "dl.t1": str(max(times)),
+        **(more or {}),
+    }
+    value = pa.Codec("zstd", compression_level=_LEVEL).compress(raw, asbytes=True)
+    headers = tuple((name, text.encode()) for name, text in told.items())
+    return Letter(spool_id, partition, value, headers, is_dead)
+
+
+def open_letter(
+    value: bytes | None, headers: Iterable[tuple[str, bytes]]
+) -> tuple[str, list[Frame]]:
+    """Take the frames out; give whose they are, and them in sequence.
+
+    Raises
+    ------
+    LetterError
+        When it is of another form, damaged, or not one of ours.
+    """
+    told = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
+    try:
+        spool_id = told["dl.spool"]
+        first, last, count, size = (int(told[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
+        seed = seed_of(spool_id)
+    except (KeyError, ValueError) as error:
+        raise LetterError(f"its headers are not a letter's: {error!r}") from error
+    if not 0 < first <= last < first + _MAX_SPAN or not 0 < count <= last - first + 1:
+        raise LetterError(f"its headers tell of {count} frames from {first} to {last}")
+    known = {"spool_id": spool_id, "last_seq": last, "count": count}
+    if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
+        raise LetterError(
+            f'form {told.get("dl.v")} "{told.get("dl.enc")}"; expected {VERSION} "{ENCODING}"',
+            **known,  # type: ignore[arg-type] # by these names
+        )
+    if value is None or not 0 < size <= _MAX_OPEN_BYTES:
+        raise LetterError(f"it claims {size} bytes", **known)  # type: ignore[arg-type]
+    try:
+        raw = pa.Codec("zstd").decompress(value, decompressed_size=size, asbytes=True)
+    except (OSError, pa.ArrowException) as error:
+        raise LetterError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
+    frames = _frames(raw, seed)
+    seqs = [frame.seq for frame in frames]
+    if len(frames) != count or seqs[0] != first or seqs[-1] != last or seqs != sorted(set(seqs)):
+        raise LetterError(f"{len(frames)} of {count} frames are whole", **known)  # type: ignore[arg-type]
+    return spool_id, frames
+
+
+def frame_bytes(spool_id: str, frame: Frame) -> bytes:
+    """Give a frame as it lies, or would lie, in a segment of its spool."""
+    buffers, _ = pack(
+        frame,
+        seed_of(spool_id),
+        meta=pack_meta(frame.meta),
+        request=[frame.request],
+        response=[frame.response],
+    )
+    return b"".join(buffers)
+
+
+def light(frame: Frame) -> Frame:
+    """Give a record without its bodies: what was asked and when stays, and how long both were."""
+    shed = Flag.BODY_SHED
+    shed |= Flag.REQUEST_TRUNCATED if frame.request else 0
+    shed |= Flag.RESPONSE_TRUNCATED if frame.response else 0
+    return frame._replace(flags=frame.flags | shed, request=b"", response=b"")
+
+
+def gap_instead(frame: Frame, reason: str) -> Frame:
+    """Give the gap that stands in the place of a record that cannot travel."""
+    meta = {
+        "reason": reason,
+        "endpoint": frame.meta.get("endpoint", ""),
+        "records": "1",
+        "bytes": str(len(frame.request) + len(frame.response)),
+        "first_ns": str(frame.wall_ns),
+        "last_ns": str(frame.wall_ns),
+    }
+    return Frame(Kind.GAP, 0, frame.seq, frame.wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -> Frame:
+    """Give the gap that counts what a broker lost or nobody can read; None: how many is unknown."""
+    wall_ns = (timestamp_ms or 0) * _NS_PER_MS
+    meta = {"reason": reason, "last_ns": str(wall_ns)}
+    if records is not None:
+        meta["records"] = str(records)
+    return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+def _frames(raw: bytes, seed: int) -> list[Frame]:
+    """Read whole frames from the beginning on, up to the first that is not."""
+    found: list[Frame] = []
+    at = 0
+    while at + HEADER_BYTES <= len(raw):
+        length = frame_length(raw, at)
+        if length is None or at + length > len(raw):
+            break
+        frame = unpack(raw, at, seed)
+        if frame is None:
+            break
+        found.append(frame)
+        at += length
+    return found

@@ -1,0 +1,52 @@
+"""A name for the files that a sink writes: the same after a restart, and nobody else's.
+
+After a kill a sink removes what it had written but not committed, which it knows by its name; two
+sinks of one name would remove each other's files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+__all__ = ["WriterName"]
+
+_MAX_SINKS = 1_000
+_NAME_LENGTH = 12
+
+
+class WriterName:
+    """Takes the first name of this host that no living process holds; makes one when all are held.
+
+    Parameters
+    ----------
+    folder
+        Where the host's names lie, a file each; made when missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.name = ""
+        for number in range(_MAX_SINKS):
+            self._lock = os.open(folder / f"{number}", os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                # The kernel frees it when the process dies.
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._lock)
+                continue
+            break
+        else:
+            raise RuntimeError(f"{folder}: {_MAX_SINKS} sinks live here")
+        self.name = os.pread(self._lock, _NAME_LENGTH, 0).decode("ascii")
+        if len(self.name) < _NAME_LENGTH:
+            self.name = uuid.uuid4().hex[:_NAME_LENGTH]
+            os.pwrite(self._lock, self.name.encode("ascii"), 0)
+
+    def close(self) -> None:
+        """Let another process take the name."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1

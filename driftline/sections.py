@@ -1,0 +1,149 @@
+"""The sections of the settings: every setting once, with its default and one sentence on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Alarms",
+    "Auth",
+    "Capture",
+    "Dashboard",
+    "Database",
+    "Kafka",
+    "Notify",
+    "Scheduler",
+    "Server",
+    "Serving",
+    "Storage",
+]
+
+
+def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it.
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata={"about": about})
+    return field(default=default, metadata={"about": about})
+
+
+def _secret(default: str, about: str) -> Any:  # noqa: ANN401 - as above.
+    """Declare a setting that is never shown."""
+    return field(default=default, repr=False, metadata={"about": about, "is_secret": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where invocations and the programming interface are answered."""
+
+    host: str = _setting("127.0.0.1", "address that the server listens on")
+    port: int = _setting(8080, "port that the server listens on")
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """Where the pages are answered."""
+
+    host: str = _setting("127.0.0.1", "address that the dashboard listens on")
+    port: int = _setting(8081, "port that the dashboard listens on")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where tables and documents lie."""
+
+    root: str = _setting(".driftline", "folder (or file: URI) of tables and documents")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where rows lie: metrics, alarms, definitions, executions."""
+
+    url: str = _setting(
+        "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in the root"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How requests and responses are recorded."""
+
+    transport: str = _setting(
+        "local", 'how records travel from spool to table: "local" (same machine) or "kafka"'
+    )
+    spool_dir: str = _setting("", "folder of the spool; empty: spool in the storage root")
+    spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
+    append: Literal["before", "after"] = _setting(
+        "before", 'record "before" or "after" the last bytes of the response'
+    )
+    max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
+    commit_interval_s: float = _setting(
+        10.0, "longest time a record waits before it is in the table"
+    )
+    retention_days: int = _setting(90, "days that captured records are kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """The broker between sidecar and sink, with [capture] transport = "kafka"."""
+
+    bootstrap_servers: list[str] = _setting([], "host:port of some brokers")  # noqa: RUF009 - made by a factory
+    topic: str = _setting("dl.capture.v1", "topic of records; dead letters go to TOPIC.dlq")
+    group: str = _setting("driftline-sink", "consumer group that the sinks form")
+    partitions: int = _setting(12, "partitions of a topic that is made; as many sinks can share it")
+    replication: int = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
+    max_message_bytes: int = _setting(
+        4 << 20, "largest message; a larger record goes without its bodies"
+    )
+    security_protocol: str = _setting(
+        "PLAINTEXT", '"PLAINTEXT", "SSL", "SASL_PLAINTEXT" or "SASL_SSL"'
+    )
+    sasl_mechanism: str = _setting("", '"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", ...')
+    sasl_username: str = _setting("", "name for SASL")
+    sasl_password: str = _secret("", "password for SASL; better by the environment")
+    ssl_cafile: str = _setting("", "certificates of those who may sign the brokers'")
+    ssl_certfile: str = _setting("", "own certificate")
+    ssl_keyfile: str = _setting("", "key of the own certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Who may ask."""
+
+    mode: str = _setting("off", '"off": this machine only')
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How models are run."""
+
+    trust_pickle: bool = _setting(False, "load joblib and pickle files, which can run any code")
+    workers: int = _setting(1, "processes per model")
+    timeout_s: float = _setting(60.0, "longest time that one invocation may take")
+    max_request_bytes: int = _setting(25 << 20, "bytes a request body may have")
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduler:
+    """When monitors run."""
+
+    clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
+    poll_s: float = _setting(5.0, "seconds between two looks for work that is due")
+    revisit_s: float = _setting(
+        300.0, "seconds that a window touched by late records or labels waits to be judged again"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """When people are told."""
+
+    poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Whom messages may go to."""
+
+    allow_networks: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
+        [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
+    )

@@ -1,0 +1,173 @@
+"""A real Apache Kafka, one node in KRaft mode, from the jars that ``scripts/kafka`` fetches."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+__all__ = ["KafkaBroker", "kafka_broker"]
+
+ROOT = Path(__file__).parents[2]
+CLUSTER_ID = "ZHJpZnRsaW5lLXRlc3RzLQ"  # Any 16 bytes in base64: nobody else joins.
+JAVA = (
+    "java", "-Xms128m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+)  # fmt: skip
+START_S = 90.0
+STOP_S = 20.0
+
+SERVER = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={folder}/data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=2097152
+num.network.threads=1
+num.io.threads=2
+log.cleaner.dedupe.buffer.size=4194304
+"""
+
+LOGGING = """
+rootLogger.level=WARN
+rootLogger.appenderRef.c.ref=C
+appender.c.type=Console
+appender.c.name=C
+appender.c.layout.type=PatternLayout
+appender.c.layout.pattern=%d %p %c{1} %m%n
+"""
+
+
+class KafkaBroker:
+    """A broker that can be killed and started again on the same data and ports.
+
+    Parameters
+    ----------
+    folder
+        Where its data and its log lie.
+    libs
+        The folder of its jars.
+    """
+
+    def __init__(self, folder: Path, libs: Path) -> None:
+        self._folder = folder
+        self._port, controller = _free_ports(2)
+        self.bootstrap = f"127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._properties = folder / "server.properties"
+        self._properties.write_text(
+            SERVER.format(port=self._port, controller=controller, folder=folder)
+        )
+        logging = folder / "log4j2.properties"
+        logging.write_text(LOGGING)
+        self._java = [
+            *JAVA, f"-Dlog4j2.configurationFile=file:{logging}", f"-Dkafka.logs.dir={folder}",
+            "-cp", f"{libs}/*",
+        ]  # fmt: skip
+        subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID,
+             "--config", str(self._properties)],
+            check=True, capture_output=True, timeout=START_S,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*self._java, "kafka.Kafka", str(self._properties)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        pause, end = threading.Event(), time.monotonic() + START_S
+        while not self._answers():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+            pause.wait(0.1)
+
+    def kill(self) -> None:
+        """End it as a crash would: by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_S)
+
+    def stop(self) -> None:
+        """End it in order, or by force when it takes its time."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def admin(self) -> KafkaAdminClient:
+        """Give a client for its topics and groups; to be closed."""
+        return KafkaAdminClient(bootstrap_servers=self.bootstrap)
+
+    def log(self) -> str:
+        """Give the end of what it said."""
+        return (self._folder / "broker.log").read_text(errors="replace")[-4000:]
+
+    def _answers(self) -> bool:
+        with suppress(OSError, KafkaError):
+            socket.create_connection(("127.0.0.1", self._port), 1.0).close()
+            client = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)
+            try:
+                return bool(client.describe_cluster()["brokers"])
+            finally:
+                client.close()
+        return False
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """Run one broker for all tests of this process; give each test topics of its own."""
+    script = ROOT / "scripts" / "kafka"
+    found = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), Path(found.stdout.strip()))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def topic() -> str:
+    """Give a name for a topic, or a group, that no other test uses."""
+    return f"dl-{uuid.uuid4().hex[:12]}"
+
+
+def _free_ports(count: int) -> list[int]:
+    """Give ports that nobody listens on now, below those that the kernel hands to clients."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
