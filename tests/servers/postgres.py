@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +27,18 @@ from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
 from driftline.settings import Settings, load
 
-__all__ = ["Postgres", "backend", "database_url", "open_url", "postgres"]
+__all__ = [
+    "Postgres",
+    "backend",
+    "database_url",
+    "module_database_url",
+    "new_sqlite",
+    "open_url",
+    "postgres",
+    "settings_of",
+]
 
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 ROOMS = (alerts, monitors, serving)
 BINARIES = Path("/usr/lib/postgresql")
 SETTINGS = {
@@ -174,7 +185,7 @@ def postgres() -> Iterator[Postgres]:
         server.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=BOTH)
 def backend(request: pytest.FixtureRequest) -> str:
     """Both databases; a file whose SQL is covered elsewhere overrides this with "sqlite"."""
     return request.param
@@ -183,15 +194,35 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of its own for a test, with all tables."""
-    if backend == "sqlite":
-        url = f"sqlite:///{tmp_path / 'driftline.db'}"
-        engine = open_url(url)
-        for metadata in ROOMS:
-            metadata.create_all(engine)
-        engine.dispose()
+    with _database(backend, request, tmp_path) as url:
         yield url
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An empty database for all tests of a file, with all tables; first one, then the other."""
+    with _database(request.param, request, tmp_path_factory.mktemp("database")) as url:
+        yield url
+
+
+@contextmanager
+def _database(backend: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    if backend == "sqlite":
+        yield new_sqlite(folder)
         return
     server = request.getfixturevalue("postgres")
     name = server.new_database()
     yield server.url(name)
     server.drop(name)
+
+
+def new_sqlite(folder: Path) -> str:
+    """Make a SQLite file with all tables, unless it is there; give its URL."""
+    url = f"sqlite:///{folder / 'driftline.db'}"
+    engine = open_url(url)
+    for metadata in ROOMS:
+        metadata.create_all(engine)
+    engine.dispose()
+    return url

@@ -23,13 +23,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine
 
-from driftline.alerts import tables as alerts_tables
-from driftline.monitors import tables as monitors_tables
-from driftline.serving import tables as serving_tables
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
+from tests.servers.postgres import new_sqlite, open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -100,25 +98,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder / "late.skops", folder / "train.parquet", frame, model)
 
 
-def make_engine(file: Path) -> Engine:
-    """Open SQLite as the installation does: write-ahead log, writers queue at once."""
-    engine = create_engine(f"sqlite:///{file}")
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA busy_timeout = 30000")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    for room in (alerts_tables, monitors_tables, serving_tables):
-        room.metadata.create_all(engine)
-    return engine
-
-
 @dataclass
 class Running:
     """A server that answers on a real port, and where its state lies."""
@@ -162,9 +141,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **settings: Any) -> Iterator[Running]:
-    """Run the whole server in a thread, on a port of its own."""
-    engine = make_engine(folder / "driftline.db")
+def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Running]:
+    """Run the whole server in a thread, on a port of its own; on SQLite if not told otherwise."""
+    engine = open_url(database or new_sqlite(folder))
     root = folder / "root"
     root.mkdir(exist_ok=True)
     context = ServerContext(
@@ -227,9 +206,9 @@ def until() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(database_url: str) -> Iterator[Engine]:
     """Give an empty database with all tables."""
-    found = make_engine(tmp_path / "driftline.db")
+    found = open_url(database_url)
     yield found
     found.dispose()
 

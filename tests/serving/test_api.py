@@ -12,9 +12,10 @@ DAY = datetime(2026, 1, 14, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def server(start, trained, declare, tmp_path_factory):
+def server(start, trained, declare, tmp_path_factory, module_database_url):
     """Give a server with a day of captured requests, of which some carriers are new."""
-    with start(tmp_path_factory.mktemp("api"), dashboard_url="http://127.0.0.1:1") as found:
+    folder, dashboard = tmp_path_factory.mktemp("api"), "http://127.0.0.1:1"
+    with start(folder, database=module_database_url, dashboard_url=dashboard) as found:
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),

@@ -19,9 +19,9 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture(scope="module")
-def shared(start, tmp_path_factory):
+def shared(start, tmp_path_factory, module_database_url):
     """Give one server for all tests that leave it as it was, or use names of their own."""
-    with start(tmp_path_factory.mktemp("apply")) as found:
+    with start(tmp_path_factory.mktemp("apply"), database=module_database_url) as found:
         yield found
 
 
