@@ -17,7 +17,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyPartitionAssignor
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     CorruptRecordError,
     InvalidTimestampError,
@@ -274,7 +274,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
                     enable_auto_commit=False,
                     auto_offset_reset="earliest",
                     # What stays with a sink in a rebalance goes on being read where it was.
-                    partition_assignment_strategy=(CooperativeStickyPartitionAssignor,),
+                    partition_assignment_strategy=(CooperativeStickyAssignor,),
                     fetch_max_bytes=_FETCH_BYTES,
                     max_partition_fetch_bytes=max(1 << 20, self._options.max_message_bytes),
                     max_poll_interval_ms=600_000,

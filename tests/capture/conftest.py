@@ -14,6 +14,9 @@ from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.transport import LocalTransport
 from driftline.signature import Column, Signature
+from tests.servers.kafka import kafka_broker, topic
+
+__all__ = ["kafka_broker", "topic"]
 
 SIGNATURE = Signature(
     features=(
