@@ -32,7 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.dashboard.address import Address, parse
 from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.guard import Guard
-from driftline.dashboard.pages import alarm, alarms, missing, monitor, overview
+from driftline.dashboard.pages import alarm, alarms, column, missing, monitor, overview
 from driftline.dashboard.parts import marked, problem
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
@@ -93,6 +93,9 @@ def render(stores: Stores, address: Address) -> html.Div:
             return alarms.page(stores.alarms(address.state, address.text))
         if address.page == "alarm":
             return alarm.page(stores.alarm(address.alarm))
+        if address.page == "column":
+            name = address.feature or ""
+            return column.page(stores.column(address.monitor, name, address.window))
         if address.page == "monitor":
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(view)

@@ -1,19 +1,34 @@
 """From an execution's report.json to what a page shows; pure, and forgiving to fields it misses.
 
 The document is written by monitors/report.py: ``features`` is a list of measured features,
-``violations`` one of broken constraints.
+``metrics`` one of measured numbers, ``violations`` one of broken constraints.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
+
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
+from driftline.dashboard.metric_frames import Confusion, MetricLine
 from driftline.errors import DriftlineError
 
-__all__ = ["Document", "culprit", "detail_of", "finding_of", "segment_of"]
+__all__ = [
+    "Document",
+    "bounds_of",
+    "confusion_of",
+    "count_of",
+    "culprit",
+    "detail_of",
+    "finding_of",
+    "findings_of",
+    "metrics_of",
+    "segment_of",
+]
 
 Document = Mapping[str, object]
 """A JSON object."""
@@ -67,6 +82,77 @@ def finding_of(violation: Document) -> tuple[str, str]:
 def segment_of(violation: Document) -> str | None:
     """Say which segment holds the rows of a violation."""
     return _segment(violation)
+
+
+def bounds_of(report: Document | None) -> dict[str, float]:
+    """Give the bound of each measured feature."""
+    found = {
+        _text(entry, "feature"): _number(entry, "bound")
+        for entry in _objects(report or {}, "features")
+    }
+    return {name: bound for name, bound in found.items() if bound is not None}
+
+
+def metrics_of(report: Document | None) -> tuple[MetricLine, ...]:
+    """Read the measured metrics, in the document's order."""
+    return tuple(_metric(entry) for entry in _objects(report or {}, "metrics"))
+
+
+def findings_of(report: Document | None) -> tuple[tuple[str, str], ...]:
+    """Give all broken constraints by check and in words, the gravest first."""
+    violations = sorted(_objects(report or {}, "violations"), key=_gravity)
+    return tuple(map(finding_of, violations))
+
+
+def count_of(report: Document | None, key: str) -> int:
+    """Read a count; 0 where the document has none."""
+    return _count(report or {}, key)
+
+
+def confusion_of(report: Document | None) -> Confusion | None:
+    """Read the confusion matrix: truth, then prediction, then how many; None without one.
+
+    SageMaker's form is ``{truth: {prediction: count}}``.
+    """
+    details = (report or {}).get("details")
+    found = details.get("confusion_matrix") if isinstance(details, Mapping) else None
+    if not isinstance(found, Mapping) or not found:
+        return None
+    rows = {str(truth): row for truth, row in found.items() if isinstance(row, Mapping)}
+    classes = tuple(dict.fromkeys([*rows, *(str(one) for row in rows.values() for one in row)]))
+    place = {name: index for index, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for truth, row in rows.items():
+        for predicted in row:
+            counts[place[truth], place[str(predicted)]] = round(_number(row, predicted) or 0)
+    return Confusion(classes, counts)
+
+
+def _metric(entry: Document) -> MetricLine:
+    return MetricLine(
+        name=_text(entry, "name"),
+        value=_extended(entry, "value"),
+        low=_extended(entry, "low"),
+        high=_extended(entry, "high"),
+        reference=_extended(entry, "reference"),
+        reference_low=_extended(entry, "reference_low"),
+        reference_high=_extended(entry, "reference_high"),
+        bound=_extended(entry, "bound"),
+        operator=_text(entry, "operator"),
+        p_value=_number(entry, "p_value"),
+        count=_count(entry, "count"),
+        facet=_text(entry, "facet"),
+        facet_value=_text(entry, "facet_value"),
+        label=_text(entry, "label"),
+        severity=_optional(entry, "severity"),
+        note=_text(entry, "note"),
+    )
+
+
+def _extended(document: Document, key: str) -> float | None:
+    """Read a number that may be infinite, which JSON holds as text."""
+    infinite = {"Infinity": math.inf, "-Infinity": -math.inf}.get(_text(document, key))
+    return infinite if infinite is not None else _number(document, key)
 
 
 def _feature(name: str, measured: Document, broken: Sequence[Document]) -> FeatureLine:

@@ -39,7 +39,8 @@ class WindowRun:
 
     ``ratio`` is the greatest distance over its bound among the window's features (violation from
     1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
-    explain. ``failure`` is the reason of a failed execution.
+    explain. ``failure`` is the reason of a failed execution. ``folder`` holds its documents, as
+    seen from the storage root; "" for none.
     """
 
     start: datetime
@@ -53,6 +54,7 @@ class WindowRun:
     ratio: float | None
     cause: str | None = None
     failure: str | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

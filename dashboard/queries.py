@@ -18,7 +18,7 @@ from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, Win
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 
-__all__ = ["deliveries", "folder_of", "monitor_line"]
+__all__ = ["deliveries", "monitor_line"]
 
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
@@ -67,6 +67,7 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
             ratio=row.max_drift_ratio,
             cause=row.cause or None,
             failure=row.failure_reason,
+            folder=row.folder or "",
         )
         runs.setdefault(run.start, run)
     return tuple(reversed(runs.values())), rows[0].baseline_version if rows else ""
@@ -92,9 +93,3 @@ def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:
         )
         for row in connection.execute(query.limit(DELIVERIES_SHOWN))
     )
-
-
-def folder_of(connection: Connection, execution: str) -> str:
-    """Say where an execution wrote its documents, relative to the storage root; "" for nowhere."""
-    query = select(executions.c.folder).where(executions.c.id == execution)
-    return connection.scalar(query) or ""

@@ -6,62 +6,46 @@ baselines and captured rows; SQL, which queries.py reads, holds the rest. Nothin
 
 from __future__ import annotations
 
-import json
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 from sqlalchemy import Engine
 
-from driftline.alerts.alarms import list_alarms
-from driftline.baseline import store
-from driftline.baseline.predicate import Predicate
-from driftline.baseline.store import Baseline
-from driftline.capture.dataset import CaptureStats, Dataset
-from driftline.capture.table import open_storage
-from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.alerts.alarms import AlarmRecord, list_alarms
 from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
-from driftline.dashboard.alarm_queries import alarm_lines, alarm_view, changes
-from driftline.dashboard.comparison import compare
+from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
 from driftline.dashboard.documents import (
     Document,
     culprit,
     detail_of,
-    finding_of,
-    segment_of,
 )
 from driftline.dashboard.frames import (
     Comparison,
     EndpointLine,
     FeatureLine,
-    GuiltyRows,
     MonitorLine,
     MonitorView,
     OverviewView,
     WindowRun,
 )
-from driftline.dashboard.queries import deliveries, folder_of, monitor_line
-from driftline.dashboard.wording import moment, plural
+from driftline.dashboard.holdings import Holdings
+from driftline.dashboard.metric_frames import ColumnView, ReferenceSummary
+from driftline.dashboard.past import Past
+from driftline.dashboard.queries import deliveries, monitor_line
+from driftline.dashboard.series_queries import column_history
+from driftline.dashboard.wording import plural
 from driftline.errors import DriftlineError, NotFoundError
-from driftline.monitors.culprits import matching_rows
+from driftline.monitors.datapoints import UNQUOTED
 from driftline.monitors.definitions import get_definition, list_definitions
 
 __all__ = ["Stores"]
 
 log = logging.getLogger(__name__)
-
-ROWS_SHOWN = 50
-CAPTURE_FRESH_S = 10.0
-"""Counting a capture table reads all of it, so a count serves for so long."""
-
-BASELINES_KEPT = 8
-IDS = ("event_id", "event_time", "inference_id", "row_index")
 
 
 class Stores:
@@ -79,11 +63,9 @@ class Stores:
 
     def __init__(self, engine: Engine, root: str, now: Callable[[], datetime]) -> None:
         self.engine = engine
-        self.root = root
         self.now = now
-        self._lock = threading.Lock()
-        self._baselines: dict[tuple[str, str], Baseline] = {}
-        self._stats: dict[str, tuple[float, CaptureStats]] = {}
+        self.holdings = Holdings(root)
+        self.past = Past(self.holdings.document)
 
     def overview(self) -> OverviewView:
         """Give everything that the first page shows."""
@@ -136,13 +118,12 @@ class Stores:
             alarms = list_alarms(connection)
             line = monitor_line(connection, definition, alarms)
             run = _choose(line, window)
-            folder = folder_of(connection, run.execution) if run else ""
             past = changes(connection, alarms, line)
         view = MonitorView(self.now(), line, None, None, None, None, past)
         if run is None:
             return view
-        report = self._document(folder)
-        detail = replace(detail_of(run, report), documents=folder if report else None)
+        report = self.holdings.document(run.folder)
+        detail = replace(detail_of(run, report), documents=run.folder if report else None)
         if feature is None and keep is not None and detail.feature(keep):
             feature = keep
         chosen = detail.feature(feature)
@@ -150,6 +131,67 @@ class Stores:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
         view = replace(view, detail=detail, feature=chosen, kept=feature or keep)
         return view if chosen is None else self._with_rows(view, report, chosen)
+
+    def column(self, name: str, column: str, window: str | None) -> ColumnView:
+        """Give one column of a monitor over all windows, and in one of them.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such monitor or window, or no window has such a column.
+        """
+        with self.engine.connect() as connection:
+            definition = get_definition(connection, name)
+            records = list_alarms(connection)
+            line = monitor_line(connection, definition, records)
+            run = _choose(line, window)
+            history = column_history(connection, line, column, line.runs)
+            alarms = tuple(
+                alarm_line(connection, record)
+                for record in records
+                if _watches(record, line, column)
+            )
+        if run is None:
+            return ColumnView(self.now(), line, column, None, None, None, None, None, None, alarms)
+        shown = self.monitor(name, run.stamp, None, column)
+        feature = shown.feature if shown.feature and shown.feature.name == column else None
+        if feature is None and np.isnan(history.missing).all():
+            raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
+        known = self.past.told(line.runs)
+        bounds = [
+            known[one.execution].bounds.get(column, np.nan) if one.execution in known else np.nan
+            for one in line.runs
+        ]
+        return ColumnView(
+            now=shown.now,
+            monitor=line,
+            column=column,
+            detail=shown.detail,
+            feature=feature,
+            history=replace(history, bound=np.array(bounds, dtype=np.float64)),
+            reference=self._summary(line, column),
+            comparison=shown.comparison if feature else None,
+            rows=shown.rows if feature else None,
+            alarms=alarms,
+            notes=shown.notes,
+            unread=len(line.runs) - len(known),
+        )
+
+    def _summary(self, line: MonitorLine, column: str) -> ReferenceSummary | None:
+        """Sum up one column of the baseline; None when it cannot be read or never had it."""
+        try:
+            baseline = self.holdings.baseline(line.baseline, line.baseline_version)
+        except (DriftlineError, OSError, pa.ArrowException):
+            log.exception("baseline_unreadable monitor=%s baseline=%s", line.name, line.baseline)
+            return None
+        profile = baseline.profile.columns.get(column) if baseline.profile else None
+        if profile is None:
+            return None
+        missing = 1.0 - profile.completeness
+        if not profile.is_number or not profile.sketch.count:
+            return ReferenceSummary(profile.row_count, missing)
+        low, middle, high = profile.sketch.quantiles(np.array([0.05, 0.5, 0.95])).tolist()
+        return ReferenceSummary(profile.row_count, missing, profile.moments.mean, low, middle, high)
 
     def _with_rows(
         self, view: MonitorView, report: Document | None, feature: FeatureLine
@@ -159,9 +201,9 @@ class Stores:
         line, run = view.monitor, view.detail.run
         try:
             found = culprit(report, feature.name)
-            baseline = self._baseline(line.baseline, line.baseline_version)
-            comparison = self._comparison(baseline, line, run, feature, found)
-            rows = None if found is None else self._rows(baseline, line, run, found)
+            baseline = self.holdings.baseline(line.baseline, line.baseline_version)
+            comparison = self.holdings.comparison(baseline, line, run, feature, found)
+            rows = None if found is None else self.holdings.rows(baseline, line, run, found)
         except (DriftlineError, OSError, pa.ArrowException) as error:
             log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
             # Only the first line: what libraries add below it is for the log.
@@ -172,102 +214,15 @@ class Stores:
             view, comparison=comparison, rows=rows, notes=_since_judged(line, run, comparison)
         )
 
-    def _comparison(
-        self,
-        baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
-        feature: FeatureLine,
-        found: tuple[Document, Predicate] | None,
-    ) -> Comparison | None:
-        """Count one feature's rows of a window on the baseline's own cells."""
-        name = feature.name
-        cells = baseline.cells.get(name)
-        profile = baseline.profile.columns.get(name) if baseline.profile else None
-        if cells is None or profile is None or profile.cell_counts is None:
-            return None
-        counts = np.zeros(cells.size, dtype=np.int64)
-        for batch in self._read(baseline, line, run, [name]).batches():
-            counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
-        if counts.sum() == 0:
-            return None
-        by_drift = feature.what if feature.tells_drift else None
-        return compare(cells, profile.cell_counts, counts, moved=found[1] if found else by_drift)
-
-    def _rows(
-        self,
-        baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
-        found: tuple[Document, Predicate],
-    ) -> GuiltyRows:
-        """Read the first rows that meet a violation's condition."""
-        violation, predicate = found
-        names = [*IDS, *(column.name for column in baseline.signature.inputs)]
-        if predicate.column not in names:
-            names.append(predicate.column)
-        batches = self._read(baseline, line, run, names).batches()
-        table = matching_rows(batches, predicate, limit=ROWS_SHOWN)
-        texts = {name: _texts(table.column(name)) for name in table.column_names}
-        blank = ("",) * table.num_rows
-        others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
-        total = violation.get("row_count")
-        check, words = finding_of(violation)
-        return GuiltyRows(
-            feature=predicate.column,
-            total=total if isinstance(total, int) else table.num_rows,
-            predicate=str(predicate),
-            segment=segment_of(violation),
-            events=texts.get("event_id", blank),
-            times=texts.get("event_time", blank),
-            offending=texts.get(predicate.column, blank),
-            columns=tuple(others),
-            records=tuple(zip(*(texts[name] for name in others), strict=True)),
-            check=check,
-            words=words,
-            phrase=predicate.phrase,
-        )
-
-    def _read(
-        self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]
-    ) -> WindowRead:
-        window = Window(run.start, run.end)
-        return read_window(self.root, line.endpoint, window, baseline.signature, columns=columns)
-
-    def _baseline(self, name: str, version: str) -> Baseline:
-        """Load a version of a baseline once; versions never change."""
-        key = (name, version)
-        with self._lock:
-            known = self._baselines.get(key)
-        if known is None:
-            known = store.get(self.root, name, version)
-            with self._lock:
-                if len(self._baselines) >= BASELINES_KEPT:
-                    self._baselines.pop(next(iter(self._baselines)))
-                self._baselines[key] = known
-        return known
-
-    def _document(self, folder: str) -> Document | None:
-        """Read an execution's report.json; none when it wrote none or retention took it."""
-        if not folder:
-            return None
-        filesystem, path = open_storage(self.root)
-        try:
-            with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
-                found = json.loads(stream.read())
-        except (FileNotFoundError, ValueError):
-            return None
-        return found if isinstance(found, dict) else None
-
     def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:
         """Count the capture of each endpoint that has rows or a monitor."""
-        watched: dict[str, list[MonitorLine]] = {name: [] for name in self._captured()}
+        watched: dict[str, list[MonitorLine]] = {name: [] for name in self.holdings.captured()}
         for line in monitors:
             watched.setdefault(line.endpoint, []).append(line)
         for name, lines in sorted(watched.items()):
             monitors_of = tuple(line.name for line in lines)
             try:
-                stats = self._capture_stats(name)
+                stats = self.holdings.capture_stats(name)
             except (DriftlineError, OSError, ValueError, pa.ArrowException):
                 # A broken table must not hide the alarms, nor the other endpoints.
                 log.exception("capture_unreadable endpoint=%s", name)
@@ -283,22 +238,14 @@ class Stores:
                 monitors=monitors_of,
             )
 
-    def _captured(self) -> list[str]:
-        """List the endpoints that have a folder of captured rows."""
-        filesystem, path = open_storage(self.root)
-        selector = pafs.FileSelector(f"{path}/capture", allow_not_found=True)
-        entries = filesystem.get_file_info(selector)
-        return [entry.base_name for entry in entries if entry.type == pafs.FileType.Directory]
 
-    def _capture_stats(self, endpoint: str) -> CaptureStats:
-        with self._lock:
-            known = self._stats.get(endpoint)
-        if known is not None and time.monotonic() - known[0] < CAPTURE_FRESH_S:
-            return known[1]
-        stats = Dataset(self.root, endpoint).stats()
-        with self._lock:
-            self._stats[endpoint] = (time.monotonic(), stats)
-        return stats
+def _watches(record: AlarmRecord, line: MonitorLine, column: str) -> bool:
+    """Say whether an alarm is on the whole monitor, or on a metric of this column."""
+    rule = record.definition
+    if rule.dimensions.get("MonitoringSchedule") != line.name:
+        return False
+    text = quote(column, safe=UNQUOTED)
+    return not rule.metric_name.startswith("feature_") or rule.metric_name.endswith(f"_{text}")
 
 
 def _choose(line: MonitorLine, stamp: str | None) -> WindowRun | None:
@@ -327,16 +274,3 @@ def _since_judged(
         "which is what the chart counts. To judge those: "
         f"driftline monitor run {line.name} {times}",
     )
-
-
-def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:
-    """Write a column's values as a reader would; missing ones are empty."""
-    return tuple(_text(value) for value in column.to_pylist())
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return moment(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

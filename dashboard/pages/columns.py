@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts import comparison_figure, comparison_height
 from driftline.dashboard.frames import (
     Comparison,
@@ -148,8 +148,8 @@ def _other_check(feature: FeatureLine) -> Cell:
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
 
 
-def comparison_panel(view: MonitorView) -> html.Section:
-    """Draw the chosen feature: reference beside window."""
+def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
+    """Draw the chosen feature: reference beside window; ``way`` offers its page over time."""
     feature, comparison = view.feature, view.comparison
     if feature is None:
         return panel("Reference beside window", [empty("Choose a feature to compare.")])
@@ -160,8 +160,10 @@ def comparison_panel(view: MonitorView) -> html.Section:
         for check, text in feature.findings
         if comparison is None or told is None or (check, text) != (told.check, told.words)
     ]
+    further = [_over_time(view, feature)] if way else []
     if comparison is None:
-        return panel(title, [empty("There are no shares to compare for this feature."), *sentences])
+        why = empty("There are no shares to compare for this feature.")
+        return panel(title, [why, *sentences, *further])
     summary = _summary(feature, told)
     graph = dcc.Graph(
         id="comparison",
@@ -196,9 +198,17 @@ def comparison_panel(view: MonitorView) -> html.Section:
             html.Details(
                 [html.Summary("Show as a table"), _numbers(comparison)], className="as-table"
             ),
+            *further,
         ],
         note=legend,
     )
+
+
+def _over_time(view: MonitorView, feature: FeatureLine) -> html.P:
+    """Lead to the page of this column over all windows."""
+    window = view.detail.run.stamp if view.detail else None
+    link = column_link(view.monitor.name, feature.name, window=window)
+    return html.P(html.A("This column over all windows", href=link), className="finding")
 
 
 def _finding(check: str, text: str) -> html.P:

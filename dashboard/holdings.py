@@ -1,0 +1,167 @@
+"""What lies in the storage root: documents, baselines and captured rows. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from driftline.baseline import store
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline
+from driftline.capture.dataset import CaptureStats, Dataset
+from driftline.capture.table import open_storage
+from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.dashboard.comparison import compare
+from driftline.dashboard.documents import Document, finding_of, segment_of
+from driftline.dashboard.frames import Comparison, FeatureLine, GuiltyRows, MonitorLine, WindowRun
+from driftline.dashboard.wording import moment
+from driftline.monitors.culprits import matching_rows
+
+__all__ = ["Holdings"]
+
+ROWS_SHOWN = 50
+CAPTURE_FRESH_S = 10.0
+"""Counting a capture table reads all of it, so a count serves for so long."""
+
+BASELINES_KEPT = 8
+IDS = ("event_id", "event_time", "inference_id", "row_index")
+
+
+class Holdings:
+    """Reads below one storage root; safe to use from several threads.
+
+    Parameters
+    ----------
+    root
+        Storage root, a path or URI.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._baselines: dict[tuple[str, str], Baseline] = {}
+        self._stats: dict[str, tuple[float, CaptureStats]] = {}
+
+    def document(self, folder: str) -> Document | None:
+        """Read an execution's report.json; none when it wrote none or retention took it."""
+        if not folder:
+            return None
+        filesystem, path = open_storage(self.root)
+        try:
+            with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
+                found = json.loads(stream.read())
+        except (FileNotFoundError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def baseline(self, name: str, version: str) -> Baseline:
+        """Load a version of a baseline once; versions never change."""
+        key = (name, version)
+        with self._lock:
+            known = self._baselines.get(key)
+        if known is None:
+            known = store.get(self.root, name, version)
+            with self._lock:
+                if len(self._baselines) >= BASELINES_KEPT:
+                    self._baselines.pop(next(iter(self._baselines)))
+                self._baselines[key] = known
+        return known
+
+    def comparison(
+        self,
+        baseline: Baseline,
+        line: MonitorLine,
+        run: WindowRun,
+        feature: FeatureLine,
+        found: tuple[Document, Predicate] | None,
+    ) -> Comparison | None:
+        """Count one feature's rows of a window on the baseline's own cells."""
+        name = feature.name
+        cells = baseline.cells.get(name)
+        profile = baseline.profile.columns.get(name) if baseline.profile else None
+        if cells is None or profile is None or profile.cell_counts is None:
+            return None
+        counts = np.zeros(cells.size, dtype=np.int64)
+        for batch in self._read(baseline, line, run, [name]).batches():
+            counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
+        if counts.sum() == 0:
+            return None
+        by_drift = feature.what if feature.tells_drift else None
+        return compare(cells, profile.cell_counts, counts, moved=found[1] if found else by_drift)
+
+    def rows(
+        self,
+        baseline: Baseline,
+        line: MonitorLine,
+        run: WindowRun,
+        found: tuple[Document, Predicate],
+    ) -> GuiltyRows:
+        """Read the first rows that meet a violation's condition."""
+        violation, predicate = found
+        names = [*IDS, *(column.name for column in baseline.signature.inputs)]
+        if predicate.column not in names:
+            names.append(predicate.column)
+        batches = self._read(baseline, line, run, names).batches()
+        table = matching_rows(batches, predicate, limit=ROWS_SHOWN)
+        texts = {name: _texts(table.column(name)) for name in table.column_names}
+        blank = ("",) * table.num_rows
+        others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
+        total = violation.get("row_count")
+        check, words = finding_of(violation)
+        return GuiltyRows(
+            feature=predicate.column,
+            total=total if isinstance(total, int) else table.num_rows,
+            predicate=str(predicate),
+            segment=segment_of(violation),
+            events=texts.get("event_id", blank),
+            times=texts.get("event_time", blank),
+            offending=texts.get(predicate.column, blank),
+            columns=tuple(others),
+            records=tuple(zip(*(texts[name] for name in others), strict=True)),
+            check=check,
+            words=words,
+            phrase=predicate.phrase,
+        )
+
+    def captured(self) -> list[str]:
+        """List the endpoints that have a folder of captured rows."""
+        filesystem, path = open_storage(self.root)
+        selector = pafs.FileSelector(f"{path}/capture", allow_not_found=True)
+        entries = filesystem.get_file_info(selector)
+        return [entry.base_name for entry in entries if entry.type == pafs.FileType.Directory]
+
+    def capture_stats(self, endpoint: str) -> CaptureStats:
+        """Count what was captured of an endpoint; a count serves for some seconds."""
+        with self._lock:
+            known = self._stats.get(endpoint)
+        if known is not None and time.monotonic() - known[0] < CAPTURE_FRESH_S:
+            return known[1]
+        stats = Dataset(self.root, endpoint).stats()
+        with self._lock:
+            self._stats[endpoint] = (time.monotonic(), stats)
+        return stats
+
+    def _read(
+        self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]
+    ) -> WindowRead:
+        window = Window(run.start, run.end)
+        return read_window(self.root, line.endpoint, window, baseline.signature, columns=columns)
+
+
+def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:
+    """Write a column's values as a reader would; missing ones are empty."""
+    return tuple(_text(value) for value in column.to_pylist())
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return moment(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

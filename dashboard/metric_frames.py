@@ -1,0 +1,202 @@
+"""What the pages show of series and measured metrics, as small frozen values.
+
+Arrays have shape (windows,), aligned with the monitor's windows, NaN where nothing was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from driftline.dashboard.frames import (
+    AlarmChange,
+    AlarmLine,
+    Comparison,
+    FeatureLine,
+    GuiltyRows,
+    MonitorLine,
+    WindowDetail,
+    WindowRun,
+)
+
+__all__ = [
+    "ColumnHistory",
+    "ColumnView",
+    "Confusion",
+    "KindView",
+    "LabelHistory",
+    "MetricHistory",
+    "MetricLine",
+    "ReferenceSummary",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHistory:
+    """One column over all windows of a monitor.
+
+    ``distance`` is the distance from the reference (0–1), ``bound`` the window's own bound where
+    its document was read, ``missing`` the share of rows without a value; ``mean``, ``low`` and
+    ``high`` are of the numbers. ``causes`` says for each window what the column broke, "" for
+    nothing.
+    """
+
+    distance: np.ndarray
+    bound: np.ndarray
+    missing: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    causes: tuple[str, ...]
+
+    @property
+    def broken(self) -> np.ndarray:
+        """Windows in which the column broke a constraint, as booleans."""
+        return np.array([bool(cause) for cause in self.causes], dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSummary:
+    """One column of the reference: rows, share missing, and of numbers mean and quantiles."""
+
+    rows: int
+    missing: float
+    mean: float | None = None
+    p05: float | None = None
+    median: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """Everything that the page of one column shows, for one window.
+
+    ``unread`` counts the windows whose bound is not known yet: documents are read a few at a time.
+    """
+
+    now: datetime
+    monitor: MonitorLine
+    column: str
+    detail: WindowDetail | None
+    feature: FeatureLine | None
+    history: ColumnHistory | None
+    reference: ReferenceSummary | None
+    comparison: Comparison | None
+    rows: GuiltyRows | None
+    alarms: tuple[AlarmLine, ...]
+    notes: tuple[str, ...] = ()
+    unread: int = 0
+    kept: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricLine:
+    """One measured metric of one window, as report.json tells it; infinite values are floats.
+
+    ``operator`` names the side of ``bound`` that is a violation. ``note`` says why there is no
+    value, or no judgement.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reference: float | None = None
+    reference_low: float | None = None
+    reference_high: float | None = None
+    bound: float | None = None
+    operator: str = ""
+    p_value: float | None = None
+    count: int = 0
+    facet: str = ""
+    facet_value: str = ""
+    label: str = ""
+    severity: str | None = None
+    note: str = ""
+
+    @property
+    def group(self) -> str:
+        """The group it is about: ``origin=JFK``; "" for none."""
+        if not self.facet:
+            return ""
+        return f"{self.facet}={self.facet_value}" if self.facet_value else self.facet
+
+    @property
+    def key(self) -> str:
+        """What names it in an address, apart from all others of its window."""
+        return " / ".join(part for part in (self.name, self.group, self.label) if part)
+
+    @property
+    def violated(self) -> bool:
+        """Whether it is worse than may be."""
+        return self.severity is not None
+
+    @property
+    def judged(self) -> bool:
+        """Whether it was held against a bound."""
+        return self.bound is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHistory:
+    """One metric over all windows; intervals and bounds where the documents were read."""
+
+    line: MetricLine
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    bound: np.ndarray
+    violated: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHistory:
+    """Rows judged and rows with a label, over all windows."""
+
+    rows: np.ndarray
+    labelled: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of a window's rows that have a label, NaN without rows."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.rows > 0, self.labelled / self.rows, np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of a confusion matrix, shape (classes, classes): rows are the truth."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class KindView:
+    """Everything that the page of a monitor of model quality, bias or attribution shows.
+
+    ``chosen`` is the metric drawn over time; ``histories`` holds further ones that the kind shows
+    beside it. ``labelled`` counts the shown window's rows with a label.
+    """
+
+    now: datetime
+    monitor: MonitorLine
+    kind: str
+    run: WindowRun | None
+    metrics: tuple[MetricLine, ...] = ()
+    chosen: MetricLine | None = None
+    history: MetricHistory | None = None
+    labels: LabelHistory | None = None
+    labelled: int = 0
+    confusion: Confusion | None = None
+    groups: tuple[tuple[str, int], ...] = ()
+    cause: str | None = None
+    violations: tuple[tuple[str, str], ...] = ()
+    documents: str | None = None
+    changes: tuple[AlarmChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    kept: str | None = None
+    unread: int = 0
+    details: dict[str, object] = field(default_factory=dict)

@@ -1,0 +1,162 @@
+"""Questions to the database about numbers over time: columns, measured metrics, labels.
+
+Every series is aligned with a monitor's windows: NaN where a window gave no datapoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from driftline.alerts import metrics
+from driftline.alerts.errors import DatapointError
+from driftline.alerts.tables import datapoints
+from driftline.alerts.tables import metrics as metric_table
+from driftline.dashboard.frames import MonitorLine, WindowRun
+from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory, MetricLine
+from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
+
+__all__ = ["column_history", "label_history", "metric_values", "newest_labels"]
+
+LARGEST = 1e100
+"""SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
+
+NAMESPACES = {
+    "model-quality": "aws/sagemaker/Endpoints/model-metrics",
+    "bias": "aws/sagemaker/Endpoints/bias-metrics",
+    "attribution": "aws/sagemaker/Endpoints/explainability-metrics",
+}
+NAMES = {"model-quality": "{}", "bias": "bias_metric_{}", "attribution": "feature_{}"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Datapoints of one metric, aligned with windows."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    notes: tuple[Mapping[str, object], ...]
+
+
+def column_history(
+    connection: Connection, line: MonitorLine, column: str, runs: Sequence[WindowRun]
+) -> ColumnHistory:
+    """Read one column over the given windows; bounds are not in the database, and stay NaN."""
+    text = quote(column, safe=UNQUOTED)
+    found = {
+        prefix: _read(connection, DATA_METRICS, prefix + text, _dimensions(line), runs)
+        for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
+    }
+    drift, present, data = found.values()
+    return ColumnHistory(
+        distance=drift.mean,
+        bound=np.full(len(runs), np.nan),
+        missing=1.0 - present.mean,
+        mean=data.mean,
+        low=data.low,
+        high=data.high,
+        causes=tuple(_cause(note, column) for note in present.notes),
+    )
+
+
+def label_history(
+    connection: Connection, line: MonitorLine, runs: Sequence[WindowRun]
+) -> LabelHistory | None:
+    """Read how many rows of each window had a label; None for a kind that needs none."""
+    labelled = _read(connection, OWN_METRICS, "labelled_rows", _dimensions(line), runs)
+    if np.isnan(labelled.mean).all():
+        return None
+    rows = np.array([np.nan if run.row_count is None else run.row_count for run in runs])
+    return LabelHistory(rows=rows, labelled=labelled.mean)
+
+
+def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] | None:
+    """Give rows with a label, and all rows, of a monitor's newest judged window."""
+    judged = [run for run in line.runs if run.row_count]
+    found = label_history(connection, line, judged[-1:]) if judged else None
+    if found is None:
+        return None
+    return int(found.labelled[0]), int(found.rows[0])
+
+
+def metric_values(
+    connection: Connection, line: MonitorLine, kind: str, metric: MetricLine,
+    runs: Sequence[WindowRun],
+) -> np.ndarray:  # fmt: skip
+    """Read one measured metric over the given windows, NaN where it has no finite value.
+
+    Which dimensions a kind adds is its own matter: those of the metric must be among them.
+    """
+    names = {NAMES[kind].format(quote(metric.name, safe=UNQUOTED)), metric.name}
+    table = metric_table.c
+    query = select(metric_table).where(table.namespace == NAMESPACES[kind], table.name.in_(names))
+    wanted = _dimensions(line)
+    if metric.facet:
+        wanted |= {"Facet": metric.facet}
+    if metric.facet_value:
+        wanted |= {"FacetValue": metric.facet_value}
+    for row in connection.execute(query):
+        dimensions = dict(row.dimensions)
+        label = dimensions.get("Label", metric.label)
+        if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
+            series = _aligned(connection, row.id, runs)
+            if not np.isnan(series.mean).all():
+                return series.mean
+    return np.full(len(runs), np.nan)
+
+
+def _dimensions(line: MonitorLine) -> dict[str, str]:
+    return {"Endpoint": line.endpoint, "MonitoringSchedule": line.name}
+
+
+def _read(
+    connection: Connection,
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    runs: Sequence[WindowRun],
+) -> _Series:
+    try:
+        metric_id = metrics.find(connection, namespace, name, dimensions)
+    except DatapointError:
+        metric_id = None  # No metric can have such a name, as one that is too long.
+    return _aligned(connection, metric_id, runs)
+
+
+def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[WindowRun]) -> _Series:
+    """Lay a metric's datapoints over windows by the windows' starts."""
+    numbers = np.full((3, len(runs)), np.nan)
+    notes: list[Mapping[str, object]] = [{}] * len(runs)
+    if metric_id is not None and runs:
+        place: dict[datetime, int] = {run.start: index for index, run in enumerate(runs)}
+        table = datapoints.c
+        query = (
+            select(
+                table.time, table.sample_count, table.sum, table.minimum, table.maximum, table.note
+            )
+            .where(
+                table.metric_id == metric_id,
+                table.time >= min(place),
+                table.time <= max(place),
+            )
+            .order_by(table.time, table.id)
+        )
+        for row in connection.execute(query):
+            index = place.get(row.time)
+            if index is not None:
+                numbers[:, index] = (row.sum / row.sample_count, row.minimum, row.maximum)
+                notes[index] = row.note or {}
+    numbers[np.abs(numbers) > LARGEST] = np.nan
+    return _Series(numbers[0], numbers[1], numbers[2], tuple(notes))
+
+
+def _cause(note: Mapping[str, object], column: str) -> str:
+    """Say what the column broke in a window; the note's sentence begins with its name."""
+    cause = note.get("cause")
+    return cause.removeprefix(f"{column}: ") if isinstance(cause, str) else ""
