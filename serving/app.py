@@ -21,10 +21,11 @@ from starlette.exceptions import HTTPException
 from driftline.capture.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
-from driftline.serving.api import alarms, captures, declared, executions
+from driftline.serving.api import alarms, captures, declared, executions, truth
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
 from driftline.serving.documentation import render
+from driftline.serving.exposition import CONTENT_TYPE, Exposition
 from driftline.serving.fleet import Fleet
 from driftline.serving.http import (
     RETRY_AFTER_S,
@@ -46,9 +47,10 @@ log = logging.getLogger(__name__)
 def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
     fleet = Fleet(context)
-    invocations = Invocations(context, fleet)
+    exposition = Exposition(context, lambda: tap.counters)
+    invocations = Invocations(context, fleet, exposition.observe)
     api = BodyLimit(
-        _api(context, fleet, lambda: tap.counters),
+        _api(context, fleet, lambda: tap.counters, exposition),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
@@ -70,7 +72,10 @@ def create_app(context: ServerContext) -> App:
 
 
 def _api(
-    context: ServerContext, fleet: Fleet, tap_counters: Callable[[], Mapping[str, int]]
+    context: ServerContext,
+    fleet: Fleet,
+    tap_counters: Callable[[], Mapping[str, int]],
+    exposition: Exposition,
 ) -> FastAPI:
     applier = Applier(context, fleet)
 
@@ -87,12 +92,14 @@ def _api(
     # Narrow paths first: the last router takes any name.
     for router in (
         captures.router(context, tap_counters),
+        truth.router(context),
         executions.router(context),
         alarms.router(context),
         declared.router(context, applier, fleet),
     ):
         api.include_router(router, prefix="/api/v1")
     _add_health(api, context, fleet)
+    _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
     return api
@@ -120,6 +127,13 @@ def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
         if problems:
             return JSONResponse({"status": "not ready", **problems}, status_code=503)
         return JSONResponse({"status": "ready"})
+
+
+def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
+    @api.get("/metrics", tags=["health"])
+    def metrics() -> Response:
+        """Give what Prometheus reads: traffic, capture, monitors, alarms."""
+        return Response(exposition.render(), media_type=CONTENT_TYPE)
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import uuid
+from collections.abc import Callable
 
 from driftline.capture.tap import REQUEST_ID_KEY, CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError
@@ -32,14 +34,25 @@ __all__ = ["Invocations"]
 
 log = logging.getLogger(__name__)
 
+# What servers log for a caller that did not wait: nothing was sent.
+CLIENT_GONE = 499
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
 class Invocations:
-    """Answers invocations; tells the tap what each of them is recorded as."""
+    """Answers invocations; tells the tap what each of them is recorded as.
 
-    def __init__(self, context: ServerContext, fleet: Fleet) -> None:
+    Parameters
+    ----------
+    observe
+        Is told of each answer: the endpoint (empty when there is none), the status, the seconds.
+    """
+
+    def __init__(
+        self, context: ServerContext, fleet: Fleet, observe: Callable[[str, int, float], None]
+    ) -> None:
         self._fleet = fleet
+        self._observe = observe
         self._limit = context.max_request_bytes
         self._body_timeout_s = context.body_timeout_s
 
@@ -57,12 +70,19 @@ class Invocations:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one invocation."""
+        began_s = time.perf_counter()
+        status, endpoint = await self._answer(scope, receive, send)
+        self._observe(endpoint, status, time.perf_counter() - began_s)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
+        """Answer, and give the status and the endpoint's name."""
         request_id = scope.get(REQUEST_ID_KEY) or str(uuid.uuid4())
+        endpoint = ""
         headers: Headers = [(b"x-amzn-requestid", request_id.encode())]
         if scope["method"] != "POST":
             allow: Headers = [*headers, (b"allow", b"POST")]
             await refuse(send, 405, "method_not_allowed", "expected POST", allow)
-            return
+            return 405, endpoint
         try:
             route = self._find(scope["path"])
             if route is None:
@@ -73,6 +93,7 @@ class Invocations:
                     )
                 near = nearest(name, self._fleet.names) or "no endpoint has been applied yet"
                 raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
+            endpoint = route.wish.name
             headers.append(
                 (b"x-amzn-invoked-production-variant", route.wish.variant.encode("ascii"))
             )
@@ -82,10 +103,12 @@ class Invocations:
             await refuse(send, status, code, str(error), headers + extra)
             if status >= 500:
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
+            return status, endpoint
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
-        else:
-            await _send(reply, headers, send)
+            return CLIENT_GONE, endpoint
+        await _send(reply, headers, send)
+        return reply.status, endpoint
 
     def _find(self, path: str) -> Route | None:
         matched = _PATH.fullmatch(path)
