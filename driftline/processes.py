@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from driftline.capture.transport import Transport
 
 __all__ = [
-    "clock", "configure_logging", "run_background", "run_dashboard", "run_server", "run_sidecar",
-    "run_sink",
+    "clock", "configure_logging", "run_background", "run_dashboard", "run_proxy", "run_server",
+    "run_sidecar", "run_sink",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -118,6 +118,40 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         now=clock(settings),
     )
     _serve(create_app(context), listener, ready)
+
+
+def run_proxy(
+    settings: Settings,
+    ready: Ready,
+    *,
+    upstream: str,
+    endpoint: str,
+    host: str,
+    port: int,
+    paths: Sequence[str] | None,
+    sampling_percentage: float,
+    timeout_s: float,
+) -> None:
+    """Hand requests on to another server, recording them, until told to stop."""
+    from driftline.capture.proxy import proxy_app
+
+    require_loopback("proxy", host)
+    app = proxy_app(
+        upstream,
+        endpoint,
+        paths=paths,
+        timeout_s=timeout_s,
+        spool_dir=settings.spool_dir,
+        sampling_percentage=sampling_percentage,
+        max_body_bytes=settings.capture.max_body_bytes,
+        append=settings.capture.append,
+        spool_max_bytes=settings.capture.spool_max_bytes,
+    )
+    listener = _listen("proxy", host, port, mend="give another --port")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops in order, then raises the signal once more: being told to stop is no error.
+        signal.signal(number, lambda *_: None)
+    _serve(app, listener, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
@@ -251,7 +285,7 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
     return {"alarms": evaluator.run, "deliveries": deliverer.run}
 
 
-def _listen(section: str, host: str, port: int) -> socket.socket:
+def _listen(section: str, host: str, port: int, *, mend: str = "") -> socket.socket:
     """Take the port before anything else is built, so that a taken one is one clear sentence."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, or asyncio leaves Nagle's delay on: 40 ms for an answer in two parts.
@@ -264,7 +298,7 @@ def _listen(section: str, host: str, port: int) -> socket.socket:
         listener.close()
         raise UnavailableError(
             f"[{section}] {host}:{port}: {error.strerror}; "
-            f"stop what uses it, or set [{section}] port"
+            f"stop what uses it, or {mend or f'set [{section}] port'}"
         ) from error
     return listener
 
