@@ -1,0 +1,301 @@
+"""Looks at an installation and says what is wrong, and the mend.
+
+Each examination answers one question that somebody asks at night: can it store, does the schema
+fit, does anything wait, was anything lost, is anybody told. None of them changes anything but a
+probe file that is removed again.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, func, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+import driftline.migrations
+from driftline.alerts.alarms import list_alarms
+from driftline.alerts.tables import outbox
+from driftline.capture.dataset import read_gaps
+from driftline.database import open_database
+from driftline.errors import DriftlineError
+from driftline.monitors.definitions import list_definitions
+from driftline.monitors.standing import overdue
+from driftline.settings import Settings
+
+__all__ = ["Finding", "examine", "worst"]
+
+Verdict = Literal["ok", "warning", "defect"]
+
+LITTLE_BYTES = 1 << 30
+LITTLE_SHARE = 0.05
+# A server keeps a socket for each client and each worker.
+FEW_FILES = 1024
+LONG_WAIT = timedelta(minutes=5)
+RECENT = timedelta(days=7)
+ANSWER_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one examination found.
+
+    Parameters
+    ----------
+    what
+        What was looked at.
+    verdict
+        "ok", "warning" (works, and will trouble somebody) or "defect".
+    found
+        What is so, in one sentence.
+    mend
+        What to do; empty when all is well.
+    """
+
+    what: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Examine the machine, the stores and the processes, one finding after the other.
+
+    Parameters
+    ----------
+    now
+        The clock of scheduler and alarms.
+    """
+    yield from _machine(settings)
+    yield _storage(Path(settings.root))
+    yield _spool(settings.spool_dir, settings.capture.spool_max_bytes)
+    yield from _database(settings, now)
+    yield from _losses(settings.root)
+    yield _process("server", f"{settings.server_url}/readyz", "server,capture,scheduler,alarms")
+    yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    for what, folder in (
+        ("disk of the store", Path(settings.root)),
+        ("disk of the spool", settings.spool_dir),
+    ):
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        space = shutil.disk_usage(there)
+        found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
+        is_little = space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total)
+        yield (
+            Finding(what, "warning", found, "make room, or move it")
+            if is_little
+            else Finding(what, "ok", found)
+        )
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = f"{files:,} files may be open at once"
+    if files < FEW_FILES:
+        yield Finding("open files", "warning", found, f"raise the limit: ulimit -n {FEW_FILES}")
+    else:
+        yield Finding("open files", "ok", found)
+
+
+def _storage(root: Path) -> Finding:
+    """Write a file, read it, remove it."""
+    probe = root / f".doctor-{datetime.now(UTC).timestamp():.6f}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.write_text("probe", encoding="ascii")
+        is_kept = probe.read_text(encoding="ascii") == "probe"
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            "store",
+            "defect",
+            f"{root}: {error.strerror}",
+            "let this user write there, or set [storage] root",
+        )
+    if not is_kept:
+        return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
+    return Finding("store", "ok", f"{root} can be written and read")
+
+
+def _spool(folder: Path, budget_bytes: int) -> Finding:
+    """Say how much waits there, and since when."""
+    if not folder.exists():
+        return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
+    size, oldest = 0, datetime.now(UTC).timestamp()
+    for file in folder.rglob("*.dls"):
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            continue  # Stored and removed while we look.
+        size, oldest = size + found.st_size, min(oldest, found.st_mtime)
+    waiting = timedelta(seconds=datetime.now(UTC).timestamp() - oldest)
+    shown = f"{_size(size)} of {_size(budget_bytes)} in {folder}"
+    if folder.stat().st_mode & 0o077:
+        return Finding(
+            "spool",
+            "defect",
+            f"{folder} is open to other users, and holds raw bodies",
+            f"chmod 700 {folder}",
+        )
+    if size > budget_bytes * (1 - LITTLE_SHARE):
+        return Finding(
+            "spool",
+            "defect",
+            f"{shown}: full, so records are dropped",
+            "start what stores them: driftline up --only capture",
+        )
+    if size and waiting > LONG_WAIT:
+        return Finding(
+            "spool",
+            "warning",
+            f"{shown}, untouched for {_span(waiting)}",
+            "see that the sink runs: driftline up --only capture",
+        )
+    return Finding("spool", "ok", shown)
+
+
+def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    try:
+        engine = open_database(settings, read_only=True)
+        with engine.connect() as connection:
+            revision = None
+            if inspect(connection).has_table("alembic_version"):
+                revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except (DriftlineError, SQLAlchemyError) as error:
+        reason = str(error) if isinstance(error, DriftlineError) else str(error).splitlines()[0]
+        yield Finding("database", "defect", reason, "start it, or correct [database] url")
+        return
+    shown, newest = engine.url.render_as_string(hide_password=True), _newest_revision()
+    if revision != newest:
+        yield Finding(
+            "database",
+            "defect",
+            f"{shown}: schema {revision or 'empty'}, not {newest}",
+            "driftline migrate",
+        )
+        return
+    yield Finding("database", "ok", f"{shown}, schema {revision}")
+    try:
+        yield from _monitors(engine, now())
+        yield from _messages(engine)
+    except SQLAlchemyError as error:
+        yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
+    finally:
+        engine.dispose()
+
+
+def _newest_revision() -> str | None:
+    config = Config()
+    config.set_main_option("script_location", driftline.migrations.__path__[0])
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
+def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
+    with engine.connect() as connection:
+        known, late = len(list_definitions(connection)), overdue(connection, now)
+    if late:
+        worst = max(late, key=lambda one: now - one.due_at)
+        yield Finding(
+            "monitors",
+            "defect",
+            f"{len(late)} of {known} overdue; {worst.monitor} for {_span(now - worst.due_at)}",
+            "see that the scheduler runs: driftline up --only scheduler",
+        )
+    else:
+        yield Finding("monitors", "ok", f"{known} declared, none overdue")
+
+
+def _messages(engine: Engine) -> Iterator[Finding]:
+    with engine.connect() as connection:
+        by_status = {
+            str(status): int(count)
+            for status, count in connection.execute(
+                select(outbox.c.status, func.count()).group_by(outbox.c.status)
+            )
+        }
+        alarms = list_alarms(connection)
+    silent = [one.name for one in alarms if not one.definition.alarm_actions]
+    if by_status.get("dead"):
+        yield Finding(
+            "messages",
+            "defect",
+            f"{by_status['dead']} could not be delivered",
+            "see the page Alarms for the answers, and mend the channel",
+        )
+    elif silent:
+        yield Finding(
+            "messages",
+            "warning",
+            f'{len(silent)} alarms tell nobody, such as "{silent[0]}"',
+            "declare a Channel, and name it in alarm_actions",
+        )
+    else:
+        waiting = sum(by_status.get(one, 0) for one in ("pending", "delivering"))
+        yield Finding(
+            "messages", "ok", f"{by_status.get('delivered', 0)} delivered, {waiting} waiting"
+        )
+
+
+def _losses(root: str) -> Iterator[Finding]:
+    """Say what was lost lately, by reason."""
+    since = datetime.now(UTC) - RECENT
+    gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
+    if not gaps:
+        yield Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
+        return
+    reasons = ", ".join(sorted({one.reason for one in gaps}))
+    counted = sum(one.records or 0 for one in gaps)
+    unknown = sum(one.records is None for one in gaps)
+    more = f" and {unknown} gaps of unknown size" if unknown else ""
+    yield Finding(
+        "capture",
+        "warning",
+        f"{counted:,} records{more} lost in the last {RECENT.days} days ({reasons})",
+        "driftline capture stats",
+    )
+
+
+def _process(name: str, url: str, roles: str) -> Finding:
+    try:
+        answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False)
+    except httpx.HTTPError as error:
+        return Finding(
+            name,
+            "warning",
+            f"{url} does not answer ({type(error).__name__})",
+            f"driftline up --only {roles}",
+        )
+    if answer.status_code >= 500:
+        return Finding(
+            name, "defect", f"{url}: {answer.status_code} {answer.text[:200]}", "see its log"
+        )
+    return Finding(name, "ok", f"{url} answers")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _span(length: timedelta) -> str:
+    minutes = round(length.total_seconds() / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def worst(findings: Iterable[Finding]) -> Verdict:
+    """Give the worst verdict of all."""
+    order: tuple[Verdict, ...] = ("ok", "warning", "defect")
+    return max((one.verdict for one in findings), key=order.index, default="ok")

@@ -1,0 +1,152 @@
+"""The doctor: what it says of an installation that is well, and of each way to be ill."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from driftline.alerts.alarms import put_alarm
+from driftline.alerts.definition import AlarmDefinition
+from driftline.capture.dataset import Gap, gap_folder, record_gaps
+from driftline.database import migrate, open_database
+from driftline.doctor import Finding, examine, worst
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.settings import Settings, load
+
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation in a folder of its own whose processes do not run."""
+    file = tmp_path / "driftline.toml"
+    file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
+    found = load(file, environment={})
+    migrate(open_database(found))
+    return found
+
+
+def findings_of(settings: Settings) -> dict[str, Finding]:
+    return {one.what: one for one in examine(settings, now=lambda: NOW)}
+
+
+def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings):
+    found = findings_of(settings)
+
+    assert worst(found.values()) in ("ok", "warning")
+    assert [
+        found[one].verdict for one in ("store", "spool", "database", "monitors", "capture")
+    ] == ["ok"] * 5
+    assert found["server"].verdict == "warning"
+    assert "driftline up" in found["server"].mend
+    assert all(one.mend for one in found.values() if one.verdict != "ok")
+
+
+def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
+    Path(settings.root, "driftline.db").unlink()
+
+    found = findings_of(settings)["database"]
+
+    assert (found.verdict, found.mend) == ("defect", "driftline migrate")
+
+
+def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings, monkeypatch):
+    environment = {
+        "DRIFTLINE_STORAGE__ROOT": settings.root,
+        "DRIFTLINE_DATABASE__URL": "postgresql://me:hushhush@127.0.0.1:1/none",
+    }
+
+    found = findings_of(load(None, environment=environment))["database"]
+
+    assert found.verdict == "defect"
+    assert "hushhush" not in f"{found.found}{found.mend}"
+
+
+def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    blocked = load(None, environment={"DRIFTLINE_STORAGE__ROOT": str(tmp_path / "file" / "in")})
+
+    found = {one.what: one for one in examine(blocked, now=lambda: NOW)}["store"]
+
+    assert found.verdict == "defect"
+    assert "[storage] root" in found.mend
+
+
+def test_a_spool_that_others_may_read_is_a_defect(settings):
+    settings.spool_dir.mkdir(mode=0o755)
+
+    found = findings_of(settings)["spool"]
+
+    assert (found.verdict, found.mend) == ("defect", f"chmod 700 {settings.spool_dir}")
+
+
+def test_records_that_wait_for_long_are_a_warning(settings):
+    folder = settings.spool_dir / "one"
+    folder.mkdir(mode=0o700, parents=True)
+    settings.spool_dir.chmod(0o700)
+    segment = folder / "0000000000000001.dls"
+    segment.write_bytes(b"x" * 2048)
+    os.utime(segment, (0, datetime.now(UTC).timestamp() - 3600))
+
+    found = findings_of(settings)["spool"]
+
+    assert found.verdict == "warning"
+    assert "2.0 KiB of 2.0 GiB" in found.found
+    assert "untouched for 60 min" in found.found
+
+
+def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
+    with open_database(settings).begin() as connection:
+        definition = MonitorDefinition("daily", "flights", "flights", start=NOW - timedelta(days=9))
+        put_definition(connection, definition, NOW)
+
+    found = findings_of(settings)["monitors"]
+
+    assert found.verdict == "defect"
+    assert found.found.startswith("1 of 1 overdue; daily for ")
+
+
+def test_an_alarm_that_tells_nobody_is_a_warning(settings):
+    alarm = {
+        "alarm_name": "quiet", "namespace": "Driftline", "metric_name": "pages", "period": 60,
+        "statistic": "Sum", "evaluation_periods": 1, "threshold": 0.0,
+        "comparison_operator": "GreaterThanThreshold",
+    }  # fmt: skip
+    with open_database(settings).begin() as connection:
+        put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
+
+    assert findings_of(settings)["messages"].found == '1 alarms tell nobody, such as "quiet"'
+
+
+def test_what_was_lost_lately_is_counted_with_its_reason(settings):
+    now = datetime.now(UTC)
+    old, new = now - timedelta(days=30), now - timedelta(hours=1)
+    gaps = [
+        Gap("a", 1, "flights", "full", 40, 0, old, old),
+        Gap("a", 2, "flights", "full", 2, 0, new, new),
+        Gap("b", 1, "", "torn", None, 0, None, None),
+    ]
+    record_gaps(gap_folder(settings.root), gaps)
+
+    found = findings_of(settings)["capture"]
+
+    assert found.found == (
+        "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn)"
+    )
+
+
+def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):
+    command = [sys.executable, "-m", "driftline", "doctor", "-c", str(tmp_path / "driftline.toml")]
+
+    well = subprocess.run(command, capture_output=True, text=True, check=False)
+    Path(settings.root, "driftline.db").unlink()
+    ill = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+
+    assert well.returncode == 0, well.stderr
+    assert "mend: driftline up" in well.stdout
+    assert ill.returncode == 1
+    assert json.loads(ill.stdout)["verdict"] == "defect"
