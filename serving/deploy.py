@@ -8,7 +8,7 @@ from typing import Any
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["deploy_resources", "monitor_resources"]
+__all__ = ["deploy_resources", "monitor_resources", "roles_spec"]
 
 _DAY_S = 86_400
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
@@ -44,7 +44,7 @@ def deploy_resources(
             f'name "{name[:80]}"; expected letters, digits and inner hyphens, {_NAME_MAX} at most'
         )
     named = roles or Roles()
-    given = _spec_of(named)
+    given = roles_spec(named)
     resources = [_resource("Model", name, {"path": model})]
     if reference is None:
         if given:
@@ -88,7 +88,7 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
     return found
 
 
-def _spec_of(roles: Roles) -> dict[str, Any]:
+def roles_spec(roles: Roles) -> dict[str, Any]:
     """Write the roles as a Baseline's spec has them, without what is not given."""
     empty = Roles()
     found = {
