@@ -18,11 +18,12 @@ from driftline.alerts.notify import Deliverer
 CHILD = """
     import itertools, os, signal, sys
     from datetime import datetime
-    from sqlalchemy import create_engine, event
+    from sqlalchemy import event
     from driftline.alerts.evaluator import Evaluator
     from driftline.alerts.notify import Deliverer
+    from tests.servers.postgres import open_url
 
-    engine = create_engine(sys.argv[2])
+    engine = open_url(sys.argv[2])
     time = datetime.fromisoformat(sys.argv[3])
     if sys.argv[1] == "deliver":
         Deliverer(engine, now=lambda: time, allow_networks=["127.0.0.0/8"]).step()
@@ -56,9 +57,9 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     locks = []
 
     def lock():
-        # Nobody can mark the row while this transaction is open.
+        # Nobody can mark the row while this transaction is open; SQLite locks all by its begin.
         locks.append(engine.connect())
-        locks[0].begin()
+        locks[0].execute(select(tables.outbox.c.id).with_for_update())
 
     def kill():
         process = started.get(timeout=30)
