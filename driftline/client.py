@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +34,8 @@ KINDS = {
     "Channel": "channels",
 }
 _ERRORS: dict[int, type[DriftlineError]] = {404: NotFoundError, 409: ConflictError}
+
+_LABELS_PER_REQUEST = 50_000
 
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
@@ -122,6 +126,45 @@ class Client:
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]
         return found
 
+    def put_truth(
+        self,
+        endpoint: str,
+        labels: Mapping[str, object] | Iterable[Mapping[str, object]] | bytes,
+        *,
+        content_type: str = "text/csv",
+        names: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Load labels of captured rows; of several labels for one row the last one counts.
+
+        Parameters
+        ----------
+        endpoint
+            Name of the endpoint.
+        labels
+            The label of each event id or inference id (a list: of each row of that request); or
+            objects with ``id``, ``label`` and perhaps ``row_index``; or a body as bytes, of
+            `content_type`. Long ones of the first two go in parts, each all or nothing.
+        content_type
+            Of a body in bytes: text/csv, application/json or application/jsonlines.
+        names
+            What columns or fields are called instead of ``id``, ``label`` and ``row_index``.
+
+        Returns
+        -------
+        dict
+            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet).
+        """
+        bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
+        media = content_type if isinstance(labels, bytes) else "application/json"
+        path = f"/api/v1/endpoints/{quote(endpoint, safe='')}/truth"
+        total = {"received": 0, "stored": 0, "duplicates": 0, "empty": 0}
+        for body in bodies:
+            found = self._json(
+                "POST", path, content=body, params=names, headers={"content-type": media}
+            )
+            total = {key: count + found[key] for key, count in total.items()}
+        return {"endpoint": endpoint, **total}
+
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
         return self._json("GET", f"/api/v1/endpoints/{quote(endpoint, safe='')}/capture")
@@ -161,6 +204,26 @@ def collection(kind: str) -> str:
         if kind.lower() in (name.lower(), plural):
             return plural
     raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
+
+
+def _label_bodies(
+    labels: Mapping[str, object] | Iterable[Mapping[str, object]],
+) -> Iterator[bytes]:
+    """Write labels as lists of objects, of a length that one request may have."""
+    if isinstance(labels, Mapping):
+        rest: Iterator[object] = ({"id": key, "label": label} for key, label in labels.items())
+    else:
+        rest = iter(labels)
+    while part := list(islice(rest, _LABELS_PER_REQUEST)):
+        yield json.dumps(part, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    """Give a number of numpy as Python's, an array as a list, a time as text."""
+    for name in ("tolist", "isoformat"):
+        if (method := getattr(value, name, None)) is not None:
+            return method()
+    raise InputError(f"label of type {type(value).__name__}; expected a number or text")
 
 
 def _message(response: httpx.Response) -> str:

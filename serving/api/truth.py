@@ -1,0 +1,76 @@
+"""Route of ground truth: labels of captured rows, as they become known."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import pyarrow as pa
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from driftline.capture.dataset import list_endpoints
+from driftline.capture.truth import LABEL_SCHEMA, TruthCounts, put
+from driftline.capture.truth_files import LabelNames, read_label_body
+from driftline.serving import resource_store as store
+from driftline.serving.context import ServerContext
+from driftline.serving.media import MEDIA_TYPES, Form, body_form
+
+__all__ = ["router"]
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()},
+    }
+}
+
+
+def router(context: ServerContext) -> APIRouter:
+    """Give the routes."""
+    routes = APIRouter(tags=["truth"])
+    # Loads of one server wait for each other here rather than at the table.
+    turn = threading.Lock()
+
+    @routes.post("/endpoints/{name}/truth", openapi_extra=_BODY)
+    async def load(
+        name: str,
+        request: Request,
+        label: Annotated[str, Query(min_length=1)] = "label",
+        identity: Annotated[str | None, Query(alias="id", min_length=1)] = None,
+        row_index: Annotated[str, Query(min_length=1)] = "row_index",
+    ) -> dict[str, Any]:
+        """Store the labels of a body, all or none; of several for one row the last one counts.
+
+        application/jsonlines: records of SageMaker (groundTruthData, eventMetadata.eventId), or
+        objects with id, label and perhaps row_index. application/json: a list of those. text/csv: a
+        header that names such columns. id is an event id or inference id; the parameters give other
+        names.
+        """
+        form = body_form(request.headers.get("content-type", ""))
+        names = LabelNames(identity, label, row_index)
+        body = await request.body()
+        endpoint = await run_in_threadpool(_endpoint, context, name)
+
+        def store_labels() -> TruthCounts:
+            labels = _read(body, form, names)
+            with turn:
+                return put(context.root, endpoint, labels, context.now)
+
+        return {"endpoint": endpoint, **asdict(await run_in_threadpool(store_labels))}
+
+    return routes
+
+
+def _endpoint(context: ServerContext, name: str) -> str:
+    """Give the endpoint's name as it is declared, or as it was captured."""
+    with context.engine.connect() as connection:
+        found = store.find(connection, "Endpoint", name)
+        if found is None and name in list_endpoints(context.root):
+            return name
+        return store.get(connection, "Endpoint", name).name
+
+
+def _read(body: bytes, form: Form, names: LabelNames) -> pa.Table:
+    return pa.concat_tables([LABEL_SCHEMA.empty_table(), *read_label_body(body, form, names)])
