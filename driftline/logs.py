@@ -20,7 +20,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 # A placeholder of a message's template, and the name that stands before it: "rows=%d".
 _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
 # Names that every line has; a field of the same name gives way.
-_OWN = frozenset({"time", "level", "logger", "message", "exception"})
+_OWN = frozenset({"time", "level", "process", "logger", "message", "exception"})
 
 
 class JsonLines(logging.Formatter):
@@ -28,13 +28,23 @@ class JsonLines(logging.Formatter):
 
     Beside time, level, logger and message it has a field for each ``name=value`` of the message's
     template, numbers as numbers: what a log store can filter by without parsing text.
+
+    Parameters
+    ----------
+    process
+        Of the installation's, named in every line; none when empty.
     """
+
+    def __init__(self, process: str = "") -> None:
+        super().__init__()
+        self._process = {"process": process} if process else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record; a line break in a value cannot end the line."""
         found: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            **self._process,
             "logger": record.name,
             "message": record.getMessage(),
             **dict(_fields(record)),
@@ -58,8 +68,15 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
             yield name, value if is_plain else str(value)
 
 
-def configure_logging(form: str = "text") -> None:
+def configure_logging(form: str = "text", *, process: str = "") -> None:
     """Log one line per event to standard error; libraries only from warnings up.
+
+    Parameters
+    ----------
+    form
+        "text" or "json".
+    process
+        What each JSON line names as its process; in text the supervisor puts it in front.
 
     Raises
     ------
@@ -70,7 +87,7 @@ def configure_logging(form: str = "text") -> None:
         raise InputError(f'[log] format = "{form}"; expected "text" or "json"')
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonLines()
+        JsonLines(process)
         if form == "json"
         else logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     )

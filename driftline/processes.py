@@ -22,6 +22,7 @@ import uvicorn
 
 from driftline.database import migrate, open_database
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
 from driftline.settings import Settings, load
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from driftline.capture.transport import Transport
 
 __all__ = [
-    "clock", "configure_logging", "run_background", "run_dashboard", "run_proxy", "run_server",
+    "clock", "run_background", "run_dashboard", "run_proxy", "run_server",
     "run_sidecar", "run_sink",
 ]  # fmt: skip
 
@@ -65,16 +66,6 @@ def clock(settings: Settings) -> Clock:
             raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
 
     return read
-
-
-def configure_logging() -> None:
-    """Log one line per event to standard error; libraries only from warnings up."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        level=logging.WARNING,
-    )
-    logging.getLogger("driftline").setLevel(logging.INFO)
 
 
 def run_server(settings: Settings, ready: Ready) -> None:
@@ -111,7 +102,9 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = _listen("dashboard", settings.dashboard.host, settings.dashboard.port)
-    migrate(open_database(settings))
+    writer = open_database(settings)
+    migrate(writer)
+    writer.dispose()
     context = DashboardContext(
         engine=open_database(settings, read_only=True),
         root=settings.root,
@@ -346,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         settings = load(asked.settings, environment=os.environ)
+        configure_logging(settings.log.format, process=asked.name)
         if asked.name == "server":
             run_server(settings, ready)
         elif asked.name in alone:

@@ -12,6 +12,7 @@ __all__ = [
     "Dashboard",
     "Database",
     "Kafka",
+    "Log",
     "Notify",
     "Scheduler",
     "Server",
@@ -138,6 +139,13 @@ class Alarms:
     """When people are told."""
 
     poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """How processes log."""
+
+    format: str = _setting("text", '"text" for people, or "json": one object a line')
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 from driftline.errors import InputError
+from driftline.logs import FORMATS
 from driftline.sections import (
     Alarms,
     Auth,
@@ -24,6 +25,7 @@ from driftline.sections import (
     Dashboard,
     Database,
     Kafka,
+    Log,
     Notify,
     Scheduler,
     Server,
@@ -59,6 +61,7 @@ class Settings:
     scheduler: Scheduler = field(default_factory=Scheduler)
     alarms: Alarms = field(default_factory=Alarms)
     notify: Notify = field(default_factory=Notify)
+    log: Log = field(default_factory=Log)
     folder: Path = field(default_factory=Path.cwd)
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -265,6 +268,7 @@ def _check(settings: Settings) -> None:
         ("capture", "transport"): ("local", "kafka"),
         ("kafka", "security_protocol"): ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
         ("capture", "append"): ("before", "after"),
+        ("log", "format"): FORMATS,
     }
     for (section, key), allowed in choices.items():
         value = getattr(getattr(settings, section), key)

@@ -191,7 +191,9 @@ class Supervisor:
         for line in process.stdout:
             with suppress(OSError):
                 if self._log_folder is None:
-                    sys.stderr.write(f"{child.name:<10} {line.decode(errors='replace')}")
+                    # A line of JSON names its process itself.
+                    head = "" if line.startswith(b"{") else f"{child.name:<10} "
+                    sys.stderr.write(head + line.decode(errors="replace"))
                     sys.stderr.flush()
                     continue
                 self._log_folder.mkdir(parents=True, exist_ok=True)

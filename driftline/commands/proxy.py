@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from driftline.commands import options
-from driftline.processes import configure_logging, run_proxy
+from driftline.logs import configure_logging
+from driftline.processes import run_proxy
 from driftline.settings import load
 
 __all__ = ["proxy"]
@@ -45,8 +46,10 @@ def proxy(
     Example: driftline proxy --upstream http://127.0.0.1:8000 --endpoint flights --path /predict
     """
     configure_logging()
+    found = load(config_file, environment=os.environ)
+    configure_logging(found.log.format)
     run_proxy(
-        load(config_file, environment=os.environ),
+        found,
         lambda: typer.echo(f"http://{host}:{port} -> {upstream}; Ctrl-C ends it", err=True),
         upstream=upstream,
         endpoint=endpoint,

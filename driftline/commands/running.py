@@ -15,8 +15,8 @@ from driftline.commands import options
 from driftline.database import migrate as bring_up
 from driftline.database import open_database
 from driftline.errors import InputError
+from driftline.logs import configure_logging
 from driftline.processes import (
-    configure_logging,
     run_background,
     run_dashboard,
     run_server,
@@ -183,7 +183,9 @@ def version() -> None:
 
 def _load(file: Path | None) -> Settings:
     configure_logging()
-    return load(file, environment=os.environ)
+    found = load(file, environment=os.environ)
+    configure_logging(found.log.format)
+    return found
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:
