@@ -1,0 +1,95 @@
+"""Clarify's document of explanations, analysis.json: read and written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from driftline.errors import InputError
+
+__all__ = ["Explanation", "read_explanations", "write_explanations"]
+
+# Clarify's key. Permutations estimate the same values that its kernel does.
+METHOD = "kernel_shap"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The global attributions of one output of a model.
+
+    Parameters
+    ----------
+    values
+        By feature; Clarify's ``global_shap_values``.
+    expected
+        The answer that they are counted from; None when the document has none.
+    """
+
+    values: Mapping[str, float]
+    expected: float | None
+
+
+def read_explanations(text: str) -> dict[str, Explanation]:
+    """Read the explanations of an analysis.json by label; empty when it has none.
+
+    Raises
+    ------
+    InputError
+        When the text is no such document.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"analysis.json: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError("analysis.json: expected an object")
+    return read_section(found.get("explanations"))
+
+
+def read_section(section: object) -> dict[str, Explanation]:
+    """Read the value of the key ``explanations``."""
+    if section is None:
+        return {}
+    methods = section if isinstance(section, dict) else {}
+    labels = methods.get(METHOD, next(iter(methods.values()), None))
+    if not isinstance(labels, dict) or not labels:
+        raise InputError(
+            f"analysis.json: expected explanations.{METHOD} with an object for each label, such as "
+            '"label0"'
+        )
+    return {str(label): _explanation(str(label), entry) for label, entry in labels.items()}
+
+
+def write_explanations(explanations: Mapping[str, Explanation]) -> str:
+    """Write an analysis.json as Clarify does."""
+    labels = {
+        label: {
+            "global_shap_values": {name: float(value) for name, value in one.values.items()},
+            "expected_value": one.expected,
+        }
+        for label, one in explanations.items()
+    }
+    document = {"version": "1.0", "explanations": {METHOD: labels}}
+    return json.dumps(document, indent=4, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _explanation(label: str, entry: object) -> Explanation:
+    values = entry.get("global_shap_values") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(values, dict) or not values:
+        raise InputError(f'analysis.json: label "{label}" has no global_shap_values')
+    for name, value in values.items():
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
+            raise InputError(
+                f'analysis.json: label "{label}", feature "{name}": {value!r} is no number'
+            )
+    expected = entry.get("expected_value")
+    return Explanation(
+        {name: float(value) for name, value in values.items()},
+        float(expected) if isinstance(expected, int | float) else None,
+    )
