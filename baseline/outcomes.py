@@ -18,7 +18,14 @@ from driftline.errors import InputError
 from driftline.roles import Facet, Problem, Roles, class_text
 from driftline.signature import Column, Signature
 
-__all__ = ["OutcomeCollector", "Outcomes", "class_texts", "outcome_columns", "resolve"]
+__all__ = [
+    "OutcomeCollector",
+    "Outcomes",
+    "class_texts",
+    "outcome_columns",
+    "resolve",
+    "resolve_facet",
+]
 
 KEY = b"driftline.outcomes"
 FORMAT_VERSION = 1
@@ -125,9 +132,14 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     classes = _classes(signature)
     problem = roles.problem or _problem(roles, signature, classes)
     positive = roles.positive
+    if problem is None and roles.label is not None:
+        # Labels of groups alone, to be compared before there is a model.
+        known = class_texts(table[roles.label]).dictionary.to_pylist()
+        if len(known) == 2:
+            problem, classes = "binary", tuple(sorted(known))
     if problem == "binary" and positive is None and classes:
         positive = classes[-1]
-    facets = tuple(_facet(facet, table[facet.column]) for facet in roles.facets)
+    facets = tuple(resolve_facet(facet, table[facet.column]) for facet in roles.facets)
     return replace(roles, problem=problem, positive=positive, facets=facets)
 
 
@@ -194,8 +206,15 @@ def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Pr
     return "regression" if is_number else "multiclass"
 
 
-def _facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
-    """Fix what a facet's values mean, from the whole reference and never again."""
+def resolve_facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
+    """Fix what a facet's values mean, from the whole reference and never again.
+
+    Raises
+    ------
+    InputError
+        When a column of many numbers comes without a number to split it at, a column of texts
+        with one, or when the reference never holds a value.
+    """
     is_number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
     if is_number and pc.count_distinct(column).as_py() > MAX_FACET_NUMBERS:
         if facet.threshold is not None:
@@ -207,6 +226,13 @@ def _facet(facet: Facet, column: pa.ChunkedArray) -> Facet:
                 f'facet "{facet.column}": a column of many numbers needs a threshold; '
                 f"expected such as {facet.column}=40 (the group above 40)"
             )
+    if facet.threshold is not None:
+        if is_number:
+            return facet
+        raise InputError(
+            f'facet "{facet.column}": a threshold splits numbers, and these are none; '
+            f"expected values such as {facet.column}=VALUE"
+        )
     known = set(class_texts(column).dictionary.to_pylist())
     values = tuple(class_text(value) for value in facet.values)
     if missing := [

@@ -1,0 +1,113 @@
+"""Clarify's analysis_config.json as roles: `--config analysis_config.json` in place of the flags.
+
+References
+----------
+Amazon SageMaker Developer Guide, "Configure the Analysis" (clarify-processing-job-configure-
+analysis), and the SDK's BiasConfig and ModelBiasMonitor. What says how to run a job, such as
+predictor and methods, is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.roles import Facet, Roles, class_text
+
+__all__ = ["roles_of_config"]
+
+EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
+# A facet's values under the names that the configuration and the SDK use.
+FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
+DEFAULT_THRESHOLD = 0.5
+
+
+def roles_of_config(text: str | bytes) -> Roles:
+    """Read label, positive value, facets, column to stratify by, and the answer's columns.
+
+    Parameters
+    ----------
+    text
+        The file, JSON. Columns may be named, or numbered from 0 among its ``headers``.
+
+    Returns
+    -------
+    Roles
+        A facet's single number becomes a value or a threshold when the baseline sees the data.
+        The predictor's ``label`` and ``probability`` say where they stand in the model's answer,
+        not in the data, and are left alone.
+
+    Raises
+    ------
+    InputError
+        When it is none, numbers a column without headers, or says something that has no place
+        here: several positive values of the label.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"not JSON ({error}); {EXPECTED}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"a JSON {type(found).__name__}; {EXPECTED}")
+    headers = found.get("headers")
+    predictor = found.get("predictor")
+    answer = predictor if isinstance(predictor, dict) else {}
+    excluded = found.get("excluded_columns") or ()
+    threshold = found.get("probability_threshold", answer.get("probability_threshold"))
+    return Roles(
+        label=_name(found, "label", headers),
+        prediction=_name(found, "predicted_label", found.get("predicted_label_headers")),
+        id_column=_name(found, "joinsource_name_or_index", headers),
+        exclude=tuple(_column(one, headers, "excluded_columns") for one in excluded),
+        positive=_positive(found),
+        threshold=DEFAULT_THRESHOLD if threshold is None else float(threshold),
+        facets=tuple(_facet(one, headers) for one in _facets(found)),
+        group=_name(found, "group_variable", headers),
+    )
+
+
+def _facets(found: Mapping[str, Any]) -> Sequence[Any]:
+    facets = found.get("facet", [])
+    return [facets] if isinstance(facets, dict) else list(facets)
+
+
+def _facet(one: object, headers: object) -> Facet:
+    if not isinstance(one, dict) or "name_or_index" not in one:
+        raise InputError(f'facet {one!r}: no "name_or_index"; {EXPECTED}')
+    column = _column(one["name_or_index"], headers, "facet")
+    named = [one[name] for name in FACET_VALUES if one.get(name) is not None]
+    return Facet(column, tuple(class_text(value) for value in _listed(named[0]) if named))
+
+
+def _positive(found: Mapping[str, Any]) -> str | None:
+    listed = _listed(found.get("label_values_or_threshold"))
+    if len(listed) > 1:
+        raise InputError(
+            f"label_values_or_threshold {listed}: several positive values; expected one (make a "
+            "column that is 1 for all of them)"
+        )
+    return class_text(listed[0]) if listed else None
+
+
+def _listed(value: object) -> list[object]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _name(found: Mapping[str, Any], field: str, headers: object) -> str | None:
+    value = found.get(field)
+    return None if value is None else _column(value, headers, field)
+
+
+def _column(value: object, headers: object, field: str) -> str:
+    """Give a column's name, also where it is numbered."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and isinstance(headers, list) and 0 <= value < len(headers):
+        return str(headers[value])
+    raise InputError(
+        f'{field}: {value!r} is no column; expected a name, or a number with the names in "headers"'
+    )

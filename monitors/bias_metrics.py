@@ -1,0 +1,363 @@
+"""SageMaker Clarify's bias metrics, from counts alone. Pure.
+
+A facet's group (d) is compared with all other rows (a). Everything follows from how many rows of
+each group have which true and which predicted answer, by stratum; such counts add up over batches,
+hours and places.
+
+References
+----------
+Amazon SageMaker Developer Guide, "Measure pre-training bias" and "Measure post-training data and
+model bias" (clarify-*-bias-metric-*); values checked against smclarify 0.5 and outputs of real
+jobs. FT (flip test) is not here: it needs neighbours of rows, not counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "LABEL_FREE",
+    "MISSING",
+    "POST_TRAINING",
+    "PRE_TRAINING",
+    "RATES",
+    "Measured",
+    "Rate",
+    "Side",
+    "divergences",
+    "measure",
+]
+
+# Place of "no value" in the axes of label and prediction; 0 is negative, 1 positive.
+MISSING = 2
+# In the order of Clarify's reports, with its words.
+PRE_TRAINING: Mapping[str, str] = {
+    "CDDL": "Conditional Demographic Disparity in Labels (CDDL)",
+    "CI": "Class Imbalance (CI)",
+    "DPL": "Difference in Positive Proportions in Labels (DPL)",
+    "JS": "Jensen-Shannon Divergence (JS)",
+    "KL": "Kullback-Liebler Divergence (KL)",
+    "KS": "Kolmogorov-Smirnov Distance (KS)",
+    "LP": "L-p Norm (LP)",
+    "TVD": "Total Variation Distance (TVD)",
+}
+POST_TRAINING: Mapping[str, str] = {
+    "AD": "Accuracy Difference (AD)",
+    "CDDPL": "Conditional Demographic Disparity in Predicted Labels (CDDPL)",
+    "DAR": "Difference in Acceptance Rates (DAR)",
+    "DCA": "Difference in Conditional Acceptance (DCA)",
+    "DCR": "Difference in Conditional Rejection (DCR)",
+    "DI": "Disparate Impact (DI)",
+    "DPPL": "Difference in Positive Proportions in Predicted Labels (DPPL)",
+    "DRR": "Difference in Rejection Rates (DRR)",
+    "GE": "Generalized Entropy (GE)",
+    "RD": "Recall Difference (RD)",
+    "SD": "Specificity Difference (SD)",
+    "TE": "Treatment Equality (TE)",
+}
+# Need true and predicted answers of the same rows.
+NEED_BOTH = ("AD", "DAR", "DCA", "DCR", "DRR", "GE", "RD", "SD", "TE")
+LABEL_FREE = frozenset({"CI", "CDDPL", "DI", "DPPL"})
+
+Counts = NDArray[np.int64]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric: its value, which may be infinite, or why it has none."""
+
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One group's counts, each of the shape that the leading axes have.
+
+    Parameters
+    ----------
+    rows
+        All of the group.
+    y1, y0
+        With a true answer, positive or negative.
+    p1, p0
+        With a predicted answer.
+    tp, fp, fn, tn
+        With both.
+    """
+
+    rows: Numbers
+    y1: Numbers
+    y0: Numbers
+    p1: Numbers
+    p0: Numbers
+    tp: Numbers
+    fp: Numbers
+    fn: Numbers
+    tn: Numbers
+
+    @classmethod
+    def of(cls, counts: NDArray[np.generic]) -> Side:
+        """Read counts of shape (..., 3, 3): true answer by predicted answer."""
+        table = counts.astype(np.float64)
+        truth, answers = table.sum(axis=-1), table.sum(axis=-2)
+        return cls(
+            rows=truth.sum(axis=-1),
+            y1=truth[..., 1],
+            y0=truth[..., 0],
+            p1=answers[..., 1],
+            p0=answers[..., 0],
+            tp=table[..., 1, 1],
+            fp=table[..., 0, 1],
+            fn=table[..., 1, 0],
+            tn=table[..., 0, 0],
+        )
+
+    @property
+    def judged(self) -> Numbers:
+        """Rows with both answers."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    def __add__(self, other: Side) -> Side:
+        return Side(*(getattr(self, name) + getattr(other, name) for name in Side.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A metric that is the difference of one share in the two groups.
+
+    Parameters
+    ----------
+    hits, rows
+        Numerator and denominator of the share.
+    sign
+        1 for a minus d, -1 for d minus a.
+    words
+        What the share is of, for people.
+    nobody
+        Why the share is not defined when its denominator is 0.
+    """
+
+    hits: Callable[[Side], Numbers]
+    rows: Callable[[Side], Numbers]
+    sign: int
+    words: str
+    nobody: str
+
+
+RATES: Mapping[str, Rate] = {
+    "DPL": Rate(lambda s: s.y1, lambda s: s.y1 + s.y0, 1, "positive labels", "no_labels"),
+    "DPPL": Rate(lambda s: s.p1, lambda s: s.p1 + s.p0, 1, "positive answers", "no_predictions"),
+    "AD": Rate(
+        lambda s: s.tp + s.tn,
+        lambda s: s.judged,
+        1,
+        "right answers",
+        "no_labels",
+    ),
+    "RD": Rate(
+        lambda s: s.tp,
+        lambda s: s.tp + s.fn,
+        1,
+        "positives that are found (recall)",
+        "no_observed_positives",
+    ),
+    "SD": Rate(
+        lambda s: s.tn,
+        lambda s: s.tn + s.fp,
+        -1,
+        "negatives that are recognised (specificity)",
+        "no_observed_negatives",
+    ),
+    "DAR": Rate(
+        lambda s: s.tp,
+        lambda s: s.tp + s.fp,
+        1,
+        "positive answers that are right (precision)",
+        "no_predicted_positives",
+    ),
+    "DRR": Rate(
+        lambda s: s.tn,
+        lambda s: s.tn + s.fn,
+        -1,
+        "negative answers that are right",
+        "no_predicted_negatives",
+    ),
+}
+
+
+def measure(
+    counts: Counts, *, stratified: bool = False, compat: bool = False
+) -> dict[str, Measured]:
+    """Compute every metric of one group.
+
+    Parameters
+    ----------
+    counts
+        Rows, shape (2, strata, 3, 3): the others (a) and the group (d); stratum, the last one being
+        rows without; true and predicted answer, each negative, positive, missing.
+    stratified
+        Whether there are strata; without, CDDL and CDDPL are left out.
+    compat
+        SageMaker's values where something is divided by nothing: 0/0 is 0, x/0 infinite, a missing
+        answer is a negative one.
+
+    Returns
+    -------
+    dict
+        By name, without FT; in no case an exception.
+    """
+    if compat:
+        counts = _without_missing(counts)
+    a, d = Side.of(counts[0].sum(axis=0)), Side.of(counts[1].sum(axis=0))
+    if not a.rows or not d.rows:
+        names = [
+            name for name in (*PRE_TRAINING, *POST_TRAINING) if stratified or "CDD" not in name
+        ]
+        reason = "no_rows_in_group" if a.rows else "no_rows_outside_group"
+        return {name: Measured(None, reason) for name in names}
+    found = {"CI": Measured(float((a.rows - d.rows) / (a.rows + d.rows)))}
+    for name, rate in RATES.items():
+        found[name] = _rate_difference(rate, a, d, compat=compat)
+    found["DI"] = _impact(a, d, compat=compat)
+    found.update(_label_divergences(a, d, compat=compat))
+    found["DCA"] = _difference(a.tp + a.fn, a.tp + a.fp, d.tp + d.fn, d.tp + d.fp,
+                               "no_predicted_positives", compat=compat)  # fmt: skip
+    found["DCR"] = _difference(d.tn + d.fp, d.tn + d.fn, a.tn + a.fp, a.tn + a.fn,
+                               "no_predicted_negatives", compat=compat)  # fmt: skip
+    found["TE"] = _difference(d.fn, d.fp, a.fn, a.fp, "no_false_positives", compat=compat)
+    found["GE"] = _entropy(a + d)
+    if not compat and not (a.judged.any() and d.judged.any()):
+        reason = "no_labels" if (a + d).p1 + (a + d).p0 else "no_predictions"
+        found.update({name: Measured(None, reason) for name in NEED_BOTH})
+    if stratified:
+        strata = counts[:, :-1]
+        found["CDDL"] = _disparity(strata.sum(axis=3), "labels")
+        found["CDDPL"] = _disparity(strata.sum(axis=2), "predicted")
+    return found
+
+
+def divergences(a: Numbers, d: Numbers, *, compat: bool = False) -> dict[str, float]:
+    """Compare two distributions over K classes: KL (nats), JS (nats), LP (2-norm), TVD, KS.
+
+    Parameters
+    ----------
+    a, d
+        Shares, shape (K,), each summing to 1.
+    compat
+        smclarify's: a class that one side lacks is left out on both, so that KL may be negative.
+    """
+    if compat:
+        both = (a > 0) & (d > 0)
+        a, d = a[both], d[both]
+    middle = (a + d) / 2
+    return {
+        "KL": _divergence(a, d),
+        "JS": (_divergence(a, middle) + _divergence(d, middle)) / 2,
+        "LP": float(np.sqrt(np.square(a - d).sum())),
+        "TVD": float(np.abs(a - d).sum() / 2),
+        "KS": float(np.abs(a - d).max(initial=0.0)),
+    }
+
+
+def _without_missing(counts: Counts) -> Counts:
+    """Take missing answers as negative ones, as smclarify does without saying so."""
+    found = counts.copy()
+    for axis in (2, 3):
+        view = np.moveaxis(found, axis, 0)
+        view[0] += view[MISSING]
+        view[MISSING] = 0
+    return found
+
+
+def _divergence(first: Numbers, second: Numbers) -> float:
+    held = first > 0
+    with np.errstate(divide="ignore"):
+        return float((first[held] * np.log(first[held] / second[held])).sum())
+
+
+def _ratio(over: Numbers, under: Numbers) -> float:
+    """Divide as smclarify does."""
+    if under:
+        return float(over / under)
+    return math.inf if over > 0 else 0.0
+
+
+def _difference(
+    over1: Numbers, under1: Numbers, over2: Numbers, under2: Numbers, reason: str, *, compat: bool
+) -> Measured:
+    """Subtract one ratio from another."""
+    if compat:
+        first, second = _ratio(over1, under1), _ratio(over2, under2)
+        return Measured(0.0 if first == second == math.inf else first - second)
+    if not under1 or not under2:
+        return Measured(None, reason)
+    return Measured(float(over1 / under1 - over2 / under2))
+
+
+def _rate_difference(rate: Rate, a: Side, d: Side, *, compat: bool) -> Measured:
+    first, second = (a, d) if rate.sign > 0 else (d, a)
+    return _difference(
+        rate.hits(first), rate.rows(first), rate.hits(second), rate.rows(second),
+        rate.nobody, compat=compat,
+    )  # fmt: skip
+
+
+def _impact(a: Side, d: Side, *, compat: bool) -> Measured:
+    if compat:
+        return Measured(_ratio(d.p1 / d.rows, a.p1 / a.rows))
+    if not a.p1 + a.p0 or not d.p1 + d.p0:
+        return Measured(None, "no_predictions")
+    if not a.p1 and not d.p1:
+        return Measured(None, "no_predicted_positives")
+    return Measured(_ratio(d.p1 / (d.p1 + d.p0), a.p1 / (a.p1 + a.p0)))
+
+
+def _label_divergences(a: Side, d: Side, *, compat: bool) -> dict[str, Measured]:
+    sides = [np.array([side.y0, side.y1]) for side in (a, d)]
+    if not sides[0].sum() or not sides[1].sum():
+        return {name: Measured(None, "no_labels") for name in ("KL", "JS", "LP", "TVD", "KS")}
+    shares = [side / side.sum() for side in sides]
+    found = divergences(*shares, compat=compat)
+    return {name: Measured(value) for name, value in found.items()}
+
+
+def _entropy(both: Side) -> Measured:
+    """Spread of benefit b = prediction - truth + 1 over all rows, alpha = 2; facet-free."""
+    rows = both.judged
+    if not rows:
+        return Measured(None, "no_labels")
+    mean = (rows - both.fn + both.fp) / rows
+    if not mean:
+        return Measured(None, "all_false_negatives")
+    square = (rows - both.fn + 3 * both.fp) / rows
+    return Measured(float((square / mean**2 - 1) / 2))
+
+
+def _disparity(counts: Counts, answers: str) -> Measured:
+    """Weigh, over strata, d's share of the rejected minus d's share of the accepted.
+
+    Parameters
+    ----------
+    counts
+        Shape (2, strata, 3): group, stratum, answer. A stratum without accepted rows counts their
+        share as 0, as SageMaker does.
+    """
+    rejected, accepted = counts[:, :, 0].astype(np.float64), counts[:, :, 1].astype(np.float64)
+    if not rejected.sum() + accepted.sum():
+        return Measured(None, "no_labels" if answers == "labels" else "no_predictions")
+    if not accepted.sum() or not rejected.sum():
+        kind = "positives" if rejected.sum() else "negatives"
+        return Measured(None, f"no_{'observed' if answers == 'labels' else answers}_{kind}")
+    rows = (rejected + accepted).sum(axis=0)
+    shares = [
+        np.divide(one[1], one.sum(axis=0), out=np.zeros_like(rows), where=one.sum(axis=0) > 0)
+        for one in (rejected, accepted)
+    ]
+    return Measured(float((rows * (shares[0] - shares[1])).sum() / rows.sum()))
