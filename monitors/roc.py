@@ -1,0 +1,122 @@
+"""How well scores rank positives above negatives: curves, the area under one, and its variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Ranking", "precision_recall_curve", "rank", "roc_curve"]
+
+# Spark's BinaryClassificationMetrics keeps about so many points of a curve, too (its numBins).
+CURVE_POINTS = 1000
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows counted by distinct score, highest first.
+
+    Parameters
+    ----------
+    positives, negatives
+        Rows with each distinct score, shape (distinct,), float64.
+    inverse
+        Each row's place among the distinct scores, shape (rows,).
+    """
+
+    positives: Numbers
+    negatives: Numbers
+    inverse: NDArray[np.intp]
+
+    @property
+    def area(self) -> float:
+        """Area under the ROC curve: chance that a positive outranks a negative, ties half.
+
+        NaN when one of the classes has no rows.
+        """
+        positive, negative = self.positives.sum(), self.negatives.sum()
+        if not positive or not negative:
+            return float("nan")
+        above = np.cumsum(self.positives) - self.positives / 2.0
+        return float(np.dot(self.negatives, above) / (positive * negative))
+
+    def influence(self, label: NDArray[np.bool_]) -> Numbers:
+        """Give what each row adds to the area: mean 0, shape (rows,).
+
+        References
+        ----------
+        DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988: the variance of the area is that of
+        the rows' placements among the other class.
+        """
+        positive, negative = self.positives.sum(), self.negatives.sum()
+        area, rows = self.area, positive + negative
+        below = negative - np.cumsum(self.negatives) + self.negatives / 2.0
+        above = np.cumsum(self.positives) - self.positives / 2.0
+        of_positive = (below / negative - area) * rows / positive
+        of_negative = (above / positive - area) * rows / negative
+        found: Numbers = np.where(label, of_positive[self.inverse], of_negative[self.inverse])
+        return found
+
+
+def rank(label: NDArray[np.bool_], score: Numbers) -> Ranking:
+    """Count rows by distinct score.
+
+    Parameters
+    ----------
+    label
+        Whether the row is positive, shape (rows,).
+    score
+        Without NaN, shape (rows,).
+    """
+    order = np.argsort(-score)
+    ranked = score[order]
+    first = np.empty(len(ranked), dtype=np.bool_)
+    first[:1] = True
+    np.not_equal(ranked[1:], ranked[:-1], out=first[1:])
+    place = np.cumsum(first) - 1
+    count = int(place[-1]) + 1 if len(place) else 0
+    positives = np.bincount(place, label[order], count).astype(np.float64)
+    rows = np.bincount(place, minlength=count).astype(np.float64)
+    inverse = np.empty(len(place), dtype=np.intp)
+    inverse[order] = place
+    return Ranking(positives, rows - positives, inverse)
+
+
+def roc_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
+    """Give false and true positive rates: (0, 0), one point a distinct score, (1, 1).
+
+    Of more than a thousand points about a thousand, evenly spaced. Empty when a class has no rows.
+
+    References
+    ----------
+    Spark's BinaryClassificationMetrics, whose first and last point are these (model-monitor,
+    section 4.2).
+    """
+    positive, negative = ranking.positives.sum(), ranking.negatives.sum()
+    if not positive or not negative:
+        return np.empty(0), np.empty(0)
+    false = np.cumsum(ranking.negatives)[_kept(ranking)] / negative
+    true = np.cumsum(ranking.positives)[_kept(ranking)] / positive
+    return np.concatenate([[0.0], false, [1.0]]), np.concatenate([[0.0], true, [1.0]])
+
+
+def precision_recall_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
+    """Give precisions and recalls: recall 0 with the first precision, then one a distinct score."""
+    positive = ranking.positives.sum()
+    if not positive:
+        return np.empty(0), np.empty(0)
+    true = np.cumsum(ranking.positives)
+    precision = (true / np.cumsum(ranking.positives + ranking.negatives))[_kept(ranking)]
+    recall = true[_kept(ranking)] / positive
+    return np.concatenate([precision[:1], precision]), np.concatenate([[0.0], recall])
+
+
+def _kept(ranking: Ranking) -> NDArray[np.intp]:
+    """Choose the distinct scores that a curve shows, the last among them."""
+    count = len(ranking.positives)
+    if count <= CURVE_POINTS:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, CURVE_POINTS).astype(np.intp))
