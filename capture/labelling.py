@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.coerce import from_text
+from driftline.capture.coerce import ARROW_TYPES, from_text
 from driftline.signature import ColumnType
 
-__all__ = ["Joined", "LabelIndex", "Labels"]
+__all__ = ["Joined", "Labels", "join_labels"]
 
 _EXAMPLES = 5
 
@@ -35,6 +37,8 @@ class Joined:
 
     Parameters
     ----------
+    values
+        The label of each row, in its type; null where there is none.
     labelled_count
         Rows that have a label.
     unfit_count
@@ -47,106 +51,104 @@ class Joined:
         Hash of the rows' places and labels, and of what did not fit; empty without any.
     """
 
-    labelled_count: int
-    unfit_count: int
-    stray_count: int
-    stray_ids: tuple[str, ...]
-    digest: bytes
+    values: pa.Array
+    labelled_count: int = 0
+    unfit_count: int = 0
+    stray_count: int = 0
+    stray_ids: tuple[str, ...] = ()
+    digest: bytes = b""
 
 
-class LabelIndex:
-    """The labels that concern a window, ready to be sought by id and row.
+def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
+    """Find the label of each row, by its event id or inference id and its row index.
 
     Parameters
     ----------
+    rows
+        Rows of a window, of which the columns event_id, inference_id, row_index, spool_id and
+        spool_seq are read; their order is part of the digest.
     truth
-        Rows of the table of labels, in its schema; several for one row are told apart by time of
-        receipt and number of the load.
+        Labels in the schema of their table. Of several for one row the last one counts, by time of
+        receipt and number of the load, whichever of the two ids it was found by.
     kind
         The type to read labels as.
     """
+    if not truth.num_rows:
+        return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
+    last = _last_of_each(truth)
+    index = rows["row_index"].to_numpy()
+    codes = [_codes(rows[name], last.keys) for name in ("event_id", "inference_id")]
+    by_event, by_inference = (_seek(one, index, last.slots) for one in codes)
+    ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
+    found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+    values, unfit = _typed(last.labels, kind)
+    is_unfit = np.zeros(len(last.slots), bool)
+    is_unfit[unfit] = True
+    labels = values.take(pa.array(np.maximum(found, 0), mask=found < 0))
+    has_label = found >= 0
+    lost = has_label & is_unfit[found]
+    strays = _strays(last, codes, (by_event, by_inference))
+    hasher = hashlib.blake2b(digest_size=16)
+    named = rows.select(["spool_id", "spool_seq", "row_index"])
+    named = named.append_column("label", labels).append_column("lost", pa.array(lost))
+    _hash(hasher, named.filter(pa.array(has_label)))
+    _hash(hasher, strays)
+    return Joined(
+        values=labels,
+        labelled_count=int((has_label & ~lost).sum()),
+        unfit_count=int(lost.sum()),
+        stray_count=strays.num_rows,
+        stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),
+        digest=hasher.digest() if has_label.any() or strays.num_rows else b"",
+    )
 
-    def __init__(self, truth: pa.Table, kind: ColumnType) -> None:
-        truth = truth.sort_by([("received_time", "ascending"), ("load_number", "ascending")])
-        self._keys = pc.unique(truth["key"])
-        codes = _codes(truth["key"], self._keys)
-        slots = (codes << 32) | truth["row_index"].to_numpy()
-        # Backwards, the first of each is the one that was received last.
-        self._slots, from_end = np.unique(slots[::-1], return_index=True)
-        self._ranks = len(slots) - 1 - from_end
-        last = truth["label"].combine_chunks().take(pa.array(self._ranks))
-        self._values, unfit = _typed(last, kind)
-        self._is_unfit = np.zeros(len(self._slots), bool)
-        self._is_unfit[unfit] = True
 
-    def take(self, rows: pa.Table) -> pa.Array:
-        """Give the labels of rows with their event id, inference id and row index; else null."""
-        return self._at(self._find(rows))
+class _Last(NamedTuple):
+    """The last label of each id and row, in order of slots: place of the id, then the row.
 
-    def join(self, rows: pa.Table) -> Joined:
-        """Count and hash what rows get, given with their spool and sequence, too."""
-        if not len(self._slots):
-            return Joined(0, 0, 0, (), b"")
-        found = self._find(rows)
-        order = pc.sort_indices(
-            rows.select(["spool_id", "spool_seq", "row_index"]),
-            sort_keys=[(name, "ascending") for name in ("spool_id", "spool_seq", "row_index")],
-        ).to_numpy()
-        order = order[found[order] >= 0]
-        entries = found[order]
-        lost = self._is_unfit[entries]
-        strays = self._strays(rows)
-        hasher = hashlib.blake2b(digest_size=16)
-        _hash(hasher, rows.select(["spool_id", "spool_seq", "row_index"]).take(pa.array(order)))
-        _hash(hasher, pa.table({"label": self._at(entries), "lost": pa.array(lost)}))
-        _hash(hasher, strays)
-        return Joined(
-            labelled_count=int((~lost).sum()),
-            unfit_count=int(lost.sum()),
-            stray_count=strays.num_rows,
-            stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),
-            digest=hasher.digest() if len(entries) or strays.num_rows else b"",
-        )
+    ``ranks`` say in which order they were received.
+    """
 
-    def _at(self, entries: np.ndarray) -> pa.Array:
-        return self._values.take(pa.array(np.maximum(entries, 0), mask=entries < 0))
+    keys: pa.Array
+    slots: np.ndarray
+    ranks: np.ndarray
+    labels: pa.Array
 
-    def _find(self, rows: pa.Table) -> np.ndarray:
-        """Give, for each row, where its label stands among the entries, shape (rows,); else -1.
 
-        A label may be found by event id and by inference id; the one received later wins.
-        """
-        if not len(self._slots):
-            return np.full(rows.num_rows, -1)
-        index = rows["row_index"].to_numpy()
-        event, inference = (self._seek(rows[name], index) for name in ("event_id", "inference_id"))
-        ranks = np.append(self._ranks, -1)  # So that -1, nothing found, is the earliest of all.
-        return np.where(ranks[event] >= ranks[inference], event, inference)
+def _last_of_each(truth: pa.Table) -> _Last:
+    truth = truth.sort_by([("received_time", "ascending"), ("load_number", "ascending")])
+    keys = pc.unique(truth["key"])
+    slots = (_codes(truth["key"], keys) << 32) | truth["row_index"].to_numpy()
+    # Backwards, the first of each is the one that was received last.
+    chosen, from_end = np.unique(slots[::-1], return_index=True)
+    ranks = len(slots) - 1 - from_end
+    labels = truth["label"].combine_chunks().take(pa.array(ranks))
+    return _Last(keys, chosen, ranks, labels)
 
-    def _seek(self, ids: pa.ChunkedArray, index: np.ndarray) -> np.ndarray:
-        codes = _codes(ids, self._keys)
-        slots = (codes << 32) | index
-        at = np.minimum(np.searchsorted(self._slots, slots), len(self._slots) - 1)
-        return np.where((codes >= 0) & (self._slots[at] == slots), at, -1)
 
-    def _strays(self, rows: pa.Table) -> pa.Table:
-        """Give id and row index of the entries whose request is here without such a row."""
-        index = rows["row_index"].to_numpy()
-        is_here = np.zeros(len(self._keys), bool)
-        is_used = np.zeros(len(self._slots), bool)
-        for name in ("event_id", "inference_id"):
-            codes = _codes(rows[name], self._keys)
-            is_here[codes[codes >= 0]] = True
-            at = self._seek(rows[name], index)
-            is_used[at[at >= 0]] = True
-        codes = self._slots >> 32
-        chosen = is_here[codes] & ~is_used
-        return pa.table(
-            {
-                "key": self._keys.take(pa.array(codes[chosen])),
-                "row_index": pa.array(self._slots[chosen] & 0xFFFFFFFF),
-            }
-        ).sort_by([("key", "ascending"), ("row_index", "ascending")])
+def _seek(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Give, for each row, where its slot stands, shape (rows,); -1 where it is not there."""
+    sought = (codes << 32) | index
+    at = np.minimum(np.searchsorted(slots, sought), len(slots) - 1)
+    return np.where((codes >= 0) & (slots[at] == sought), at, -1)
+
+
+def _strays(last: _Last, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
+    """Give id and row index of the labels whose request is here without such a row."""
+    is_here = np.zeros(len(last.keys), bool)
+    for one in codes:
+        is_here[one[one >= 0]] = True
+    is_used = np.zeros(len(last.slots), bool)
+    for one in found:
+        is_used[one[one >= 0]] = True
+    of_key = last.slots >> 32
+    chosen = is_here[of_key] & ~is_used
+    return pa.table(
+        {
+            "key": last.keys.take(pa.array(of_key[chosen])),
+            "row_index": pa.array(last.slots[chosen] & 0xFFFFFFFF),
+        }
+    ).sort_by([("key", "ascending"), ("row_index", "ascending")])
 
 
 def _codes(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:

@@ -8,7 +8,7 @@ labels are asked for, each row gets the one that is known now, and the digest co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ import pyarrow.dataset as pads
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.dataset import META_SCHEMA, PARTITION, Dataset
 from driftline.capture.frame import Flag
-from driftline.capture.labelling import LabelIndex, Labels
+from driftline.capture.labelling import Labels, join_labels
 from driftline.capture.truth import read_truth
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -32,7 +32,6 @@ _FIRST_FAILURE = 400
 _BATCH_ROWS = 65_536
 _ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 _UNFIT_TYPE = pa.map_(pa.string(), pa.string())
-_IDS = ("event_id", "inference_id", "row_index")
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
 # No label is received long before what it is the label of; clocks may differ a little.
@@ -120,7 +119,7 @@ class WindowRead:
     unfit_label_count: int = 0
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
-    _labels: LabelIndex | None = field(default=None, repr=False)
+    _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
@@ -140,16 +139,13 @@ class WindowRead:
         chosen = (
             (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
         )
-        sought = () if self._labels is None else _IDS
-        rows = self._data.to_table([*held.union(_ORDER, sought)], filter=chosen)
+        rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
-        if self._labels is not None:
-            rows = rows.append_column(_LABEL, self._labels.take(rows))
-            held.add(_LABEL)
+        found = {column: rows[column].take(order) for column in held}
+        if day in self._labels:
+            found[_LABEL] = self._labels[day]
         arrays = [
-            rows[column].take(order).cast(kind)
-            if column in held
-            else pa.chunked_array([pa.nulls(rows.num_rows, kind)])
+            found[column].cast(kind) if column in found else pa.nulls(rows.num_rows, kind)
             for _, column, kind in self._columns
         ]
         table = pa.Table.from_arrays(arrays, schema=self.schema).combine_chunks()
@@ -203,7 +199,7 @@ def read_window(
         return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
     read = ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION]
     if labels is not None:
-        read += ["event_id", "inference_id"]
+        read += ["event_id", "inference_id", "event_time"]
     records = data.to_table(read, filter=_inside(window.start, window.end))
     first_row = pc.equal(records["row_index"], 0)
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
@@ -234,11 +230,15 @@ def _labelled(
     read: WindowRead, root: str, endpoint: str, rows: pa.Table, labels: Labels
 ) -> WindowRead:
     """Add what is known of the labels of a window's rows."""
+    # As batches give them, so that each day's labels are a part of one array.
+    in_order = [(name, "ascending") for name in (PARTITION, *_ORDER)]
+    rows = rows.take(pc.sort_indices(rows, sort_keys=in_order))
     ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
     received_from = (read.window.start - _EARLIEST_LABEL).date()
     truth = read_truth(root, endpoint, pc.unique(ids.drop_null()), received_from)
-    index = LabelIndex(truth, labels.type)
-    joined = index.join(rows)
+    joined = join_labels(rows, truth, labels.type)
+    days = pc.run_end_encode(rows[PARTITION].combine_chunks())
+    ends = days.run_ends.to_pylist()
     digest = hashlib.blake2b(bytes.fromhex(read.digest) + joined.digest, digest_size=16)
     return replace(
         read,
@@ -248,7 +248,10 @@ def _labelled(
         unfit_label_count=joined.unfit_count,
         stray_label_count=joined.stray_count,
         stray_label_ids=joined.stray_ids,
-        _labels=index,
+        _labels={
+            day: joined.values.slice(start, end - start)
+            for day, start, end in zip(days.values.to_pylist(), [0, *ends], ends, strict=False)
+        },
     )
 
 
