@@ -56,6 +56,8 @@ class ModelPredictor(Protocol):
         The classes, when the answer has one column for each; else empty.
     units
         Of the answers: "probability", "value", "class".
+    model
+        What the model is known by: its digest.
     method, method_units
         What `contributions` does, and in which units; "permutation" when there is no shorter way.
     """
@@ -66,6 +68,8 @@ class ModelPredictor(Protocol):
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def units(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
     @property
     def method(self) -> str: ...  # noqa: D102
     @property
@@ -125,7 +129,7 @@ def explain_reference(
     baseline
         What was fitted on the same data.
     predict, model
-        Asks the model, and what the model is known by.
+        Asks the model, and what the model is known by, unless the predictor says so itself.
     groups
         Feature to its columns, such as those of a one-hot code; they are explained as one.
     rows_explained, background
@@ -161,7 +165,7 @@ def explain_rows(
     background: pa.Table,
     predict: Predictor,
     *,
-    model: str,
+    model: str = "",
     groups: Mapping[str, Sequence[str]],
     seed: int,
     method: str | None = None,
@@ -189,7 +193,7 @@ def explain_rows(
     making = Making(
         chosen,
         units,
-        model,
+        model or (known.model if known is not None else ""),
         "" if chosen == "tree_path_dependent" else table_digest(background),
         joined,
     )

@@ -62,8 +62,9 @@ class Making:
 
     def difference(self, other: Making) -> str:
         """Say in words why the two cannot be compared; "" when they can."""
-        if self.model != other.model:
-            return f'the reference was explained for model "{self.model}", now it is another one'
+        # A function in a notebook has no name to go by.
+        if self.model and other.model and self.model != other.model:
+            return f"the reference was explained for model {self.model}, now it is {other.model}"
         for name in ("method", "units", "background", "groups"):
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:

@@ -16,7 +16,7 @@ from driftline.errors import InputError, UnavailableError
 from driftline.serving.frames import FrameError, FrameReader, pack
 from driftline.serving.media import Form
 
-__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError"]
+__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError", "collect", "spawn"]
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Child(asyncio.Protocol):
         child = cls()
         try:
             with theirs:
-                child._process = _spawn(theirs)
+                child._process = spawn(theirs)
             await child._loop.create_connection(lambda: child, sock=ours)
         except BaseException:
             ours.close()
@@ -176,7 +176,7 @@ class Child(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
-            await asyncio.to_thread(_collect, self._process)
+            await asyncio.to_thread(collect, self._process)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""
@@ -233,7 +233,7 @@ def _reply(header: Mapping[str, Any], body: bytes) -> Reply:
     return Reply(header["status"], "", b"", header["code"], header["message"])
 
 
-def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     """Start the process with no input, a session of its own and little of our environment."""
     descriptor = theirs.fileno()
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -246,7 +246,8 @@ def _spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     )
 
 
-def _collect(process: subprocess.Popen[bytes]) -> None:
+def collect(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process whose socket is closed; kill it if it does not end."""
     try:
         process.wait(STOP_GRACE_S)
     except subprocess.TimeoutExpired:

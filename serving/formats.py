@@ -71,9 +71,15 @@ class Predictor:
     positive
         The class whose probability is answered when there are two; without it the second one,
         which is scikit-learn's convention.
+
+    Attributes
+    ----------
+    model
+        As it was given.
     """
 
     def __init__(self, model: Any, *, positive: str | None = None) -> None:  # noqa: ANN401 - foreign object
+        self.model = model
         self.description = describe(model)
         self._names = self.description.feature_names
         chances = self.description.has_probability
@@ -96,9 +102,7 @@ class Predictor:
         columns
             Column name to array, shape (rows,), as ``rows.read_columns`` gives them.
         """
-        rows: Any = self._table(columns)
-        if self._prepare is not None:
-            rows = self._prepare(rows)
+        rows = self.prepared(columns)
         predictions = np.asarray(self._predict(rows))
         expected = (len(next(iter(columns.values()))),)
         if predictions.shape != expected:
@@ -107,6 +111,35 @@ class Predictor:
             return Answer(predictions.tolist())
         chances = np.asarray(self._chances(rows))[:, self._shown]
         return Answer(predictions.tolist(), chances.tolist())
+
+    def numbers(self, columns: Columns) -> np.ndarray:
+        """Give what attributions are counted in, for every row.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (rows, 1): the probability of the positive class, or 1 where it is predicted, or
+            the value. With more than two classes (rows, classes).
+        """
+        rows = self.prepared(columns)
+        if self._chances is not None:
+            found: np.ndarray = np.asarray(self._chances(rows), dtype=np.float64)[:, self._shown]
+            return found
+        predictions = np.asarray(self._predict(rows))
+        if not self.description.classes:
+            return predictions.astype(np.float64).reshape(-1, 1)
+        classes = np.asarray(self.model.classes_)[self._shown]
+        return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
+
+    def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
+        """Give the rows as the last step of the model takes them."""
+        rows: Any = self._table(columns)
+        return rows if self._prepare is None else self._prepare(rows)
+
+    @property
+    def shows_first_class(self) -> bool:
+        """Whether, of two classes, the first one's probability is answered."""
+        return len(self.description.classes) == 2 and self._shown == [0]
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
         """Build what the model was fitted on: a data frame when it knows names, else an array."""

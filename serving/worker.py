@@ -19,8 +19,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from driftline.serving.media import MEDIA_TYPES
 from driftline.serving.rows import Columns, read_columns
 from driftline.signature import Column, Signature
 
+if TYPE_CHECKING:
+    from driftline.serving.questions import Questions
+
 __all__ = ["main"]
 
 log = logging.getLogger(__name__)
@@ -41,12 +45,19 @@ MAX_BATCH_REQUESTS = 64
 MAX_BATCH_ROWS = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Loaded:
     """A model, and the columns of its rows when the endpoint has a signature."""
 
     predictor: Predictor
     expected: Sequence[Column] | None
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What answers monitors; most workers never meet one."""
+        from driftline.serving.questions import Questions
+
+        return Questions(self.predictor)
 
 
 @dataclass(slots=True)
@@ -79,6 +90,9 @@ def _serve(link: socket.socket) -> None:
     for frames in _frames(link, FrameReader()):
         waiting = []
         for header, body in frames:
+            if "op" in header and loaded is not None:
+                link.sendall(_answer_monitor(loaded, header, body))
+                continue
             if "path" not in header:
                 waiting.append((header, body))
                 continue
@@ -111,6 +125,17 @@ def _load(header: dict[str, Any]) -> _Loaded:
     if header.get("signature") is None:
         return _Loaded(predictor, None)
     return _Loaded(predictor, Signature.from_json(header["signature"]).inputs)
+
+
+def _answer_monitor(loaded: _Loaded, header: dict[str, Any], body: bytes) -> bytes:
+    """Answer a question of a monitor; such a process has no other work."""
+    try:
+        return loaded.questions.answer(header, body)
+    except MemoryError:
+        raise
+    # As below: a model may raise anything.
+    except Exception as error:  # noqa: BLE001
+        return _refusal(header, 424, "model_error", _sentence(error))
 
 
 def _answer_all(

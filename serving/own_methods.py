@@ -1,0 +1,115 @@
+"""Models that explain themselves: boosted trees of xgboost and lightgbm, and linear models.
+
+Runs in the worker process. Their libraries are never imported here unless the model is of them, and
+then they are loaded already. What stands before the model in a pipeline may change values, not mix
+columns; otherwise the contributions would not be the input's.
+
+References
+----------
+Lundberg and others, Nature Machine Intelligence 2, 2020 (path-dependent TreeSHAP);
+bias-and-attribution.md section 8 (which method for which model).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+__all__ = ["OwnMethod", "own_method"]
+
+TREES, LINEAR = "tree_path_dependent", "linear"
+# Steps of a pipeline that treat each column by itself and keep their order and number.
+COLUMNWISE = frozenset(
+    {
+        "MaxAbsScaler",
+        "MinMaxScaler",
+        "OrdinalEncoder",
+        "PowerTransformer",
+        "QuantileTransformer",
+        "RobustScaler",
+        "StandardScaler",
+    }
+)
+# Prepared rows and background rows in; values (n, classes, features) and base (classes,) out.
+Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMethod:
+    """How a model explains itself.
+
+    Parameters
+    ----------
+    name
+        "tree_path_dependent" or "linear".
+    units
+        "margin" (before the link function) or "value".
+    contribute
+        Does it, on rows as the last step of the pipeline takes them.
+    """
+
+    name: str
+    units: str
+    contribute: Contribute
+
+
+def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
+    """Give the method by which a model explains itself; None when it knows none."""
+    last = model
+    if type(model) is Pipeline:
+        steps = [step for _, step in model.steps]
+        if not all(map(_is_columnwise, steps[:-1])):
+            return None
+        last = steps[-1]
+    room = type(last).__module__.partition(".")[0]
+    if room == "xgboost" and hasattr(last, "get_booster"):
+        return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
+    if room == "lightgbm" and hasattr(last, "predict"):
+        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last, rows))
+    if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
+        units = "margin" if hasattr(last, "classes_") else "value"
+        return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))
+    return None
+
+
+def _is_columnwise(step: Any) -> bool:  # noqa: ANN401 - foreign object
+    kind = type(step)
+    known = kind.__name__ in COLUMNWISE and kind.__module__.startswith("sklearn.")
+    return step == "passthrough" or known
+
+
+def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
+    xgboost = sys.modules["xgboost"]
+    booster = model.get_booster()
+    try:
+        rounds = (0, model.best_iteration + 1)
+    except AttributeError:
+        rounds = (0, 0)  # Not stopped early: all of them.
+    names = booster.feature_names
+    data = xgboost.DMatrix(np.asarray(rows, dtype=np.float64), feature_names=names)
+    found = np.asarray(booster.predict(data, pred_contribs=True, iteration_range=rounds))
+    return _split(found if found.ndim == 3 else found[:, None, :])
+
+
+def _lightgbm(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
+    found = np.asarray(model.predict(rows, pred_contrib=True))
+    width = np.shape(rows)[1] + 1
+    return _split(found.reshape(len(found), -1, width))
+
+
+def _split(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Part contributions from the base value, which is the last column and the same everywhere."""
+    return found[:, :, :-1].astype(np.float64), found[:, :, -1].astype(np.float64).mean(axis=0)
+
+
+def _linear(model: Any, rows: Any, background: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
+    """Weigh each value less the background's mean: exact, whatever order the features go in."""
+    weights = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
+    middle = np.asarray(background, dtype=np.float64).mean(axis=0)
+    values = weights[None, :, :] * (np.asarray(rows, dtype=np.float64) - middle)[:, None, :]
+    return values, weights @ middle + np.asarray(model.intercept_, dtype=np.float64)
