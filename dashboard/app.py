@@ -32,7 +32,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.dashboard.address import Address, parse
 from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.guard import Guard
-from driftline.dashboard.pages import alarm, alarms, column, missing, monitor, overview
+from driftline.dashboard.pages import alarm, alarms, column, measured, missing, monitor, overview
 from driftline.dashboard.parts import marked, problem
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
@@ -97,6 +97,11 @@ def render(stores: Stores, address: Address) -> html.Div:
             name = address.feature or ""
             return column.page(stores.column(address.monitor, name, address.window))
         if address.page == "monitor":
+            if stores.kind(address.monitor) != "data-quality":
+                keep = address.keep or address.feature
+                return measured.page(
+                    stores.measured(address.monitor, address.window, address.metric, keep)
+                )
             view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
             return monitor.page(view)
     except NotFoundError as error:

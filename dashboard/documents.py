@@ -26,6 +26,7 @@ __all__ = [
     "detail_of",
     "finding_of",
     "findings_of",
+    "groups_of",
     "metrics_of",
     "segment_of",
 ]
@@ -126,6 +127,16 @@ def confusion_of(report: Document | None) -> Confusion | None:
         for predicted in row:
             counts[place[truth], place[str(predicted)]] = round(_number(row, predicted) or 0)
     return Confusion(classes, counts)
+
+
+def groups_of(report: Document | None) -> tuple[tuple[str, int], ...]:
+    """Read how many rows each group has, as ``facet=value``, largest first."""
+    details = (report or {}).get("details")
+    found = details.get("groups") if isinstance(details, Mapping) else None
+    if not isinstance(found, Mapping):
+        return ()
+    counts = [(str(name), _count(found, name)) for name in found]
+    return tuple(sorted(counts, key=lambda entry: -entry[1]))
 
 
 def _metric(entry: Document) -> MetricLine:

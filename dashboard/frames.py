@@ -28,7 +28,8 @@ __all__ = [
     "WindowState",
 ]
 
-WindowState = Literal["ok", "violations", "failed", "waiting"]
+WindowState = Literal["ok", "violations", "failed", "unlabelled", "waiting"]
+"""``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
 DRIFT = "baseline_drift_check"
 
@@ -73,13 +74,14 @@ class MonitorLine:
 
     @property
     def last(self) -> WindowRun | None:
-        """The newest window that was judged."""
-        return self.runs[-1] if self.runs else None
+        """The newest window that was judged; while labels are to come, the one before."""
+        judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
+        return next(judged, self.runs[-1] if self.runs else None)
 
     @property
     def state(self) -> WindowState:
-        """The state of the newest window; ``waiting`` before the first one."""
-        return self.runs[-1].state if self.runs else "waiting"
+        """The state of the newest judged window; ``waiting`` before the first one."""
+        return self.last.state if self.last else "waiting"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ TITLES = {
     "ece": "calibration error",
     "log_loss": "log loss",
     "ndcg": "NDCG",
+    "level": "sum of all attributions",
+    "attribution_ndcg": "NDCG of the features' ranking",
+    "attribution_level": "sum of all attributions",
     "DPPL": "difference in positive predictions",
     "DI": "disparate impact",
     "CDDPL": "conditional disparity of predictions",
@@ -119,4 +122,6 @@ def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
 
 def title_of(name: str) -> str:
     """Name one measured metric as people do."""
+    if name.startswith("share_"):
+        return f"attribution of {name.removeprefix('share_')}"
     return TITLES.get(name) or name.replace("_", " ")

@@ -16,6 +16,7 @@ from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_queries import monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.tables import executions
 
 __all__ = ["deliveries", "monitor_line"]
@@ -55,6 +56,8 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
     for row in rows:
         failed = row.status == "Failed"
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
+        if failed and row.failure_reason == NO_LABELS:
+            state = "unlabelled"
         run = WindowRun(
             start=row.window_start,
             end=row.window_end,

@@ -26,12 +26,8 @@ __all__ = ["column_history", "label_history", "metric_values", "newest_labels"]
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
 
-NAMESPACES = {
-    "model-quality": "aws/sagemaker/Endpoints/model-metrics",
-    "bias": "aws/sagemaker/Endpoints/bias-metrics",
-    "attribution": "aws/sagemaker/Endpoints/explainability-metrics",
-}
-NAMES = {"model-quality": "{}", "bias": "bias_metric_{}", "attribution": "feature_{}"}
+QUALITY_METRICS = "aws/sagemaker/Endpoints/model-metrics"
+BIAS_METRICS = "aws/sagemaker/Endpoints/bias-metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +89,9 @@ def metric_values(
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
     """
-    names = {NAMES[kind].format(quote(metric.name, safe=UNQUOTED)), metric.name}
+    namespace, name = _stored(kind, metric)
     table = metric_table.c
-    query = select(metric_table).where(table.namespace == NAMESPACES[kind], table.name.in_(names))
+    query = select(metric_table).where(table.namespace == namespace, table.name == name)
     wanted = _dimensions(line)
     if metric.facet:
         wanted |= {"Facet": metric.facet}
@@ -109,6 +105,15 @@ def metric_values(
             if not np.isnan(series.mean).all():
                 return series.mean
     return np.full(len(runs), np.nan)
+
+
+def _stored(kind: str, metric: MetricLine) -> tuple[str, str]:
+    """Say under which namespace and name a kind stores a metric, if it does."""
+    name = quote(metric.name, safe=UNQUOTED)
+    if kind == "attribution":
+        # SageMaker's feature_… are values, not the shares that are compared.
+        return OWN_METRICS, f"attribution_{name}"
+    return (BIAS_METRICS, f"bias_metric_{name}") if kind == "bias" else (QUALITY_METRICS, name)
 
 
 def _dimensions(line: MonitorLine) -> dict[str, str]:

@@ -34,7 +34,8 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.holdings import Holdings
-from driftline.dashboard.metric_frames import ColumnView, ReferenceSummary
+from driftline.dashboard.measured import kind_view
+from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSummary
 from driftline.dashboard.past import Past
 from driftline.dashboard.queries import deliveries, monitor_line
 from driftline.dashboard.series_queries import column_history
@@ -131,6 +132,42 @@ class Stores:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
         view = replace(view, detail=detail, feature=chosen, kept=feature or keep)
         return view if chosen is None else self._with_rows(view, report, chosen)
+
+    def kind(self, name: str) -> str:
+        """Say of which kind a monitor is; NotFoundError when there is none of that name."""
+        with self.engine.connect() as connection:
+            return get_definition(connection, name).kind
+
+    def measured(
+        self, name: str, window: str | None, metric: str | None, keep: str | None = None
+    ) -> KindView:
+        """Give one window of a monitor that measures, and one of its metrics over time.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such monitor, window or metric.
+        """
+        with self.engine.connect() as connection:
+            definition = get_definition(connection, name)
+            records = list_alarms(connection)
+            line = monitor_line(connection, definition, records)
+            run = _choose(line, window)
+            past = changes(connection, records, line)
+            if run is None:
+                return KindView(self.now(), line, definition.kind, None, changes=past)
+            return kind_view(
+                connection,
+                line,
+                definition.kind,
+                run,
+                self.holdings.document(run.folder),
+                asked=metric,
+                keep=keep,
+                known=self.past.told(line.runs),
+                changes=past,
+                now=self.now(),
+            )
 
     def column(self, name: str, column: str, window: str | None) -> ColumnView:
         """Give one column of a monitor over all windows, and in one of them.

@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "plural",
     "probability",
+    "reason",
     "schedule_text",
     "span",
 ]
@@ -30,6 +31,7 @@ STATES = {
     "ok": ("✓", "OK", "ok"),
     "violations": ("▲", "Violations", "alarm"),
     "failed": ("✕", "Failed", "failed"),
+    "unlabelled": ("◐", "Waits for labels", "none"),
     "waiting": ("–", "No window yet", "none"),
     "OK": ("✓", "OK", "ok"),
     "ALARM": ("▲", "Alarm", "alarm"),
@@ -65,6 +67,8 @@ RATIO = (
 
 NOTES = {
     "insufficient_data": "too few rows to judge",
+    "undefined": "not defined",
+    "incomparable": "not comparable",
     "no_reference": "the baseline holds no reference for it",
     "comparison_disabled": "its comparison is switched off",
     "not in the data": "not in the data",
@@ -160,6 +164,13 @@ def bytes_text(size: int | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
         value /= 1_000
     return f"{value:.3g} TB"
+
+
+def reason(note: str) -> str:
+    """Say why something was not measured or not judged, as a reader would."""
+    kind, _, words = note.partition(":")
+    told = NOTES.get(kind, kind).replace("_", " ")
+    return f"{told}: {words.strip().replace('_', ' ')}" if words.strip() else told
 
 
 def schedule_text(schedule: str) -> str:

@@ -57,7 +57,7 @@ class Seeded:
 def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seeded:
     """Make the installation; ``hostile`` renames the column of the planted change of unit."""
     root = str(folder / "store")
-    engine = _engine(folder / "driftline.db")
+    engine = make_engine(folder / "driftline.db")
     year = flights.load(END_OF_YEAR)
     traffic = bug.plant(year.table, year.shift).table
     reference = year.reference()
@@ -96,7 +96,8 @@ class _Clock:
         return self.time
 
 
-def _engine(file: Path) -> Engine:
+def make_engine(file: Path) -> Engine:
+    """Make a database with the tables of both rooms."""
     engine = create_engine(f"sqlite:///{file}")
 
     @event.listens_for(engine, "connect")

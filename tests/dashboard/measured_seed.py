@@ -1,0 +1,298 @@
+"""An installation with monitors of the other kinds, and alarms of every sort, without any capture.
+
+Documents and datapoints are written by the rooms' own functions from metrics that stand here, so
+that what the pages must show is known to the digit. Alarms are judged by the evaluator; messages go
+to a receiver on this machine that takes some, refuses some, and is gone for others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, insert
+
+from driftline.alerts import metrics as metric_store
+from driftline.alerts.alarms import put_alarm
+from driftline.alerts.channels import Channel, put_channel
+from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.notify import Deliverer
+from driftline.capture.window import Window
+from driftline.monitors.datapoints import failed_datapoints
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.examination import NO_LABELS
+from driftline.monitors.metric import MetricPoint, MetricResult
+from driftline.monitors.question import WindowFacts
+from driftline.monitors.report import Report
+from driftline.monitors.tables import executions
+from driftline.monitors.violation import Violation
+from tests.dashboard.seed import Seeded, make_engine
+
+WEEKS = 16
+START = datetime(2013, 7, 1, tzinfo=UTC)
+WEEK = timedelta(days=7)
+HOSTILE = "<b>JFK</b> & co"
+QUALITY = "aws/sagemaker/Endpoints/model-metrics"
+BIAS = "aws/sagemaker/Endpoints/bias-metrics"
+KINDS = ("model-quality", "bias", "attribution")
+FEATURES = ("hour", "carrier", "dest", "temp", "humid", "wind_speed", HOSTILE, "origin", "minute")
+ALARM_NAMES = (
+    "quality: lost/again 100 %",
+    "..",
+    '<img src=x onerror="alert(1)"> & co',
+    "nothing comes",
+)
+
+
+def seed_measured(folder: Path) -> Seeded:
+    """Make the installation: sixteen weeks of three kinds; the last two weeks wait for labels."""
+    root = str(folder / "store")
+    engine = make_engine(folder / "driftline.db")
+    seeded = Seeded(engine, root, START + WEEKS * WEEK + timedelta(hours=3), "flights-quality")
+    definitions = [
+        MonitorDefinition(
+            name=f"flights-{kind.removeprefix('model-')}",
+            endpoint="flights",
+            baseline="flights",
+            kind=kind,
+            schedule="cron(0 0 ? * MON *)",
+            start=START,
+        )
+        for kind in KINDS
+    ]
+    with engine.begin() as connection:
+        for definition in definitions:
+            put_definition(connection, definition, START)
+    with _receiver() as url:
+        _declare_alarms(engine, url)
+        for week in range(WEEKS):
+            window = Window(START + week * WEEK, START + (week + 1) * WEEK)
+            for definition in definitions:
+                _run(engine, root, definition, window, week)
+            _tell(engine, window.end + timedelta(minutes=5))
+    return seeded
+
+
+def quality_metrics(week: int) -> tuple[MetricResult, ...]:
+    """Give a binary model's numbers: the ranking holds, the calibration goes in week 10."""
+    sway = 0.012 * np.sin(week)
+    lost = week >= 10
+    skill = -0.04 if lost else 0.06
+    return (
+        MetricResult(
+            "auc", 0.69 + sway, 0.67 + sway, 0.71 + sway, 0.69, 0.68, 0.70, 0.65,
+            "LessThanThreshold", 0.4, 6_000,
+        ),
+        MetricResult(
+            "brier_skill", skill + sway, skill + sway - 0.02, skill + sway + 0.02, 0.08, 0.07, 0.09,
+            0.01, "LessThanThreshold", 1e-7 if lost else 0.3, 6_000,
+            severity="page" if lost else None,
+        ),
+        MetricResult("accuracy", 0.78, 0.77, 0.79, 0.79, 0.785, 0.795, count=6_000),
+        MetricResult("precision", None, reference=0.55, note="undefined: no_predicted_positives"),
+        MetricResult("log_loss", float("inf"), reference=0.5, count=6_000),
+    )  # fmt: skip
+
+
+def bias_metrics(week: int) -> tuple[MetricResult, ...]:
+    """Give three groups' numbers: the one with the hostile name is worse off from week 12 on."""
+    worse = 0.09 if week >= 12 else 0.01
+    found: list[MetricResult] = []
+    for group, gap in ((HOSTILE, worse), ("EWR", -0.03), ("LGA", 0.0)):
+        broken = "ticket" if gap > 0.05 else None
+        shared = {"facet": "origin", "facet_value": group, "count": 2_000}
+        found += [
+            MetricResult(
+                "DPPL", gap, gap - 0.02, gap + 0.02, 0.0, -0.01, 0.01, 0.05,
+                "GreaterThanThreshold", 0.2, severity=broken, **shared,
+            ),
+            MetricResult("DI", 1 - 3 * gap, 0.9 - 3 * gap, 1.1 - 3 * gap, 1.0, **shared),
+            MetricResult("RD", None, note="insufficient_data", **shared),
+            MetricResult("TE", 40.0, 10.0, 90.0, 38.0, **shared),
+        ]  # fmt: skip
+    return tuple(found)
+
+
+def attribution_metrics(week: int) -> tuple[MetricResult, ...]:
+    """Give the shares of nine features: in week 14 the second falls to the last place."""
+    reference = np.array([0.3, 0.2, 0.14, 0.1, 0.09, 0.07, 0.05, 0.03, 0.02])
+    window = reference.copy()
+    if week >= 14:
+        window[1], window[8] = 0.01, 0.21
+    ndcg = 0.91 if week >= 14 else 0.995
+    shares = [
+        MetricResult(
+            f"share_{name}", now, now * 0.9, now * 1.1, before, before * 0.95, before * 1.05,
+            before * 1.5, "GreaterThanThreshold", 0.5, 900, label="label0",
+            severity="ticket" if now > before * 1.5 else None,
+        )
+        for name, now, before in zip(FEATURES, window.tolist(), reference.tolist(), strict=True)
+    ]  # fmt: skip
+    order = MetricResult(
+        "ndcg", ndcg, ndcg - 0.01, min(1.0, ndcg + 0.01), 1.0, bound=0.95,
+        operator="LessThanThreshold", p_value=0.01, count=900, label="label0",
+        severity="ticket" if ndcg < 0.95 else None,
+    )  # fmt: skip
+    return (order, *shares)
+
+
+MAKERS = {
+    "model-quality": quality_metrics,
+    "bias": bias_metrics,
+    "attribution": attribution_metrics,
+}
+
+
+def _run(
+    engine: Engine, root: str, definition: MonitorDefinition, window: Window, week: int
+) -> None:
+    """Record one run: documents, the row, the datapoints."""
+    names = {"monitor": definition.name, "endpoint": "flights"}
+    identity = f"{KINDS.index(definition.kind):08d}-0000-5000-8000-{week:012d}"
+    waits = definition.kind == "model-quality" and week >= WEEKS - 2
+    row = {
+        "id": identity, **names, "kind": definition.kind, "definition_version": 1,
+        "baseline": "flights", "baseline_version": "0", "window_start": window.start,
+        "window_end": window.end, "digest": "0", "is_current": True, "cause": "",
+        "max_drift_ratio": None, "started_at": window.end, "finished_at": window.end,
+    }  # fmt: skip
+    if waits:
+        points = failed_datapoints(window, **names, execution_id=identity, reason=NO_LABELS)
+        row |= {
+            "status": "Failed", "failure_reason": NO_LABELS, "row_count": 0, "request_count": 0,
+            "violation_count": 0, "page_count": 0, "folder": "",
+        }  # fmt: skip
+    else:
+        report = _report(definition.kind, window, week)
+        points = report.datapoints(**names, execution_id=identity)
+        folder = f"executions/{definition.name}/{window.stamp}/{identity}"
+        report.save(Path(root) / folder)
+        row |= {
+            "status": "Completed" if report.passed else "CompletedWithViolations",
+            "failure_reason": None, "row_count": report.row_count, "request_count": 400,
+            "violation_count": len(report.violations), "page_count": report.page_count,
+            "folder": folder, "cause": report.cause,
+        }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(executions).values(row))
+        metric_store.put(connection, points, source=f"{definition.name}/{window.stamp}")
+
+
+def _report(kind: str, window: Window, week: int) -> Report:
+    found = MAKERS[kind](week)
+    labelled = 0 if kind == "attribution" else 5_400 - 60 * week
+    return Report(
+        kind=kind,
+        violations=tuple(_violation(one) for one in found if one.violated),
+        row_count=6_000,
+        metrics=found,
+        points=tuple(_points(kind, found)),
+        facts=WindowFacts(window, request_count=400, labelled_count=labelled),
+        details=_details(kind),
+    )
+
+
+def _violation(one: MetricResult) -> Violation:
+    words = f"{one.name} {one.value:.3g}, reference {one.reference:.3g}"
+    return Violation(
+        feature_name=one.facet or one.name,
+        constraint_check_type=f"{one.operator}",
+        description=words,
+        severity=one.severity,
+        cause=words,
+    )
+
+
+def _points(kind: str, found: Sequence[MetricResult]) -> Iterator[MetricPoint]:
+    for one in found:
+        if one.value is None:
+            continue
+        if kind == "model-quality":
+            yield MetricPoint(QUALITY, one.name, one.value)
+        elif kind == "bias":
+            # CloudWatch takes printable ASCII only, which the hostile name is.
+            own = {"Facet": one.facet, "FacetValue": one.facet_value, "BiasStage": "Post-Training"}
+            yield MetricPoint(BIAS, f"bias_metric_{one.name}", one.value, own)
+        elif one.name == "ndcg":
+            yield MetricPoint("Driftline", "attribution_ndcg", one.value, {"Label": one.label})
+
+
+def _details(kind: str) -> dict[str, object]:
+    if kind == "model-quality":
+        matrix = {"0": {"0": 4_000, "1": 300}, "1": {"0": 1_020, "1": 80}}
+        return {"confusion_matrix": matrix}
+    if kind == "bias":
+        return {"groups": {f"origin={HOSTILE}": 2_600, "origin=EWR": 2_000, "origin=LGA": 1_400}}
+    return {}
+
+
+def _declare_alarms(engine: Engine, url: str) -> None:
+    shared = {
+        "namespace": "Driftline", "statistic": "Maximum", "period": 604_800,
+        "evaluation_periods": 1, "threshold": 0.0, "comparison_operator": "GreaterThanThreshold",
+        "dimensions": {"Endpoint": "flights", "MonitoringSchedule": "flights-quality"},
+    }  # fmt: skip
+    slash, dots, hostile, silent = ALARM_NAMES
+    alarms = (
+        AlarmDefinition(
+            alarm_name=slash, metric_name="pages", alarm_actions=("pager", "gone"),
+            ok_actions=("refuses",), **shared,
+        ),
+        AlarmDefinition(
+            alarm_name=dots, metric_name="violations", severity="ticket",
+            alarm_actions=("refuses",), **shared,
+        ),
+        AlarmDefinition(
+            alarm_name=hostile, metric_name="labelled_rows", severity="ticket",
+            **{**shared, "threshold": 5_000.0, "comparison_operator": "LessThanThreshold"},
+        ),
+        AlarmDefinition(
+            alarm_name=silent, metric_name="pages", **{**shared, "dimensions": {"Endpoint": "x"}}
+        ),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        for name, path in (("pager", "ok"), ("gone", "gone"), ("refuses", "refuse")):
+            put_channel(connection, Channel(name, f"{url}/{path}"), START)
+        for alarm in alarms:
+            put_alarm(connection, alarm, START)
+
+
+def _tell(engine: Engine, time: datetime) -> None:
+    def now() -> datetime:
+        return time
+
+    Evaluator(engine, now=now, dashboard_url="http://127.0.0.1:8081").step()
+    deliverer = Deliverer(engine, now=now, allow_networks=("127.0.0.0/8",))
+    deliverer.step()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Takes what goes to /ok, refuses what goes to /refuse, and is gone for good at /gone."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response({"/ok": 204, "/refuse": 503, "/gone": 410}[self.path])
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
