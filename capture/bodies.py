@@ -49,7 +49,8 @@ def read_requests(bodies: Sequence[Body | None], signature: Signature) -> Bodies
     """Read request bodies as rows of the signature's inputs; None: a body to leave out."""
     inputs = signature.inputs
     names = [column.name for column in inputs]
-    known = {column.name for column in signature.columns}
+    # The id is no input, but told among the extras, so that it can be picked up from there.
+    known = {column.name for column in signature.columns} - {signature.inference_id}
 
     def rows_of(document: object) -> tuple[list[Row], list[Extra]]:
         return request_rows(document, names, known)

@@ -20,6 +20,7 @@ from driftline.signature import Signature
 __all__ = ["Decoded", "decode"]
 
 _FIRST_FAILURE = 400
+_NULL = "null"  # How an id that is missing stands among the texts of extras.
 _NO_SIGNATURE = "the endpoint has no signature"
 
 
@@ -37,6 +38,9 @@ class Decoded:
         Map of column name to text for each row; empty where everything fitted.
     errors
         For each record why a body could not be read, or None.
+    inference_ids
+        For each row the caller's id that its body names, where the signature says how it is called
+        and the request has this one row.
     flags
         ``Flag.REQUEST_UNPARSED`` and ``Flag.RESPONSE_UNPARSED`` of each record, shape (records,).
     """
@@ -46,6 +50,7 @@ class Decoded:
     unfit: pa.MapArray
     errors: list[str | None]
     flags: np.ndarray
+    inference_ids: pa.Array
 
 
 def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
@@ -70,6 +75,7 @@ def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
         counts,
     )
     unfit = _Unfit()
+    ids: dict[int, str] = {}
     columns: dict[str, pa.Array] = {}
     for bodies, described in ((asked, signature.inputs), (replied, signature.outputs)):
         source, target = _places(bodies, counts)
@@ -77,12 +83,17 @@ def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
             columns[column.column] = coerced.values.take(source)
             unfit.add(target[coerced.unfit], column.name, coerced.texts)
         for row, name, text in bodies.extras:
-            unfit.add(target[[row]], name, [text])
+            if name == signature.inference_id:
+                ids[int(target[row])] = text
+            else:
+                unfit.add(target[[row]], name, [text])
     flags = np.zeros(len(frames), np.int32)
     flags[[error is not None for error in asked.errors]] |= int(Flag.REQUEST_UNPARSED)
     flags[[error is not None for error in replied.errors]] |= int(Flag.RESPONSE_UNPARSED)
     errors = [_both(*pair) for pair in zip(asked.errors, replied.errors, strict=True)]
-    return Decoded(counts, columns, unfit.array(int(counts.sum())), errors, flags)
+    return Decoded(
+        counts, columns, unfit.array(int(counts.sum())), errors, flags, _alone(ids, counts)
+    )
 
 
 def _undecoded(answered: np.ndarray) -> Decoded:
@@ -93,7 +104,20 @@ def _undecoded(answered: np.ndarray) -> Decoded:
         unfit=_Unfit().array(len(answered)),
         errors=[_NO_SIGNATURE if told else None for told in answered],
         flags=flags.astype(np.int32),
+        inference_ids=pa.nulls(len(answered), pa.string()),
     )
+
+
+def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
+    """Give the ids as a column, those of requests with several rows left out.
+
+    An id names a request; rows of one are told apart by their index, also by who sends the truth.
+    """
+    is_alone = np.repeat(counts == 1, counts)
+    chosen = {row: text for row, text in ids.items() if is_alone[row] and text != _NULL}
+    at = np.full(len(is_alone), -1)
+    at[list(chosen)] = np.arange(len(chosen))
+    return pa.array(list(chosen.values()), pa.string()).take(pa.array(at, mask=at < 0))
 
 
 def _request_of(frame: Frame) -> Body:

@@ -62,6 +62,8 @@ def _rows(
     first = pa.array(record, mask=row_index > 0)
     meta = _meta(records, decoded)
     columns = {name: array.take(first if name in _ONCE else source) for name, array in meta.items()}
+    # What the caller said of the request wins over what its body says.
+    columns["inference_id"] = pc.coalesce(columns["inference_id"], decoded.inference_ids)
     columns["row_index"] = pa.array(row_index, pa.int32())
     columns.update(decoded.columns)
     columns["unfit"] = decoded.unfit

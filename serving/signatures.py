@@ -69,8 +69,9 @@ def foreign_signature(declared: Signature) -> Signature:
             classes=labels[0].classes,
         )
         outputs = (answer, *outputs)
-    # The label stays, for its name: apps answer {"late": true} for what they predict of "late".
-    return replace(declared, features=(*declared.inputs, *labels), outputs=outputs)
+    # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
+    # {"late": true} for what they predict of "late".
+    return replace(declared, outputs=outputs)
 
 
 def positive_class(

@@ -257,6 +257,28 @@ def test_answers_of_ones_own_app_are_read_by_their_names(body: bytes) -> None:
     assert found.columns["probability"].to_pylist() == [0.7]
 
 
+def test_the_id_in_a_body_is_the_inference_id_of_a_request_of_one_row() -> None:
+    signature = Signature(
+        (Column("order", "feature_order", "string", role="id"), *APP.features),
+        APP.outputs,
+        inference_id="order",
+    )
+    bodies = [
+        b'{"km": 1.5, "order": "A-7"}',
+        b'{"km": 1.5, "order": 17}',
+        b'[{"km": 1, "order": "B"}, {"km": 2, "order": "C"}]',
+        b'{"km": 1.5, "order": null}',
+        b'{"km": 1.5}',
+        b"[1.5]",
+    ]
+
+    found = decode([frame(body, JSON, b"[[true, 0.5]]", JSON) for body in bodies], signature)
+
+    assert found.inference_ids.to_pylist() == ["A-7", "17", None, None, None, None, None]
+    assert [row for row in found.unfit.to_pylist() if row] == []
+    assert [error for error in found.errors if error] == ["response: 1 rows; the request had 2"]
+
+
 @pytest.mark.parametrize(
     ("asked", "body"),
     [

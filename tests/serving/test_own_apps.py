@@ -1,0 +1,250 @@
+"""Endpoints without a model: declared for what an app of somebody else's is captured as."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from driftline.capture.logger import Logger
+from driftline.capture.sink import Sink
+from driftline.capture.transport import LocalTransport
+from driftline.errors import InputError
+from driftline.serving.endpoints import signature_of
+from driftline.serving.making import make_endpoint
+from driftline.serving.signatures import foreign_signature
+from driftline.signature import Column, Signature
+
+Start = Callable[..., Any]
+Declare = Callable[..., dict[str, Any]]
+ROW = {"carrier": "UA", "origin": "EWR", "distance": 500, "temp": 60.0}
+
+
+@pytest.fixture
+def server(start: Start, tmp_path: Path) -> Any:
+    with start(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def reference(trained: Any, tmp_path: Path) -> Path:
+    """Give the training data with the model's answers beside it."""
+    frame = trained.frame.assign(
+        said_late=trained.model.predict(trained.inputs),
+        score=trained.model.predict_proba(trained.inputs)[:, 1],
+    )
+    file = tmp_path / "reference.parquet"
+    frame.to_parquet(file, index=False)
+    return file
+
+
+def resources(declare: Declare, reference: Path) -> list[dict[str, Any]]:
+    roles = {"label": "late", "prediction": "said_late", "probability": "score"}
+    return [
+        declare("Baseline", "flights", data=str(reference), **roles),
+        declare("Endpoint", "flights", baseline="flights"),
+        declare("Monitor", "flights-dq", endpoint="flights", baseline="flights"),
+    ]
+
+
+def sink(server: Any) -> None:
+    """Commit what lies in the spool, by the signatures that are declared."""
+    transport = LocalTransport(server.context.spool_dir)
+    try:
+        Sink(str(server.root), transport, lambda name: signature_of(server.engine, name)).step()
+    finally:
+        transport.close()
+
+
+def log(server: Any, *names: str, **options: Any) -> None:
+    for name in names:
+        with Logger(name, spool_dir=server.context.spool_dir, **options) as logger:
+            logger(ROW, {"late": 1, "score": 0.75})
+
+
+def test_it_is_not_served_but_declared_monitored_and_typed(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    declared = resources(declare, reference)
+
+    first = server.apply(*declared).json()
+    log(server, "flights")
+    sink(server)
+
+    assert first["endpoints"] == {
+        "flights": {"state": "CapturedOnly", "reason": None, "invocations": None}
+    }
+    assert [one["action"] for one in server.apply(*declared).json()["changes"]] == ["unchanged"] * 3
+    table = pq.read_table(DeltaTable(server.root / "capture" / "flights").file_uris()[0])
+    row = table.to_pylist()[0]
+    assert {name: row[f"feature_{name}"] for name in ROW} == ROW
+    assert (row["prediction"], row["probability"], row["parse_error"]) == (1, 0.75, None)
+    stats = server.client.get("/api/v1/endpoints/flights/capture").json()
+    assert (stats["declared"], stats["typed"], stats["requests"], stats["unparsed"]) == (
+        True, True, 1, 0,
+    )  # fmt: skip
+    assert server.client.get("/readyz").status_code == 200
+
+
+def test_an_invocation_is_404_and_says_why(server: Any, declare: Declare, reference: Path) -> None:
+    server.apply(*resources(declare, reference))
+
+    answer = server.invoke("Flights", "UA,EWR,500,60")
+
+    assert answer.status_code == 404
+    assert server.error_of(answer) == {
+        "code": "not_found",
+        "message": 'endpoint "Flights" has no model here; ask the app that it is captured in',
+    }
+
+
+def test_a_monitor_judges_what_the_app_answered(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    server.apply(*resources(declare, reference))
+    frame = pd.read_parquet(reference)
+    day = datetime(2026, 1, 14, 12, tzinfo=UTC)
+    with Logger("flights", spool_dir=server.context.spool_dir) as logger:
+        logger(
+            frame[list(ROW)].assign(distance=frame["distance"] * 1000),
+            frame["said_late"],
+            probability=frame["score"],
+            event_time=day,
+        )
+    sink(server)
+
+    found = server.client.post(
+        "/api/v1/monitors/flights-dq/run",
+        json={"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"},
+    ).json()
+
+    assert (found["row_count"], found["status"]) == (len(frame), "CompletedWithViolations")
+    assert found["cause"].startswith("distance:")
+
+
+def test_what_was_captured_but_never_declared_is_shown_and_stays_raw(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    log(server, "flights", "flihgts")
+    sink(server)
+    before = server.client.get("/api/v1/capture").json()["items"]
+
+    server.apply(*resources(declare, reference))
+    log(server, "flights")
+    sink(server)
+
+    shown = ("endpoint", "declared", "typed", "requests", "unparsed")
+    assert [tuple(one[key] for key in shown) for one in before] == [
+        ("flights", False, False, 1, 1),
+        ("flihgts", False, False, 1, 1),
+    ]
+    after = server.client.get("/api/v1/endpoints/flights/capture").json()
+    assert tuple(after[key] for key in shown) == ("flights", True, True, 2, 1)
+    lost = server.client.get("/api/v1/endpoints/flihgts/capture").json()
+    assert (lost["declared"], lost["requests"]) == (False, 1)
+    counted = server.client.get("/api/v1/counts").json()["capture"]
+    assert {name: one["requests"] for name, one in counted.items()} == {"flights": 2, "flihgts": 1}
+
+
+@pytest.mark.parametrize("name", ["nothing", "%2e%2e"])
+def test_what_was_neither_declared_nor_captured_is_404(server: Any, name: str) -> None:
+    answer = server.client.get(f"/api/v1/endpoints/{name}/capture")
+
+    assert answer.status_code == 404
+
+
+def test_names_of_another_case_are_another_table(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    server.apply(*resources(declare, reference))
+
+    assert signature_of(server.engine, "flights") is not None
+    assert signature_of(server.engine, "Flights") is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, "no model, baseline or signature"),
+        ({"baseline": "flights", "sampling_percentage": 10}, "spec.sampling_percentage without"),
+        ({"baseline": "flights", "trust_event_time": True}, "spec.trust_event_time without"),
+        ({"baseline": "flights", "initial_instance_count": 2}, "initial_instance_count without"),
+        ({"baseline": "flights", "variant": "Blue"}, "spec.variant without"),
+        ({"baseline": "flights", "signature": {}}, "both given"),
+    ],
+)
+def test_what_only_a_served_model_can_have_is_refused(
+    server: Any, declare: Declare, spec: dict[str, Any], message: str
+) -> None:
+    answer = server.apply(declare("Endpoint", "flights", **spec))
+
+    assert answer.status_code == 400
+    assert message in server.error_of(answer)["message"]
+
+
+def test_a_model_may_come_and_go(
+    server: Any, declare: Declare, trained: Any, reference: Path
+) -> None:
+    own = resources(declare, reference)
+    served = declare("Endpoint", "flights", model="flights", baseline="flights")
+    server.apply(*own)
+
+    server.apply(declare("Model", "flights", path=str(trained.file)), served)
+    answered = server.invoke("flights", trained.csv(slice(0, 1)))
+    server.apply(own[1])
+    gone = server.invoke("flights", trained.csv(slice(0, 1)))
+
+    assert (answered.status_code, gone.status_code) == (200, 404)
+    assert "no model here" in server.error_of(gone)["message"]
+    assert server.worker_ids() == [] or server.client.get("/readyz").status_code == 200
+
+
+def test_a_signature_may_be_declared_by_hand(server: Any, declare: Declare) -> None:
+    column = {"name": "km", "column": "feature_km", "type": "double", "role": "feature"}
+    out = {"name": "p", "column": "probability", "type": "double", "role": "probability"}
+    server.apply(declare("Endpoint", "own", signature={"features": [column], "outputs": [out]}))
+
+    found = signature_of(server.engine, "own")
+
+    assert found is not None
+    assert [one.name for one in found.columns] == ["km", "p"]
+
+
+def test_with_a_label_alone_the_answer_is_taken_to_be_of_its_type() -> None:
+    declared = Signature(
+        (Column("km", "feature_km", "double"), Column("late", "feature_late", "bool", "label"),
+         Column("when", "feature_when", "timestamp", "timestamp")),
+        (Column("score", "probability", "double", "probability"),),
+        event_time="when",
+    )  # fmt: skip
+
+    found = foreign_signature(declared)
+
+    assert [(one.name, one.type, one.role) for one in found.outputs] == [
+        ("prediction", "bool", "prediction"),
+        ("score", "double", "probability"),
+    ]
+    assert found.features == declared.features
+
+
+def test_an_own_app_of_another_type_gets_a_new_version(declare: Declare) -> None:
+    def made(kind: Any, before: Any) -> Any:
+        signature = Signature((Column("km", "feature_km", kind),), version=1)
+        spec = {"baseline": None, "signature": __import__("json").loads(signature.to_json())}
+        return make_endpoint("own", spec, None, None, before)
+
+    first = made("double", None)
+
+    second = made("string", type("Before", (), {"made": first}))
+
+    found = Signature.from_json(second["signature"])
+    assert (found.version, found.columns[0].column) == (2, "feature_km_v2")
+
+
+def test_a_broken_signature_names_the_endpoint() -> None:
+    with pytest.raises(InputError, match='Endpoint "own": signature'):
+        make_endpoint("own", {"baseline": None, "signature": {"features": [1]}}, None, None, None)
