@@ -66,7 +66,7 @@ class Measure:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval: Wilson for shares, on the logit for scores, plain for the others.
+        """95 % interval: Wilson for shares, on the logit for scores, on the logarithm for others.
 
         NaN when the metric is not defined. Few clusters widen it, by Student's t.
         """
@@ -84,9 +84,12 @@ class Measure:
             centre = float(special.logit(self.value))
             half /= self.value * (1.0 - self.value)
             return float(special.expit(centre - half)), float(special.expit(centre + half))
-        floor = 0.0 if self.scale == "error" else -math.inf
-        top = 1.0 if self.scale == "skill" else math.inf
-        return max(floor, self.value - half), min(top, self.value + half)
+        # Errors, and what is left of a skill, are measured on the logarithm: both are at least 0.
+        left = 1.0 - self.value if self.scale == "skill" else self.value
+        if left <= 0.0:
+            return self.value, self.value
+        low, high = left * math.exp(-half / left), left * math.exp(half / left)
+        return (1.0 - high, 1.0 - low) if self.scale == "skill" else (low, high)
 
 
 def undefined(why: str, scale: Scale = "score") -> Measure:

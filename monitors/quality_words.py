@@ -12,9 +12,9 @@ from driftline.monitors.answers import Answers
 from driftline.monitors.loss_segments import HOUR
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality_documents import Constraint
+from driftline.monitors.quality_expectation import Expectation
 from driftline.monitors.significance import blame
 from driftline.monitors.violation import Segment, Violation, percent
-from driftline.roles import Roles
 
 __all__ = ["describe"]
 
@@ -30,38 +30,34 @@ SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 def describe(
     answers: Answers,
-    reference: Answers | None,
+    expected: Expectation,
     results: Mapping[str, MetricResult],
-    constraints: Mapping[str, Constraint],
     spread: Mapping[str, float],
     *,
-    roles: Roles,
     segment: Segment | None,
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first.
 
     Parameters
     ----------
-    answers, reference
-        The window's rows, and the reference's when they are there.
+    answers
+        The window's rows.
+    expected
+        Thresholds, reference, and the label's name.
     results
         By metric.
-    constraints
-        By metric: what is violated.
     spread
         Standard deviations, as SageMaker's text has them.
-    roles
-        For the label's name.
     segment
         Where most of the loss lies, if anywhere.
     """
     broken = [one for one in results.values() if one.violated]
     broken.sort(key=lambda one: (one.severity != "page", one.p_value))
     weights = blame({one.name: -math.log(max(one.p_value or 0.0, 1e-300)) for one in broken})
-    context = _context(answers, reference, results, roles, segment) if broken else []
+    context = _context(answers, expected, results, segment) if broken else []
     found = []
     for place, one in enumerate(broken):
-        constraint = constraints[one.name]
+        constraint = expected.constraints[one.name]
         words = [_words(one)]
         if place == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
@@ -108,9 +104,8 @@ def _words(one: MetricResult) -> str:
 
 def _context(
     answers: Answers,
-    reference: Answers | None,
+    expected: Expectation,
     results: Mapping[str, MetricResult],
-    roles: Roles,
     segment: Segment | None,
 ) -> list[tuple[str, str]]:
     """Say what else one would ask first: does ranking hold, has the base rate moved, where."""
@@ -119,9 +114,10 @@ def _context(
     ranking = results.get(name)
     if ranking is not None and ranking.value is not None and ranking.reference is not None:
         found.append((name, f"{SHOWN[name]} {_beside(ranking.value, ranking.reference)}"))
+    reference = expected.answers
     if answers.problem == "binary" and reference is not None and len(reference):
         now, then = float(np.mean(answers.label == 1)), float(np.mean(reference.label == 1))
-        what = f"{roles.label} = {answers.classes[1]}"
+        what = f"{expected.roles.label} = {answers.classes[1]}"
         found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
     if segment is not None:
         level = f"{segment.level} h" if segment.column == HOUR else f'"{segment.level}"'

@@ -29,6 +29,7 @@ from driftline.monitors.influence import Codes, Measure, Numbers, Scale
 from driftline.monitors.quality_documents import Constraint
 
 __all__ = [
+    "DECIDING_CLUSTERS",
     "MIN_SUPPORT",
     "Blocks",
     "Scatter",
@@ -53,9 +54,11 @@ MAX_BLOCKS = 366
 LONGEST_CHAIN = 12
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
-# Spans whose rows may share their fate, longest first, and how many of them a window must hold.
+# Spans whose rows may share their fate, longest first.
 CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
-MIN_CLUSTERS = 5
+# So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
+# Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
+SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
 # Keeps logits and logarithms finite.
 TINY = 1e-9
 
@@ -121,8 +124,15 @@ class Verdict:
     violated: bool
 
 
-def cluster_rows(time_us: np.ndarray | None) -> Codes | None:
-    """Put rows of one day, hour or minute into one cluster: the longest span with five of them.
+def cluster_rows(time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS) -> Codes | None:
+    """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
+
+    Parameters
+    ----------
+    time_us
+        Microseconds since 1970-01-01T00:00Z, shape (rows,).
+    least
+        How many clusters are enough.
 
     Returns
     -------
@@ -136,7 +146,7 @@ def cluster_rows(time_us: np.ndarray | None) -> Codes | None:
         codes: Codes = (found - found.min()).astype(np.intp)
         # Numbered without holes, so that counting by cluster needs no room for empty ones.
         places, dense = np.unique(codes, return_inverse=True)
-        if len(places) >= MIN_CLUSTERS:
+        if len(places) >= least:
             return np.asarray(dense, dtype=np.intp)
     return None
 
@@ -254,7 +264,7 @@ def judge_metric(
     value = _forward(window.value, window.support, scale)
     own = _variance(window)
     freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
-    start = constraint.threshold
+    start, tolerance = constraint.threshold, 0.0
     variance = own
     if not is_own:
         if blocks is not None:
@@ -268,15 +278,16 @@ def judge_metric(
             freedom = float(blocks.freedom)
         elif reference is not None:
             variance = _without_blocks(window, reference, own)
-        tolerance = start * ERROR_TOLERANCE if scale == "error" else TOLERANCE
-        start -= side * abs(tolerance)
+        tolerance = abs(start) * ERROR_TOLERANCE if scale == "error" else TOLERANCE
     error = math.sqrt(max(variance, TINY**2))
     origin = _forward(start, math.inf, scale)
     away = side * (origin - value) / error
     p_value = float(_tail(away, freedom))
     far = float(-_quantile(alpha, freedom)) * error
     bound = _backward(origin - side * far, scale)
-    violated = p_value < alpha
+    tolerated = start - side * tolerance
+    bound = min(bound, tolerated) if constraint.is_lower else max(bound, tolerated)
+    violated = p_value < alpha and side * (tolerated - window.value) > 0
     # Rounding, and the smoothing of shares of 0 and 1, must not part the two forms of a decision.
     beyond = side * (bound - window.value) > 0
     if violated != beyond:
