@@ -118,16 +118,18 @@ def overdue(connection: Connection, now: datetime) -> list[Overdue]:
 
 def with_state(standing: Standing, row: Row[tuple[object, ...]]) -> Standing:
     """Give a monitor with the state of its lease as a row has it."""
-    is_seen = row.seen_capture is not None and row.seen_truth is not None
+    # By column, not by name: definitions have owners, too.
+    of, table = row._mapping, leases.c
+    capture, truth = of[table.seen_capture], of[table.seen_truth]
     return replace(
         standing,
-        begin=row.done_until,
+        begin=of[table.done_until],
         is_kept=True,
-        owner=row.owner,
-        expires_at=row.expires_at,
-        position=Position(row.seen_capture, row.seen_truth) if is_seen else None,
-        touched=tuple(datetime.fromisoformat(text) for text in row.touched or ()),
-        revisited_at=row.revisited_at,
+        owner=of[table.owner],
+        expires_at=of[table.expires_at],
+        position=None if capture is None or truth is None else Position(capture, truth),
+        touched=tuple(datetime.fromisoformat(text) for text in of[table.touched] or ()),
+        revisited_at=of[table.revisited_at],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.monitors.cron import Schedule, ScheduleError, due_windows
+from driftline.monitors.cron import Schedule, ScheduleError, due_windows, touched_windows
 
 NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC)
 
@@ -113,3 +113,47 @@ def test_the_firing_before_a_moment_may_be_that_moment() -> None:
 
     assert schedule.fired_before(NOON) == NOON
     assert schedule.fired_before(NOON - timedelta(seconds=1)) == NOON - timedelta(hours=1)
+
+
+HOURLY, DAILY_AT_SIX = Schedule("cron(0 * ? * * *)"), Schedule("cron(0 6 ? * * *)")
+WEEKLY, QUARTERS = Schedule("cron(0 0 ? * MON *)"), Schedule("cron(0/15 * ? * * *)")
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)  # A Monday.
+
+
+def hours(*numbers: int) -> list[datetime]:
+    return [FIRST + timedelta(hours=number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "touched", "starts"),
+    [
+        (HOURLY, [0, 1, 5], [0, 1, 5]),
+        (DAILY_AT_SIX, [5, 6, 29, 30], [-18, 6, 30]),
+        (WEEKLY, [3, 100, 167, 168], [0, 168]),
+        (QUARTERS, [2], [2, 2.25, 2.5, 2.75]),
+        (HOURLY, [], []),
+    ],
+)
+def test_the_windows_that_hours_touch(schedule, touched, starts):
+    found = touched_windows(schedule, hours(*touched), FIRST + timedelta(days=30))
+
+    assert [(one.start - FIRST) / timedelta(hours=1) for one in found] == starts
+
+
+def test_windows_that_are_not_over_are_not_touched():
+    found = touched_windows(DAILY_AT_SIX, hours(7, 31), FIRST + timedelta(hours=30))
+
+    assert [one.end for one in found] == hours(30)
+
+
+@given(st.sets(st.integers(0, 400)), st.sampled_from([HOURLY, DAILY_AT_SIX, WEEKLY, QUARTERS]))
+def test_touched_windows_are_those_of_the_schedule_that_share_time_with_an_hour(numbers, schedule):
+    until = FIRST + timedelta(hours=380)
+    touched = hours(*sorted(numbers))
+    every = due_windows(schedule, FIRST - timedelta(days=7), until)
+
+    assert touched_windows(schedule, touched, until) == [
+        one
+        for one in every
+        if any(one.start < hour + timedelta(hours=1) and hour < one.end for hour in touched)
+    ]

@@ -6,9 +6,13 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, select, update
 
@@ -16,6 +20,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.question import Predictor
 from driftline.monitors.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -244,3 +249,24 @@ def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
         rows = connection.execute(select(tables.executions)).all()
     assert sorted(row.window_start for row in rows) == [START + day * DAY for day in range(6)]
     assert all(row.is_current for row in rows)
+
+
+def test_the_model_is_opened_for_attribution_only_and_closed_again(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        kinds = ("attribution", "data-quality")
+        for kind in kinds:
+            put_definition(connection, replace(DAILY, name=f"of-{kind}", kind=kind), START)
+    opened: list[str] = []
+
+    @contextmanager
+    def open_model(endpoint: str) -> Iterator[Predictor]:
+        opened.append(endpoint)
+        yield lambda rows: np.zeros(rows.num_rows)
+        opened.append("closed")
+
+    clock.time = START + DAY
+    scheduler(house, root, reference, clock, predictors=open_model).step()
+
+    assert opened == ["flights", "closed"]
