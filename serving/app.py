@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline.capture.tap import Capture
@@ -177,7 +177,14 @@ def _add_errors(api: FastAPI) -> None:
     async def away(_request: Request, error: OperationalError) -> Response:
         log.warning("status=503 error=%s", error.orig)
         wait = {"retry-after": str(RETRY_AFTER_S)}
-        return _error(503, "unavailable", f"the database does not answer ({error.orig})", wait)
+        message = "the database does not answer; the server's log says why"
+        return _error(503, "unavailable", message, wait)
+
+    @api.exception_handler(DataError)
+    async def unfit(_request: Request, error: DataError) -> Response:
+        # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
+        reason = str(error.orig).partition("\n")[0]
+        return _error(400, "bad_request", f"a value cannot be stored or looked for: {reason}")
 
     @api.exception_handler(Exception)
     async def unforeseen(request: Request, _error_: Exception) -> Response:

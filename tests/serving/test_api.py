@@ -213,3 +213,13 @@ def test_invocations_are_answered_while_resources_are_applied(server, trained):
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert set(codes) == {200}
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/executions/a%00b", "/api/v1/monitors/a%00b/executions", "/api/v1/alarms/%00"]
+)
+def test_a_name_that_no_database_can_hold_is_no_error_of_the_server(server, path):
+    answer = server.client.get(path)
+
+    assert answer.status_code in (200, 400, 404)
+    assert answer.status_code == 200 or "Traceback" not in server.error_of(answer)["message"]
