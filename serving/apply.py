@@ -129,7 +129,7 @@ class Applier:
                     self._put(connection, entry, made[_key(resource)])
                 else:
                     self._put(connection, entry, self._endpoint(connection, entry))
-            self._settle(connection, plan)
+            self._settle(connection, plan, made)
 
     def _put(self, connection: Connection, entry: Planned, made: Made) -> None:
         """Write one resource's row if anything in it is new, and tell the room that acts on it."""
@@ -165,13 +165,19 @@ class Applier:
     def _endpoint(self, connection: Connection, entry: Planned) -> Made:
         return _endpoint_made(connection, entry.resource.name, entry.spec, entry.before)
 
-    def _settle(self, connection: Connection, plan: Plan) -> None:
+    def _settle(self, connection: Connection, plan: Plan, fresh: Mapping[Key, Made]) -> None:
         """Bring what was not declared now, but needs what was, in line with it."""
         declared = {_key(entry.resource) for entry in plan.planned}
         changed = {
             _key(entry.resource)
             for entry in plan.planned
-            if entry.action != "unchanged" and entry.resource.kind in ("Model", "Baseline")
+            if entry.resource.kind in ("Model", "Baseline")
+            # A baseline is made anew for a new model, though nothing of its own has changed.
+            and (
+                entry.before is None
+                or entry.action != "unchanged"
+                or entry.before.made != fresh[_key(entry.resource)]
+            )
         }
 
         def is_touched(row: Stored) -> bool:

@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from driftline.baseline import store as baselines
+from driftline.baseline.source import open_source
 from driftline.errors import InputError, UnavailableError
+from driftline.monitors.explaining import explain_reference
 from driftline.monitors.kinds import complete
 from driftline.roles import Roles
+from driftline.serving import resource_store as store
 from driftline.serving.artefacts import ModelCopy, storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
+from driftline.serving.explain import ModelProcess
 from driftline.serving.plan import Planned
 from driftline.serving.pool import describe_model
 from driftline.serving.resource_store import Stored
-from driftline.serving.resources import BaselineSpec, ModelSpec, ResourceError
+from driftline.serving.resources import BaselineSpec, ModelSpec, ResourceError, key_of
 from driftline.serving.signatures import (
     endpoint_signature,
     foreign_signature,
@@ -52,6 +56,7 @@ class Workshop:
         self._context = context
         self._folder = storage_folder(context.root)
         self._undo: list[Callable[[], None]] = []
+        self._models: dict[str, Made] = {}
         self.loaded: dict[str, Child] = {}
 
     async def make(self, planned: Planned, source: str | None) -> Made:
@@ -72,7 +77,9 @@ class Workshop:
         resource = planned.resource
         try:
             if isinstance(resource.spec, ModelSpec):
-                return await self._model(planned, resource.spec, Path(source or ""))
+                made = await self._model(planned, resource.spec, Path(source or ""))
+                self._models[resource.key] = made
+                return made
             if isinstance(resource.spec, BaselineSpec):
                 return await asyncio.to_thread(self._baseline, planned, resource.spec)
         except InputError as error:
@@ -113,9 +120,12 @@ class Workshop:
 
     def _baseline(self, planned: Planned, spec: BaselineSpec) -> Made:
         before = planned.before
+        model = None if spec.model is None else self._model_named(spec.model)
+        digest = None if model is None else model["digest"]
         if (
             before is not None
             and not planned.is_new_content
+            and before.made.get("model_digest") == digest
             and _roles(before.spec) == _roles(planned.spec)
         ):
             return before.made
@@ -134,8 +144,11 @@ class Workshop:
             facet=spec.facet,
             group=spec.group,
         )
+        fitted = baselines.Baseline.of(spec.data, roles)
+        if model is not None:
+            fitted = self._explained(spec, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.
-        baseline = complete(baselines.Baseline.of(spec.data, roles))
+        baseline = complete(fitted)
         version = baselines.put(root, name, baseline, self._context.now)
         if version not in known:
             folder = self._folder / "baselines" / name
@@ -144,7 +157,29 @@ class Workshop:
             **planned.content,
             "version": version,
             "signature": baseline.signature.to_json(),
+            "model_digest": digest,
         }
+
+    def _model_named(self, name: str) -> Made:
+        """Give what was made of a model, now or before."""
+        made = self._models.get(key_of("Model", name))
+        if made is not None:
+            return made
+        with self._context.engine.connect() as connection:
+            return store.get(connection, "Model", name).made
+
+    def _explained(
+        self, spec: BaselineSpec, fitted: baselines.Baseline, model: Made
+    ) -> baselines.Baseline:
+        """Add how much each feature counts for the model, asked in a process of its own."""
+        launch = Launch(
+            str(self._folder / model["file"]),
+            trust_pickle=model["trust_pickle"],
+            positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
+        )
+        timeout_s = self._context.start_timeout_s
+        with ModelProcess(launch, model["digest"], start_timeout_s=timeout_s) as predict:
+            return explain_reference(open_source(spec.data), fitted, predict)
 
 
 def make_endpoint(
