@@ -29,6 +29,7 @@ COMMANDS = {
     "alarms": "running",
     "dashboard": "running",
     "proxy": "proxy",
+    "init": "init",
     "deploy": "resources",
     "invoke": "resources",
     "baseline": "documents",

@@ -1,0 +1,90 @@
+"""What can be seen of one column at a glance: enough to guess what it is for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.schema import column_type
+from driftline.roles import class_text
+from driftline.signature import ColumnType
+
+__all__ = ["ColumnFacts", "look_at"]
+
+SHOWN_VALUES = 50
+PROBED_TEXTS = 1_000
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """One column of a sample.
+
+    Parameters
+    ----------
+    words
+        Of its name, in lower case: ``predictedLate`` and ``predicted_late`` have the same two.
+    values
+        Its values as texts, sorted, when there are few.
+    is_time
+        Whether it holds times, as such or as text.
+    is_share
+        Whether it holds numbers from 0 to 1 only.
+    is_unique
+        Whether no value repeats.
+    """
+
+    name: str
+    words: frozenset[str]
+    kind: ColumnType
+    row_count: int
+    distinct_count: int
+    values: tuple[str, ...]
+    is_time: bool
+    is_share: bool
+    is_unique: bool
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it has one value at most."""
+        return self.distinct_count <= 1
+
+
+def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:
+    """Look at one column of a sample, of a plain type; missing values are no values."""
+    kind = column_type(column.type)
+    present = column.drop_null()
+    if kind == "double":
+        present = present.filter(pc.invert(pc.is_nan(present)))
+    distinct = pc.unique(present)
+    few = distinct.to_pylist() if len(distinct) <= SHOWN_VALUES else []
+    return ColumnFacts(
+        name=name,
+        words=frozenset(word.lower() for word in _WORD.findall(name)),
+        kind=kind,
+        row_count=len(column),
+        distinct_count=len(distinct),
+        values=tuple(sorted(class_text(value) for value in few)),
+        is_time=kind == "timestamp" or (kind == "string" and _reads_as_times(present)),
+        is_share=kind == "double" and _is_share(present),
+        is_unique=len(distinct) == len(column),
+    )
+
+
+def _reads_as_times(texts: pa.ChunkedArray) -> bool:
+    probe = texts.slice(0, PROBED_TEXTS).combine_chunks()
+    if not len(probe):
+        return False
+    read, unfit = coerce(probe, "timestamp")
+    return unfit == 0 and read.null_count < len(probe)
+
+
+def _is_share(numbers: pa.ChunkedArray) -> bool:
+    if not len(numbers):
+        return False
+    span = pc.min_max(numbers).as_py()
+    return bool(span["min"] >= 0 and span["max"] <= 1)
