@@ -16,6 +16,9 @@ GROUNDS = {
     "OK": "rgba(0,158,115,0.13)",
     "INSUFFICIENT_DATA": "rgba(125,136,148,0.20)",
 }
+MANY = 120
+"""So many periods or more are drawn as small points."""
+
 NAMED_SHARE = 0.045
 """A stretch of this part of the time axis or more has room for its sign."""
 
@@ -29,8 +32,9 @@ def alarm_figure(view: AlarmView) -> Figure:
     A click on a point opens the window that it measures, where there is one.
     """
     points = [point for point in view.points if point.value is not None]
+    small = 6 if len(points) < MANY else 3
     groups = (
-        ("within", "circle", GREY, 6, [one for one in points if not one.breaching]),
+        ("within", "circle", GREY, small, [one for one in points if not one.breaching]),
         ("breaching", "triangle-up", HARD, 9, [one for one in points if one.breaching]),
     )
     data = [
@@ -42,7 +46,7 @@ def alarm_figure(view: AlarmView) -> Figure:
     values = [one.value for one in points if one.value is not None] + [view.rule.threshold]
     low, high = min(values), max(values)
     room = (high - low or abs(high) or 1.0) * 0.12
-    drawn = layout(margin={"l": 52, "r": 12, "t": 8, "b": 30})
+    drawn = layout(margin={"l": 52, "r": 12, "t": 8, "b": 38})
     drawn |= {
         "xaxis": axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
         "yaxis": axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),

@@ -30,6 +30,11 @@ SPAN_GROUND = "rgba(125,136,148,0.22)"
 REFERENCE_GROUND = "rgba(0,114,178,0.16)"
 PANEL_PX = 130
 
+FLOOR = 0.05
+"""Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
+
+TICKS = (0.05, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
 
 def column_figure(view: ColumnView) -> Figure:
     """Draw a column's distance against its bound, its share missing, and its mean over time.
@@ -41,8 +46,8 @@ def column_figure(view: ColumnView) -> Figure:
     assert view.history is not None
     runs, history = view.monitor.runs, view.history
     times = [middle(run) for run in runs]
-    shown = _panels(history)
-    drawn = layout(margin={"l": 58, "r": 12, "t": 8, "b": 30})
+    shown = _panels(view)
+    drawn = layout(margin={"l": 58, "r": 12, "t": 8, "b": 38})
     data: list[Figure] = []
     shapes = selection(runs, view.detail.run.stamp if view.detail else None)
     for place, name in enumerate(shown):
@@ -63,15 +68,29 @@ def column_figure(view: ColumnView) -> Figure:
     return {"data": data, "layout": drawn}
 
 
-def column_height(history: ColumnHistory) -> int:
+def column_height(view: ColumnView) -> int:
     """Give the height in pixels at which each panel has room for its axis."""
-    return 50 + PANEL_PX * len(_panels(history))
+    return 58 + PANEL_PX * len(_panels(view))
 
 
-def _panels(history: ColumnHistory) -> list[str]:
-    known = {"distance": history.distance, "missing": history.missing, "mean": history.mean}
-    found = [name for name, values in known.items() if not np.isnan(values).all()]
+def _panels(view: ColumnView) -> list[str]:
+    """Name the panels that have something to show."""
+    history = view.history
+    assert history is not None
+    found = [] if np.isnan(history.distance).all() else ["distance"]
+    if not _is_whole(view):
+        found.append("missing")
+    if not np.isnan(history.mean).all():
+        found.append("mean")
     return found or ["missing"]
+
+
+def _is_whole(view: ColumnView) -> bool:
+    """Say whether no value was missing in any window, nor in the reference."""
+    assert view.history is not None
+    missing = view.history.missing
+    before = view.reference.missing if view.reference else 0.0
+    return bool(before == 0 and np.nanmax(missing, initial=0.0) == 0)
 
 
 def _domain(place: int, count: int) -> list[float]:
@@ -86,24 +105,33 @@ Panel = tuple[list[Figure], list[Figure], Figure]
 
 
 def _distance(view: ColumnView, times: Sequence[str], key: str) -> Panel:
-    """Draw the distance, where it stands against its bound, and the violations."""
+    """Draw each window's distance over its own bound, on a logarithmic axis where 1 is the bound.
+
+    The set of values that moved most, and with it the bound, differs from window to window. While
+    no bound is known, the distance stands alone.
+    """
     history = view.history
     assert history is not None
     broken = history.broken
-    bound = np.where(history.bound < 1, history.bound, np.nan)
+    if np.isnan(history.bound).all():
+        values, title = history.distance, "distance"
+        scale: Figure = {"range": [0, 1.05]}
+        marks: list[Figure] = []
+    else:
+        values, title = np.maximum(FLOOR, history.distance / history.bound), "distance ÷ bound"
+        top = max(2.0, 1.6 * float(np.nanmax(values, initial=1.0)))
+        scale = {
+            "type": "log",
+            "range": [float(np.log10(FLOOR * 0.8)), float(np.log10(top))],
+            "tickvals": list(TICKS),
+            "ticktext": [f"{tick:g}×" for tick in TICKS],
+        }
+        marks = [level(1.0, yref=key)]
     traces = [
-        _steps(times, bound, key),
-        _points(times, history.distance, ~broken, "circle", GREY, 5, key),
-        _points(times, history.distance, broken, "triangle-up", HARD, 9, key),
+        _points(times, values, ~broken, "circle", GREY, 5, key),
+        _points(times, values, broken, "triangle-up", HARD, 9, key),
     ]
-    known = np.concatenate([history.distance, bound])
-    top = float(np.nanmax(known)) if not np.isnan(known).all() else 1.0
-    marks: list[Figure] = []
-    feature = view.feature
-    if np.isnan(bound).all() and feature and feature.bound and feature.bound < 1:
-        marks.append(level(feature.bound, yref=key))
-        top = max(top, feature.bound)
-    return traces, marks, {"range": [0, top * 1.12], "title": {"text": "distance"}}
+    return traces, marks, scale | {"title": {"text": title}}
 
 
 def _missing(view: ColumnView, times: Sequence[str], key: str) -> Panel:
@@ -186,20 +214,6 @@ def _line(times: Sequence[str], values: np.ndarray, key: str) -> Figure:
         "y": values,
         "yaxis": key,
         "line": {"width": 1, "color": WINDOW},
-        "hoverinfo": "skip",
-    }
-
-
-def _steps(times: Sequence[str], values: np.ndarray, key: str) -> Figure:
-    """Draw the bound of each window as steps: it follows the number of rows."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "bound",
-        "x": list(times),
-        "y": values,
-        "yaxis": key,
-        "line": {"width": 1, "color": GREY, "dash": "dash", "shape": "hvh"},
         "hoverinfo": "skip",
     }
 

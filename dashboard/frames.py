@@ -60,7 +60,12 @@ class WindowRun:
 
 @dataclass(frozen=True, slots=True)
 class MonitorLine:
-    """One monitor with its windows, oldest first, and the alarms that watch it now."""
+    """One monitor with its windows, oldest first, and the alarms that watch it now.
+
+    ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
+    that need labels. ``overdue_since`` is when the next window should have been judged, if it was
+    not.
+    """
 
     name: str
     kind: str
@@ -71,6 +76,8 @@ class MonitorLine:
     false_alarms_per_year: float
     runs: tuple[WindowRun, ...]
     alarms: tuple[str, ...] = ()
+    labelled: tuple[int, int] | None = None
+    overdue_since: datetime | None = None
 
     @property
     def last(self) -> WindowRun | None:
@@ -148,13 +155,14 @@ class EndpointLine:
 
 @dataclass(frozen=True, slots=True)
 class OverviewView:
-    """Everything that the first page shows."""
+    """Everything that the first page shows; ``dead_count`` counts messages that were given up."""
 
     now: datetime
     monitors: tuple[MonitorLine, ...]
     endpoints: tuple[EndpointLine, ...]
     alarms: tuple[AlarmLine, ...]
     deliveries: tuple[DeliveryLine, ...]
+    dead_count: int = 0
 
     @property
     def firing(self) -> tuple[AlarmLine, ...]:

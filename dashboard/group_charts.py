@@ -185,7 +185,12 @@ def _side(rows: Sequence[tuple[int, MetricLine]], name: str, ends: Sequence[floa
         "name": name,
         "x": at,
         "y": [row + lane for row, _ in rows],
-        "marker": {"symbol": symbol, "size": size, "color": colour, "line": {"width": 2}},
+        "marker": {
+            "symbol": symbol,
+            "size": size,
+            "color": colour,
+            "line": {"width": 2 if name == "reference" else 0, "color": colour},
+        },
         "error_x": interval(_array(lines, keys[1], at), _array(lines, keys[2], at), at, colour),
         "hovertext": [
             f"<b>{safe(line.key)}</b><br>reference {number(line.reference)}<br>window {_told(line)}"

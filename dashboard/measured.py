@@ -21,6 +21,7 @@ from driftline.dashboard.metric_frames import KindView, MetricHistory, MetricLin
 from driftline.dashboard.past import Digest
 from driftline.dashboard.series_queries import label_history, metric_values
 from driftline.errors import NotFoundError
+from driftline.monitors.kinds import NEEDS_LABELS
 
 __all__ = ["choose_metric", "kind_view"]
 
@@ -68,7 +69,7 @@ def kind_view(
         metrics=metrics,
         chosen=chosen,
         history=_history(connection, line, kind, chosen, known) if chosen else None,
-        labels=label_history(connection, line, line.runs),
+        labels=label_history(connection, line, line.runs) if kind in NEEDS_LABELS else None,
         labelled=count_of(report, "labelled_count"),
         confusion=confusion_of(report),
         groups=groups_of(report),

@@ -44,7 +44,7 @@ def metric_figure(view: KindView) -> Figure:
     assert history is not None
     times = [middle(run) for run in runs]
     low = 0.34 if labels is not None else 0.0
-    drawn = layout(margin={"l": 58, "r": 12, "t": 8, "b": 30}, bargap=0.25)
+    drawn = layout(margin={"l": 58, "r": 12, "t": 8, "b": 38}, bargap=0.25)
     drawn["xaxis"] = axis(
         anchor="y2" if labels is not None else "y", type="date", showgrid=False, **extent(runs)
     )

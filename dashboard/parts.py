@@ -37,6 +37,7 @@ __all__ = [
     "state_chip",
     "strip",
     "table",
+    "way_words",
     "when",
 ]
 
@@ -107,6 +108,11 @@ def state_chip(state: str, *, small: bool = False) -> html.Span:
         [marked(html.Span(glyph), aria_hidden="true"), html.Span(word)],
         className=f"chip {tone}" + (" small" if small else ""),
     )
+
+
+def way_words(link: str) -> str:
+    """Name the link that leads from an alarm to what it is about."""
+    return "See the rows" if link.endswith("#rows") else "Open the window"
 
 
 def when(time: datetime, now: datetime) -> html.Time:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from driftline.alerts.alarms import AlarmRecord
 from driftline.alerts.tables import outbox
@@ -19,7 +19,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.tables import executions
 
-__all__ = ["deliveries", "monitor_line"]
+__all__ = ["dead_count", "deliveries", "monitor_line"]
 
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
@@ -96,3 +96,9 @@ def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:
         )
         for row in connection.execute(query.limit(DELIVERIES_SHOWN))
     )
+
+
+def dead_count(connection: Connection) -> int:
+    """Count the messages that were given up."""
+    query = select(func.count()).select_from(outbox).where(outbox.c.status == "dead")
+    return connection.scalar(query) or 0

@@ -20,11 +20,14 @@ from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.frames import MonitorLine, WindowRun
 from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory, MetricLine
 from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
+from driftline.monitors.kinds import NEEDS_LABELS
 
 __all__ = ["column_history", "label_history", "metric_values", "newest_labels"]
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
+
+LABELLED = {kind.replace("-", " ") for kind in NEEDS_LABELS}
 
 QUALITY_METRICS = "aws/sagemaker/Endpoints/model-metrics"
 BIAS_METRICS = "aws/sagemaker/Endpoints/bias-metrics"
@@ -74,6 +77,8 @@ def label_history(
 
 def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] | None:
     """Give rows with a label, and all rows, of a monitor's newest judged window."""
+    if line.kind not in LABELLED:
+        return None
     judged = [run for run in line.runs if run.row_count]
     found = label_history(connection, line, judged[-1:]) if judged else None
     if found is None:

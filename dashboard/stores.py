@@ -37,12 +37,13 @@ from driftline.dashboard.holdings import Holdings
 from driftline.dashboard.measured import kind_view
 from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSummary
 from driftline.dashboard.past import Past
-from driftline.dashboard.queries import deliveries, monitor_line
-from driftline.dashboard.series_queries import column_history
+from driftline.dashboard.queries import dead_count, deliveries, monitor_line
+from driftline.dashboard.series_queries import column_history, newest_labels
 from driftline.dashboard.wording import plural
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.datapoints import UNQUOTED
 from driftline.monitors.definitions import get_definition, list_definitions
+from driftline.monitors.standing import overdue
 
 __all__ = ["Stores"]
 
@@ -73,17 +74,27 @@ class Stores:
         with self.engine.connect() as connection:
             records = list_alarms(connection)
             alarms = alarm_lines(connection)
-            monitors = tuple(
+            late = {one.monitor: one.due_at for one in overdue(connection, self.now())}
+            lines = [
                 monitor_line(connection, definition, records)
                 for definition in list_definitions(connection)
+            ]
+            monitors = tuple(
+                replace(
+                    line,
+                    labelled=newest_labels(connection, line),
+                    overdue_since=late.get(line.name),
+                )
+                for line in lines
             )
-            sent = deliveries(connection)
+            sent, dead = deliveries(connection), dead_count(connection)
         return OverviewView(
             now=self.now(),
             monitors=monitors,
             endpoints=tuple(self._endpoints(monitors)),
             alarms=alarms,
             deliveries=sent,
+            dead_count=dead,
         )
 
     def alarms(self, state: str | None = None, text: str | None = None) -> AlarmsView:

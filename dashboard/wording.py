@@ -77,6 +77,15 @@ NOTES = {
 """Why a feature has no distance."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_WEEKDAYS = {
+    "MON": "Monday",
+    "TUE": "Tuesday",
+    "WED": "Wednesday",
+    "THU": "Thursday",
+    "FRI": "Friday",
+    "SAT": "Saturday",
+    "SUN": "Sunday",
+}
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 
 
@@ -87,12 +96,29 @@ def moment(time: datetime, *, seconds: bool = False) -> str:
 
 
 def span(run: WindowRun) -> str:
-    """Write a window: ``Mon 18 Nov 2013`` for a whole day, else its start and length."""
+    """Write a window: ``Mon 18 Nov 2013`` for a whole day, ``18–24 Nov 2013`` for several.
+
+    Any other is told by its start and length.
+    """
     start, length = run.start, run.end - run.start
-    whole_day = length == timedelta(days=1) and start.hour == start.minute == start.second == 0
-    if whole_day:
-        return f"{start:%a} {start.day} {_MONTHS[start.month - 1]} {start.year}"
+    days, rest = divmod(length, timedelta(days=1))
+    if not rest and days and start.hour == start.minute == start.second == 0:
+        return _day(start) if days == 1 else _days(start, run.end - timedelta(days=1))
     return f"{moment(start)} + {duration(length)}"
+
+
+def _day(time: datetime) -> str:
+    return f"{time:%a} {time.day} {_MONTHS[time.month - 1]} {time.year}"
+
+
+def _days(first: datetime, last: datetime) -> str:
+    """Write a span of whole days, the last one included, without saying anything twice."""
+    end = f"{last.day} {_MONTHS[last.month - 1]} {last.year}"
+    if first.year != last.year:
+        return f"{first.day} {_MONTHS[first.month - 1]} {first.year} – {end}"
+    if first.month != last.month:
+        return f"{first.day} {_MONTHS[first.month - 1]} – {end}"
+    return f"{first.day}–{end}"
 
 
 def duration(length: timedelta) -> str:
@@ -139,8 +165,10 @@ def percent(share: float | None) -> str:
 
 def number(value: float | None, figures: int = 3) -> str:
     """Write a number with so many significant figures; missing is a dash."""
-    if value is None or not math.isfinite(value):
+    if value is None or math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         text = f"{value:.{figures}g}"
         return text if "e" not in text else f"{value:.0f}"
@@ -182,4 +210,7 @@ def schedule_text(schedule: str) -> str:
             return "hourly"
         if minute.isdigit() and hour.isdigit():
             return f"daily at {int(hour):02d}:{int(minute):02d}"
+    weekly = fields[2:4] == ["?", "*"] and fields[5:] == ["*"] if len(fields) == 6 else False
+    if weekly and fields[0].isdigit() and fields[1].isdigit() and fields[4] in _WEEKDAYS:
+        return f"{_WEEKDAYS[fields[4]]}s at {int(fields[1]):02d}:{int(fields[0]):02d}"
     return schedule

@@ -20,6 +20,7 @@ from driftline.dashboard.parts import (
     panel,
     state_chip,
     table,
+    way_words,
     when,
 )
 from driftline.dashboard.theme import CONFIG
@@ -34,6 +35,9 @@ from driftline.dashboard.wording import (
 )
 
 __all__ = ["page", "verdict"]
+
+LONGEST = timedelta(days=7)
+"""A message that takes longer from its change to its end was not waiting for its receiver."""
 
 TREATMENTS = {
     "missing": "a period without data says nothing",
@@ -87,7 +91,7 @@ def _verdict(view: AlarmView) -> html.Div:
         lines.append(html.P(alarm.cause, className="cause"))
     lines.append(html.P(alarm.reason, className="faint reason"))
     if alarm.link and alarm.state == "ALARM":
-        lines.append(html.P(html.A("See the rows", href=alarm.link, className="button")))
+        lines.append(html.P(html.A(way_words(alarm.link), href=alarm.link, className="button")))
     return html.Div(lines, className=f"verdict small {tone}")
 
 
@@ -152,9 +156,15 @@ def _point(point: AlarmPoint, rule: str) -> list[Cell]:
         breach = html.Span(f"▲ yes, {rule}", className="alarm-text")
     words: Cell = html.Span(point.words or "–", className="clip", title=point.words or "")
     if point.link:
-        words = html.Div([words, html.A("Open the window", href=point.link, className="line")])
+        words = html.Div([words, html.A(way_words(point.link), href=point.link, className="line")])
     length = duration(point.end - point.start)
-    period = html.Span([moment(point.start), html.Span(f" + {length}", className="faint")])
+    period = html.Div(
+        [
+            html.Span(moment(point.start), className="line"),
+            html.Span(f"{length} long", className="faint line"),
+        ],
+        className="period",
+    )
     return [period, number(point.value), breach, words]
 
 
@@ -189,7 +199,11 @@ def _history(view: AlarmView) -> html.Section:
     rows: list[list[Cell]] = []
     for change in view.changes:
         why = html.Span(change.cause or change.reason, className="clip", title=change.reason)
-        way = [html.A("window and rows", href=change.link, className="line")] if change.link else []
+        way = (
+            [html.A(way_words(change.link), href=change.link, className="line")]
+            if change.link
+            else []
+        )
         states = html.Div(
             [
                 state_chip(change.old, small=True),
@@ -222,9 +236,10 @@ def _message(view: AlarmView, one: MessageLine) -> list[Cell]:
     tries = [plural(one.attempts, "attempt")]
     if one.code:
         tries.append(f"HTTP {one.code}")
-    if one.error and one.error != f"HTTP {one.code}":
+    if one.error and one.error != f"answered {one.code}":
         tries.append(one.error)
-    if one.finished_at:
+    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
+    if one.finished_at and one.finished_at - one.time < LONGEST:
         tries.append(f"after {duration(one.finished_at - one.time)}")
     elif one.next_at and one.attempts:
         wait = one.next_at - view.now

@@ -112,11 +112,13 @@ def _time(view: ColumnView, run: WindowRun) -> html.Section:
     if not known:
         return panel(title, [empty("No window has a datapoint of this column.")])
     summary = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
+    if np.nanmax(history.missing, initial=0.0) == 0:
+        summary += "; no value was missing in any of them"
     graph = dcc.Graph(
         id="timeline",
         figure=column_figure(view),
         config=CONFIG,
-        style={"height": f"{column_height(history)}px"},
+        style={"height": f"{column_height(view)}px"},
     )
     figure = html.Figure(
         [

@@ -150,7 +150,9 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
     ranked = sorted(view.metrics, key=lambda one: (order.get(one.severity, 1), not one.judged))
     heads = ["Metric", "Window", "95 % interval", "Reference", "Bound", "Rows"]
     rows = [_metric(view, run, line) for line in ranked]
-    tones = ["chosen" if line == view.chosen else "" for line in ranked]
+    tones = [
+        "chosen" if line == view.chosen else "" if line.violated else "kept" for line in ranked
+    ]
     broken = sum(line.violated for line in view.metrics)
     note = f"{plural(len(view.metrics), 'metric')}, {broken or 'none'} in violation"
     body = table(

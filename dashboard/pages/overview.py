@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from dash import html
 
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
 from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.parts import (
     Cell,
@@ -15,15 +17,19 @@ from driftline.dashboard.parts import (
     state_chip,
     strip,
     table,
+    way_words,
     when,
 )
 from driftline.dashboard.wording import (
     DELIVERIES,
     RATIO,
+    STATES,
+    age,
     bytes_text,
     count,
     duration,
     number,
+    percent,
     plural,
     schedule_text,
     span,
@@ -66,6 +72,10 @@ def verdict(view: OverviewView) -> tuple[str, str]:
     broken = [monitor for monitor in view.monitors if monitor.state == "violations"]
     if broken:
         return f"{plural(len(broken), 'monitor')} found violations; no alarm is firing", "soft"
+    late = sum(monitor.overdue_since is not None for monitor in view.monitors)
+    if late:
+        verb = "is" if late == 1 else "are"
+        return f"{plural(late, 'monitor')} {verb} overdue; no alarm is firing", "soft"
     if not view.monitors:
         return "Nothing is being watched yet", "none"
     if all(monitor.state == "waiting" for monitor in view.monitors):
@@ -84,6 +94,11 @@ def _under(view: OverviewView) -> str:
         plural(len(view.alarms), "alarm"),
         f"{plural(rows, 'row')} captured, {count(lost) if lost else 'none'} lost",
     ]
+    late = sum(monitor.overdue_since is not None for monitor in view.monitors)
+    if late:
+        words.append(f"{late} overdue")
+    if view.dead_count:
+        words.append(f"{plural(view.dead_count, 'message')} given up")
     if unread:
         words.append(f"{plural(unread, 'endpoint')} not counted")
     return " · ".join(words)
@@ -93,21 +108,38 @@ def _firing(view: OverviewView) -> html.Section:
     """List the alarms in ALARM with since when, cause and the way to the rows."""
     if not view.firing:
         words = "No alarm is in ALARM." if view.alarms else "No alarm is declared."
-        return panel("Firing now", [empty(words)], tone="quiet")
+        return panel("Firing now", [empty(words)], note=_counts(view), tone="quiet")
     items = [html.Li(_alarm(view, alarm)) for alarm in view.firing]
-    return panel("Firing now", [html.Ul(items, className="alarms")])
+    return panel("Firing now", [html.Ul(items, className="alarms")], note=_counts(view))
+
+
+def _counts(view: OverviewView) -> html.Span:
+    """Count the alarms by state; each count leads to the alarms it counts."""
+    counts = Counter(alarm.state for alarm in view.alarms)
+    links = [
+        html.A(f"{STATES[state][0]} {counts[state]} {words}", href=alarms_link(state=state))
+        for state, words in (
+            ("ALARM", "firing"),
+            ("INSUFFICIENT_DATA", "without data"),
+            ("OK", "all right"),
+        )
+        if counts[state]
+    ]
+    return html.Span([*links, html.A("all alarms", href=alarms_link())], className="legend")
 
 
 def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
     """Show one firing alarm."""
-    link = [html.A("See the rows", href=alarm.link, className="button")] if alarm.link else []
+    link = (
+        [html.A(way_words(alarm.link), href=alarm.link, className="button")] if alarm.link else []
+    )
     held = duration(view.now - alarm.since)
     return html.Article(
         [
             html.Div(
                 [
                     state_chip("ALARM"),
-                    html.H3(alarm.name),
+                    html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
                     html.Span(alarm.severity, className=f"tag {alarm.severity}"),
                     html.Span(["for ", html.B(held)], className="held"),
                     when(alarm.since, view.now),
@@ -134,15 +166,21 @@ def _monitors(view: OverviewView) -> html.Section:
                 )
             ],
         )
-    order = {"violations": 0, "failed": 1, "waiting": 2, "ok": 3}
-    ranked = sorted(view.monitors, key=lambda line: (order[line.state], line.name.casefold()))
+    order = {"violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "ok": 4}
+    ranked = sorted(
+        view.monitors,
+        key=lambda line: (
+            min(order[line.state], 2 if line.overdue_since else 9),
+            line.name.casefold(),
+        ),
+    )
     heads = ["State", "Monitor", "Newest windows", "Window", "Rows", "Drift ÷ bound", "Top cause"]
     return panel(
         "Monitors",
         [
             table(
                 heads,
-                [_monitor(line) for line in ranked],
+                [_monitor(view, line) for line in ranked],
                 label="Monitors",
                 kind="cards monitors",
                 numeric=(4, 5),
@@ -160,21 +198,31 @@ def _monitors(view: OverviewView) -> html.Section:
     )
 
 
-def _monitor(line: MonitorLine) -> list[Cell]:
+def _monitor(view: OverviewView, line: MonitorLine) -> list[Cell]:
     """Show one monitor as the cells of a row."""
     last = line.last
     name = html.Div(
         [
-            html.A(line.name, href=monitor_link(line.name), className="strong"),
+            html.Div(
+                [
+                    html.A(line.name, href=monitor_link(line.name), className="strong"),
+                    html.Span(line.kind, className=f"tag kind {line.kind.replace(' ', '-')}"),
+                ],
+                className="stack",
+            ),
             html.Span(
-                f"{line.kind} of {line.endpoint}, {schedule_text(line.schedule)}",
+                f"{line.endpoint}, {schedule_text(line.schedule)}{_labelled(line)}",
                 className="faint line",
             ),
         ]
     )
+    state: Cell = state_chip(line.state)
+    if line.overdue_since is not None:
+        late = f"due {age(line.overdue_since, view.now)}"
+        state = html.Div([state, html.Span(f"◷ overdue, {late}", className="soft-word line")])
     if last is None:
         return [
-            state_chip("waiting"),
+            state,
             name,
             strip(line),
             "–",
@@ -184,7 +232,7 @@ def _monitor(line: MonitorLine) -> list[Cell]:
         ]
     cause = last.failure or last.cause or "every constraint is kept"
     return [
-        state_chip(line.state),
+        state,
         name,
         strip(line),
         span(last),
@@ -192,6 +240,14 @@ def _monitor(line: MonitorLine) -> list[Cell]:
         number(last.ratio),
         html.Span(cause, className="clip", title=cause),
     ]
+
+
+def _labelled(line: MonitorLine) -> str:
+    """Say how many of the newest window's rows have a label, where that matters."""
+    if line.labelled is None:
+        return ""
+    labelled, rows = line.labelled
+    return f", {percent(labelled / rows)} labelled"
 
 
 def _endpoints(view: OverviewView) -> html.Section:
@@ -244,12 +300,17 @@ def _deliveries(view: OverviewView) -> html.Section:
             [
                 when(line.time, view.now),
                 html.Div(
-                    [html.B(line.alarm), state_chip(line.state, small=True)], className="stack"
+                    [
+                        html.A(line.alarm, href=alarm_link(line.alarm), className="strong"),
+                        state_chip(line.state, small=True),
+                    ],
+                    className="stack",
                 ),
                 line.channel,
                 html.Div([_result(line.status), html.Span(tries, className="faint line")]),
             ]
         )
-    return panel(
-        "Deliveries", [table(heads, rows, label="Newest notifications", kind="cards tall sent")]
-    )
+    tones = ["dead" if line.status == "dead" else "" for line in view.deliveries]
+    body = table(heads, rows, label="Newest notifications", kind="cards tall sent", tones=tones)
+    note = html.Span(f"✕ {view.dead_count} given up", className="alarm-text")
+    return panel("Deliveries", [body], note=note if view.dead_count else "")

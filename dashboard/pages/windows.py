@@ -9,7 +9,17 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link
 from driftline.dashboard.frames import AlarmChange, MonitorLine, WindowRun
-from driftline.dashboard.parts import Cell, empty, fact, marked, panel, state_chip, table, when
+from driftline.dashboard.parts import (
+    Cell,
+    empty,
+    fact,
+    marked,
+    panel,
+    state_chip,
+    table,
+    way_words,
+    when,
+)
 from driftline.dashboard.wording import count, number, schedule_text, span
 
 __all__ = ["Link", "changes_panel", "head", "picker", "record_panel"]
@@ -71,7 +81,7 @@ def changes_panel(changes: Sequence[AlarmChange], now: datetime) -> html.Section
             html.Span(change.cause or change.reason, className="clip", title=change.reason)
         ]
         if change.link:
-            why.append(html.A("window and rows", href=change.link, className="line"))
+            why.append(html.A(way_words(change.link), href=change.link, className="line"))
         rows.append(
             [
                 when(change.time, now),

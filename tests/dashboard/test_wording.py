@@ -101,7 +101,7 @@ def test_sizes_have_decimal_units():
         ("cron(0 * ? * * *)", "hourly"),
         ("cron(0 0 ? * * *)", "daily at 00:00"),
         ("cron(30 6 * * ? *)", "daily at 06:30"),
-        ("cron(0 0 ? * MON *)", "cron(0 0 ? * MON *)"),
+        ("cron(0 0 ? * MON *)", "Mondays at 00:00"),
         ("external", "external"),
     ],
 )
