@@ -201,29 +201,36 @@ def read_window(
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
     records = data.to_table(read, filter=_inside(window.start, window.end))
-    first_row = pc.equal(records["row_index"], 0)
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
-    unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
     usable = pc.and_(answered, pc.equal(_bits(records, Flag.REQUEST_UNPARSED), 0))
-    late = pc.greater_equal(
-        records["arrival_time"], pa.scalar(late_after or window.end, UTC_MICROSECONDS)
-    )
-    found = WindowRead(
-        window=window,
+    empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted)
+    found = _counted(empty, records, answered, usable, late_after or window.end)
+    if labels is None:
+        return found
+    return _labelled(found, root, endpoint, records.filter(usable), labels)
+
+
+def _counted(
+    read: WindowRead,
+    records: pa.Table,
+    answered: pa.ChunkedArray,
+    usable: pa.ChunkedArray,
+    late_after: datetime,
+) -> WindowRead:
+    """Add what the records of a window come to, by which of them were answered and are rows."""
+    first_row = pc.equal(records["row_index"], 0)
+    unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
+    late = pc.greater_equal(records["arrival_time"], pa.scalar(late_after, UTC_MICROSECONDS))
+    return replace(
+        read,
         row_count=_count(usable),
         request_count=_count(first_row),
         failed_count=_count(pc.and_(first_row, pc.invert(answered))),
         unparsed_count=_count(pc.and_(pc.and_(first_row, answered), unparsed)),
         late_count=_count(pc.and_(first_row, late)),
         digest=_digest(records.filter(first_row)),
-        schema=schema,
-        _data=data,
-        _columns=wanted,
         _days=tuple(sorted(pc.unique(records[PARTITION].filter(usable)).to_pylist())),
     )
-    if labels is None:
-        return found
-    return _labelled(found, root, endpoint, records.filter(usable), labels)
 
 
 def _labelled(

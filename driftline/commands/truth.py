@@ -24,11 +24,6 @@ LABELS_PER_REQUEST = 50_000
 truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
 
 
-@truth.callback()
-def _group() -> None:
-    """Load ground truth labels."""
-
-
 @truth.command("load")
 def load(
     file: Annotated[

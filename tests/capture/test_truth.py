@@ -200,6 +200,22 @@ def test_failed_requests_have_no_rows_and_so_no_labels(
     assert (read.row_count, read.labelled_count, read.stray_label_count) == (1, 1, 0)
 
 
+def test_a_window_of_failed_requests_only_and_one_of_nothing_have_no_labels(
+    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
+) -> None:
+    load(root, ("bad", "1"))
+    missing = labelled(root, signature)
+    write(SpoolWriter(spool_dir), event_id="bad", status=500)
+    drain()
+
+    failed = labelled(root, signature)
+
+    for read in (missing, failed):
+        assert (read.row_count, read.labelled_count) == (0, 0)
+        assert read.table().schema.names[-2:] == ["late", "unfit"]
+        assert read.table().num_rows == 0
+
+
 def test_labels_come_day_by_day_in_the_order_of_the_rows(
     root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
 ) -> None:

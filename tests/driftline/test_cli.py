@@ -7,7 +7,7 @@ import pytest
 
 from driftline.cli import COMMANDS, build
 
-GROUPS = {"monitor", "capture"}
+GROUPS = {"monitor", "capture", "truth"}
 
 
 def _help(*command: str) -> str:
