@@ -251,7 +251,9 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
         return {"capture": _sink(settings, engine, LocalTransport(settings.spool_dir)).run}
     if role == "scheduler":
         from driftline.monitors.scheduler import Scheduler
+        from driftline.serving.explain import ModelShelf
 
+        shelf = ModelShelf(engine, settings.root, trust_pickle=settings.serving.trust_pickle)
         scheduler = Scheduler(
             engine,
             settings.root,
@@ -260,8 +262,16 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
             poll_s=settings.scheduler.poll_s,
             lease_clock=lambda: datetime.now(UTC),
             revisit_s=settings.scheduler.revisit_s,
+            predictors=shelf.open,
         )
-        return {"scheduler": scheduler.run}
+
+        def schedule(stop: threading.Event) -> None:
+            try:
+                scheduler.run(stop)
+            finally:
+                shelf.close()
+
+        return {"scheduler": schedule}
     from driftline.alerts.evaluator import Evaluator
     from driftline.alerts.notify import Deliverer
 

@@ -80,7 +80,6 @@ def judge_captured(
     read: WindowRead,
     *,
     predict: Predictor | None,
-    model: str,
     seed: int,
 ) -> Report:
     """Ask the monitor's kind about a window that was read."""
@@ -100,7 +99,6 @@ def judge_captured(
         facts=facts,
         unfit=unfit_counts,
         predict=predict,
-        model=model,
         seed=seed,
     )
     return EXAMINERS[definition.kind](question)

@@ -23,7 +23,7 @@ from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
-from driftline.errors import NotFoundError
+from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
@@ -129,7 +129,6 @@ def run(
     signature: Signature,
     baselines: BaselineReader = store.get,
     predict: Predictor | None = None,
-    model: str = "",
 ) -> Execution:
     """Judge one window and record the result.
 
@@ -147,14 +146,14 @@ def run(
         The endpoint's, by which captured rows are read.
     baselines
         Gives a baseline by root, name and version.
-    predict, model
-        Asks the endpoint's model, and what it is known by; for the kind "attribution".
+    predict
+        Asks the endpoint's model; for the kind "attribution".
 
     Returns
     -------
     Execution
         An earlier one when the same question about the same rows was completed before. Windows
-        without rows, and monitors without a baseline, give a failed one.
+        without rows, monitors without a baseline, and what a kind cannot judge give a failed one.
     """
     started = now()
     try:
@@ -172,7 +171,15 @@ def run(
             engine, definition, window, baseline.version, read.digest, reason, started, now
         )
     seed = uuid.UUID(identity).int & SEED_MASK
-    report = judge_captured(definition, baseline, read, predict=predict, model=model, seed=seed)
+    try:
+        report = judge_captured(definition, baseline, read, predict=predict, seed=seed)
+    except (InputError, UndecidedError) as error:
+        # Trying again would not help: what is wrong stands where people look, and the next windows
+        # get their turn. A store that does not answer is another matter, and is passed on.
+        reason = str(error)
+        return _fail(
+            engine, definition, window, baseline.version, read.digest, reason, started, now
+        )
     execution = _describe(
         definition, baseline.version, window, read.digest, report, started=started, finished=now()
     )

@@ -134,7 +134,7 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
 
 def demo(
-    days: Annotated[int, typer.Option(help="Replay the last N days of the year.")] = 60,
+    days: Annotated[int, typer.Option(help="Replay the last N days of the year.")] = 365,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
     ] = True,

@@ -10,8 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from driftline.demo.replay import Progress
-from driftline.demo.resources import ENDPOINT, MONITOR
+from driftline.demo.resources import ENDPOINT
 from driftline.errors import UnavailableError
 
 __all__ = ["House"]
@@ -48,21 +47,23 @@ class House:
     ) -> None:
         self._http.close()
 
-    def progress(self, start: datetime) -> Progress:
-        """Count what was stored a moment ago, and the windows since `start` that were judged."""
+    def stored_requests(self) -> int:
+        """Count what was stored a moment ago."""
         now = time.monotonic()
         if now >= self._count_again_s:
             self._stored_requests = self._get(f"/endpoints/{ENDPOINT}/capture")["requests"]
             took = time.monotonic() - now
             self._count_again_s = now + max(COUNTING_PAUSE_S, took / COUNTING_SHARE)
-        newest = self._items(f"/monitors/{MONITOR}/executions", limit=1)
-        windows = [datetime.fromisoformat(one["window_end"]) for one in newest]
-        # Windows are judged in order, so the newest tells how many there are.
-        return Progress(self._stored_requests, (windows[0] - start).days if windows else 0)
+        return self._stored_requests
 
-    def executions(self) -> dict[datetime, dict[str, Any]]:
-        """Give the monitor's current execution of each window, by the window's start."""
-        found = self._items(f"/monitors/{MONITOR}/executions")
+    def judged_until(self, monitor: str) -> datetime | None:
+        """Give the end of the last window that a monitor has judged; they are judged in order."""
+        newest = self._items(f"/monitors/{monitor}/executions", limit=1)
+        return datetime.fromisoformat(newest[0]["window_end"]) if newest else None
+
+    def executions(self, monitor: str) -> dict[datetime, dict[str, Any]]:
+        """Give a monitor's current execution of each window, by the window's start."""
+        found = self._items(f"/monitors/{monitor}/executions")
         return {
             datetime.fromisoformat(one["window_start"]): one for one in found if one["is_current"]
         }

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from rich.console import Console
@@ -21,11 +22,22 @@ from sqlalchemy import Engine
 
 from driftline.alerts import metrics
 from driftline.demo.bug import Planted
-from driftline.demo.flights import Request
+from driftline.demo.flights import EVENT_TIME, LABEL, Request
 from driftline.demo.house import House
+from driftline.demo.labels import LabelFeed
+from driftline.demo.pace import Cadence
 from driftline.demo.receiver import Receiver
 from driftline.demo.replay import Ledger, Replay
-from driftline.demo.resources import ALARMS, DAY_S, DIMENSIONS, ENDPOINT, NAMESPACE, channels_of
+from driftline.demo.resources import (
+    ALARMS,
+    DAY_S,
+    ENDPOINT,
+    NAMESPACE,
+    cadences,
+    channels_of,
+    dimensions,
+    monitor_of,
+)
 
 __all__ = ["Check", "Run", "Traffic", "reconcile", "show"]
 
@@ -89,16 +101,19 @@ class Run:
     traffic: Traffic
     resources: Sequence[Mapping[str, Any]]
     replay: Replay
+    labels: LabelFeed
     receiver: Receiver
     house: House
 
 
 def reconcile(run: Run, engine: Engine) -> list[Check]:
     """Compare all stages; the order is that of a request's way to the pager."""
-    executions = run.house.executions()
+    executions = run.house.executions(monitor_of("data-quality"))
     return [
         *_requests(run.root, run.traffic, run.replay.ledger),
         *_windows(run, engine, executions),
+        *_labels(run),
+        *_weeks(run),
         *_alarms(run),
         *_planted(run, executions),
     ]
@@ -162,7 +177,7 @@ def _windows(
     with engine.connect() as connection:
         points = dict(
             metrics.read(
-                connection, NAMESPACE, "violations", DIMENSIONS, run.traffic.start,
+                connection, NAMESPACE, "violations", dimensions("data-quality"), run.traffic.start,
                 run.traffic.end, DAY_S, "Sum",
             )
         )  # fmt: skip
@@ -187,6 +202,59 @@ def _windows(
             "documents on disk; datapoints",
         ),
     ]
+
+
+def _labels(run: Run) -> list[Check]:
+    """Compare the labels that were known, loaded, stored, and measured against."""
+    table = run.traffic.planted.table
+    known = _known_labels(table, run.traffic.start, run.labels.known_until)
+    truth = run.root / "truth" / ENDPOINT
+    stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
+    executions = run.house.executions(monitor_of("model-quality"))
+    judged = sorted(executions)
+    windows = [cadence for cadence in _cadences(run) if cadence.monitor.endswith("model-quality")]
+    ends = windows[0].ends(run.traffic.end)
+    measured = _known_labels(table, windows[0].first, ends[-1]) if ends else 0
+    reports = [run.house.report(executions[start]["id"]) for start in judged]
+    return [
+        Check("labels stored", known, stored, "known two days later; rows of the truth table"),
+        Check(
+            "labels measured against",
+            measured,
+            sum(report["labelled_count"] for report in reports),
+            "of the labelled weeks' flights; model quality's reports",
+        ),
+    ]
+
+
+def _known_labels(table: pa.Table, start: datetime, end: datetime) -> int:
+    """Count the flights of a span that did arrive, from the data alone."""
+    times, kind = table[EVENT_TIME], table[EVENT_TIME].type
+    inside = pc.and_(
+        pc.greater_equal(times, pa.scalar(start, kind)), pc.less(times, pa.scalar(end, kind))
+    )
+    return len(table.filter(inside)[LABEL].drop_null())
+
+
+def _weeks(run: Run) -> list[Check]:
+    """Count the windows of the weekly monitors."""
+    found = []
+    for cadence in _cadences(run)[1:]:
+        done = run.house.executions(cadence.monitor).values()
+        completed = sum(one["status"].startswith("Completed") for one in done)
+        found.append(
+            Check(
+                f"weeks of {cadence.monitor.removeprefix(f'{ENDPOINT}-')}",
+                len(cadence.ends(run.traffic.end)),
+                completed,
+                "weeks that are due; completed executions",
+            )
+        )
+    return found
+
+
+def _cadences(run: Run) -> list[Cadence]:
+    return cadences(run.traffic.start, run.traffic.end)
 
 
 def _violations(folder: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,6 @@
-"""Sends the flights through the live endpoint, and lets the demo's clock follow what is stored.
+"""Sends the flights through the live endpoint, each request at its own event time.
 
-Every request is asked at its own event time. Scheduler and alarms read their clock from a file;
-it moves on only when the table holds every request of a day, and never runs more than two days
-ahead of the monitors. So they see complete days in order, as they would over two months of waiting;
-only the times at which alarms changed may be a day or two later than they would be then.
+It keeps its own ledger of what was answered, and knows from it how many whole days a table holds.
 """
 
 from __future__ import annotations
@@ -14,17 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from driftline.demo.flights import Request
 from driftline.errors import DriftlineError, UnavailableError
 
-__all__ = ["Answer", "ClockFile", "Ledger", "Progress", "Replay"]
+__all__ = ["Answer", "Ledger", "Replay"]
 
 DAY = timedelta(days=1)
-# Windows are run when their end has passed, so the clock stands a moment after midnight.
-PAST_MIDNIGHT = timedelta(minutes=1)
 SENDER_COUNT = 4
 POLL_S = 0.1
 RETRY_FOR_S = 30.0
@@ -62,42 +56,6 @@ class Ledger:
         return [answer for answer in self.answers if answer.status == http.HTTPStatus.OK]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the house has come, as it says itself."""
-
-    stored_requests: int
-    executions: int
-
-
-class ClockFile:
-    """The clock that scheduler, alarms and pages read; it never goes back.
-
-    Parameters
-    ----------
-    file
-        Holds the time as ISO text; replaced as a whole, so that no reader sees half of it.
-    start
-        What it shows at first.
-    """
-
-    def __init__(self, file: Path, start: datetime) -> None:
-        self._file = file
-        self.time = start
-        self._write()
-
-    def advance(self, time_utc: datetime) -> None:
-        """Move on to a time; one that has passed changes nothing."""
-        if time_utc > self.time:
-            self.time = time_utc
-            self._write()
-
-    def _write(self) -> None:
-        fresh = self._file.with_suffix(".fresh")
-        fresh.write_text(self.time.isoformat() + "\n", encoding="ascii")
-        fresh.replace(self._file)
-
-
 class Replay:
     """One replay of requests against one endpoint.
 
@@ -109,10 +67,6 @@ class Replay:
         In order of event time.
     start
         Midnight at which the first day begins.
-    clock
-        Follows what is stored.
-    measure
-        Asks the server how far it is.
     """
 
     def __init__(
@@ -122,16 +76,11 @@ class Replay:
         requests: Sequence[Request],
         *,
         start: datetime,
-        clock: ClockFile,
-        measure: Callable[[], Progress],
     ) -> None:
         self.ledger = Ledger()
         self._address = urlsplit(server_url).netloc
         self._path = f"/endpoints/{endpoint}/invocations"
         self._requests = requests
-        self._start = start
-        self._clock = clock
-        self._measure = measure
         self._lock = threading.Lock()
         self._next: Iterator[int] = iter(range(len(requests)))
         self._in_flight_count = 0
@@ -146,15 +95,17 @@ class Replay:
         # For each day that is answered: how many requests the table must hold to have all of it.
         self._needed: list[int | None] = [None if count else 0 for count in self._open]
 
-    def run(self, advance: Callable[[int, int | None], None], check: Callable[[], None]) -> None:
-        """Send everything, and return when it is answered and stored.
+    def run(
+        self, advance: Callable[[int, int | None], None], meanwhile: Callable[[], None]
+    ) -> None:
+        """Send everything, and return when it is answered.
 
         Parameters
         ----------
         advance
             Called with requests answered and the total.
-        check
-            Raises when a process of the house is gone for good.
+        meanwhile
+            Called over and over; what it raises ends the replay.
 
         Raises
         ------
@@ -166,8 +117,7 @@ class Replay:
             sender.start()
         try:
             while any(sender.is_alive() for sender in senders):
-                check()
-                self.follow()
+                meanwhile()
                 advance(len(self.ledger.answers), len(self._requests))
                 self._stop.wait(POLL_S)
         finally:
@@ -177,20 +127,20 @@ class Replay:
         if self._failures:
             raise self._failures[0]
 
-    def follow(self) -> Progress:
-        """Move the clock as far as whole days are stored and the monitors have kept up."""
-        found = self._measure()
+    def whole_days(self, stored_requests: int) -> int:
+        """Say of how many days, from the first on, a table of so many requests holds all."""
         with self._lock:
             whole = 0
             for needed in self._needed:
-                if needed is None or found.stored_requests < needed:
+                if needed is None or stored_requests < needed:
                     break
                 whole += 1
-        # Two windows may be due at once: an alarm waits a day for a datapoint before it is missing.
-        days = min(whole, found.executions + 2)
-        if days:
-            self._clock.advance(self._start + days * DAY + PAST_MIDNIGHT)
-        return found
+        return whole
+
+    def event_ids(self) -> dict[int, str]:
+        """Give what each request was answered under, by its index."""
+        with self._lock:
+            return {one.request_index: one.event_id for one in self.ledger.served()}
 
     def _send_all(self) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)

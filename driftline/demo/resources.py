@@ -7,87 +7,199 @@ them again with ``driftline apply``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from driftline.demo.flights import EVENT_TIME, LABEL
+from driftline.demo.labels import LABELS_KNOWN_AFTER
 from driftline.demo.model import PREDICTION, PROBABILITY
+from driftline.demo.pace import Cadence
 
 __all__ = [
     "ALARMS",
     "CHANNEL",
     "DAY_S",
-    "DIMENSIONS",
     "ENDPOINT",
-    "MONITOR",
     "NAMESPACE",
+    "WATCHED",
+    "cadences",
     "channels_of",
     "declare",
+    "dimensions",
+    "monitor_of",
     "read",
     "write",
 ]
 
 ENDPOINT = "flights"
-MONITOR = "flights-data-quality"
 CHANNEL = "pager"
 OWNER = "departures-team"
+FACET = "origin"
 DAY_S = 86_400
 NAMESPACE = "Driftline"
-DIMENSIONS = {"Endpoint": ENDPOINT, "MonitoringSchedule": MONITOR}
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+# A week's labels are all there a day after the last of them are known.
+LABELLED_AFTER = LABELS_KNOWN_AFTER + DAY
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
-# Page for what no season can do; open a ticket for drift that stays; say so when nothing is heard.
-ALARMS = ("flights: broken input", "flights: drift", "flights: no traffic judged")
+# By kind: length of the windows, and how long after its end one is judged.
+WINDOWS = {
+    "data-quality": (DAY, timedelta()),
+    "model-quality": (WEEK, LABELLED_AFTER),
+    "bias": (WEEK, LABELLED_AFTER),
+    "attribution": (WEEK, timedelta()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One alarm: on which metric of which kind of monitor, and how loud."""
+
+    name: str
+    kind: str
+    metric: str
+    severity: str
+    about: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+# A page for what no season can do and for measured loss of quality; a ticket for drift that stays;
+# and a page when nothing is heard.
+WATCHES = (
+    Watch(
+        "flights: broken input",
+        "data-quality",
+        "pages",
+        "page",
+        "Input that no season explains: a new level, a change of unit, missing values.",
+        {"treat_missing_data": "notBreaching", "ok_actions": [CHANNEL]},
+    ),
+    Watch(
+        "flights: drift",
+        "data-quality",
+        "drifted_features",
+        "ticket",
+        "Features have drifted from the reference on three of the last five days.",
+        {"evaluation_periods": 5, "datapoints_to_alarm": 3},
+    ),
+    Watch(
+        "flights: no traffic judged",
+        "data-quality",
+        "rows",
+        "page",
+        "A day has passed without a row that the monitor could judge.",
+        {
+            "comparison_operator": "LessThanThreshold",
+            "threshold": 1.0,
+            "treat_missing_data": "breaching",
+        },
+    ),
+    Watch(
+        "flights: loss of quality",
+        "model-quality",
+        "pages",
+        "page",
+        "Measured against the labels, the model has lost its skill.",
+        {"ok_actions": [CHANNEL]},
+    ),
+    Watch(
+        "flights: lower scores",
+        "model-quality",
+        "tickets",
+        "ticket",
+        "Scores that move with the share of late flights are below the reference's.",
+    ),
+    Watch(
+        "flights: bias",
+        "bias",
+        "violations",
+        "ticket",
+        "The airports are treated more unequally than in the reference.",
+    ),
+    Watch(
+        "flights: attribution",
+        "attribution",
+        "violations",
+        "ticket",
+        "The model decides by other features than in the reference.",
+    ),
+)
+ALARMS = tuple(watch.name for watch in WATCHES)
+
+
+def monitor_of(kind: str) -> str:
+    """Name the demo's monitor of a kind."""
+    return f"{ENDPOINT}-{kind}"
+
+
+# Which monitor each alarm watches.
+WATCHED = {watch.name: monitor_of(watch.kind) for watch in WATCHES}
+
+
+def dimensions(kind: str) -> dict[str, str]:
+    """Give the dimensions of a monitor's metrics."""
+    return {"Endpoint": ENDPOINT, "MonitoringSchedule": monitor_of(kind)}
+
+
+def cadences(start: datetime, end: datetime) -> list[Cadence]:
+    """Say when the windows of each monitor are due; weeks are whole, and the last ends at the end.
+
+    Parameters
+    ----------
+    start, end
+        The replayed days, half-open.
+    """
+    return [
+        Cadence(monitor_of(kind), end - (end - start) // length * length, length, delay)
+        for kind, (length, delay) in WINDOWS.items()
+    ]
 
 
 def declare(
-    *, model_file: Path, reference_file: Path, start: datetime, receiver_url: str, secret: str
+    *,
+    model_file: Path,
+    reference_file: Path,
+    start: datetime,
+    end: datetime,
+    receiver_url: str,
+    secret: str,
 ) -> list[dict[str, Any]]:
     """Give the demo's resources, ready to be applied all or nothing.
 
     Parameters
     ----------
-    start
-        First moment that the monitor judges.
+    start, end
+        The replayed days, half-open.
     receiver_url, secret
         Where the channel delivers, and what it signs with.
     """
-    resources = [
+    baseline = {
+        "data": str(reference_file),
+        "model": ENDPOINT,
+        "label": LABEL,
+        "prediction": PREDICTION,
+        "probability": PROBABILITY,
+        "timestamp": EVENT_TIME,
+        "problem": "binary",
+        "positive": "1",
+        "facet": FACET,
+    }
+    endpoint = {"model": ENDPOINT, "baseline": ENDPOINT, "trust_event_time": True}
+    return [
         _resource("Model", ENDPOINT, {"path": str(model_file)}),
-        _resource(
-            "Baseline",
-            ENDPOINT,
-            {
-                "data": str(reference_file),
-                "label": LABEL,
-                "prediction": PREDICTION,
-                "probability": PROBABILITY,
-                "timestamp": EVENT_TIME,
-                "problem": "binary",
-                "positive": "1",
-            },
-        ),
-        _resource(
-            "Endpoint",
-            ENDPOINT,
-            {"model": ENDPOINT, "baseline": ENDPOINT, "trust_event_time": True},
-        ),
-        _resource(
-            "Monitor",
-            MONITOR,
-            {
-                "kind": "data-quality",
-                "endpoint": ENDPOINT,
-                "baseline": ENDPOINT,
-                "schedule": "cron(0 0 ? * * *)",
-                "start": start.isoformat(),
-            },
+        _resource("Baseline", ENDPOINT, baseline),
+        _resource("Endpoint", ENDPOINT, endpoint),
+        *(
+            _monitor(kind, cadence, end)
+            for kind, cadence in zip(WINDOWS, cadences(start, end), strict=True)
         ),
         _resource("Channel", CHANNEL, {"type": "webhook", "url": receiver_url, "secret": secret}),
+        *(_alarm(watch) for watch in WATCHES),
     ]
-    return [*resources, *_alarms()]
 
 
 def channels_of(resources: Sequence[Mapping[str, Any]], alarm: str, state: str) -> list[str]:
@@ -113,52 +225,38 @@ def read(file: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
 
 
-def _alarms() -> list[dict[str, Any]]:
-    broken, drift, silent = ALARMS
-    return [
-        _alarm(
-            broken,
-            "Input that no season explains: a new level, a change of unit, missing values.",
-            metric_name="pages",
-            severity="page",
-            treat_missing_data="notBreaching",
-            ok_actions=[CHANNEL],
-        ),
-        _alarm(
-            drift,
-            "Features have drifted from the reference on three of the last five days.",
-            metric_name="drifted_features",
-            severity="ticket",
-            evaluation_periods=5,
-            datapoints_to_alarm=3,
-            treat_missing_data="ignore",
-        ),
-        _alarm(
-            silent,
-            "A day has passed without a row that the monitor could judge.",
-            metric_name="rows",
-            severity="page",
-            comparison_operator="LessThanThreshold",
-            threshold=1.0,
-            treat_missing_data="breaching",
-        ),
-    ]
-
-
-def _alarm(name: str, about: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - plain JSON values
+def _monitor(kind: str, cadence: Cadence, end: datetime) -> dict[str, Any]:
+    """Declare the monitor of a kind: daily, or weekly on the weekday on which the replay ends."""
+    weekday = "*" if cadence.length == DAY else WEEKDAYS[end.weekday()]
     spec = {
-        "alarm_description": about,
+        "kind": kind,
+        "endpoint": ENDPOINT,
+        "baseline": ENDPOINT,
+        "schedule": f"cron(0 0 ? * {weekday} *)",
+        "delay_s": cadence.delay.total_seconds(),
+        "start": cadence.first.isoformat(),
+    }
+    return _resource("Monitor", cadence.monitor, spec)
+
+
+def _alarm(watch: Watch) -> dict[str, Any]:
+    length, _ = WINDOWS[watch.kind]
+    spec = {
+        "alarm_description": watch.about,
         "namespace": NAMESPACE,
-        "dimensions": DIMENSIONS,
+        "metric_name": watch.metric,
+        "dimensions": dimensions(watch.kind),
+        "severity": watch.severity,
         "statistic": "Maximum",
-        "period": DAY_S,
+        "period": round(length.total_seconds()),
         "evaluation_periods": 1,
         "datapoints_to_alarm": 1,
         "comparison_operator": "GreaterThanThreshold",
         "threshold": 0.0,
+        "treat_missing_data": "ignore",
         "alarm_actions": [CHANNEL],
     }
-    return _resource("Alarm", name, {**spec, **fields})
+    return _resource("Alarm", watch.name, {**spec, **watch.fields})
 
 
 def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:

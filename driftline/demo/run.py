@@ -29,10 +29,12 @@ from driftline.database import open_database
 from driftline.demo import bug, flights, model, resources, telling
 from driftline.demo.home import Home
 from driftline.demo.house import House
+from driftline.demo.labels import LabelFeed
+from driftline.demo.pace import ClockFile, Pace
 from driftline.demo.receiver import Receiver
 from driftline.demo.reconcile import Run, Traffic, reconcile, show
-from driftline.demo.replay import ClockFile, Replay
-from driftline.demo.settle import settle
+from driftline.demo.replay import Replay
+from driftline.demo.settle import Ending, settle
 from driftline.errors import InputError
 from driftline.progress import progress
 from driftline.settings import Settings, load
@@ -45,7 +47,11 @@ SECRET_BYTES = 32
 
 
 def run_demo(
-    *, days: int = 60, browser: bool = True, stay: bool = True, folder: Path | None = None
+    *,
+    days: int = flights.YEAR_DAYS,
+    browser: bool = True,
+    stay: bool = True,
+    folder: Path | None = None,
 ) -> int:
     """Replay the last days of a year of flights, and say whether everything adds up.
 
@@ -89,12 +95,18 @@ def run_demo(
             with (
                 Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
                 House(settings.server_url) as house,
+                Client(settings.server_url) as client,
             ):
-                declared = _declare(home, settings, clock.time, receiver.url, secret)
+                declared = _declare(home, client, traffic, receiver.url, secret)
                 stages.done(f"resources applied: {home.resources_file}")
-                replay = _replay(traffic, settings, clock, house, supervisor, stages)
-                run = Run(Path(settings.root), traffic, declared, replay, receiver, house)
-                agrees = _account(run, settings, supervisor, stages)
+                ending, labels = _replay(
+                    traffic, settings, clock, house, client, supervisor, stages.console
+                )
+                stages.done("requests answered")
+                run = Run(
+                    Path(settings.root), traffic, declared, ending.replay, labels, receiver, house
+                )
+                agrees = _account(run, ending, settings, supervisor, stages)
                 if stay:
                     _stay(stages.console, settings, supervisor, browser=browser)
         finally:
@@ -126,27 +138,31 @@ def _replay(
     settings: Settings,
     clock: ClockFile,
     house: House,
+    client: Client,
     supervisor: Supervisor,
-    stages: _Stages,
-) -> Replay:
-    replay = Replay(
-        settings.server_url,
-        resources.ENDPOINT,
-        traffic.requests,
-        start=traffic.start,
-        clock=clock,
-        measure=lambda: house.progress(traffic.start),
-    )
-    with progress("replaying", unit="requests", console=stages.console) as advance:
-        replay.run(advance, supervisor.check)
-    stages.done("requests answered")
-    return replay
+    console: Console,
+) -> tuple[Ending, LabelFeed]:
+    """Send everything, while labels and clock follow what is stored."""
+    start, end = traffic.start, traffic.end
+    replay = Replay(settings.server_url, resources.ENDPOINT, traffic.requests, start=start)
+    labels = LabelFeed(client, resources.ENDPOINT, traffic.planted.table, traffic.requests, start)
+    cadences = resources.cadences(start, end)
+    pace = Pace(start, clock, cadences, house.judged_until, labels)
+
+    def meanwhile() -> None:
+        supervisor.check()
+        pace.follow(replay.whole_days(house.stored_requests()), replay.event_ids)
+
+    with progress("replaying", unit="requests", console=console) as advance:
+        replay.run(advance, meanwhile)
+    return Ending(replay, pace, house, cadences, end), labels
 
 
-def _account(run: Run, settings: Settings, supervisor: Supervisor, stages: _Stages) -> bool:
+def _account(
+    run: Run, ending: Ending, settings: Settings, supervisor: Supervisor, stages: _Stages
+) -> bool:
     """Wait for the end of everything, compare all accounts, and say whether they agree."""
-    left = settle(run.replay, run.receiver, run.house, end=run.traffic.end, check=supervisor.check)
-    for one in left:
+    for one in settle(ending, supervisor.check):
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
     engine = open_database(settings, read_only=True)
@@ -190,19 +206,19 @@ def _settings(home: Home) -> Settings:
 
 
 def _declare(
-    home: Home, settings: Settings, first_day: datetime, receiver_url: str, secret: str
+    home: Home, client: Client, traffic: Traffic, receiver_url: str, secret: str
 ) -> list[dict[str, Any]]:
     """Write the resources to a file and apply the file, as a user would."""
     declared = resources.declare(
         model_file=home.model_file,
         reference_file=home.reference_file,
-        start=first_day,
+        start=traffic.start,
+        end=traffic.end,
         receiver_url=receiver_url,
         secret=secret,
     )
     resources.write(declared, home.resources_file)
-    with Client(settings.server_url) as client:
-        client.apply(resources.read(home.resources_file))
+    client.apply(resources.read(home.resources_file))
     return declared
 
 

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from driftline.demo.house import House
-from driftline.demo.receiver import Receiver
+from driftline.demo.pace import Cadence, Pace
 from driftline.demo.replay import Replay
+from driftline.demo.resources import WATCHED
 
-__all__ = ["settle", "unfinished"]
+__all__ = ["Ending", "settle", "unfinished"]
 
 POLL_S = 0.2
 # Waiting goes on as long as something moves; it ends when nothing has for so long.
 PATIENCE_S = 60.0
-ENDED = frozenset({"Completed", "CompletedWithViolations", "Failed"})
 UNDELIVERED = frozenset({"pending", "delivering"})
 
 
-def settle(
-    replay: Replay, receiver: Receiver, house: House, *, end: datetime, check: Callable[[], None]
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Who can say how far everything is, and where it ends.
+
+    Parameters
+    ----------
+    replay, pace, house
+        The traffic, the clock that follows it, and the installation.
+    cadences
+        When each monitor's windows are due.
+    end
+        End of the replayed days.
+    """
+
+    replay: Replay
+    pace: Pace
+    house: House
+    cadences: Sequence[Cadence]
+    end: datetime
+
+
+def settle(ending: Ending, check: Callable[[], None]) -> list[str]:
     """Wait until windows, alarms and deliveries are done.
 
     Parameters
     ----------
-    end
-        End of the last window.
     check
         Raises when a process of the installation is gone for good.
 
@@ -40,7 +58,7 @@ def settle(
     pause = threading.Event()
     until = time.monotonic() + PATIENCE_S
     before: list[str] = []
-    while left := unfinished(replay, receiver, house, end=end):
+    while left := unfinished(ending):
         check()
         if left != before:
             before, until = left, time.monotonic() + PATIENCE_S
@@ -50,21 +68,19 @@ def settle(
     return left
 
 
-def unfinished(replay: Replay, receiver: Receiver, house: House, *, end: datetime) -> list[str]:
+def unfinished(ending: Ending) -> list[str]:
     """Name the first stage that is not done, with how far it is; later ones depend on it."""
-    progress = replay.follow()
-    if progress.stored_requests < len(replay.ledger.answers):
-        return [f"stored: {progress.stored_requests} of {len(replay.ledger.answers)} requests"]
-    executions = house.executions()
-    ended = sum(one["status"] in ENDED for one in executions.values())
-    if ended < replay.day_count:
-        return [f"judged: {ended} of {replay.day_count} windows"]
-    behind = [
-        f"evaluated: {alarm['name']} until {alarm['evaluated_until']}"
-        for alarm in house.alarms()
-        if not _is_evaluated(alarm, end)
-    ]
-    if behind:
+    replay, house, end = ending.replay, ending.house, ending.end
+    stored = house.stored_requests()
+    ending.pace.follow(replay.whole_days(stored), replay.event_ids)
+    if stored < len(replay.ledger.answers):
+        return [f"stored: {stored} of {len(replay.ledger.answers)} requests"]
+    for one in ending.cadences:
+        ends = one.ends(end)
+        judged = house.judged_until(one.monitor)
+        if ends and (judged is None or judged < ends[-1]):
+            return [f"judged: {one.monitor} until {judged} of {ends[-1]}"]
+    if behind := _behind(ending):
         return behind
     deliveries = house.deliveries()
     left = sum(one["status"] in UNDELIVERED for one in deliveries)
@@ -73,8 +89,22 @@ def unfinished(replay: Replay, receiver: Receiver, house: House, *, end: datetim
     return []
 
 
-def _is_evaluated(alarm: dict[str, object], end: datetime) -> bool:
+def _behind(ending: Ending) -> list[str]:
+    """Name the alarms that have not seen the last window of their monitor."""
+    needed = {}
+    for one in ending.cadences:
+        ends = one.ends(ending.end)
+        if ends:
+            needed[one.monitor] = ends[-1]
+    return [
+        f"evaluated: {alarm['name']} until {alarm['evaluated_until']}"
+        for alarm in ending.house.alarms()
+        if not _is_evaluated(alarm, needed.get(WATCHED[alarm["name"]]))
+    ]
+
+
+def _is_evaluated(alarm: dict[str, object], end: datetime | None) -> bool:
     until = alarm["evaluated_until"]
-    if not isinstance(until, str):
-        return False
-    return datetime.fromisoformat(until) >= end - timedelta(seconds=1)
+    if end is None:
+        return True  # Its monitor has not had a whole window.
+    return isinstance(until, str) and datetime.fromisoformat(until) >= end - timedelta(seconds=1)

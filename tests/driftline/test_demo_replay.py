@@ -3,13 +3,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from driftline.demo.flights import Request
-from driftline.demo.replay import ClockFile, Progress, Replay
+from driftline.demo.replay import Replay
 from driftline.errors import UnavailableError
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -76,25 +75,15 @@ def _requests(days: int, each: int) -> list[Request]:
     ]
 
 
-def _replay(
-    server: Endpoint, clock: ClockFile, requests: list[Request], *, progress: list[Progress]
-) -> Replay:
-    return Replay(
-        f"http://127.0.0.1:{server.server_address[1]}",
-        "flights",
-        requests,
-        start=START,
-        clock=clock,
-        measure=lambda: progress[-1],
-    )
+def _replay(server: Endpoint, requests: list[Request]) -> Replay:
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    return Replay(url, "flights", requests, start=START)
 
 
-def test_every_request_is_answered_once_and_carries_its_own_time(tmp_path: Path) -> None:
+def test_every_request_is_answered_once_and_carries_its_own_time() -> None:
     requests = _requests(days=3, each=20)
     with _endpoint([]) as server:
-        replay = _replay(
-            server, ClockFile(tmp_path / "clock", START), requests, progress=[Progress(0, 0)]
-        )
+        replay = _replay(server, requests)
 
         replay.run(lambda done, total: None, lambda: None)
 
@@ -106,16 +95,9 @@ def test_every_request_is_answered_once_and_carries_its_own_time(tmp_path: Path)
     assert len(set(server.times)) == 60
 
 
-def test_what_is_refused_for_the_moment_is_asked_again_and_kept_in_the_account(
-    tmp_path: Path,
-) -> None:
+def test_what_is_refused_for_the_moment_is_asked_again_and_kept_in_the_account() -> None:
     with _endpoint([503, 504]) as server:
-        replay = _replay(
-            server,
-            ClockFile(tmp_path / "clock", START),
-            _requests(days=1, each=5),
-            progress=[Progress(0, 0)],
-        )
+        replay = _replay(server, _requests(days=1, each=5))
 
         replay.run(lambda done, total: None, lambda: None)
 
@@ -123,14 +105,9 @@ def test_what_is_refused_for_the_moment_is_asked_again_and_kept_in_the_account(
     assert len(replay.ledger.served()) == 5
 
 
-def test_an_answer_that_never_came_is_counted_and_asked_again(tmp_path: Path) -> None:
+def test_an_answer_that_never_came_is_counted_and_asked_again() -> None:
     with _endpoint([0]) as server:
-        replay = _replay(
-            server,
-            ClockFile(tmp_path / "clock", START),
-            _requests(days=1, each=5),
-            progress=[Progress(0, 0)],
-        )
+        replay = _replay(server, _requests(days=1, each=5))
 
         replay.run(lambda done, total: None, lambda: None)
 
@@ -138,73 +115,40 @@ def test_an_answer_that_never_came_is_counted_and_asked_again(tmp_path: Path) ->
     assert len(replay.ledger.served()) == 5
 
 
-def test_a_request_that_is_wrong_ends_the_replay_with_the_reason(tmp_path: Path) -> None:
+def test_a_request_that_is_wrong_ends_the_replay_with_the_reason() -> None:
     with _endpoint([400] * 100) as server:
-        replay = _replay(
-            server,
-            ClockFile(tmp_path / "clock", START),
-            _requests(days=1, each=100),
-            progress=[Progress(0, 0)],
-        )
+        replay = _replay(server, _requests(days=1, each=100))
 
         with pytest.raises(UnavailableError, match="answer 400"):
             replay.run(lambda done, total: None, lambda: None)
 
 
-def test_a_house_that_has_lost_a_process_ends_the_replay(tmp_path: Path) -> None:
+def test_a_house_that_has_lost_a_process_ends_the_replay() -> None:
     def gone() -> None:
         raise UnavailableError("server: ended with code 1")
 
     with _endpoint([]) as server:
-        replay = _replay(
-            server,
-            ClockFile(tmp_path / "clock", START),
-            _requests(days=1, each=5),
-            progress=[Progress(0, 0)],
-        )
+        replay = _replay(server, _requests(days=1, each=5))
 
         with pytest.raises(UnavailableError, match="ended with code 1"):
             replay.run(lambda done, total: None, gone)
 
 
-def test_the_clock_moves_only_over_days_that_are_stored_whole(tmp_path: Path) -> None:
-    clock = ClockFile(tmp_path / "clock", START)
-    progress = [Progress(0, 0)]
+def test_a_table_of_so_many_requests_holds_so_many_whole_days() -> None:
     with _endpoint([]) as server:
-        replay = _replay(server, clock, _requests(days=3, each=10), progress=progress)
+        replay = _replay(server, _requests(days=3, each=10))
         replay.run(lambda done, total: None, lambda: None)
-
-    seen = []
-    for stored in (0, 9, 29, 30):
-        progress.append(Progress(stored, 3))
-        replay.follow()
-        seen.append((clock.time - START) // DAY)
 
     # What is stored may be of later days, as far as they were in flight; so 9 prove no day.
-    assert seen[:2] == [0, 0]
-    assert seen[-1] == 3
-    assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == clock.time
+    assert replay.whole_days(0) == replay.whole_days(9) == 0
+    assert 2 <= replay.whole_days(29) <= 3
+    assert replay.whole_days(30) == 3
 
 
-def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(tmp_path: Path) -> None:
-    clock = ClockFile(tmp_path / "clock", START)
-    progress = [Progress(0, 0)]
-    with _endpoint([]) as server:
-        replay = _replay(server, clock, _requests(days=5, each=2), progress=progress)
+def test_every_answered_request_has_its_event_id() -> None:
+    with _endpoint([503]) as server:
+        replay = _replay(server, _requests(days=1, each=5))
         replay.run(lambda done, total: None, lambda: None)
 
-    seen = []
-    for executions in (0, 1, 4):
-        progress.append(Progress(10, executions))
-        replay.follow()
-        seen.append((clock.time - START) // DAY)
-
-    assert seen == [2, 3, 5]
-
-
-def test_the_clock_never_goes_back(tmp_path: Path) -> None:
-    clock = ClockFile(tmp_path / "clock", START + DAY)
-
-    clock.advance(START)
-
-    assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == START + DAY
+    assert sorted(replay.event_ids()) == list(range(5))
+    assert len(set(replay.event_ids().values())) == 5

@@ -4,9 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from driftline.alerts.definition import AlarmDefinition
-from driftline.demo.resources import ALARMS, channels_of, declare, read, write
+from driftline.demo.resources import (
+    ALARMS,
+    WATCHED,
+    cadences,
+    channels_of,
+    declare,
+    read,
+    write,
+)
+from driftline.monitors.cron import Schedule, due_windows
 from driftline.serving.resources import parse_resources
 
+START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.
 
 
@@ -14,7 +24,8 @@ def _declared() -> list[dict[str, Any]]:
     return declare(
         model_file=Path("/demo/flights.skops"),
         reference_file=Path("/demo/reference.parquet"),
-        start=datetime(2026, 9, 19, tzinfo=UTC),
+        start=START,
+        end=END,
         receiver_url="http://127.0.0.1:9/pager",
         secret=SECRET,
     )
@@ -24,7 +35,7 @@ def test_the_server_takes_what_the_demo_declares() -> None:
     parsed = parse_resources(_declared())
 
     assert [one.kind for one in parsed] == [
-        "Model", "Baseline", "Endpoint", "Channel", "Monitor", *["Alarm"] * 3,
+        "Model", "Baseline", "Endpoint", "Channel", *["Monitor"] * 4, *["Alarm"] * 7,
     ]  # fmt: skip
 
 
@@ -44,9 +55,28 @@ def test_the_file_holds_the_same_and_is_for_its_owner_alone(tmp_path: Path) -> N
 
 
 def test_each_state_of_an_alarm_names_whom_it_tells() -> None:
-    broken, drift, _ = ALARMS
+    broken, drift, *_ = ALARMS
 
     assert channels_of(_declared(), broken, "ALARM") == ["pager"]
     assert channels_of(_declared(), broken, "OK") == ["pager"]
     assert channels_of(_declared(), drift, "OK") == []
     assert channels_of(_declared(), "another", "ALARM") == []
+
+
+def test_weeks_are_whole_and_the_last_ends_with_the_replay() -> None:
+    for cadence in cadences(START, END):
+        schedule = next(one["spec"] for one in _declared() if one["name"] == cadence.monitor)
+        found = due_windows(Schedule(schedule["schedule"]), cadence.first, END)
+
+        assert [window.end for window in found][-1] == END
+        assert cadence.first - START < cadence.length
+
+
+def test_every_alarm_watches_a_declared_monitor_over_its_windows() -> None:
+    declared = {one["name"]: one["spec"] for one in _declared()}
+
+    for alarm, monitor in WATCHED.items():
+        length = next(one.length for one in cadences(START, END) if one.monitor == monitor)
+        assert declared[monitor]["endpoint"] == "flights"
+        assert declared[alarm]["dimensions"]["MonitoringSchedule"] == monitor
+        assert declared[alarm]["period"] == length.total_seconds()

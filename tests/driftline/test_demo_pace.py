@@ -1,0 +1,104 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from driftline.demo.pace import Cadence, ClockFile, Pace
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+DAILY = Cadence("daily", START, DAY, timedelta())
+WEEKLY = Cadence("weekly", START + DAY, 7 * DAY, 3 * DAY)
+
+
+class Labels:
+    """Notes until when labels were asked for, and what the clock showed then."""
+
+    def __init__(self, clock: ClockFile) -> None:
+        self.clock = clock
+        self.loads: list[tuple[int, int]] = []
+
+    def load_until(self, moment: datetime, event_ids: object) -> None:
+        self.loads.append(((moment - START) // DAY, (self.clock.time - START) // DAY))
+
+
+class House:
+    """Says how far each monitor is, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.judged: dict[str, int] = {}
+        self.questions: list[str] = []
+
+    def judged_until(self, monitor: str) -> datetime | None:
+        self.questions.append(monitor)
+        return START + self.judged[monitor] * DAY if monitor in self.judged else None
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> ClockFile:
+    return ClockFile(tmp_path / "clock", START)
+
+
+def _days(clock: ClockFile) -> int:
+    return (clock.time - START) // DAY
+
+
+def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(clock: ClockFile) -> None:
+    house = House()
+    pace = Pace(START, clock, [DAILY], house.judged_until, Labels(clock))
+
+    seen = []
+    for judged in (0, 1, 4):
+        house.judged["daily"] = judged
+        pace.follow(5, dict)
+        seen.append(_days(clock))
+
+    assert seen == [2, 3, 5]
+
+
+def test_the_slowest_monitor_holds_the_clock_back(clock: ClockFile) -> None:
+    house = House()
+    house.judged = {"daily": 30}
+    pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
+
+    pace.follow(30, dict)
+
+    # Its first window ends on the eighth day, is judged three days later, and a day is left.
+    assert _days(clock) == 12
+
+
+def test_nobody_is_asked_whose_last_answer_lets_the_clock_go_on(clock: ClockFile) -> None:
+    house = House()
+    house.judged = {"daily": 2}
+    pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
+
+    for whole in (1, 2, 3):
+        pace.follow(whole, dict)
+
+    assert house.questions == ["daily"]
+
+
+def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
+    house, labels = House(), Labels(clock)
+    pace = Pace(START, clock, [DAILY], house.judged_until, labels)
+
+    house.judged["daily"] = 9
+    pace.follow(2, dict)
+    pace.follow(2, dict)
+    pace.follow(6, dict)
+
+    assert labels.loads == [(2, 0), (6, 2)]
+
+
+def test_the_clock_never_goes_back(tmp_path: Path) -> None:
+    clock = ClockFile(tmp_path / "clock", START + DAY)
+
+    clock.advance(START)
+
+    assert datetime.fromisoformat((tmp_path / "clock").read_text().strip()) == START + DAY
+
+
+def test_a_cadence_names_the_windows_that_are_due() -> None:
+    assert WEEKLY.ends(START + 10 * DAY) == []
+    assert WEEKLY.ends(START + 11 * DAY) == [START + 8 * DAY]
+    assert len(DAILY.ends(START + 365 * DAY)) == 365
