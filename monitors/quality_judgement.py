@@ -200,7 +200,7 @@ def _verdict(
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
     if reference is not None and blocks and not is_own:
-        found = scatter(blocks, name, reference, is_lower=constraint.is_lower)
+        found = scatter(blocks, name, is_lower=constraint.is_lower)
     return judge_metric(
         measure if found is not None else careful,
         constraint,

@@ -59,8 +59,8 @@ def regression_metrics(
     table = Rows(rows, clusters)
     error = label - answer
     squared = error * error
-    mae, mse = float(np.abs(error).mean()), float(squared.mean())
-    spread = (label - label.mean()) ** 2
+    mae, mse = _total(np.abs(error)) / rows, _total(squared) / rows
+    spread = (label - _total(label) / rows) ** 2
     variance = float(spread.mean())
     found = {
         "mae": table.measure(mae, np.abs(error) - mae, "error"),
@@ -71,7 +71,7 @@ def regression_metrics(
         "r2": undefined("all labels are equal", "skill"),
     }
     if variance > 0:
-        value = 1.0 - float(squared.sum()) / float(spread.sum())
+        value = 1.0 - _total(squared) / _total(spread)
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
         found["r2"] = table.measure(value, influence, "skill")
     return found
@@ -221,6 +221,11 @@ def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str
             shown = {"count": float(count), "probability": float(total / count)}
             found.append({**shown, "share": float(positive / count), "low": low, "high": high})
     return found
+
+
+def _total(values: Numbers) -> float:
+    """Add up one by one, as Spark does: numpy's pairwise sum differs in the last digit."""
+    return float(np.cumsum(values)[-1])
 
 
 def _area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:

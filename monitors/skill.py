@@ -75,11 +75,14 @@ class Blocks:
         How many such blocks the reference is long, not rounded.
     measures
         One for each block that is whole, in order of time.
+    whole
+        The whole reference's, with variances from clusters no longer than the blocks.
     """
 
     length_us: int
     fitting: float
     measures: tuple[Mapping[str, Measure], ...]
+    whole: Mapping[str, Measure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ class Verdict:
     violated: bool
 
 
-def cluster_rows(time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS) -> Codes | None:
+def cluster_rows(
+    time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS, longest_us: int = DAY_US
+) -> Codes | None:
     """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
 
     Parameters
@@ -133,6 +138,8 @@ def cluster_rows(time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS) -> 
         Microseconds since 1970-01-01T00:00Z, shape (rows,).
     least
         How many clusters are enough.
+    longest_us
+        Longer spans are not taken.
 
     Returns
     -------
@@ -141,7 +148,7 @@ def cluster_rows(time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS) -> 
     """
     if time_us is None or not len(time_us):
         return None
-    for span in CLUSTER_SPANS:
+    for span in (one for one in CLUSTER_SPANS if one <= longest_us):
         found = time_us // span
         codes: Codes = (found - found.min()).astype(np.intp)
         # Numbered without holes, so that counting by cluster needs no room for empty ones.
@@ -183,9 +190,7 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
     return found
 
 
-def scatter(
-    blocks: Sequence[Blocks], name: str, pooled: Measure, *, is_lower: bool
-) -> Scatter | None:
+def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
     """Say how a metric differs among windows of the length of the first blocks.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
@@ -195,8 +200,8 @@ def scatter(
     ----------
     blocks
         As `reference_blocks` gives them.
-    pooled
-        The metric of the whole reference.
+    name
+        The metric.
     is_lower
         Whether lower values are worse.
 
@@ -224,12 +229,17 @@ def scatter(
             growth = min(max(2.0 * (spread / shorter) ** 2, 1.0), 2.0) if shorter > 0 else 1.0
         spread *= (growth / 2.0) ** (chosen / 2.0)
         own, own_weights = tables[0]
+        whole = blocks[0].whole[name]
         centre = (
             _moments(own, own_weights)[0]
             if len(own) > 1
-            else _forward(pooled.value, pooled.support, pooled.scale)
+            else _forward(whole.value, whole.support, whole.scale)
         )
     support = float(np.median(weights)) * 2.0**chosen
+    # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
+    of_whole = blocks[0].whole[name]
+    least = math.sqrt(_variance(of_whole) * of_whole.support / support)
+    spread = max(spread, least)
     return Scatter(centre, spread, support, freedom, max(blocks[0].fitting, TINY))
 
 
@@ -314,7 +324,9 @@ def _cut(ordered: Answers, time_us: np.ndarray, length_us: int) -> Blocks:
         whole = whole[np.linspace(0, len(whole) - 1, MAX_BLOCKS).astype(np.intp)]
     span = int(time_us[-1]) - origin + 1
     spans = ((int(first[one]), int(first[one] + counts[one])) for one in whole)
-    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans)))
+    clusters = cluster_rows(time_us, longest_us=length_us)
+    measures = tuple(_measured(ordered, spans))
+    return Blocks(length_us, span / length_us, measures, ordered.measure(clusters))
 
 
 def _measured(
