@@ -28,6 +28,7 @@ __all__ = [
     "findings_of",
     "groups_of",
     "metrics_of",
+    "numbers_of",
     "segment_of",
 ]
 
@@ -92,6 +93,22 @@ def bounds_of(report: Document | None) -> dict[str, float]:
         for entry in _objects(report or {}, "features")
     }
     return {name: bound for name, bound in found.items() if bound is not None}
+
+
+def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
+    """Read the stored values of each numeric column's sketch, by level, from statistics.json."""
+    found: dict[str, list[list[float]]] = {}
+    for entry in _objects(statistics or {}, "features"):
+        place: object = entry
+        for key in ("numerical_statistics", "distribution", "kll", "sketch", "data"):
+            place = place.get(key) if isinstance(place, Mapping) else None
+        if isinstance(place, list):
+            found[_text(entry, "name")] = [
+                [float(one) for one in level if isinstance(one, int | float)]
+                for level in place
+                if isinstance(level, list)
+            ]
+    return found
 
 
 def metrics_of(report: Document | None) -> tuple[MetricLine, ...]:

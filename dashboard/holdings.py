@@ -13,12 +13,13 @@ import pyarrow.fs as pafs
 
 from driftline.baseline import store
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
 from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.table import open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.comparison import compare
-from driftline.dashboard.documents import Document, finding_of, segment_of
+from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
 from driftline.dashboard.frames import Comparison, FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
 from driftline.monitors.culprits import matching_rows
@@ -48,17 +49,28 @@ class Holdings:
         self._baselines: dict[tuple[str, str], Baseline] = {}
         self._stats: dict[str, tuple[float, CaptureStats]] = {}
 
-    def document(self, folder: str) -> Document | None:
-        """Read an execution's report.json; none when it wrote none or retention took it."""
+    def document(self, folder: str, name: str = "report.json") -> Document | None:
+        """Read one of an execution's documents; none when it wrote none or retention took it."""
         if not folder:
             return None
         filesystem, path = open_storage(self.root)
         try:
-            with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
+            with filesystem.open_input_stream(f"{path}/{folder}/{name}") as stream:
                 found = json.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
         return found if isinstance(found, dict) else None
+
+    def quantiles(self, folder: str, column: str, shares: np.ndarray) -> list[float] | None:
+        """Give a column's quantiles in the window of an execution, from its statistics.json.
+
+        ``shares`` lie in 0–1; None when the window has no numbers of it, or no document any more.
+        """
+        blocks = numbers_of(self.document(folder, "statistics.json"))
+        levels = blocks.get(column, [])
+        if not any(levels):
+            return None
+        return [float(one) for one in QuantileSketch.from_levels(levels).quantiles(shares)]
 
     def baseline(self, name: str, version: str) -> Baseline:
         """Load a version of a baseline once; versions never change."""

@@ -74,6 +74,7 @@ class ColumnView:
     """Everything that the page of one column shows, for one window.
 
     ``unread`` counts the windows whose bound is not known yet: documents are read a few at a time.
+    ``quantiles`` are the chosen window's 5th, 50th and 95th percentile.
     """
 
     now: datetime
@@ -88,7 +89,7 @@ class ColumnView:
     alarms: tuple[AlarmLine, ...]
     notes: tuple[str, ...] = ()
     unread: int = 0
-    kept: str | None = None
+    quantiles: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

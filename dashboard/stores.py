@@ -49,6 +49,8 @@ __all__ = ["Stores"]
 
 log = logging.getLogger(__name__)
 
+QUANTILES = np.array([0.05, 0.5, 0.95])
+
 
 class Stores:
     """What the pages ask; safe to use from several threads.
@@ -223,7 +225,12 @@ class Stores:
             alarms=alarms,
             notes=shown.notes,
             unread=len(line.runs) - len(known),
+            quantiles=self._quantiles(run, column),
         )
+
+    def _quantiles(self, run: WindowRun, column: str) -> tuple[float, ...] | None:
+        found = self.holdings.quantiles(run.folder, column, QUANTILES)
+        return tuple(found) if found else None
 
     def _summary(self, line: MonitorLine, column: str) -> ReferenceSummary | None:
         """Sum up one column of the baseline; None when it cannot be read or never had it."""
@@ -238,7 +245,7 @@ class Stores:
         missing = 1.0 - profile.completeness
         if not profile.is_number or not profile.sketch.count:
             return ReferenceSummary(profile.row_count, missing)
-        low, middle, high = profile.sketch.quantiles(np.array([0.05, 0.5, 0.95])).tolist()
+        low, middle, high = profile.sketch.quantiles(QUANTILES).tolist()
         return ReferenceSummary(profile.row_count, missing, profile.moments.mean, low, middle, high)
 
     def _with_rows(

@@ -194,9 +194,13 @@ def _standing(view: ColumnView, run: WindowRun) -> html.Section:
     if reference.mean is not None:
         rows.append(["mean", number(reference.mean), number(of(history.mean))])
         rows.append(["least", "–", number(of(history.low))])
-        rows.append(["5 %", number(reference.p05), "–"])
-        rows.append(["median", number(reference.median), "–"])
-        rows.append(["95 %", number(reference.p95), "–"])
+        names = ("5 %", "median", "95 %")
+        before = (reference.p05, reference.median, reference.p95)
+        now = view.quantiles or (None, None, None)
+        rows += [
+            [name, number(old), number(new)]
+            for name, old, new in zip(names, before, now, strict=True)
+        ]
         rows.append(["greatest", "–", number(of(history.high))])
     body = table(["", "Reference", "Window"], rows, label="Summary", numeric=(1, 2))
     facts: list[tuple[str, Cell]] = []

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
 from driftline.dashboard.app import DashboardContext, create_app
+from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.seed import seed
 
 expect.set_options(timeout=20_000)  # The machine may be busy with other tests.
@@ -31,7 +33,29 @@ def seeded(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """An installation with monitors of the other kinds, and alarms of every sort."""
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(seed_measured, tmp_path_factory.mktemp("measured")).result()
+    yield found
+    found.engine.dispose()
+
+
+@pytest.fixture(scope="session")
 def address(seeded):
+    with serving(seeded) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def measured_address(measured):
+    with serving(measured) as found:
+        yield found
+
+
+@contextmanager
+def serving(seeded):
+    """Serve the dashboard of an installation on a free port; give its address."""
     context = DashboardContext(seeded.engine, seeded.root, seeded.now)
     config = uvicorn.Config(create_app(context), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
@@ -127,6 +151,20 @@ def visit(contexts, address):
         page = contexts(width, scheme, fresh).new_page()
         pages.append(page)
         return Visit(page, address)
+
+    yield make
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def visit_measured(contexts, measured_address):
+    pages = []
+
+    def make(width=1440, scheme="light"):
+        page = contexts(width, scheme, False).new_page()
+        pages.append(page)
+        return Visit(page, measured_address)
 
     yield make
     for page in pages:

@@ -1,0 +1,217 @@
+"""What the pages of alarms are told and say, against alarms that the evaluator judged itself."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import plotly.graph_objects as go
+import pytest
+from sqlalchemy import func, select
+
+from driftline.alerts.alarms import get_alarm, history, list_alarms
+from driftline.alerts.tables import outbox
+from driftline.dashboard.alarm_charts import alarm_figure
+from driftline.dashboard.pages import alarm as alarm_page
+from driftline.dashboard.pages import alarms as alarms_page
+from driftline.dashboard.stores import Stores
+from driftline.errors import NotFoundError
+from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
+
+SLASH, DOTS, HOSTILE, SILENT = ALARM_NAMES
+
+
+@pytest.fixture
+def stores(measured):
+    return Stores(measured.engine, measured.root, measured.now)
+
+
+def test_firing_alarms_stand_first_and_pages_before_tickets(stores):
+    shown = stores.alarms().shown
+
+    assert [(line.name, line.state) for line in shown] == [
+        (SLASH, "ALARM"),
+        (DOTS, "ALARM"),
+        (HOSTILE, "ALARM"),
+        (SILENT, "INSUFFICIENT_DATA"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "text", "names"),
+    [
+        ("INSUFFICIENT_DATA", None, [SILENT]),
+        (None, "LOST/again", [SLASH]),
+        (None, "with a label", [HOSTILE]),
+        (None, "flights-quality", [SLASH, DOTS, HOSTILE]),
+        ("ALARM", "nothing", []),
+    ],
+)
+def test_list_is_narrowed_by_state_and_text(stores, state, text, names):
+    assert [line.name for line in stores.alarms(state, text).shown] == names
+
+
+def test_counts_of_states_do_not_follow_the_filter(stores):
+    assert stores.alarms("OK", "x").counts == {"ALARM": 3, "INSUFFICIENT_DATA": 1}
+
+
+def test_last_messages_are_those_of_the_newest_change_that_was_told(stores):
+    told = {line.name: line.told for line in stores.alarms().shown}
+
+    assert [(line.channel, line.status) for line in told[SLASH]] == [
+        ("gone", "dead"),
+        ("pager", "delivered"),
+    ]
+    assert [line.status for line in told[DOTS]] == ["pending"]
+    assert told[HOSTILE] == ()
+
+
+def test_a_filter_without_a_match_offers_the_way_back(stores):
+    page = str(alarms_page.page(stores.alarms(None, "no such thing")))
+
+    assert "No alarm matches this filter." in page
+    assert "Show all alarms" in page
+
+
+def test_without_alarms_the_page_says_how_one_is_made(stores):
+    page = str(alarms_page.page(replace(stores.alarms(), alarms=())))
+
+    assert "driftline apply -f alarms.yaml" in page
+
+
+def test_points_are_the_metric_on_the_grid_of_the_alarm(stores):
+    view = stores.alarm(SLASH)
+
+    # Windows 10 to 13 page; the last two wait for labels and have no datapoint.
+    assert [point.value for point in view.points] == [0.0] * 10 + [1.0] * 4
+    assert [point.breaching for point in view.points] == [False] * 10 + [True] * 4
+    assert view.points[0].start == START
+    assert all(point.end - point.start == WEEK for point in view.points)
+
+
+def test_what_decided_is_what_the_evaluator_stored(stores, measured):
+    view = stores.alarm(SLASH)
+
+    with measured.engine.connect() as connection:
+        record = get_alarm(connection, SLASH)
+    stored = json.loads(record.state_reason_data)["evaluatedDatapoints"]
+    assert [point.value for point in view.decided] == [entry["value"] for entry in stored]
+    (decided,) = view.decided
+    assert decided.start == START + 10 * WEEK
+    assert decided.link.startswith("/monitors/flights-quality?window=20130909T000000Z")
+    assert [point.start for point in view.points if point.decided] == [decided.start]
+
+
+def test_states_cover_the_time_shown_without_gap_or_overlap(stores):
+    spans = stores.alarm(SLASH).spans
+
+    assert [span.state for span in spans] == ["OK", "ALARM"]
+    assert spans[0].start == START
+    assert spans[0].end == spans[1].start == START + 10 * WEEK
+    assert all(span.end > span.start for span in spans)
+
+
+def test_state_over_a_period_is_the_one_after_it(stores, measured):
+    for name in (SLASH, DOTS, HOSTILE):
+        view = stores.alarm(name)
+        for point in view.points:
+            (state,) = {span.state for span in view.spans if span.start <= point.start < span.end}
+            assert (state == "ALARM") == point.breaching, (name, point.start)
+
+
+def test_every_change_in_the_history_is_shown(stores, measured):
+    with measured.engine.connect() as connection:
+        items = history(connection, SLASH, type="StateUpdate")
+
+    changes = stores.alarm(SLASH).changes
+
+    assert [(change.time, change.new) for change in changes] == [
+        (item.time, item.data["newState"]["stateValue"]) for item in items
+    ]
+    assert changes[0].cause == "brier_skill: brier_skill -0.0465, reference 0.08"
+
+
+def test_every_message_is_listed_with_its_fate(stores, measured):
+    with measured.engine.connect() as connection:
+        count = connection.scalar(
+            select(func.count()).select_from(outbox).where(outbox.c.alarm_name == SLASH)
+        )
+
+    messages = stores.alarm(SLASH).messages
+
+    assert len(messages) == count == 3
+    fates = {one.channel: (one.status, one.code, one.attempts) for one in messages}
+    assert fates == {
+        "gone": ("dead", 410, 1),
+        "pager": ("delivered", 204, 1),
+        "refuses": ("dead", 503, 10),
+    }
+    page = str(alarm_page.page(stores.alarm(SLASH)))
+    assert "✕ 2 given up" in page
+    assert "10 attempts, HTTP 503" in page
+
+
+def test_channels_tell_how_they_fare_and_never_where_they_lead(stores):
+    view = stores.alarm(SLASH)
+
+    health = {one.name: one.health for one in view.channels}
+
+    assert health["pager"] is None
+    assert health["gone"] == "receiver answered 410 Gone"
+    assert health["refuses"].startswith("failed ")
+    page = str(alarm_page.page(view))
+    assert "127.0.0.1" not in page
+    assert "whsec" not in page
+
+
+def test_alarm_without_data_names_the_metrics_that_have_some(stores):
+    view = stores.alarm(SILENT)
+
+    assert view.points == view.spans == ()
+    assert any("MonitoringSchedule=flights-quality" in name for name in view.similar)
+    assert "No datapoint has come in" in str(alarm_page.page(view))
+
+
+def test_alarms_on_the_same_metric_know_each_other(measured, stores):
+    with measured.engine.connect() as connection:
+        keys = [one.definition.metric_key for one in list_alarms(connection)]
+
+    assert len(set(keys)) == len(keys)
+    assert stores.alarm(SLASH).others == ()
+
+
+def test_unknown_alarm_is_not_found(stores):
+    with pytest.raises(NotFoundError):
+        stores.alarm("no such alarm")
+
+
+def test_figure_is_one_that_plotly_takes_and_escapes_names(stores):
+    view = stores.alarm(HOSTILE)
+    hostile = replace(view, rule=replace(view.rule, metric="<b>metric</b>"))
+
+    figure = alarm_figure(hostile)
+
+    go.Figure(figure)
+    assert "<b>metric" not in str(figure)
+
+
+def test_threshold_is_drawn_where_it_lies(stores):
+    view = stores.alarm(HOSTILE)
+
+    lines = [shape for shape in alarm_figure(view)["layout"]["shapes"] if shape["type"] == "line"]
+
+    assert [(line["y0"], line["y1"]) for line in lines] == [(5_000.0, 5_000.0)]
+
+
+def test_a_message_sent_years_later_by_another_clock_tells_no_wait(stores):
+    view = stores.alarm(SLASH)
+    late = replace(view.messages[0], finished_at=view.messages[0].time + timedelta(days=300))
+
+    page = str(alarm_page.page(replace(view, messages=(late,))))
+
+    assert "after 300 d" not in page
+
+
+def test_verdict_says_how_long(stores):
+    view = replace(stores.alarm(SLASH), now=datetime(2013, 9, 17, 0, 5, tzinfo=UTC))
+
+    assert alarm_page.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"

@@ -1,0 +1,143 @@
+"""One column over all windows, against the documents that the same windows wrote."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from driftline.dashboard.column_charts import column_figure
+from driftline.dashboard.pages import column as column_page
+from driftline.dashboard.past import Past
+from driftline.dashboard.stores import Stores
+from driftline.errors import NotFoundError
+
+BUG = "20131118T000000Z"
+
+
+@pytest.fixture
+def stores(seeded):
+    return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+def reports(seeded):
+    """Read what each window's document says of its features, oldest first."""
+    folder = Path(seeded.root) / "executions" / seeded.monitor
+    for file in sorted(folder.glob("*/*/report.json")):
+        report = json.loads(file.read_text())
+        yield {one["feature"]: one for one in report["features"]}, report["violations"]
+
+
+@pytest.mark.parametrize("column", ["carrier", "dewp", "hour"])
+def test_series_are_those_of_the_documents(stores, seeded, column):
+    history = stores.column(seeded.monitor, column, None).history
+
+    told = [features[column] for features, _ in reports(seeded)]
+
+    def of(key):
+        return np.array([np.nan if one[key] is None else one[key] for one in told], dtype=float)
+
+    np.testing.assert_allclose(history.distance, of("distance"))
+    np.testing.assert_allclose(history.bound, of("bound"))
+    np.testing.assert_allclose(history.missing, of("missing_count") / of("row_count"), atol=1e-12)
+
+
+def test_violations_are_marked_where_the_documents_have_them(stores, seeded):
+    history = stores.column(seeded.monitor, "carrier", None).history
+
+    broken = [
+        any(one["feature_name"] == "carrier" for one in violations)
+        for _, violations in reports(seeded)
+    ]
+
+    assert sum(broken) == 5
+    assert history.broken.tolist() == broken
+
+
+def test_reference_is_summed_up_from_the_training_data(stores, seeded):
+    found = stores.column(seeded.monitor, "dewp", BUG)
+    baseline = stores.holdings.baseline("flights", found.monitor.baseline_version)
+
+    profile = baseline.profile.columns["dewp"]
+
+    assert found.reference.mean == pytest.approx(profile.moments.mean)
+    assert found.reference.p05 < found.reference.median < found.reference.p95
+    assert len(found.quantiles) == 3
+    assert found.quantiles[0] <= found.quantiles[1] <= found.quantiles[2]
+
+
+def test_page_shows_rows_comparison_and_alarms_of_its_column(stores, seeded):
+    view = stores.column(seeded.monitor, "carrier", BUG)
+
+    assert view.comparison.feature == view.rows.feature == "carrier"
+    assert [alarm.name for alarm in view.alarms] == ["flights: broken input", "flights: drift"]
+    page = str(column_page.page(view))
+    assert "In violation: unknown values" in page
+    assert "This column over all windows" not in page
+
+
+def test_unknown_column_is_not_found(stores, seeded):
+    with pytest.raises(NotFoundError):
+        stores.column(seeded.monitor, "no such column", None)
+
+
+def test_before_the_first_window_the_page_says_what_to_do(stores, seeded):
+    view = stores.column(seeded.monitor, "carrier", None)
+    waiting = replace(view, detail=None, monitor=replace(view.monitor, runs=()))
+
+    assert f"driftline monitor run {seeded.monitor}" in str(column_page.page(waiting))
+
+
+def test_figure_has_a_panel_for_each_thing_that_is_there(stores, seeded):
+    text = column_figure(stores.column(seeded.monitor, "carrier", None))
+    numbers = column_figure(stores.column(seeded.monitor, "dewp", None))
+
+    assert "yaxis3" in numbers["layout"]
+    assert text["layout"]["yaxis"]["title"]["text"] == "distance ÷ bound"
+    for figure in (text, numbers):
+        go.Figure(figure)
+
+
+def test_click_leads_to_the_same_column_in_another_window(stores, seeded):
+    figure = column_figure(stores.column(seeded.monitor, "carrier", None))
+
+    links = figure["data"][-1]["customdata"]
+
+    assert links[-1] == f"/monitors/{seeded.monitor}/columns/carrier?window=20131122T000000Z"
+
+
+def test_documents_of_the_past_are_read_once_newest_first(stores, seeded):
+    runs = stores.monitor(seeded.monitor, None, None).monitor.runs
+    read = []
+
+    def count(folder):
+        read.append(folder)
+        return stores.holdings.document(folder)
+
+    past = Past(count)
+    first, second = past.told(runs), past.told(runs)
+
+    assert read == [run.folder for run in reversed(runs)]
+    assert first == second
+    assert len(first) == len(runs)
+
+
+def test_a_page_waits_no_longer_than_its_patience(stores, seeded):
+    runs = stores.monitor(seeded.monitor, None, None).monitor.runs
+    times = iter(range(1_000))
+    past = Past(stores.holdings.document, clock=lambda: float(next(times)))
+
+    # The clock moves one second with each look at it: two documents fit into two and a half.
+    some = past.told(runs, patience_s=2.5)
+    more = past.told(runs, patience_s=2.5)
+
+    assert list(some) == [run.execution for run in runs[:-3:-1]]
+    assert len(more) == 4
+
+
+def test_unread_windows_are_said(stores, seeded):
+    view = replace(stores.column(seeded.monitor, "carrier", None), unread=3)
+
+    assert "The bounds of 3 windows are still being read." in str(column_page.page(view))
