@@ -1,0 +1,199 @@
+"""docs/your-own-app.md as it stands: its files, its commands, in its order, and what one then sees.
+
+Nothing is replaced but ports (others may be taken) and the ten seconds until a commit.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from driftline.client import Client
+from tests.journeys.conftest import eventually, free_port
+
+pytestmark = pytest.mark.slow
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "your-own-app.md").read_text()
+# Commands that go on until they are stopped, and what they say once they are ready.
+LASTING = {
+    "uvicorn": "Application startup complete",
+    "driftline up": "ready; Ctrl-C",
+    "driftline proxy": "Ctrl-C ends it",
+}
+ASKING = ("driftline apply", "driftline capture", "driftline monitor", "driftline truth")
+ASKED = 300
+SPAN = "--from 2026-01-01 --to 2100-01-01"
+QUALITY = f"driftline monitor run orders-data-quality {SPAN}"
+MODEL = f"driftline monitor run orders-model-quality {SPAN}"
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+
+
+@dataclass
+class Walk:
+    """A folder in which the document was followed; what each command gave: exit code and text."""
+
+    folder: Path
+    ports: dict[str, int]
+    said: dict[str, tuple[int, str]] = field(default_factory=dict)
+    lasting: list[subprocess.Popen[str]] = field(default_factory=list)
+    readers: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def server(self) -> str:
+        return f"http://127.0.0.1:{self.ports['8080']}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "DRIFTLINE_SERVER__PORT": str(self.ports["8080"]),
+            "DRIFTLINE_DASHBOARD__PORT": str(self.ports["8081"]),
+            "DRIFTLINE_CAPTURE__COMMIT_INTERVAL_S": "0.2",
+        }
+
+    def follow(self, line: str) -> None:
+        """Run one line of the document, to its end or until it is ready."""
+        command = line
+        for port, free in self.ports.items():
+            command = re.sub(rf"(:|--port ){port}\b", rf"\g<1>{free}", command)
+        if line.startswith("driftline proxy"):
+            command += f" --port {self.ports['8082']}"
+        if line.startswith(ASKING):
+            command += f" --server {self.server}"
+        ready = next((text for start, text in LASTING.items() if line.startswith(start)), None)
+        if ready is not None:
+            self._keep(command, ready)
+            return
+        found = subprocess.run(
+            ["sh", "-c", command], cwd=self.folder, env=self.environment,
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        self.said[line] = (found.returncode, found.stdout + found.stderr)
+
+    def _keep(self, command: str, ready: str) -> None:
+        process = subprocess.Popen(
+            shlex.split(command), cwd=self.folder, env=self.environment,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.lasting.append(process)
+        assert process.stderr is not None
+        lines = []
+        for text in process.stderr:
+            lines.append(text)
+            if ready in text:
+                break
+        else:
+            raise AssertionError(f"{command} ended before it was ready:\n{''.join(lines)}")
+        # Somebody must read on, or it would hang when the pipe is full.
+        reader = threading.Thread(target=process.stderr.read)
+        reader.start()
+        self.readers.append(reader)
+
+    def stop(self) -> None:
+        for process in reversed(self.lasting):
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+        for process, reader in zip(self.lasting, self.readers, strict=True):
+            reader.join(60)
+            assert process.stderr is not None
+            process.stderr.close()
+
+    def requests(self, endpoint: str) -> int:
+        with Client(self.server) as client:
+            return sum(one["requests"] for one in client.captures() if one["endpoint"] == endpoint)
+
+    def table(self, endpoint: str) -> pl.DataFrame:
+        return pl.read_delta(str(self.folder / ".driftline" / "capture" / endpoint))
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
+    """Follow the whole document; where it says "within ten seconds", wait for that."""
+    found = Walk(
+        tmp_path_factory.mktemp("app"),
+        {port: free_port() for port in ("8000", "8080", "8081", "8082")},
+    )
+    for code in blocks("python"):
+        name = code.split("\n", 1)[0].removeprefix("# ")
+        code = re.sub(r":8000\b", f":{found.ports['8000']}", code)
+        (found.folder / name).write_text(code)
+    expected = {"python ask.py": ("orders", ASKED), "curl": ("proxied", 1)}
+    try:
+        for line in "".join(blocks("sh")).splitlines():
+            found.follow(line)
+            for start, (endpoint, count) in expected.items():
+                if line.startswith(start):
+                    assert found.said[line][0] == 0, found.said[line][1]
+                    eventually(lambda e=endpoint, n=count: found.requests(e) >= n)
+        yield found
+    finally:
+        found.stop()
+
+
+def test_every_command_of_the_document_does_what_it_says(walk: Walk) -> None:
+    failed = {line: said for line, (code, said) in walk.said.items() if code}
+
+    # It says so of the one monitor; whether the other one finds anything is left open.
+    assert QUALITY in failed
+    assert set(failed) <= {QUALITY, MODEL}, failed
+
+
+def test_init_says_what_the_document_shows(walk: Walk) -> None:
+    _, said = walk.said["driftline init orders.parquet"]
+
+    assert said.startswith(blocks("text")[0])
+    assert "the last tenth, against those before" in said
+
+
+def test_what_the_app_answered_is_typed_and_known_by_its_id(walk: Walk) -> None:
+    table = walk.table("orders").filter(pl.col("inference_id") != "B-1")
+
+    assert table.height == table["event_id"].n_unique() == ASKED
+    assert table["parse_error"].null_count() == ASKED
+    assert (table["feature_km"].dtype, table["prediction"].dtype) == (pl.Float64, pl.Boolean)
+    assert table["feature_km"].min() > 100  # type: ignore[operator] # a number
+    assert table["prediction"].mean() == pytest.approx((table["probability"] > 0.5).mean())
+    assert set(table["inference_id"]) == {f"A-{number}" for number in range(5_700, 6_000)}
+
+
+def test_the_monitor_names_the_cause(walk: Walk) -> None:
+    code, said = walk.said[QUALITY]
+
+    assert code == 1
+    assert f"{ASKED} rows" in said
+    assert "; km: 99 % of rows above " in said
+    assert "looks like 1,000 times the expected unit" in said
+
+
+def test_the_truth_is_joined_by_the_id_that_the_requests_carried(walk: Walk) -> None:
+    code, said = walk.said[MODEL]
+
+    assert code in (0, 1), said
+    assert f"{ASKED} rows" in said
+
+
+def test_logger_and_proxy_record_beside_it_raw_until_declared(walk: Walk) -> None:
+    _, said = walk.said["driftline capture stats"]
+    eventually(lambda: walk.requests("nightly") == 2)
+
+    assert re.search(r"orders +True +True +30[01] ", said), said
+    assert re.search(r"proxied +False +False +1 ", said), said
+    nightly, proxied = walk.table("nightly"), walk.table("proxied")
+    assert set(nightly["parse_error"]) == {"the endpoint has no signature"}
+    assert "A-0" in set(nightly["inference_id"])
+    assert proxied["request_body"].to_list() == [b'{"order_id": "B-1", "km": 3.5, "rain_mm": 0}']
+    assert b'"score"' in proxied["response_body"][0]
