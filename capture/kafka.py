@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 _DELIVERY_MS = 30_000
 _POLL_MS = 200
 _COMMIT_MS = 5_000
+_METADATA_MS = 30_000
 _STOP_S = 5.0
 _LOOK_S = 0.2
 _FETCH_BYTES = 16 << 20
@@ -248,7 +249,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             log.warning("sink offsets not committed group=%s error=%r", self._options.group, error)
 
     def close(self) -> None:
-        """Leave the group, so that another sink takes over at once."""
+        """Let go of what is held; another sink takes over after the session's timeout."""
         self._disconnect()
         self._wire.close()
         self._writer.close()
@@ -273,15 +274,23 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
                     group_id=self._options.group,
                     enable_auto_commit=False,
                     auto_offset_reset="earliest",
+                    # A sink that is started again has its partitions back at once, without a
+                    # rebalance; one that stays away loses them after the session's timeout.
+                    group_instance_id=self.name,
+                    session_timeout_ms=self._options.session_timeout_ms,
+                    heartbeat_interval_ms=self._options.session_timeout_ms // 10,
                     # What stays with a sink in a rebalance goes on being read where it was.
                     partition_assignment_strategy=(CooperativeStickyAssignor,),
                     fetch_max_bytes=_FETCH_BYTES,
                     max_partition_fetch_bytes=max(1 << 20, self._options.max_message_bytes),
                     max_poll_interval_ms=600_000,
+                    metadata_max_age_ms=_METADATA_MS,
                     allow_auto_create_topics=False,
                     metrics_enabled=False,
                 )
             )
+            # Known before we join: who leads a group and knows no partitions would give out none.
+            self._consumer.partitions_for_topic(self._options.topic)
             self._consumer.subscribe([self._options.topic], listener=self)
         return self._consumer
 

@@ -18,6 +18,7 @@ _DEAD_LETTER_PARTITIONS = 3
 class KafkaOptions:
     """What the settings' section ``[kafka]`` says, field by field.
 
+    ``session_timeout_ms``: after how long without a sign of life a sink loses its partitions;
     ``client`` is passed to every client as it is, over all else.
     """
 
@@ -34,6 +35,7 @@ class KafkaOptions:
     ssl_cafile: str = ""
     ssl_certfile: str = ""
     ssl_keyfile: str = ""
+    session_timeout_ms: int = 15_000
     client: Mapping[str, Any] = field(default_factory=dict)
 
     @property

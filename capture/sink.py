@@ -108,7 +108,7 @@ class Sink:
         back_off_s = self._poll_s
         while not stop.is_set():
             try:
-                received = self._receive()
+                received = self._receive(until_due=True)
                 if self._is_due():
                     self._commit()
                 elif not self._pending:
@@ -148,7 +148,7 @@ class Sink:
         self._transport.commit({})
         return self.counters["records"] - before
 
-    def _receive(self) -> int:
+    def _receive(self, *, until_due: bool = False) -> int:
         """Take what is there, up to what one commit may hold; give how many frames came.
 
         The transport is asked even when there is no room: it may have to show that it lives.
@@ -168,6 +168,8 @@ class Sink:
                     len(f.request) + len(f.response) for f in delivery.frames
                 )
                 received += len(delivery.frames)
+            if until_due and self._is_due():  # Records may trickle in without an end.
+                break
         return received
 
     def _is_due(self) -> bool:

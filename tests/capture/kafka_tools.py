@@ -17,12 +17,10 @@ from driftline.capture.shipping import Sidecar
 from driftline.capture.sink import Sink
 from driftline.signature import Signature
 
-NARROW = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 500}
-
 
 def options(bootstrap: str, topic: str, **more: Any) -> KafkaOptions:
     """Give options for one broker and a topic, and a group, of a test's own."""
-    values = {"partitions": 4, "replication": 1, "group": topic, **more}
+    values = {"partitions": 4, "replication": 1, "group": topic, "session_timeout_ms": 4_000, **more}
     return KafkaOptions(bootstrap_servers=[bootstrap], topic=topic, **values)
 
 

@@ -48,6 +48,11 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 message.max.bytes=2097152
+broker.session.timeout.ms=1500
+broker.heartbeat.interval.ms=300
+initial.broker.registration.timeout.ms=30000
+controller.quorum.election.timeout.ms=500
+controller.quorum.fetch.timeout.ms=1000
 num.network.threads=1
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=4194304
@@ -108,6 +113,11 @@ class KafkaBroker:
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < end, self.log()
             pause.wait(0.1)
+
+    def ensure_running(self) -> None:
+        """Start it if a test left it dead."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def kill(self) -> None:
         """End it as a crash would: by SIGKILL."""
