@@ -15,7 +15,14 @@ from driftline.monitors.report import Report
 from driftline.roles import Roles
 from driftline.signature import Signature
 
-__all__ = ["NO_DATA", "NO_LABELS", "judge_captured", "nothing_to_judge", "read_captured"]
+__all__ = [
+    "NO_DATA",
+    "NO_LABELS",
+    "judge_captured",
+    "labels_of",
+    "nothing_to_judge",
+    "read_captured",
+]
 
 # SageMaker's own text (model-monitor.md section 7.3).
 NO_DATA = "Job inputs had no data"
@@ -38,7 +45,7 @@ def read_captured(
         signature,
         columns=[*IDS, *_columns(definition.kind, signature, baseline)],
         late_after=window.end + timedelta(seconds=definition.delay_s),
-        labels=_labels(baseline.signature) if definition.kind in NEEDS_LABELS else None,
+        labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
     )
 
 
@@ -58,7 +65,7 @@ def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
     return [name for name in (*inputs, *outputs) if name in wanted]
 
 
-def _labels(reference: Signature) -> Labels | None:
+def labels_of(reference: Signature) -> Labels | None:
     """Name the column that ground truth is read as; none when the reference has no true answer."""
     found = next((one for one in reference.features if one.role == "label"), None)
     return None if found is None else Labels(found.name, found.type)

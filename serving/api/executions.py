@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -14,18 +15,23 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
+from driftline.baseline import store as baselines
 from driftline.baseline.predicate import Predicate
+from driftline.capture.labelling import Labels
 from driftline.capture.window import Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.examination import labels_of
 from driftline.monitors.execution import Execution, get_execution, run
+from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.report import REPORT
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import storage_folder
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
+from driftline.serving.explain import ModelShelf
 from driftline.signature import Signature
 
 __all__ = ["RunRequest", "router"]
@@ -46,6 +52,8 @@ class RunRequest(BaseModel):
 def router(context: ServerContext) -> APIRouter:
     """Give the routes."""
     routes = APIRouter(tags=["executions"])
+    # A process that explains is not one that serves; it ends when nobody has asked for a minute.
+    shelf = ModelShelf(context.engine, context.root, trust_pickle=context.trust_pickle)
 
     @routes.post("/monitors/{name}/run")
     def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
@@ -53,15 +61,17 @@ def router(context: ServerContext) -> APIRouter:
         with context.engine.connect() as connection:
             row = store.get(connection, "Monitor", name)
             definition = get_definition(connection, row.name)
-        signature = _signature(context, definition.endpoint)
-        execution = run(
-            context.engine,
-            context.root,
-            definition,
-            _window(asked, definition, context.now()),
-            now=context.now,
-            signature=signature,
-        )
+        with ExitStack() as stack:
+            model = shelf.open(definition.endpoint) if definition.kind == "attribution" else None
+            execution = run(
+                context.engine,
+                context.root,
+                definition,
+                _window(asked, definition, context.now()),
+                now=context.now,
+                signature=_signature(context, definition.endpoint),
+                predict=None if model is None else stack.enter_context(model),
+            )
         return _shown(asdict(execution))
 
     @routes.get("/monitors/{name}/executions")
@@ -119,6 +129,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
             execution.window,
             signature,
             columns=[*IDS, *(column.name for column in signature.columns)],
+            labels=_labels(context, execution),
         )
         found = matching_rows(window.batches(), predicate, limit=limit)
         return {"columns": found.column_names, "rows": _plain(found)}
@@ -154,6 +165,14 @@ def _signature(context: ServerContext, endpoint: str) -> Signature:
     if found is None:
         raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
     return found
+
+
+def _labels(context: ServerContext, execution: Execution) -> Labels | None:
+    """Name the column of labels, for kinds whose violations may be about it."""
+    if execution.kind not in NEEDS_LABELS:
+        return None
+    baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
+    return labels_of(baseline.signature)
 
 
 def _shown(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -194,3 +194,23 @@ def test_rows_outside_the_window_do_not_count(judge, append: Append, rng) -> Non
     execution = judge(window=Window(START + DAY, START + DAY + timedelta(days=1)))
 
     assert execution.row_count == 70
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("model-quality", "no ground truth has come"),
+        ("bias", "facet"),
+        ("attribution", "no attributions"),
+    ],
+)
+def test_what_a_kind_cannot_judge_fails_once_with_the_reason(
+    judge, engine: Engine, append: Append, rng, kind: str, said: str
+) -> None:
+    append(0, weather(rng, 400))
+
+    execution = judge(MonitorDefinition("daily", endpoint="flights", baseline="flights", kind=kind))
+
+    assert execution.status == "Failed"
+    assert said in str(execution.failure_reason)
+    assert value(engine, "failed") == [1.0]
