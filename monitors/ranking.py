@@ -32,6 +32,8 @@ SIZES = (10, 30, 100, 300, 1_000, 3_000)
 REPLICATES = 2_000
 # The share of replicates that makes up the tail.
 TAIL_SHARE = 0.05
+# Shares of replicates at which the exponential may not lie below what was drawn.
+CHECKED_SHARES = (0.02, 0.01, 0.005, 0.0025)
 # Cells of the counts that one batch of replicates may have.
 CELLS = 1 << 22
 
@@ -108,13 +110,19 @@ def calibrate(rows: NDArray[np.float32], *, seed: int) -> Mapping[int, Tail]:
     for size in SIZES:
         losses = 1.0 - ndcg(reference, resampled_means(rows, size, REPLICATES, random))
         losses = losses[np.isfinite(losses)]
-        if not losses.size:
-            losses = np.zeros(1)  # All zero: nothing is ranked.
-        threshold = float(np.quantile(losses, 1.0 - TAIL_SHARE, method="higher"))
-        beyond = losses[losses > threshold]
-        excess = float(np.mean(beyond - threshold)) if beyond.size else 0.0
-        found[size] = Tail(threshold, excess)
+        found[size] = _tail(losses) if losses.size else Tail(0.0, 0.0)  # All zero: no ranking.
     return found
+
+
+def _tail(losses: Numbers) -> Tail:
+    """Fit the exponential from above: losses may come in jumps, when two features change places."""
+    threshold = float(np.quantile(losses, 1.0 - TAIL_SHARE, method="higher"))
+    beyond = losses[losses > threshold]
+    excess = float(np.mean(beyond - threshold)) if beyond.size else 0.0
+    for share in CHECKED_SHARES:
+        drawn = float(np.quantile(losses, 1.0 - share, method="higher"))
+        excess = max(excess, (drawn - threshold) / math.log(TAIL_SHARE / share))
+    return Tail(threshold, excess)
 
 
 def tail_at(tails: Mapping[int, Tail], size: int) -> Tail:
