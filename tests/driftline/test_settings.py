@@ -1,7 +1,9 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from driftline.capture.kafka_options import KafkaOptions
 from driftline.settings import SettingsError, describe, load, override
 
 
@@ -55,6 +57,9 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
         ('[auth]\nmode = "none"\n', 'expected "off"'),
         ('[capture]\nappend = "during"\n', 'expected "before" or "after"'),
         ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
+        ('[capture]\ntransport = "pigeon"\n', 'expected "local" or "kafka"'),
+        ('[capture]\ntransport = "kafka"\n', "bootstrap_servers is empty; expected the host:port"),
+        ('[kafka]\nsecurity_protocol = "TLS"\n', '"SSL" or "SASL_PLAINTEXT"'),
         ("server = 3\n", "not a section of keys"),
         ("[server\n", "not TOML"),
     ],
@@ -85,3 +90,20 @@ def test_a_root_elsewhere_than_in_folders_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="gopher"):
         _ = found.root
+
+
+def test_a_brokers_password_is_never_shown() -> None:
+    found = load(environment={"DRIFTLINE_KAFKA__SASL_PASSWORD": "hunter2"})
+
+    shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
+
+    assert found.kafka.sasl_password == "hunter2"
+    assert shown["kafka.sasl_password"] == "***"
+    assert "hunter2" not in repr(found)
+    assert "hunter2" not in repr(KafkaOptions(**asdict(found.kafka)))
+
+
+def test_the_section_and_the_options_of_kafka_have_the_same_fields_and_defaults() -> None:
+    options = KafkaOptions(**asdict(load(environment={}).kafka))
+
+    assert options == KafkaOptions([])

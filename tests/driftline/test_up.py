@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.errors import UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.up import start
 
 
@@ -21,3 +21,12 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
             supervisor.wait_ready(20)
     finally:
         supervisor.stop()
+
+
+@pytest.mark.parametrize(
+    ("transport", "wrong", "right"),
+    [("local", "sidecar", "capture"), ("kafka", "capture", "sidecar, sink")],
+)
+def test_the_roles_depend_on_the_transport(transport: str, wrong: str, right: str) -> None:
+    with pytest.raises(InputError, match=right):
+        start(None, only=[wrong], transport=transport)
