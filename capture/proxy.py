@@ -12,13 +12,11 @@ import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from driftline.capture.exchange import App, Message, Receive, Scope, Send
-from driftline.capture.tap import Capture
 from driftline.errors import InputError
 from driftline.loopback import LocalOnly
 
@@ -46,30 +44,14 @@ _NOT_SENT = _HOP_BY_HOP | {b"expect", b"host"}
 _NOT_ANSWERED = _HOP_BY_HOP | {b"date", b"x-amzn-requestid"}
 
 
-def proxy_app(
-    upstream: str,
-    endpoint: str,
-    *,
-    paths: Sequence[str] | None = None,
-    timeout_s: float = TIMEOUT_S,
-    **capture: Any,  # noqa: ANN401 - the tap's own options
-) -> App:
-    """Give the ASGI app of a proxy that records and answers this machine only.
+def proxy_app(tap: App) -> App:
+    """Give the whole ASGI app of a proxy: quiet when an answer breaks off, for this machine only.
 
     Parameters
     ----------
-    upstream, timeout_s
-        See ``ReverseProxy``.
-    endpoint, paths, capture
-        What is recorded, and how: see ``Capture``. Everything else passes unrecorded.
-
-    Raises
-    ------
-    InputError
-        When the address, the name or a path is none.
+    tap
+        ``Capture`` around a ``ReverseProxy``.
     """
-    proxy = ReverseProxy(upstream, timeout_s=timeout_s)
-    tap = Capture(proxy, endpoint=endpoint, paths=paths, **capture)
 
     async def quietly(scope: Scope, receive: Receive, send: Send) -> None:
         # The server above closes the connection of an answer that does not end, and says so.

@@ -25,9 +25,12 @@ SAMPLE_ROWS = 200_000
 MAX_CLASSES = 50
 MAX_INTEGER_CLASSES = 10
 MIN_UNIQUE_ROWS = 20
+# Ids of few things (shops, states) are classes like others; of many (customers) they only grow.
+MANY_IDS = 0.1
 
 _LABELS = frozenset(("label", "target", "truth", "outcome"))
 _LABEL_NAMES = frozenset(("y", "class", "actual", "y_true", "ground_truth"))
+_ASKED_FOR = frozenset(("churn", "churned", "fraud", "survived", "diagnosis"))
 _PREDICTIONS = frozenset(("prediction", "predicted", "predictions", "pred", "yhat", "forecast"))
 _PROBABILITIES = frozenset(
     ("probability", "probabilities", "proba", "prob", "score", "scores", "confidence", "likelihood")
@@ -214,10 +217,16 @@ class _Guessing:
         for one in free:
             if one.words & _LABELS or one.name.casefold() in _LABEL_NAMES:
                 return one.name, "named like the true answer"
-        columns = [name for name in self._sample.column_names if name in self._free]
-        last = self._free[columns[-1]] if columns else None
-        if last is not None and len(last.values) == 2 and not last.words & (_FACETS | _IDS):
-            return last.name, f"the last column, with two values ({', '.join(last.values)})"
+        for one in free:
+            if one.words & _ASKED_FOR:
+                return one.name, "named like what models are asked for"
+        # Files begin or end with the answer; among several columns of two values that says little.
+        two = [one for one in free if len(one.values) == 2 and not one.words & (_FACETS | _IDS)]
+        ends = [one for one in two if one.name in (free[0].name, free[-1].name)]
+        if len(two) == len(ends) == 1:
+            place = "first" if ends[0] is free[0] else "last"
+            values = ", ".join(ends[0].values)
+            return ends[0].name, f"the {place} column, and the only one of two values ({values})"
         return None
 
     def _id(self) -> tuple[str, str] | None:
@@ -232,8 +241,8 @@ class _Guessing:
         for one in self._free.values():
             if one.is_time:
                 reason = "another time; times only grow"
-            elif one.words & _IDS and one.kind in ("string", "int64"):
-                reason = "named like an id"
+            elif one.words & _IDS and one.distinct_count > one.row_count * MANY_IDS:
+                reason = f"named like an id, with {one.distinct_count:,} values"
             elif one.kind == "string" and one.is_unique and one.row_count >= MIN_UNIQUE_ROWS:
                 reason = f"text of which none of {one.row_count:,} values repeats"
             else:

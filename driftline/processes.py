@@ -126,14 +126,14 @@ def run_proxy(
     timeout_s: float,
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
-    from driftline.capture.proxy import proxy_app
+    from driftline.capture.proxy import ReverseProxy, proxy_app
+    from driftline.capture.tap import Capture
 
     require_loopback("proxy", host)
-    app = proxy_app(
-        upstream,
-        endpoint,
+    tap = Capture(
+        ReverseProxy(upstream, timeout_s=timeout_s),
+        endpoint=endpoint,
         paths=paths,
-        timeout_s=timeout_s,
         spool_dir=settings.spool_dir,
         sampling_percentage=sampling_percentage,
         max_body_bytes=settings.capture.max_body_bytes,
@@ -144,7 +144,7 @@ def run_proxy(
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops in order, then raises the signal once more: being told to stop is no error.
         signal.signal(number, lambda *_: None)
-    _serve(app, listener, ready)
+    _serve(proxy_app(tap), listener, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ import pytest
 import uvicorn
 
 from driftline.capture.frame import Flag, Frame
-from driftline.capture.proxy import proxy_app
+from driftline.capture.proxy import ReverseProxy, proxy_app
+from driftline.capture.tap import Capture
 from driftline.errors import InputError
 from tests.capture.test_tap import frames_of
 
@@ -149,9 +150,12 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
 
 
 @contextmanager
-def proxying(upstream: str, spool_dir: Path, **options: Any) -> Iterator[str]:
+def proxying(
+    upstream: str, spool_dir: Path, *, timeout_s: float = 60, paths: Sequence[str] | None = None
+) -> Iterator[str]:
     """Run the proxy under a real uvicorn in a thread; give its address."""
-    app = proxy_app(upstream, "flights", spool_dir=spool_dir, **options)
+    behind = ReverseProxy(upstream, timeout_s=timeout_s)
+    app = proxy_app(Capture(behind, endpoint="flights", spool_dir=spool_dir, paths=paths))
     config = uvicorn.Config(app, port=0, log_level="critical", lifespan="on", server_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -364,7 +368,7 @@ def test_only_this_machine_is_answered(proxy: str, spool_dir: Path) -> None:
 )
 def test_a_wrong_address_is_one_sentence(address: str) -> None:
     with pytest.raises(InputError, match="expected an address such as"):
-        proxy_app(address, "flights")
+        ReverseProxy(address)
 
 
 def test_a_path_of_the_upstream_goes_before_each_request(

@@ -1,5 +1,6 @@
 """Guesses about columns: what is clear is taken, what is not stays a feature, flags win."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,16 @@ def test_a_last_column_of_two_values_is_the_label(values: Any) -> None:
     found = guess(arrival=values)
 
     assert (found.roles.label, found.roles.problem) == ("arrival", "binary")
-    assert "the last column, with two values" in why(found, "label")[0]
+    assert "the last column, and the only one of two values" in why(found, "label")[0]
+    assert guess(rain=LATE, arrival=values).roles.label is None
+
+
+def test_the_public_churn_data_is_understood() -> None:
+    file = Path(__file__).parents[1] / "fixtures" / "baseline" / "churn.csv"
+
+    found = guess_roles(open_source(file), Roles())
+
+    assert found.roles == Roles(label="Churn", problem="binary", positive="1")
 
 
 @pytest.mark.parametrize("columns", [{"late": LATE, "after": KM}, {"sex": LATE}, {"one": [1] * N}])
@@ -149,6 +159,7 @@ def test_ids_and_texts_that_never_repeat_are_no_features() -> None:
     found = guess(
         order_id=[f"A-{n}" for n in range(N)],
         customerId=RANDOM.integers(0, 50, N),
+        shop_id=RANDOM.integers(0, 10, N),
         note=[f"ring {n} times" for n in range(N)],
         row=np.arange(N),
     )
