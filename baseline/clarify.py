@@ -77,8 +77,8 @@ def _facet(one: object, headers: object) -> Facet:
     if not isinstance(one, dict) or "name_or_index" not in one:
         raise InputError(f'facet {one!r}: no "name_or_index"; {EXPECTED}')
     column = _column(one["name_or_index"], headers, "facet")
-    named = [one[name] for name in FACET_VALUES if one.get(name) is not None]
-    return Facet(column, tuple(class_text(value) for value in _listed(named[0]) if named))
+    listed = [value for name in FACET_VALUES for value in _listed(one.get(name))]
+    return Facet(column, tuple(class_text(value) for value in listed))
 
 
 def _positive(found: Mapping[str, Any]) -> str | None:

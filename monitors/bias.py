@@ -119,7 +119,7 @@ def _counts(
 def _document(plan: Plan, tallies: Mapping[Facet, Tally]) -> str:
     """Write analysis.json of what was counted."""
     measured: list[tuple[Group, Mapping[str, Measured]]] = [
-        (group, measure(group.counts(tallies[group.counted]), stratified=plan.is_stratified))
+        (group, measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified))
         for group in plan.groups
     ]
     roles = plan.roles

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.monitors.bias_intervals import Z95, interval, wilson
-from driftline.monitors.bias_metrics import RATES, Measured, Side
+from driftline.monitors.bias_intervals import Z95, interval, newcombe, wilson
+from driftline.monitors.bias_metrics import RATES, Measured, Pair, Side
 
 __all__ = [
     "Comparison",
@@ -182,22 +182,19 @@ def exactly(value: float) -> Estimate:
     return Estimate(value, lambda _: (value, value))
 
 
-def estimate(name: str, counts: Counts, measured: Measured) -> Estimate | None:
-    """Estimate a metric on the scale of the test; None where it has no limits.
-
-    Parameters
-    ----------
-    counts
-        Shape (2, strata, 3, 3), as `measure` takes them.
-    """
+def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
+    """Estimate a metric on the scale of the test; None where it has no limits."""
     if name in RATIOS:
-        return _log_ratio(counts)
-    usual = interval(name, counts, measured)
-    value = measured.value
+        return _log_ratio(pair)
+    value, usual = measured.value, interval(name, pair, measured)
     if value is None or usual is None or not math.isfinite(value):
         return None
-    if name in RATES or name == "CI":
-        return Estimate(value, lambda z: interval(name, counts, measured, z=z) or usual)
+    if name in RATES:
+        rate = RATES[name]
+        first, second = (pair.a, pair.d) if rate.sign > 0 else (pair.d, pair.a)
+        hits1, rows1 = float(rate.hits(first)), float(rate.rows(first))
+        hits2, rows2 = float(rate.hits(second)), float(rate.rows(second))
+        return Estimate(value, lambda z: newcombe(hits1, rows1, hits2, rows2, z))
     low, high = value - usual[0], usual[1] - value
     return Estimate(value, lambda z: (value - low * z / Z95, value + high * z / Z95))
 
@@ -253,11 +250,10 @@ def holm(p_values: Sequence[float], alpha: float) -> list[float]:
     return levels
 
 
-def _log_ratio(counts: Counts) -> Estimate | None:
+def _log_ratio(pair: Pair) -> Estimate | None:
     """Estimate ln DI, an empty count taken as half a row."""
-    summed = counts.sum(axis=1)
     shares = []
-    for side in (Side.of(summed[1]), Side.of(summed[0])):
+    for side in (pair.d, pair.a):
         rows = float(side.p1 + side.p0)
         if not rows:
             return None

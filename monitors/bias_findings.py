@@ -12,7 +12,7 @@ from scipy import stats
 from driftline.monitors.bias_documents import CHECK, violation_fields
 from driftline.monitors.bias_groups import Group
 from driftline.monitors.bias_judgement import Finding, GroupCounts
-from driftline.monitors.bias_metrics import PRE_TRAINING, RATES, Rate, Side
+from driftline.monitors.bias_metrics import PRE_TRAINING, RATES, Pair, Rate, Side
 from driftline.monitors.culprits import Target, find_culprits
 from driftline.monitors.metric import MetricPoint
 from driftline.monitors.question import BatchMaker
@@ -99,7 +99,7 @@ def points_of(
 
 def group_details(group: Group, counts: GroupCounts) -> dict[str, JsonValue]:
     """Count both groups' rows, answers and labels, for report.json."""
-    sides = _sides(counts.window)
+    sides = _both(counts.window)
     found: dict[str, JsonValue] = {"facet": group.facet.column, "facet_value": group.text}
     for name, side in (("others", sides[0]), ("group", sides[1])):
         rows = int(side.rows)
@@ -168,7 +168,7 @@ def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
 
 
 def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
-    now = _sides(counts.window)
+    now = _both(counts.window)
     shares = [float(rate.hits(side) / rate.rows(side)) for side in now]
     rows = [plural(int(rate.rows(side)), "row") for side in now]
     if counts.reference is None:
@@ -176,7 +176,7 @@ def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
             f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]}, "
             f"others {percent(shares[0])} of {rows[0]}"
         )
-    then = [float(rate.hits(side) / rate.rows(side)) for side in _sides(counts.reference)]
+    then = [float(rate.hits(side) / rate.rows(side)) for side in _both(counts.reference)]
     moves = [abs(one - other) for one, other in zip(shares, then, strict=True)]
     total = sum(moves)
     moved = "both moved"
@@ -188,9 +188,9 @@ def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
     )
 
 
-def _sides(counts: Counts) -> tuple[Side, Side]:
-    summed = counts.sum(axis=1)
-    return Side.of(summed[0]), Side.of(summed[1])
+def _both(counts: Counts) -> tuple[Side, Side]:
+    pair = Pair.of(counts)
+    return pair.a, pair.d
 
 
 def _ascii(text: str) -> str:

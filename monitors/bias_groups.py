@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
+from driftline.monitors.bias_metrics import Pair
 from driftline.monitors.facet_counts import ABOVE, Tally
 from driftline.roles import Facet, class_text
 
@@ -75,6 +76,10 @@ class Group:
     def counts(self, tally: Tally) -> NDArray[np.int64]:
         """Pick the group's rows and the others', shape (2, strata + 1, 3, 3)."""
         return tally.pair(self.values)
+
+    def pair(self, tally: Tally) -> Pair:
+        """Give them side by side."""
+        return Pair.of(self.counts(tally))
 
 
 def groups_of(facet: Facet, tally: Tally, column: pa.ChunkedArray) -> tuple[Group, ...]:

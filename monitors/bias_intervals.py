@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.monitors.bias_metrics import RATES, Measured, Side
+from driftline.monitors.bias_metrics import RATES, Measured, Pair, Side
 
 __all__ = ["Z95", "denominators", "interval", "newcombe", "ratio_limits", "wilson"]
 
@@ -65,9 +65,9 @@ def ratio_limits(hits1: float, rows1: float, hits2: float, rows2: float, z: floa
     return max(0.0, low), high
 
 
-def denominators(name: str, counts: Counts) -> tuple[float, float]:
+def denominators(name: str, pair: Pair) -> tuple[float, float]:
     """Give what a metric divides by in the others (a) and in the group (d): rows it rests on."""
-    a, d = _sides(counts)
+    a, d = pair.a, pair.d
     if name in RATES:
         return float(RATES[name].rows(a)), float(RATES[name].rows(d))
     found = {
@@ -83,7 +83,7 @@ def denominators(name: str, counts: Counts) -> tuple[float, float]:
 
 
 def interval(
-    name: str, counts: Counts, measured: Measured, *, z: float = Z95, seed: int = 0
+    name: str, pair: Pair, measured: Measured, *, z: float = Z95, seed: int = 0
 ) -> Limits | None:
     """Give the limits of a metric's value, as for independent rows.
 
@@ -91,8 +91,8 @@ def interval(
     ----------
     name, measured
         The metric, and what `measure` gave for it.
-    counts
-        As `measure` takes them.
+    pair
+        The group and the others.
     z
         Normal quantile of the level; 95 % when not given.
     seed
@@ -106,7 +106,7 @@ def interval(
     value = measured.value
     if value is None or math.isnan(value):
         return None
-    a, d = _sides(counts)
+    a, d = pair.a, pair.d
     if name in RATES:
         rate = RATES[name]
         first, second = (a, d) if rate.sign > 0 else (d, a)
@@ -121,20 +121,16 @@ def interval(
         return ratio_limits(d1, d1 + float(d.p0), a1, a1 + float(a.p0), z)
     if name in DISTRIBUTIONS:
         return _bootstrap(name, a, d, z, seed)
-    variance = _variance(name, counts, a, d)
+    variance = _variance(name, pair)
     if variance is None:
         return None
     half = z * math.sqrt(variance)
     return (max(0.0, value - half) if name == "GE" else value - half), value + half
 
 
-def _sides(counts: Counts) -> tuple[Side, Side]:
-    summed = counts.sum(axis=1)
-    return Side.of(summed[0]), Side.of(summed[1])
-
-
-def _variance(name: str, counts: Counts, a: Side, d: Side) -> float | None:
+def _variance(name: str, pair: Pair) -> float | None:
     """Variance by the delta method; None where it does not hold."""
+    a, d = pair.a, pair.d
     if name == "DCA":
         return sum(_ratio_variance(s.tp + s.fn, s.tp + s.fp, s.tp) for s in (a, d))
     if name == "DCR":
@@ -145,7 +141,7 @@ def _variance(name: str, counts: Counts, a: Side, d: Side) -> float | None:
         return sum(float((s.fn / s.fp) ** 2 * (1 / s.fn + 1 / s.fp)) for s in (a, d))
     if name == "GE":
         return _entropy_variance(a + d)
-    strata = counts[:, :-1].sum(axis=3 if name == "CDDL" else 2)
+    strata = pair.counts[:, :-1].sum(axis=3 if name == "CDDL" else 2)
     return _disparity_variance(strata[:, :, 0], strata[:, :, 1])
 
 

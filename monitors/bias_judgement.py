@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.bias_change import (
     Comparison,
+    Estimate,
     Spread,
     estimate,
     exactly,
@@ -24,15 +25,17 @@ from driftline.monitors.bias_change import (
 )
 from driftline.monitors.bias_intervals import denominators, interval
 from driftline.monitors.bias_metrics import (
+    LABEL_FREE,
     NEED_BOTH,
     POST_TRAINING,
     PRE_TRAINING,
     Measured,
-    Side,
+    Pair,
     measure,
 )
 from driftline.monitors.metric import INSUFFICIENT, MetricResult
 from driftline.monitors.question import Budget
+from driftline.monitors.violation import Severity
 
 __all__ = ["JUDGED", "Finding", "GroupCounts", "judge_groups"]
 
@@ -47,6 +50,8 @@ TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
 LOOSEST = 0.05
 # A value of the document that differs by more than rounding was set by somebody.
 ROUNDING = 1e-9
+# Below it all evidence is the same.
+LEAST_CHANCE = 1e-300
 
 
 @dataclass(frozen=True)
@@ -147,75 +152,93 @@ def judge_groups(
     return found, level / max(1, len(compared))
 
 
-def needed_rows(name: str, counts: Counts) -> tuple[float, float]:
+def needed_rows(name: str, pair: Pair) -> tuple[float, float]:
     """Count the rows of the others and of the group that have what a metric needs."""
-    summed = counts.sum(axis=1)
-    sides = (Side.of(summed[0]), Side.of(summed[1]))
+    a, d = pair.a, pair.d
     if name == "CI":
-        return float(sides[0].rows), float(sides[1].rows)
+        return float(a.rows), float(d.rows)
     if name in NEED_BOTH:
-        return float(sides[0].judged), float(sides[1].judged)
-    if name in ("DPPL", "DI", "CDDPL"):
-        return tuple(float(one.p1 + one.p0) for one in sides)  # type: ignore[return-value]
-    return tuple(float(one.y1 + one.y0) for one in sides)  # type: ignore[return-value]
+        return float(a.judged), float(d.judged)
+    if name in LABEL_FREE:
+        return float(a.p1 + a.p0), float(d.p1 + d.p0)
+    return float(a.y1 + a.y0), float(d.y1 + d.y0)
 
 
 def _drafts(place: int, group: GroupCounts, *, stratified: bool, seed: int) -> list[_Draft]:
-    now = measure(group.window, stratified=stratified)
-    then = {} if group.reference is None else measure(group.reference, stratified=stratified)
-    return [
-        _draft(place, group, name, now[name], then.get(name), seed)
-        for name in (*POST_TRAINING, *PRE_TRAINING)
-        if name in now
-    ]
+    window = Pair.of(group.window)
+    now = measure(window, stratified=stratified)
+    before = None if group.reference is None else Pair.of(group.reference)
+    then = {} if before is None else measure(before, stratified=stratified)
+    found = []
+    for name in (*POST_TRAINING, *PRE_TRAINING):
+        if name in now:
+            sides = [_Measurement(name, window, now[name])]
+            if before is not None:
+                sides.append(_Measurement(name, before, then[name]))
+            found.append(_draft(place, group, name, sides, seed))
+    return found
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """A metric as it came out on one side: of the window, or of the reference."""
+
+    name: str
+    pair: Pair
+    measured: Measured
+
+    def limits(self, seed: int) -> tuple[float | None, float | None]:
+        return interval(self.name, self.pair, self.measured, seed=seed) or (None, None)
+
+    def estimate(self) -> Estimate | None:
+        return estimate(self.name, self.pair, self.measured)
 
 
 def _draft(
-    place: int, group: GroupCounts, name: str, now: Measured, then: Measured | None, seed: int
+    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement], seed: int
 ) -> _Draft:
-    limits = interval(name, group.window, now, seed=seed)
-    before: tuple[float, float] | None = None
-    if then is not None and group.reference is not None:
-        before = interval(name, group.reference, then, seed=seed)
+    """Put the metric's line together; `sides` are the window and, when known, the reference."""
     asked = None if group.required is None else group.required.get(name)
-    own = None if then is None else then.value
+    own = sides[1].measured.value if len(sides) > 1 else None
     is_limit = own is not None and asked is not None and _differ(own, asked)
-    required = asked if is_limit or then is None else own
+    required = asked if is_limit or len(sides) == 1 else own
+    low, high = sides[0].limits(seed)
+    before = sides[1].limits(seed) if len(sides) > 1 and not is_limit else (None, None)
     result = MetricResult(
         name=name,
-        value=now.value,
-        low=limits[0] if limits else None,
-        high=limits[1] if limits else None,
+        value=sides[0].measured.value,
+        low=low,
+        high=high,
         reference=required,
-        reference_low=before[0] if before and not is_limit else None,
-        reference_high=before[1] if before and not is_limit else None,
-        count=int(sum(needed_rows(name, group.window))),
+        reference_low=before[0],
+        reference_high=before[1],
+        count=int(sum(needed_rows(name, sides[0].pair))),
         facet=group.facet,
         facet_value=group.text,
-        note=_note(group, name, now),
+        note=_note(sides),
     )
     finding = Finding(result, place, required, is_limit)
     if result.note or required is None or not _is_judged(name, group, is_limit=is_limit):
         return _Draft(finding, None)
-    return _Draft(finding, _comparison(group, name, now, then, finding))
+    between = Spread() if group.blocks is None else spread(name, group.blocks)
+    return _Draft(finding, _comparison(finding, sides, between))
 
 
 def _comparison(
-    group: GroupCounts, name: str, now: Measured, then: Measured | None, finding: Finding
+    finding: Finding, sides: Sequence[_Measurement], between: Spread
 ) -> Comparison | None:
-    window = estimate(name, group.window, now)
+    window, name = sides[0].estimate(), finding.result.name
     if window is None or finding.required is None:
         return None
-    between = Spread() if group.blocks is None else spread(name, group.blocks)
     tolerance = RATIO_TOLERANCE if name == "DI" else TOLERANCE
-    if finding.is_limit or then is None or group.reference is None:
+    if finding.is_limit or len(sides) == 1:
         # As SageMaker: as far from "no difference" on either side as the document says.
         limit = abs(on_scale(name, finding.required))
         if math.isinf(limit):
             return None
         edge = exactly(limit if window.value >= 0 else -limit)
         return Comparison(window, edge, 0.0 if finding.is_limit else tolerance, between)
-    reference = estimate(name, group.reference, then)
+    reference = sides[1].estimate()
     return None if reference is None else Comparison(window, reference, tolerance, between)
 
 
@@ -226,16 +249,16 @@ def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
     return name in JUDGED and (group.required is None or name in group.required)
 
 
-def _note(group: GroupCounts, name: str, now: Measured) -> str:
+def _note(sides: Sequence[_Measurement]) -> str:
     """Say why there is no value or no judgement."""
-    tables = [group.window, *([] if group.reference is None else [group.reference])]
+    now = sides[0].measured
     if now.value is None and now.reason in ("no_labels", "no_predictions"):
         return f"undefined: {now.reason}"
-    if any(min(needed_rows(name, one)) < LEAST_ROWS for one in tables):
+    if any(min(needed_rows(one.name, one.pair)) < LEAST_ROWS for one in sides):
         return INSUFFICIENT
     if now.value is None:
         return f"undefined: {now.reason}"
-    if any(min(denominators(name, one)) < LEAST_DENOMINATOR for one in tables):
+    if any(min(denominators(one.name, one.pair)) < LEAST_DENOMINATOR for one in sides):
         return INSUFFICIENT
     return ""
 
@@ -247,24 +270,20 @@ def _decided(draft: _Draft, p_value: float, level: float) -> Finding:
     result, name = finding.result, finding.result.name
     bound = comparison.bound(level)
     violated = p_value < level
-    severity = "page" if finding.is_limit else "ticket"
+    severity: Severity = "page" if finding.is_limit else "ticket"
     distance = abs(comparison.window.value - comparison.reference.value)
     room = abs(bound - comparison.reference.value)
-    return Finding(
-        MetricResult(
-            **{
-                **{one: getattr(result, one) for one in MetricResult.__slots__},
-                "bound": from_scale(name, bound),
-                "operator": "GreaterThanThreshold" if comparison.side > 0 else "LessThanThreshold",
-                "p_value": p_value,
-                "severity": severity if violated else None,
-            }
+    return replace(
+        finding,
+        result=replace(
+            result,
+            bound=from_scale(name, bound),
+            operator="GreaterThanThreshold" if comparison.side > 0 else "LessThanThreshold",
+            p_value=p_value,
+            severity=severity if violated else None,
         ),
-        finding.group,
-        finding.required,
-        finding.is_limit,
-        math.log(level / max(p_value, 1e-300)) if violated else 0.0,
-        distance / room if room else None,
+        excess=math.log(level / max(p_value, LEAST_CHANCE)) if violated else 0.0,
+        ratio=distance / room if room else None,
     )
 
 

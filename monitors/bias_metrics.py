@@ -23,10 +23,12 @@ from numpy.typing import NDArray
 __all__ = [
     "LABEL_FREE",
     "MISSING",
+    "NEED_BOTH",
     "POST_TRAINING",
     "PRE_TRAINING",
     "RATES",
     "Measured",
+    "Pair",
     "Rate",
     "Side",
     "divergences",
@@ -129,6 +131,30 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A group (d) and all other rows (a), looked at side by side.
+
+    Parameters
+    ----------
+    counts
+        Rows, shape (2, strata, 3, 3): the others and the group; stratum, the last one being rows
+        without; true and predicted answer, each negative, positive, missing.
+    a, d
+        The same summed over strata.
+    """
+
+    counts: Counts
+    a: Side
+    d: Side
+
+    @classmethod
+    def of(cls, counts: Counts) -> Pair:
+        """Take counts of shape (2, strata, 3, 3)."""
+        summed = counts.sum(axis=1)
+        return cls(counts, Side.of(summed[0]), Side.of(summed[1]))
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """A metric that is the difference of one share in the two groups.
 
@@ -192,16 +218,13 @@ RATES: Mapping[str, Rate] = {
 }
 
 
-def measure(
-    counts: Counts, *, stratified: bool = False, compat: bool = False
-) -> dict[str, Measured]:
+def measure(pair: Pair, *, stratified: bool = False, compat: bool = False) -> dict[str, Measured]:
     """Compute every metric of one group.
 
     Parameters
     ----------
-    counts
-        Rows, shape (2, strata, 3, 3): the others (a) and the group (d); stratum, the last one being
-        rows without; true and predicted answer, each negative, positive, missing.
+    pair
+        The group and the others.
     stratified
         Whether there are strata; without, CDDL and CDDPL are left out.
     compat
@@ -214,8 +237,8 @@ def measure(
         By name, without FT; in no case an exception.
     """
     if compat:
-        counts = _without_missing(counts)
-    a, d = Side.of(counts[0].sum(axis=0)), Side.of(counts[1].sum(axis=0))
+        pair = Pair.of(_without_missing(pair.counts))
+    a, d = pair.a, pair.d
     if not a.rows or not d.rows:
         names = [
             name for name in (*PRE_TRAINING, *POST_TRAINING) if stratified or "CDD" not in name
@@ -237,7 +260,7 @@ def measure(
         reason = "no_labels" if (a + d).p1 + (a + d).p0 else "no_predictions"
         found.update({name: Measured(None, reason) for name in NEED_BOTH})
     if stratified:
-        strata = counts[:, :-1]
+        strata = pair.counts[:, :-1]
         found["CDDL"] = _disparity(strata.sum(axis=3), "labels")
         found["CDDPL"] = _disparity(strata.sum(axis=2), "predicted")
     return found

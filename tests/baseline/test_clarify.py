@@ -1,0 +1,85 @@
+"""Clarify's configuration in place of flags."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.roles import Facet
+from tests.monitors.adult import aws_validation
+
+# As the SDK writes it for the public example of the bias monitor (DataConfig, BiasConfig,
+# ModelConfig, ModelPredictedLabelConfig).
+CONFIG = {
+    "dataset_type": "application/jsonlines",
+    "headers": ["Age", "Workclass", "Sex", "Target"],
+    "label": "Target",
+    "features": "features",
+    "label_values_or_threshold": [1],
+    "facet": [{"name_or_index": "Sex", "value_or_threshold": [0]}],
+    "group_variable": "Age",
+    "methods": {
+        "report": {"name": "report", "title": "Analysis Report"},
+        "pre_training_bias": {"methods": "all"},
+        "post_training_bias": {"methods": "all"},
+    },
+    "predictor": {
+        "model_name": "xgb",
+        "instance_type": "ml.m5.large",
+        "initial_instance_count": 1,
+        "accept_type": "application/jsonlines",
+        "content_type": "application/jsonlines",
+        "content_template": '{"instances":$records}',
+        "label": "predictions[*].predicted_label",
+        "probability": "predictions[*].score",
+        "probability_threshold": 0.8,
+    },
+}
+
+
+def test_a_configuration_of_the_sdk_is_read() -> None:
+    roles = roles_of_config(json.dumps(CONFIG))
+
+    assert (roles.label, roles.positive, roles.group) == ("Target", "1", "Age")
+    assert roles.facets == (Facet("Sex", ("0",)),)
+    assert roles.threshold == 0.8
+    assert roles.prediction is None
+    assert roles.probability == ()
+
+
+def test_columns_may_be_numbered() -> None:
+    config = {**CONFIG, "label": 3, "facet": [{"name_or_index": 2}, {"name_or_index": 0,
+              "value_or_threshold": [40]}], "group_variable": 1}  # fmt: skip
+
+    roles = roles_of_config(json.dumps(config).encode())
+
+    assert (roles.label, roles.group) == ("Target", "Workclass")
+    assert roles.facets == (Facet("Sex"), Facet("Age", ("40",)))
+
+
+def test_a_number_becomes_a_value_or_a_threshold_by_the_data() -> None:
+    config = {**CONFIG, "facet": [{"name_or_index": "Sex", "value_or_threshold": [0]},
+              {"name_or_index": "Age", "value_or_threshold": [40]}]}  # fmt: skip
+
+    baseline = Baseline.of(aws_validation(), roles_of_config(json.dumps(config)))
+
+    assert baseline.outcomes.roles.facets == (Facet("Sex", ("0",)), Facet("Age", (), 40.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "not JSON"),
+        ("[]", "a JSON list"),
+        ('{"label": 3}', "no column"),
+        ('{"facet": [{"name": "Sex"}]}', "name_or_index"),
+        ('{"label": "y", "label_values_or_threshold": [1, 2]}', "several positive values"),
+    ],
+)
+def test_what_is_none_is_refused_with_the_reason(text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        roles_of_config(text)
