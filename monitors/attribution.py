@@ -42,7 +42,7 @@ __all__ = ["examine", "explain_reference", "suggest"]
 
 # Of a window: rows explained, and rows that the model is asked about for them, at most.
 WINDOW_ROWS = 1_000
-WINDOW_MODEL_ROWS = 100_000
+WINDOW_MODEL_ROWS = 60_000
 # How far a document's number may be off before it counts as changed by hand.
 ROUNDING = 1e-6
 
