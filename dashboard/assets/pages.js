@@ -28,15 +28,21 @@
       if (url.href !== location.href) go(url, true);
     }, WAIT_MS);
   });
-  document.addEventListener("focusout", function (event) {
-    // Where the page was drawn anew under the hand, the box itself is gone and the hand is not.
-    if (event.target.id === "filter" && event.target.isConnected) typed = null;
-  });
+  // Drawing the page anew takes the box away under the hand: it gets the focus and the text back,
+  // unless the hand has gone elsewhere meanwhile.
+  function leave(event) { if (event.target.id !== "filter") typed = null; }
+  document.addEventListener("focusin", leave);
+  document.addEventListener("pointerdown", leave);
   function restore() {
     var box = typed !== null && document.getElementById("filter");
-    if (!box || document.activeElement === box) return;
-    box.focus({ preventScroll: true });
-    box.setSelectionRange(box.value.length, box.value.length);
+    if (!box) return;
+    if (document.activeElement !== box) {
+      box.focus({ preventScroll: true });
+      box.setSelectionRange(box.value.length, box.value.length);
+    }
+    if (box.value === typed) return;
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, typed);
+    box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   // Which page this is, for the links on top.

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.dashboard.address import is_page, monitor_link, parse
+from driftline.dashboard.address import (
+    alarm_link,
+    alarms_link,
+    column_link,
+    is_page,
+    monitor_link,
+    parse,
+)
 
 
 def test_root_is_the_overview():
@@ -54,3 +61,30 @@ def test_any_text_survives_a_link(monitor, window, feature):
 
     assert (found.monitor, found.window or "") == (monitor, window)
     assert (found.feature or "") == feature
+
+
+@given(st.text(min_size=1, max_size=50))
+def test_any_text_names_an_alarm_and_a_column(name):
+    path, _, query = alarm_link(name).partition("?")
+    assert (parse(path, query).page, parse(path, query).alarm) == ("alarm", name)
+
+    path, _, query = column_link("flights", name, window="x").partition("?")
+    found = parse(path, query)
+    assert (found.page, found.monitor, found.feature) == ("column", "flights", name)
+    assert found.window == "x"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_names_that_browsers_take_for_folders_stay_out_of_the_path(name):
+    assert alarm_link(name) == f"/alarms?name={name}"
+
+
+def test_filters_of_the_alarms_are_in_the_query():
+    found = parse("/alarms", alarms_link(state="ALARM", text="a&b=c").partition("?")[2])
+
+    assert (found.page, found.state, found.text) == ("alarms", "ALARM", "a&b=c")
+
+
+@pytest.mark.parametrize("path", ["/alarms/a/b", "/monitors/a/columns", "/monitors/a/columns/b/c"])
+def test_paths_of_more_or_fewer_parts_are_no_page(path):
+    assert not is_page(path)

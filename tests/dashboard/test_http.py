@@ -252,3 +252,18 @@ def test_a_fault_of_ours_is_logged_with_its_trace(ask, monkeypatch, caplog):
     (record,) = [one for one in caplog.records if one.name == "driftline.dashboard.app"]
     assert record.exc_info[0] is KeyError
     assert "page=overview" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/alarms", 200),
+        ("/alarms?name=..", 200),
+        ("/alarms/a%2Fb", 200),
+        ("/alarms/a/b", 404),
+        ("/alarms/100%25", 200),
+        ("/monitors/m/columns/a%2Fb%3F", 200),
+    ],
+)
+def test_slashes_of_names_are_told_from_those_of_the_path(ask, path, status):
+    assert ask("GET", path).status_code == status

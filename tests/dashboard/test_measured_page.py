@@ -1,0 +1,279 @@
+"""Pages of model quality, bias and attribution, against metrics that are known to the digit."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.dashboard.documents import confusion_of, metrics_of
+from driftline.dashboard.group_charts import forest_figure, ranking_figure
+from driftline.dashboard.metric_charts import metric_figure
+from driftline.dashboard.metric_frames import MetricLine
+from driftline.dashboard.metric_words import metric_words
+from driftline.dashboard.pages import measured as page_of
+from driftline.dashboard.pages.attribution import moves
+from driftline.dashboard.pages.bias import sentence
+from driftline.dashboard.stores import Stores
+from driftline.errors import NotFoundError
+from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
+
+MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",
+            "attribution": "flights-attribution"}  # fmt: skip
+
+
+@pytest.fixture
+def stores(measured):
+    return Stores(measured.engine, measured.root, measured.now)
+
+
+def test_metrics_come_back_from_the_document_as_they_went_in(stores):
+    view = stores.measured("flights-quality", "20130909T000000Z", None)
+
+    told = {line.name: line for line in view.metrics}
+    for made in quality_metrics(10):
+        found = told[made.name]
+        for field in ("value", "low", "high", "reference", "bound", "severity", "note", "count"):
+            assert getattr(found, field) == pytest.approx(getattr(made, field)), field
+    assert told["log_loss"].value == math.inf
+
+
+@pytest.mark.parametrize("kind", list(MONITORS))
+def test_history_holds_the_values_of_every_window(stores, kind):
+    view = stores.measured(MONITORS[kind], None, None)
+    judged = WEEKS - 2 if kind == "model-quality" else WEEKS
+
+    made = [
+        next(one for one in MAKERS[kind](week) if _key(one) == view.chosen.key)
+        for week in range(judged)
+    ]
+
+    blank = [np.nan] * (WEEKS - judged)
+    history = view.history
+    np.testing.assert_allclose(history.value, [*(one.value for one in made), *blank])
+    np.testing.assert_allclose(history.low, [*(one.low for one in made), *blank])
+    np.testing.assert_allclose(history.bound, [*(one.bound for one in made), *blank])
+    assert history.violated.tolist() == [*(one.violated for one in made), *(False for _ in blank)]
+
+
+def _key(one):
+    group = f"{one.facet}={one.facet_value}" if one.facet else ""
+    return " / ".join(part for part in (one.name, group, one.label) if part)
+
+
+def test_gravest_violation_is_drawn_when_nobody_chose(stores):
+    assert stores.measured("flights-quality", None, None).chosen.name == "brier_skill"
+    assert stores.measured("flights-bias", None, None).chosen.group == f"origin={HOSTILE}"
+
+
+def test_first_metric_of_the_kind_is_drawn_when_all_is_well(stores):
+    assert stores.measured("flights-quality", "20130701T000000Z", None).chosen.name == "auc"
+    assert stores.measured("flights-bias", "20130701T000000Z", None).chosen.name == "DPPL"
+    assert stores.measured("flights-attribution", "20130701T000000Z", None).chosen.name == "ndcg"
+
+
+def test_metric_of_the_address_is_drawn_and_kept(stores):
+    view = stores.measured("flights-bias", None, "DI / origin=EWR")
+
+    assert (view.chosen.name, view.chosen.facet_value) == ("DI", "EWR")
+    assert "keep=DI+%2F+origin%3DEWR" in str(page_of.page(view))
+
+
+def test_unknown_metric_is_not_found_but_a_kept_one_only_wished_for(stores):
+    with pytest.raises(NotFoundError):
+        stores.measured("flights-quality", None, "no such metric")
+
+    assert stores.measured("flights-quality", None, None, "no such metric").chosen is not None
+
+
+def test_labels_are_counted_for_the_kinds_that_need_them(stores):
+    quality = stores.measured("flights-quality", None, None)
+
+    assert quality.labels.share[0] == pytest.approx(0.9)
+    assert quality.labels.share[13] == pytest.approx((5_400 - 60 * 13) / 6_000)
+    assert "77.0 % of its rows have a label; the rest may still come" in str(page_of.page(quality))
+    assert stores.measured("flights-attribution", None, None).labels is None
+
+
+def test_windows_without_labels_wait_and_do_not_fail(stores):
+    view = stores.measured("flights-quality", None, None)
+    waiting = stores.measured("flights-quality", "20131014T000000Z", None)
+
+    # The page opens at the newest window that could be judged.
+    assert view.run.stamp == "20130930T000000Z"
+    assert waiting.run.state == "unlabelled"
+    page = str(page_of.page(waiting))
+    assert "Waits for labels" in page
+    assert "driftline truth load" in page
+    # The metric over time is still there, from the other windows.
+    assert "'timeline'" in page
+
+
+def test_metric_without_a_value_says_why(stores):
+    page = str(page_of.page(stores.measured("flights-quality", None, None)))
+
+    assert "not defined: no predicted positives" in page
+    assert "∞" in page
+
+
+def test_confusion_matrix_tells_what_was_taken_for_what(stores):
+    view = stores.measured("flights-quality", None, None)
+
+    assert view.confusion.classes == ("0", "1")
+    assert view.confusion.counts.tolist() == [[4_000, 300], [1_020, 80]]
+    page = str(page_of.page(view))
+    assert "true 1, predicted 0: 1020" in page
+    assert "75.6 % right" in page
+
+
+@pytest.mark.parametrize("found", [None, {}, {"details": 7}, {"details": {"confusion_matrix": []}}])
+def test_document_without_a_matrix_gives_none(found):
+    assert confusion_of(found) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "words"),
+    [
+        (0.09, 0.07, 0.11, "get fewer positive predictions than the others, by 9 points (7 to 11)"),
+        (
+            -0.03,
+            -0.05,
+            -0.01,
+            "get more positive predictions than the others, by 3 points (1 to 5)",
+        ),
+        (0.01, -0.01, 0.03, "no difference in positive predictions can be told"),
+        (None, None, None, "cannot be told: too few rows to judge"),
+    ],
+)
+def test_bias_is_said_in_words(value, low, high, words):
+    note = "" if value is not None else "insufficient_data"
+    line = MetricLine("DPPL", value, low, high, facet="origin", facet_value="JFK", note=note)
+
+    assert sentence(line).startswith("rows with origin = JFK")
+    assert words in sentence(line)
+
+
+def test_ratio_below_one_means_fewer():
+    line = MetricLine("DI", 0.73, 0.63, 0.83, facet="sex", facet_value="Female")
+
+    assert "get fewer positive predictions: 0.73 times the others'" in sentence(line)
+
+
+def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
+    page = str(page_of.page(stores.measured("flights-bias", None, None)))
+
+    assert "▲ difference in positive predictions" in page
+    assert f"Rows with origin = {HOSTILE} get fewer".lower() in page.lower()
+
+
+def test_features_that_moved_are_named_with_both_ranks(stores):
+    view = stores.measured("flights-attribution", None, None)
+    lines = [line for line in view.metrics if line.name.startswith("share_")]
+
+    found = {name: (before, now) for name, before, now in moves(lines)}
+
+    assert found["minute"] == (9, 2)
+    assert found["carrier"] == (2, 9)
+    assert set(found) == set(FEATURES)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12, unique=True), st.randoms())
+def test_ranks_are_a_permutation(values, random):
+    shuffled = list(values)
+    random.shuffle(shuffled)
+    lines = [
+        MetricLine(f"share_{index}", now, reference=before)
+        for index, (now, before) in enumerate(zip(values, shuffled, strict=True))
+    ]
+
+    found = moves(lines)
+
+    places = list(range(1, len(values) + 1))
+    assert [now for _, _, now in found] == places
+    assert sorted(before for _, before, _ in found) == places
+
+
+@pytest.mark.parametrize("kind", list(MONITORS))
+def test_figures_are_ones_that_plotly_takes(stores, kind):
+    view = stores.measured(MONITORS[kind], None, None)
+    lines = [line for line in view.metrics if line.value is not None and math.isfinite(line.value)]
+
+    go.Figure(metric_figure(view))
+    go.Figure(forest_figure(lines, [line.key for line in lines], 0.0))
+    go.Figure(ranking_figure(lines, [line.key for line in lines]))
+
+
+def test_names_from_data_are_escaped_in_every_figure(stores):
+    view = stores.measured("flights-bias", None, None)
+    lines = [line for line in view.metrics if line.name == "DPPL"]
+
+    for figure in (
+        metric_figure(view),
+        forest_figure(lines, [line.key for line in lines], 0.0),
+        ranking_figure(lines, [line.key for line in lines]),
+    ):
+        assert "<b>JFK" not in str(figure).replace("<b>DPPL / origin=", "")
+
+
+def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
+    under = MetricLine("auc", 0.6, bound=0.65, operator="LessThanThreshold")
+    over = MetricLine("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
+
+    shapes = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["shapes"]
+    low, high = [shape for shape in shapes if shape["type"] == "rect"]
+
+    assert low["x0"] == 0.65
+    assert high["x1"] == 0.05
+
+
+def test_infinite_values_leave_no_gap_in_the_page(stores):
+    view = stores.measured("flights-quality", None, "log_loss")
+
+    assert np.isnan(view.history.value).all()
+    go.Figure(metric_figure(view))
+
+
+def test_window_whose_document_is_gone_keeps_its_place_in_time(measured, tmp_path):
+    bare = Stores(measured.engine, str(tmp_path), measured.now)
+
+    view = bare.measured("flights-quality", None, None)
+
+    assert view.metrics == ()
+    assert "retention took it" in str(page_of.page(view))
+
+
+def test_document_of_another_make_is_read_as_far_as_it_goes():
+    odd = {"metrics": [{"name": "auc", "value": True, "count": "x"}, 7, {"value": "Infinity"}]}
+
+    first, second = metrics_of(odd)
+
+    assert (first.value, first.count) == (None, 0)
+    assert second.value == math.inf
+
+
+def test_before_the_first_window_the_page_says_what_to_do(stores):
+    view = stores.measured("flights-quality", None, None)
+    waiting = replace(view, run=None, monitor=replace(view.monitor, runs=()))
+
+    assert "driftline monitor run flights-quality" in str(page_of.page(waiting))
+
+
+@pytest.mark.parametrize(
+    ("name", "dimensions", "words"),
+    [
+        ("feature_baseline_drift_temp%C3%A9", {}, "distance of tempé from the reference"),
+        ("violations_unit_change_check", {}, "violations: unit changed"),
+        (
+            "bias_metric_DPPL",
+            {"Facet": "sex", "FacetValue": "Female"},
+            "difference in positive predictions of sex=Female",
+        ),
+        ("feature_x", {"ExplainabilityMethod": "KernelShap"}, "attribution of x"),
+        ("somebody_elses_metric", {}, "somebody elses metric"),
+    ],
+)
+def test_metrics_are_named_in_words(name, dimensions, words):
+    assert metric_words(name, dimensions) == words

@@ -1,0 +1,146 @@
+"""Alarms, columns, model quality, bias and attribution in a real browser."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.measured_seed import ALARM_NAMES
+
+pytestmark = pytest.mark.browser
+
+SLASH, DOTS, HOSTILE, _ = ALARM_NAMES
+COLUMN = "/monitors/flights-data-quality/columns/carrier?window=20131118T000000Z"
+KINDS = ("/monitors/flights-quality", "/monitors/flights-bias", "/monitors/flights-attribution")
+ALARM = "/alarms/quality%3A%20lost%2Fagain%20100%20%25"
+
+
+def test_way_from_the_list_over_an_alarm_to_the_window(visit_measured):
+    seen = visit_measured()
+    page = seen.open("/")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Alarms").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
+
+    page.get_by_role("link", name=SLASH).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(SLASH)
+    expect(page.locator(".verdict")).to_contain_text("Firing for 35 d 2 h")
+    page.locator(".verdict").get_by_role("link", name="Open the window").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("flights-quality")
+    seen.check()
+
+
+@pytest.mark.parametrize("name", [SLASH, DOTS, HOSTILE])
+def test_any_name_of_an_alarm_has_a_page_that_survives_a_reload(visit_measured, name):
+    seen = visit_measured()
+    page = seen.open("/alarms")
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+    answer = page.reload()
+    seen.drawn()
+
+    assert answer.status == 200
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    assert page.locator("#page img").count() == 0
+    seen.check()
+
+
+def test_filter_is_part_of_the_address_and_keeps_the_hand(visit_measured):
+    seen = visit_measured()
+    page = seen.open("/alarms")
+    box = page.get_by_label("Filter")
+    box.click()
+
+    page.keyboard.type("lost", delay=30)
+    expect(page.locator(".alarm-list tbody tr")).to_have_count(1)
+    expect(page).to_have_url(seen.address + "/alarms?q=lost")
+    page.keyboard.type("/again", delay=30)
+    expect(page).to_have_url(seen.address + "/alarms?q=lost%2Fagain")
+
+    expect(box).to_have_value("lost/again")
+    expect(box).to_be_focused()
+    page.get_by_role("link", name="all 4").click()
+    expect(page.get_by_label("Filter")).to_have_value("lost/again")
+    seen.check()
+
+
+def test_states_narrow_the_list_by_keyboard(visit_measured):
+    seen = visit_measured()
+    page = seen.open("/alarms")
+
+    page.get_by_role("link", name="insufficient data 1").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".alarm-list tbody tr")).to_have_count(1)
+    expect(page.locator(".choices [aria-current]")).to_contain_text("insufficient data")
+    seen.check()
+
+
+def test_click_on_a_column_s_window_opens_it(visit):
+    seen = visit()
+    page = seen.open(COLUMN)
+    expect(page.locator(".verdict")).to_contain_text("unknown values")
+    expect(page.locator("#rows tbody tr").first).to_contain_text("EDV")
+    column = page.locator("#timeline .barlayer .trace").last.locator("path").nth(3)
+    expect(column).to_be_visible()
+    box = column.bounding_box()
+
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    page.wait_for_url("**/columns/carrier?window=201311*")
+    expect(page.locator("details.windows summary")).to_contain_text("12 Nov")
+    seen.check()
+
+
+def test_monitor_leads_to_the_column_over_all_windows(visit):
+    seen = visit()
+    page = seen.open("/monitors/flights-data-quality?feature=dest")
+
+    page.get_by_role("link", name="This column over all windows").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("dest")
+    seen.check()
+
+
+def test_metric_is_chosen_in_the_table_and_drawn_over_time(visit_measured):
+    seen = visit_measured()
+    page = seen.open(KINDS[0])
+    expect(page.get_by_role("heading", name="Brier skill over all windows")).to_be_visible()
+
+    page.get_by_role("link", name="AUC").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading", name="AUC over all windows")).to_be_visible()
+    page.get_by_role("link", name="Earlier window").click()
+    expect(page.locator("details.windows summary")).to_contain_text("23–29 Sep")
+    expect(page.get_by_role("heading", name="AUC over all windows")).to_be_visible()
+    seen.check()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_pages_fit_every_screen_in_both_themes(visit_measured, width, scheme):
+    seen = visit_measured(width, scheme)
+
+    for path in ("/", "/alarms", ALARM, *KINDS):
+        page = seen.open(path)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, path
+        assert page.locator("h1").count() == 1, path
+    seen.check()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_column_page_fits_a_phone(visit, scheme):
+    seen = visit(390, scheme)
+    page = seen.open(COLUMN)
+
+    assert page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert page.locator("h1").count() == 1
+    seen.check()
+
+
+@pytest.mark.parametrize("path", ["/alarms/none", "/monitors/flights-bias?metric=none"])
+def test_what_does_not_exist_is_said(visit_measured, path):
+    page = visit_measured().open(path)
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
