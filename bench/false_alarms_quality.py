@@ -36,7 +36,7 @@ from driftline.roles import Roles
 
 DAY_US = 86_400_000_000
 REFERENCE_DAYS = 90
-FIRST_SEED = 1000
+FIRST_SEED = 2000
 ROLES = Roles(
     label=flights.LABEL,
     prediction=model.PREDICTION,

@@ -24,12 +24,14 @@ from driftline.monitors.quality_metrics import (
     multiclass_metrics,
     regression_metrics,
 )
-from driftline.roles import Problem, Roles
+from driftline.roles import Problem, Roles, class_text
 
 __all__ = ["Answers", "class_order", "needed_columns", "read_answers"]
 
 # The other class, when there are several of them.
 OTHER = "other"
+# Classes that say no; where only they are seen, what says yes is known all the same.
+OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,9 +174,15 @@ def read_answers(
 def _binary(
     rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
 ) -> tuple[Answers, NDArray[np.bool_]]:
-    label = class_texts(rows[roles.label])
-    seen = class_order([*classes, *(one for one in label.dictionary.to_pylist() if one)])
-    positive = roles.positive or (seen[-1] if seen else "1")
+    label = _classes(rows[roles.label], classes)
+    said = _classes(rows[roles.prediction], classes) if roles.prediction is not None else None
+    texts = [
+        *label.dictionary.to_pylist(),
+        *(said.dictionary.to_pylist() if said is not None else []),
+    ]
+    seen = class_order([*classes, *texts])
+    last = seen[-1] if seen else "1"
+    positive = roles.positive or (OPPOSITES.get(last, last) if len(seen) < 2 else last)
     others = [one for one in seen if one != positive]
     negative = others[0] if len(others) == 1 else ("0" if not others else OTHER)
     probability = None
@@ -184,8 +192,7 @@ def _binary(
         probability = _numbers(rows, roles.probability[-1])
         known = ~np.isnan(probability)
         answer = (probability > roles.threshold).astype(np.intp)
-    if roles.prediction is not None:
-        said = class_texts(rows[roles.prediction])
+    if said is not None:
         given = said.is_valid().to_numpy(zero_copy_only=False)
         answer = np.where(given, _is(said, positive), answer).astype(np.intp)
         # A row without probability cannot be ranked with the others.
@@ -199,8 +206,8 @@ def _binary(
 def _multiclass(
     rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
 ) -> tuple[Answers, NDArray[np.bool_]]:
-    label = class_texts(rows[roles.label])
-    said = class_texts(rows[roles.prediction]) if roles.prediction is not None else None
+    label = _classes(rows[roles.label], classes)
+    said = _classes(rows[roles.prediction], classes) if roles.prediction is not None else None
     seen = list(label.dictionary.to_pylist())
     seen += said.dictionary.to_pylist() if said is not None else []
     order = (*classes, *class_order([one for one in seen if one not in set(classes)]))
@@ -227,6 +234,26 @@ def _multiclass(
     times = _times(rows, roles)
     truth = _places(label, order)
     return Answers("multiclass", truth, answer, order, probability, times, 0, kept), known
+
+
+def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArray:
+    """Write values as classes; a text that is no known class may be the number of one: "1.0"."""
+    texts = class_texts(column)
+    entries = texts.dictionary.to_pylist()
+    if all(one in known for one in entries):
+        return texts
+    meant = [_known_class(one, known) for one in entries]
+    return pa.DictionaryArray.from_arrays(texts.indices, pa.array(meant, pa.string()))
+
+
+def _known_class(text: str, known: Sequence[str]) -> str:
+    if text in known:
+        return text
+    try:
+        number = class_text(float(text))
+    except ValueError:
+        return text
+    return number if number in known else text
 
 
 def _is(texts: pa.DictionaryArray, wanted: str) -> NDArray[np.bool_]:

@@ -118,7 +118,8 @@ class Rows:
         self, value: float, influence: Numbers, scale: Scale, support: float | None = None
     ) -> Measure:
         """Make a measure of a value and of what each row adds to it, shape (rows,)."""
-        squares = float(np.dot(influence, influence))
+        # No BLAS here: its threads wait by spinning, and this is too little work for several.
+        squares = float(np.einsum("i,i->", influence, influence))
         sums: Numbers | None = (
             np.bincount(self.clusters, influence).astype(np.float64)
             if self.clusters is not None and self.cluster_count > 1

@@ -85,7 +85,8 @@ def expectation(question: Question) -> Expectation:
     if answers is not None:
         measures = answers.measure(cluster_rows(answers.time_us))
         constraints = constraints or suggested(problem, measures)
-        roles = replace(roles, positive=answers.classes[1]) if problem == "binary" else roles
+        if problem == "binary" and roles.positive is None:
+            roles = replace(roles, positive=answers.classes[1])
     elif QUALITY_STATISTICS in baseline.documents:
         rows, values = read_statistics(baseline.documents[QUALITY_STATISTICS])
         measures = {name: Measure(value, support=rows) for name, value in values.items()}

@@ -41,7 +41,7 @@ class Ranking:
         if not positive or not negative:
             return float("nan")
         above = np.cumsum(self.positives) - self.positives / 2.0
-        return float(np.dot(self.negatives, above) / (positive * negative))
+        return float(np.einsum("i,i->", self.negatives, above) / (positive * negative))
 
     def influence(self, label: NDArray[np.bool_]) -> Numbers:
         """Give what each row adds to the area: mean 0, shape (rows,).

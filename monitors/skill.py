@@ -76,7 +76,7 @@ class Blocks:
     measures
         One for each block that is whole, in order of time.
     whole
-        The whole reference's, with variances from clusters no longer than the blocks.
+        The whole reference's, with variances from clusters no longer than the window.
     """
 
     length_us: int
@@ -179,11 +179,12 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
     order = np.argsort(answers.time_us, kind="stable")
     ordered = answers.take(order)
     assert ordered.time_us is not None  # It was there before.
+    whole = ordered.measure(cluster_rows(ordered.time_us, longest_us=length_us))
     found: list[Blocks] = []
     enough = 0
     for step in range(LONGEST_CHAIN):
         length = max(length_us >> step, 1)
-        found.append(_cut(ordered, ordered.time_us, length))
+        found.append(_cut(ordered, ordered.time_us, length, whole))
         enough += len(found[-1].measures) >= MIN_BLOCKS
         if enough >= (1 if len(found) == 1 else 2):
             break
@@ -192,6 +193,10 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
 
 def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
     """Say how a metric differs among windows of the length of the first blocks.
+
+    Skills and errors have an open end, and single days lie far out (of 90 days of flights two, at
+    five and six standard deviations): a day's are taken to have the tails of Student's t with five
+    degrees of freedom, those of longer windows to come closer to the normal.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
     with the root of the length, save as far as shorter blocks show that it does not.
@@ -216,9 +221,13 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
         return None
     values, weights = tables[chosen]
     centre, spread = _moments(values, weights)
+    whole = blocks[0].whole[name]
+    freedom = len(values) - 1
+    if whole.scale in ("skill", "error"):
+        # The excess kurtosis of a mean of k days is a day's over k.
+        freedom = min(freedom, 4 + max(1, round(blocks[0].length_us / DAY_US)))
     # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
     # worst of so many blocks does.
-    freedom = len(values) - 1
     worst = float(((centre - values) if is_lower else (values - centre)).max())
     usual = float(-special.stdtrit(freedom, 1.0 / (4.0 * len(values))))
     spread = max(spread, worst / usual)
@@ -229,7 +238,6 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
             growth = min(max(2.0 * (spread / shorter) ** 2, 1.0), 2.0) if shorter > 0 else 1.0
         spread *= (growth / 2.0) ** (chosen / 2.0)
         own, own_weights = tables[0]
-        whole = blocks[0].whole[name]
         centre = (
             _moments(own, own_weights)[0]
             if len(own) > 1
@@ -237,9 +245,7 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
         )
     support = float(np.median(weights)) * 2.0**chosen
     # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
-    of_whole = blocks[0].whole[name]
-    least = math.sqrt(_variance(of_whole) * of_whole.support / support)
-    spread = max(spread, least)
+    spread = max(spread, math.sqrt(_variance(whole) * whole.support / support))
     return Scatter(centre, spread, support, freedom, max(blocks[0].fitting, TINY))
 
 
@@ -313,20 +319,20 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
     return max(own, of_reference * fewer * effect) + of_reference
 
 
-def _cut(ordered: Answers, time_us: np.ndarray, length_us: int) -> Blocks:
+def _cut(
+    ordered: Answers, time_us: np.ndarray, length_us: int, whole: Mapping[str, Measure]
+) -> Blocks:
     """Measure whole blocks of one length; days begin at midnight, UTC."""
     unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
     origin = int(time_us[0]) // unit * unit
     codes = (time_us - origin) // length_us
     _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    whole = np.flatnonzero(counts >= WHOLE_SHARE * np.median(counts))
-    if len(whole) > MAX_BLOCKS:
-        whole = whole[np.linspace(0, len(whole) - 1, MAX_BLOCKS).astype(np.intp)]
+    full = np.flatnonzero(counts >= WHOLE_SHARE * np.median(counts))
+    if len(full) > MAX_BLOCKS:
+        full = full[np.linspace(0, len(full) - 1, MAX_BLOCKS).astype(np.intp)]
     span = int(time_us[-1]) - origin + 1
-    spans = ((int(first[one]), int(first[one] + counts[one])) for one in whole)
-    clusters = cluster_rows(time_us, longest_us=length_us)
-    measures = tuple(_measured(ordered, spans))
-    return Blocks(length_us, span / length_us, measures, ordered.measure(clusters))
+    spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
+    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans)), whole)
 
 
 def _measured(
