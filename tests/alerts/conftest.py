@@ -67,6 +67,12 @@ class Receiver:
         return [headers["webhook-id"] for headers, _ in self.requests]
 
 
+class Server(ThreadingHTTPServer):
+    """One that does not refuse when many knock at the same moment."""
+
+    request_queue_size = 128
+
+
 def _serve(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     receiver = Receiver("")
 
@@ -88,7 +94,7 @@ def _serve(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def log_message(self, *parts):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
