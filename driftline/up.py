@@ -100,6 +100,14 @@ class Supervisor:
                     f"{child.name}: ended with code {child.process.returncode}{self._where(child)}"
                 )
 
+    def pids(self) -> dict[str, int]:
+        """Give the processes that live, by their names."""
+        return {
+            child.name: child.process.pid
+            for child in self._children
+            if child.process is not None and child.process.poll() is None
+        }
+
     def watch(self, stop: threading.Event) -> None:
         """Start again what dies, until told to stop; then stop all."""
         while not stop.wait(0.5):

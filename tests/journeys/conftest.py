@@ -15,6 +15,10 @@ from typing import TypeVar
 
 import pytest
 
+from tests.servers.kafka import kafka_broker
+
+__all__ = ["kafka_broker"]
+
 T = TypeVar("T")
 
 

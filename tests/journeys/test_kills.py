@@ -1,0 +1,35 @@
+"""Twenty random kills of a whole installation over Kafka: every answer is stored once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.kills import VICTIMS, rehearse
+from tests.servers.kafka import KafkaBroker
+
+pytestmark = [pytest.mark.slow, pytest.mark.kafka]
+
+SEED = 20
+KILLS = 20
+
+
+def test_every_answer_is_stored_exactly_once_after_twenty_kills(
+    kafka_broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder: Path = tmp_path_factory.mktemp("kills")
+    say = print  # Shown when it fails: with the seed the same kills come again.
+    say(f"seed {SEED}")
+
+    found = rehearse(folder, kafka_broker, seed=SEED, kills=KILLS, say=say)
+
+    lost = found.answered - set(found.stored)
+    say(f"{found.kills}, {found.statuses}, {found.seconds:.0f} s")
+    assert set(found.kills) == set(VICTIMS)
+    assert found.statuses[200] > 200
+    assert len(lost) <= found.counted
+    assert len(found.stored) == len(set(found.stored))
+    assert found.spools_left <= 1
+    # What is stored beyond the answers: requests that were cut off, at most one a customer.
+    assert len(set(found.stored) - found.answered) <= 2
