@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,28 @@ from rich.table import Table
 
 from driftline.client import DEFAULT_SERVER
 from driftline.roles import Roles
+from driftline.settings import load
 
-__all__ = ["AsJson", "Server", "SettingsFile", "show_json", "show_table", "with_roles"]
+__all__ = [
+    "DEFAULT",
+    "AsJson",
+    "Server",
+    "SettingsFile",
+    "address",
+    "show_json",
+    "show_table",
+    "with_roles",
+]
 
-Server = Annotated[str, typer.Option("--server", help="Address of the running server.")]
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help=f"The running server (default: that of ./driftline.toml, or {DEFAULT_SERVER}).",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SettingsFile = Annotated[
     Path | None,
@@ -96,7 +115,12 @@ def with_roles(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-DEFAULT = DEFAULT_SERVER
+DEFAULT = ""
+
+
+def address(given: str) -> str:
+    """Give the server's address: the one given, or where the settings here have it listen."""
+    return given or load(None, environment=os.environ).server_url
 
 
 def show_json(value: object) -> None:

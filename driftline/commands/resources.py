@@ -49,7 +49,7 @@ def apply(
     Example: driftline apply -f resources.yaml
     """
     resources = [resource for one in file for resource in read_resources(one)]
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         plan = client.apply(resources, dry_run=dry_run)
     if as_json:
         options.show_json(plan)
@@ -71,7 +71,7 @@ def get(
 
     Example: driftline get monitor flights
     """
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         found: Any = client.get(kind, name) if name is not None else client.list(kind)
     if as_json:
         options.show_json(found)
@@ -90,7 +90,7 @@ def delete(
 
     Example: driftline delete alarm "flights drift"
     """
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         client.delete(kind, name)
     typer.echo(f"deleted {kind} {name}")
 
@@ -115,6 +115,7 @@ def deploy(
 
     Example: driftline deploy model.skops --reference train.parquet --label late
     """
+    server = options.address(server)
     plan = deployment.deploy_by(model, roles, reference=reference, name=name, server=server)
     if as_json:
         options.show_json(plan)
@@ -149,7 +150,7 @@ def invoke(
         body = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         if kind == CONTENT_TYPES[".csv"]:
             body = _without_header(body, client.get("Endpoint", name))
         typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
@@ -172,7 +173,7 @@ def monitor_run(
 
     Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         execution = client.run_monitor(
             name, start=_moment(start, "--from"), end=_moment(end, "--to")
         )
@@ -200,7 +201,7 @@ def capture_stats(
 
     Example: driftline capture stats flights
     """
-    with Client(server) as client:
+    with Client(options.address(server)) as client:
         found: Any = client.captures() if endpoint is None else client.capture_stats(endpoint)
     if as_json:
         options.show_json(found)

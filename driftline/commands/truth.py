@@ -57,7 +57,7 @@ def load(
     with progress("reading", unit="labels") as advance:
         count = sum(part.num_rows for part in _parts(file, names, advance, None))
     total = {"received": 0, "stored": 0, "duplicates": 0, "empty": 0}
-    with Client(server) as client, progress("loading", unit="labels") as advance:
+    with Client(options.address(server)) as client, progress("loading", unit="labels") as advance:
         for part in _parts(file, names, advance, count):
             found = client.put_truth(endpoint, _csv(part))
             total = {key: value + found[key] for key, value in total.items()}

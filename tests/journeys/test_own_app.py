@@ -29,7 +29,6 @@ LASTING = {
     "driftline up": "ready; Ctrl-C",
     "driftline proxy": "Ctrl-C ends it",
 }
-ASKING = ("driftline apply", "driftline capture", "driftline monitor", "driftline truth")
 ASKED = 300
 SPAN = "--from 2026-01-01 --to 2100-01-01"
 QUALITY = f"driftline monitor run orders-data-quality {SPAN}"
@@ -72,8 +71,6 @@ class Walk:
             command = re.sub(rf"(:|--port ){port}\b", rf"\g<1>{free}", command)
         if line.startswith("driftline proxy"):
             command += f" --port {self.ports['8082']}"
-        if line.startswith(ASKING):
-            command += f" --server {self.server}"
         ready = next((text for start, text in LASTING.items() if line.startswith(start)), None)
         if ready is not None:
             self._keep(command, ready)
