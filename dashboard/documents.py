@@ -14,7 +14,7 @@ import numpy as np
 
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
-from driftline.dashboard.metric_frames import Confusion, MetricLine
+from driftline.dashboard.metric_frames import Confusion, GroupLine, MetricLine
 from driftline.errors import DriftlineError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "metrics_of",
     "numbers_of",
     "segment_of",
+    "warnings_of",
 ]
 
 Document = Mapping[str, object]
@@ -132,8 +133,7 @@ def confusion_of(report: Document | None) -> Confusion | None:
 
     SageMaker's form is ``{truth: {prediction: count}}``.
     """
-    details = (report or {}).get("details")
-    found = details.get("confusion_matrix") if isinstance(details, Mapping) else None
+    found = _details(report).get("confusion_matrix")
     if not isinstance(found, Mapping) or not found:
         return None
     rows = {str(truth): row for truth, row in found.items() if isinstance(row, Mapping)}
@@ -146,14 +146,39 @@ def confusion_of(report: Document | None) -> Confusion | None:
     return Confusion(classes, counts)
 
 
-def groups_of(report: Document | None) -> tuple[tuple[str, int], ...]:
-    """Read how many rows each group has, as ``facet=value``, largest first."""
-    details = (report or {}).get("details")
-    found = details.get("groups") if isinstance(details, Mapping) else None
-    if not isinstance(found, Mapping):
-        return ()
-    counts = [(str(name), _count(found, name)) for name in found]
-    return tuple(sorted(counts, key=lambda entry: -entry[1]))
+def groups_of(report: Document | None) -> tuple[GroupLine, ...]:
+    """Read how large the groups of a bias monitor are, and what they get; largest first."""
+    lines = [_group(entry) for entry in _objects(_details(report), "groups")]
+    return tuple(sorted(lines, key=lambda line: -line.rows))
+
+
+def warnings_of(report: Document | None) -> tuple[str, ...]:
+    """Read what a kind warns of: what its numbers cannot be trusted in."""
+    found = _details(report).get("warnings")
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+
+def _details(report: Document | None) -> Document:
+    found = (report or {}).get("details")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _group(entry: Document) -> GroupLine:
+    own, others = entry.get("group"), entry.get("others")
+    own = own if isinstance(own, Mapping) else {}
+    facet, value = _text(entry, "facet"), _text(entry, "facet_value")
+    return GroupLine(
+        name=f"{facet}={value}" if value else facet,
+        rows=_count(own, "rows"),
+        positive=_positive(own),
+        others=_positive(others) if isinstance(others, Mapping) else None,
+        labelled=_number(own, "labelled_share"),
+    )
+
+
+def _positive(side: Document) -> float | None:
+    predicted = _count(side, "predicted")
+    return _count(side, "predicted_positive") / predicted if predicted else None
 
 
 def _metric(entry: Document) -> MetricLine:

@@ -15,6 +15,7 @@ from driftline.dashboard.documents import (
     findings_of,
     groups_of,
     metrics_of,
+    warnings_of,
 )
 from driftline.dashboard.frames import AlarmChange, MonitorLine, WindowRun
 from driftline.dashboard.metric_frames import KindView, MetricHistory, MetricLine
@@ -73,6 +74,7 @@ def kind_view(
         labelled=count_of(report, "labelled_count"),
         confusion=confusion_of(report),
         groups=groups_of(report),
+        warnings=warnings_of(report),
         cause=run.cause,
         violations=findings_of(report),
         documents=run.folder if report else None,

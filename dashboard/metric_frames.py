@@ -5,7 +5,7 @@ Arrays have shape (windows,), aligned with the monitor's windows, NaN where noth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "ColumnHistory",
     "ColumnView",
     "Confusion",
+    "GroupLine",
     "KindView",
     "LabelHistory",
     "MetricHistory",
@@ -175,6 +176,20 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupLine:
+    """A group in one window: its rows, and the share of positive predictions, its own and others'.
+
+    Shares are None where nothing was predicted.
+    """
+
+    name: str
+    rows: int
+    positive: float | None
+    others: float | None
+    labelled: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class KindView:
     """Everything that the page of a monitor of model quality, bias or attribution shows.
 
@@ -192,7 +207,8 @@ class KindView:
     labels: LabelHistory | None = None
     labelled: int = 0
     confusion: Confusion | None = None
-    groups: tuple[tuple[str, int], ...] = ()
+    groups: tuple[GroupLine, ...] = ()
+    warnings: tuple[str, ...] = ()
     cause: str | None = None
     violations: tuple[tuple[str, str], ...] = ()
     documents: str | None = None
@@ -200,4 +216,3 @@ class KindView:
     notes: tuple[str, ...] = ()
     kept: str | None = None
     unread: int = 0
-    details: dict[str, object] = field(default_factory=dict)

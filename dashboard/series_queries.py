@@ -99,12 +99,13 @@ def metric_values(
     query = select(metric_table).where(table.namespace == namespace, table.name == name)
     wanted = _dimensions(line)
     if metric.facet:
-        wanted |= {"Facet": metric.facet}
+        wanted |= {"Facet": quote(metric.facet, safe=UNQUOTED)}
     if metric.facet_value:
-        wanted |= {"FacetValue": metric.facet_value}
+        wanted |= {"FacetValue": quote(metric.facet_value, safe=UNQUOTED)}
     for row in connection.execute(query):
         dimensions = dict(row.dimensions)
-        label = dimensions.get("Label", metric.label)
+        # Of bias, the dimension names the column; of the others, the metric's own class.
+        label = metric.label if kind == "bias" else dimensions.get("Label", metric.label)
         if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
             series = _aligned(connection, row.id, runs)
             if not np.isnan(series.mean).all():

@@ -133,26 +133,27 @@ def _figure(name: str, lines: Sequence[MetricLine]) -> html.Figure:
 
 
 def _groups(view: KindView) -> html.Section:
-    """Say how large the groups are: small ones cannot be judged."""
-    counts = dict(view.groups)
-    for line in view.metrics if not counts else ():
-        if line.group:
-            counts[line.group] = max(counts.get(line.group, 0), line.count)
+    """Say how large the groups are, and what they get: small ones cannot be judged."""
     title = "Groups"
-    if not counts:
+    if not view.groups:
         return panel(title, [empty("The document holds no counts of groups.")])
     whole = view.run.row_count if view.run else None
     rows: list[list[Cell]] = []
-    for group, number_of in sorted(counts.items(), key=lambda entry: -entry[1]):
-        own = [line for line in view.metrics if line.group == group]
-        small = sum(line.note == "insufficient_data" for line in own)
-        broken = [title_of(line.name) for line in own if line.violated]
+    for line in view.groups:
+        own = [one for one in view.metrics if one.group == line.name]
+        small = sum(one.note == "insufficient_data" for one in own)
+        broken = [title_of(one.name) for one in own if one.violated]
         words: Cell = "within its bounds"
         if broken:
             words = html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
         elif small == len(own):
             words = html.Span("too few rows to judge", className="faint")
-        share = percent(number_of / whole) if whole else "–"
-        rows.append([html.B(group), count(number_of), share, words])
-    heads = ["Group", "Rows", "Share", "Found"]
-    return panel(title, [table(heads, rows, label=title, kind="cards", numeric=(1, 2))])
+        share = percent(line.rows / whole) if whole else "–"
+        size = html.Div([count(line.rows), html.Span(share, className="faint line")])
+        against = html.Span(f"others {percent(line.others)}", className="faint line")
+        get = html.Div([percent(line.positive), against])
+        rows.append([html.B(line.name), size, get, words])
+    heads = ["Group", "Rows", "Predicted positive", "Found"]
+    body = table(heads, rows, label=title, kind="cards", numeric=(1, 2))
+    warnings = [html.P(words, className="finding") for words in view.warnings]
+    return panel(title, [body, *warnings])

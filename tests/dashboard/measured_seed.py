@@ -232,7 +232,19 @@ def _details(kind: str) -> dict[str, object]:
         matrix = {"0": {"0": 4_000, "1": 300}, "1": {"0": 1_020, "1": 80}}
         return {"confusion_matrix": matrix}
     if kind == "bias":
-        return {"groups": {f"origin={HOSTILE}": 2_600, "origin=EWR": 2_000, "origin=LGA": 1_400}}
+        sizes = {HOSTILE: 2_600, "EWR": 2_000, "LGA": 1_400}
+        return {
+            "groups": [
+                {
+                    "facet": "origin",
+                    "facet_value": name,
+                    "group": {"rows": size, "predicted": size, "predicted_positive": size // 5},
+                    "others": {"rows": 1, "predicted": 4, "predicted_positive": 1},
+                }
+                for name, size in sizes.items()
+            ],
+            "warnings": ["labels come more often for one group than for the others"],
+        }
     return {}
 
 

@@ -163,8 +163,15 @@ def test_ratio_below_one_means_fewer():
 
 
 def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
-    page = str(page_of.page(stores.measured("flights-bias", None, None)))
+    view = stores.measured("flights-bias", None, None)
+    page = str(page_of.page(view))
 
+    assert [(line.rows, line.positive, line.others) for line in view.groups] == [
+        (2_600, 0.2, 0.25),
+        (2_000, 0.2, 0.25),
+        (1_400, 0.2, 0.25),
+    ]
+    assert "labels come more often for one group" in page
     assert "▲ difference in positive predictions" in page
     assert f"Rows with origin = {HOSTILE} get fewer".lower() in page.lower()
 
