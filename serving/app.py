@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from driftline.capture.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
-from driftline.serving.api import alarms, captures, declared, executions, truth
+from driftline.serving.api import alarms, captures, declared, executions, predictions, truth
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
 from driftline.serving.documentation import render
@@ -93,6 +93,7 @@ def _api(
     for router in (
         captures.router(context, tap_counters),
         truth.router(context),
+        predictions.router(fleet),
         executions.router(context),
         alarms.router(context),
         declared.router(context, applier, fleet),

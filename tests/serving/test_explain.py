@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from driftline.baseline import store as baselines
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.monitors.attribution import explain_reference
 from driftline.monitors.check import check
 from driftline.monitors.explaining import ModelPredictor
@@ -27,6 +27,7 @@ from driftline.serving.explain import ModelProcess, ModelShelf, open_model
 from driftline.serving.formats import Predictor
 from driftline.serving.own_methods import own_method
 from driftline.serving.questions import columns_of
+from driftline.serving.remote_model import RemoteModel, open_named
 
 NAMES = ("x", "y", "z")
 
@@ -104,7 +105,9 @@ def test_rows_that_the_model_refuses_and_files_it_cannot_read_are_one_sentence(
         process.method  # noqa: B018
     assert process.process_id is None
     with pytest.raises(InputError, match="no such file"):
-        open_model(tmp_path / "none.skops", trust_pickle=False)
+        open_named("none.skops", trust_pickle=False, server="")
+    with pytest.raises(UnavailableError, match="driftline up"):
+        open_named("flights", trust_pickle=False, server="http://127.0.0.1:9")
 
 
 def test_a_model_that_hangs_is_ended_in_time(slow_model):
@@ -234,8 +237,23 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
         assert '"kernel_shap"' in stored.documents["analysis.json"]
         assert server.client.delete("/api/v1/models/late").status_code == 409
 
-        shelf = ModelShelf(server.engine, str(server.root), trust_pickle=False, keep_s=0.5)
         rows = pa.Table.from_pandas(trained.inputs, preserve_index=False)
+        before = server.client.get("/api/v1/counts").json()["tap"]
+        with open_named("flights", trust_pickle=False, server=server.url) as afar:
+            assert isinstance(afar, ModelPredictor)
+            assert afar.model == making.model
+            expected = trained.model.predict_proba(trained.inputs)[:, 1]
+            np.testing.assert_allclose(afar(rows), expected, rtol=1e-9)
+            report = check(rows.slice(0, 60), stored, kind="attribution", predict=afar)
+            assert report.decided
+            with pytest.raises(InputError, match='no "carrier"'):
+                afar(pa.table({"origin": ["EWR"]}))
+        with pytest.raises(NotFoundError, match="does not exist"):
+            RemoteModel(server.url, "nothing")
+        # What explains is no traffic.
+        assert server.client.get("/api/v1/counts").json()["tap"] == before
+
+        shelf = ModelShelf(server.engine, str(server.root), trust_pickle=False, keep_s=0.5)
         with shelf.open("flights") as predict:
             assert predict.model == making.model
             report = check(rows, stored, kind="attribution", predict=predict)
