@@ -211,6 +211,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         self._expected: dict[TopicPartition, int | None] = {}
         self._delivered: dict[TopicPartition, int] = {}
         self._lost: set[TopicPartition] = set()
+        self._has_failed = False
         self._lock = threading.Lock()
 
     def receive(self, max_records: int) -> list[Delivery]:
@@ -241,12 +242,17 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         if self._consumer is None or not self._delivered:
             return
         offsets = {at: OffsetAndMetadata(done + 1, "", -1) for at, done in self._delivered.items()}
-        self._delivered = {}
         try:
             self._consumer.commit(offsets, timeout_ms=_COMMIT_MS)
         except KafkaError as error:
-            # Nothing is lost by it: what comes again is in the tables and is dropped.
-            log.warning("sink offsets not committed group=%s error=%r", self._options.group, error)
+            # They go with the next ones. Nothing is lost by it: what comes again is dropped.
+            if not self._has_failed:
+                name = type(error).__name__
+                log.info("sink offsets wait group=%s error=%s", self._options.group, name)
+            self._has_failed = True
+        else:
+            self._delivered = {}
+            self._has_failed = False
 
     def close(self) -> None:
         """Let go of what is held; another sink takes over after the session's timeout."""
