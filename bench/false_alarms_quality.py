@@ -26,6 +26,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
 from driftline.demo import flights, model
 from driftline.monitors.answers import Answers, read_answers
+from driftline.monitors.metric import MetricResult
 from driftline.monitors.model_quality import examine
 from driftline.monitors.quality_documents import suggested
 from driftline.monitors.quality_expectation import Expectation
@@ -177,11 +178,20 @@ def real_weeks(trained: model.Trained, year: flights.Flights) -> Iterator[str]:
             skill, area = values["brier_skill"], values["auc"]
             verdict = "page" if report.page_count else "ticket" if report.violations else ""
             late_share = report.details["positive_share"]
+            plain = sum(_breaks_plainly(one) for one in report.metrics)
             yield (
                 f"| {first:%d %b} | {late_share:.2f} | {skill.value:+.2f} ({skill.low:+.2f} to "
-                f"{skill.high:+.2f}) | {area.value:.2f} | {verdict} |"
+                f"{skill.high:+.2f}) | {area.value:.2f} | {verdict} | {plain} |"
             )
             first += week
+
+
+def _breaks_plainly(one: MetricResult) -> bool:
+    """Tell whether a metric breaks the reference's own value, as SageMaker judges."""
+    if not one.operator or one.name == "brier_skill" or one.value is None or one.reference is None:
+        return False
+    is_lower = one.operator == "LessThanThreshold"
+    return one.value < one.reference if is_lower else one.value > one.reference
 
 
 def upper_limit(violations: int, years: float) -> float:
@@ -229,8 +239,10 @@ def main() -> None:
             cells.append(f"{pages} %, {max(pages, least)} %")
         print(f"| {name} | {' | '.join(cells)} |")
     print("\nThe real year (the first 12 weeks are the reference):\n")
-    print("| week from | late | Brier skill (95 %) | AUC | verdict |")
-    print("|---|---|---|---|---|")
+    print(
+        "| week from | late | Brier skill (95 %) | AUC | verdict | SageMaker's thresholds broken |"
+    )
+    print("|---|---|---|---|---|---|")
     for line in real_weeks(trained, year):
         print(line)
     print(

@@ -25,8 +25,9 @@ import numpy as np
 from scipy import special
 
 from driftline.monitors.answers import Answers
-from driftline.monitors.influence import Codes, Measure, Numbers, Scale
+from driftline.monitors.influence import Codes, Measure, Numbers
 from driftline.monitors.quality_documents import Constraint
+from driftline.monitors.scales import TINY, backward, forward, variance_of
 
 __all__ = [
     "DECIDING_CLUSTERS",
@@ -59,8 +60,6 @@ CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
 # So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
 # Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
 SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
-# Keeps logits and logarithms finite.
-TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +240,11 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
         centre = (
             _moments(own, own_weights)[0]
             if len(own) > 1
-            else _forward(whole.value, whole.support, whole.scale)
+            else forward(whole.value, whole.support, whole.scale)
         )
     support = float(np.median(weights)) * 2.0**chosen
     # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
-    spread = max(spread, math.sqrt(_variance(whole) * whole.support / support))
+    spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
     return Scatter(centre, spread, support, freedom, max(blocks[0].fitting, TINY))
 
 
@@ -277,14 +276,14 @@ def judge_metric(
     """
     scale = window.scale
     side = 1.0 if constraint.is_lower else -1.0
-    value = _forward(window.value, window.support, scale)
-    own = _variance(window)
+    value = forward(window.value, window.support, scale)
+    own = variance_of(window)
     freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
     start, tolerance = constraint.threshold, 0.0
     variance = own
     if not is_own:
         if blocks is not None:
-            expected = _backward(blocks.centre, scale)
+            expected = backward(blocks.centre, scale)
             # What the window's length does to a metric is no loss.
             start = min(start, expected) if constraint.is_lower else max(start, expected)
             small = max(1.0, blocks.support / max(window.support, 1.0))
@@ -296,11 +295,11 @@ def judge_metric(
             variance = _without_blocks(window, reference, own)
         tolerance = abs(start) * ERROR_TOLERANCE if scale == "error" else TOLERANCE
     error = math.sqrt(max(variance, TINY**2))
-    origin = _forward(start, math.inf, scale)
+    origin = forward(start, math.inf, scale)
     away = side * (origin - value) / error
     p_value = float(_tail(away, freedom))
     far = float(-_quantile(alpha, freedom)) * error
-    bound = _backward(origin - side * far, scale)
+    bound = backward(origin - side * far, scale)
     tolerated = start - side * tolerance
     bound = min(bound, tolerated) if constraint.is_lower else max(bound, tolerated)
     violated = p_value < alpha and side * (tolerated - window.value) > 0
@@ -315,7 +314,7 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
     """Take the larger of the window's variance and the one that the reference foretells for it."""
     effect = window.variance / window.independent if window.independent else 1.0
     fewer = reference.support / max(window.support, 1.0)
-    of_reference = _variance(reference)
+    of_reference = variance_of(reference)
     return max(own, of_reference * fewer * effect) + of_reference
 
 
@@ -351,7 +350,7 @@ def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
         and not one.undefined
         and one.support >= MIN_SUPPORT
     ]
-    values = [_forward(one.value, one.support, one.scale) for one in found]
+    values = [forward(one.value, one.support, one.scale) for one in found]
     return np.array(values), np.array([one.support for one in found])
 
 
@@ -361,36 +360,6 @@ def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:
     mean = float(share @ values)
     variance = float(share @ (values - mean) ** 2) * len(values) / max(len(values) - 1, 1)
     return mean, math.sqrt(variance)
-
-
-def _forward(value: float, support: float, scale: Scale) -> float:
-    """Bring a metric to the scale of the test; half a row keeps shares of 0 and 1 finite."""
-    if scale in ("share", "score"):
-        smoothed = value if math.isinf(support) else (value * support + 0.5) / (support + 1.0)
-        return float(special.logit(min(max(smoothed, TINY), 1.0 - TINY)))
-    if scale == "skill":
-        return -math.log(max(1.0 - value, TINY))
-    return math.log(max(value, TINY))
-
-
-def _backward(value: float, scale: Scale) -> float:
-    if scale in ("share", "score"):
-        return float(special.expit(value))
-    return 1.0 - math.exp(-value) if scale == "skill" else math.exp(value)
-
-
-def _variance(measure: Measure) -> float:
-    """Give the variance on the scale of the test, by the delta method."""
-    value, scale = measure.value, measure.scale
-    if scale in ("share", "score"):
-        rows = max(measure.support, 1.0)
-        smoothed = (value * rows + 0.5) / (rows + 1.0)
-        slope = smoothed * (1.0 - smoothed)
-        # A share of 0 or 1 has no variance of its own, and yet is not certain.
-        least = slope / (rows + 1.0) if value in (0.0, 1.0) else 0.0
-        return max(measure.variance, least) / slope**2
-    left = 1.0 - value if scale == "skill" else value
-    return measure.variance / max(left, TINY) ** 2
 
 
 def _tail(away: float, freedom: float) -> float:
