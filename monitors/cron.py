@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 
@@ -29,6 +30,7 @@ LONGEST = 256
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 # So many firings say how many there are in a year.
 FIRINGS_COUNTED = 2000
+SCHEDULES_KEPT = 256
 HOUR = timedelta(hours=1)
 # Without a schedule a check is taken to be made daily.
 WINDOWS_WITHOUT_SCHEDULE = 365.0
@@ -62,18 +64,7 @@ class Schedule:
     @property
     def windows_per_year(self) -> float:
         """How many windows a year has, for the budget of false alarms."""
-        if not self.is_recurring:
-            return WINDOWS_WITHOUT_SCHEDULE
-        start = datetime(2024, 1, 1, tzinfo=UTC)
-        last, count = start, 0
-        for fired in self.firings(start):
-            if fired - start > timedelta(days=1461) or count >= FIRINGS_COUNTED:
-                break
-            last, count = fired, count + 1
-        if count == 0:
-            return 1.0
-        span = timedelta(days=1461) if count < FIRINGS_COUNTED else last - start
-        return max(1.0, count * (timedelta(days=365.25) / span))
+        return _windows_per_year(self) if self.is_recurring else WINDOWS_WITHOUT_SCHEDULE
 
     def firings(self, after: datetime) -> Iterator[datetime]:
         """Give the times at which the schedule fires later than ``after``, in order."""
@@ -150,6 +141,21 @@ def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: dateti
                 break
             found.append(window)
     return found
+
+
+@lru_cache(maxsize=SCHEDULES_KEPT)
+def _windows_per_year(schedule: Schedule) -> float:
+    """Count the firings of four years; kept, for it takes longer than to judge a small window."""
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    last, count = start, 0
+    for fired in schedule.firings(start):
+        if fired - start > timedelta(days=1461) or count >= FIRINGS_COUNTED:
+            break
+        last, count = fired, count + 1
+    if count == 0:
+        return 1.0
+    span = timedelta(days=1461) if count < FIRINGS_COUNTED else last - start
+    return max(1.0, count * (timedelta(days=365.25) / span))
 
 
 def _translate(expression: str) -> tuple[str, frozenset[int] | None]:
