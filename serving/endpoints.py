@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
+from driftline.errors import UnavailableError
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 
@@ -80,9 +82,19 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
 
     The name is taken to the letter: records of "Flights" lie in another table than those of
     "flights", and monitors would not look there.
+
+    Raises
+    ------
+    UnavailableError
+        When the database does not answer; whoever stores records waits and asks again.
     """
-    with engine.connect() as connection:
-        found = store.find(connection, "Endpoint", endpoint)
+    try:
+        with engine.connect() as connection:
+            found = store.find(connection, "Endpoint", endpoint)
+    except OperationalError as error:
+        raise UnavailableError(
+            f'signature of endpoint "{endpoint}": the database does not answer'
+        ) from error
     if found is None or found.name != endpoint:
         return None
     text = found.made.get("signature")
