@@ -259,7 +259,7 @@ class ModelShelf:
     def __init__(
         self, engine: Engine, root: str, *, trust_pickle: bool, keep_s: float = KEEP_S
     ) -> None:
-        self._engine, self._folder = engine, storage_folder(root)
+        self._engine, self._root = engine, root
         self._trust_pickle, self._keep_s = trust_pickle, keep_s
         self._lock = threading.Lock()
         self._kept: dict[str, ModelProcess] = {}
@@ -325,7 +325,8 @@ class ModelShelf:
                 return None
             made = store.get(connection, "Model", found.spec["model"]).made
         launch = Launch(
-            str(self._folder / made["file"]),
+            # Only here: a scheduler without such monitors may keep its storage elsewhere.
+            str(storage_folder(self._root) / made["file"]),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
             positive=found.made.get("positive"),
         )
