@@ -15,6 +15,8 @@ __all__ = ["TINY", "backward", "forward", "variance_of"]
 
 # Keeps logits and logarithms finite.
 TINY = 1e-9
+# Beyond this on the logarithm no double holds the number.
+FARTHEST = 700.0
 
 
 def forward(value: float, support: float, scale: Scale) -> float:
@@ -41,6 +43,7 @@ def backward(value: float, scale: Scale) -> float:
     """Bring a value on the scale of the test back to the metric's own."""
     if scale in ("share", "score"):
         return float(special.expit(value))
+    value = min(max(value, -FARTHEST), FARTHEST)
     return 1.0 - math.exp(-value) if scale == "skill" else math.exp(value)
 
 
