@@ -10,6 +10,7 @@ method, or by a multinomial bootstrap of the counts where a metric cannot be neg
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,16 +175,20 @@ def _disparity_variance(rejected: Counts, accepted: Counts) -> float:
 
 def _bootstrap(name: str, a: Side, d: Side, z: float, seed: int) -> Limits | None:
     """Percentile limits of what two groups' shares of positive labels give."""
-    rng = np.random.default_rng(seed)
-    shares = []
-    for side in (a, d):
-        rows = int(side.y1 + side.y0)
-        shares.append(rng.binomial(rows, float(side.y1) / rows, REPLICATES) / rows)
+    shares = _drawn(int(a.y1), int(a.y1 + a.y0), int(d.y1), int(d.y1 + d.y0), seed)
     drawn = np.sort(_divergence_of(name, shares[0], shares[1]))
     tail = special.ndtr(-z)
     # Order statistics, since some replicates of KL may be infinite.
     low = drawn[math.floor(tail * (REPLICATES - 1))]
     return float(low), float(drawn[math.ceil((1 - tail) * (REPLICATES - 1))])
+
+
+@lru_cache(maxsize=8)
+def _drawn(hits_a: int, rows_a: int, hits_d: int, rows_d: int, seed: int) -> list[Numbers]:
+    """Draw both groups' shares again and again; five metrics look at the same draws."""
+    rng = np.random.default_rng(seed)
+    both = ((hits_a, rows_a), (hits_d, rows_d))
+    return [rng.binomial(rows, hits / rows, REPLICATES) / rows for hits, rows in both]
 
 
 def _divergence_of(name: str, qa: Numbers, qd: Numbers) -> Numbers:

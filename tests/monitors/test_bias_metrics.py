@@ -285,8 +285,7 @@ def test_limits_by_the_delta_method_hold_the_truth_as_often_as_they_say(name: st
     # GE is of all rows: as many of each group as will be drawn.
     truth = measure(exact)[name].value
     drawn = [
-        pair_of(*(tuple(rng.multinomial(1_000, shares[side])) for side in "ad"))
-        for _ in range(800)
+        pair_of(*(tuple(rng.multinomial(1_000, shares[side])) for side in "ad")) for _ in range(800)
     ]
 
     limits = [interval(name, pair, measure(pair)[name]) for pair in drawn]
