@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,25 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
+from driftline.alerts.tables import metrics
+from driftline.baseline import store
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.capture.window import Window
 from driftline.errors import InputError
 from driftline.monitors.attribution import examine, explain_reference, suggest
 from driftline.monitors.attribution_drift import compare, holm_levels, settle
 from driftline.monitors.check import check
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.execution import run
 from driftline.monitors.importance import Attributions, Importance
 from driftline.monitors.kinds import complete
 from driftline.monitors.question import Budget, Question
 from driftline.monitors.report import Report
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
 
 CLARIFY = """{
     "version": "1.0",
@@ -315,6 +324,33 @@ def test_every_class_of_several_is_judged_under_its_own_label(rng: np.random.Gen
     assert list(labels) == ["label0", "label1", "label2"]
     assert {one.document["label"] for one in report.violations} == {"label0", "label1"}
     assert {one.feature_name for one in report.violations} >= {"label0: shares", "label1: shares"}
+
+
+def test_a_captured_window_is_judged_and_its_numbers_are_stored(
+    engine, root: str, append, reference: Baseline, rng: np.random.Generator
+) -> None:
+    store.put(root, "base", complete(reference), lambda: START)
+    rows = weather(rng, 500, d=12)
+    append(0, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names})
+    definition = MonitorDefinition("leaning", "flights", "base", kind="attribution")
+
+    execution = run(
+        engine,
+        root,
+        definition,
+        Window(START, START + timedelta(days=1)),
+        now=lambda: START + timedelta(days=2),
+        signature=reference.signature,
+        predict=model,
+    )
+
+    assert (execution.status, execution.row_count) == ("CompletedWithViolations", 500)
+    assert "the model leans on other features: d " in execution.cause
+    with engine.connect() as connection:
+        names = {row.name for row in connection.execute(select(metrics.c.name))}
+    assert {"feature_d", "ExpectedValue", "attribution_ndcg", "tickets"} <= names
+    written = {file.name for file in Path(root, execution.folder).iterdir()}
+    assert written == {"analysis.json", "constraint_violations.json", "report.json"}
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
