@@ -20,7 +20,13 @@ from driftline.signature import Signature
 
 def options(bootstrap: str, topic: str, **more: Any) -> KafkaOptions:
     """Give options for one broker and a topic, and a group, of a test's own."""
-    values = {"partitions": 4, "replication": 1, "group": topic, "session_timeout_ms": 4_000, **more}
+    values = {
+        "partitions": 4,
+        "replication": 1,
+        "group": topic,
+        "session_timeout_ms": 4_000,
+        **more,
+    }
     return KafkaOptions(bootstrap_servers=[bootstrap], topic=topic, **values)
 
 
