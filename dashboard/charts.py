@@ -24,9 +24,10 @@ from driftline.dashboard.canvas import (
     selection,
     short,
 )
-from driftline.dashboard.frames import Comparison, WindowRun
+from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.theme import GREY, HARD, REFERENCE, SOFT, WINDOW
 from driftline.dashboard.wording import count, number, percent, plural, span
+from driftline.monitors.comparison import Comparison
 
 __all__ = ["Figure", "comparison_figure", "comparison_height", "timeline_figure"]
 

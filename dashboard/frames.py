@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-import numpy as np
+from driftline.monitors.comparison import Comparison
 
 __all__ = [
     "AlarmChange",
     "AlarmLine",
-    "Comparison",
     "DeliveryLine",
     "EndpointLine",
     "FeatureLine",
@@ -228,29 +227,6 @@ class FeatureLine:
         if self.distance is None or not self.bound:
             return None
         return self.distance / self.bound
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Shares of one feature's values, reference beside window, on the baseline's own cells.
-
-    Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95 % Wilson intervals. ``moved`` marks
-    the bars that make up the set which the verdict names. ``ordered`` says that the labels are
-    stretches of numbers, in order.
-    """
-
-    feature: str
-    labels: tuple[str, ...]
-    reference: np.ndarray
-    reference_low: np.ndarray
-    reference_high: np.ndarray
-    window: np.ndarray
-    window_low: np.ndarray
-    window_high: np.ndarray
-    moved: np.ndarray
-    reference_rows: int
-    window_rows: int
-    ordered: bool
 
 
 @dataclass(frozen=True, slots=True)

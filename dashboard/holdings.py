@@ -18,10 +18,10 @@ from driftline.baseline.store import Baseline
 from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.table import open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
-from driftline.dashboard.comparison import compare
 from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
-from driftline.dashboard.frames import Comparison, FeatureLine, GuiltyRows, MonitorLine, WindowRun
+from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
+from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.culprits import matching_rows
 
 __all__ = ["Holdings"]

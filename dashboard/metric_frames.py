@@ -13,13 +13,13 @@ import numpy as np
 from driftline.dashboard.frames import (
     AlarmChange,
     AlarmLine,
-    Comparison,
     FeatureLine,
     GuiltyRows,
     MonitorLine,
     WindowDetail,
     WindowRun,
 )
+from driftline.monitors.comparison import Comparison
 
 __all__ = [
     "ColumnHistory",

@@ -25,7 +25,6 @@ from driftline.dashboard.documents import (
     detail_of,
 )
 from driftline.dashboard.frames import (
-    Comparison,
     EndpointLine,
     FeatureLine,
     MonitorLine,
@@ -41,6 +40,7 @@ from driftline.dashboard.queries import dead_count, deliveries, monitor_line
 from driftline.dashboard.series_queries import column_history, newest_labels
 from driftline.dashboard.wording import plural
 from driftline.errors import DriftlineError, NotFoundError
+from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import UNQUOTED
 from driftline.monitors.definitions import get_definition, list_definitions
 from driftline.monitors.standing import overdue

@@ -7,7 +7,6 @@ from dash import dcc, html
 from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts import comparison_figure, comparison_height
 from driftline.dashboard.frames import (
-    Comparison,
     FeatureLine,
     GuiltyRows,
     MonitorLine,
@@ -27,6 +26,7 @@ from driftline.dashboard.wording import (
     probability,
     span,
 )
+from driftline.monitors.comparison import Comparison
 
 __all__ = ["comparison_panel", "feature_panel", "row_panel", "violations_text"]
 

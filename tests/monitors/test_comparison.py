@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.comparison import compare
+from driftline.monitors.comparison import compare
 
 RNG = np.random.default_rng(20131118)
 

@@ -8,17 +8,16 @@ of the set that the verdict names: that set stays visible as bars of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells, Predicate
 from driftline.baseline.predicate import Operator, number_text
-from driftline.dashboard.frames import Comparison
 from driftline.monitors.significance import wilson_interval
 
-__all__ = ["compare"]
+__all__ = ["Comparison", "compare"]
 
 BAR_SHARE = 1 / 16
 """A bar of numbers holds at least this share of the reference, if its neighbours allow it."""
@@ -37,6 +36,29 @@ OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le"
 
 Counts = NDArray[np.int64]
 Group = tuple[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Shares of one feature's values, reference beside window, on the baseline's own cells.
+
+    Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95 % Wilson intervals. ``moved`` marks
+    the bars that make up the set which the verdict names. ``ordered`` says that the labels are
+    stretches of numbers, in order.
+    """
+
+    feature: str
+    labels: tuple[str, ...]
+    reference: np.ndarray
+    reference_low: np.ndarray
+    reference_high: np.ndarray
+    window: np.ndarray
+    window_low: np.ndarray
+    window_high: np.ndarray
+    moved: np.ndarray
+    reference_rows: int
+    window_rows: int
+    ordered: bool
 
 
 def compare(
