@@ -27,6 +27,7 @@ from driftline.capture.frame import Frame, Kind
 from driftline.capture.rows import build_rows
 from driftline.capture.table import DeltaFolder
 from driftline.capture.transport import Delivery, Transport
+from driftline.capture.truth import EARLIEST_LABEL, list_labelled, truth_folder
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
 
@@ -60,13 +61,14 @@ class Sink:
     monotonic
         Clock for the interval, in seconds.
     keep_from
-        Gives the first day to keep; rows of earlier days are removed, looked at once an hour.
+        Gives the first day to keep; rows of earlier days are removed, looked at once an hour, and
+        with them the labels that were received before any that a kept row can have.
 
     Attributes
     ----------
     counters
         ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
-        of storage that were tried again, rows ``expired``.
+        of storage that were tried again, rows ``expired`` and ``expired_labels`` of theirs.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Sink:
     ) -> None:
         self.counters = {
             "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
-            "expired": 0,
+            "expired": 0, "expired_labels": 0,
         }  # fmt: skip
         self._keep_from = keep_from
         self._expire_at_s = monotonic()
@@ -252,11 +254,17 @@ class Sink:
         if self._keep_from is None or self._monotonic() < self._expire_at_s:
             return
         self._expire_at_s = self._monotonic() + _EXPIRE_EVERY_S
-        before = self._keep_from().isoformat()
+        first = self._keep_from()
+        before = first.isoformat()
         for endpoint in list_endpoints(self._root):
             if rows := self._dataset(endpoint).folder.expire(before):
                 self.counters["expired"] += rows
                 log.info("sink expired endpoint=%s before=%s rows=%d", endpoint, before, rows)
+        before = (first - EARLIEST_LABEL).isoformat()
+        for endpoint in list_labelled(self._root):
+            if labels := truth_folder(self._root, endpoint).expire(before):
+                self.counters["expired_labels"] += labels
+                log.info("sink expired endpoint=%s before=%s labels=%d", endpoint, before, labels)
 
     def _store_gaps(self, gaps: Sequence[Gap]) -> None:
         """Commit the gaps that their table does not have."""

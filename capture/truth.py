@@ -11,22 +11,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.fs as pafs
 
 from driftline.capture.coerce import UTC_MICROSECONDS
-from driftline.capture.table import DeltaFolder, MarkMovedError
+from driftline.capture.table import DeltaFolder, MarkMovedError, open_storage
 from driftline.errors import InputError
 
 __all__ = [
+    "EARLIEST_LABEL",
     "LABEL_SCHEMA",
     "RECEIVED_DATE",
     "TRUTH_SCHEMA",
     "TruthCounts",
     "gathered",
+    "list_labelled",
     "put",
     "read_truth",
     "truth_folder",
@@ -45,6 +48,9 @@ TRUTH_SCHEMA = pa.schema(
         (RECEIVED_DATE, pa.string()),
     ]
 )
+
+# No label is received long before what it is the label of; clocks may differ a little.
+EARLIEST_LABEL = timedelta(days=1)
 
 _LOADS = "loads"
 _MAX_ATTEMPTS = 20
@@ -87,6 +93,17 @@ def truth_folder(root: str, endpoint: str) -> DeltaFolder:
     """Open the table of an endpoint's labels."""
     return DeltaFolder(
         root, f"truth/{endpoint}", partition=RECEIVED_DATE, writer="truth", repeated=("label",)
+    )
+
+
+def list_labelled(root: str) -> list[str]:
+    """Name the endpoints that have a folder of labels, in order."""
+    filesystem, path = open_storage(root)
+    selector = pafs.FileSelector(f"{path.rstrip('/')}/truth", allow_not_found=True)
+    return sorted(
+        entry.base_name
+        for entry in filesystem.get_file_info(selector)
+        if entry.type == pafs.FileType.Directory
     )
 
 

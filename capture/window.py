@@ -21,7 +21,7 @@ from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.dataset import META_SCHEMA, PARTITION, Dataset
 from driftline.capture.frame import Flag
 from driftline.capture.labelling import Labels, join_labels
-from driftline.capture.truth import read_truth
+from driftline.capture.truth import EARLIEST_LABEL, read_truth
 from driftline.errors import InputError
 from driftline.signature import Signature
 
@@ -34,8 +34,6 @@ _ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 _UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
-# No label is received long before what it is the label of; clocks may differ a little.
-_EARLIEST_LABEL = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,7 @@ def _labelled(
     in_order = [(name, "ascending") for name in (PARTITION, *_ORDER)]
     rows = rows.take(pc.sort_indices(rows, sort_keys=in_order))
     ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
-    received_from = (read.window.start - _EARLIEST_LABEL).date()
+    received_from = (read.window.start - EARLIEST_LABEL).date()
     truth = read_truth(root, endpoint, pc.unique(ids.drop_null()), received_from)
     joined = join_labels(rows, truth, labels.type)
     days = pc.run_end_encode(rows[PARTITION].combine_chunks())

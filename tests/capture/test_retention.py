@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from driftline.capture.dataset import Dataset
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.transport import LocalTransport
+from driftline.capture.truth import put, truth_folder
 from tests.capture.conftest import SIGNATURE
 
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -61,3 +63,30 @@ def test_nothing_goes_when_all_is_young(
 
     assert sink.counters["expired"] == 0
     assert Dataset(root, "flights").stats().requests == 1
+
+
+def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool_dir: Path) -> None:
+    first_kept = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    for days in (-30, -2, -1, 0, 28):
+        labels = pa.table({"key": ["e0", "e1"], "label": ["0", "1"]})
+        received = first_kept + timedelta(days=days)
+        put(root, "flights", labels, lambda at=received: at)
+
+    # No row of this endpoint was ever captured: its labels go all the same.
+    sink = _expire(root, spool_dir, first_kept.date())
+
+    found = pl.read_delta(truth_folder(root, "flights").uri)
+    kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
+    assert sorted(found["received_date"].unique()) == kept
+    assert (len(found), sink.counters["expired_labels"]) == (6, 4)
+
+
+def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Path) -> None:
+    labels = pa.table({"key": ["e0"], "label": ["1"]})
+    put(root, "flights", labels, lambda: OLD)
+    _expire(root, spool_dir, NEW.date())
+
+    put(root, "flights", labels, lambda: NEW)
+
+    found = pl.read_delta(truth_folder(root, "flights").uri)
+    assert found.select("received_date", "load_number").rows() == [("2026-03-01", 2)]
