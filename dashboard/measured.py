@@ -72,6 +72,8 @@ def kind_view(
         history=_history(connection, line, kind, chosen, known) if chosen else None,
         labels=label_history(connection, line, line.runs) if kind in NEEDS_LABELS else None,
         labelled=count_of(report, "labelled_count"),
+        unfit=count_of(report, "unfit_label_count"),
+        stray=count_of(report, "stray_label_count"),
         confusion=confusion_of(report),
         groups=groups_of(report),
         warnings=warnings_of(report),

@@ -194,7 +194,8 @@ class KindView:
     """Everything that the page of a monitor of model quality, bias or attribution shows.
 
     ``chosen`` is the metric drawn over time; ``histories`` holds further ones that the kind shows
-    beside it. ``labelled`` counts the shown window's rows with a label.
+    beside it. ``labelled`` counts the shown window's rows with a label, ``unfit`` those whose label
+    does not fit its type, ``stray`` the labels that name a row which their request does not have.
     """
 
     now: datetime
@@ -206,6 +207,8 @@ class KindView:
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
     labelled: int = 0
+    unfit: int = 0
+    stray: int = 0
     confusion: Confusion | None = None
     groups: tuple[GroupLine, ...] = ()
     warnings: tuple[str, ...] = ()

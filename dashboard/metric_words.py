@@ -24,6 +24,8 @@ OWN = {
     "max_drift_ratio": "greatest drift ÷ bound",
     "rows": "rows judged",
     "labelled_rows": "rows with a label",
+    "unfit_labels": "rows whose label does not fit the label's type",
+    "stray_labels": "labels for a row that their request does not have",
     "requests": "requests judged",
     "late_requests": "requests that came late",
     "unparsed_requests": "requests that could not be read",

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from driftline.alerts.datapoint import Datapoint
 from driftline.capture.window import Window
 from driftline.errors import InputError
+from driftline.monitors.definitions import NEEDS_LABELS
 
 if TYPE_CHECKING:
     from driftline.monitors.question import WindowFacts
@@ -99,6 +100,7 @@ class _Series:
         report, facts = self.report, self.facts
         counts = Counter(one.constraint_check_type for one in report.violations)
         checks = CHECKS if report.kind == "data-quality" else ()
+        labels = report.kind in NEEDS_LABELS
         values: dict[str, float | None] = {
             "violations": float(len(report.violations)),
             **{f"violations_{check}": float(counts[check]) for check in checks},
@@ -106,7 +108,9 @@ class _Series:
             "tickets": float(len(report.violations) - report.page_count),
             "drifted_features": float(counts["baseline_drift_check"]) if checks else None,
             "max_drift_ratio": report.max_drift_ratio,
-            "labelled_rows": None if checks else float(facts.labelled_count),
+            "labelled_rows": float(facts.labelled_count) if labels else None,
+            "unfit_labels": float(facts.unfit_label_count) if labels else None,
+            "stray_labels": float(facts.stray_label_count) if labels else None,
             "rows": float(report.row_count),
             "requests": float(facts.request_count),
             "late_requests": float(facts.late_count),

@@ -19,6 +19,7 @@ from driftline.monitors.tables import definitions, leases
 __all__ = [
     "DEFAULT_SCHEDULE",
     "KINDS",
+    "NEEDS_LABELS",
     "DefinitionError",
     "MonitorDefinition",
     "delete_definition",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 KINDS = ("data-quality", "model-quality", "bias", "attribution")
+# The kinds whose windows change when ground truth arrives.
+NEEDS_LABELS = frozenset({"model-quality", "bias"})
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400

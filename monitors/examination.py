@@ -12,6 +12,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import EXAMINERS, NEEDS_LABELS, settle_roles
 from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
+from driftline.monitors.violation import plural
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -27,6 +28,8 @@ __all__ = [
 # SageMaker's own text (model-monitor.md section 7.3).
 NO_DATA = "Job inputs had no data"
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
+# It stands in the failure's reason, and is tried again like any failed window.
+NONE_FITS = "labels came, but none that fits; load them again"
 IDS = ("event_id", "row_index", "event_time", "inference_id")
 
 
@@ -76,9 +79,14 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     if read.row_count == 0:
         return NO_DATA
     # Bias has metrics that need no labels.
-    if definition.kind == "model-quality" and read.labelled_count == 0:
-        return NO_LABELS
-    return ""
+    if definition.kind != "model-quality" or read.labelled_count:
+        return ""
+    if read.unfit_label_count:
+        return f"{NONE_FITS}: {plural(read.unfit_label_count, 'row')} got one of another type"
+    if read.stray_label_count:
+        ids = ", ".join(read.stray_label_ids)
+        return f"{NONE_FITS}: their row_index is none of their requests' ({ids})"
+    return NO_LABELS
 
 
 def judge_captured(
@@ -97,6 +105,9 @@ def judge_captured(
         unparsed_count=read.unparsed_count,
         failed_count=read.failed_count,
         labelled_count=read.labelled_count,
+        unfit_label_count=read.unfit_label_count,
+        stray_label_count=read.stray_label_count,
+        stray_label_ids=read.stray_label_ids,
     )
     question = Question(
         baseline=baseline,

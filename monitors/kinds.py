@@ -10,7 +10,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors import attribution, bias, inspection, model_quality
-from driftline.monitors.definitions import KINDS
+from driftline.monitors.definitions import KINDS, NEEDS_LABELS
 from driftline.monitors.question import Question
 from driftline.monitors.report import Report
 from driftline.roles import Roles
@@ -32,8 +32,6 @@ EXAMINERS: Mapping[str, Callable[[Question], Report]] = {
     "attribution": attribution.examine,
 }
 NO_CONSTRAINTS = Constraints.from_json(NONE)
-# The kinds whose windows change when ground truth arrives.
-NEEDS_LABELS = frozenset({"model-quality", "bias"})
 # SageMaker's documents of a reference, by file name as they lie in a baseline of all kinds.
 SUGGESTIONS: Mapping[str, Callable[[Baseline], Mapping[str, str]]] = {
     "model-quality": model_quality.suggest,

@@ -45,8 +45,12 @@ class WindowFacts:
     ----------
     window
         The span of time.
-    request_count, late_count, unparsed_count, failed_count, labelled_count
-        As capture counted them; the last in rows, the others in requests.
+    request_count, late_count, unparsed_count, failed_count
+        Requests, as capture counted them.
+    labelled_count, unfit_label_count
+        Rows with a label, and rows without one since theirs does not fit the label's type.
+    stray_label_count, stray_label_ids
+        Labels for a row that their request does not have, and the first few ids of such ones.
     """
 
     window: Window
@@ -55,6 +59,9 @@ class WindowFacts:
     unparsed_count: int = 0
     failed_count: int = 0
     labelled_count: int = 0
+    unfit_label_count: int = 0
+    stray_label_count: int = 0
+    stray_label_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,10 +88,22 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
         share = view.labelled / run.row_count
         rest = "; the rest may still come" if share < 1 else ""
         lines.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
+        if lost := _lost_labels(view):
+            lines.append(html.P(lost, className="cause"))
     if run.state == "unlabelled":
         hint = "It is judged as soon as they have. Labels are loaded with"
         lines.append(html.P([hint, " ", html.Code("driftline truth load FILE"), "."]))
     return html.Div(lines, className=f"verdict small {tone}")
+
+
+def _lost_labels(view: KindView) -> str:
+    """Say which labels came and do not count; empty when all of them do."""
+    parts = []
+    if view.unfit:
+        parts.append(f"{plural(view.unfit, 'label')} of another type than the reference's")
+    if view.stray:
+        parts.append(f"{plural(view.stray, 'label')} for a row that the request does not have")
+    return f"Not counted: {' and '.join(parts)}" if parts else ""
 
 
 def _time(view: KindView, run: WindowRun) -> html.Section:

@@ -197,7 +197,13 @@ def _report(kind: str, window: Window, week: int) -> Report:
         row_count=6_000,
         metrics=found,
         points=tuple(_points(kind, found)),
-        facts=WindowFacts(window, request_count=400, labelled_count=labelled),
+        facts=WindowFacts(
+            window,
+            request_count=400,
+            labelled_count=labelled,
+            unfit_label_count=3 if week == 5 else 0,
+            stray_label_count=1 if week == 5 else 0,
+        ),
         details=_details(kind),
     )
 

@@ -98,6 +98,18 @@ def test_labels_are_counted_for_the_kinds_that_need_them(stores):
     assert stores.measured("flights-attribution", None, None).labels is None
 
 
+def test_labels_that_do_not_count_are_said_where_there_are_some(stores):
+    some = stores.measured("flights-quality", "20130805T000000Z", None)
+    none = stores.measured("flights-quality", "20130812T000000Z", None)
+
+    assert (some.unfit, some.stray) == (3, 1)
+    assert (
+        "Not counted: 3 labels of another type than the reference's and 1 label for a row that the "
+        "request does not have"
+    ) in str(page_of.page(some))
+    assert "Not counted" not in str(page_of.page(none))
+
+
 def test_windows_without_labels_wait_and_do_not_fail(stores):
     view = stores.measured("flights-quality", None, None)
     waiting = stores.measured("flights-quality", "20131014T000000Z", None)
