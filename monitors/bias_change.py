@@ -225,8 +225,25 @@ def spread(name: str, blocks: Counts) -> Spread:
     total = inverse.sum()
     centre = (inverse * moved).sum() / total
     excess = (inverse * (moved - centre) ** 2).sum() - (len(moved) - 1)
-    variance = max(0.0, float(excess / (total - (inverse**2).sum() / total)))
+    usual = float(excess / (total - (inverse**2).sum() / total))
+    if name in RATIOS:
+        logs = np.log((hits + 0.5) / (rows + 1.0))
+        moved = (logs - np.log(share)) @ np.array([1.0, -1.0])
+    # As for drift (significance.py): an upper limit, since a year brings what a quarter did not.
+    usual *= 1 + 2 * math.sqrt(2 / len(moved))
+    variance = max(0.0, usual, _tail(moved, chance))
     return Spread(variance, len(moved), float(len(moved) / total))
+
+
+def _tail(moved: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
+    """Variance at which the reference's most surprising block is no surprise.
+
+    Days that share a fate have heavier tails than a normal distribution; the largest of so many
+    normal deviations is that of the quantile below with an even chance.
+    """
+    count = len(moved)
+    expected = special.ndtri((1 - 0.5 ** (1 / count)) / 2) ** 2
+    return float(((moved - np.median(moved)) ** 2 / expected - chance).max())
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[float]:

@@ -455,7 +455,7 @@ def test_days_that_share_a_fate_are_no_violations_when_the_reference_shows_them(
     assert judged_days(timeless, 0.12) > 2
 
 
-def test_the_spread_between_blocks_is_what_was_planted() -> None:
+def test_the_spread_between_blocks_is_an_upper_limit_of_what_was_planted() -> None:
     rng = np.random.default_rng(0)
     sizes = rng.poisson(2_000, (300, 2))
     shares = 0.3 + rng.normal(0, 0.05, (300, 2))
@@ -466,8 +466,8 @@ def test_the_spread_between_blocks_is_what_was_planted() -> None:
     found = spread("DPPL", counts)
 
     assert found.blocks == 300
-    assert found.variance == pytest.approx(2 * 0.05**2, rel=0.2)
-    assert spread("DI", counts).variance == pytest.approx(2 * (0.05 / 0.3) ** 2, rel=0.2)
+    assert 1 <= found.variance / (2 * 0.05**2) <= 1.5
+    assert 1 <= spread("DI", counts).variance / (2 * (0.05 / 0.3) ** 2) <= 1.5
     assert spread("GE", counts) == Spread()
 
 
