@@ -7,6 +7,7 @@ decided or done. Data goes to standard output, talk to standard error.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -72,6 +73,10 @@ def build(asked: str | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run one command and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in the data that the terminal cannot show must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except DriftlineError as error:

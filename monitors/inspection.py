@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.findings import find_violations
@@ -67,7 +70,24 @@ def examine(question: Question) -> Report:
         alpha=judgement.alpha,
         emit_metrics=baseline.constraints.monitoring_config.emit_metrics,
         batches=batches,
+        comparer=lambda name: _compare(name, profile, references, judgement),
     )
+
+
+def _compare(
+    name: str,
+    profile: Profile,
+    references: Mapping[str, ReferenceColumn],
+    judgement: Judgement,
+) -> Comparison | None:
+    """Lay one column's counts beside the reference's; none for one that was not counted."""
+    reference, found = references.get(name), profile.columns.get(name)
+    if reference is None or found is None or found.cell_counts is None:
+        return None
+    drift = judgement.drifts.get(name)
+    moved = drift.predicate if drift is not None else None
+    counts = np.rint(reference.counts).astype(np.int64)
+    return compare(reference.cells, counts, found.cell_counts, moved=moved)
 
 
 def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:

@@ -8,7 +8,7 @@ random numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.window import Window
 from driftline.errors import InputError, UndecidedError
+from driftline.monitors.comparison import Comparison
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.findings import cause_sentence
@@ -47,6 +48,8 @@ VIOLATIONS = "constraint_violations.json"
 REPORT = "report.json"
 # What the rows' positions travel in; a name that no data set gives to a column of its own.
 POSITION = "\0position"
+
+Comparer = Callable[[str], Comparison | None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Report:
         What else a kind has to tell people, for report.json, such as a confusion matrix.
     batches
         Gives the judged rows again; None when they are gone.
+    comparer
+        Lays one feature's values beside the reference's; None when there are none to lay.
     """
 
     kind: str
@@ -99,6 +104,7 @@ class Report:
     emit_metrics: bool = True
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+    comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
     @property
     def window(self) -> Window | None:
@@ -156,16 +162,25 @@ class Report:
         what = "metric" if self.metrics else "column"
         if not self.row_count:
             return "no rows; nothing could be judged"
+        if not self.decided and not small:
+            reasons = sorted({one.note for one in self.metrics if one.note})
+            return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
         if not self.decided:
             need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
             return (
                 f"{rows}, too few to judge any of {plural(small, what)}{need}; "
                 "nothing could be judged"
             )
+        return self.headline if self.passed else f"{self.headline}: {self.cause}"
+
+    @property
+    def headline(self) -> str:
+        """How many rows and violations, without the cause."""
+        small = len(self.insufficient)
+        what = "metric" if self.metrics else "column"
         left = f"; {plural(small, what)} too small to judge" if small else ""
-        if self.passed:
-            return f"{rows}, no violations{left}"
-        return f"{rows}, {plural(len(self.violations), 'violation')}{left}: {self.cause}"
+        found = plural(len(self.violations), "violation") if self.violations else "no violations"
+        return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property
     def features(self) -> pd.DataFrame:
@@ -181,6 +196,10 @@ class Report:
         table = pd.DataFrame([asdict(one) for one in self.results], columns=names)
         table.insert(names.index("bound") + 1, "ratio", [one.ratio for one in self.results])
         return table
+
+    def comparison(self, feature: str) -> Comparison | None:
+        """Lay the shares of a feature's values beside the reference's, with intervals."""
+        return None if self.comparer is None else self.comparer(feature)
 
     def rows(self, violation: Violation | int, limit: int = 50) -> pd.DataFrame:
         """Give the first rows behind a violation, the offending column in front.
@@ -267,13 +286,17 @@ class Report:
         for name, text in self.documents().items():
             (place / name).write(text.encode())
 
+    def html(self) -> str:
+        """Give the report as one page that needs no other file."""
+        return report_page(self, whole=True)
+
     def to_html(self, file: str | PathLike[str]) -> None:
         """Write the report as one page that needs no other file."""
-        Path(file).write_text(report_page(self.to_dict(), whole=True), encoding="utf-8")
+        Path(file).write_text(self.html(), encoding="utf-8")
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
-        return report_page(self.to_dict(), whole=False)
+        return report_page(self, whole=False)
 
     def __str__(self) -> str:
         return self.summary

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated
 
 import typer
 
+from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
-from driftline.errors import UndecidedError
+from driftline.commands.verdict import junit, print_report
+from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
+from driftline.monitors.explaining import explain_reference
 from driftline.monitors.kinds import save_kind
+from driftline.monitors.question import Predictor
 from driftline.monitors.violation import plural
 from driftline.progress import progress
 from driftline.roles import Roles
+from driftline.serving.remote_model import open_named
+from driftline.settings import load
 
 __all__ = ["Format", "Kind", "baseline", "check"]
-
-
-# Characters of a cause in the table; the documents and --json have it whole.
-SEEN_WIDTH = 250
 
 
 class Kind(StrEnum):
@@ -39,6 +44,8 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    HTML = "html"
+    JUNIT = "junit"
 
 
 Data = Annotated[
@@ -50,11 +57,23 @@ Data = Annotated[
 KindOption = Annotated[Kind, typer.Option("--kind", help="What is compared.")]
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Model file or endpoint, for attribution; else ready ones."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Clarify's analysis_config.json, in place of the roles."),
+]
+
+
 @options.with_roles
 def baseline(
     data: Data,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = Kind.DATA_QUALITY,
+    model: ModelOption = None,
+    config: ConfigOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -65,27 +84,24 @@ def baseline(
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
+    rows = data if len(data) > 1 else data[0]
     with progress("baseline") as advance:
-        fitted = Baseline.of(data if len(data) > 1 else data[0], roles, progress=advance)
+        fitted = Baseline.of(rows, _with_config(roles, config), progress=advance)
+    if kind is Kind.ATTRIBUTION:
+        with _asking(model, roles) as predict:
+            fitted = explain_reference(open_source(rows), fitted, predict)
     if kind is Kind.DATA_QUALITY:
         fitted.save(str(output))
     else:
         save_kind(fitted, kind.value, str(output))
-    rows = fitted.profile.row_count if fitted.profile else 0
+    count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     if as_json:
-        options.show_json(
-            {
-                "folder": str(output),
-                "kind": kind.value,
-                "version": fitted.version,
-                "rows": rows,
-                "columns": columns,
-            }
-        )
+        found = {"version": fitted.version, "rows": count, "columns": columns}
+        options.show_json({"folder": str(output), "kind": kind.value, **found})
     else:
         typer.echo(
-            f"{output}: baseline {fitted.version} of {plural(rows, 'row')}, "
+            f"{output}: baseline {fitted.version} of {plural(count, 'row')}, "
             f"{plural(columns, 'column')}"
         )
 
@@ -103,6 +119,8 @@ def check(
     formatted: Annotated[
         Format, typer.Option("--format", help="How to print the result.")
     ] = Format.TEXT,
+    model: ModelOption = None,
+    config: ConfigOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -113,32 +131,56 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
-    report = check_roles(
-        data if len(data) > 1 else data[0],
-        str(reference),
-        roles,
-        kind=None if kind is None else kind.value,
-    )
+    named = _with_config(roles, config)
+    with _asking(model, named) as predict:
+        report = check_roles(
+            data if len(data) > 1 else data[0],
+            str(reference),
+            named,
+            kind=None if kind is None else kind.value,
+            predict=predict,
+        )
     if output is not None:
         report.save(str(output))
     if as_json or formatted is Format.JSON:
         options.show_json(report.to_dict())
+    elif formatted is Format.HTML:
+        typer.echo(report.html(), nl=False)
+    elif formatted is Format.JUNIT:
+        typer.echo(junit(report), nl=False)
     else:
-        rows = [
-            {
-                "feature": violation.feature_name,
-                "check": violation.constraint_check_type,
-                "seen": shorten(violation.cause, SEEN_WIDTH, placeholder=" …"),
-                "x bound": violation.ratio,
-                "rows": f"{violation.row_count:,}",
-            }
-            for violation in report.violations
-        ]
-        if rows:
-            options.show_table(["feature", "check", "seen", "x bound", "rows"], rows)
+        print_report(report)
         if report.decided:  # Otherwise the error says it.
-            typer.echo(report.summary)
+            typer.echo(report.headline)
     if not report.decided:
         raise UndecidedError(report.summary)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def _with_config(roles: Roles, config: Path | None) -> Roles:
+    """Take from Clarify's file what the flags leave open."""
+    if config is None:
+        return roles
+    try:
+        return roles.over(roles_of_config(config.read_bytes()))
+    except OSError as error:
+        raise InputError(f"--config {config}: cannot be read ({error.strerror})") from error
+    except InputError as error:
+        raise InputError(f"--config {config}: {error}") from error
+
+
+@contextmanager
+def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
+    """Open the model that was named, if one was."""
+    if model is None:
+        yield None
+        return
+    found = load(None, environment=os.environ)
+    with open_named(
+        model,
+        trust_pickle=found.serving.trust_pickle,
+        server=found.server_url,
+        positive=roles.positive,
+    ) as predict:
+        yield predict

@@ -1,0 +1,149 @@
+"""Every kind of monitor by the command line alone, on SageMaker's and Clarify's own data."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from tests.journeys.conftest import driftline
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+REGRESSION = FIXTURES / "monitors" / "model_quality"
+ADULT = FIXTURES / "bias" / "adult_scored.csv.gz"
+ROLES = (
+    "--label", "income", "--prediction", "predicted", "--probability", "score", "--positive", "1",
+    "--problem", "binary",
+)  # fmt: skip
+# The job that wrote the fixture took the columns the other way round (its README says so).
+FIXTURE_ROLES = ("--label", "Prediction", "--prediction", "Label", "--problem", "regression")
+
+
+@pytest.fixture(scope="module")
+def adult(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reference.csv, and today.csv in which half of the women get no yes any more."""
+    folder = tmp_path_factory.mktemp("adult")
+    rows = pd.read_csv(ADULT)
+    rows[:8_000].to_csv(folder / "reference.csv", index=False)
+    today = rows[8_000:].copy()
+    today.loc[(today["sex"] == "Female") & (today.index % 2 == 0), ["predicted", "score"]] = 0
+    today.to_csv(folder / "today.csv", index=False)
+    return folder
+
+
+def test_model_quality_gives_sagemakers_documents_byte_for_byte(tmp_path: Path) -> None:
+    data = str(REGRESSION / "baseline_dataset.csv")
+    made = driftline(
+        "baseline", data, "--kind", "model-quality", *FIXTURE_ROLES, "-o", "b", cwd=tmp_path
+    )
+
+    assert made.returncode == 0, made.stderr
+    for name in ("statistics.json", "constraints.json"):
+        assert (tmp_path / "b" / name).read_text() == (REGRESSION / name).read_text()
+
+
+def test_a_folder_that_sagemaker_wrote_judges_model_quality(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for name in ("statistics.json", "constraints.json"):
+        (folder / name).write_text((REGRESSION / name).read_text())
+
+    found = driftline(
+        "check", str(REGRESSION / "baseline_dataset.csv"), "--baseline", str(folder),
+        *FIXTURE_ROLES, "--json",
+    )  # fmt: skip
+
+    assert found.returncode == 0, found.stderr
+    report = json.loads(found.stdout)
+    assert report["kind"] == "model-quality"
+    assert {one["name"] for one in report["metrics"]} >= {"mae", "mse", "rmse", "r2"}
+
+
+def test_bias_against_one_group_is_found_by_flags_and_by_clarifys_file(adult: Path) -> None:
+    config = {
+        "label": "income",
+        "label_values_or_threshold": [1],
+        "facet": [{"name_or_index": "sex", "value_or_threshold": ["Female"]}],
+    }
+    (adult / "analysis_config.json").write_text(json.dumps(config))
+    answers = ("--prediction", "predicted", "--problem", "binary")
+    flags = ("--label", "income", "--positive", "1", "--facet", "sex=Female", *answers)
+    by_config = ("--config", "analysis_config.json", *answers)
+    for name, given in (("flags", flags), ("config", by_config)):
+        made = driftline(
+            "baseline", "reference.csv", "--kind", "bias", *given, "-o", name, cwd=adult
+        )
+        assert made.returncode == 0, made.stderr
+
+    assert (adult / "flags" / "analysis.json").read_text() == (
+        adult / "config" / "analysis.json"
+    ).read_text()
+    found = driftline("check", "today.csv", "--baseline", "flags", "-o", "out", cwd=adult)
+
+    assert found.returncode == 1, found.stderr
+    violations = json.loads((adult / "out" / "constraint_violations.json").read_text())
+    assert violations["version"] == "1.0"
+    assert {one["facet_value"] for one in violations["violations"]} == {"Female"}
+    assert {"RD", "DI"} == {one["metric_name"] for one in violations["violations"]}
+    assert "Female" in found.stdout
+    assert max(map(len, found.stdout.splitlines())) <= 80
+
+
+def test_attributions_that_are_ready_are_compared(tmp_path: Path) -> None:
+    reference = pd.DataFrame({"age": [0.4, -0.5, 0.6] * 200, "income": [0.1, 0.1, -0.1] * 200})
+    reference.to_csv(tmp_path / "reference.csv", index=False)
+    reference.rename(columns={"age": "income", "income": "age"}).to_csv(
+        tmp_path / "today.csv", index=False
+    )
+    made = driftline("baseline", "reference.csv", "--kind", "attribution", "-o", "b", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+
+    same = driftline("check", "reference.csv", "--baseline", "b", cwd=tmp_path)
+    other = driftline("check", "today.csv", "--baseline", "b", "--json", cwd=tmp_path)
+
+    assert same.returncode == 0, same.stderr
+    assert other.returncode == 1, other.stderr
+    assert "income" in json.loads(other.stdout)["cause"]
+
+
+def test_each_format_says_the_same_and_ends_with_the_same_code(adult: Path) -> None:
+    made = driftline(
+        "baseline", "reference.csv", "--kind", "model-quality", *ROLES, "-o", "q", cwd=adult
+    )
+    assert made.returncode == 0, made.stderr
+
+    found = {
+        name: driftline("check", "today.csv", "--baseline", "q", "--format", name, cwd=adult)
+        for name in ("text", "json", "html", "junit")
+    }
+
+    assert {one.returncode for one in found.values()} == {1}
+    failed = {one["feature_name"] for one in json.loads(found["json"].stdout)["violations"]}
+    suite = ElementTree.fromstring(found["junit"].stdout)[0]
+    assert {case.get("name") for case in suite if case.find("failure") is not None} == failed
+    assert found["html"].stdout.startswith("<!doctype html>")
+    assert all(name in found["text"].stdout for name in failed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("baseline", "reference.csv", "--kind", "model-quality", "-o", "x"), "give --label"),
+        (("baseline", "reference.csv", "--kind", "bias", "-o", "x"), "give --facet"),
+        (("baseline", "reference.csv", "--facet", "sex=X", "-o", "x"), 'never holds "X"'),
+        (("baseline", "reference.csv", "--config", "none.json", "-o", "x"), "cannot be read"),
+        (
+            ("baseline", "reference.csv", "--kind", "attribution", "--model", "m.skops", "-o", "x"),
+            "m.skops",
+        ),
+    ],
+)
+def test_what_is_lacking_is_one_sentence_and_2(
+    adult: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    found = driftline(*arguments, cwd=adult)
+
+    assert found.returncode == 2, found.stdout
+    assert sentence in found.stderr
+    assert not (adult / "x").exists()
