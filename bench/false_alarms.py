@@ -21,8 +21,8 @@ from scipy import signal, stats
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
-from driftline.monitors.inspection import reference_columns
 from driftline.monitors.data_quality import judge
+from driftline.monitors.inspection import reference_columns
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -196,7 +196,9 @@ Step = tuple[str, int, int]
 # Around midnight, so that two days are in it.
 HOURS = range(21, 27)
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["record", "label", "look"]), st.sampled_from(HOURS), st.integers(0, 4)),
+    st.tuples(
+        st.sampled_from(["record", "label", "look"]), st.sampled_from(HOURS), st.integers(0, 4)
+    ),
     max_size=12,
 )
 

@@ -48,7 +48,9 @@ def test_a_field_cannot_take_the_place_of_what_every_line_has():
 
 
 def test_an_error_brings_its_trace_in_one_line():
-    assert "ValueError: invalid literal" in str(line_of("loop=%s failed", "sink", error=True)["exception"])
+    assert "ValueError: invalid literal" in str(
+        line_of("loop=%s failed", "sink", error=True)["exception"]
+    )
 
 
 @given(st.text())
