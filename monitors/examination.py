@@ -64,7 +64,10 @@ def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
     outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
     if kind == "data-quality" or baseline.outcomes is None:
         return [*inputs, *outputs]
-    wanted = outcome_columns(baseline.outcomes.roles)
+    wanted = set(outcome_columns(baseline.outcomes.roles))
+    if kind == "model-quality":
+        # Texts say in which part of the traffic a model has become worse.
+        wanted |= {one.name for one in signature.inputs if one.type == "string"}
     return [name for name in (*inputs, *outputs) if name in wanted]
 
 

@@ -64,6 +64,12 @@ class MetricResult:
     note: str = ""
 
     @property
+    def shown(self) -> str:
+        """The name with its group: ``auc``, ``sex = Female: DPPL``."""
+        group = " = ".join(part for part in (self.facet, self.facet_value) if part) or self.label
+        return f"{group}: {self.name}" if group else self.name
+
+    @property
     def violated(self) -> bool:
         """Whether it is worse than may be."""
         return self.severity is not None

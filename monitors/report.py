@@ -138,7 +138,7 @@ class Report:
     def insufficient(self) -> tuple[str, ...]:
         """Columns, or numbers, that could not be judged because there are too few rows."""
         small = [one.feature for one in self.results if one.note == INSUFFICIENT]
-        return (*small, *(one.name for one in self.metrics if one.note == INSUFFICIENT))
+        return (*small, *(one.shown for one in self.metrics if one.note == INSUFFICIENT))
 
     @property
     def page_count(self) -> int:

@@ -146,7 +146,7 @@ def _blocks(console: Console) -> str:
 
 def junit(report: Report) -> str:
     """Write a report as JUnit XML: one case for each feature or metric, a failure a violation."""
-    names = [one.feature for one in report.results] or [_case(one) for one in report.metrics]
+    names = [one.feature for one in report.results] or [one.shown for one in report.metrics]
     broken: dict[str, list[Violation]] = {}
     for violation in report.violations:
         broken.setdefault(violation.feature_name, []).append(violation)
@@ -174,11 +174,6 @@ def junit(report: Report) -> str:
     root.append(suite)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _case(one: MetricResult) -> str:
-    group = " = ".join(part for part in (one.facet, one.facet_value) if part) or one.label
-    return f"{group}: {one.name}" if group else one.name
 
 
 def _clean(text: str) -> str:
