@@ -13,8 +13,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from driftline.classes import class_text
 from driftline.errors import InputError
-from driftline.roles import Facet, Roles, class_text
+from driftline.roles import Facet, Roles
 
 __all__ = ["roles_of_config"]
 

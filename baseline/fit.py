@@ -23,6 +23,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
+from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.roles import Roles
 from driftline.signature import Column, Signature
@@ -221,8 +222,9 @@ def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str,
                 return None
             found |= {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
-            found |= set(column.levels.values.to_pylist())
-    last = roles.positive
+            found |= {class_text(value) for value in column.levels.values.to_pylist()}
+    found = set(merged_classes(sorted(found)))
+    last = None if roles.positive is None else known_classes([roles.positive], found)[0]
     if last is not None and names and last not in found:
         raise InputError(
             f'positive "{last}": "{names[0]}" never has this value; '

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
+from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.roles import Facet, Problem, Roles, class_text
+from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, Signature
 
 __all__ = [
@@ -99,6 +100,9 @@ def outcome_columns(roles: Roles) -> tuple[str, ...]:
 def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Write values as classes are compared, nulls kept: "1" for 1, 1.0 and "1", "true" for True.
 
+    A text such as "1.0" stays what it is: which class it means, the known ones say
+    (`driftline.classes.known_classes`).
+
     Returns
     -------
     pa.Array
@@ -134,11 +138,13 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     positive = roles.positive
     if problem is None and roles.label is not None:
         # Labels of groups alone, to be compared before there is a model.
-        known = class_texts(table[roles.label]).dictionary.to_pylist()
+        known = merged_classes(class_texts(table[roles.label]).dictionary.to_pylist())
         if len(known) == 2:
             problem, classes = "binary", tuple(sorted(known))
     if problem == "binary" and positive is None and classes:
         positive = classes[-1]
+    if positive is not None:
+        positive = known_classes([positive], classes)[0]
     facets = tuple(resolve_facet(facet, table[facet.column]) for facet in roles.facets)
     return replace(roles, problem=problem, positive=positive, facets=facets)
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.schema import column_type
-from driftline.roles import class_text
+from driftline.classes import class_text
 from driftline.signature import ColumnType
 
 __all__ = ["ColumnFacts", "look_at"]

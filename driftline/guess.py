@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from driftline.baseline.schema import find_column
 from driftline.baseline.source import Source
+from driftline.classes import class_text
 from driftline.errors import InputError
 from driftline.facts import ColumnFacts, look_at
-from driftline.roles import Facet, Problem, Roles, class_text
+from driftline.roles import Facet, Problem, Roles
 
 __all__ = ["Guess", "Guessed", "guess_roles"]
 

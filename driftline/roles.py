@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from driftline.classes import class_text
 from driftline.errors import InputError
 
-__all__ = ["Facet", "Problem", "Roles", "class_text"]
+__all__ = ["Facet", "Problem", "Roles"]
 
 Problem = Literal["binary", "multiclass", "regression"]
 
@@ -150,19 +151,3 @@ class Roles:
                 "exclude": tuple(found["exclude"]),
             }
         )
-
-
-def class_text(value: object) -> str:
-    """Write a class as all layers compare it: ``true``, ``1`` for 1 and 1.0, text as it is."""
-    if isinstance(value, str):
-        return value.lower() if value in ("True", "False") else value
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value)
-    if text in ("True", "False"):  # numpy's booleans are no bool.
-        return text.lower()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return f"{number:.0f}" if number.is_integer() else text

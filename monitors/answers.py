@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts
+from driftline.classes import class_order, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.monitors.influence import Codes, Measure, Numbers
 from driftline.monitors.quality_metrics import (
@@ -24,9 +25,9 @@ from driftline.monitors.quality_metrics import (
     multiclass_metrics,
     regression_metrics,
 )
-from driftline.roles import Problem, Roles, class_text
+from driftline.roles import Problem, Roles
 
-__all__ = ["Answers", "class_order", "needed_columns", "read_answers"]
+__all__ = ["Answers", "needed_columns", "read_answers"]
 
 # The other class, when there are several of them.
 OTHER = "other"
@@ -124,14 +125,6 @@ def needed_columns(roles: Roles, names: Sequence[str]) -> None:
             raise InputError(f'{role} "{name}": the data has no such column; it is needed here')
 
 
-def class_order(texts: Sequence[str]) -> tuple[str, ...]:
-    """Sort classes: as numbers when all are numbers, else as text."""
-    try:
-        return tuple(sorted(set(texts), key=float))
-    except ValueError:
-        return tuple(sorted(set(texts)))
-
-
 def read_answers(
     table: pa.Table, roles: Roles, problem: Problem, classes: Sequence[str] = ()
 ) -> Answers:
@@ -174,15 +167,14 @@ def read_answers(
 def _binary(
     rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
 ) -> tuple[Answers, NDArray[np.bool_]]:
-    label = _classes(rows[roles.label], classes)
-    said = _classes(rows[roles.prediction], classes) if roles.prediction is not None else None
-    texts = [
-        *label.dictionary.to_pylist(),
-        *(said.dictionary.to_pylist() if said is not None else []),
-    ]
-    seen = class_order([*classes, *texts])
+    known_texts = _merged(rows, roles, classes)
+    label = _classes(rows[roles.label], known_texts)
+    said = _classes(rows[roles.prediction], known_texts) if roles.prediction is not None else None
+    seen = class_order(known_texts)
     last = seen[-1] if seen else "1"
-    positive = roles.positive or (OPPOSITES.get(last, last) if len(seen) < 2 else last)
+    positive = OPPOSITES.get(last, last) if len(seen) < 2 else last
+    if roles.positive is not None:
+        positive = known_classes([roles.positive], seen)[0]
     others = [one for one in seen if one != positive]
     negative = others[0] if len(others) == 1 else ("0" if not others else OTHER)
     probability = None
@@ -206,11 +198,9 @@ def _binary(
 def _multiclass(
     rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
 ) -> tuple[Answers, NDArray[np.bool_]]:
-    label = _classes(rows[roles.label], classes)
-    said = _classes(rows[roles.prediction], classes) if roles.prediction is not None else None
-    seen = list(label.dictionary.to_pylist())
-    seen += said.dictionary.to_pylist() if said is not None else []
-    order = (*classes, *class_order([one for one in seen if one not in set(classes)]))
+    order = _merged(rows, roles, classes)
+    label = _classes(rows[roles.label], order)
+    said = _classes(rows[roles.prediction], order) if roles.prediction is not None else None
     probability = None
     known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
     answer: Codes = np.full(len(kept), -1, dtype=np.intp)
@@ -239,21 +229,15 @@ def _multiclass(
 def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArray:
     """Write values as classes; a text that is no known class may be the number of one: "1.0"."""
     texts = class_texts(column)
-    entries = texts.dictionary.to_pylist()
-    if all(one in known for one in entries):
-        return texts
-    meant = [_known_class(one, known) for one in entries]
+    meant = known_classes(texts.dictionary.to_pylist(), known)
     return pa.DictionaryArray.from_arrays(texts.indices, pa.array(meant, pa.string()))
 
 
-def _known_class(text: str, known: Sequence[str]) -> str:
-    if text in known:
-        return text
-    try:
-        number = class_text(float(text))
-    except ValueError:
-        return text
-    return number if number in known else text
+def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ...]:
+    """Give the known classes, then those of labels and answers that are none of them."""
+    named = [name for name in (roles.label, roles.prediction) if name is not None]
+    texts = [one for name in named for one in class_texts(rows[name]).dictionary.to_pylist()]
+    return merged_classes([one for one in texts if one is not None], known)
 
 
 def _is(texts: pa.DictionaryArray, wanted: str) -> NDArray[np.bool_]:

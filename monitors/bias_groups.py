@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
+from driftline.classes import class_text
 from driftline.errors import InputError
 from driftline.monitors.bias_metrics import Pair
 from driftline.monitors.facet_counts import ABOVE, Tally
-from driftline.roles import Facet, class_text
+from driftline.roles import Facet
 
 __all__ = ["Group", "group_of_text", "groups_of", "label_of_text", "read_threshold"]
 

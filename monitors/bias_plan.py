@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.outcomes import Outcomes, resolve_facet
 from driftline.baseline.store import ANALYSIS, Baseline
+from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.bias_documents import Requirements, read_requirements
 from driftline.monitors.bias_groups import Group, groups_of
@@ -220,7 +221,8 @@ def _is_about(requirements: Requirements | None, roles: Roles) -> bool:
     same = requirements.label == (roles.label or roles.prediction or roles.probability[0])
     if requirements.is_threshold:
         return same and roles.problem == "regression"
-    return same and requirements.positive == roles.positive
+    assert roles.positive is not None  # It was checked before.
+    return same and known_classes([requirements.positive], [roles.positive])[0] == roles.positive
 
 
 def _by_document(requirements: Requirements, roles: Roles) -> Plan:

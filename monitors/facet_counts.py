@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts
+from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.bias_metrics import MISSING
 from driftline.roles import Facet, Roles
@@ -219,9 +220,10 @@ def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
     if roles.problem == "regression":
         return _above(array, float(roles.positive))
     texts = class_texts(array)
+    named = texts.dictionary.to_pylist()
     signs = [
-        MISSING if text == "" else int(text == roles.positive)
-        for text in texts.dictionary.to_pylist()
+        MISSING if text == "" else int(one == roles.positive)
+        for text, one in zip(named, known_classes(named, [roles.positive]), strict=True)
     ]
     places = texts.indices.fill_null(len(signs)).to_numpy(zero_copy_only=False)
     found: Codes = np.array([*signs, MISSING], dtype=np.int64)[places]

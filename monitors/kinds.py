@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
+from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors import attribution, bias, inspection, model_quality
 from driftline.monitors.definitions import KINDS, NEEDS_LABELS
@@ -51,8 +52,18 @@ def kind_of(baseline: Baseline) -> str:
 
 
 def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
-    """Give the roles that the caller named, over those that the baseline knows."""
-    return roles if baseline.outcomes is None else roles.over(baseline.outcomes.roles)
+    """Give the roles that the caller named, over those that the baseline knows.
+
+    A positive class is named as the baseline names it: "1.0" is the class "1".
+    """
+    if baseline.outcomes is None:
+        return roles
+    own = baseline.outcomes.roles
+    known = [one for column in baseline.signature.outputs for one in column.classes or ()]
+    if roles.positive is not None:
+        known = [*known, *([own.positive] if own.positive is not None else [])]
+        roles = replace(roles, positive=known_classes([roles.positive], known)[0])
+    return roles.over(own)
 
 
 def complete(baseline: Baseline) -> Baseline:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
+from driftline.classes import known_classes
 from driftline.monitors.answers import Answers, needed_columns, read_answers
 from driftline.monitors.influence import Measure
 from driftline.monitors.loss_segments import find_segment
@@ -66,7 +67,9 @@ def examine(question: Question) -> Report:
     expected = expectation(question)
     table = _rows(question)
     known = expected.answers.classes if expected.answers else ()
-    if expected.problem == "binary" and expected.roles.positive not in known:
+    positive = expected.roles.positive
+    is_known = positive is not None and known_classes([positive], known)[0] in known
+    if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
     answers = read_answers(table, expected.roles, expected.problem, known)
     facts = question.facts

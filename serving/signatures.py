@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from driftline.classes import class_text, known_classes
 from driftline.errors import InputError
 from driftline.signature import Column, Role, Signature, column_names
 
@@ -88,24 +89,22 @@ def positive_class(
     if len(classes) != 2:
         return None
     if chosen is not None:
-        keys = (chosen, _class_key(chosen))
-        found = [name for name in classes if name in keys or _class_key(name) in keys]
-        if not found:
+        found = _own(classes, chosen)
+        if found is None:
             raise InputError(f'positive "{chosen}"; the model answers {", ".join(classes)}')
-        return found[0]
+        return found
     for column in declared.outputs if declared is not None else ():
-        if column.role == "probability" and column.classes and column.classes[-1] in classes:
-            return column.classes[-1]
+        if column.role == "probability" and column.classes:
+            found = _own(classes, column.classes[-1])
+            if found is not None:
+                return found
     return classes[1]
 
 
-def _class_key(name: object) -> object:
-    """Bring a class to a form in which 1, 1.0, true and their texts are equal."""
-    text = str(name).lower()
-    try:
-        return float({"true": "1", "false": "0"}.get(text, text))
-    except ValueError:
-        return str(name)
+def _own(classes: Sequence[str], name: object) -> str | None:
+    """Give the model's class that a name means: 1, 1.0, true and their texts are one."""
+    found = known_classes([class_text(name)], classes)[0]
+    return found if found in classes else None
 
 
 def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError
-from driftline.roles import Facet, Roles, class_text
+from driftline.roles import Facet, Roles
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,6 @@ def test_a_facet_without_column_or_value_is_refused_with_the_form(text):
 def test_a_group_is_named_in_words():
     assert Facet("sex", ("Female",)).shown == "Female"
     assert Facet("age", threshold=40.0).shown == "above 40"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(1, "1"), (1.0, "1"), ("1", "1"), (True, "true"), ("True", "true"), (0.5, "0.5"), ("x", "x")],
-)
-def test_equal_classes_have_equal_texts(value, text):
-    assert class_text(value) == text
 
 
 def test_roles_say_what_people_wrote_in_one_value():

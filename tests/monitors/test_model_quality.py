@@ -326,7 +326,7 @@ def test_labels_and_answers_are_compared_as_classes_whatever_their_types() -> No
     assert report.details["rows_without_answer"] == 20
     assert report.details["labelled_rows"] == 60
     assert of(report)["accuracy"].value == 1.0
-    assert flags.details["positive"] == "true"
+    assert flags.details["positive"] == "1"  # As the reference names the class.
     assert flags.details["positive_share"] == 0.5
 
 

@@ -1,0 +1,139 @@
+"""Classes as all layers compare them: as text, where ``1``, ``1.0`` and ``true`` are one class.
+
+Labels come from other systems than answers: a file of text says "1.0" where the model says 1. What
+is one class is decided here, once: two texts are the same class when they are equal or stand for
+the same number, unless the known classes tell the two apart. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+__all__ = ["class_order", "class_text", "classes_of_columns", "known_classes", "merged_classes"]
+
+# As people write whole and decimal numbers; "007" and "1e5" are names.
+NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
+TRUTH = {"true": 1.0, "false": 0.0}
+CLOSING = " )]}'\""
+SEPARATORS = "_- .:([{="
+
+
+def class_text(value: object) -> str:
+    """Write a class as all layers compare it: ``true``, ``1`` for 1 and 1.0, text as it is."""
+    if isinstance(value, str):
+        return value.lower() if value in ("True", "False") else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    if text in ("True", "False"):  # numpy's booleans are no bool.
+        return text.lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.0f}" if number.is_integer() else text
+
+
+def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Give the known class that each text stands for, or the text itself when there is none.
+
+    Parameters
+    ----------
+    texts
+        As `class_text` writes them.
+    known
+        The classes that there are. Where several stand for one number, the first one does.
+    """
+    exact = set(known := tuple(known))
+    by_number: dict[float, str] = {}
+    for one in known:
+        if (number := _number(one)) is not None:
+            by_number.setdefault(number, one)
+
+    def meant(text: str) -> str:
+        number = None if text in exact else _number(text)
+        return text if number is None else by_number.get(number, text)
+
+    return tuple(meant(text) for text in texts)
+
+
+def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Give the distinct classes among texts of several columns: known ones, then others in order.
+
+    A number that is written in several ways is named the shortest way: ``1`` of "1.0" and "1".
+    """
+    distinct = dict.fromkeys(texts)
+    # The first spelling of a number names it.
+    spelled: dict[float, str] = {}
+    for text in (*known, *(one for one in distinct if one == _shortest(one)), *distinct):
+        if (number := _number(text)) is not None:
+            spelled.setdefault(number, text)
+    own = (one for one in distinct if one not in known)
+    found = {one if (n := _number(one)) is None else spelled[n] for one in own}
+    return (*known, *class_order(found - set(known)))
+
+
+def class_order(texts: Iterable[str]) -> tuple[str, ...]:
+    """Sort classes: as numbers when all are numbers, else as text."""
+    try:
+        return tuple(sorted(set(texts := tuple(texts)), key=float))
+    except ValueError:
+        return tuple(sorted(set(texts)))
+
+
+def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
+    """Say which class each column of probabilities is of.
+
+    Names decide when each ends with a class of its own (``probability_late``, ``late``, ``p_1``),
+    or when all begin alike and what follows names all classes and more, which the data never hold.
+    Else the columns are in the order of the classes.
+
+    Parameters
+    ----------
+    names
+        Columns, in their order.
+    classes
+        The classes that are known, in order.
+
+    Returns
+    -------
+    tuple of str or None
+        One class for each column; None when names say nothing and the counts differ.
+    """
+    by_length = sorted(classes, key=len, reverse=True)
+    ends = [next((one for one in by_length if _ends(name, one)), None) for name in names]
+    named = tuple(one for one in ends if one is not None)
+    if len(set(named)) == len(names):
+        return named
+    start = max(names[0].rfind(sign) for sign in SEPARATORS) + 1 if names else 0
+    alike = start > 0 and all(name.startswith(names[0][:start]) for name in names)
+    rest = known_classes([_bare(name[start:]) for name in names], classes)
+    if alike and len(set(rest)) == len(names) and set(rest) >= set(classes):
+        return rest
+    return tuple(classes) if len(classes) == len(names) else None
+
+
+def _bare(name: str) -> str:
+    return name.rstrip(CLOSING)
+
+
+def _ends(name: str, one: str) -> bool:
+    """Say whether a name ends with a class that begins there: ``p_1`` and ``p1``, not ``p_11``."""
+    whole, end = _bare(name).casefold(), _bare(one).casefold()
+    if not end or not whole.endswith(end):
+        return False
+    before, first = whole[: -len(end)][-1:], end[0]
+    return not (before.isalpha() and first.isalpha()) and not (before.isdigit() and first.isdigit())
+
+
+def _number(text: str) -> float | None:
+    folded = text.strip().casefold()
+    if folded in TRUTH:
+        return TRUTH[folded]
+    return float(folded) if NUMBER.fullmatch(folded) else None
+
+
+def _shortest(text: str) -> str | None:
+    number = _number(text)
+    return None if number is None else class_text(number)

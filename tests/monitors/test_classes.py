@@ -1,0 +1,123 @@
+"""The same answers give the same numbers, however each system writes its classes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.truth import put
+from driftline.capture.window import Window
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.examination import judge_captured, read_captured
+from driftline.monitors.report import Report
+from driftline.roles import Roles
+from tests.monitors.conftest import DAY, START, append_day
+
+# A system's way to write 0 and 1.
+WAYS = {
+    "int64": pa.array([0, 1]),
+    "double": pa.array([0.0, 1.0]),
+    "bool": pa.array([False, True]),
+    "text": pa.array(["0", "1"]),
+    "text with a point": pa.array(["0.0", "1.0"]),
+    "text of truth": pa.array(["False", "True"]),
+}
+ROLES = {"label": "late", "prediction": "said", "facet": "origin=EWR"}
+WINDOW = Window(START, START + DAY)
+
+
+def rows(seed: int, count: int, label: str, said: str) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    truth = rng.random(count) < 0.3
+    answer = np.where(rng.random(count) < 0.8, truth, ~truth)
+    return pa.table(
+        {
+            "origin": rng.choice(["EWR", "JFK"], count),
+            "late": WAYS[label].take(pa.array(truth.astype(int))),
+            "said": WAYS[said].take(pa.array(answer.astype(int))),
+        }
+    )
+
+
+def numbers(report: Report) -> dict[str, float | None]:
+    return {f"{one.name} {one.facet_value}": one.value for one in report.metrics}
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+@pytest.mark.parametrize("label", WAYS)
+@pytest.mark.parametrize("said", ["int64", "text", "text with a point"])
+def test_metrics_do_not_depend_on_the_ways_that_classes_are_written(kind, label, said) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    mixed = Baseline.fit(rows(1, 2_000, label, said), **ROLES)
+    today, other = rows(2, 500, "int64", "int64"), rows(2, 500, label, said)
+
+    expected = numbers(check(today, plain, kind=kind))
+
+    assert mixed.outcomes.roles.problem == "binary"
+    assert any(value not in (None, 0.0, 1.0) for value in expected.values())
+    assert numbers(check(other, mixed, kind=kind)) == expected
+    assert numbers(check(other, plain, kind=kind)) == expected
+    assert numbers(check(today, mixed, kind=kind)) == expected
+
+
+@pytest.mark.parametrize("positive", ["1.0", "1", 1, 1.0, True, "true"])
+@pytest.mark.parametrize("label", ["int64", "text", "bool"])
+def test_the_positive_class_may_be_named_in_any_way(positive, label) -> None:
+    fitted = Baseline.fit(rows(1, 500, label, label), **ROLES, positive=positive)
+
+    assert fitted.outcomes.roles.positive == ("true" if label == "bool" else "1")
+    assert fitted.signature.get("said").classes[-1] == fitted.outcomes.roles.positive
+    for kind in ("model-quality", "bias"):
+        usual = check(rows(2, 500, label, label), fitted, kind=kind)
+        named = check(rows(2, 500, label, label), fitted, kind=kind, positive=positive)
+        assert named.to_dict() == usual.to_dict()
+
+
+def test_the_class_zero_may_be_named_positive_in_any_way() -> None:
+    fitted = Baseline.fit(rows(1, 500, "int64", "int64"), **ROLES)
+    found = [
+        numbers(check(rows(2, 500, "text", "int64"), fitted, kind="model-quality", positive=zero))
+        for zero in (0, "0", "0.0", False)
+    ]
+
+    assert found[1:] == found[:1] * 3
+    assert found[0] != numbers(check(rows(2, 500, "text", "int64"), fitted, kind="model-quality"))
+
+
+def test_a_positive_class_that_never_comes_is_refused() -> None:
+    with pytest.raises(InputError, match='"late" never has this value; expected one of 0, 1'):
+        Baseline.fit(rows(1, 500, "int64", "text"), **ROLES, positive="2.0")
+
+
+@pytest.mark.parametrize("label", WAYS)
+@pytest.mark.parametrize("given", [("0", "1"), ("0.0", "1.0"), ("false", "TRUE")])
+def test_labels_that_come_later_are_the_references_classes(root: str, label, given) -> None:
+    baseline = Baseline.fit(rows(1, 2_000, label, "int64"), **ROLES)
+    today = rows(2, 400, "int64", "int64")
+    captured = {name: today[name].to_numpy(zero_copy_only=False) for name in ("origin", "said")}
+    append_day(root, baseline.signature, 0, captured)
+    labels = {
+        "key": [f"a-{place}" for place in range(400)],
+        "label": [given[one] for one in today["late"].to_pylist()],
+    }
+    put(root, "flights", pa.table(labels), lambda: datetime(2024, 1, 3, tzinfo=UTC))
+    store.put(root, "flights", baseline, lambda: START)
+
+    for kind in ("model-quality", "bias"):
+        definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
+        read = read_captured(root, definition, WINDOW, baseline.signature, baseline)
+        report = judge_captured(definition, baseline, read, predict=None, seed=0)
+
+        assert (read.labelled_count, read.unfit_label_count) == (400, 0)
+        assert numbers(report) == numbers(check(today, baseline, kind=kind))
+
+
+def test_roles_keep_what_people_wrote_until_the_classes_are_known() -> None:
+    assert Roles.of(positive="1.0").positive == "1.0"
