@@ -1,19 +1,23 @@
-"""What the README shows runs as it stands there, and prints what it says."""
+"""What README and docs show runs as it stands there, and prints what they say."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def _blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
+def _blocks(page: Path, kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-def test_the_notebook_example_prints_what_the_readme_shows() -> None:
-    example, shown = _blocks("python")[0], _blocks("text")[0]
+@pytest.mark.parametrize("name", ["README.md", "docs/monitors.md"])
+def test_the_example_prints_what_the_page_shows(name: str) -> None:
+    example, shown = _blocks(ROOT / name, "python")[0], _blocks(ROOT / name, "text")[0]
 
     found = subprocess.run(
         [sys.executable, "-c", example], capture_output=True, text=True, check=True, timeout=120
@@ -22,10 +26,12 @@ def test_the_notebook_example_prints_what_the_readme_shows() -> None:
     assert found.stdout == shown
 
 
-def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
 
-    assert len(README.splitlines()) < 120
-    assert links
-    for link in links:
-        assert (Path(__file__).parents[2] / link).exists(), link
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
