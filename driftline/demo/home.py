@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,11 @@ __all__ = ["MARKER", "Home", "free_port"]
 
 MARKER = ".driftline-demo"
 DEFAULT_FOLDER = Path(".driftline", "demo")
+# Why a setting is not left as it is.
+REASONS = {
+    "retention_days": "The replayed year began more than the usual 90 days ago.",
+    "allow_networks": "The pager listens on this machine.",
+}
 
 
 class Home:
@@ -92,38 +98,39 @@ class Home:
         os.close(self._lock_fd)
         self._lock_fd = -1
 
-    def write_settings(self) -> None:
-        """Write the settings of the demo's installation; all others keep their defaults."""
-        clock = json.dumps(f"file:{self.clock_file}", ensure_ascii=False)
-        self.settings_file.write_text(
-            f"""\
-# Written by "driftline demo". Look on with: driftline up -c {self.settings_file.name}
+    def write_settings(self, more: Mapping[str, Mapping[str, object]] | None = None) -> None:
+        """Write the settings of the demo's installation; all others keep their defaults.
 
-[server]
-port = {free_port(8080)}
+        Parameters
+        ----------
+        more
+            By section and name, other values than the demo's own, or further settings.
+        """
+        sections = {
+            name: {**own, **(more or {}).get(name, {})} for name, own in self._sections().items()
+        }
+        sections |= {name: dict(own) for name, own in (more or {}).items() if name not in sections}
+        look_on = f"driftline up -c {self.settings_file.name}"
+        lines = [f'# Written by "driftline demo". Look on with: {look_on}']
+        for name, values in sections.items():
+            lines += ["", f"[{name}]"]
+            for key, value in values.items():
+                # Texts, numbers and lists of them are written alike in JSON and TOML.
+                line = f"{key} = {json.dumps(value, ensure_ascii=False)}"
+                about = REASONS.get(key)
+                lines.append(f"{line} # {about}" if about else line)
+        self.settings_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-[dashboard]
-port = {free_port(8081)}
-
-[storage]
-root = "store"
-
-[capture]
-commit_interval_s = 0.5
-retention_days = 400 # The replayed year began more than the usual 90 days ago.
-
-[scheduler]
-clock = {clock}
-poll_s = 0.1
-
-[alarms]
-poll_s = 0.1
-
-[notify]
-allow_networks = ["127.0.0.0/8"] # The pager listens on this machine.
-""",
-            encoding="utf-8",
-        )
+    def _sections(self) -> dict[str, dict[str, object]]:
+        return {
+            "server": {"port": free_port(8080)},
+            "dashboard": {"port": free_port(8081)},
+            "storage": {"root": "store"},
+            "capture": {"commit_interval_s": 0.5, "retention_days": 400},
+            "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.1},
+            "alarms": {"poll_s": 0.1},
+            "notify": {"allow_networks": ["127.0.0.0/8"]},
+        }
 
     def _lock(self) -> None:
         try:

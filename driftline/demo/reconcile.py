@@ -84,6 +84,8 @@ class Traffic:
         The rows that the requests are made of, with the fault in them.
     faulty_days
         Beginnings of those replayed days on which the fault is there.
+    usual_late_share
+        Share of late flights in the reference, 0 to 1.
     """
 
     start: datetime
@@ -91,6 +93,7 @@ class Traffic:
     requests: Sequence[Request]
     planted: Planted
     faulty_days: Sequence[datetime]
+    usual_late_share: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,10 @@ class Watch:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
+TWO_OF_EIGHT = {"evaluation_periods": 8, "datapoints_to_alarm": 2}
 # A page for what no season can do and for measured loss of quality; a ticket for drift that stays;
-# and a page when nothing is heard.
+# and a page when nothing is heard. One cause shall ring once: N is so long that an alarm does not
+# end and begin anew with every day or week that is a little better (docs/why/page-or-ticket.md).
 WATCHES = (
     Watch(
         "flights: broken input",
@@ -83,8 +85,8 @@ WATCHES = (
         "data-quality",
         "drifted_features",
         "ticket",
-        "Features have drifted from the reference on three of the last five days.",
-        {"evaluation_periods": 5, "datapoints_to_alarm": 3},
+        "Features have drifted from the reference on three of the last seven days.",
+        {"evaluation_periods": 7, "datapoints_to_alarm": 3},
     ),
     Watch(
         "flights: no traffic judged",
@@ -103,29 +105,34 @@ WATCHES = (
         "model-quality",
         "pages",
         "page",
-        "Measured against the labels, the model has lost its skill.",
-        {"ok_actions": [CHANNEL]},
+        "Measured against the labels, the model had lost its skill in one of the last four weeks.",
+        {"evaluation_periods": 4, "ok_actions": [CHANNEL]},
     ),
     Watch(
         "flights: lower scores",
         "model-quality",
         "tickets",
         "ticket",
-        "Scores that move with the share of late flights are below the reference's.",
+        "Scores that move with the share of late flights were below the reference's in two of the "
+        "last eight weeks.",
+        TWO_OF_EIGHT,
     ),
     Watch(
         "flights: bias",
         "bias",
         "violations",
         "ticket",
-        "The airports are treated more unequally than in the reference.",
+        "The airports were treated more unequally than in the reference in two of the last eight "
+        "weeks.",
+        TWO_OF_EIGHT,
     ),
     Watch(
         "flights: attribution",
         "attribution",
         "violations",
         "ticket",
-        "The model decides by other features than in the reference.",
+        "The model decided by other features than in the reference in two of the last eight weeks.",
+        TWO_OF_EIGHT,
     ),
 )
 ALARMS = tuple(watch.name for watch in WATCHES)

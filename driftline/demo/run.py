@@ -14,19 +14,21 @@ import signal
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pyarrow.compute as pc
 from pyarrow import parquet
 from rich.console import Console
 
 from driftline.client import Client
 from driftline.database import open_database
 from driftline.demo import bug, flights, model, resources, telling
+from driftline.demo.explained import explain
 from driftline.demo.home import Home
 from driftline.demo.house import House
 from driftline.demo.labels import LabelFeed
@@ -52,6 +54,7 @@ def run_demo(
     browser: bool = True,
     stay: bool = True,
     folder: Path | None = None,
+    more_settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> int:
     """Replay the last days of a year of flights, and say whether everything adds up.
 
@@ -65,6 +68,9 @@ def run_demo(
         Keep everything running at the end until Ctrl-C.
     folder
         Where the demo lives; ``.driftline/demo`` when not given. An earlier demo there is removed.
+    more_settings
+        By section and name, settings of the installation besides or instead of the demo's own, such
+        as a broker and a database.
 
     Returns
     -------
@@ -83,32 +89,22 @@ def run_demo(
     logging.getLogger("driftline.up").setLevel(logging.WARNING)
     stages = _Stages(Console(stderr=True, highlight=False))
     end = flights.year_end(datetime.now(UTC))
-    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     with _ending_on_terminate(), Home(folder) as home:
-        settings = _settings(home)
+        settings = _settings(home, more_settings)
         clock = ClockFile(home.clock_file, end - timedelta(days=days))
-        supervisor = start(home.settings_file, log_folder=home.log_folder)
+        supervisor = start(
+            home.settings_file, log_folder=home.log_folder, transport=settings.capture.transport
+        )
+
+        def at_end() -> None:
+            if stay:
+                _stay(stages.console, settings, supervisor, browser=browser)
+
         try:
             traffic = _prepare(home, end, clock.time, stages)
             supervisor.wait_ready(READY_WITHIN_S)
             stages.done(f"installation ready: server {settings.server_url}")
-            with (
-                Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
-                House(settings.server_url) as house,
-                Client(settings.server_url) as client,
-            ):
-                declared = _declare(home, client, traffic, receiver.url, secret)
-                stages.done(f"resources applied: {home.resources_file}")
-                ending, labels = _replay(
-                    traffic, settings, clock, house, client, supervisor, stages.console
-                )
-                stages.done("requests answered")
-                run = Run(
-                    Path(settings.root), traffic, declared, ending.replay, labels, receiver, house
-                )
-                agrees = _account(run, ending, settings, supervisor, stages)
-                if stay:
-                    _stay(stages.console, settings, supervisor, browser=browser)
+            agrees = _play(home, settings, clock, traffic, supervisor, stages, at_end)
         finally:
             supervisor.stop()
         if not stay:
@@ -130,7 +126,36 @@ def _prepare(home: Home, end: datetime, start_of_replay: datetime, stages: _Stag
     parquet.write_table(trained.reference, home.reference_file)
     stages.done(f"model trained on the {trained.reference.num_rows:,} flights of the first quarter")
     faulty = [day for day in bug.bug_days(year.shift) if start_of_replay <= day]
-    return Traffic(start_of_replay, end, requests, planted, faulty)
+    usual = pc.mean(trained.reference[flights.LABEL]).as_py()
+    return Traffic(start_of_replay, end, requests, planted, faulty, usual)
+
+
+def _play(
+    home: Home,
+    settings: Settings,
+    clock: ClockFile,
+    traffic: Traffic,
+    supervisor: Supervisor,
+    stages: _Stages,
+    at_end: Callable[[], None],
+) -> bool:
+    """Declare, send, wait and compare; then do what is left while the pager still listens."""
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    with (
+        Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
+        House(settings.server_url) as house,
+        Client(settings.server_url) as client,
+    ):
+        declared = _declare(home, client, traffic, receiver.url, secret)
+        stages.done(f"resources applied: {home.resources_file}")
+        ending, labels = _replay(
+            traffic, settings, clock, house, client, supervisor, stages.console
+        )
+        stages.done("requests answered")
+        run = Run(Path(settings.root), traffic, declared, ending.replay, labels, receiver, house)
+        agrees = _account(run, ending, settings, supervisor, stages)
+        at_end()
+    return agrees
 
 
 def _replay(
@@ -165,16 +190,21 @@ def _account(
     for one in settle(ending, supervisor.check):
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
+    found = explain(run)
     engine = open_database(settings, read_only=True)
     try:
-        checks = reconcile(run, engine)
+        checks = [*reconcile(run, engine), *found.checks]
     finally:
         engine.dispose()
     stages.done("accounts compared")
     show(checks, Console(highlight=False))
     agrees = all(check.agrees for check in checks)
-    if about := telling.missing_weather(run.traffic.planted.table, run.traffic.end):
-        telling.tell(stages.console, about)
+    for about in (
+        telling.lost_quality(found.lost, run.traffic.usual_late_share),
+        telling.missing_weather(run.traffic.planted.table, run.traffic.end),
+    ):
+        if about:
+            telling.tell(stages.console, about)
     stages.total("everything adds up" if agrees else "the accounts do NOT agree")
     return agrees
 
@@ -197,11 +227,11 @@ class _Stages:
         self.console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", soft_wrap=True)
 
 
-def _settings(home: Home) -> Settings:
+def _settings(home: Home, more: Mapping[str, Mapping[str, object]] | None) -> Settings:
     # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights into a real store.
     for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
         del os.environ[name]
-    home.write_settings()
+    home.write_settings(more)
     return load(home.settings_file, environment={})
 
 

@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.text import Text
 
-from driftline.demo import bug, flights
+from driftline.demo import bug
+from driftline.demo.reasons import BadWeek, lacks_weather
 from driftline.demo.receiver import Page
 
-__all__ = ["fault", "look_on", "missing_weather", "show_page", "tell"]
+__all__ = ["fault", "look_on", "lost_quality", "missing_weather", "show_page", "tell"]
 
 # Below the words of a stage, and below the name of an alarm.
 STAGE_INDENT = 10
@@ -80,10 +80,8 @@ def missing_weather(table: pa.Table, end: datetime) -> str:
     end
         End of the last day.
     """
-    times = table[flights.EVENT_TIME]
     day = end - timedelta(days=1)
-    last = table.filter(pc.greater_equal(times, pa.scalar(day, times.type)))
-    if last.num_rows == 0 or any(last[name].null_count < len(last) for name in flights.WEATHER):
+    if not lacks_weather(table, day):
         return ""
     return (
         f"the empty weather of the last day, {_span([day])}, is real and not planted: "
@@ -91,9 +89,37 @@ def missing_weather(table: pa.Table, end: datetime) -> str:
     )
 
 
+def lost_quality(weeks: Sequence[BadWeek], usual_share: float) -> str:
+    """Explain the pages for measured loss of quality; empty when there were none.
+
+    Parameters
+    ----------
+    weeks
+        Those that such a page came for, in order.
+    usual_share
+        Share of late flights in the reference, 0 to 1.
+    """
+    if not weeks:
+        return ""
+    spans = _listed([_span([week.start, week.start + timedelta(days=6)]) for week in weeks])
+    shares = _listed(list(dict.fromkeys(f"{week.late_share:.0%}" for week in weeks)))
+    skills = _listed([f"{week.skill:.2f}" for week in weeks])
+    return (
+        f"the loss of quality of {spans} is real and not planted: the model learnt from a winter "
+        f"with {usual_share:.0%} of its flights late, and then {shares} were; to guess that share "
+        f"for every flight would have been better (Brier skill {skills})"
+    ).replace("%", " %")
+
+
 def look_on(settings_file: Path, dashboard_url: str) -> str:
     """Say how to look at the demo's installation after it has ended."""
     return f"look on: driftline up -c {shlex.quote(str(settings_file))}, then {dashboard_url}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Join texts such as "a, b and c"."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _span(days: Sequence[datetime], *, with_year: bool = True) -> str:
