@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.bias_judgement import GroupCounts, judge_groups
-from driftline.monitors.bias_metrics import Pair, measure
+from driftline.monitors.bias.facet_counts import count_batches
+from driftline.monitors.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.bias.metrics import Pair, measure
 from driftline.monitors.check import check
-from driftline.monitors.facet_counts import count_batches
 from driftline.monitors.question import Budget
 from driftline.roles import Facet, Roles
 

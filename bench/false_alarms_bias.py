@@ -24,9 +24,9 @@ from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
 from driftline.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
 from driftline.demo.model import PREDICTION, PROBABILITY, train
-from driftline.monitors import bias
-from driftline.monitors.bias_documents import breaks
-from driftline.monitors.bias_judgement import JUDGED, GroupCounts, judge_groups
+from driftline.monitors.bias import kind as bias
+from driftline.monitors.bias.documents import breaks
+from driftline.monitors.bias.judgement import JUDGED, GroupCounts, judge_groups
 from driftline.monitors.question import Budget, Question, WindowFacts
 
 REFERENCE_DAYS = 90

@@ -25,14 +25,14 @@ from threadpoolctl import threadpool_limits
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
 from driftline.demo import flights, model
-from driftline.monitors.answers import Answers, read_answers
 from driftline.monitors.metric import MetricResult
-from driftline.monitors.model_quality import examine
-from driftline.monitors.quality_documents import suggested
-from driftline.monitors.quality_expectation import Expectation
-from driftline.monitors.quality_judgement import blocks_of, judge_quality
+from driftline.monitors.quality.answers import Answers, read_answers
+from driftline.monitors.quality.documents import suggested
+from driftline.monitors.quality.expectation import Expectation
+from driftline.monitors.quality.judgement import blocks_of, judge_quality
+from driftline.monitors.quality.kind import examine
+from driftline.monitors.quality.skill import cluster_rows
 from driftline.monitors.question import Budget, Question, WindowFacts
-from driftline.monitors.skill import cluster_rows
 from driftline.roles import Roles
 
 DAY_US = 86_400_000_000

@@ -10,8 +10,11 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.monitors import attribution, bias, inspection, model_quality
+from driftline.monitors import inspection
+from driftline.monitors.attribution import kind as attribution
+from driftline.monitors.bias import kind as bias
 from driftline.monitors.definitions import KINDS, NEEDS_LABELS
+from driftline.monitors.quality import kind as model_quality
 from driftline.monitors.question import Question
 from driftline.monitors.report import Report
 from driftline.roles import Roles

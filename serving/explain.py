@@ -23,7 +23,7 @@ from pyarrow import ipc
 from sqlalchemy import Engine
 
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.shapley import Contributions
+from driftline.monitors.attribution.shapley import Contributions
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import model_digest, storage_folder
 from driftline.serving.child import Launch, LoadError, collect, spawn

@@ -16,7 +16,7 @@ from typing import Any
 from driftline.baseline import store as baselines
 from driftline.baseline.source import open_source
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.explaining import explain_reference
+from driftline.monitors.attribution.explaining import explain_reference
 from driftline.monitors.kinds import complete
 from driftline.roles import Roles
 from driftline.serving import resource_store as store

@@ -17,8 +17,8 @@ from driftline.baseline.store import Baseline
 from driftline.commands import options
 from driftline.commands.verdict import junit, print_report
 from driftline.errors import InputError, UndecidedError
+from driftline.monitors.attribution.explaining import explain_reference
 from driftline.monitors.check import check_roles
-from driftline.monitors.explaining import explain_reference
 from driftline.monitors.kinds import save_kind
 from driftline.monitors.question import Predictor
 from driftline.monitors.violation import plural

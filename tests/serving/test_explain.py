@@ -18,10 +18,10 @@ from driftline.baseline import store as baselines
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.monitors.attribution import explain_reference
+from driftline.monitors.attribution.explaining import ModelPredictor
+from driftline.monitors.attribution.importance import Attributions
+from driftline.monitors.attribution.kind import explain_reference
 from driftline.monitors.check import check
-from driftline.monitors.explaining import ModelPredictor
-from driftline.monitors.importance import Attributions
 from driftline.serving.child import Launch
 from driftline.serving.explain import ModelProcess, ModelShelf, open_model
 from driftline.serving.formats import Predictor

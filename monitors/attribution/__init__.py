@@ -1,0 +1,1 @@
+"""The kind "attribution": whether the model still decides by the same features."""

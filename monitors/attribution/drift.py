@@ -1,0 +1,227 @@
+"""Whether a model uses its features as it did: order, shares and level of attributions. Pure.
+
+Three tests for each output of the model, each with a size below which a change does not matter and
+a p-value, all weighed together (Holm) against the budget of false alarms.
+
+References
+----------
+bias-and-attribution.md section 8; Holm, Scandinavian Journal of Statistics 6, 1979.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from driftline.monitors.attribution.importance import Importance
+from driftline.monitors.attribution.ranking import Tail, ndcg, tail_at
+from driftline.monitors.significance import MIN_ROWS
+
+__all__ = [
+    "LEAST_LEVEL",
+    "LEAST_SHARE",
+    "NDCG_LIMIT",
+    "Comparison",
+    "Finding",
+    "compare",
+    "holm_levels",
+    "settle",
+]
+
+Numbers = NDArray[np.float64]
+
+# SageMaker's limit.
+NDCG_LIMIT = 0.90
+# Smaller changes of a share, or of the total's logarithm, are not worth a ticket.
+LEAST_SHARE = 0.05
+LEAST_LEVEL = math.log(1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One output's attributions, now and in the reference, and what of it was tested.
+
+    Parameters
+    ----------
+    reference, window
+        The same features in the same order.
+    ndcg
+        0-1; NaN when there is nothing to rank.
+    tail
+        Losses of NDCG without a change at this size; None when the reference has no rows: then
+        SageMaker's limit alone decides.
+    order, shares, level
+        P-values: of the order, of each share (times the number of shares), of the total.
+    is_judged
+        Whether there are rows enough.
+    """
+
+    reference: Importance
+    window: Importance
+    ndcg: float
+    tail: Tail | None
+    order: float
+    shares: Numbers
+    level: float
+    is_judged: bool
+
+    @property
+    def deltas(self) -> Numbers:
+        """How much each share has changed."""
+        return self.window.shares - self.reference.shares
+
+    @property
+    def log_ratio(self) -> float:
+        """Logarithm of the total over the reference's; -inf when all is zero now."""
+        if self.reference.total <= 0:
+            return math.inf if self.window.total > 0 else 0.0
+        if self.window.total <= 0:
+            return -math.inf
+        return math.log(self.window.total / self.reference.total)
+
+    @property
+    def is_all_zero(self) -> bool:
+        """Whether the model no longer depends on any feature, though it did."""
+        return self.window.total <= 0 < self.reference.total
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of the errors."""
+        return _degrees(self.reference, self.window)
+
+    @property
+    def share_errors(self) -> Numbers:
+        """Standard errors of the deltas."""
+        return np.hypot(self.reference.share_errors, self.window.share_errors)
+
+    @property
+    def level_error(self) -> float:
+        """Standard error of the log ratio."""
+        return math.hypot(self.reference.total_error, self.window.total_error)
+
+    @property
+    def p_values(self) -> tuple[float, float, float]:
+        """The three tests': order, shares, level; 1 where a change is too small to matter."""
+        large = np.abs(self.deltas) >= LEAST_SHARE
+        shares = float(self.shares[large].min(initial=1.0))
+        order = self.order if self.ndcg < NDCG_LIMIT else 1.0
+        return order, shares, self.level if abs(self.log_ratio) >= LEAST_LEVEL else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a comparison comes to at the levels that its tests were given.
+
+    Parameters
+    ----------
+    order_bound
+        NDCG below this is a violation.
+    share_bounds
+        Changes of shares from this on are, shape (M,).
+    level_bound
+        A change of the total's logarithm from this on is.
+    order, level
+        Whether they are violated.
+    moved
+        Which shares are, shape (M,).
+    """
+
+    comparison: Comparison
+    order_bound: float
+    share_bounds: Numbers
+    level_bound: float
+    order: bool
+    level: bool
+    moved: NDArray[np.bool_]
+
+
+def compare(
+    reference: Importance, window: Importance, tails: Mapping[int, Tail] | None
+) -> Comparison:
+    """Measure and test one output of a model.
+
+    Parameters
+    ----------
+    tails
+        As `ranking.calibrate` gives them; None when the reference has no rows.
+    """
+    is_judged = window.count == 0 or window.count >= MIN_ROWS
+    width = len(reference.features)
+    found = float(ndcg(reference.mean, window.mean)[0]) if width > 1 else math.nan
+    tail = tail_at(tails, window.count) if tails and window.count else None
+    if math.isnan(found) or not is_judged or window.total <= 0:
+        order = 1.0
+    elif tail is None:
+        order = float(found >= NDCG_LIMIT)
+    else:
+        order = tail.chance(1.0 - found)
+    # One error at least has to be known, or a difference says nothing.
+    can_test = is_judged and window.count > 0 and reference.total > 0
+    shares, level = np.ones(width), 1.0
+    degrees = _degrees(reference, window)
+    if can_test and window.total > 0:
+        errors = np.hypot(reference.share_errors, window.share_errors)
+        shares = np.minimum(1.0, width * _chance(window.shares - reference.shares, errors, degrees))
+    if can_test and reference.count:
+        error = math.hypot(reference.total_error, window.total_error)
+        change = math.log(window.total / reference.total) if window.total > 0 else -math.inf
+        level = float(_chance(np.array([change]), np.array([error]), degrees)[0])
+    return Comparison(reference, window, found, tail, order, shares, level, is_judged)
+
+
+def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
+    """Decide all tests of one look together, at the chance ``alpha`` of any false alarm."""
+    tests = [value for one in comparisons for value in one.p_values]
+    levels = iter(holm_levels(tests, alpha))
+    return [_finding(one, next(levels), next(levels), next(levels)) for one in comparisons]
+
+
+def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
+    """Give the level at which each test is decided, by Holm's steps down.
+
+    The smallest p-value is weighed against alpha over the number of tests, the next against alpha
+    over one less ... until one fails; the rest are weighed as that one.
+    """
+    order = np.argsort(p_values, kind="stable")
+    left = len(p_values)
+    levels = [0.0] * len(p_values)
+    for place in order:
+        levels[place] = alpha / left
+        if p_values[place] < levels[place] and left > 1:
+            left -= 1
+    return levels
+
+
+def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
+    width = len(one.reference.features)
+    bound = NDCG_LIMIT if one.tail is None else min(NDCG_LIMIT, 1.0 - one.tail.loss(order))
+    per_share = special.stdtrit(one.degrees, 1.0 - shares / (2 * width))
+    needed = special.stdtrit(one.degrees, 1.0 - level / 2)
+    p_order, _, p_level = one.p_values
+    large = np.abs(one.deltas) >= LEAST_SHARE
+    return Finding(
+        one,
+        bound,
+        np.maximum(LEAST_SHARE, per_share * one.share_errors),
+        max(LEAST_LEVEL, float(needed) * one.level_error),
+        p_order < order,
+        p_level < level,
+        np.asarray(large & (one.shares < shares)),
+    )
+
+
+def _degrees(reference: Importance, window: Importance) -> float:
+    counts = [one.count for one in (reference, window) if one.count]
+    return float(max(1, min(counts, default=2) - 1))
+
+
+def _chance(differences: Numbers, errors: Numbers, degrees: float) -> Numbers:
+    """Give two-sided p-values of Student's t; a difference that nothing disturbs is certain."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scores = np.where(differences == 0, 0.0, np.abs(differences) / errors)
+    return np.asarray(2.0 * special.stdtr(degrees, -scores), dtype=np.float64)

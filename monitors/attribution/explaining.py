@@ -1,0 +1,367 @@
+"""Rows to attributions: which rows are explained, by what, against which background.
+
+The model is asked through a `Predictor`. One that knows a shorter way (trees that xgboost or
+lightgbm explain themselves, linear models) offers it as a `ModelPredictor`; all others go the way
+of permutations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import ARROW_TYPES, coerce
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.attribution.importance import LABEL, Attributions, Making, table_digest
+from driftline.monitors.attribution.ranking import calibrate
+from driftline.monitors.attribution.shapley import Contributions, asked_rows, explain
+from driftline.monitors.question import BatchMaker, Predictor
+from driftline.signature import ColumnType, Signature
+
+__all__ = [
+    "GIVEN",
+    "PERMUTATION",
+    "Explained",
+    "ModelPredictor",
+    "affordable_rows",
+    "explain_reference",
+    "explain_rows",
+    "read_given",
+    "sample_rows",
+]
+
+PERMUTATION, GIVEN = "permutation", "given"
+REFERENCE_ROWS = 1_000
+BACKGROUND_ROWS = 10
+# All rows that are kept of ready attributions.
+GIVEN_ROWS = 10_000
+
+
+@runtime_checkable
+class ModelPredictor(Protocol):
+    """A predictor that knows more of its model than the answers.
+
+    Attributes
+    ----------
+    features
+        The columns that the model takes; None when it goes by position.
+    labels
+        The classes, when the answer has one column for each; else empty.
+    units
+        Of the answers: "probability", "value", "class".
+    model
+        What the model is known by: its digest.
+    method, method_units
+        What `contributions` does, and in which units; "permutation" when there is no shorter way.
+    """
+
+    @property
+    def features(self) -> tuple[str, ...] | None: ...  # noqa: D102 - above
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def units(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def method_units(self) -> str: ...  # noqa: D102
+
+    def __call__(self, rows: pa.Table, /) -> np.ndarray:
+        """Give the model's answers."""
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        """Explain rows by the model's own method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Rows that were explained.
+
+    Parameters
+    ----------
+    features, labels
+        Names of the M features and K outputs.
+    rows
+        By label: absolute attributions, shape (N, M).
+    expected
+        By label: the answer that they are counted from.
+    making
+        By what.
+    """
+
+    features: tuple[str, ...]
+    rows: Mapping[str, NDArray[np.float32]]
+    expected: Mapping[str, float]
+    making: Making
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The outputs of the model."""
+        return tuple(self.rows)
+
+
+def explain_reference(
+    rows: Source,
+    baseline: Baseline,
+    predict: Predictor | None,
+    *,
+    model: str = "",
+    groups: Mapping[str, Sequence[str]] | None = None,
+    rows_explained: int = REFERENCE_ROWS,
+    background: int = BACKGROUND_ROWS,
+    seed: int = 0,
+) -> Baseline:
+    """Give a baseline the attributions of its reference.
+
+    Parameters
+    ----------
+    rows
+        The reference again; ready attributions, one column a feature, when there is no predictor.
+    baseline
+        What was fitted on the same data.
+    predict, model
+        Asks the model, and what the model is known by, unless the predictor says so itself.
+    groups
+        Feature to its columns, such as those of a one-hot code; they are explained as one.
+    rows_explained, background
+        How many rows are drawn to be explained, and to be explained against.
+    seed
+        Of what is drawn.
+
+    Raises
+    ------
+    InputError
+        When the reference lacks a column that the model takes.
+    """
+    if predict is None:
+        features = tuple(one.name for one in baseline.signature.inputs)
+        explained, _ = read_given(rows.batches, features, (LABEL,))
+        return replace(baseline, attributions=_kept(explained, None, seed).to_arrow())
+    columns = _columns(baseline.signature, predict)
+    wanted = rows_explained + background
+    sample, _ = sample_rows(rows.batches, columns, limit=wanted, seed=seed, ordered=False)
+    if sample.num_rows == 0:
+        raise InputError("the reference holds no rows to explain")
+    behind = sample.slice(0, background).combine_chunks()
+    chosen = sample.slice(background) if sample.num_rows > background else sample
+    whole = _groups(columns, groups)
+    explained = explain_rows(chosen, behind, predict, model=model, groups=whole, seed=seed)
+    needs_background = explained.making.background != ""
+    found = _kept(explained, behind if needs_background else behind.slice(0, 0), seed)
+    return replace(baseline, attributions=found.to_arrow())
+
+
+def explain_rows(
+    rows: pa.Table,
+    background: pa.Table,
+    predict: Predictor,
+    *,
+    model: str = "",
+    groups: Mapping[str, Sequence[str]],
+    seed: int,
+    method: str | None = None,
+) -> Explained:
+    """Explain rows by the model's own method, or by permutations.
+
+    Parameters
+    ----------
+    method
+        The one to be used; None: the model's own if it has one.
+    """
+    known = predict if isinstance(predict, ModelPredictor) else None
+    joined = {name: tuple(own) for name, own in groups.items() if tuple(own) != (name,)}
+    own_method = known.method if known is not None and not joined else PERMUTATION
+    chosen = method or own_method
+    if known is not None and chosen == known.method != PERMUTATION:
+        found, units = known.contributions(rows, background), known.method_units
+    else:
+        chosen, units = PERMUTATION, known.units if known is not None else "answer"
+        found = explain(rows, background, predict, seed=seed, groups=groups)
+    labels = known.labels if known is not None else ()
+    outputs = found.values.shape[1]
+    if len(labels) != outputs:
+        labels = (LABEL,) if outputs == 1 else tuple(f"label{at}" for at in range(outputs))
+    making = Making(
+        chosen,
+        units,
+        model or (known.model if known is not None else ""),
+        "" if chosen == "tree_path_dependent" else table_digest(background),
+        joined,
+    )
+    size = np.abs(found.values).astype(np.float32)
+    return Explained(
+        tuple(groups),
+        {label: size[:, at] for at, label in enumerate(labels)},
+        {label: float(found.expected[at]) for at, label in enumerate(labels)},
+        making,
+    )
+
+
+def affordable_rows(features: int, background: int, *, limit: int, model_rows: int) -> int:
+    """Say how many rows can be explained for so many model rows, at most ``limit``."""
+    return max(1, min(limit, model_rows // asked_rows(features, background)))
+
+
+def sample_rows(
+    batches: BatchMaker,
+    columns: Mapping[str, ColumnType],
+    *,
+    limit: int,
+    seed: int,
+    ordered: bool = True,
+) -> tuple[pa.Table, int]:
+    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches.
+
+    Parameters
+    ----------
+    columns
+        Names and types of what is taken; what does not fit its type is missing.
+    ordered
+        Whether rows keep the data's order, or come as they were drawn.
+
+    Returns
+    -------
+    tuple
+        At most ``limit`` rows, and how many there were.
+
+    Raises
+    ------
+    InputError
+        When a column is not there.
+    """
+    random = np.random.default_rng(seed)
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
+    kept, keys, places = schema.empty_table(), np.empty(0), np.empty(0, dtype=np.int64)
+    total = 0
+    for batch in batches():
+        own = random.random(batch.num_rows)
+        # Nearly all rows of a long stream are passed over here.
+        bound = keys.max() if len(keys) >= limit else np.inf
+        near = np.flatnonzero(own < bound)
+        fresh = _typed(batch, columns, schema, near)
+        kept = pa.concat_tables([kept, fresh])
+        keys = np.concatenate([keys, own[near]])
+        places = np.concatenate([places, near + total])
+        best = np.argsort(keys, kind="stable")[:limit]
+        kept, keys, places = kept.take(pa.array(best)), keys[best], places[best]
+        total += batch.num_rows
+    if ordered:
+        kept = kept.take(pa.array(np.argsort(places)))
+    return kept.combine_chunks(), total
+
+
+def read_given(
+    batches: BatchMaker, features: Sequence[str], labels: Sequence[str], *, seed: int = 0
+) -> tuple[Explained, int]:
+    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
+
+    Raises
+    ------
+    InputError
+        When a column is missing or holds text: then the rows are no attributions.
+    """
+    names: list[str] = next((batch.schema.names for batch in batches()), [])
+    wanted = {
+        label: [f"{name}_{label}" if f"{name}_{label}" in names else name for name in features]
+        for label in labels
+    }
+    columns: dict[str, ColumnType] = dict.fromkeys(
+        (name for some in wanted.values() for name in some), "double"
+    )
+    _require_attributions(batches, columns)
+    table, total = sample_rows(batches, columns, limit=GIVEN_ROWS, seed=seed)
+    rows = {
+        label: np.column_stack(
+            [np.abs(np.nan_to_num(table[name].to_numpy())).astype(np.float32) for name in some]
+        )
+        for label, some in wanted.items()
+    }
+    return Explained(tuple(features), rows, {}, Making(GIVEN)), total
+
+
+def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]) -> None:
+    """Refuse rows of features, which need a model."""
+    schema = next((batch.schema for batch in batches()), None)
+    if schema is None:
+        return
+    for name in columns:
+        at = schema.get_field_index(name)
+        is_number = at >= 0 and (
+            pa.types.is_floating(schema.field(at).type)
+            or pa.types.is_integer(schema.field(at).type)
+        )
+        if not is_number:
+            what = "is not there" if at < 0 else f"holds {schema.field(at).type}"
+            raise InputError(
+                f'column "{name}" {what}, so the rows are no ready attributions (one number for '
+                "each feature); to explain rows give the model, by --model or predict="
+            )
+
+
+def _typed(
+    batch: pa.RecordBatch,
+    columns: Mapping[str, ColumnType],
+    schema: pa.Schema,
+    places: NDArray[np.int64],
+) -> pa.Table:
+    missing = [name for name in columns if name not in batch.schema.names]
+    if missing:
+        raise InputError(
+            f'column "{missing[0]}" is not in the data; the model takes {", ".join(columns)}'
+        )
+    chosen = pa.array(places)
+    arrays = [coerce(batch.column(name).take(chosen), kind)[0] for name, kind in columns.items()]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
+    """Give the columns that the model takes, with their types in the reference."""
+    known = {one.name: one.type for one in signature.inputs}
+    wanted = predict.features if isinstance(predict, ModelPredictor) else None
+    for name in wanted or ():
+        if name not in known:
+            raise InputError(
+                f'the model takes "{name}", which is no feature of the reference; '
+                f"known: {', '.join(known)}"
+            )
+    return known if wanted is None else {name: known[name] for name in wanted}
+
+
+def _groups(
+    columns: Sequence[str] | Mapping[str, ColumnType],
+    groups: Mapping[str, Sequence[str]] | None,
+) -> dict[str, tuple[str, ...]]:
+    """Give every feature its columns; a column in no group is a feature of its own."""
+    given = {name: tuple(own) for name, own in (groups or {}).items()}
+    member = {column: name for name, own in given.items() for column in own}
+    for column in member:
+        if column not in columns:
+            raise InputError(
+                f'group "{member[column]}": the model takes no column "{column}"; '
+                f"known: {', '.join(columns)}"
+            )
+    found: dict[str, tuple[str, ...]] = {}
+    for column in columns:
+        name = member.get(column, column)
+        found[name] = given.get(name, (column,))
+    return found
+
+
+def _kept(explained: Explained, background: pa.Table | None, seed: int) -> Attributions:
+    return Attributions(
+        features=explained.features,
+        rows=explained.rows,
+        expected=explained.expected,
+        making=explained.making,
+        background=background,
+        tails={label: calibrate(rows, seed=seed) for label, rows in explained.rows.items()},
+    )

@@ -1,0 +1,1 @@
+"""The kind "bias": whether groups are treated otherwise than in the reference."""
