@@ -23,7 +23,13 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
-from driftline.classes import class_text, known_classes, merged_classes
+from driftline.classes import (
+    class_order,
+    class_text,
+    classes_of_columns,
+    known_classes,
+    merged_classes,
+)
 from driftline.errors import InputError
 from driftline.roles import Roles
 from driftline.signature import Column, Signature
@@ -236,10 +242,25 @@ def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str,
 
 
 def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...] | None) -> Column:
-    """Note the classes: all at the prediction, the last at a single probability."""
+    """Note the classes: all at the prediction, the last at a single probability, else its own.
+
+    Raises
+    ------
+    InputError
+        When nothing says which of several columns of probabilities is of which class.
+    """
     if classes is None:
         return column
     if column.role == "prediction":
         return replace(column, classes=classes)
-    count = sum(other.role == "probability" for other in signature.outputs)
-    return replace(column, classes=classes[-1:]) if count == 1 else column
+    names = [other.name for other in signature.outputs if other.role == "probability"]
+    if len(names) == 1:
+        return replace(column, classes=classes[-1:])
+    found = classes_of_columns(names, class_order(classes))
+    if found is None:
+        raise InputError(
+            f"{len(names)} columns of probabilities ({', '.join(names[:8])}) for {len(classes)} "
+            f"classes ({', '.join(class_order(classes)[:8])}); give one for each class, or end "
+            "their names with the classes"
+        )
+    return replace(column, classes=(found[names.index(column.name)],))

@@ -24,6 +24,7 @@ __all__ = [
     "Outcomes",
     "class_texts",
     "outcome_columns",
+    "probability_classes",
     "resolve",
     "resolve_facet",
 ]
@@ -145,8 +146,24 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         positive = classes[-1]
     if positive is not None:
         positive = known_classes([positive], classes)[0]
+    probability = roles.probability
+    if problem == "binary" and len(probability) > 1:
+        # Whoever looks at one probability looks at the last one.
+        of = probability_classes(signature)
+        probability = tuple(sorted(probability, key=lambda name: of.get(name) == positive))
     facets = tuple(resolve_facet(facet, table[facet.column]) for facet in roles.facets)
-    return replace(roles, problem=problem, positive=positive, facets=facets)
+    return replace(
+        roles, problem=problem, positive=positive, facets=facets, probability=probability
+    )
+
+
+def probability_classes(signature: Signature) -> dict[str, str]:
+    """Name the class of each column of probabilities that says which it is of."""
+    return {
+        column.name: column.classes[0]
+        for column in signature.outputs
+        if column.role == "probability" and column.classes and len(column.classes) == 1
+    }
 
 
 class OutcomeCollector:

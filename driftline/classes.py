@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 
 __all__ = ["class_order", "class_text", "classes_of_columns", "known_classes", "merged_classes"]
 
@@ -106,10 +107,10 @@ def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[st
     named = tuple(one for one in ends if one is not None)
     if len(set(named)) == len(names):
         return named
-    start = max(names[0].rfind(sign) for sign in SEPARATORS) + 1 if names else 0
-    alike = start > 0 and all(name.startswith(names[0][:start]) for name in names)
+    alike = list(takewhile(lambda signs: len(set(signs)) == 1, zip(*names, strict=False)))
+    start = max((place + 1 for place, (s, *_) in enumerate(alike) if s in SEPARATORS), default=0)
     rest = known_classes([_bare(name[start:]) for name in names], classes)
-    if alike and len(set(rest)) == len(names) and set(rest) >= set(classes):
+    if start and len(set(rest)) == len(names) and set(rest) >= set(classes):
         return rest
     return tuple(classes) if len(classes) == len(names) else None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from driftline.classes import class_text, known_classes
+from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
 from driftline.signature import Column, Role, Signature, column_names
 
@@ -214,6 +214,11 @@ def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column
                 f"the model answers {len(made)}; name as many"
             )
         else:
+            # Names say which probability is which; else they are in the model's order.
+            order = [one.classes[0] for one in made if one.classes] if len(made) > 1 else []
+            places = classes_of_columns([one.name for one in named], order)
+            if places is not None and set(places) == set(order):
+                named = [named[places.index(one)] for one in order]
             found.extend(
                 replace(new, name=old.name, column=old.column)
                 for old, new in zip(named, made, strict=True)

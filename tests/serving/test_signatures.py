@@ -55,6 +55,27 @@ def test_many_classes_have_a_probability_each():
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["p_z", "p_x", "p_y"], ["p_x", "p_y", "p_z"]),
+        (["first", "second", "third"], ["first", "second", "third"]),
+    ],
+)
+def test_names_of_probabilities_meet_their_classes_else_the_models_order(names, expected):
+    declared = Signature(
+        INPUTS,
+        tuple(Column(one, f"probability_{one}", "double", "probability") for one in names),
+    )
+    description = {**BINARY, "class_type": "string", "classes": ["x", "y", "z"]}
+
+    found = endpoint_signature(declared, description)
+
+    assert [(one.name, one.column, one.classes) for one in found.outputs[1:]] == [
+        (name, f"probability_{name}", (of,)) for name, of in zip(expected, "xyz", strict=True)
+    ]
+
+
 def test_an_input_called_prediction_does_not_hide_the_prediction():
     declared = Signature((Column("prediction", "feature_prediction", "double"),))
 
