@@ -6,7 +6,7 @@ answer is made of the probability, if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts
-from driftline.classes import class_order, known_classes, merged_classes
+from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.monitors.quality.influence import Codes, Measure, Numbers
 from driftline.monitors.quality.metrics import (
@@ -126,7 +126,11 @@ def needed_columns(roles: Roles, names: Sequence[str]) -> None:
 
 
 def read_answers(
-    table: pa.Table, roles: Roles, problem: Problem, classes: Sequence[str] = ()
+    table: pa.Table,
+    roles: Roles,
+    problem: Problem,
+    classes: Sequence[str] = (),
+    chances: Mapping[str, str] | None = None,
 ) -> Answers:
     """Read the labelled rows.
 
@@ -140,6 +144,9 @@ def read_answers(
         What the model answers.
     classes
         Those that are known, in order; further ones of the rows come behind.
+    chances
+        The class of each column of probabilities, by its name; without it names decide, or else
+        the order of the classes.
 
     Raises
     ------
@@ -158,14 +165,18 @@ def read_answers(
         known = np.isfinite(label) & np.isfinite(answer)
         found = Answers(problem, label, answer, (), None, _times(rows, roles), 0, kept)
     elif problem == "binary":
-        found, known = _binary(rows, roles, classes, kept)
+        found, known = _binary(rows, roles, classes, chances or {}, kept)
     else:
-        found, known = _multiclass(rows, roles, classes, kept)
+        found, known = _multiclass(rows, roles, classes, chances or {}, kept)
     return replace(found.take(known), unanswered=int(np.count_nonzero(~known)))
 
 
 def _binary(
-    rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
+    rows: pa.Table,
+    roles: Roles,
+    classes: Sequence[str],
+    chances: Mapping[str, str],
+    kept: Codes,
 ) -> tuple[Answers, NDArray[np.bool_]]:
     known_texts = _merged(rows, roles, classes)
     label = _classes(rows[roles.label], known_texts)
@@ -181,7 +192,11 @@ def _binary(
     known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
     answer: Codes = np.zeros(len(kept), dtype=np.intp)
     if roles.probability:
-        probability = _numbers(rows, roles.probability[-1])
+        name = roles.probability[-1]
+        if len(roles.probability) > 1:
+            of = _of_columns(roles, (negative, positive), chances)
+            name = dict(zip(of, roles.probability, strict=True)).get(positive, name)
+        probability = _numbers(rows, name)
         known = ~np.isnan(probability)
         answer = (probability > roles.threshold).astype(np.intp)
     if said is not None:
@@ -196,8 +211,14 @@ def _binary(
 
 
 def _multiclass(
-    rows: pa.Table, roles: Roles, classes: Sequence[str], kept: Codes
+    rows: pa.Table,
+    roles: Roles,
+    classes: Sequence[str],
+    chances: Mapping[str, str],
+    kept: Codes,
 ) -> tuple[Answers, NDArray[np.bool_]]:
+    if chances and not classes:
+        classes = class_order(chances[name] for name in roles.probability if name in chances)
     order = _merged(rows, roles, classes)
     label = _classes(rows[roles.label], order)
     said = _classes(rows[roles.prediction], order) if roles.prediction is not None else None
@@ -205,16 +226,16 @@ def _multiclass(
     known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
     answer: Codes = np.full(len(kept), -1, dtype=np.intp)
     if len(roles.probability) > 1:
-        given_count = len(roles.probability)
-        if len(classes or order) != given_count:
-            raise InputError(
-                f"{given_count} columns of probabilities for {len(classes or order)} classes "
-                f"({', '.join((classes or order)[:8])}); expected one for each, in this order"
+        columns = {
+            one: _numbers(rows, name)
+            for name, one in zip(
+                roles.probability, _of_columns(roles, classes or order, chances), strict=True
             )
-        columns = [_numbers(rows, name) for name in roles.probability]
+        }
+        order = (*order, *(one for one in columns if one not in order))
         # The model knows no class that came later: it gave it no chance.
-        columns += [np.zeros(len(kept))] * (len(order) - given_count)
-        probability = np.column_stack(columns)
+        never = np.zeros(len(kept))
+        probability = np.column_stack([columns.get(one, never) for one in order])
         known = np.asarray(~np.isnan(probability).any(axis=1))
         answer = np.where(known, np.nan_to_num(probability).argmax(axis=1), answer)
     if said is not None:
@@ -224,6 +245,22 @@ def _multiclass(
     times = _times(rows, roles)
     truth = _places(label, order)
     return Answers("multiclass", truth, answer, order, probability, times, 0, kept), known
+
+
+def _of_columns(
+    roles: Roles, classes: Sequence[str], chances: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Give the class of each column of probabilities."""
+    names = roles.probability
+    if set(names) <= set(chances):
+        return tuple(chances[name] for name in names)
+    found = classes_of_columns(names, classes)
+    if found is None:
+        raise InputError(
+            f"{len(names)} columns of probabilities for {len(classes)} classes "
+            f"({', '.join(classes[:8])}); expected one for each, in this order"
+        )
+    return found
 
 
 def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArray:

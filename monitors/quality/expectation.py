@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from driftline.baseline.outcomes import Outcomes
-from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS
+from driftline.baseline.outcomes import probability_classes
+from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.quality.answers import Answers, read_answers
 from driftline.monitors.quality.documents import (
@@ -44,6 +44,8 @@ class Expectation:
         Names of the metrics whose threshold was written by hand.
     answers
         The reference's rows, if they are there.
+    chances
+        The class of each column of probabilities, by its name, as far as the reference says.
     """
 
     problem: Problem
@@ -52,6 +54,7 @@ class Expectation:
     measures: Mapping[str, Measure]
     own: frozenset[str]
     answers: Answers | None
+    chances: Mapping[str, str] = field(default_factory=dict)
 
 
 def expectation(question: Question) -> Expectation:
@@ -63,7 +66,8 @@ def expectation(question: Question) -> Expectation:
         When it says nothing, or its documents are of another kind of problem.
     """
     baseline, roles = question.baseline, question.roles
-    answers = reference_answers(baseline.outcomes)
+    answers = reference_answers(baseline)
+    chances = probability_classes(baseline.signature)
     if answers is not None and roles.problem not in (None, answers.problem):
         answers = None  # The caller asks another question than the reference answers.
     document = baseline.documents.get(QUALITY_CONSTRAINTS)
@@ -95,11 +99,12 @@ def expectation(question: Question) -> Expectation:
         for name, one in constraints.items()
         if name in measures and not math.isclose(measures[name].value, one.threshold, rel_tol=1e-9)
     )
-    return Expectation(problem, roles, constraints, measures, own, answers)
+    return Expectation(problem, roles, constraints, measures, own, answers, chances)
 
 
-def reference_answers(outcomes: Outcomes | None) -> Answers | None:
+def reference_answers(baseline: Baseline) -> Answers | None:
     """Read the reference's labelled rows; None when it lacks label or answer."""
+    outcomes = baseline.outcomes
     if outcomes is None:
         return None
     roles = outcomes.roles
@@ -107,4 +112,5 @@ def reference_answers(outcomes: Outcomes | None) -> Answers | None:
         return None
     if roles.prediction is None and (not roles.probability or roles.problem == "regression"):
         return None
-    return read_answers(outcomes.table, roles, roles.problem)
+    chances = probability_classes(baseline.signature)
+    return read_answers(outcomes.table, roles, roles.problem, chances=chances)

@@ -43,7 +43,7 @@ SUGGEST_SEED = 0
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
     """Give SageMaker's documents of the reference; none when it lacks label or answer."""
-    answers = reference_answers(baseline.outcomes)
+    answers = reference_answers(baseline)
     if answers is None or not len(answers):
         return {}
     measures = answers.measure()
@@ -71,7 +71,7 @@ def examine(question: Question) -> Report:
     is_known = positive is not None and known_classes([positive], known)[0] in known
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
-    answers = read_answers(table, expected.roles, expected.problem, known)
+    answers = read_answers(table, expected.roles, expected.problem, known, expected.chances)
     facts = question.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
     found = judge_quality(expected, answers, blocks, budget=question.budget)
