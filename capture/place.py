@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["CapturePlace", "find_place"]
 
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _FILE_NAME = "driftline.toml"
 _ROOT = ".driftline"
+_PREFIX = "DRIFTLINE_"
 _SPOOL_BYTES = 2 << 30
 _BODY_BYTES = 1 << 20
 
@@ -91,8 +92,10 @@ def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
         part = sections.get(section)
         if isinstance(part, dict) and name in part:
             found[key] = str(part[name])
-        text = environment.get(f"DRIFTLINE_{section}__{name}".upper())
-        if text is not None:
+    for variable, text in sorted(environment.items()):
+        # As the service reads them: after the first part of the name in any case.
+        key = variable.removeprefix(_PREFIX).lower().replace("__", ".", 1)
+        if variable.startswith(_PREFIX) and key in _KEYS:
             found[key] = text
     return found
 
@@ -109,13 +112,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _path(folder: Path, text: str) -> Path:
     parts = urlsplit(text)
-    return (folder / (parts.path if parts.scheme == "file" else text)).resolve()
+    return (folder / (unquote(parts.path) if parts.scheme == "file" else text)).resolve()
 
 
 def _count(text: str | None, default: int) -> int:
     """Read a number of bytes; what is none, the service refuses by name."""
     try:
-        found = default if text is None else int(text)
-    except ValueError:
+        found = default if text is None else int(float(text) if "." in text else text)
+    except (ValueError, OverflowError):
         return default
     return found if found > 0 else default

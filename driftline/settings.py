@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from driftline.errors import InputError
 from driftline.logs import FORMATS
@@ -102,7 +102,7 @@ class Settings:
                 f'[storage] root "{text}": scheme "{parts.scheme}"; '
                 "this version stores in local folders; give a path or a file: URI"
             )
-        return (self.folder / (parts.path if parts.scheme else text)).resolve()
+        return (self.folder / (unquote(parts.path) if parts.scheme else text)).resolve()
 
 
 def _url(host: str, port: int) -> str:
@@ -257,7 +257,7 @@ def _number(value: object, kind: type[int] | type[float]) -> float | None:
         return None
     try:
         return kind(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -284,6 +284,8 @@ def _check(settings: Settings) -> None:
                 )
             if entry.name == "port" and value > 65535:
                 raise SettingsError(f"[{section}] port = {value}; expected 1 to 65535")
+    if not settings.storage.root:
+        raise SettingsError('[storage] root = ""; expected a folder, or a file: URI')
     if settings.capture.transport == "kafka" and not settings.kafka.bootstrap_servers:
         raise SettingsError(
             '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '

@@ -49,6 +49,13 @@ def ask(app: Any, path: str, body: bytes) -> httpx.Response:
 TOML = {
     "root": '[storage]\nroot = "store"\n',
     "uri": '[storage]\nroot = "file:///tmp/a-root"\n',
+    "uri of a host": '[storage]\nroot = "file://localhost/tmp/a-root"\n',
+    "uri with spaces": '[storage]\nroot = "file:///tmp/a%20root/%23%25"\n',
+    "relative uri": '[storage]\nroot = "FILE:a-root"\n[capture]\nspool_dir = "file:a%20spool"\n',
+    "spaces": '[storage]\nroot = "a root/of tables "\n[capture]\nspool_dir = "../my spool"\n',
+    "signs": '[storage]\nroot = "50%25 #1?"\n',
+    "absolute": '[capture]\nspool_dir = "/tmp/a spool/../b"\n',
+    "numbers": "[capture]\nspool_max_bytes = 1234567.8\nmax_body_bytes = 4_096\n",
     "spool": '[capture]\nspool_dir = "here/spool"\nmax_body_bytes = 77\nappend = "after"\n',
     "none": "",
     "absent": None,
@@ -57,6 +64,15 @@ VARIABLES = {
     "DRIFTLINE_CAPTURE__SPOOL_DIR": "elsewhere",
     "DRIFTLINE_STORAGE__ROOT": "root2",
     "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": "12345",
+    # Names count in any case, and an empty folder of the spool is none.
+    "DRIFTLINE_Capture__max_body_bytes": "99",
+    "DRIFTLINE_capture__spool_dir": "",
+}
+# What the service refuses to start with, by name; an app answers all the same.
+REFUSED = {
+    "DRIFTLINE_STORAGE__ROOT": ["", "s3://bucket/a"],
+    "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1"],
+    "DRIFTLINE_CAPTURE__APPEND": ["never"],
 }
 
 
@@ -76,6 +92,51 @@ def test_the_spool_is_where_the_service_looks(
             assert found.spool_max_bytes == expected.capture.spool_max_bytes
             assert found.max_body_bytes == expected.capture.max_body_bytes
             assert found.append == expected.capture.append
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_relative_folders_count_from_where_the_settings_file_really_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_linked: bool
+) -> None:
+    home, work = tmp_path / "home of settings", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    (home / "driftline.toml").write_text('[storage]\nroot = "a root"\n')
+    if is_linked:
+        (work / "driftline.toml").symlink_to(home / "driftline.toml")
+    monkeypatch.chdir(work)
+
+    found = find_place({}).spool_dir
+
+    expected = home / "a root" if is_linked else work / ".driftline"
+    assert found == load(environment={}).spool_dir == expected / "spool"
+
+
+def test_percent_signs_of_a_uri_are_read_and_of_a_path_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text, expected in (
+        ("file:///tmp/a%20b", Path("/tmp/a b/spool")),
+        ("a%20b", tmp_path / "a%20b" / "spool"),
+    ):
+        environment = {"DRIFTLINE_STORAGE__ROOT": text}
+        assert find_place(environment).spool_dir == expected
+        assert load(environment=environment).spool_dir == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
+)
+def test_what_the_service_refuses_stops_no_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match=name.partition("__")[2].lower()):
+        assert load(environment={name: value}).root
+
+    assert find_place({name: value}).spool_dir.is_relative_to(tmp_path)
 
 
 def test_a_broken_settings_file_is_told_and_the_defaults_hold(
