@@ -34,6 +34,9 @@ def to_jackson(value: Json, *, indent: int = 0) -> str:
     if isinstance(value, Sequence):
         if not value:
             return "[ ]"
+        doubles = [item for item in value if type(item) is float]
+        if len(doubles) == len(value):  # The thousands of a sketch are nearly all of a document.
+            return "[ " + ", ".join(map(java_double, doubles)) + " ]"
         return "[ " + ", ".join(to_jackson(item, indent=indent) for item in value) + " ]"
     if isinstance(value, float):
         return java_double(value)
@@ -42,13 +45,12 @@ def to_jackson(value: Json, *, indent: int = 0) -> str:
 
 def java_double(value: float) -> str:
     """Write a number as Java's Double.toString: 0.001 to 10,000,000 plain, others like 1.0E-4."""
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return repr(value)
     if math.isnan(value):
         return '"NaN"'
     if math.isinf(value):
         return '"Infinity"' if value > 0 else '"-Infinity"'
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        plain = repr(value)
-        return plain if "e" not in plain else f"{value:.20f}".rstrip("0")
     mantissa, exponent = f"{value!r}".split("e") if "e" in repr(value) else _split(value)
     if "." not in mantissa:
         mantissa += ".0"

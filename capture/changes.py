@@ -8,9 +8,9 @@ without a record is no change yet: its record, when it comes, is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,9 @@ from driftline.capture.table import DeltaFolder, StorageError
 from driftline.capture.truth import RECEIVED_DATE, gathered, truth_folder
 
 __all__ = ["Changes", "Position", "changes"]
+
+# Most labels are for records of the last days, so that older ones are not searched.
+_SPANS = (2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def changes(
     try:
         times = [_record_hours(records, new_records)]
         if keys := _new_keys(truth, new_labels):
-            times.append(_label_hours(records, *keys, before, after))
+            times.append(_label_hours(records, *keys, after))
     except (OSError, pa.ArrowInvalid) as error:
         raise StorageError(f'records and labels of "{endpoint}": {error}') from error
     first = None if after is None else _hour(after)
@@ -105,7 +108,7 @@ def changes(
 
 
 def _version(folder: DeltaFolder) -> int:
-    folder.refresh()
+    folder.catch_up()
     return NO_TABLE if folder.table is None else int(folder.table.version())
 
 
@@ -140,26 +143,46 @@ def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
 
 
 def _label_hours(
-    folder: DeltaFolder, keys: pa.Array, received: str, before: datetime, after: datetime | None
+    folder: DeltaFolder, keys: pa.Array, received: str, after: datetime | None
 ) -> set[datetime]:
-    """Give the hours of the records that labels are for; one scan over the ids of some days.
+    """Give the hours of the records that labels are for, from a search over their ids.
 
-    A label is taken to be received not earlier than the day before its event, as windows do.
+    A label is taken to be received not earlier than the day before its event, as windows do. Days
+    are searched from the newest on, and the search ends when each label was found by its event id:
+    older records cannot have it. An inference id may be that of many records, near and far.
     """
-    last = min(
-        datetime.fromisoformat(received).date() + timedelta(days=1), before.astimezone(UTC).date()
-    )
-    first = None if after is None else after.astimezone(UTC).date().isoformat()
-    data = folder.open(first, last.isoformat())
-    if data is None:
-        return set()
+    last = datetime.fromisoformat(received).date() + timedelta(days=1)
+    first = None if after is None else after.astimezone(UTC).date()
     found: set[datetime] = set()
-    for rows in gathered(data.to_batches(columns=["event_id", "inference_id", "event_time"])):
-        by_event, by_inference = (
-            pc.is_in(rows[name], value_set=keys) for name in ("event_id", "inference_id")
-        )
-        found |= _hours(rows["event_time"].filter(pc.or_(by_event, by_inference)))
+    left = keys
+    for begin, end in _spans(first, last):
+        data = folder.open(None if begin is None else begin.isoformat(), end.isoformat())
+        if data is None:
+            break
+        for rows in gathered(data.to_batches(columns=["event_id", "inference_id", "event_time"])):
+            by_event, by_inference = (
+                pc.is_in(rows[name], value_set=keys) for name in ("event_id", "inference_id")
+            )
+            found |= _hours(rows["event_time"].filter(pc.or_(by_event, by_inference)))
+            seen = pc.unique(rows["event_id"].filter(by_event))
+            left = left.filter(pc.invert(pc.is_in(left, value_set=seen)))
+        if not len(left):
+            break
     return found
+
+
+def _spans(first: date | None, last: date) -> Iterator[tuple[date | None, date]]:
+    """Cut the days up to a last one into spans, both ends included, the newest and shortest first.
+
+    Without a first day the last of them has no beginning.
+    """
+    for days in _SPANS:
+        begin = last - timedelta(days=days - 1)
+        if first is not None and begin <= first:
+            break
+        yield begin, last
+        last = begin - timedelta(days=1)
+    yield first, last
 
 
 def _files(folder: DeltaFolder, files: Iterable[str], schema: pa.Schema) -> pads.Dataset:

@@ -49,7 +49,7 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
     StorageError
         When the log cannot be read.
     """
-    folder.refresh()
+    folder.catch_up()
     table = folder.table
     if table is None:
         return Added(NO_TABLE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,26 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 __all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
 
 
+# So many tables each thread keeps open for reading.
+_KEPT_TABLES = 8
 # Longest time that somebody may go on reading an older state of a table, hours.
 _READERS_H = 24
+
+
+_Entry = tuple[int | None, int | None]
+
+
+class _Kept(threading.local):
+    """The tables that this thread read last, by address: the next time only their news are read.
+
+    A table's log holds up to a hundred entries that would be read anew each time.
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[str, tuple[DeltaTable, _Entry]] = {}
+
+
+_kept = _Kept()
 
 
 class StorageError(UnavailableError):
@@ -104,13 +123,32 @@ class DeltaFolder:
         """Look at the newest state of the table at the next use."""
         self._table = None
 
+    def catch_up(self) -> None:
+        """Look at the newest state now, of a table that this thread has read before at its news.
+
+        Whoever is to write rather takes ``refresh``: nobody else moves the state that it sees.
+        """
+        self._table, entry = _kept.tables.pop(self.uri, (None, None))
+        try:
+            # Of a table that was made anew, or whose log was cut, that entry is another, or gone.
+            if self._table is not None and self._entry(self._table) == entry:
+                self._table.update_incremental()
+            else:
+                self._table = None
+        except (DeltaError, OSError):
+            self._table = None
+        if self.table is not None:
+            _kept.tables[self.uri] = self.table, self._entry(self.table)
+            while len(_kept.tables) > _KEPT_TABLES:
+                del _kept.tables[next(iter(_kept.tables))]
+
     def schema(self) -> pa.Schema | None:
         """Give the Arrow schema of the table; None while there is none."""
         return None if self.table is None else pa.schema(self.table.schema().to_arrow())
 
     def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
         """Open the newest state for reading, or only the parts from ``first`` to ``last``."""
-        self.refresh()
+        self.catch_up()
         if self.table is None:
             return None
         inside = [
@@ -238,6 +276,15 @@ class DeltaFolder:
         if self.table is None:
             return 0
         return pc.sum(pa.table(self.table.get_add_actions())["size_bytes"]).as_py() or 0
+
+    def _entry(self, table: DeltaTable) -> _Entry:
+        """Tell the log's entry of the state that is open: its size and time of writing."""
+        path = f"{self.path}/_delta_log/{table.version():020d}.json"
+        try:
+            found = self.filesystem.get_file_info(path)
+        except OSError as error:
+            raise StorageError(f'table "{self.uri}": {error}') from error
+        return found.size, found.mtime_ns
 
     def _ready(self, schema: pa.Schema) -> DeltaTable:
         """Give the table, made or widened so that it holds these columns."""

@@ -17,6 +17,7 @@ from driftline.capture.changes import Changes, Position, changes
 from driftline.capture.dataset import Dataset
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
+from driftline.capture.table import StorageError
 from driftline.capture.transport import LocalTransport
 from driftline.capture.truth import put, truth_folder
 from driftline.capture.window import Labels, Window, read_window
@@ -190,6 +191,45 @@ def test_a_table_made_anew_counts_as_all_changed(root: str, stored: SpoolWriter)
 
     assert len(found.hours) == 24
     assert found.position == look(root, None).position
+
+
+def test_days_before_the_records_of_the_labels_are_not_searched(
+    root: str, stored: SpoolWriter, drain: Drain
+) -> None:
+    """The old day's file is damaged: whoever searched it would fail."""
+    old = DAY - timedelta(days=20)
+    record(stored, event_id="old", at=old, inference_id="twice")
+    record(stored, event_id="new", at=DAY, inference_id="twice")
+    drain()
+    since = look(root, None).position
+    load(root, "e1", "e4")
+    folder = Path(Dataset(root, "flights").folder.path, f"event_date={old:%Y-%m-%d}")
+    (file,) = folder.glob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+
+    found = look(root, since)
+    load(root, "twice")
+    with pytest.raises(StorageError):
+        look(root, found.position)
+    file.write_bytes(whole)
+
+    assert found.hours == (DAY + HOUR, DAY + 4 * HOUR)
+    # An inference id may be that of several records, however far apart.
+    assert look(root, found.position).hours == (old, DAY)
+
+
+@pytest.mark.parametrize("days", [0, 1, 3, 5, 6, 20, 200])
+def test_records_of_any_age_are_found(root: str, spool_dir: Path, drain: Drain, days: int) -> None:
+    at = DAY + timedelta(days=3) - timedelta(days=days)
+    record(SpoolWriter(spool_dir), event_id="one", at=at)
+    drain()
+    since = look(root, None).position
+    load(root, "one", "nobody")
+
+    assert look(root, since).hours == (at,)
+    assert look(root, since, after=at).hours == (at,)
+    assert look(root, since, after=at + HOUR).hours == ()
 
 
 Step = tuple[str, int, int]

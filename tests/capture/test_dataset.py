@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -206,3 +208,44 @@ def test_gaps_are_recorded_once(root: str) -> None:
     assert record_gaps(gap_folder(root), gaps) == 0
 
     assert read_gaps(root) == gaps
+
+
+def test_who_has_read_a_table_reads_its_news_only(root: str, signature: Signature) -> None:
+    """The log's older entries are gone: whoever read them again would fail."""
+    writer = Dataset(root, "flights")
+    for seq in (1, 2, 3):
+        writer.append(rows(signature, seq), {SPOOL: seq})
+    assert Dataset(root, "flights").stats().rows == 3
+    log = Path(writer.folder.path, "_delta_log")
+    writer.append(rows(signature, 4), {SPOOL: 4})
+    (log / f"{1:020d}.json").unlink()
+
+    assert Dataset(root, "flights").stats().rows == 4
+    with ThreadPoolExecutor() as another:
+        # Each thread keeps its own: this one has read nothing yet.
+        assert isinstance(another.submit(Dataset(root, "flights").stats).exception(), StorageError)
+
+
+def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None:
+    for seqs in ((1, 2, 3), (7,)):
+        dataset = Dataset(root, "flights")
+        for seq in seqs:
+            dataset.append(rows(signature, seq), {SPOOL: seq})
+        assert Dataset(root, "flights").stats().rows == len(seqs)
+        assert Dataset(root, "flights").mark(SPOOL) == seqs[-1]
+        shutil.rmtree(dataset.folder.path)
+
+    assert Dataset(root, "flights").stats().rows == 0
+
+
+def test_reading_does_not_move_what_a_writer_sees(root: str, signature: Signature) -> None:
+    """Else a sink that lost its place would take another's rows for its own."""
+    first, second = (Dataset(root, "flights") for _ in range(2))
+    first.append(rows(signature, 1), {SPOOL: 1})
+    assert second.mark(SPOOL) == 1
+    first.append(rows(signature, 2), {SPOOL: 2})
+
+    assert Dataset(root, "flights").stats().rows == 2
+    with pytest.raises(MarkMovedError):
+        second.append(rows(signature, 2), {SPOOL: 2})
+    assert Dataset(root, "flights").stats().rows == 2
