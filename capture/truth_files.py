@@ -167,7 +167,12 @@ def _from_csv(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:
 
     head = stream.read(1 << 16).removeprefix(_BOM)
     header, _, rest = head.partition(b"\n")
-    fields = next(csv.reader([header.decode("utf-8", "replace").strip("\r")]), [])
+    try:
+        fields = next(csv.reader([header.decode("utf-8", "replace").strip("\r")]), [])
+    except csv.Error as error:
+        raise InputError(
+            f"{shown}: not readable as CSV with a header, in UTF-8 ({error})"
+        ) from error
     ids, wanted = _columns([field.strip() for field in fields], shown, names)
     done = 0
     if not rest.strip():

@@ -39,11 +39,24 @@ class LabelNames:
     """Names of the columns, or fields, that hold ids, labels and row indices.
 
     ``id`` None: the first of ``id``, ``inference_id`` and ``event_id`` that is filled.
+
+    Raises
+    ------
+    InputError
+        When one name stands for two of them.
     """
 
     id: str | None = None
     label: str = "label"
     row_index: str = "row_index"
+
+    def __post_init__(self) -> None:
+        named = [*self.ids, self.label, self.row_index]
+        if twice := [name for name in named if named.count(name) > 1]:
+            raise InputError(
+                f'labels: "{twice[0]}" is named for two of id, label and row index; expected a '
+                "column for each"
+            )
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -141,7 +154,8 @@ def _of_sagemaker(
     data, encoding = truth["data"], truth.get("encoding", "CSV")
     if not isinstance(data, str):
         data, encoding = json.dumps(data), "JSON"
-    if encoding not in _READERS:
+    data = as_text(data)
+    if not isinstance(encoding, str) or encoding not in _READERS:
         raise _RecordError(f"encoding {_shown(encoding)}; expected CSV, JSON or BASE64")
     found = known.get((encoding, data))
     if found is None:
@@ -173,7 +187,10 @@ def _json_labels(data: str, name: str) -> list[Text]:
             documents = [json.loads(line) for line in data.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
             raise _RecordError(f"groundTruthData.data is no JSON ({error})") from None
-    return [label for document in documents for label in _found_in(document, name)]
+    try:
+        return [label for document in documents for label in _found_in(document, name)]
+    except RecursionError as error:
+        raise _RecordError(f"groundTruthData.data is no JSON of labels ({error})") from None
 
 
 def _found_in(document: object, name: str) -> list[Text]:

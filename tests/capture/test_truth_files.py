@@ -222,6 +222,9 @@ def test_long_files_come_in_parts_with_true_line_numbers(
         ("csv", "id,label,row_index\na,1,0\nb,1,last\n", 'row 2: row_index "last"; expected a'),
         ("csv", "id,label,row_index\na,1,-1\n", 'row 1: row_index "-1"; expected a whole number'),
         ("csv", b"id,label\n\xff,1\n", "not readable as CSV with a header, in UTF-8"),
+        ("csv", "id,label\r1,2\r3,4\r", "not readable as CSV with a header, in UTF-8"),
+        ("jsonlines", sagemaker("1", ["CSV"]), 'encoding ["CSV"]; expected CSV, JSON or BASE64'),
+        ("jsonlines", sagemaker("[" * 900 + "]" * 900, "JSON"), "groundTruthData.data is no JSON"),
         ("parquet", b"PAR1 and nothing else", "body: not readable as Parquet"),
     ],
 )
@@ -234,6 +237,18 @@ def test_what_is_no_label_is_named_with_its_place(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonlines"])
+def test_one_column_cannot_be_two_things(form: Form) -> None:
+    text = "id,label\na,1\n" if form == "csv" else '{"id": "a", "label": 1}'
+
+    with pytest.raises(InputError, match='"id" is named for two of id, label and row index'):
+        body(text, form, label="id")
+
+
+def test_half_a_character_is_kept_as_a_question_mark() -> None:
+    assert body(sagemaker("\ud800")) == [("e", 0, "?")]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
