@@ -7,6 +7,7 @@ Pydantic stands at this border only: documents come from people's files. What pa
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,6 +198,7 @@ def _parse(document: object, number: int) -> Resource:
     where = f"resource {number}"
     if not isinstance(document, Mapping):
         raise ResourceError(f"{where} is {_shown(document)}; expected kind, name and spec")
+    _require_unicode(document, where)
     kind = document.get("kind")
     if kind not in KINDS:
         raise ResourceError(f"{where}: kind {_shown(kind)}; expected one of {', '.join(KINDS)}")
@@ -211,6 +213,18 @@ def _parse(document: object, number: int) -> Resource:
     if not isinstance(spec, Mapping):
         raise ResourceError(f"{where}: spec {_shown(spec)}; expected an object")
     return Resource(kind, name, _checked_spec(kind, spec, where), owner, dict(tags or {}))
+
+
+def _require_unicode(document: Mapping[object, object], where: str) -> None:
+    """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""
+    try:
+        json.dumps(document, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise ResourceError(
+            f"{where}: a text in it is no Unicode (half of a surrogate pair)"
+        ) from None
+    except RecursionError:
+        raise ResourceError(f"{where}: nested too deep") from None
 
 
 def _checked_name(kind: str, name: object, where: str) -> str:
