@@ -21,13 +21,14 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
 from driftline.errors import DriftlineError
 from driftline.monitors import lease, revisit
+from driftline.monitors.away import is_away
 from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
@@ -39,8 +40,6 @@ __all__ = ["Predictors", "Scheduler"]
 
 log = logging.getLogger(__name__)
 
-# The database does not answer, or has cut the connection: it comes back.
-AWAY = (OperationalError, InterfaceError)
 # Windows of one monitor that are run before others get their turn.
 WINDOWS_PER_TURN = 50
 BASELINES_KEPT = 16
@@ -105,8 +104,9 @@ class Scheduler:
         while not stop.is_set():
             try:
                 ran = self.step(stop)
-            except AWAY:
-                # The database is away: it comes back, or the supervisor is told.
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise  # The supervisor starts the process anew.
                 self.failure_count += 1
                 log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
                 ran = []
@@ -126,9 +126,9 @@ class Scheduler:
                 continue
             try:
                 ran.extend(self._run_monitor(standing, stop))
-            except AWAY:
-                raise
-            except Exception:  # One monitor's trouble must not stop the others.
+            except Exception as error:  # One monitor's trouble must not stop the others.
+                if isinstance(error, SQLAlchemyError) and is_away(error):
+                    raise
                 self.failure_count += 1
                 name = standing.definition.name
                 log.exception("monitor=%s failures=%d", name, self.failure_count)

@@ -15,12 +15,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline.capture.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
+from driftline.monitors.away import is_away
 from driftline.serving.api import alarms, captures, declared, executions, predictions, truth
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
@@ -174,9 +175,12 @@ def _add_errors(api: FastAPI) -> None:
         message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs"
         return _error(error.status_code, code, message, dict(error.headers or {}))
 
-    @api.exception_handler(OperationalError)
-    async def away(_request: Request, error: OperationalError) -> Response:
-        log.warning("status=503 error=%s", error.orig)
+    @api.exception_handler(SQLAlchemyError)
+    async def away(request: Request, error: SQLAlchemyError) -> Response:
+        if not is_away(error):
+            log.error("status=500", exc_info=error)
+            return await unforeseen(request, error)
+        log.warning("status=503 error=%s", getattr(error, "orig", error))
         wait = {"retry-after": str(RETRY_AFTER_S)}
         message = "the database does not answer; the server's log says why"
         return _error(503, "unavailable", message, wait)

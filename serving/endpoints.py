@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.errors import UnavailableError
+from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 
@@ -91,7 +92,9 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
     try:
         with engine.connect() as connection:
             found = store.find(connection, "Endpoint", endpoint)
-    except OperationalError as error:
+    except SQLAlchemyError as error:
+        if not is_away(error):
+            raise
         raise UnavailableError(
             f'signature of endpoint "{endpoint}": the database does not answer'
         ) from error

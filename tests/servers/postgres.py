@@ -111,6 +111,14 @@ class Postgres:
         """Stop the server at once, cutting every connection, and start it again."""
         self.control("restart", "-s", "-w", "-m", "immediate")
 
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop the server: "immediate" cuts every connection, "fast" tells clients why first."""
+        self.control("stop", "-s", "-w", "-m", mode)
+
+    def start(self) -> None:
+        """Start the server after `stop`."""
+        self.control("start", "-s", "-w")
+
     def control(self, *words: str) -> None:
         """Call pg_ctl on the cluster."""
         run(self.binaries / "pg_ctl", *words, "-D", self.folder / "data", "-l", self.folder / "log")
@@ -164,7 +172,7 @@ def _start(binaries: Path, folder: Path) -> Postgres:
     lines = SETTINGS | {"port": str(server.port), "unix_socket_directories": str(folder)}
     with (folder / "data" / "postgresql.conf").open("a") as file:
         file.writelines(f"{key} = '{value}'\n" for key, value in lines.items())
-    server.control("start", "-s", "-w")
+    server.start()
     return server
 
 
