@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.schema import find_column
 from driftline.baseline.source import Source
 from driftline.classes import class_text
@@ -301,7 +303,27 @@ class _Guessing:
             words = one.words & _FACETS
             few = 2 <= one.distinct_count <= MAX_CLASSES
             is_number = one.kind in ("int64", "double")
-            if words and not one.is_time and (few or (is_number and not one.is_constant)):
-                self._tell("facet", one.name, f"named like a group of people ({min(words)})")
+            if not words or one.is_time:
+                continue
+            reason = f"named like a group of people ({min(words)})"
+            if is_number and one.distinct_count > MAX_FACET_NUMBERS:
+                cut = self._cut(one.name)
+                if cut is None:
+                    continue
+                reason += f"; those above about the median, {cut:g}, against the rest"
+                found.append(Facet(one.name, (f"{cut:g}",)))
+            elif few:
                 found.append(Facet(one.name))
+            else:
+                continue
+            self._tell("facet", str(found[-1]), reason)
         return tuple(found)
+
+    def _cut(self, name: str) -> float | None:
+        """Find a number that reads well and splits a column; None when none does."""
+        numbers = self._sample[name].to_numpy().astype(np.float64)
+        numbers = numbers[np.isfinite(numbers)]
+        if not len(numbers):
+            return None
+        cut = float(f"{np.quantile(numbers, 0.5, method='lower'):.3g}")
+        return cut if numbers.min() <= cut < numbers.max() else None

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.guess import Guessed, guess_roles
 from driftline.roles import Facet, Roles
@@ -171,10 +172,33 @@ def test_ids_and_texts_that_never_repeat_are_no_features() -> None:
 def test_groups_of_people_are_facets_where_answers_have_classes() -> None:
     people = {"sex": RANDOM.choice(["f", "m"], N), "age": RANDOM.integers(18, 90, N)}
 
-    assert guess(**people, label=LATE).roles.facets == (Facet("sex"), Facet("age"))
+    people["age"][: N // 2 + 1] = 44
+    people["age"][N // 2 + 1 :] += 44
+
+    assert guess(**people, label=LATE).roles.facets == (Facet("sex"), Facet("age", ("44",)))
     assert guess(**people, label=KM).roles.facets == ()
     assert guess(**people, after=KM).roles.facets == ()
     assert guess(country=["FR"] * N, label=LATE).roles.facets == ()
+
+
+def test_a_group_of_many_numbers_is_split_where_a_baseline_can_be_made_of_it() -> None:
+    ages = RANDOM.integers(18, 90, N).astype(float)
+    ages[:3] = [np.nan, np.inf, -np.inf]
+    data = open_source(pd.DataFrame({**BASE, "label": LATE, "age": ages}))
+
+    found = guess_roles(data, Roles())
+    resolved = Baseline.of(data, found.roles).outcomes
+
+    assert resolved is not None
+    threshold = resolved.roles.facets[0].threshold
+    assert threshold == pytest.approx(np.nanmedian(ages), abs=1)
+    assert f"{threshold:g}" in why(found, "facet")[0]
+
+
+def test_a_group_of_many_numbers_that_nothing_splits_is_none() -> None:
+    most_at_the_top = np.where(np.arange(N) < 30, np.arange(N), 90)
+
+    assert guess(age=most_at_the_top, label=LATE).roles.facets == ()
 
 
 def test_flags_win_and_are_told_as_such() -> None:
