@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any, Literal
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Server",
     "Serving",
     "Storage",
+    "is_secret",
 ]
 
 
@@ -28,8 +29,13 @@ def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own
 
 
 def _secret(default: str, about: str) -> Any:  # noqa: ANN401 - as above.
-    """Declare a setting that is never shown."""
-    return field(default=default, repr=False, metadata={"about": about, "is_secret": True})
+    """Declare a setting that no message shows."""
+    return field(default=default, repr=False, metadata={"about": about})
+
+
+def is_secret(entry: Field[Any]) -> bool:
+    """Say whether a setting is, or holds, what nobody may read in messages."""
+    return not entry.repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Storage:
 class Database:
     """Where rows lie: metrics, alarms, definitions, executions."""
 
-    url: str = _setting(
+    url: str = _secret(
         "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in the root"
     )
 

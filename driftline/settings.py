@@ -31,13 +31,14 @@ from driftline.sections import (
     Server,
     Serving,
     Storage,
+    is_secret,
 )
 
 __all__ = ["Settings", "SettingsError", "describe", "load", "without_password"]
 
 PREFIX = "DRIFTLINE_"
 # From the first colon that begins no host to the last @, also where the rest is no URL.
-PASSWORD = re.compile(r":(?!//)\S*@|(?<=password=)[^&\s]*")
+PASSWORD = re.compile(r":(?!//).*@|(?<=password=)[^&]*")
 FILE_NAME = "driftline.toml"
 HIDDEN = "***"
 
@@ -191,10 +192,11 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _shown(section: str, entry: Field[Any], value: object) -> object:
-    if entry.metadata.get("is_secret"):
-        return HIDDEN if value else value
-    has_secret = section == "database" and isinstance(value, str)
-    return without_password(str(value)) if has_secret else value
+    if not is_secret(entry):
+        return value
+    if (section, entry.name) == ("database", "url"):
+        return without_password(str(value))
+    return HIDDEN if value else value
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -225,7 +227,11 @@ def _put(
     _known(key, known, f"{source}: [{section}]")
     entry = known[key]
     default = entry.default if entry.default is not MISSING else []
-    values.setdefault(section, {})[key] = _convert(value, default, f"{source}: [{section}] {key}")
+    where = f"{source}: [{section}] {key}"
+    if is_secret(entry) and not isinstance(value, str):
+        # What it is must not stand in the message.
+        raise SettingsError(f"{where}: expected text in quotes")
+    values.setdefault(section, {})[key] = _convert(value, default, where)
     sources[f"{section}.{key}"] = source
 
 

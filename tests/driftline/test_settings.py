@@ -103,6 +103,35 @@ def test_a_brokers_password_is_never_shown() -> None:
     assert "hunter2" not in repr(KafkaOptions(**asdict(found.kafka)))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2 x@host/db",
+        "postgresql://me:hunt:er2@x@host/db",
+        "postgresql://host/db?user=me&password=hunter2 x",
+    ],
+)
+def test_a_databases_password_is_never_shown_however_it_is_written(url: str) -> None:
+    found = load(environment={"DRIFTLINE_DATABASE__URL": url})
+    shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
+
+    assert "***" in shown["database.url"]
+    for text in (shown["database.url"], repr(found)):
+        assert "hunt" not in text
+        assert "er2" not in text
+        assert " x" not in text
+
+
+@pytest.mark.parametrize(
+    "text", ["[kafka]\nsasl_password = 123456\n", '[database]\nurl = ["pg://me:123456@h/d"]\n']
+)
+def test_a_secret_that_is_no_text_is_refused_without_being_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="expected text in quotes") as raised:
+        load(_file(tmp_path, text), environment={})
+
+    assert "123456" not in str(raised.value)
+
+
 def test_the_section_and_the_options_of_kafka_have_the_same_fields_and_defaults() -> None:
     options = KafkaOptions(**asdict(load(environment={}).kafka))
 
