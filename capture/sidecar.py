@@ -82,6 +82,7 @@ class SpoolReader:
         self._offset = 0
         shipped = self._shipped()
         self._expected = shipped + 1 if shipped else None
+        self._end = 1
         self._boot_id = ""
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
@@ -169,6 +170,7 @@ class SpoolReader:
     def _enter(self, first_seq: int) -> None:
         self._segment = first_seq
         self._offset = 0
+        self._end = max(self._end, first_seq)
         if self._expected is None:
             self._expected = first_seq
 
@@ -242,9 +244,11 @@ class SpoolReader:
         if frame.kind == Kind.GAP:  # Also one that was shipped before: it is told.
             key = (frame.meta.get("reason", ""), frame.meta.get("endpoint", ""))
             self._told[key] = int(frame.meta.get("total", "0"))
-        if frame.kind in (Kind.RECORD, Kind.GAP) and frame.seq == self._expected:
-            self._expected = frame.seq + 1
-            yield frame
+        if frame.kind in (Kind.RECORD, Kind.GAP):
+            self._end = max(self._end, frame.seq + 1)
+            if frame.seq == self._expected:
+                self._expected = frame.seq + 1
+                yield frame
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
         """Give how far the next good frame is, 0 when there is none yet and more may come."""
@@ -265,25 +269,31 @@ class SpoolReader:
         return 0
 
     def _last_words(self, *, torn: bool) -> Iterator[Frame]:
-        """Tell, once the writer is dead, what no gap frame told; then the spool is finished."""
+        """Tell, once the writer is dead, what no gap frame told; then the spool is finished.
+
+        Numbered from the end of the segments on, the same each time: what is shipped of it is not
+        told again by whoever finds the spool after a kill.
+        """
         self.is_finished = True
+        for seq, gap in enumerate(self._untold(torn=torn), self._end):
+            if self._expected is None or seq >= self._expected:
+                self._expected = seq + 1
+                yield gap._replace(seq=seq)
+
+    def _untold(self, *, torn: bool) -> Iterator[Frame]:
+        """Give the gaps that stand in no segment, without their numbers."""
         if torn:
-            yield self._gap("torn", self._next(), 1, 0)
+            yield self._gap("torn", 0, 1, 0)
         for drop in read_drops(self.folder / COUNTERS_NAME):
             told = max(drop.reported, self._told.get((drop.reason, drop.endpoint), 0))
             if drop.records > told:
-                gap = self._gap(drop.reason, self._next(), drop.records - told, drop.last_ns)
+                gap = self._gap(drop.reason, 0, drop.records - told, drop.last_ns)
                 gap.meta.update(
                     endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns)
                 )
                 yield gap
         if not self._is_closed and self._boot_id not in ("", boot_id()):
-            yield self._gap("power_loss", self._next(), None, 0)
-
-    def _next(self) -> int:
-        seq = self._expected or 1
-        self._expected = seq + 1
-        return seq
+            yield self._gap("power_loss", 0, None, 0)
 
     def _gap(self, reason: str, seq: int, records: int | None, wall_ns: int) -> Frame:
         meta = {"reason": reason, "last_ns": str(wall_ns)}

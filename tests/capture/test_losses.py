@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from driftline.capture.dataset import Dataset, read_gaps
-from driftline.capture.sidecar import SpoolReader
+from driftline.capture.sidecar import SpoolTail
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.tap import Capture, CaptureTarget
@@ -128,19 +129,21 @@ def test_a_body_nested_to_the_limit_stops_no_other_and_is_not_logged(
     assert "[[[" not in caplog.text
 
 
-def test_a_segment_is_on_the_disk_before_its_reader_turns_to_the_next(
+def test_all_segments_are_put_on_the_disk_whether_they_are_read_or_not(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = SpoolWriter(spool_dir, segment_bytes=1)
     write(writer)
     write(writer)
-    first, _ = sorted(spool_dir.glob("*/*.dls"))
-    inode, synced = first.stat().st_ino, []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
 
-    SpoolReader(first.parent).read(10)
+    with closing(SpoolTail(spool_dir, sync_interval_s=0)) as tail:
+        tail.receive(10)  # Puts both on the disk, then reads both: the first is left.
+        write(writer)
+        tail.receive(10)
 
-    assert inode in synced
+    assert synced == [file.stat().st_ino for file in sorted(spool_dir.glob("*/*.dls"))]
 
 
 def test_a_window_of_all_time_opens_only_days_that_have_rows(

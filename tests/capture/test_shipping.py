@@ -12,7 +12,7 @@ import pytest
 from driftline.capture.drops import DropCounters
 from driftline.capture.frame import Frame, Kind
 from driftline.capture.shipping import Sidecar
-from driftline.capture.sidecar import Delivery
+from driftline.capture.sidecar import Delivery, SpoolTail
 from driftline.capture.spool import SpoolWriter
 from driftline.errors import ConflictError, UnavailableError
 from tests.capture.conftest import record
@@ -129,6 +129,28 @@ def test_drops_that_a_shipped_gap_told_are_not_told_again(spool_dir: Path) -> No
 
     kinds = [frame.kind for frames in shelf.kept.values() for frame in frames]
     assert kinds == [Kind.RECORD, Kind.GAP, Kind.RECORD]
+
+
+def test_last_words_are_shipped_once_though_the_spool_could_not_be_removed(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf()
+    writer = SpoolWriter(spool_dir)
+    record(writer)
+    record(writer)
+    writer.count_drop("full", "flights")
+    assert writer.spool_id is not None
+    writer._close_files()
+    with monkeypatch.context() as patch:
+        # As a kill leaves it: what was shipped is marked, the folder still there.
+        patch.setattr(SpoolTail, "remove_finished", lambda *_, **__: None)
+        ship(spool_dir, shelf)
+
+    ship(spool_dir, shelf)
+
+    found = [(frame.kind, frame.seq) for frame in next(iter(shelf.kept.values()))]
+    assert found == [(Kind.RECORD, 1), (Kind.RECORD, 2), (Kind.GAP, 3)]
+    assert not any(spool_dir.glob("[!.]*"))
 
 
 def test_only_one_sidecar_ships_a_folder(spool_dir: Path) -> None:
