@@ -1,6 +1,6 @@
 """How long profiling takes, beside bare reading of the same Parquet file.
 
-Prints a table; ``--write`` puts it into bench/profile.md with machine and date. Readings and
+Prints a table; ``--write`` puts it into bench/profiles.md with machine and date. Readings and
 profiles take turns, so that a busy machine slows both; the figure to look at is the ratio.
 """
 
@@ -95,7 +95,7 @@ def measure(rows: int, columns: int, rounds: int) -> dict[str, tuple[float, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write bench/profile.md")
+    parser.add_argument("--write", action="store_true", help="write bench/profiles.md")
     options = parser.parse_args()
     lines = [
         "# Profiling beside bare reading",
@@ -119,7 +119,7 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.write:
-        (HERE / "profile.md").write_text(text)
+        (HERE / "profiles.md").write_text(text)
 
 
 if __name__ == "__main__":
