@@ -86,7 +86,7 @@ class Capture:
     commit_interval_s: float = _setting(
         10.0, "longest time a record waits before it is in the table"
     )
-    retention_days: int = _setting(90, "days that captured records are kept")
+    retention_days: int = _setting(90, "days that captured records and their labels are kept")
 
 
 @dataclass(frozen=True, slots=True)
