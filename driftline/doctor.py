@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
+import pyarrow as pa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, inspect, select, text
+from sqlalchemy import Engine, func, inspect, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import driftline.migrations
@@ -26,7 +27,7 @@ from driftline.alerts.alarms import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.capture.dataset import read_gaps
 from driftline.database import open_database
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.standing import overdue
 from driftline.settings import Settings
@@ -184,8 +185,10 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
         return
     yield Finding("database", "ok", f"{shown}, schema {revision}")
     try:
-        yield from _monitors(engine, now())
         yield from _messages(engine)
+        yield from _monitors(engine, now())
+    except UnavailableError as error:
+        yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
     except SQLAlchemyError as error:
         yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
     finally:
@@ -214,11 +217,15 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
 
 
 def _messages(engine: Engine) -> Iterator[Finding]:
+    """Say how messages fared lately: what was given up long ago is no news."""
+    since = datetime.now(UTC) - RECENT
     with engine.connect() as connection:
         by_status = {
             str(status): int(count)
             for status, count in connection.execute(
-                select(outbox.c.status, func.count()).group_by(outbox.c.status)
+                select(outbox.c.status, func.count())
+                .where(or_(outbox.c.finished_at.is_(None), outbox.c.finished_at >= since))
+                .group_by(outbox.c.status)
             )
         }
         alarms = list_alarms(connection)
@@ -227,7 +234,7 @@ def _messages(engine: Engine) -> Iterator[Finding]:
         yield Finding(
             "messages",
             "defect",
-            f"{by_status['dead']} could not be delivered",
+            f"{by_status['dead']} could not be delivered in the last {RECENT.days} days",
             "see the page Alarms for the answers, and mend the channel",
         )
     elif silent:
@@ -247,7 +254,12 @@ def _messages(engine: Engine) -> Iterator[Finding]:
 def _losses(root: str) -> Iterator[Finding]:
     """Say what was lost lately, by reason."""
     since = datetime.now(UTC) - RECENT
-    gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
+    try:
+        gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
+    except (DriftlineError, OSError, pa.ArrowInvalid) as error:
+        found = f"the table of losses cannot be read ({str(error).splitlines()[0]})"
+        yield Finding("capture", "defect", found, f"mend or remove {Path(root, 'gaps')}")
+        return
     if not gaps:
         yield Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
         return

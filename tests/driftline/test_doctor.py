@@ -8,14 +8,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.tables import outbox
 from driftline.capture.dataset import Gap, gap_folder, record_gaps
 from driftline.database import migrate, open_database
 from driftline.doctor import Finding, examine, worst
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.settings import Settings, load
+from driftline.processes import clock
+from driftline.settings import Settings, load, override
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -136,6 +139,48 @@ def test_what_was_lost_lately_is_counted_with_its_reason(settings):
 
     assert found.found == (
         "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn)"
+    )
+
+
+def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
+    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
+    for file in Path(settings.root, "gaps").rglob("*.parquet"):
+        file.write_bytes(b"broken")
+
+    found = findings_of(settings)
+
+    assert found["capture"].verdict == "defect"
+    assert "server" in found
+
+
+def test_a_clock_that_cannot_be_read_is_a_defect_and_no_end(settings, tmp_path):
+    broken = override(settings, "scheduler", "clock", f"file:{tmp_path}/none")
+
+    found = {one.what: one for one in examine(broken, now=clock(broken))}
+
+    assert found["monitors"].verdict == "defect"
+    assert "[scheduler] clock" in found["monitors"].mend
+    assert {"messages", "capture", "server"} <= set(found)
+
+
+def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
+    now = datetime.now(UTC)
+    row = {
+        "alarm_id": 1, "alarm_name": "a", "state_seq": 1, "state": "ALARM", "body": b"",
+        "content_type": "x", "created_at": now, "next_attempt_at": now, "status": "dead",
+    }  # fmt: skip
+    old, new = now - timedelta(days=30), now - timedelta(hours=1)
+    with open_database(settings).begin() as connection:
+        connection.execute(insert(outbox).values(id="1", channel="c", finished_at=old, **row))
+    before = findings_of(settings)["messages"]
+    with open_database(settings).begin() as connection:
+        connection.execute(insert(outbox).values(id="2", channel="d", finished_at=new, **row))
+    after = findings_of(settings)["messages"]
+
+    assert before.verdict == "ok"
+    assert (after.verdict, after.found) == (
+        "defect",
+        "1 could not be delivered in the last 7 days",
     )
 
 
