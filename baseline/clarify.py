@@ -48,7 +48,7 @@ def roles_of_config(text: str | bytes) -> Roles:
     """
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON ({error}); {EXPECTED}") from error
     if not isinstance(found, dict):
         raise InputError(f"a JSON {type(found).__name__}; {EXPECTED}")

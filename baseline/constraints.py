@@ -185,7 +185,7 @@ class Constraints:
         """Read JSON text, in whatever layout; see from_dict."""
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"constraints: not JSON ({error})") from error
         return cls.from_dict(_object(found, "constraints"))
 

@@ -72,7 +72,7 @@ class Statistics(Mapping[str, Any]):
         """
         try:
             found = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"statistics: not JSON ({error})") from error
         if not isinstance(found, dict):
             raise InputError('statistics: expected an object with a list "features"')

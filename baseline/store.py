@@ -263,7 +263,11 @@ def _read(place: Location) -> Baseline:
         blocks,
         outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(_from_ipc(data))),
         attributions=parsed(ATTRIBUTIONS, _from_ipc),
-        documents={name: found[name].decode() for name in OTHER_DOCUMENTS if name in found},
+        documents={
+            name: _parsed(place, name, _document, found[name])
+            for name in OTHER_DOCUMENTS
+            if name in found
+        },
     )
 
 
@@ -271,9 +275,21 @@ def _is_of_quality(document: bytes) -> bool:
     """Tell model quality's documents from data quality's, which have the same names."""
     try:
         found = json.loads(document)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False  # Whoever reads it next says what is wrong.
     return isinstance(found, dict) and any(key in found for key in QUALITY_KEYS)
+
+
+def _document(data: bytes) -> str:
+    """Take a document of another kind of monitor as it is, if it is an object of JSON."""
+    try:
+        text = data.decode("utf-8-sig")  # Editors of some systems put a mark in front.
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError("expected an object")
+    return text
 
 
 def _cells(profile: Profile | None) -> dict[str, Cells]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -185,3 +186,21 @@ def test_without_a_signature_a_first_line_of_text_holds_names(tmp_path: Path) ->
     (tmp_path / "people.csv").write_text("clerk,39,Male\npilot,50,Female\n")
 
     assert open_source(tmp_path / "people.csv").schema.names == ["clerk", "39", "Male"]
+
+
+@pytest.mark.parametrize(
+    "name", ["analysis.json", "constraints.json", "model-quality/constraints.json"]
+)
+@pytest.mark.parametrize("data", [b"{", b"[]", b"3", b"null", b"[" * 100_000, b"\xff\xfe"])
+def test_a_document_that_is_no_object_is_named(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(InputError, match=re.escape(name)):
+        Baseline.load(tmp_path)
+
+
+def test_a_mark_in_front_of_a_document_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "analysis.json").write_bytes(b"\xef\xbb\xbf{}")
+
+    assert Baseline.load(tmp_path).documents == {"analysis.json": "{}"}
