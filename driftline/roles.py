@@ -112,6 +112,9 @@ class Roles:
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
         """Make roles from what people write: one text or several, any value as positive class."""
+        for name in named:
+            if name not in _OTHERS:
+                raise InputError(f'"{name}": no such role; expected one of {", ".join(_SPELLED)}')
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
         return cls(
             probability=(probability,)
@@ -151,3 +154,12 @@ class Roles:
                 "exclude": tuple(found["exclude"]),
             }
         )
+
+
+# As `Roles.of` takes them, those that it turns into something else last.
+_OTHERS = tuple(
+    one.name
+    for one in fields(Roles)
+    if one.name not in ("probability", "exclude", "positive", "facets")
+)
+_SPELLED = (*_OTHERS, "probability", "exclude", "positive", "facet")

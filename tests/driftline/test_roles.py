@@ -72,3 +72,9 @@ def test_roles_survive_being_stored(label, probability, threshold, values):
 def test_a_wrong_value_is_one_sentence(wrong, said):
     with pytest.raises(InputError, match=said):
         Roles.of(**wrong)
+
+
+@pytest.mark.parametrize("name", ["facets", "lable"])
+def test_a_role_that_there_is_not_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f'"{name}": no such role; expected one of label, '):
+        Roles.of(**{name: "x"})
