@@ -126,7 +126,14 @@ def read_requirements(text: str) -> Requirements:
                     groups.setdefault(group.key, group)
                     own = values.setdefault(group.key, {})
                     own.update({one["name"]: _number(one["value"]) for one in entry["metrics"]})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        LookupError,
+        ValueError,
+        OverflowError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise InputError(
             f"analysis.json: {error!r}; expected the bias metrics that SageMaker Clarify writes"
         ) from error

@@ -6,9 +6,10 @@ labels have come.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
+import pyarrow as pa
 
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
@@ -63,10 +64,20 @@ def examine(question: Question) -> Report:
     Raises
     ------
     InputError
-        When the baseline has no groups or answers, or lacks what the caller names.
+        When the baseline has no groups or answers, or lacks what the caller names, or the data
+        lack a column.
     """
     plan = plan_of(question.baseline, question.roles)
-    tallies, rows = count_batches(question.batches(), plan.roles, plan.counted)
+    seen: set[str] = set()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in question.batches():
+            seen.update(batch.schema.names)
+            yield batch
+
+    tallies, rows = count_batches(batches(), plan.roles, plan.counted)
+    if rows:
+        _require_columns(plan, seen)
     counts = _counts(plan, tallies, question, rows)
     findings, alpha = judge_groups(
         counts, stratified=plan.is_stratified, budget=question.budget, seed=question.seed
@@ -87,6 +98,19 @@ def examine(question: Question) -> Report:
         details=_details(plan, tallies, counts),
         batches=question.batches,
     )
+
+
+def _require_columns(plan: Plan, names: Set[str]) -> None:
+    """Refuse rows in which a whole column is missing, so that nothing could ever be found."""
+    for facet in plan.counted:
+        if facet.column not in names:
+            raise InputError(f'facet "{facet.column}": the data has no such column')
+    roles = plan.roles
+    answers = [roles.prediction, *roles.probability[-1:], roles.label]
+    wanted = [name for name in answers if name is not None]
+    if names.isdisjoint(wanted):
+        shown = ", ".join(f'"{name}"' for name in wanted)
+        raise InputError(f"bias: the data has neither answers nor labels; expected {shown}")
 
 
 def _counts(

@@ -239,8 +239,10 @@ def test_a_model_that_always_says_the_same_is_measured_all_the_same(
     json.loads(report.documents()[ANALYSIS])
 
 
-def test_a_facet_that_is_gone_or_renamed_is_told_not_guessed(reference: Baseline) -> None:
-    gone = dl.check(sample(2_000).drop_columns(["sex"]), reference, kind="bias")
+def test_a_facet_that_is_empty_or_renamed_is_told_not_guessed(reference: Baseline) -> None:
+    gone = dl.check(
+        with_column(sample(2_000), "sex", pa.nulls(2_000, pa.string())), reference, kind="bias"
+    )
     renamed = with_column(
         sample(2_000), "sex", [value[0] for value in sample(2_000)["sex"].to_pylist()]
     )
@@ -532,3 +534,32 @@ def test_the_validation_set_of_a_real_job_gives_its_document() -> None:
     for ours, theirs in zip(entry["metrics"], known["metrics"], strict=True):
         assert ours["name"] == theirs["name"]
         assert ours["value"] == pytest.approx(theirs["value"], abs=1e-12)
+
+
+@pytest.mark.parametrize("value", [10**400, "0.1", [], {}])
+def test_a_limit_that_is_no_number_is_refused(reference: Baseline, value: object) -> None:
+    document = json.loads(bias.suggest(reference)[ANALYSIS])
+    document["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"][0]["value"] = value
+    edited = replace(reference, documents={ANALYSIS: json.dumps(document)})
+
+    with pytest.raises(InputError, match=r"analysis\.json"):
+        dl.check(sample(100), edited, kind="bias")
+
+
+def test_a_document_of_brackets_is_refused(reference: Baseline) -> None:
+    with pytest.raises(InputError, match=r"analysis\.json"):
+        dl.check(sample(100), replace(reference, documents={ANALYSIS: "[" * 100_000}), kind="bias")
+
+
+def test_rows_that_lack_what_is_compared_are_refused(reference: Baseline) -> None:
+    with pytest.raises(InputError, match='facet "sex": the data has no such column'):
+        dl.check(sample(2_000).drop_columns(["sex"]), reference, kind="bias")
+    with pytest.raises(InputError, match='neither answers nor labels; expected "predicted", "inc'):
+        dl.check(sample(2_000).drop_columns(["income", "predicted"]), reference, kind="bias")
+
+
+def test_labels_alone_judge_nothing_and_say_so(reference: Baseline) -> None:
+    report = dl.check(sample(2_000).drop_columns(["predicted"]), reference, kind="bias")
+
+    assert not report.decided
+    assert "no_predictions" in report.summary
