@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from driftline.errors import InputError
 
@@ -13,6 +13,8 @@ __all__ = ["Explanation", "read_explanations", "write_explanations"]
 
 # Clarify's key. Permutations estimate the same values that its kernel does.
 METHOD = "kernel_shap"
+# No attribution comes near.
+LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def read_explanations(text: str) -> dict[str, Explanation]:
     """
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"analysis.json: not JSON ({error})") from error
     if not isinstance(found, dict):
         raise InputError("analysis.json: expected an object")
@@ -80,16 +82,19 @@ def _explanation(label: str, entry: object) -> Explanation:
     if not isinstance(entry, dict) or not isinstance(values, dict) or not values:
         raise InputError(f'analysis.json: label "{label}" has no global_shap_values')
     for name, value in values.items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if not _is_number(value):
             raise InputError(
-                f'analysis.json: label "{label}", feature "{name}": {value!r} is no number'
+                f'analysis.json: label "{label}", feature "{name}": {value!r:.60} is no number'
             )
     expected = entry.get("expected_value")
     return Explanation(
         {name: float(value) for name, value in values.items()},
-        float(expected) if isinstance(expected, int | float) else None,
+        float(expected) if _is_number(expected) else None,
     )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Say whether it is a number that a double holds: JSON knows larger ones, and NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < LARGEST
