@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from driftline.monitors.violation import JsonValue, Severity
 
-__all__ = ["INSUFFICIENT", "MetricPoint", "MetricResult"]
+__all__ = ["INSUFFICIENT", "UNDEFINED", "MetricPoint", "MetricResult"]
 
 INSUFFICIENT = "insufficient_data"
+UNDEFINED = "undefined: "
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from driftline.monitors.comparison import Comparison
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.findings import cause_sentence
-from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.page import report_page
 from driftline.monitors.question import BatchMaker, WindowFacts
 from driftline.monitors.significance import MIN_ROWS
@@ -131,7 +131,8 @@ class Report:
         if not self.row_count:
             return False
         if self.metrics:
-            return bool(self.violations) or any(not one.note for one in self.metrics)
+            # What is only shown, such as a class's share, decides nothing.
+            return bool(self.violations) or any(one.bound is not None for one in self.metrics)
         return bool(self.violations) or self.max_drift_ratio is not None or not self.insufficient
 
     @property
@@ -179,6 +180,11 @@ class Report:
         small = len(self.insufficient)
         what = "metric" if self.metrics else "column"
         left = f"; {plural(small, what)} too small to judge" if small else ""
+        # A threshold that nothing can be held against is no reason to be calm.
+        lost = [one for one in self.metrics if one.operator and one.note.startswith(UNDEFINED)]
+        if lost:
+            why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
+            left += f"; {plural(len(lost), 'metric')} without a value ({why})"
         found = plural(len(self.violations), "violation") if self.violations else "no violations"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 

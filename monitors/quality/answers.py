@@ -31,6 +31,8 @@ __all__ = ["Answers", "needed_columns", "read_answers"]
 
 # The other class, when there are several of them.
 OTHER = "other"
+# Values of a regression whose squares, and the squares of these, a double still holds.
+LARGEST = 1e70
 # Classes that say no; where only they are seen, what says yes is known all the same.
 OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
 
@@ -162,7 +164,9 @@ def read_answers(
     rows = table.take(pa.array(kept))
     if problem == "regression":
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
-        known = np.isfinite(label) & np.isfinite(answer)
+        known = (np.abs(label) <= LARGEST) & ~np.isnan(answer)
+        # An answer beyond all bounds is a bad one, not a missing one.
+        answer = np.clip(answer, -LARGEST, LARGEST)
         found = Answers(problem, label, answer, (), None, _times(rows, roles), 0, kept)
     elif problem == "binary":
         found, known = _binary(rows, roles, classes, chances or {}, kept)

@@ -43,6 +43,9 @@ HEADINGS: Mapping[Problem, str] = {
 DEVIATION_ROWS = 200
 SUBSAMPLES, SUBSAMPLE_SHARE = 5, 0.8
 
+# No metric comes near; NaN and what no double holds lie beyond it.
+LARGEST = 1e300
+
 CONSTANTS = ("best_constant_classifier", "majority_classifier")
 SCORES = tuple(BETAS)
 WEIGHTED = ("weighted_recall", "weighted_precision", *(f"weighted_{one}" for one in SCORES))
@@ -231,7 +234,7 @@ def _curve(answers: Answers, name: str) -> dict[str, Sequence[float]]:
 def _parsed(text: str, what: str) -> Mapping[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{what} of model quality: no JSON ({error})") from error
     if not isinstance(found, Mapping):
         raise InputError(f"{what} of model quality: expected an object")
@@ -241,8 +244,12 @@ def _parsed(text: str, what: str) -> Mapping[str, Any]:
 def _constraint(name: str, line: object) -> Constraint:
     threshold = line.get("threshold") if isinstance(line, Mapping) else None
     operator = line.get("comparison_operator") if isinstance(line, Mapping) else None
-    if not isinstance(threshold, int | float) or isinstance(threshold, bool):
-        raise InputError(f'constraint "{name}": threshold {threshold!r}; expected a number')
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, int | float)
+        or not abs(threshold) < LARGEST
+    ):
+        raise InputError(f'constraint "{name}": threshold {threshold!r:.60}; expected a number')
     if operator not in (LESS, GREATER):
         raise InputError(
             f'constraint "{name}": comparison_operator {operator!r}; expected {LESS} or {GREATER}'

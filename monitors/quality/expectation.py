@@ -88,7 +88,8 @@ def expectation(question: Question) -> Expectation:
     measures: Mapping[str, Measure] = {}
     if answers is not None:
         measures = answers.measure(cluster_rows(answers.time_us))
-        constraints = constraints or suggested(problem, measures)
+        # Whoever takes all thresholds out of the document wants none.
+        constraints = suggested(problem, measures) if document is None else constraints
         if problem == "binary" and roles.positive is None:
             roles = replace(roles, positive=answers.classes[1])
     elif QUALITY_STATISTICS in baseline.documents:

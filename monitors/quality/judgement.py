@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from driftline.monitors.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricResult
 from driftline.monitors.quality.answers import Answers
 from driftline.monitors.quality.documents import Constraint
 from driftline.monitors.quality.expectation import Expectation
@@ -42,6 +42,7 @@ SKILL = frozenset(
 ERRORS = frozenset({"mae", "mse", "rmse"})
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
+UNKNOWN = "no such metric of these answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ def judge_quality(
             broken.add(name)
     for name in broken:
         results[name] = replace(results[name], severity=_severity(name, results))
+    for name, constraint in expected.constraints.items():
+        if name not in measures:
+            results[name] = MetricResult(
+                name, None, operator=constraint.operator, note=f"{UNDEFINED}{UNKNOWN}"
+            )
     needed = {
         name: _need(measures[name], len(answers))
         for name, one in results.items()
@@ -151,7 +157,7 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
     if rows < MIN_ROWS:
         return INSUFFICIENT
     if measure.undefined:
-        return f"undefined: {measure.undefined}"
+        return f"{UNDEFINED}{measure.undefined}"
     return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
 
 

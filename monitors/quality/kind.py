@@ -166,7 +166,8 @@ def _details(
         found["positive"] = answers.classes[1]
         found["positive_share"] = _share(answers)
         found["reference_positive_share"] = _share(expected.answers) if expected.answers else None
-        if answers.probability is not None:
+        # Scores that are no probabilities cannot be right or wrong about a share.
+        if answers.probability is not None and not judged.measures["brier"].undefined:
             bins = calibration(answers.label == 1, answers.probability)
             found["calibration"] = [dict(one) for one in bins]
     return found

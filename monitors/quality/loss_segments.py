@@ -63,7 +63,7 @@ def find_segment(answers: Answers, table: pa.Table, reference: Answers | None) -
     loss = losses(answers)
     usual = float(losses(reference).mean()) if reference is not None and len(reference) else 0.0
     total = float(loss.sum()) - usual * len(loss)
-    if total <= 0:
+    if total <= 0 or not np.isfinite(total):
         return None
     best: tuple[float, Segment] | None = None
     for name, codes, levels in _columns(answers, table):

@@ -58,7 +58,7 @@ def describe(
     found = []
     for place, one in enumerate(broken):
         constraint = expected.constraints[one.name]
-        words = [_words(one)]
+        words = [_words(one, constraint, is_own=one.name in expected.own)]
         if place == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
         found.append(
@@ -90,13 +90,16 @@ def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str,
     return f"Metric {one.name} with {value} +/- {shown} was {constraint.operator} '{threshold}'"
 
 
-def _words(one: MetricResult) -> str:
+def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
     assert one.value is not None  # It is violated.
     text = _number(one.value)
     if one.low is not None and one.high is not None:
         text += f" (95 % {_number(one.low)} to {_number(one.high)})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
+    if is_own:
+        side = "below" if constraint.is_lower else "above"
+        return f"{text}, {side} the threshold {_number(constraint.threshold)}"
     if one.reference is not None:
         return f"{text} where the reference has {_number(one.reference)}"
     return text

@@ -327,3 +327,11 @@ def test_a_single_cluster_tells_nothing_and_is_not_believed() -> None:
 
     assert found.variance == found.independent
     assert found.clusters == 0
+
+
+@pytest.mark.parametrize("value", [0.1, 1e8 / 3, 0.0])
+def test_equal_labels_leave_no_spread_to_explain(value: float) -> None:
+    # The mean of a thousand times 0.1 is not 0.1, and r2 was -5e25.
+    label = np.full(1_000, value)
+
+    assert regression_metrics(label, label + 0.01)["r2"].undefined == "all labels are equal"
