@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -23,7 +24,7 @@ from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
 from driftline.capture.window import Window
-from driftline.errors import InputError, NotFoundError, UndecidedError
+from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
@@ -50,7 +51,10 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
 
 # What of an execution's id seeds whatever is drawn at random in it.
 SEED_MASK = (1 << 63) - 1
+# Each of them finds newer rows, or an answer that stands.
+MOST_ATTEMPTS = 3
 BaselineReader = Callable[[str, str, str | None], Baseline]
+Recorder = Callable[["Execution", list[Datapoint]], "Execution"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +158,45 @@ def run(
     Execution
         An earlier one when the same question about the same rows was completed before. Windows
         without rows, monitors without a baseline, and what a kind cannot judge give a failed one.
+
+    Raises
+    ------
+    UnavailableError
+        When others record runs of the window all the while.
     """
+    for _ in range(MOST_ATTEMPTS):
+        try:
+            return _attempt(engine, root, definition, window, now, signature, baselines, predict)
+        except _Overtaken:
+            log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
+    raise UnavailableError(
+        f'monitor "{definition.name}": window {window.stamp} is being judged by others; try again'
+    )
+
+
+class _Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
+    """Another execution of the window was recorded since this one read its rows."""
+
+
+def _attempt(
+    engine: Engine,
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    now: Callable[[], datetime],
+    signature: Signature,
+    baselines: BaselineReader,
+    predict: Predictor | None,
+) -> Execution:
+    """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
+    # Before the rows are read: who records later than another may still have read earlier.
+    with engine.connect() as connection:
+        record = partial(_record, engine, before=_current(connection, definition.name, window))
     try:
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
-        return _fail(engine, definition, window, "", "", str(error), started, now)
+        return _fail(record, definition, window, "", "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
@@ -168,7 +205,7 @@ def run(
         return earlier
     if reason := nothing_to_judge(definition, read):
         return _fail(
-            engine, definition, window, baseline.version, read.digest, reason, started, now
+            record, definition, window, baseline.version, read.digest, reason, started, now
         )
     seed = uuid.UUID(identity).int & SEED_MASK
     try:
@@ -178,12 +215,12 @@ def run(
         # get their turn. A store that does not answer is another matter, and is passed on.
         reason = str(error)
         return _fail(
-            engine, definition, window, baseline.version, read.digest, reason, started, now
+            record, definition, window, baseline.version, read.digest, reason, started, now
         )
     execution = _describe(
         definition, baseline.version, window, read.digest, report, started=started, finished=now()
     )
-    return _publish(engine, root, execution, report)
+    return _publish(record, root, execution, report)
 
 
 def _describe(
@@ -237,13 +274,13 @@ def _describe(
     )
 
 
-def _publish(engine: Engine, root: str, execution: Execution, report: Report) -> Execution:
+def _publish(record: Recorder, root: str, execution: Execution, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     _write(root, str(execution.folder), report.documents())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
-    return _record(engine, execution, points)
+    return record(execution, points)
 
 
 def get_execution(connection: Connection, identity: str) -> Execution:
@@ -261,7 +298,7 @@ def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:
 
 
 def _fail(
-    engine: Engine,
+    record: Recorder,
     definition: MonitorDefinition,
     window: Window,
     baseline_version: str,
@@ -280,16 +317,27 @@ def _fail(
         execution_id=execution.id,
         reason=reason,
     )
-    return _record(engine, execution, points)
+    return record(execution, points)
 
 
-def _record(engine: Engine, execution: Execution, points: list[Datapoint]) -> Execution:
-    """Store the run, set older ones of its window aside, replace their datapoints: all or none."""
+def _record(
+    engine: Engine, execution: Execution, points: list[Datapoint], *, before: str | None
+) -> Execution:
+    """Store the run, set older ones of its window aside, replace their datapoints: all or none.
+
+    Raises
+    ------
+    _Overtaken
+        When the window's current run is neither this one nor ``before``.
+    """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     try:
         with engine.begin() as connection:
             # Two runs of one window at once would each find the other's row not there yet.
             hold(connection, _source(execution))
+            current = _current(connection, execution.monitor, execution.window)
+            if current not in (before, execution.id):
+                raise _Overtaken
             stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
             connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
             _set_aside(connection, execution)
@@ -309,6 +357,18 @@ def _record(engine: Engine, execution: Execution, points: list[Datapoint]) -> Ex
         execution.violation_count,
     )
     return execution
+
+
+def _current(connection: Connection, monitor: str, window: Window) -> str | None:
+    """Give the id of the execution whose datapoints stand for a window; None before the first."""
+    table = executions.c
+    query = select(table.id).where(
+        table.monitor == monitor,
+        table.window_start == window.start,
+        table.window_end == window.end,
+        table.is_current,
+    )
+    return connection.scalar(query)
 
 
 def _set_aside(connection: Connection, execution: Execution) -> None:

@@ -129,6 +129,26 @@ def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
         assert get_execution(connection, second.id).is_current
 
 
+def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
+    judge, engine: Engine, root: str, reference, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+    moments = iter(range(9))
+
+    def now() -> datetime:
+        if next(moments) == 1:  # The rows were read and judged; others come before the record.
+            append(0, weather(rng, 50), spool="late")
+            judge()
+        return clock()
+
+    slow = run(engine, root, DEFINITION, WINDOW, now=now, signature=reference.signature)
+
+    assert slow.row_count == 150
+    assert value(engine, "rows") == [150.0]
+    with engine.connect() as connection:
+        assert get_execution(connection, slow.id).is_current
+
+
 def test_another_version_of_the_definition_is_another_question(judge, append: Append, rng) -> None:
     append(0, weather(rng, 100))
     changed = MonitorDefinition("daily", endpoint="flights", baseline="flights", version=2)
