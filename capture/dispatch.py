@@ -111,10 +111,6 @@ class Dispatcher:
         """Let go of the connection."""
         self._wire.close()
 
-    def forget(self, spool_id: str) -> None:
-        """Forget a spool that is gone."""
-        self._partitions.pop(spool_id, None)
-
     def _round(self, waiting: dict[str, deque[_Run]], safe: dict[str, int]) -> None:
         """Send the next letter of each spool."""
         letters = [self._letter(spool_id, runs) for spool_id, runs in waiting.items()]

@@ -348,20 +348,14 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         self._delivered[at] = record.offset
         return found
 
-    def _is_hole(self, at: TopicPartition, expected: int, offset: int) -> bool:
-        """Say whether letters were removed by the topic's retention before anybody read them."""
-        if offset <= expected:
-            return False
-        assert self._consumer is not None
-        found = self._consumer.beginning_offsets([at], timeout_ms=_COMMIT_MS)[at]
-        return bool(found > expected)
-
     def _condemn(self, record: Any, origin: Origin, error: LetterError) -> Delivery:  # noqa: ANN401
         """Put a record that cannot be read aside; give the gap that counts it."""
         self.counters["poison"] += 1
         log.error("letter cannot be read at=%s offset=%d error=%s", *_where(origin), error)
         where = f"{origin.name}/{origin.offset}".encode()
-        told = (*record.headers, ("dl.from", where), ("dl.error", str(error).encode()))
+        # Another's header may have no value, which the producer does not take.
+        given = ((name, data or b"") for name, data in record.headers)
+        told = (*given, ("dl.from", where), ("dl.error", str(error).encode()))
         spool_id = error.spool_id or origin.name
         try:
             refused = self._wire.put([Letter(spool_id, 0, record.value or b"", told, True)])[0]

@@ -7,6 +7,7 @@ The headers say what is inside, so that anybody can count letters without openin
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from driftline.capture.frame import (
     seed_of,
     unpack,
 )
+from driftline.capture.target import is_name
 from driftline.errors import InputError
 
 __all__ = [
@@ -43,6 +45,8 @@ _LEVEL = 3
 _MAX_OPEN_BYTES = MAX_FRAME_BYTES + (8 << 20)  # One largest frame, or a letter of many small ones.
 _MAX_SPAN = 1 << 24
 _NS_PER_MS = 1_000_000
+_MAX_NUMBER = (1 << 63) - 1
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
 class LetterError(InputError):
@@ -124,7 +128,7 @@ def open_letter(
     try:
         spool_id = told["dl.spool"]
         first, last, count, size = (int(told[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
-        seed = seed_of(spool_id)
+        seed = seed_of(str(uuid.UUID(spool_id)))
     except (KeyError, ValueError) as error:
         raise LetterError(f"its headers are not a letter's: {error!r}") from error
     if not 0 < first <= last < first + _MAX_SPAN or not 0 < count <= last - first + 1:
@@ -145,6 +149,8 @@ def open_letter(
     seqs = [frame.seq for frame in frames]
     if len(frames) != count or seqs[0] != first or seqs[-1] != last or seqs != sorted(set(seqs)):
         raise LetterError(f"{len(frames)} of {count} frames are whole", **known)  # type: ignore[arg-type]
+    if odd := next((frame for frame in frames if not _is_sound(frame)), None):
+        raise LetterError(f"frame {odd.seq} is of no tap", **known)  # type: ignore[arg-type]
     return spool_id, frames
 
 
@@ -188,6 +194,26 @@ def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -
     if records is not None:
         meta["records"] = str(records)
     return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+def _is_sound(frame: Frame) -> bool:
+    """Say whether a frame can go into the tables.
+
+    Whoever may write to the topic can make one whose checksum is right: with a name that leads out
+    of the storage folder, or a number that no column takes, at which the sink would end for ever.
+    """
+    meta = frame.meta
+    if max(frame.seq, frame.wall_ns, frame.request_bytes, frame.response_bytes) > _MAX_NUMBER:
+        return False
+    try:
+        if frame.kind == Kind.GAP:
+            names = ("records", "bytes", "first_ns", "last_ns", "total")
+            return all(0 <= int(meta.get(name, "0")) <= _MAX_NUMBER for name in names)
+        float(meta.get("rate", "1"))
+        is_dated = _FIRST_US <= int(meta.get("event_time_us", "0")) <= _LAST_US
+    except ValueError:
+        return False
+    return frame.kind == Kind.RECORD and is_dated and is_name(meta.get("endpoint", ""))
 
 
 def _frames(raw: bytes, seed: int) -> list[Frame]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from driftline.errors import InputError
 
-__all__ = ["CaptureTarget", "is_sampled", "new_id", "parse_event_time"]
+__all__ = ["CaptureTarget", "is_name", "is_sampled", "new_id", "parse_event_time"]
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", re.ASCII)
 _RFC3339 = re.compile(
@@ -42,7 +42,7 @@ class CaptureTarget:
     trust_event_time: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.endpoint):
+        if not is_name(self.endpoint):
             raise InputError(
                 f'capture of "{self.endpoint}": not a name; expected up to 63 letters, digits and '
                 f"inner hyphens"
@@ -52,6 +52,11 @@ class CaptureTarget:
                 f'capture of "{self.endpoint}": sampling_percentage {self.sampling_percentage}; '
                 f"expected 0 to 100"
             )
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text may name an endpoint."""
+    return _NAME.fullmatch(text) is not None
 
 
 def is_sampled(key: bytes, share: float) -> bool:

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import confluent_kafka
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
@@ -57,6 +58,12 @@ class Line:
         """Put a record of any kind into partition 0, past the sidecar."""
         with closing(KafkaProducer(bootstrap_servers=self.broker.bootstrap)) as producer:
             producer.send(self.options.topic, value, headers=headers, partition=0).get(20)
+
+    def put_foreign(self, value: bytes, headers: list[tuple[str, bytes | None]]) -> None:
+        """Put a record as clients of others make it: headers may have no value."""
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.broker.bootstrap})
+        producer.produce(self.options.topic, value, headers=headers, partition=0)
+        assert producer.flush(20) == 0
 
     def read(self, topic: str, count: int) -> list[tuple[bytes, dict[str, bytes]]]:
         """Read records of a topic from its beginning."""
@@ -194,7 +201,7 @@ def test_what_nobody_can_read_becomes_a_counted_gap_and_stops_nothing(line: Line
     ship_all(line.options, line.spool_dir)
     ((value, headers),) = line.read(line.options.topic, 1)
     other = spool_id[:-1] + ("0" if spool_id[-1] != "0" else "1")
-    line.put(b"not ours", [])
+    line.put_foreign(b"not ours", [("theirs", None)])
     line.put(value, [*{**headers, "dl.v": b"9", "dl.spool": other.encode()}.items()])
     line.put(value[:-3], [*{**headers, "dl.spool": other.encode(), "dl.seq1": b"4"}.items()])
     line.write("d")

@@ -24,7 +24,7 @@ def frames(draw: st.DrawFn) -> list[Frame]:
         Frame(
             draw(st.sampled_from([Kind.RECORD, Kind.GAP])), draw(st.integers(0, 0xFFFF)),
             first + number, draw(NS), draw(NS), 5, 9, 100, 200, 200,
-            {"endpoint": draw(TEXT), "k": draw(TEXT)}, draw(st.binary(max_size=50)),
+            {"endpoint": "e-1", "k": draw(TEXT)}, draw(st.binary(max_size=50)),
             draw(st.binary(max_size=50)),
         )
         for number in range(count)
@@ -73,6 +73,44 @@ def test_headers_that_do_not_fit_the_content_are_an_error(header: str, value: by
 
     with pytest.raises(LetterError):
         open_letter(letter.value, {**dict(letter.headers), header: value}.items())
+
+
+def record(**changes: object) -> Frame:
+    """Give a frame as the tap writes it, but for some of it."""
+    return Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {"endpoint": "e"})._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        record(meta={}),
+        record(meta={"endpoint": "../../elsewhere"}),
+        record(meta={"endpoint": "e", "event_time_us": "noon"}),
+        record(meta={"endpoint": "e", "event_time_us": "9" * 18}),
+        record(meta={"endpoint": "e", "rate": "often"}),
+        record(wall_ns=2**64 - 1),
+        record(request_bytes=2**63),
+        record(kind=Kind.CLOSE),
+        record(kind=Kind.GAP, meta={"records": "many"}),
+        record(kind=Kind.GAP, meta={"first_ns": "9" * 30}),
+        record(kind=Kind.GAP, meta={"bytes": "-1"}),
+    ],
+)
+def test_what_would_stop_the_sink_or_leave_its_folder_is_an_error(odd: Frame) -> None:
+    good = record(seq=2)
+    letter = write(SPOOL, [odd, good])
+
+    with pytest.raises(LetterError) as caught:
+        open_letter(letter.value, letter.headers)
+
+    assert (caught.value.spool_id, caught.value.last_seq, caught.value.count) == (SPOOL, 2, 2)
+
+
+def test_a_spool_has_the_name_of_a_spool() -> None:
+    letter = write("elsewhere", [record()])
+
+    with pytest.raises(LetterError):
+        open_letter(letter.value, letter.headers)
 
 
 def test_anothers_frames_are_not_taken_under_a_spools_name() -> None:
