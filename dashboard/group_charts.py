@@ -122,11 +122,14 @@ def ranking_figure(lines: Sequence[MetricLine], names: Sequence[str]) -> Figure:
 
 
 def _forest_ends(lines: Sequence[MetricLine], neutral: float) -> list[float]:
-    """Choose the axis: values and references, and intervals up to twice as far."""
-    firm = [neutral, *_known(lines, "value", "reference", "bound")]
+    """Choose the axis: values and references; intervals and bounds up to twice as far.
+
+    The bound of a ratio may lie hundreds of times as far away as every value.
+    """
+    firm = [neutral, *_known(lines, "value", "reference")]
     low, high = min(firm), max(firm)
     room = max(high - low, 0.02)
-    wide = _known(lines, "low", "high", "reference_low", "reference_high")
+    wide = _known(lines, "low", "high", "reference_low", "reference_high", "bound")
     low = min(low, max(min(wide, default=low), low - room))
     high = max(high, min(max(wide, default=high), high + room))
     return [low - 0.06 * room, high + 0.06 * room]

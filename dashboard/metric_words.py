@@ -83,6 +83,9 @@ TITLES = {
 }
 """SageMaker's names of metrics that do not say by themselves what they mean."""
 
+RIVALS = ("_best_constant_classifier", "_majority_classifier")
+"""What SageMaker compares a model with: the end of such a metric's name."""
+
 MEANINGS = {
     "auc": "the chance that a positive case gets a higher score than a negative one",
     "accuracy": "share of predictions that are right",
@@ -126,4 +129,7 @@ def title_of(name: str) -> str:
     """Name one measured metric as people do."""
     if name.startswith("share_"):
         return f"attribution of {name.removeprefix('share_')}"
+    for suffix in RIVALS:
+        if name.endswith(suffix):
+            return f"{title_of(name.removesuffix(suffix))}, {suffix.replace('_', ' ').strip()}"
     return TITLES.get(name) or name.replace("_", " ")

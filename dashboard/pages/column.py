@@ -97,7 +97,9 @@ def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
         names = ", ".join(CHECKS.get(check, check) for check in feature.checks)
         tone = "alarm" if feature.hard else "soft"
         lines = [html.H2(f"In violation: {names} ({span(run)})")]
-        lines += [html.P(words, className="cause") for _, words in feature.findings]
+        # Two checks may find the same, such as missing values and the drift that they are.
+        causes = dict.fromkeys(words for _, words in feature.findings)
+        lines += [html.P(words, className="cause") for words in causes]
     lines += [html.P(sentence, className="faint") for sentence in view.notes]
     return html.Div(lines, className=f"verdict small {tone}")
 

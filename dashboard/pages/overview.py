@@ -247,7 +247,8 @@ def _labelled(line: MonitorLine) -> str:
     if line.labelled is None:
         return ""
     labelled, rows = line.labelled
-    return f", {percent(labelled / rows)} labelled"
+    share = percent(labelled / rows).replace(" ", "\N{NO-BREAK SPACE}")
+    return f", {share} labelled"
 
 
 def _endpoints(view: OverviewView) -> html.Section:

@@ -237,6 +237,31 @@ def test_names_from_data_are_escaped_in_every_figure(stores):
         assert "<b>JFK" not in str(figure).replace("<b>DPPL / origin=", "")
 
 
+def test_a_bound_far_away_does_not_hide_the_values(stores):
+    ratio = MetricLine(
+        "DI", 1.05, low=0.9, high=1.2, reference=2.5, bound=947.0, operator="GreaterThanThreshold"
+    )
+
+    drawn = forest_figure([ratio], ["a"], 1.0)["layout"]
+    low, high = drawn["xaxis"]["range"]
+    allowed = next(shape for shape in drawn["shapes"] if shape["type"] == "rect")
+
+    assert low < 0.9
+    assert 2.5 < high < 10
+    assert allowed["x1"] == high
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("f0_5_best_constant_classifier", "F0.5, best constant classifier"),
+        ("accuracy_majority_classifier", "accuracy, majority classifier"),
+    ],
+)
+def test_metrics_of_a_classifier_that_knows_nothing_are_named_like_the_models(name, words):
+    assert metric_words(name, {}) == words
+
+
 def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
     under = MetricLine("auc", 0.6, bound=0.65, operator="LessThanThreshold")
     over = MetricLine("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
