@@ -126,7 +126,8 @@ class DeltaFolder:
     def catch_up(self) -> None:
         """Look at the newest state now, of a table that this thread has read before at its news.
 
-        Whoever is to write rather takes ``refresh``: nobody else moves the state that it sees.
+        A writer that goes on from marks it has read rather takes ``refresh`` once, and keeps a
+        state that nobody else of its thread moves.
         """
         self._table, entry = _kept.tables.pop(self.uri, (None, None))
         try:
@@ -138,9 +139,7 @@ class DeltaFolder:
         except (DeltaError, OSError):
             self._table = None
         if self.table is not None:
-            _kept.tables[self.uri] = self.table, self._entry(self.table)
-            while len(_kept.tables) > _KEPT_TABLES:
-                del _kept.tables[next(iter(_kept.tables))]
+            self._keep(self.table)
 
     def schema(self) -> pa.Schema | None:
         """Give the Arrow schema of the table; None while there is none."""
@@ -200,6 +199,8 @@ class DeltaFolder:
                 ),
             )
             table.update_incremental()
+            if _kept.tables.get(self.uri, (None,))[0] is table:
+                self._keep(table)
         except CommitFailedError as error:
             self.refresh()
             self._discard(written)
@@ -277,6 +278,13 @@ class DeltaFolder:
             return 0
         return pc.sum(pa.table(self.table.get_add_actions())["size_bytes"]).as_py() or 0
 
+    def _keep(self, table: DeltaTable) -> None:
+        """Keep a table open for this thread, as the one that was read last."""
+        _kept.tables.pop(self.uri, None)
+        _kept.tables[self.uri] = table, self._entry(table)
+        while len(_kept.tables) > _KEPT_TABLES:
+            del _kept.tables[next(iter(_kept.tables))]
+
     def _entry(self, table: DeltaTable) -> _Entry:
         """Tell the log's entry of the state that is open: its size and time of writing."""
         path = f"{self.path}/_delta_log/{table.version():020d}.json"
@@ -291,14 +299,7 @@ class DeltaFolder:
         table = self.table
         try:
             if table is None:
-                if isinstance(self.filesystem, pafs.LocalFileSystem):
-                    Path(self.path).mkdir(parents=True, exist_ok=True)
-                table = self._table = DeltaTable.create(
-                    self.uri,
-                    schema,
-                    mode="ignore",
-                    partition_by=[self._partition] if self._partition else None,
-                )
+                table = self._table = self._made(schema)
             held = set(pa.schema(table.schema().to_arrow()).names)
             if missing := [field for field in schema if field.name not in held]:
                 fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
@@ -308,6 +309,16 @@ class DeltaFolder:
             self.refresh()
             raise StorageError(f'table "{self.uri}": {error}') from error
         return table
+
+    def _made(self, schema: pa.Schema) -> DeltaTable:
+        """Make the table, or open the one that another writer has made at the same moment."""
+        if isinstance(self.filesystem, pafs.LocalFileSystem):
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+        parts = [self._partition] if self._partition else None
+        try:
+            return DeltaTable.create(self.uri, schema, mode="ignore", partition_by=parts)
+        except CommitFailedError:
+            return DeltaTable(self.uri)
 
     def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
         if rows.num_rows == 0:

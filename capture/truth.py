@@ -138,13 +138,13 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     counts = TruthCounts(received, last.num_rows, known.num_rows - last.num_rows, empty)
     folder = truth_folder(root, endpoint)
     for _ in range(_MAX_ATTEMPTS):
+        folder.catch_up()
         moment = now().astimezone(UTC)
         number = folder.mark(_LOADS) + 1
         try:
             folder.append(_stamped(last, moment, number), {_LOADS: number})
         except MarkMovedError:
             # Another load came in between and has this number.
-            folder.refresh()
             continue
         log.info("truth endpoint=%s load=%d labels=%d", endpoint, number, last.num_rows)
         if number % _COMPACT_EVERY == 0:

@@ -249,3 +249,17 @@ def test_reading_does_not_move_what_a_writer_sees(root: str, signature: Signatur
     with pytest.raises(MarkMovedError):
         second.append(rows(signature, 2), {SPOOL: 2})
     assert Dataset(root, "flights").stats().rows == 2
+
+
+def test_writers_that_make_the_table_at_the_same_moment_share_it(
+    root: str, signature: Signature
+) -> None:
+    def write(number: int) -> int:
+        spool = f"01890000-0000-7000-8000-00000000000{number % 4}"
+        dataset = Dataset(f"{root}/{number // 4}", "flights")
+        return dataset.append(rows(signature, 1, spool=spool), {spool: 1})
+
+    with ThreadPoolExecutor(4) as writers:
+        assert list(writers.map(write, range(40))) == [1] * 40
+
+    assert [Dataset(f"{root}/{place}", "flights").stats().rows for place in range(10)] == [4] * 10
