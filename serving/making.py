@@ -174,7 +174,8 @@ class Workshop:
         """Add how much each feature counts for the model, asked in a process of its own."""
         launch = Launch(
             str(self._folder / model["file"]),
-            trust_pickle=model["trust_pickle"],
+            # What was trusted once may be no more.
+            trust_pickle=self._context.trust_pickle and model["trust_pickle"],
             positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
         )
         timeout_s = self._context.start_timeout_s

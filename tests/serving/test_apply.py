@@ -275,6 +275,21 @@ def test_a_trusted_pickle_is_served_unless_the_resource_says_no(start, trained, 
         assert signature_of(server.engine, "e") is None
 
 
+def test_a_pickle_of_former_trust_is_not_read_for_a_reference(start, trained, declare, tmp_path):
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    with start(tmp_path, trust_pickle=True) as server:
+        first = server.apply(declare("Model", "m", path=str(tmp_path / "m.joblib")))
+        assert first.status_code == 200
+
+    with start(tmp_path, trust_pickle=False) as server:
+        answer = server.apply(
+            declare("Baseline", "b", data=str(trained.reference), label="late", model="m")
+        )
+
+        assert answer.status_code == 400
+        assert "trust_pickle = true" in server.error_of(answer)["message"]
+
+
 def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained, declare, tmp_path):
     file = tmp_path / "m.skops"
     shutil.copyfile(trained.file, file)
