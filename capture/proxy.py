@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from driftline.capture.exchange import App, Message, Receive, Scope, Send
+from driftline.capture.target import new_id
 from driftline.errors import InputError
 from driftline.loopback import LocalOnly
 
@@ -87,6 +88,8 @@ class ReverseProxy:
     """
 
     def __init__(self, upstream: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        # By this name it knows its own requests when they come back (RFC 9110, 7.6.3).
+        self._name = f"driftline-{new_id()[:8]}".encode()
         self._upstream = upstream
         self._url, self._host, self._prefix = _address(upstream)
         self._timeout_s = timeout_s
@@ -102,8 +105,21 @@ class ReverseProxy:
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1011, "reason": "HTTP only"})
+        elif problem := self._problem(scope):
+            await _tell(send, *problem)
         else:
             await self._exchange(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Say why a request is not handed on: status, code and sentence; None for most."""
+        if any(name == b"via" and self._name in value for name, value in scope["headers"]):
+            message = f"upstream {self._upstream} leads back here; give another --upstream"
+            log.error("proxy status=508 error=%s", message)
+            return 508, "loop_detected", message
+        # CONNECT, whole addresses and the rest of what is meant for proxies that go anywhere.
+        if scope["method"] == "CONNECT" or not _path_of(scope).startswith(b"/"):
+            return 400, "bad_request", "the request's target is no path; expected one such as /"
+        return None
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -171,27 +187,23 @@ class ReverseProxy:
                 "another --upstream"
             )
         log.warning("proxy status=%d error=%s", status, message)
-        content = json.dumps({"error": {"code": code, "message": message}}).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-        ]
         body.is_answered = True
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        await _tell(send, status, code, message)
 
     def _request(self, scope: Scope, body: _Body) -> httpx.Request:
         given: list[Header] = list(scope["headers"])
         names = {name for name, _ in given}
-        headers: list[Header] = [(b"host", self._host), *_kept(given, _NOT_SENT)]
-        headers += _forwarded(scope, given)
-        has_body = b"content-length" in names or b"transfer-encoding" in names
+        # With both, the length is not that of the body (RFC 9112, 6.1).
+        is_chunked = b"transfer-encoding" in names
+        left_out = _NOT_SENT | {b"content-length"} if is_chunked else _NOT_SENT
+        headers: list[Header] = [(b"host", self._host), *_kept(given, left_out)]
+        headers += [*_forwarded(scope, given), (b"via", b"1.1 " + self._name)]
+        has_body = is_chunked or b"content-length" in names
         if not has_body:
             body.end()
-        elif b"content-length" not in names:
+        elif not any(name == b"content-length" for name, _ in headers):
             headers.append((b"transfer-encoding", b"chunked"))
         query = scope.get("query_string", b"")
-        path = scope.get("raw_path") or scope["path"].encode()
         limits = dict.fromkeys(("read", "write"), self._timeout_s)
         return httpx.Request(
             scope["method"],
@@ -200,7 +212,7 @@ class ReverseProxy:
             stream=body if has_body else httpx.ByteStream(b""),
             extensions={
                 # As it was sent: an address of httpx would be written its own way.
-                "target": self._prefix + path + (b"?" + query if query else b""),
+                "target": self._prefix + _path_of(scope) + (b"?" + query if query else b""),
                 "timeout": {**limits, "connect": CONNECT_S, "pool": None},
             },
         )
@@ -275,6 +287,23 @@ def _forwarded(scope: Scope, given: Sequence[Header]) -> list[Header]:
         (b"x-forwarded-for", address),
     )
     return [(name, value) for name, value in known if value and name not in told]
+
+
+def _path_of(scope: Scope) -> bytes:
+    """Give the path as it was sent."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    return path
+
+
+async def _tell(send: Send, status: int, code: str, message: str) -> None:
+    """Answer with an error of our own."""
+    content = json.dumps({"error": {"code": code, "message": message}}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def _told(error: httpx.TransportError) -> str:

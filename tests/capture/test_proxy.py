@@ -151,12 +151,19 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
 
 @contextmanager
 def proxying(
-    upstream: str, spool_dir: Path, *, timeout_s: float = 60, paths: Sequence[str] | None = None
+    upstream: str,
+    spool_dir: Path,
+    *,
+    timeout_s: float = 60,
+    paths: Sequence[str] | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
     """Run the proxy under a real uvicorn in a thread; give its address."""
     behind = ReverseProxy(upstream, timeout_s=timeout_s)
     app = proxy_app(Capture(behind, endpoint="flights", spool_dir=spool_dir, paths=paths))
-    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="on", server_header=False)
+    config = uvicorn.Config(
+        app, port=port, log_level="critical", lifespan="on", server_header=False
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -361,6 +368,54 @@ def test_only_this_machine_is_answered(proxy: str, spool_dir: Path) -> None:
 
     assert answer.status_code == 403
     assert not spool_dir.exists()
+
+
+def sent_raw(url: str, head: bytes, body: bytes = b"") -> bytes:
+    """Send a request as it stands, and give the status of the answer."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as link:
+        link.sendall(head + b"\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: link.recv(65536), b""))
+    return answer.split(b" ", 2)[1]
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 99\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked\r\nConnection: content-length",
+        b"Transfer-Encoding: chunked\r\nConnection: transfer-encoding",
+    ],
+)
+def test_a_body_has_one_length_whatever_the_client_says(proxy: str, lengths: bytes) -> None:
+    head = b"POST /upload HTTP/1.1\r\n" + lengths
+
+    assert sent_raw(proxy, head, b"5\r\nabcde\r\n0\r\n\r\n") == b"201"
+
+
+def test_a_length_that_the_client_calls_its_connections_own_is_no_fault(proxy: str) -> None:
+    head = b"POST /upload HTTP/1.1\r\nContent-Length: 5\r\nConnection: content-length"
+
+    assert sent_raw(proxy, head, b"abcde") == b"201"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"POST http://elsewhere/", b"POST @elsewhere", b"CONNECT elsewhere:443", b"OPTIONS *"],
+)
+def test_only_paths_are_handed_on(proxy: str, target: bytes) -> None:
+    assert sent_raw(proxy, target + b" HTTP/1.1") == b"400"
+
+
+def test_a_proxy_that_is_its_own_upstream_says_so_at_once(spool_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    with proxying(f"http://127.0.0.1:{port}", spool_dir, port=port) as url:
+        answer = httpx.get(f"{url}/echo", timeout=10)
+
+    assert answer.status_code == 508
+    assert "leads back here" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
