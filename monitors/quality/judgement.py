@@ -122,7 +122,9 @@ def judge_quality(
         results[name] = _result(name, measure, constraint, reference, rows=len(answers), note=note)
         if constraint is None or note:
             continue
-        verdict = _verdict(name, expected, blocks, measure, careful[name], alpha=alpha[name])
+        verdict = _verdict(
+            name, expected, blocks, measure, careful[name], rows=len(answers), alpha=alpha[name]
+        )
         results[name] = replace(results[name], bound=verdict.bound, p_value=verdict.p_value)
         if verdict.violated:
             broken.add(name)
@@ -201,16 +203,21 @@ def _verdict(
     measure: Measure,
     careful: Measure,
     *,
+    rows: int,
     alpha: float,
 ) -> Verdict:
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
     if reference is not None and blocks and not is_own:
         found = scatter(blocks, name, is_lower=constraint.is_lower)
+    if reference is not None and not reference.variance:
+        # Of a document the rows are known, not on how many of them each metric rests.
+        share = measure.support / rows
+        reference = replace(reference, support=reference.support * share)
     return judge_metric(
         measure if found is not None else careful,
         constraint,
-        reference=reference if reference and reference.variance else None,
+        reference=reference if reference and reference.support else None,
         blocks=found,
         is_own=is_own,
         alpha=alpha,

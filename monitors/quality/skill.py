@@ -266,7 +266,8 @@ def judge_metric(
     constraint
         The threshold and its side.
     reference
-        The metric of the whole reference, when it is known.
+        The metric of the whole reference, when it is known, on at least one row; without variance
+        when only a document tells it.
     blocks
         As `scatter` gives it; None: the window's and the reference's own variances decide.
     is_own
@@ -314,6 +315,9 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
     """Take the larger of the window's variance and the one that the reference foretells for it."""
     effect = window.variance / window.independent if window.independent else 1.0
     fewer = reference.support / max(window.support, 1.0)
+    if not reference.variance:
+        # A document tells the value alone: its rows say as much as so many of the window's.
+        return own * (1.0 + 1.0 / fewer)
     of_reference = variance_of(reference)
     return max(own, of_reference * fewer * effect) + of_reference
 
