@@ -40,6 +40,7 @@ MENDS = {
     "permission denied": "make the user of [database] url the owner of the database",
     'database "': "create that database, or set another in [database] url",
     "lock timeout": "another process holds it; try again when that one has ended",
+    "deadlock": "another process was at work; try again",
 }
 MEND_OTHERWISE = "start the server, or correct [database] url"
 
@@ -112,7 +113,14 @@ def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
 
 
 def _open_postgres(url: URL, *, read_only: bool) -> Engine:
-    wanted = {"connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "utf8", **KEEPALIVE}
+    # Prepared statements outlive an upgrade by another process, and fail then; connection poolers
+    # do not know them at all.
+    wanted = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "client_encoding": "utf8",
+        "prepare_threshold": None,
+        **KEEPALIVE,
+    }
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
@@ -177,7 +185,9 @@ def _sentence(engine: Engine, error: SQLAlchemyError) -> str:
     where = without_password(engine.url.render_as_string(hide_password=True))
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     if engine.dialect.name != "postgresql":
-        return f"database {where}: {lines[0]}"
+        is_busy = "locked" in lines[0]
+        mend = MENDS["lock timeout"] if is_busy else "restore that file, or correct [database] url"
+        return f"database {where}: {lines[0]}; {mend}"
     # libpq puts the cause last on its line, and tries host after host, each on a line.
     reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
     mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)

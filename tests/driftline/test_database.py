@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -307,6 +308,41 @@ class TestPostgres:
 
         assert "secret" not in str(raised.value)
         engine.dispose()
+
+    def test_processes_that_run_go_on_after_an_upgrade(self, postgres: Postgres) -> None:
+        url = postgres.url(postgres.new_database(template="template0"))
+        running, upgrading = open_url(url), open_url(url)
+        _revise(upgrading, "0001")
+        for _ in range(20):
+            with running.begin() as connection:
+                connection.execute(select(metrics)).all()
+
+        migrate(upgrading)
+        with running.begin() as connection:
+            after = connection.execute(select(metrics)).all()
+
+        assert after == []
+        running.dispose()
+        upgrading.dispose()
+
+    def test_an_upgrade_that_crosses_a_process_at_work_says_so(self, postgres: Postgres) -> None:
+        url = postgres.url(postgres.new_database(template="template0"))
+        running, upgrading = open_url(url), open_url(url)
+        _revise(upgrading, "0001")
+        with ThreadPoolExecutor(2) as pool, running.connect() as connection:
+            connection.execute(text("SET deadlock_timeout = '60s'"))
+            connection.execute(text("LOCK TABLE monitors_executions"))
+            upgrade = pool.submit(migrate, upgrading)
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not connection.scalar(waits) and not upgrade.done():
+                pass
+            crossing = pool.submit(connection.execute, text("LOCK TABLE alerts_metrics"))
+            with pytest.raises(UnavailableError, match=r"deadlock.*; another process .*try again"):
+                upgrade.result(timeout=60)
+            crossing.result(timeout=60)
+        assert migrate(upgrading) == "0002"
+        running.dispose()
+        upgrading.dispose()
 
     def test_who_waits_for_a_lock_gives_up_in_the_end(
         self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
