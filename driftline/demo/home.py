@@ -127,7 +127,7 @@ class Home:
             "dashboard": {"port": free_port(8081)},
             "storage": {"root": "store"},
             "capture": {"commit_interval_s": 0.5, "retention_days": 400},
-            "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.1},
+            "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.05},
             "alarms": {"poll_s": 0.1},
             "notify": {"allow_networks": ["127.0.0.0/8"]},
         }

@@ -105,24 +105,28 @@ class Pace:
         self._cadences = cadences
         self._ask = judged_until
         self._labels = labels
+        self._stored = start
         self._judged = {one.monitor: one.first for one in cadences}
 
-    def follow(self, whole_days: int, event_ids: Callable[[], Mapping[int, str]]) -> None:
+    def follow(
+        self, whole_days: Callable[[], int], event_ids: Callable[[], Mapping[int, str]]
+    ) -> None:
         """Move on as far as everything has followed.
 
         Parameters
         ----------
         whole_days
-            Days from the start on of which every request is stored.
+            Counts the days from the start on of which every request is stored; asked, as the
+            monitors are, only when the last answer holds the clock back.
         event_ids
             Gives what each request was answered under, by its index.
         """
-        target = self._start + whole_days * DAY
+        if self._stored <= min(map(self._limit, self._cadences)):
+            self._stored = self._start + whole_days() * DAY
         for one in self._cadences:
-            # Asked only when the answer of before would hold the clock back.
-            if self._limit(one) < target:
+            if self._limit(one) < self._stored:
                 self._judged[one.monitor] = self._ask(one.monitor) or one.first
-            target = min(target, self._limit(one))
+        target = min(self._stored, *map(self._limit, self._cadences))
         if target + PAST_MIDNIGHT > self._clock.time:
             self._labels.load_until(target, event_ids())
             self._clock.advance(target + PAST_MIDNIGHT)

@@ -19,8 +19,8 @@ from driftline.errors import DriftlineError, UnavailableError
 __all__ = ["Answer", "Ledger", "Replay"]
 
 DAY = timedelta(days=1)
-SENDER_COUNT = 4
-POLL_S = 0.1
+SENDER_COUNT = 16
+POLL_S = 0.05
 RETRY_FOR_S = 30.0
 RETRY_PAUSE_S = 0.5
 TIMEOUT_S = 30.0

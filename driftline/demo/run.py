@@ -176,7 +176,7 @@ def _replay(
 
     def meanwhile() -> None:
         supervisor.check()
-        pace.follow(replay.whole_days(house.stored_requests()), replay.event_ids)
+        pace.follow(lambda: replay.whole_days(house.stored_requests()), replay.event_ids)
 
     with progress("replaying", unit="requests", console=console) as advance:
         replay.run(advance, meanwhile)

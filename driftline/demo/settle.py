@@ -15,7 +15,7 @@ from driftline.demo.resources import WATCHED
 
 __all__ = ["Ending", "settle", "unfinished"]
 
-POLL_S = 0.2
+POLL_S = 0.05
 # Waiting goes on as long as something moves; it ends when nothing has for so long.
 PATIENCE_S = 60.0
 UNDELIVERED = frozenset({"pending", "delivering"})
@@ -72,7 +72,7 @@ def unfinished(ending: Ending) -> list[str]:
     """Name the first stage that is not done, with how far it is; later ones depend on it."""
     replay, house, end = ending.replay, ending.house, ending.end
     stored = house.stored_requests()
-    ending.pace.follow(replay.whole_days(stored), replay.event_ids)
+    ending.pace.follow(lambda: replay.whole_days(stored), replay.event_ids)
     if stored < len(replay.ledger.answers):
         return [f"stored: {stored} of {len(replay.ledger.answers)} requests"]
     for one in ending.cadences:

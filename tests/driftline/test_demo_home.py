@@ -81,6 +81,22 @@ def test_the_settings_are_understood_and_keep_to_the_folder(tmp_path: Path) -> N
     assert found.notify.allow_networks == ["127.0.0.0/8"]
 
 
+def test_further_settings_stand_beside_the_demos_own_or_instead_of_them(tmp_path: Path) -> None:
+    more = {
+        "capture": {"transport": "kafka", "commit_interval_s": 2.0},
+        "kafka": {"bootstrap_servers": ["127.0.0.1:9092"], "replication": 1},
+        "serving": {"trust_pickle": True},
+    }
+    with Home(tmp_path / "demo") as home:
+        home.write_settings(more)
+        found = load(home.settings_file, environment={})
+
+    assert (found.capture.transport, found.capture.commit_interval_s) == ("kafka", 2.0)
+    assert found.capture.retention_days == 400
+    assert (found.kafka.bootstrap_servers, found.kafka.replication) == (["127.0.0.1:9092"], 1)
+    assert found.serving.trust_pickle
+
+
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(clock: ClockFil
     seen = []
     for judged in (0, 1, 4):
         house.judged["daily"] = judged
-        pace.follow(5, dict)
+        pace.follow(lambda: 5, dict)
         seen.append(_days(clock))
 
     assert seen == [2, 3, 5]
@@ -61,7 +62,7 @@ def test_the_slowest_monitor_holds_the_clock_back(clock: ClockFile) -> None:
     house.judged = {"daily": 30}
     pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
 
-    pace.follow(30, dict)
+    pace.follow(lambda: 30, dict)
 
     # Its first window ends on the eighth day, is judged three days later, and a day is left.
     assert _days(clock) == 12
@@ -73,7 +74,7 @@ def test_nobody_is_asked_whose_last_answer_lets_the_clock_go_on(clock: ClockFile
     pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
 
     for whole in (1, 2, 3):
-        pace.follow(whole, dict)
+        pace.follow(partial(int, whole), dict)
 
     assert house.questions == ["daily"]
 
@@ -83,9 +84,9 @@ def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
     pace = Pace(START, clock, [DAILY], house.judged_until, labels)
 
     house.judged["daily"] = 9
-    pace.follow(2, dict)
-    pace.follow(2, dict)
-    pace.follow(6, dict)
+    pace.follow(lambda: 2, dict)
+    pace.follow(lambda: 2, dict)
+    pace.follow(lambda: 6, dict)
 
     assert labels.loads == [(2, 0), (6, 2)]
 
