@@ -136,13 +136,13 @@ def test_a_house_that_has_lost_a_process_ends_the_replay() -> None:
 
 def test_a_table_of_so_many_requests_holds_so_many_whole_days() -> None:
     with _endpoint([]) as server:
-        replay = _replay(server, _requests(days=3, each=10))
+        replay = _replay(server, _requests(days=3, each=30))
         replay.run(lambda done, total: None, lambda: None)
 
-    # What is stored may be of later days, as far as they were in flight; so 9 prove no day.
-    assert replay.whole_days(0) == replay.whole_days(9) == 0
-    assert 2 <= replay.whole_days(29) <= 3
-    assert replay.whole_days(30) == 3
+    # What is stored may be of later days, as far as they were in flight; so 29 prove no day.
+    assert replay.whole_days(0) == replay.whole_days(29) == 0
+    assert 2 <= replay.whole_days(89) <= 3
+    assert replay.whole_days(90) == 3
 
 
 def test_every_answered_request_has_its_event_id() -> None:
