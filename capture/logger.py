@@ -69,7 +69,7 @@ class Logger:
         model: str = "",
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        target = CaptureTarget(endpoint, variant, model, float(sampling_percentage))
+        target = CaptureTarget(endpoint, variant, model, sampling_percentage)
         place = find_place()
         self._endpoint = endpoint
         self._share = target.sampling_percentage / 100

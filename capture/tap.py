@@ -106,7 +106,7 @@ class Capture:
         if route is None:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
-            target = CaptureTarget(endpoint, sampling_percentage=float(sampling_percentage))
+            target = CaptureTarget(endpoint, sampling_percentage=sampling_percentage)
             route = posts_to(paths, target)
         place = find_place()
         self.app = app

@@ -47,16 +47,22 @@ class CaptureTarget:
                 f'capture of "{self.endpoint}": not a name; expected up to 63 letters, digits and '
                 f"inner hyphens"
             )
-        if not 0 <= self.sampling_percentage <= 100:
+        try:
+            # A plain number: it is written into each record by its repr.
+            share = float(self.sampling_percentage)
+        except (TypeError, ValueError):
+            share = -1.0
+        if not 0 <= share <= 100:
             raise InputError(
                 f'capture of "{self.endpoint}": sampling_percentage {self.sampling_percentage}; '
                 f"expected 0 to 100"
             )
+        object.__setattr__(self, "sampling_percentage", share)
 
 
-def is_name(text: str) -> bool:
+def is_name(text: object) -> bool:
     """Say whether a text may name an endpoint."""
-    return _NAME.fullmatch(text) is not None
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
 def is_sampled(key: bytes, share: float) -> bool:

@@ -28,6 +28,7 @@ from driftline.capture.dataset import Dataset, read_gaps
 from driftline.capture.decode import decode
 from driftline.capture.frame import Flag
 from driftline.capture.sink import Sink
+from driftline.capture.target import CaptureTarget
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 from tests.capture.test_tap import frames_of
@@ -324,8 +325,8 @@ def test_forks_and_kills_lose_nothing(tmp_path: Path) -> None:
     assert len(list(spool.iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a b"])
-def test_a_wrong_name_is_one_sentence_at_once(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "../x", "a b", None])
+def test_a_wrong_name_is_one_sentence_at_once(name: Any) -> None:
     with pytest.raises(InputError, match="not a name"):
         dl.Logger(name)
 
@@ -336,3 +337,15 @@ def test_the_logger_pulls_in_the_standard_library_only() -> None:
 
     loaded = {name.split(".")[0] for name in found.stdout.split()}
     assert loaded & {"numpy", "pandas", "pyarrow", "polars", "httpx", "pydantic"} == set()
+
+
+@pytest.mark.parametrize("share", [-1, 101, math.nan, "many", None])
+def test_a_wrong_share_is_one_sentence_at_once(share: Any) -> None:
+    with pytest.raises(InputError, match="expected 0 to 100"):
+        dl.Logger("flights", sampling_percentage=share)
+
+
+def test_a_share_of_another_library_is_written_as_a_number() -> None:
+    target = CaptureTarget("flights", sampling_percentage=np.float64(50))
+
+    assert repr(target.sampling_percentage) == "50.0"
