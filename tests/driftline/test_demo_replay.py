@@ -19,6 +19,8 @@ class Endpoint(ThreadingHTTPServer):
     """Answers one line for each line, with chosen statuses for the first requests."""
 
     daemon_threads = True
+    # All senders connect at once; one that found no room would try again a second later.
+    request_queue_size = 64
 
     def __init__(self, statuses: list[int]) -> None:
         self.statuses = statuses
