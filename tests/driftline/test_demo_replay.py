@@ -70,7 +70,7 @@ def _endpoint(statuses: list[int]) -> Iterator[Endpoint]:
 
 def _requests(days: int, each: int) -> list[Request]:
     moments = [
-        START + day * DAY + timedelta(hours=hour) for day in range(days) for hour in range(each)
+        START + day * DAY + timedelta(minutes=one) for day in range(days) for one in range(each)
     ]
     return [
         Request(moment, 2 * index, 2 * index + 2, b"1\n2\n") for index, moment in enumerate(moments)
