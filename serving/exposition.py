@@ -2,7 +2,7 @@
 
 Traffic is counted as it passes. Monitors, alarms, messages and the spool are looked up when asked
 for, so that one scrape tells of the whole installation, whichever process did the work. Names that
-users choose (endpoints, monitors, alarms, metrics) become labels under a cap: what is left out is
+users choose (monitors, alarms, endpoints of theirs) become labels under a cap: what is left out is
 itself a number.
 """
 
@@ -96,6 +96,24 @@ class Exposition:
         return generate_latest(self._registry)
 
 
+class _Cap:
+    """Takes of each family as many series as allowed, and counts what it leaves out.
+
+    One for each scrape: two may run at once.
+    """
+
+    def __init__(self, max_series: int) -> None:
+        self._max_series = max_series
+        self.left_out = 0
+
+    def take(self, found: Iterable[T], series_each: int = 1) -> list[T]:
+        """Take from the front; each thing makes ``series_each`` series."""
+        everything = iter(found)
+        taken = list(islice(everything, self._max_series // series_each))
+        self.left_out += series_each * sum(1 for _ in everything)
+        return taken
+
+
 class _Installation(Collector):
     """Looks the installation's state up, each time it is asked."""
 
@@ -108,7 +126,6 @@ class _Installation(Collector):
         self._context = context
         self._tap_counters = tap_counters
         self._max_series = max_series
-        self._left_out = 0
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing beforehand: registering must not ask the database."""
@@ -116,7 +133,7 @@ class _Installation(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give all families; those of a store that does not answer are left out, and said so."""
-        self._left_out = 0
+        cap = _Cap(self._max_series)
         for name, value in self._tap_counters().items():
             yield CounterMetricFamily(
                 f"driftline_tap_{name}", f"Requests that the tap has {name}.", value=value
@@ -126,7 +143,7 @@ class _Installation(Collector):
         is_up = True
         try:
             with self._context.engine.connect() as connection:
-                found = [*self._monitors(connection), *self._alarms(connection)]
+                found = [*self._monitors(connection, cap), *_alarms(connection, cap)]
         except SQLAlchemyError as error:
             is_up = False
             log.warning("metrics without database error=%s", type(error).__name__)
@@ -137,10 +154,10 @@ class _Installation(Collector):
         yield GaugeMetricFamily(
             "driftline_series_left_out",
             "Series that the cap on names of users' own has left out.",
-            value=self._left_out,
+            value=cap.left_out,
         )
 
-    def _monitors(self, connection: Connection) -> Iterator[Metric]:
+    def _monitors(self, connection: Connection, cap: _Cap) -> Iterator[Metric]:
         """Give the last window of each monitor, and which monitors are overdue."""
         newest = (
             select(executions.c.monitor, func.max(executions.c.window_end).label("end"))
@@ -158,7 +175,7 @@ class _Installation(Collector):
             .where(executions.c.is_current)
             .order_by(executions.c.monitor)
         )
-        rows = self._capped(connection.execute(query).mappings())
+        rows = cap.take(connection.execute(query).mappings())
         names = ["monitor", "endpoint", "kind"]
         for column, (name, about) in RUN_GAUGES.items():
             family = GaugeMetricFamily(name, about, labels=names)
@@ -183,53 +200,50 @@ class _Installation(Collector):
             labels=["monitor", "endpoint"],
         )
         now = self._context.now()
-        for one in self._capped(overdue(connection, now)):
+        for one in cap.take(overdue(connection, now)):
             late.add_metric([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
         yield late
 
-    def _alarms(self, connection: Connection) -> Iterator[Metric]:
-        """Give each alarm's state, one series for each state as Prometheus has its enums."""
-        states = GaugeMetricFamily(
-            "driftline_alarm_state",
-            "1 for the state that the alarm is in.",
-            labels=["alarm", "state"],
-        )
-        query = select(alarms.c.name, alarms.c.state).order_by(alarms.c.name)
-        for name, state in self._capped(connection.execute(query)):
-            for one in STATES:
-                states.add_metric([name, one], float(one == state))
-        yield states
-        messages = GaugeMetricFamily(
-            "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
-        )
-        by_status = select(outbox.c.status, func.count()).group_by(outbox.c.status)
-        for status, count in connection.execute(by_status):
-            messages.add_metric([status], count)
-        yield messages
 
-    def _capped(self, found: Iterable[T]) -> list[T]:
-        """Take as many as the cap allows, and count the others."""
-        everything = iter(found)
-        taken = list(islice(everything, self._max_series))
-        self._left_out += sum(1 for _ in everything)
-        return taken
+def _alarms(connection: Connection, cap: _Cap) -> Iterator[Metric]:
+    """Give each alarm's state, one series for each state as Prometheus has its enums."""
+    states = GaugeMetricFamily(
+        "driftline_alarm_state",
+        "1 for the state that the alarm is in.",
+        labels=["alarm", "state"],
+    )
+    query = select(alarms.c.name, alarms.c.state).order_by(alarms.c.name)
+    for name, state in cap.take(connection.execute(query), len(STATES)):
+        for one in STATES:
+            states.add_metric([name, one], float(one == state))
+    yield states
+    messages = GaugeMetricFamily(
+        "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
+    )
+    by_status = select(outbox.c.status, func.count()).group_by(outbox.c.status)
+    for status, count in connection.execute(by_status):
+        messages.add_metric([status], count)
+    yield messages
 
 
 def _spool(folder: Path) -> Iterator[Metric]:
     """Measure what waits in the spool to be stored."""
+    now_s = time.time()
     size = 0
-    oldest_s = time.time()
-    try:
-        for file in folder.rglob("*.dls"):
-            found = file.stat()
-            size += found.st_size
-            oldest_s = min(oldest_s, found.st_mtime)
-    except OSError as error:
-        # A segment went while it was looked at: the next scrape sees the rest.
-        log.debug("spool changed while measured error=%s", error.strerror)
+    oldest_s = now_s
+    for spool in folder.glob("*/"):
+        try:
+            found = [file.stat() for file in sorted(spool.glob("*.dls"))]
+        except FileNotFoundError as error:
+            # A segment went while it was looked at; the next scrape sees the rest.
+            log.debug("spool changed while measured error=%s", error.strerror)
+            continue
+        size += sum(file.st_size for file in found)
+        # The newest one stays while its process lives, also when it has been stored.
+        oldest_s = min([oldest_s, *(file.st_mtime for file in found[:-1])])
     yield GaugeMetricFamily("driftline_spool_bytes", "Bytes in the spool's segments.", value=size)
     yield GaugeMetricFamily(
         "driftline_spool_oldest_seconds",
-        "Time since the spool segment that waits longest was written to.",
-        value=time.time() - oldest_s,
+        "Time since the oldest segment that a newer one follows was written to; 0 without any.",
+        value=now_s - oldest_s,
     )

@@ -1,5 +1,6 @@
 """/metrics as Prometheus' own parser reads it."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import insert
 
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
+from driftline.capture.spool import SpoolWriter
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.exposition import Exposition
@@ -116,3 +118,39 @@ def test_names_of_users_own_are_capped_and_what_is_left_out_is_counted(context):
 
     assert len(found["driftline_monitor_rows"]) == 2
     assert found["driftline_series_left_out"][()] >= 3
+
+
+def test_alarms_are_capped_by_series_not_by_alarms(context):
+    with context.engine.begin() as connection:
+        for number in range(3):
+            alarm = {
+                "alarm_name": f"alarm {number}", "namespace": "n", "metric_name": "m",
+                "period": 60, "evaluation_periods": 1, "threshold": 0.0,
+                "comparison_operator": "GreaterThanThreshold",
+            }  # fmt: skip
+            put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
+
+    found = samples_of(Exposition(context, dict, max_series=7).render().decode())
+
+    assert len(found["driftline_alarm_state"]) == 6
+    assert found["driftline_series_left_out"][()] == 3
+
+
+def test_an_idle_spool_is_not_told_of_as_waiting(context):
+    writer = SpoolWriter(context.spool_dir, segment_bytes=1)
+    exposition = Exposition(context, dict)
+
+    def oldest_s() -> float:
+        for file in context.spool_dir.glob("*/*.dls"):
+            os.utime(file, (0, 0))
+        return samples_of(exposition.render().decode())["driftline_spool_oldest_seconds"][()]
+
+    # A living process keeps its newest segment, stored or not.
+    writer.append({"endpoint": "flights"})
+    idle_s = oldest_s()
+    writer.append({"endpoint": "flights"})
+    waiting_s = oldest_s()
+    writer.close()
+
+    assert idle_s == 0
+    assert waiting_s > 1e9
