@@ -31,6 +31,8 @@ __all__ = ["Answers", "needed_columns", "read_answers"]
 
 # The other class, when there are several of them.
 OTHER = "other"
+# More are no classes but an identifier, or free text.
+MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
 LARGEST = 1e70
 # Classes that say no; where only they are seen, what says yes is known all the same.
@@ -224,6 +226,11 @@ def _multiclass(
     if chances and not classes:
         classes = class_order(chances[name] for name in roles.probability if name in chances)
     order = _merged(rows, roles, classes)
+    if len(order) > MAX_CLASSES:
+        raise InputError(
+            f'label "{roles.label}": {len(order):,} different answers and labels; of classes there '
+            f"are at most {MAX_CLASSES:,}; numbers are of a regression"
+        )
     label = _classes(rows[roles.label], order)
     said = _classes(rows[roles.prediction], order) if roles.prediction is not None else None
     probability = None

@@ -24,6 +24,9 @@ from driftline.monitors.significance import wilson_interval
 
 __all__ = ["Codes", "Measure", "Numbers", "Rows", "Scale", "Tally", "undefined"]
 
+# Clusters by cells beyond this are added up row by row.
+MOST_CELLS = 1 << 22
+
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
 Scale = Literal["share", "score", "skill", "error"]
@@ -131,8 +134,11 @@ class Rows:
 
     def tally(self, cells: Codes, size: int) -> Tally:
         """Count the rows by cell, 0 ... size - 1."""
-        if self.clusters is None or self.cluster_count < 2:
-            return Tally(self, np.bincount(cells, minlength=size).astype(np.float64)[None, :])
+        clusters = 1 if self.clusters is None else int(self.clusters.max(initial=0)) + 1
+        if self.cluster_count < 2 or clusters * size > MOST_CELLS:
+            counts = np.bincount(cells, minlength=size).astype(np.float64)[None, :]
+            return Tally(self, counts, cells if self.cluster_count > 1 else None)
+        assert self.clusters is not None  # There are several.
         flat = np.bincount(self.clusters * size + cells)
         table = np.zeros(-(-len(flat) // size) * size)
         table[: len(flat)] = flat
@@ -165,11 +171,14 @@ class Tally:
         Whose they are.
     table
         Counts, shape (clusters, cells); one line without clusters.
+    cells
+        Each row's cell, where there are clusters and too many cells to count by both.
     """
 
-    def __init__(self, rows: Rows, table: Numbers) -> None:
+    def __init__(self, rows: Rows, table: Numbers, cells: Codes | None = None) -> None:
         self._rows = rows
         self._table = table
+        self._cells = cells
         self.counts: Numbers = table.sum(axis=0)
 
     def ratio(self, over: ArrayLike, under: ArrayLike, scale: Scale, missing: str) -> Measure:
@@ -210,5 +219,8 @@ class Tally:
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
         """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""
         squares = float(self.counts @ (influence * influence))
-        sums = self._table @ influence if len(self._table) > 1 else None
+        sums: Numbers | None = self._table @ influence if len(self._table) > 1 else None
+        if self._cells is not None and self._rows.clusters is not None:
+            by_row = influence[self._cells]
+            sums = np.bincount(self._rows.clusters, by_row).astype(np.float64)
         return self._rows._made(value, squares, sums, scale, support)  # A part of the same thing.

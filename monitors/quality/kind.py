@@ -14,6 +14,7 @@ import pyarrow as pa
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
+from driftline.errors import InputError
 from driftline.monitors.metric import MetricPoint
 from driftline.monitors.quality.answers import Answers, needed_columns, read_answers
 from driftline.monitors.quality.documents import (
@@ -43,7 +44,10 @@ SUGGEST_SEED = 0
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
     """Give SageMaker's documents of the reference; none when it lacks label or answer."""
-    answers = reference_answers(baseline)
+    try:
+        answers = reference_answers(baseline)
+    except InputError:
+        return {}  # Whoever asks for a check of quality is told what is wrong.
     if answers is None or not len(answers):
         return {}
     measures = answers.measure()

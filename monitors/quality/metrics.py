@@ -178,12 +178,7 @@ def multiclass_metrics(
     found |= _one_class(last, "best_constant_classifier")
     found |= _one_class(most, "majority_classifier")
     each = np.eye(classes)
-    found["balanced_accuracy"] = tally.mean_of(
-        [
-            ((each[:, [one]] * each[one]).ravel(), np.repeat(each[one], classes), "no rows")
-            for one in np.flatnonzero(support)
-        ]
-    )
+    found["balanced_accuracy"] = _mean_recall(tally, classes)
     found["accuracy_skill"] = _accuracy_skill(accuracy, classes, tally)
     if probability is not None:
         truth = each[label]
@@ -298,6 +293,20 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     influence = (score - of_label)[:, None] - of_answer[None, :] - value
     influence = influence + np.diag(pull * (1.0 + square))
     return tally.measure(value, influence.ravel(), "score", rows)
+
+
+def _mean_recall(tally: Tally, classes: int) -> Measure:
+    """Measure the plain mean of the recalls of those classes that have rows."""
+    matrix = tally.counts.reshape(classes, classes)
+    rows, support = float(matrix.sum()), matrix.sum(axis=1)
+    if not rows:
+        return undefined("no rows")
+    held = support > 0
+    recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
+    pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
+    influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
+    value = float(recall.sum() / held.sum())
+    return tally.measure(value, influence.ravel(), "score", float(support[held].min()))
 
 
 def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:

@@ -114,3 +114,14 @@ def test_the_values_of_a_document_have_a_doubt_of_their_own() -> None:
         broken += not check(flights(3_000, 200 + seed), alone, kind="model-quality", **ROLES).passed
 
     assert broken < 3
+
+
+def test_an_identifier_is_no_class() -> None:
+    names = [f"flight {place}" for place in range(1_001)] * 2
+    table = pa.table({"label": names, "said": names})
+
+    baseline = Baseline.fit(table, label="label", prediction="said", problem="multiclass")
+
+    assert suggest(baseline) == {}
+    with pytest.raises(InputError, match='label "label": 1,001 different answers and labels'):
+        check(table, baseline, kind="model-quality")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +336,37 @@ def test_equal_labels_leave_no_spread_to_explain(value: float) -> None:
     label = np.full(1_000, value)
 
     assert regression_metrics(label, label + 0.01)["r2"].undefined == "all labels are equal"
+
+
+def test_many_classes_in_many_clusters_take_no_room_of_their_product() -> None:
+    # Classes cubed, or clusters times classes squared, would be a gigabyte here.
+    rng = np.random.default_rng(4)
+    label, classes = rng.integers(0, 400, 20_000), 400
+    answer = np.where(rng.random(20_000) < 0.6, label, rng.integers(0, 400, 20_000))
+    clusters = rng.integers(0, 700, 20_000)
+
+    tracemalloc.start()
+    found = multiclass_metrics(label, answer, classes, None, clusters)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 100e6
+    assert found["balanced_accuracy"].value == pytest.approx(
+        peer.balanced_accuracy_score(label, answer)
+    )
+
+
+def test_clusters_that_are_added_up_row_by_row_give_the_same_variance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(5)
+    label, answer = rng.integers(0, 3, (2, 500))
+    clusters = rng.integers(0, 30, 500)
+    by_cell = multiclass_metrics(label, answer, 3, None, clusters)
+
+    monkeypatch.setattr("driftline.monitors.quality.influence.MOST_CELLS", 1)
+    by_row = multiclass_metrics(label, answer, 3, None, clusters)
+
+    for name, one in by_cell.items():
+        assert by_row[name].variance == pytest.approx(one.variance, abs=1e-15)
+        assert by_row[name].clusters == one.clusters
