@@ -1,7 +1,8 @@
 """The lease of a monitor: who may run it now, and where it stands while that is so.
 
 Taken by compare-and-set, renewed with each step, given back at the end; whoever dies leaves a lease
-that runs out. Nothing is written about a monitor but by the holder of its lease.
+that runs out. Nothing is written about a monitor but by the holder of its lease, except that a
+position moves, by compare-and-set too, while nobody holds it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from driftline.capture.changes import Position
 from driftline.monitors.standing import Standing, with_state
 from driftline.monitors.tables import leases
 
-__all__ = ["LEASE", "keep", "release", "take"]
+__all__ = ["LEASE", "keep", "move", "release", "take"]
 
 LEASE = timedelta(minutes=5)
 
@@ -53,6 +55,32 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
             update(leases)
             .where(leases.c.monitor == monitor, leases.c.owner == owner)
             .values(expires_at=moment + LEASE, **values)
+        )
+        return done.rowcount == 1
+
+
+def move(engine: Engine, standing: Standing, position: Position) -> bool:
+    """Move the position of a monitor that stands as it was read, and that nobody runs.
+
+    Returns
+    -------
+    bool
+        False when it stands elsewhere by now: then nothing is written.
+    """
+    before = standing.position
+    assert before is not None
+    with engine.begin() as connection:
+        done = connection.execute(
+            update(leases)
+            .where(
+                leases.c.monitor == standing.definition.name,
+                leases.c.owner.is_(None),
+                leases.c.done_until == standing.begin,
+                leases.c.seen_capture == before.capture,
+                leases.c.seen_truth == before.truth,
+                leases.c.touched.is_(None),
+            )
+            .values(seen_capture=position.capture, seen_truth=position.truth)
         )
         return done.rowcount == 1
 

@@ -24,9 +24,18 @@ from driftline.monitors.tables import executions
 __all__ = ["has_changed", "look", "noted", "windows_of"]
 
 
-def has_changed(root: str, standing: Standing) -> bool:
-    """Say whether anything came for hours before the next window; nothing is written."""
-    return bool(_changes(root, standing).hours)
+def has_changed(engine: Engine, root: str, standing: Standing) -> bool:
+    """Say whether anything came for hours before the next window, without the lease.
+
+    If nothing did, the monitor's position moves to now: else the next look would read everything
+    again that came since the last window was run, and a monitor of weeks a week's files.
+    """
+    found = _changes(root, standing)
+    if found.hours:
+        return True
+    if found.position != standing.position:
+        lease.move(engine, standing, found.position)
+    return False
 
 
 def look(engine: Engine, root: str, standing: Standing, owner: str, moment: datetime) -> Standing:

@@ -195,7 +195,7 @@ class Scheduler:
         if looked_at is not None and looked_at <= moment < looked_at + self.revisit_after:
             return False
         self._looked_at[name] = moment
-        return standing.position is None or revisit.has_changed(self.root, standing)
+        return standing.position is None or revisit.has_changed(self.engine, self.root, standing)
 
     def _may_revisit(self, standing: Standing, moment: datetime) -> bool:
         last = standing.revisited_at

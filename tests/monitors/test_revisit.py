@@ -18,6 +18,7 @@ from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.evaluator import Evaluator
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.changes import Position
 from driftline.capture.truth import put as put_labels
 from driftline.monitors import lease, revisit, scheduler, tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -129,6 +130,39 @@ def test_records_for_windows_to_come_touch_none(one, late, clock, append, rng) -
     assert days(one.step()) == [3]
     clock.time += RESTED
     assert one.step() == []
+
+
+def position_of(engine: Engine) -> int | None:
+    with engine.connect() as connection:
+        return connection.scalar(select(tables.leases.c.seen_capture))
+
+
+def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append, rng) -> None:
+    before = position_of(house)
+    append(3, weather(rng, 60))
+    clock.time += RESTED
+    assert one.step() == []
+    after = position_of(house)
+    late(1)
+    clock.time += RESTED
+
+    assert before is not None
+    assert after == before + 1
+    assert days(one.step()) == [1]
+
+
+@pytest.mark.parametrize("moved", ["owner", "done_until", "seen_capture"])
+def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house, moved) -> None:
+    with house.connect() as connection:
+        read = list_standings(connection)[0]
+    assert read.position is not None
+    values = {"owner": "other", "done_until": START, "seen_capture": read.position.capture + 5}
+    with house.begin() as connection:
+        connection.execute(update(tables.leases).values({moved: values[moved]}))
+    stands = position_of(house)
+
+    assert not lease.move(house, read, Position(99, 99))
+    assert position_of(house) == stands
 
 
 def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
@@ -280,7 +314,7 @@ def test_labels_touch_the_windows_of_kinds_that_need_them(
     found = revisit.look(house, root, looking, "me", clock())
 
     assert [(start - START) // DAY for start in found.touched] == expected
-    assert revisit.has_changed(root, looking) == bool(expected)
+    assert revisit.has_changed(house, root, looking) == bool(expected)
 
 
 def taken(engine: Engine, name: str):
