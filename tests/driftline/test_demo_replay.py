@@ -129,7 +129,8 @@ def test_a_house_that_has_lost_a_process_ends_the_replay() -> None:
     def gone() -> None:
         raise UnavailableError("server: ended with code 1")
 
-    with _endpoint([]) as server:
+    # One is sent again half a second later, so that it is not over too soon.
+    with _endpoint([503]) as server:
         replay = _replay(server, _requests(days=1, each=5))
 
         with pytest.raises(UnavailableError, match="ended with code 1"):
