@@ -74,6 +74,14 @@ class Tally:
         known = self.counts[:-1]
         return np.stack([known[~inside].sum(axis=0), known[inside].sum(axis=0)])
 
+    def known_as(self, known: Iterable[str]) -> Tally:
+        """Name the cells as another tally does: "1.0" and "true" are its "1"."""
+        named = known_classes(self.values, known)
+        values = tuple(sorted(set(named)))
+        counts = np.zeros((len(values) + 1, *self.counts.shape[1:]), np.int64)
+        np.add.at(counts, _places(named, values), self.counts)
+        return Tally(values, self.strata, counts)
+
     @property
     def missing_count(self) -> int:
         """Rows without a value of the facet."""

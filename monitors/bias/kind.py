@@ -78,6 +78,10 @@ def examine(question: Question) -> Report:
     tallies, rows = count_batches(batches(), plan.roles, plan.counted)
     if rows:
         _require_columns(plan, seen)
+    tallies = {
+        facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
+        for facet, tally in tallies.items()
+    }
     counts = _counts(plan, tallies, question, rows)
     findings, alpha = judge_groups(
         counts, stratified=plan.is_stratified, budget=question.budget, seed=question.seed

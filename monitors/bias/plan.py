@@ -132,6 +132,13 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     )  # fmt: skip
     counted = [Facet(facet.column, (), facet.threshold) for facet in facets]
     tallies, _ = count_batches(outcomes.table.to_batches(), own, counted)
+    if roles.positive != outcomes.roles.positive and not any(
+        tally.counts[:, :, 1].any() or tally.counts[:, :, :, 1].any() for tally in tallies.values()
+    ):
+        raise InputError(
+            f'positive "{roles.positive}": no answer or label of the reference is; it was made '
+            f'with "{outcomes.roles.positive}"'
+        )
     groups = tuple(
         group
         for facet, key in zip(facets, counted, strict=True)

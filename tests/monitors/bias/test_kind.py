@@ -563,3 +563,25 @@ def test_labels_alone_judge_nothing_and_say_so(reference: Baseline) -> None:
 
     assert not report.decided
     assert "no_predictions" in report.summary
+
+
+def test_a_positive_class_that_there_is_not_is_named(reference: Baseline) -> None:
+    with pytest.raises(InputError, match='positive "yes": no answer or label of the reference is'):
+        dl.check(sample(1_000), reference, kind="bias", positive="yes")
+
+
+@pytest.mark.parametrize("values", [("1", "0"), ("1.0", "0.0"), ("True", "False"), (1, 0)])
+def test_groups_are_known_again_however_they_are_written(values: tuple[object, object]) -> None:
+    table = unfair()
+    women = np.array(table["sex"].to_pylist()) == "Female"
+    baseline = Baseline.fit(
+        with_column(people(), "sex", np.array(people()["sex"].to_pylist()) == "Female"),
+        **COLUMNS,
+        facet="sex=true",
+    )
+    written = with_column(table, "sex", [values[0] if one else values[1] for one in women])
+
+    report = dl.check(written, baseline, kind="bias")
+
+    assert metric(report, "DI", "true").violated
+    assert report.details["facets"][0]["new_values"] == {}
