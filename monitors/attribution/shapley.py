@@ -136,7 +136,14 @@ def _codes(whole: pa.Table, feature_of: Integers) -> Integers:
 
 def _ask(predict: Predictor, rows: pa.Table) -> Numbers:
     """Ask the model; answers as numbers of shape (n, K)."""
-    found = np.asarray(predict(rows), dtype=np.float64)
+    answers = predict(rows)
+    try:
+        found = np.asarray(answers, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the model's answers are no numbers ({error}); expected values or probabilities, as "
+            "predict_proba gives them"
+        ) from error
     if found.ndim not in (1, 2) or len(found) != rows.num_rows:
         raise InputError(
             f"the model answered {found.shape} to {rows.num_rows} rows; "

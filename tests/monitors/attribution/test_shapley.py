@@ -182,6 +182,7 @@ def test_columns_of_one_group_go_together(rng: np.random.Generator) -> None:
     [
         (lambda x: x[:3, 0], r"answered \(3,\)"),
         (lambda x: x[:, 0] * np.nan, "no number"),
+        (lambda x: np.where(x[:, 0] > 0, "yes", "no"), "no numbers .* predict_proba"),
         (lambda x: x[:, :, None], "expected"),
     ],
 )
