@@ -39,6 +39,9 @@ __all__ = ["page", "verdict"]
 LONGEST = timedelta(days=7)
 """A message that takes longer from its change to its end was not waiting for its receiver."""
 
+OTHERS_SHOWN = 20
+"""Of alarms on the same metric."""
+
 TREATMENTS = {
     "missing": "a period without data says nothing",
     "ignore": "a period without data keeps the state",
@@ -272,7 +275,9 @@ def _definition(view: AlarmView) -> html.Section:
         links = [
             html.Span([html.A(one.name, href=alarm_link(one.name)), " ",
                        state_chip(one.state, small=True)], className="line")
-            for one in view.others
+            for one in view.others[:OTHERS_SHOWN]
         ]  # fmt: skip
+        if more := len(view.others) - len(links):
+            links.append(html.Span(f"and {more:,} more", className="faint line"))
         facts.append(("Same metric", html.Div(links)))
     return panel("Definition", [html.Dl([fact(*entry) for entry in facts], className="facts wide")])

@@ -67,7 +67,8 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"{plural(run.violation_count, 'violation')} ({where})"
     judged = sum(one.judged and one.value is not None for one in view.metrics)
     if not judged:
-        return f"Nothing could be judged ({where})" if view.metrics else f"No violation ({where})"
+        gone = "No violation, but this window's documents are gone"
+        return f"{'Nothing could be judged' if view.metrics else gone} ({where})"
     return f"Every bound is kept: {plural(judged, 'metric')} judged ({where})"
 
 

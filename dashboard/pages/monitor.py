@@ -81,6 +81,8 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count == 0:
+        if not detail.features:
+            return f"No violation, but this window's documents are gone ({where})"
         judged = sum(feature.judged for feature in detail.features)
         return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
     return f"{violations_text(detail)} ({where})"

@@ -179,6 +179,16 @@ def test_alarms_on_the_same_metric_know_each_other(measured, stores):
     assert stores.alarm(SLASH).others == ()
 
 
+def test_of_thousands_of_alarms_on_one_metric_some_are_listed(stores):
+    view = stores.alarm(SLASH)
+    crowd = tuple(replace(view.alarm, name=f"n{number}") for number in range(3000))
+
+    page = str(alarm_page.page(replace(view, others=crowd)))
+
+    assert "and 2,980 more" in page
+    assert "n20'" not in page
+
+
 def test_unknown_alarm_is_not_found(stores):
     with pytest.raises(NotFoundError):
         stores.alarm("no such alarm")

@@ -177,6 +177,9 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
     assert view.detail.features == ()
     assert "EDV" in view.detail.cause
     assert "EDV" in str(monitor_page.page(view))
+    calm = replace(view.detail, run=replace(view.detail.run, violation_count=0))
+    said = monitor_page.verdict(view.monitor, calm)
+    assert said.startswith("No violation, but this window's documents are gone (")
 
 
 def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_path):
