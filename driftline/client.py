@@ -91,11 +91,11 @@ class Client:
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Give one resource."""
-        return self._json("GET", f"/api/v1/{collection(kind)}/{quote(name, safe='')}")
+        return self._json("GET", f"/api/v1/{collection(kind)}/{_in_path(name)}")
 
     def delete(self, kind: str, name: str) -> None:
         """Delete one resource; refused while another needs it."""
-        self._call("DELETE", f"/api/v1/{collection(kind)}/{quote(name, safe='')}")
+        self._call("DELETE", f"/api/v1/{collection(kind)}/{_in_path(name)}")
 
     def invoke(
         self,
@@ -108,7 +108,7 @@ class Client:
         """Ask an endpoint for predictions; gives the whole HTTP response."""
         return self._call(
             "POST",
-            f"/endpoints/{quote(endpoint, safe='')}/invocations",
+            f"/endpoints/{_in_path(endpoint)}/invocations",
             content=body,
             headers={**(headers or {}), "content-type": content_type},
         )
@@ -119,7 +119,7 @@ class Client:
         """Run a monitor on one window now; by default on its last whole one."""
         window = {"from": start, "to": end}
         asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
-        return self._json("POST", f"/api/v1/monitors/{quote(name, safe='')}/run", json=asked)
+        return self._json("POST", f"/api/v1/monitors/{_in_path(name)}/run", json=asked)
 
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
@@ -156,7 +156,7 @@ class Client:
         """
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
-        path = f"/api/v1/endpoints/{quote(endpoint, safe='')}/truth"
+        path = f"/api/v1/endpoints/{_in_path(endpoint)}/truth"
         total = {"received": 0, "stored": 0, "duplicates": 0, "empty": 0}
         for body in bodies:
             found = self._json(
@@ -167,7 +167,7 @@ class Client:
 
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
-        return self._json("GET", f"/api/v1/endpoints/{quote(endpoint, safe='')}/capture")
+        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture")
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
         found: dict[str, Any] = self._call(method, path, **options).json()
@@ -204,6 +204,11 @@ def collection(kind: str) -> str:
         if kind.lower() in (name.lower(), plural):
             return plural
     raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
+
+
+def _in_path(name: str) -> str:
+    """Write a name as one step of a path; dots alone would be a step back."""
+    return quote(name, safe="").replace(".", "%2E")
 
 
 def _label_bodies(
