@@ -134,7 +134,7 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
 
 def demo(
-    days: Annotated[int, typer.Option(help="Replay the last N days of the year.")] = 365,
+    days: Annotated[int, typer.Option(help="Replay the last N days of the year, 1 to 365.")] = 365,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
     ] = True,
@@ -143,7 +143,8 @@ def demo(
 ) -> None:
     """Replay real flights through a monitored model.
 
-    Requests, capture, drift, alarms, pages, dashboard; one fault is planted openly.
+    Requests, capture and labels, all four kinds of monitor, alarms, pages, dashboard; one fault is
+    planted openly. A year takes two minutes.
 
     Example: driftline demo --days 60
     """
