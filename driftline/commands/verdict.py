@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.metric import INSUFFICIENT, MetricResult
 from driftline.monitors.report import Report
 from driftline.monitors.violation import FeatureResult, Violation
 
@@ -146,19 +146,22 @@ def _blocks(console: Console) -> str:
 
 def junit(report: Report) -> str:
     """Write a report as JUnit XML: one case for each feature or metric, a failure a violation."""
-    names = [one.feature for one in report.results] or [one.shown for one in report.metrics]
+    # A violated metric is a case under the name that its violation has.
+    names = [one.feature for one in report.results]
+    names += [one.shown for one in report.metrics if not one.violated]
     broken: dict[str, list[Violation]] = {}
     for violation in report.violations:
         broken.setdefault(violation.feature_name, []).append(violation)
     cases = list(dict.fromkeys([*names, *broken]))
-    skipped = set(report.insufficient)
+    skipped = dict.fromkeys(report.insufficient, INSUFFICIENT)
+    skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
     suite = ElementTree.Element(
         "testsuite",
         name=f"driftline {report.kind}",
         tests=str(len(cases)),
         failures=str(len(broken)),
         errors="0",
-        skipped=str(len(skipped - broken.keys())),
+        skipped=str(len(skipped.keys() - broken.keys())),
     )
     for name in cases:
         case = ElementTree.SubElement(suite, "testcase", classname=report.kind, name=_clean(name))
@@ -169,7 +172,7 @@ def junit(report: Report) -> str:
             )  # fmt: skip
             failure.text = _clean(violation.cause)
         if name in skipped and name not in broken:
-            ElementTree.SubElement(case, "skipped", message="insufficient_data")
+            ElementTree.SubElement(case, "skipped", message=skipped[name])
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

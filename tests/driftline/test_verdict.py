@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from rich.console import Console
 
@@ -110,3 +111,29 @@ def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
     assert text.splitlines()[1].split() == ["auc", "0.61", "0.58…0.64", "0.7", "0.66"]
     assert "sex=F TE" in text
     assert "undefined: no_f…" in text
+
+
+def test_a_group_or_output_that_is_violated_is_one_case_and_fails() -> None:
+    table = pa.table({"age": RANDOM.integers(18, 80, 3_000), "says": RANDOM.integers(0, 2, 3_000)})
+    older = table["age"].to_numpy() > 40
+    biased = table.set_column(1, "says", pa.array(np.where(older, 0, table["says"].to_numpy())))
+    baseline = dl.Baseline.fit(table, prediction="says", problem="binary", facet="age=40")
+
+    suite = ElementTree.fromstring(junit(dl.check(biased, baseline, kind="bias")))[0]
+
+    cases = [one.get("name") for one in suite if "DPPL" in one.get("name", "")]
+    assert cases == ["age above 40: DPPL"]
+    assert suite.get("failures") == "2"
+
+
+def test_a_metric_without_a_value_has_not_passed() -> None:
+    metrics = (
+        MetricResult("auc", None, operator="LessThanThreshold", note="undefined: no rows"),
+        MetricResult("accuracy", 0.5, bound=0.4, operator="LessThanThreshold"),
+    )
+    report = Report("model-quality", (), 100, metrics=metrics)
+
+    suite = ElementTree.fromstring(junit(report))[0]
+
+    assert suite.get("skipped") == "1"
+    assert [one.get("message") for one in suite.iter("skipped")] == ["undefined: no rows"]
