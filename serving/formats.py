@@ -104,12 +104,10 @@ class Predictor:
         """
         rows = self.prepared(columns)
         predictions = np.asarray(self._predict(rows))
-        expected = (len(next(iter(columns.values()))),)
-        if predictions.shape != expected:
-            raise ModelError(f"the model answered {predictions.shape} values; expected {expected}")
+        _require_shape(predictions, columns)
         if self._chances is None:
             return Answer(predictions.tolist())
-        chances = np.asarray(self._chances(rows))[:, self._shown]
+        chances = self._shown_chances(rows, columns)
         return Answer(predictions.tolist(), chances.tolist())
 
     def numbers(self, columns: Columns) -> np.ndarray:
@@ -123,13 +121,21 @@ class Predictor:
         """
         rows = self.prepared(columns)
         if self._chances is not None:
-            found: np.ndarray = np.asarray(self._chances(rows), dtype=np.float64)[:, self._shown]
-            return found
+            return self._shown_chances(rows, columns).astype(np.float64, copy=False)
         predictions = np.asarray(self._predict(rows))
+        _require_shape(predictions, columns)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(-1, 1)
         classes = np.asarray(self.model.classes_)[self._shown]
         return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
+
+    def _shown_chances(self, rows: Any, columns: Columns) -> np.ndarray:  # noqa: ANN401 - see prepared
+        """Give the probabilities that are answered, shape (rows, classes shown)."""
+        assert self._chances is not None
+        chances = np.asarray(self._chances(rows))
+        _require_shape(chances, columns, len(self.description.classes))
+        found: np.ndarray = chances[:, self._shown]
+        return found
 
     def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
         """Give the rows as the last step of the model takes them."""
@@ -154,6 +160,13 @@ class Predictor:
                 )
             columns = dict(zip(self._names, columns.values(), strict=True))
         return pd.DataFrame({name: columns[name] for name in self._names})
+
+
+def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
+    """Refuse answers to other many than rows: requests are answered together, and cut apart."""
+    expected = (len(next(iter(columns.values()))), *width)
+    if found.shape != expected:
+        raise ModelError(f"the model answered {found.shape} values; expected {expected}")
 
 
 def load_predictor(path: Path, *, trust_pickle: bool, positive: str | None = None) -> Predictor:

@@ -180,3 +180,28 @@ def test_the_probability_of_two_classes_is_the_positive_ones(trained):
     np.testing.assert_allclose(np.array(first) + np.array(second), 1)
     with pytest.raises(ModelError, match="the model knows 0, 1"):
         Predictor(trained.model, positive="yes")
+
+
+class _Short(LogisticRegression):
+    """Answers for one row, however many were asked."""
+
+    def predict_proba(self, rows):
+        return super().predict_proba(rows)[:1]
+
+
+class _Two(LinearRegression):
+    """Answers two values a row."""
+
+    def predict(self, rows):
+        return np.column_stack([super().predict(rows)] * 2)
+
+
+def test_a_model_that_answers_other_many_than_rows_is_refused():
+    rows = np.arange(12.0).reshape(6, 2)
+    columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
+    short = Predictor(_Short().fit(rows, [0, 1, 0, 1, 0, 1]))
+    two = Predictor(_Two().fit(rows, rows[:, 0]))
+
+    for ask in (short.predict, short.numbers, two.predict, two.numbers):
+        with pytest.raises(ModelError, match="expected"):
+            ask(columns)
