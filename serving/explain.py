@@ -175,6 +175,10 @@ class ModelProcess:
         found, answer = self._exchange(
             pack({**header, "id": self._count}, body), self._answer_timeout_s
         )
+        if found.get("id") != self._count:
+            # Only code in the model can do that; what comes next cannot be told apart.
+            self._kill()
+            raise UnavailableError("the model's process answered what was not asked")
         if found["status"] != 200:
             raise InputError(found["message"])
         return found, answer

@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import threading
@@ -121,6 +122,26 @@ def test_a_model_that_hangs_is_ended_in_time(slow_model):
 
     with pytest.raises(ProcessLookupError):
         os.kill(running, 0)
+
+
+def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch):
+    (tmp_path / "chatty.py").write_text(
+        "import os, sys\n"
+        "class Chatty:\n"
+        "    n_features_in_ = 1\n"
+        "    def predict(self, rows):\n"
+        "        os.write(int(sys.argv[1]), bytes([0, 0, 0, 2, 0, 0, 0, 0]) + b'{}')\n"
+        "        return [0.0] * len(rows)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    joblib.dump(importlib.import_module("chatty").Chatty(), tmp_path / "m.joblib")
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
+        with pytest.raises(UnavailableError, match="answered what was not asked"):
+            process(pa.table({"_c0": [0.0]}))
+
+        assert process.process_id is None
 
 
 def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(numbers):
