@@ -20,13 +20,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from driftline.alerts import metrics, outbox, tables
 from driftline.alerts.alarm import StateChange
 from driftline.alerts.alarms import LOOK_AGAIN, HistoryItem, add_history
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.walk import Grid, Standing, walk
-from driftline.errors import DriftlineError
 
 __all__ = ["Evaluator"]
 
@@ -90,13 +90,14 @@ class Evaluator:
             rows = connection.execute(_alarms_and_metrics()).all()
         changes: list[StateChange] = []
         for row in rows:
-            if not self._has_work(row, now):
-                continue
             try:
+                if not self._has_work(row, now):
+                    continue
                 with self._engine.begin() as connection:
                     changes += self._evaluate(connection, row.id, now)
-            except DriftlineError:
-                # One alarm that cannot be judged must not silence those after it.
+            except (OperationalError, InterfaceError):
+                raise  # The database is away, or an alarm's row is held: the next pass tries again.
+            except Exception:  # One alarm that cannot be judged must not silence those after it.
                 self.failure_count += 1
                 log.exception("alarm_failed alarm=%r count=%d", row.name, self.failure_count)
         for change in changes:

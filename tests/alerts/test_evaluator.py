@@ -315,6 +315,18 @@ def test_an_alarm_that_cannot_be_judged_does_not_silence_the_others(house, engin
     assert evaluator.failure_count == 1
 
 
+def test_a_row_that_is_none_of_ours_does_not_silence_the_others(house, engine, evaluator):
+    house.alarm("a")
+    house.alarm("b")
+    house.put(1.0)
+    with engine.begin() as connection:
+        broken = update(tables.alarms).where(tables.alarms.c.name == "a")
+        connection.execute(broken.values(definition={}))
+
+    assert [change.alarm_name for change in evaluator.step()] == ["b"]
+    assert evaluator.failure_count == 1
+
+
 def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluator):
     house.channel("a", "https://hooks.example")
     house.alarm(alarm_actions=("a",))
