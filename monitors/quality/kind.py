@@ -1,6 +1,6 @@
 """The kind "model-quality": how good the answers were, now that the truth is known.
 
-Thresholds and documents are SageMaker's; quality_judgement.py and skill.py decide.
+Thresholds and documents are SageMaker's; judgement.py and skill.py decide.
 """
 
 from __future__ import annotations
