@@ -1,7 +1,9 @@
 """The demo as a new user sees it, and what it leaves: an open table, documents, pages."""
 
 import json
+import re
 import zipfile
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from playwright.sync_api import ConsoleMessage, expect, sync_playwright
 
-from tests.journeys.conftest import Demo, driftline, running
+from tests.journeys.conftest import Demo, driftline, quality_weeks, running
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +84,53 @@ def test_the_planted_bug_is_the_top_cause_and_its_rows_are_named(demo: Demo) -> 
     assert paged, demo.output
     assert {"carrier", "temp"} & set(paged)
     assert all(report["violations"][0]["first_rows"] for report in paged.values())
+
+
+def test_every_known_arrival_is_a_label(demo: Demo, flights: pd.DataFrame) -> None:
+    """A day's labels are known two days after its end, and the clock ends with the year."""
+    (folder,) = (path for path in demo.folder.rglob("truth/flights") if path.is_dir())
+
+    stored = DeltaTable(str(folder)).to_pandas()
+
+    known = flights[(flights["month"] == 11) | (flights["day"] < 30)]["arr_delay"].dropna()
+    assert len(stored) == len(known)
+    assert (stored["label"] == "1").sum() == (known > 15).sum()
+
+
+def test_each_weeks_quality_is_what_scikit_learn_finds_in_the_tables(demo: Demo) -> None:
+    weeks = quality_weeks(demo.folder)
+
+    assert len(weeks) == 7  # Eight whole weeks, the last of which still lacks its labels.
+    for week in weeks:
+        assert week.report["labelled_count"] == week.found.pop("labelled_count")
+        for name, value in week.found.items():
+            assert week.said[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_every_kind_of_monitor_has_judged_its_windows(demo: Demo) -> None:
+    judged = Counter(
+        json.loads(file.read_text())["kind"] for file in demo.folder.rglob("report.json")
+    )
+
+    assert judged == {"data-quality": 60, "model-quality": 7, "bias": 7, "attribution": 8}
+
+
+def test_the_pager_rings_for_the_fault_and_for_the_day_without_weather(demo: Demo) -> None:
+    rung = [line.split(maxsplit=1)[1] for line in demo.output.splitlines() if line[:4] == "PAGE"]
+
+    assert rung == ["flights: broken input"] * 2
+    assert re.search(r"^windows explained +6 +6 +ok", demo.output, re.MULTILINE)
+    assert re.search(r"^pages explained +2 +2 +ok", demo.output, re.MULTILINE)
+
+
+def test_the_accounts_fit_into_80_columns(demo: Demo) -> None:
+    lines = demo.output.splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("stage"))
+
+    accounts = [line for line in lines[first:] if re.search(r"  ok  |^ {40}", line)]
+
+    assert len(accounts) > 15
+    assert max(map(len, accounts)) <= 80
 
 
 def test_a_second_run_starts_clean(tmp_path: Path) -> None:
