@@ -164,6 +164,11 @@ def _spool(folder: Path, budget_bytes: int) -> Finding:
 
 
 def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    file = Path(settings.root, "driftline.db")
+    if not settings.database.url and not file.exists():
+        # Opening it would make it.
+        yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
+        return
     try:
         engine = open_database(settings, read_only=True)
         with engine.connect() as connection:

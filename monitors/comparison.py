@@ -193,7 +193,12 @@ def _stretch(cells: Cells, group: Sequence[int]) -> str:
         return cells.describe(first)
     low = cells.edges[first - 1] if first else cells.edges[0]
     high = cells.maximum if last >= len(cells.edges) - 1 else cells.edges[last]
-    return f"{number_text(low)} – {number_text(high if high is not None else low)}"
+    end = number_text(high if high is not None else low)
+    # After a value of its own the next cell begins at the next number there is: 4.9e-324 after 0.
+    before = float(np.nextafter(low, -np.inf))
+    if before in cells.atom_set:
+        return f"above {number_text(before)} to {end}"
+    return f"{number_text(low)} – {end}"
 
 
 def _level_groups(

@@ -229,10 +229,13 @@ def _require_unicode(document: Mapping[object, object], where: str) -> None:
 
 def _checked_name(kind: str, name: object, where: str) -> str:
     if kind == "Alarm":
-        if isinstance(name, str) and 1 <= len(name) <= _ALARM_NAME_MAX and name.isprintable():
-            return name
+        is_text = isinstance(name, str) and name.strip() and name.isprintable()
+        # "." and ".." stand for folders in the address of an alarm's page.
+        if is_text and len(str(name)) <= _ALARM_NAME_MAX and name not in (".", ".."):
+            return str(name)
         raise ResourceError(
-            f"{where}: name {_shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters"
+            f"{where}: name {_shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters, "
+            'not all blank, not "." or ".."'
         )
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name

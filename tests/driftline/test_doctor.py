@@ -55,6 +55,7 @@ def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
     found = findings_of(settings)["database"]
 
     assert (found.verdict, found.mend) == ("defect", "driftline migrate")
+    assert not Path(settings.root, "driftline.db").exists()  # It only looks.
 
 
 def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings, monkeypatch):

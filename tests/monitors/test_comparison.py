@@ -144,6 +144,17 @@ def test_few_whole_numbers_have_a_bar_each():
     assert found.labels == tuple(f"= {hour}" for hour in range(5, 24))
 
 
+def test_a_stretch_after_a_value_of_its_own_is_named_by_that_value():
+    values = np.where(RNG.random(4_000) < 0.8, 0.0, RNG.gamma(2, 0.3, 4_000).round(2))
+    cells = numbers(values)
+    counts = cells.count(pa.array(values))
+
+    found = compare(cells, counts, counts)
+
+    assert any(label.startswith("above 0 to ") for label in found.labels)
+    assert not any("e-" in label for label in found.labels)
+
+
 def test_values_beyond_the_reference_have_their_bar():
     values = RNG.normal(50, 15, 4_000)
     cells = numbers(values)

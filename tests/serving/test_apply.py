@@ -12,9 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sqlalchemy import select
 
 from driftline.alerts import tables as alerts_tables
+from driftline.errors import InputError
 from driftline.monitors import tables as monitors_tables
 from driftline.serving import tables as serving_tables
 from driftline.serving.endpoints import signature_of
+from driftline.serving.resources import parse_resources
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -70,6 +72,12 @@ def state_of(server):
 
 def actions_of(answer):
     return {(one["kind"], one["name"]): one["action"] for one in answer.json()["changes"]}
+
+
+@pytest.mark.parametrize("name", ["", "   ", ".", "..", "a\nb", "x" * 256])
+def test_an_alarm_has_a_name_that_can_stand_in_an_address(name):
+    with pytest.raises(InputError, match="expected 1 to 255 printable characters"):
+        parse_resources([{"kind": "Alarm", "name": name, "spec": {}}])
 
 
 def test_a_whole_installation_is_made_at_once_and_the_second_time_changes_nothing(
