@@ -108,6 +108,11 @@ class Pace:
         self._stored = start
         self._judged = {one.monitor: one.first for one in cadences}
 
+    @property
+    def passed_days(self) -> int:
+        """How many whole days the clock has passed."""
+        return (self._clock.time - self._start) // DAY
+
     def follow(
         self, whole_days: Callable[[], int], event_ids: Callable[[], Mapping[int, str]]
     ) -> None:

@@ -187,7 +187,9 @@ def _account(
     run: Run, ending: Ending, settings: Settings, supervisor: Supervisor, stages: _Stages
 ) -> bool:
     """Wait for the end of everything, compare all accounts, and say whether they agree."""
-    for one in settle(ending, supervisor.check):
+    with progress("judging", unit="days", console=stages.console) as advance:
+        unfinished = settle(ending, supervisor.check, advance)
+    for one in unfinished:
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
     found = explain(run)

@@ -42,13 +42,17 @@ class Ending:
     end: datetime
 
 
-def settle(ending: Ending, check: Callable[[], None]) -> list[str]:
+def settle(
+    ending: Ending, check: Callable[[], None], advance: Callable[[int, int | None], None]
+) -> list[str]:
     """Wait until windows, alarms and deliveries are done.
 
     Parameters
     ----------
     check
         Raises when a process of the installation is gone for good.
+    advance
+        Called with the days that the clock has passed, and all of them.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def settle(ending: Ending, check: Callable[[], None]) -> list[str]:
     before: list[str] = []
     while left := unfinished(ending):
         check()
+        advance(ending.pace.passed_days, ending.replay.day_count)
         if left != before:
             before, until = left, time.monotonic() + PATIENCE_S
         if time.monotonic() > until:

@@ -89,6 +89,7 @@ def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
     pace.follow(lambda: 6, dict)
 
     assert labels.loads == [(2, 0), (6, 2)]
+    assert pace.passed_days == 6
 
 
 def test_the_clock_never_goes_back(tmp_path: Path) -> None:
