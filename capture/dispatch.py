@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from driftline.capture.frame import Frame
-from driftline.capture.letter import Letter, frame_bytes, gap_instead, light, write
+from driftline.capture.letter import Letter, frame_bytes, light, write
 from driftline.capture.sidecar import QUARANTINE, Delivery
+from driftline.capture.sound import gap_instead
 from driftline.errors import UnavailableError
 
 __all__ = ["Dispatcher", "Refusal", "Wire"]

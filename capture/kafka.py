@@ -33,8 +33,9 @@ from kafka.structs import OffsetAndMetadata
 
 from driftline.capture.dispatch import Dispatcher, Refusal
 from driftline.capture.kafka_options import CONNECT_MS, KafkaOptions
-from driftline.capture.letter import Letter, LetterError, lost, open_letter
+from driftline.capture.letter import Letter, LetterError, open_letter
 from driftline.capture.sidecar import Delivery, Origin
+from driftline.capture.sound import lost
 from driftline.capture.writer_name import WriterName
 from driftline.errors import UnavailableError
 

@@ -18,23 +18,20 @@ from driftline.capture.frame import (
     MAX_FRAME_BYTES,
     Flag,
     Frame,
-    Kind,
     frame_length,
     pack,
     pack_meta,
     seed_of,
     unpack,
 )
-from driftline.capture.target import is_name
+from driftline.capture.sound import MAX_NUMBER
 from driftline.errors import InputError
 
 __all__ = [
     "Letter",
     "LetterError",
     "frame_bytes",
-    "gap_instead",
     "light",
-    "lost",
     "open_letter",
     "write",
 ]
@@ -45,8 +42,6 @@ _LEVEL = 3
 _MAX_OPEN_BYTES = MAX_FRAME_BYTES + (8 << 20)  # One largest frame, or a letter of many small ones.
 _MAX_SPAN = 1 << 24
 _NS_PER_MS = 1_000_000
-_MAX_NUMBER = (1 << 63) - 1
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
 class LetterError(InputError):
@@ -131,7 +126,10 @@ def open_letter(
         seed = seed_of(str(uuid.UUID(spool_id)))
     except (KeyError, ValueError) as error:
         raise LetterError(f"its headers are not a letter's: {error!r}") from error
-    if not 0 < first <= last < first + _MAX_SPAN or not 0 < count <= last - first + 1:
+    if (
+        not 0 < first <= last < min(first + _MAX_SPAN, MAX_NUMBER)
+        or not 0 < count <= last - first + 1
+    ):
         raise LetterError(f"its headers tell of {count} frames from {first} to {last}")
     known = {"spool_id": spool_id, "last_seq": last, "count": count}
     if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
@@ -149,8 +147,6 @@ def open_letter(
     seqs = [frame.seq for frame in frames]
     if len(frames) != count or seqs[0] != first or seqs[-1] != last or seqs != sorted(set(seqs)):
         raise LetterError(f"{len(frames)} of {count} frames are whole", **known)  # type: ignore[arg-type]
-    if odd := next((frame for frame in frames if not _is_sound(frame)), None):
-        raise LetterError(f"frame {odd.seq} is of no tap", **known)  # type: ignore[arg-type]
     return spool_id, frames
 
 
@@ -172,48 +168,6 @@ def light(frame: Frame) -> Frame:
     shed |= Flag.REQUEST_TRUNCATED if frame.request else 0
     shed |= Flag.RESPONSE_TRUNCATED if frame.response else 0
     return frame._replace(flags=frame.flags | shed, request=b"", response=b"")
-
-
-def gap_instead(frame: Frame, reason: str) -> Frame:
-    """Give the gap that stands in the place of a record that cannot travel."""
-    meta = {
-        "reason": reason,
-        "endpoint": frame.meta.get("endpoint", ""),
-        "records": "1",
-        "bytes": str(len(frame.request) + len(frame.response)),
-        "first_ns": str(frame.wall_ns),
-        "last_ns": str(frame.wall_ns),
-    }
-    return Frame(Kind.GAP, 0, frame.seq, frame.wall_ns, 0, 0, 0, 0, 0, 0, meta)
-
-
-def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -> Frame:
-    """Give the gap that counts what a broker lost or nobody can read; None: how many is unknown."""
-    wall_ns = (timestamp_ms or 0) * _NS_PER_MS
-    meta = {"reason": reason, "last_ns": str(wall_ns)}
-    if records is not None:
-        meta["records"] = str(records)
-    return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
-
-
-def _is_sound(frame: Frame) -> bool:
-    """Say whether a frame can go into the tables.
-
-    Whoever may write to the topic can make one whose checksum is right: with a name that leads out
-    of the storage folder, or a number that no column takes, at which the sink would end for ever.
-    """
-    meta = frame.meta
-    if max(frame.seq, frame.wall_ns, frame.request_bytes, frame.response_bytes) > _MAX_NUMBER:
-        return False
-    try:
-        if frame.kind == Kind.GAP:
-            names = ("records", "bytes", "first_ns", "last_ns", "total")
-            return all(0 <= int(meta.get(name, "0")) <= _MAX_NUMBER for name in names)
-        float(meta.get("rate", "1"))
-        is_dated = _FIRST_US <= int(meta.get("event_time_us", "0")) <= _LAST_US
-    except ValueError:
-        return False
-    return frame.kind == Kind.RECORD and is_dated and is_name(meta.get("endpoint", ""))
 
 
 def _frames(raw: bytes, seed: int) -> list[Frame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,41 +16,61 @@ from driftline.capture.decode import Decoded, decode
 from driftline.capture.frame import Frame
 from driftline.signature import Signature
 
-__all__ = ["build_rows"]
+__all__ = ["Built", "build_rows"]
 
 log = logging.getLogger(__name__)
 
 _MAX_STATUS = 32_767
-# A body may nest just less deep than the reader gives up at, and deeper than the writer does.
-_FAULTS = (
-    ArithmeticError, LookupError, RecursionError, TypeError, ValueError, pa.ArrowException,
-)  # fmt: skip
 _US = 1000  # ns
 # They describe the request, not the row: given on row 0 only, so that sums come out right.
 _ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
 
 
-def build_rows(records: Sequence[tuple[str, Frame]], signature: Signature | None) -> pa.Table:
+class Built(NamedTuple):
+    """The rows of some records, and the records that no row could be made of."""
+
+    rows: pa.Table
+    unreadable: tuple[tuple[str, Frame], ...] = ()
+
+
+def build_rows(records: Sequence[tuple[str, Frame]], signature: Signature | None) -> Built:
     """Decode records, each with its spool's id, to a table in the schema of the signature.
 
-    A record that makes the decoder itself fail is kept raw, with the fault as its parse error: one
-    odd body never stops the others.
+    A record that makes the decoder itself fail is kept raw, with the fault as its parse error; one
+    that cannot even be kept so is left out and given back: one odd record never stops the others.
     """
+    if not records:
+        return Built(table_schema(signature).empty_table())
     frames = [frame for _, frame in records]
     try:
-        return _rows(records, decode(frames, signature), signature)
-    except _FAULTS as error:
+        return Built(_rows(records, decode(frames, signature), signature))
+    # What a record may do that nobody thought of is anything; the halves tell which one it was.
+    except Exception as error:  # noqa: BLE001
         if len(records) == 1:
-            # Without its message: that may quote the body.
-            name = type(error).__name__
-            log.error("decoder fault spool=%s seq=%d error=%s", records[0][0], frames[0].seq, name)
-            decoded = decode(frames, None)
-            decoded.errors[0] = f"decoder fault: {error!r}"
-            return _rows(records, decoded, signature)
+            return _kept_raw(records[0], signature, error)
     half = len(records) // 2
-    return pa.concat_tables(
-        [build_rows(records[:half], signature), build_rows(records[half:], signature)]
+    first, second = build_rows(records[:half], signature), build_rows(records[half:], signature)
+    return Built(
+        pa.concat_tables([first.rows, second.rows]), (*first.unreadable, *second.unreadable)
     )
+
+
+def _kept_raw(record: tuple[str, Frame], signature: Signature | None, error: Exception) -> Built:
+    """Give the row of a record without what is in its bodies, or no row."""
+    spool, frame = record
+    # Without its message: that may quote the body.
+    name = type(error).__name__
+    log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
+    decoded = decode([frame], None)
+    decoded.errors[0] = f"decoder fault: {error!r}"
+    try:
+        return Built(_rows([record], decoded, signature))
+    except MemoryError:
+        raise  # That says nothing about the record.
+    except Exception as again:  # noqa: BLE001 - as above
+        name = type(again).__name__
+        log.error("unreadable record spool=%s seq=%d error=%s", spool, frame.seq, name)
+        return Built(table_schema(signature).empty_table(), (record,))
 
 
 def _rows(

@@ -29,6 +29,7 @@ from driftline.capture.frame import (
     seed_of,
     unpack,
 )
+from driftline.capture.sound import whole
 from driftline.capture.spool import COUNTERS_NAME, LOCK_NAME, SEGMENT_SUFFIX, boot_id
 from driftline.errors import ConflictError
 
@@ -243,7 +244,7 @@ class SpoolReader:
             self._expected = frame.seq
         if frame.kind == Kind.GAP:  # Also one that was shipped before: it is told.
             key = (frame.meta.get("reason", ""), frame.meta.get("endpoint", ""))
-            self._told[key] = int(frame.meta.get("total", "0"))
+            self._told[key] = whole(frame.meta.get("total", "0"))
         if frame.kind in (Kind.RECORD, Kind.GAP):
             self._end = max(self._end, frame.seq + 1)
             if frame.seq == self._expected:
@@ -392,8 +393,7 @@ class SpoolTail:
                     self._readers[entry] = SpoolReader(folder)
 
     def _sync(self) -> None:
-        now = time.monotonic()
-        if now - self._synced_s >= self._sync_interval_s:
+        if (now := time.monotonic()) - self._synced_s >= self._sync_interval_s:
             self._synced_s = now
             for reader in self._readers.values():
                 reader.sync()

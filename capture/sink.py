@@ -24,7 +24,8 @@ from driftline.capture.dataset import (
     time_of,
 )
 from driftline.capture.frame import Frame, Kind
-from driftline.capture.rows import build_rows
+from driftline.capture.rows import Built, build_rows
+from driftline.capture.sound import readable, unreadable
 from driftline.capture.table import DeltaFolder
 from driftline.capture.transport import Delivery, Transport
 from driftline.capture.truth import EARLIEST_LABEL, list_labelled, truth_folder
@@ -186,68 +187,86 @@ class Sink:
         )
 
     def _commit(self) -> None:
-        """Store all that is pending, table by table, then let the transport forget it."""
+        """Store all that is pending, table by table, then let the transport forget it.
+
+        Gaps go first: what no row can be made of is counted before any mark moves past it.
+        """
         records: dict[str, list[Record]] = defaultdict(list)
         offsets: dict[str, dict[str, int]] = defaultdict(dict)
-        gaps: list[Gap] = []
+        gaps: list[Record] = []
         marks: dict[str, int] = {}
         for delivery in self._pending:
             spool_id, last = delivery.spool_id, marks.get(delivery.spool_id, 0)
             # What a sender repeats after trouble begins anew at what was sent before.
-            new = [frame for frame in delivery.frames if frame.seq > last]
+            new = [readable(frame) for frame in delivery.frames if frame.seq > last]
             self.counters["duplicates"] += len(delivery.frames) - len(new)
             for frame in new:
-                endpoint = frame.meta.get("endpoint", "")
                 if frame.kind == Kind.GAP:
-                    gaps.append(_gap_of(spool_id, frame))
+                    gaps.append((spool_id, frame))
                     continue
+                endpoint = frame.meta["endpoint"]
                 records[endpoint].append((spool_id, frame))
                 if delivery.origin is not None:
                     offsets[endpoint][delivery.origin.name] = delivery.origin.offset
             marks[spool_id] = max(last, delivery.last_seq)
-        for endpoint, found in records.items():
-            self._store(endpoint, found, offsets[endpoint])
+        built = {endpoint: self._build(endpoint, found) for endpoint, found in records.items()}
+        for _, made in built.values():
+            gaps += [(spool, unreadable(frame)) for spool, frame in made.unreadable]
         if gaps:
-            self._store_gaps(gaps)
+            self._store_gaps([_gap_of(*gap) for gap in gaps])
+        for endpoint, found in records.items():
+            self._store(endpoint, found, offsets[endpoint], *built.pop(endpoint))
         self._pending = []
         self._pending_records = self._pending_bytes = 0
         self._transport.commit(marks)
 
-    def _store(self, endpoint: str, records: Sequence[Record], offsets: Mapping[str, int]) -> None:
+    def _build(self, endpoint: str, records: Sequence[Record]) -> tuple[list[Record], Built]:
+        """Find the records that the table of an endpoint does not have, and make their rows."""
+        dataset = self._dataset(endpoint)
+        stored = {spool: dataset.mark(spool) for spool in {spool for spool, _ in records}}
+        new = [record for record in records if record[1].seq > stored[record[0]]]
+        return new, build_rows(new, dataset.settle(self._signatures(endpoint)))
+
+    def _store(
+        self,
+        endpoint: str,
+        records: Sequence[Record],
+        offsets: Mapping[str, int],
+        new: Sequence[Record],
+        built: Built,
+    ) -> None:
         """Commit the records of one endpoint that its table does not have.
 
         ``offsets``: how far in each partition of a broker they lay, for who reconciles the two.
         """
         dataset = self._dataset(endpoint)
         for _ in range(_MAX_ATTEMPTS):
-            stored = {spool: dataset.mark(spool) for spool in {spool for spool, _ in records}}
-            new = [record for record in records if record[1].seq > stored[record[0]]]
-            if not new:
+            rows = built.rows
+            if not rows.num_rows:
                 break
-            rows = build_rows(new, dataset.settle(self._signatures(endpoint)))
             try:
                 dataset.append(rows, {spool: frame.seq for spool, frame in new}, offsets)
             except MarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
                 dataset.folder.refresh()
+                new, built = self._build(endpoint, records)
                 continue
             except DriftlineError:
                 # Files may lie there that no commit knows: the next attempt sweeps first.
                 del self._datasets[endpoint]
                 raise
-            self.counters["records"] += len(new)
+            count = len(new) - len(built.unreadable)
+            self.counters["records"] += count
             self.counters["rows"] += rows.num_rows
             self.counters["commits"] += 1
             self.counters["duplicates"] += len(records) - len(new)
-            log.info(
-                "sink commit endpoint=%s records=%d rows=%d", endpoint, len(new), rows.num_rows
-            )
+            log.info("sink commit endpoint=%s records=%d rows=%d", endpoint, count, rows.num_rows)
             return
         else:
             raise MarkMovedError(
                 f'table of "{endpoint}": another sink commits the same spool; stop one of them'
             )
-        self.counters["duplicates"] += len(records)
+        self.counters["duplicates"] += len(records) - len(new)
 
     def _expire(self) -> None:
         """Remove what is older than is to be kept, from the tables of all endpoints."""

@@ -43,7 +43,7 @@ def rows(signature: Signature, *seqs: int, spool: str = SPOOL) -> pa.Table:
         )
         for seq in seqs
     ]  # fmt: skip
-    return build_rows(records, signature)
+    return build_rows(records, signature).rows
 
 
 def test_the_columns_are_those_of_the_contract(signature: Signature) -> None:

@@ -12,7 +12,7 @@ import pytest
 from driftline.capture import rows
 from driftline.capture.dataset import Dataset, read_gaps
 from driftline.capture.decode import Decoded, decode
-from driftline.capture.frame import Frame
+from driftline.capture.frame import Frame, Kind, pack_meta
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.table import StorageError
@@ -139,6 +139,98 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
     assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
     assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError('a bug')"
+
+
+ODD = {
+    "rate": {"rate": "often"},
+    "time": {"event_time_us": "noon"},
+    "overflow": {"event_time_us": "9" * 25},
+    "name": {"endpoint": "../../elsewhere"},
+    "no-name": {"endpoint": ""},
+}
+
+
+def seqs(root: str) -> list[int]:
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found: list[int] = data.to_table(["spool_seq"]).sort_by("spool_seq")["spool_seq"].to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("meta", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("odd", [1, 4, 7])
+def test_a_record_that_no_row_can_be_made_of_is_one_gap_and_stops_no_other(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    meta: dict[str, str],
+    odd: int,
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(1, 8):
+        write(writer, **(meta if number == odd else {}))
+    first = drain()
+    second = drain()
+    writer.close()
+    drain()
+
+    assert seqs(root) == [number for number in range(1, 8) if number != odd]
+    (gap,) = read_gaps(root)
+    assert (gap.seq, gap.reason, gap.records) == (odd, "unreadable", 1)
+    assert gap.endpoint == ("" if "endpoint" in meta else "flights")
+    assert (first.counters["records"], first.counters["gaps"]) == (6, 1)
+    assert (second.counters["records"], second.counters["gaps"]) == (0, 0)
+    assert [entry.name for entry in Path(root, "capture").iterdir()] == ["flights"]
+    assert list(spool_dir.glob("[!.]*")) == []
+
+
+def test_a_gap_that_cannot_be_read_is_a_gap(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    odd = {"reason": "full", "records": "many", "total": "all"}
+    assert writer._write(writer._plain(Kind.GAP), pack_meta(odd), (), ()) is None
+    write(writer)
+    drain()
+    drain()
+
+    assert seqs(root) == [1, 3]
+    (gap,) = read_gaps(root)
+    assert (gap.seq, gap.reason, gap.records) == (2, "unreadable", None)
+
+
+def test_what_nobody_thought_of_is_found_by_halving_and_counted_before_the_marks_pass(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = rows._meta
+
+    def fragile(records: list[tuple[str, Frame]], decoded: Decoded) -> object:
+        if any(frame.meta.get("event_id") in ("e5", "e8") for _, frame in records):
+            raise AttributeError("a bug")
+        return whole(records, decoded)
+
+    monkeypatch.setattr(rows, "_meta", fragile)
+    writer = SpoolWriter(spool_dir)
+    for number in range(1, 11):
+        write(writer, event_id=f"e{number}", endpoint="other" if number == 8 else "flights")
+    blocked = Path(root, "capture", "flights", "_delta_log")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    with pytest.raises(StorageError):
+        drain()
+    blocked.unlink()
+    drain()
+    drain()
+
+    assert seqs(root) == [1, 2, 3, 4, 6, 7, 9, 10]
+    found = [(gap.seq, gap.endpoint, gap.reason, gap.records) for gap in read_gaps(root)]
+    assert found == [(5, "flights", "unreadable", 1), (8, "other", "unreadable", 1)]
 
 
 def test_gaps_are_stored_once(
