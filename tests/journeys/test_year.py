@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.postgres]
 # What a user would write into driftline.toml; the command line of the demo does not offer it.
 RUN = """
 import json, sys
+from pathlib import Path
 from driftline.demo.run import run_demo
 sys.exit(run_demo(stay=False, folder=Path(sys.argv[1]), more_settings=json.loads(sys.argv[2])))
 """
