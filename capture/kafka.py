@@ -1,4 +1,4 @@
-"""Kafka between sidecar and sink; the only file that knows its client.
+"""Kafka between sidecar and sink; with kafka_records the only file that knows its client.
 
 One partition carries all of a spool, so order holds where the sink's marks need it. Kafka's own
 transactions and idempotence are not used: the tables lie outside of them, and the tables' marks
@@ -33,6 +33,7 @@ from kafka.structs import OffsetAndMetadata
 
 from driftline.capture.dispatch import Dispatcher, Refusal
 from driftline.capture.kafka_options import CONNECT_MS, KafkaOptions
+from driftline.capture.kafka_records import read_any_header
 from driftline.capture.letter import Letter, LetterError, open_letter
 from driftline.capture.sidecar import Delivery, Origin
 from driftline.capture.sound import lost
@@ -276,6 +277,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
     def _connected(self) -> KafkaConsumer:
         if self._consumer is None:
             _make_topics(self._options)
+            read_any_header()
             self._consumer = KafkaConsumer(
                 **self._options.configured(
                     group_id=self._options.group,

@@ -65,6 +65,15 @@ class Line:
         producer.produce(self.options.topic, value, headers=headers, partition=0)
         assert producer.flush(20) == 0
 
+    def put_together(self, *records: tuple[bytes, list[tuple[str, bytes]]]) -> None:
+        """Put records into partition 0 in one batch."""
+        with closing(
+            KafkaProducer(bootstrap_servers=self.broker.bootstrap, linger_ms=5_000)
+        ) as producer:
+            for value, headers in records:
+                producer.send(self.options.topic, value, headers=headers, partition=0)
+            producer.flush(20)
+
     def read(self, topic: str, count: int) -> list[tuple[bytes, dict[str, bytes]]]:
         """Read records of a topic from its beginning."""
         found = []
@@ -218,6 +227,41 @@ def test_what_nobody_can_read_becomes_a_counted_gap_and_stops_nothing(line: Line
     dead = line.read(line.options.dead_letters, 3)
     assert {b"not ours", value, value[:-3]} == {content for content, _ in dead}
     assert all(told["dl.from"].startswith(line.options.topic.encode()) for _, told in dead)
+
+
+class Garbled(str):
+    """The name of a header as no client of ours would write it: of bytes that are no UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff" + super().encode()
+
+
+def test_a_header_whose_name_is_no_text_stops_nothing(line: Line) -> None:
+    line.options = options(line.broker.bootstrap, line.options.topic, partitions=1)
+    line.write("a", "b")
+    ship_all(line.options, line.spool_dir)
+    ((value, told),) = line.read(line.options.topic, 1)
+    headers = [*told.items()]
+    garbled = (Garbled("name"), b"content")
+    line.put_together(
+        (b"first", [garbled]), (value, [*headers, garbled]), (b"last", [("x", b""), garbled])
+    )
+    line.write("c")
+    ship_all(line.options, line.spool_dir)
+
+    first = line.sink(lambda s: s.counters["records"] == 3 and s.counters["gaps"] == 2)
+    again = line.sink(lambda s: True)
+
+    assert sorted(stored(line.root)["event_id"].to_pylist()) == ["a", "b", "c"]
+    place = f"{line.options.topic}/0"
+    found = [(gap.spool_id, gap.seq, gap.reason, gap.records) for gap in read_gaps(line.root)]
+    assert found == [(place, 2, "poison", None), (place, 4, "poison", None)]
+    assert (first.counters["duplicates"], again.counters["gaps"]) == (2, 0)
+    dead = line.read(line.options.dead_letters, 2)
+    assert [content for content, _ in dead] == [b"first", b"last"]
+    assert all(told["\ufffdname"] == b"content" for _, told in dead)
 
 
 def test_a_record_too_large_for_a_message_goes_without_its_bodies(line: Line) -> None:
