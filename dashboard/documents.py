@@ -14,8 +14,10 @@ import numpy as np
 
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
-from driftline.dashboard.metric_frames import Confusion, GroupLine, MetricLine
+from driftline.dashboard.metric_frames import Confusion, GroupLine
 from driftline.errors import DriftlineError
+from driftline.monitors.metric import MetricResult
+from driftline.monitors.violation import Severity
 
 __all__ = [
     "Document",
@@ -112,7 +114,7 @@ def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
     return found
 
 
-def metrics_of(report: Document | None) -> tuple[MetricLine, ...]:
+def metrics_of(report: Document | None) -> tuple[MetricResult, ...]:
     """Read the measured metrics, in the document's order."""
     return tuple(_metric(entry) for entry in _objects(report or {}, "metrics"))
 
@@ -181,8 +183,11 @@ def _positive(side: Document) -> float | None:
     return _count(side, "predicted_positive") / predicted if predicted else None
 
 
-def _metric(entry: Document) -> MetricLine:
-    return MetricLine(
+SEVERITIES: Mapping[str, Severity] = {"page": "page", "ticket": "ticket"}
+
+
+def _metric(entry: Document) -> MetricResult:
+    return MetricResult(
         name=_text(entry, "name"),
         value=_extended(entry, "value"),
         low=_extended(entry, "low"),
@@ -197,7 +202,7 @@ def _metric(entry: Document) -> MetricLine:
         facet=_text(entry, "facet"),
         facet_value=_text(entry, "facet_value"),
         label=_text(entry, "label"),
-        severity=_optional(entry, "severity"),
+        severity=SEVERITIES.get(_text(entry, "severity")),
         note=_text(entry, "note"),
     )
 

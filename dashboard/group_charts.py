@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from driftline.dashboard.canvas import Figure, axis, interval, layout, safe, short
-from driftline.dashboard.metric_frames import MetricLine
 from driftline.dashboard.theme import GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["forest_figure", "forest_height", "ranking_figure"]
 
@@ -20,7 +20,7 @@ LANE = 0.17
 """Reference above, window below the middle of their row, so that intervals never overlap."""
 
 
-def forest_figure(lines: Sequence[MetricLine], labels: Sequence[str], neutral: float) -> Figure:
+def forest_figure(lines: Sequence[MetricResult], labels: Sequence[str], neutral: float) -> Figure:
     """Draw one row for each metric: value with interval, the reference's, and what is allowed.
 
     Parameters
@@ -61,12 +61,12 @@ def forest_figure(lines: Sequence[MetricLine], labels: Sequence[str], neutral: f
     }
 
 
-def forest_height(lines: Sequence[MetricLine]) -> int:
+def forest_height(lines: Sequence[MetricResult]) -> int:
     """Give the height in pixels at which each row has room for its label."""
     return 44 + ROW_PX * len(lines)
 
 
-def ranking_figure(lines: Sequence[MetricLine], names: Sequence[str]) -> Figure:
+def ranking_figure(lines: Sequence[MetricResult], names: Sequence[str]) -> Figure:
     """Draw features by their attribution: bars are the reference, diamonds the window."""
     places = np.arange(len(lines), dtype=np.float64)
     window = np.array([line.value or 0.0 for line in lines])
@@ -121,7 +121,7 @@ def ranking_figure(lines: Sequence[MetricLine], names: Sequence[str]) -> Figure:
     return {"data": [bars, points], "layout": drawn}
 
 
-def _forest_ends(lines: Sequence[MetricLine], neutral: float) -> list[float]:
+def _forest_ends(lines: Sequence[MetricResult], neutral: float) -> list[float]:
     """Choose the axis: values and references; intervals and bounds up to twice as far.
 
     The bound of a ratio may lie hundreds of times as far away as every value.
@@ -148,7 +148,7 @@ def _neutral(value: float) -> Figure:
     }
 
 
-def _allowed(line: MetricLine, row: int, ends: Sequence[float]) -> Figure:
+def _allowed(line: MetricResult, row: int, ends: Sequence[float]) -> Figure:
     """Shade the side of a row's bound that is no violation."""
     assert line.bound is not None
     bound = min(max(line.bound, ends[0]), ends[1])
@@ -172,7 +172,7 @@ _SIDES = {
 }
 
 
-def _side(rows: Sequence[tuple[int, MetricLine]], name: str, ends: Sequence[float]) -> Figure:
+def _side(rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]) -> Figure:
     """Draw the reference's or the window's values, each in its lane of the row."""
     symbol, colour, size, lane = _SIDES[name]
     keys = (
@@ -203,12 +203,12 @@ def _side(rows: Sequence[tuple[int, MetricLine]], name: str, ends: Sequence[floa
     }
 
 
-def _told(line: MetricLine) -> str:
+def _told(line: MetricResult) -> str:
     ends = f" ({number(line.low)} to {number(line.high)})" if line.low is not None else ""
     return f"{number(line.value)}{ends}"
 
 
-def _array(lines: Sequence[MetricLine], name: str, otherwise: np.ndarray) -> np.ndarray:
+def _array(lines: Sequence[MetricResult], name: str, otherwise: np.ndarray) -> np.ndarray:
     """Collect one field as an array; where it is missing or infinite, the other value stands."""
     found = [_finite(getattr(line, name)) for line in lines]
     return np.array(
@@ -216,7 +216,7 @@ def _array(lines: Sequence[MetricLine], name: str, otherwise: np.ndarray) -> np.
     )
 
 
-def _known(lines: Sequence[MetricLine], *names: str) -> list[float]:
+def _known(lines: Sequence[MetricResult], *names: str) -> list[float]:
     found = (_finite(getattr(line, name)) for line in lines for name in names)
     return [value for value in found if value is not None]
 

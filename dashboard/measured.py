@@ -18,11 +18,12 @@ from driftline.dashboard.documents import (
     warnings_of,
 )
 from driftline.dashboard.frames import AlarmChange, MonitorLine, WindowRun
-from driftline.dashboard.metric_frames import KindView, MetricHistory, MetricLine
+from driftline.dashboard.metric_frames import KindView, MetricHistory
 from driftline.dashboard.past import Digest
 from driftline.dashboard.series_queries import label_history, metric_values
 from driftline.errors import NotFoundError
 from driftline.monitors.kinds import NEEDS_LABELS
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["choose_metric", "kind_view"]
 
@@ -87,8 +88,8 @@ def kind_view(
 
 
 def choose_metric(
-    metrics: Sequence[MetricLine], kind: str, asked: str | None, keep: str | None
-) -> MetricLine | None:
+    metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
+) -> MetricResult | None:
     """Pick the metric to draw: the one asked for, the gravest violation, else the kind's first."""
     by_key = {one.key: one for one in metrics}
     if asked is not None:
@@ -110,7 +111,7 @@ def _history(
     connection: Connection,
     line: MonitorLine,
     kind: str,
-    metric: MetricLine,
+    metric: MetricResult,
     known: Mapping[str, Digest],
 ) -> MetricHistory:
     """Take values from the database, and from documents what only they hold."""

@@ -23,9 +23,10 @@ from driftline.dashboard.canvas import (
     short,
 )
 from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.metric_frames import KindView, MetricHistory, MetricLine
+from driftline.dashboard.metric_frames import KindView, MetricHistory
 from driftline.dashboard.theme import CLEAR, GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number, percent, plural, span
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["metric_figure", "metric_height"]
 
@@ -90,7 +91,7 @@ def _range(history: MetricHistory) -> list[float]:
     return [low - 0.06 * room, high + 0.06 * room]
 
 
-def _reference(line: MetricLine) -> list[Figure]:
+def _reference(line: MetricResult) -> list[Figure]:
     found: list[Figure] = []
     low, high = _finite(line.reference_low), _finite(line.reference_high)
     if low is not None and high is not None:

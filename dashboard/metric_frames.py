@@ -20,6 +20,7 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.monitors.comparison import Comparison
+from driftline.monitors.metric import MetricResult
 
 __all__ = [
     "ColumnHistory",
@@ -29,7 +30,6 @@ __all__ = [
     "KindView",
     "LabelHistory",
     "MetricHistory",
-    "MetricLine",
     "ReferenceSummary",
 ]
 
@@ -94,58 +94,10 @@ class ColumnView:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricLine:
-    """One measured metric of one window, as report.json tells it; infinite values are floats.
-
-    ``operator`` names the side of ``bound`` that is a violation. ``note`` says why there is no
-    value, or no judgement.
-    """
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reference: float | None = None
-    reference_low: float | None = None
-    reference_high: float | None = None
-    bound: float | None = None
-    operator: str = ""
-    p_value: float | None = None
-    count: int = 0
-    facet: str = ""
-    facet_value: str = ""
-    label: str = ""
-    severity: str | None = None
-    note: str = ""
-
-    @property
-    def group(self) -> str:
-        """The group it is about: ``origin=JFK``; "" for none."""
-        if not self.facet:
-            return ""
-        return f"{self.facet}={self.facet_value}" if self.facet_value else self.facet
-
-    @property
-    def key(self) -> str:
-        """What names it in an address, apart from all others of its window."""
-        return " / ".join(part for part in (self.name, self.group, self.label) if part)
-
-    @property
-    def violated(self) -> bool:
-        """Whether it is worse than may be."""
-        return self.severity is not None
-
-    @property
-    def judged(self) -> bool:
-        """Whether it was held against a bound."""
-        return self.bound is not None
-
-
-@dataclass(frozen=True, slots=True)
 class MetricHistory:
     """One metric over all windows; intervals and bounds where the documents were read."""
 
-    line: MetricLine
+    line: MetricResult
     value: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -202,8 +154,8 @@ class KindView:
     monitor: MonitorLine
     kind: str
     run: WindowRun | None
-    metrics: tuple[MetricLine, ...] = ()
-    chosen: MetricLine | None = None
+    metrics: tuple[MetricResult, ...] = ()
+    chosen: MetricResult | None = None
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
     labelled: int = 0

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from driftline.dashboard.documents import Document, bounds_of, metrics_of
 from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.metric_frames import MetricLine
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["Digest", "Past"]
 
@@ -32,7 +32,7 @@ class Digest:
     """What one execution's document says: bounds by feature, metrics by key."""
 
     bounds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    metrics: Mapping[str, MetricLine] = field(default_factory=lambda: MappingProxyType({}))
+    metrics: Mapping[str, MetricResult] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Past:

@@ -18,9 +18,10 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.frames import MonitorLine, WindowRun
-from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory, MetricLine
+from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory
 from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
 from driftline.monitors.kinds import NEEDS_LABELS
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["column_history", "label_history", "metric_values", "newest_labels"]
 
@@ -87,7 +88,7 @@ def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] 
 
 
 def metric_values(
-    connection: Connection, line: MonitorLine, kind: str, metric: MetricLine,
+    connection: Connection, line: MonitorLine, kind: str, metric: MetricResult,
     runs: Sequence[WindowRun],
 ) -> np.ndarray:  # fmt: skip
     """Read one measured metric over the given windows, NaN where it has no finite value.
@@ -113,7 +114,7 @@ def metric_values(
     return np.full(len(runs), np.nan)
 
 
-def _stored(kind: str, metric: MetricLine) -> tuple[str, str]:
+def _stored(kind: str, metric: MetricResult) -> tuple[str, str]:
     """Say under which namespace and name a kind stores a metric, if it does."""
     name = quote(metric.name, safe=UNQUOTED)
     if kind == "attribution":

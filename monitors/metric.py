@@ -71,6 +71,21 @@ class MetricResult:
         return f"{group}: {self.name}" if group else self.name
 
     @property
+    def group(self) -> str:
+        """The group it is about: ``origin=JFK``; "" for none."""
+        return "=".join(part for part in (self.facet, self.facet_value) if part)
+
+    @property
+    def key(self) -> str:
+        """What names it in an address, apart from all others of its window."""
+        return " / ".join(part for part in (self.name, self.group, self.label) if part)
+
+    @property
+    def judged(self) -> bool:
+        """Whether it was held against a bound."""
+        return self.bound is not None
+
+    @property
     def violated(self) -> bool:
         """Whether it is worse than may be."""
         return self.severity is not None

@@ -8,10 +8,11 @@ from dash import dcc, html
 
 from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.group_charts import ranking_figure
-from driftline.dashboard.metric_frames import KindView, MetricLine
+from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import number, plural
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["attribution_parts", "feature_of", "moves"]
 
@@ -32,13 +33,13 @@ def attribution_parts(view: KindView, run: WindowRun) -> Sequence[html.Section |
     )  # fmt: skip
 
 
-def feature_of(line: MetricLine) -> str | None:
+def feature_of(line: MetricResult) -> str | None:
     """Name the feature whose attribution a metric is; None for a metric of all features."""
     name = line.name.removeprefix("share_")
     return name if name != line.name else None
 
 
-def moves(lines: Sequence[MetricLine]) -> list[tuple[str, int | None, int]]:
+def moves(lines: Sequence[MetricResult]) -> list[tuple[str, int | None, int]]:
     """Give each feature with its rank in the reference (None: unknown) and in the window, from 1.
 
     In the order of the window's ranks.
@@ -55,7 +56,7 @@ def moves(lines: Sequence[MetricLine]) -> list[tuple[str, int | None, int]]:
     return [(name, before.get(name), rank) for rank, (_, name) in enumerate(ranked, 1)]
 
 
-def _bars(lines: Sequence[MetricLine], total: int) -> html.Section:
+def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
     names = [feature_of(line) or line.key for line in lines]
     top = ", ".join(names[:3])
     summary = f"{plural(total, 'feature')}; most of the window's predictions rest on {top}"
@@ -80,7 +81,7 @@ def _bars(lines: Sequence[MetricLine], total: int) -> html.Section:
     return panel(title, [figure], note=legend)
 
 
-def _moved(lines: Sequence[MetricLine]) -> html.Section:
+def _moved(lines: Sequence[MetricResult]) -> html.Section:
     """List the features by how far they moved in rank."""
     title = "Which features moved"
     by_name = {feature_of(line): line for line in lines}

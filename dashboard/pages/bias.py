@@ -9,11 +9,12 @@ from dash import dcc, html
 
 from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.group_charts import forest_figure, forest_height
-from driftline.dashboard.metric_frames import KindView, MetricLine
+from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.metric_words import title_of
 from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["bias_parts", "sentence"]
 
@@ -35,7 +36,7 @@ def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.D
     )  # fmt: skip
 
 
-def sentence(line: MetricLine) -> str:
+def sentence(line: MetricResult) -> str:
     """Say in words what a difference in positive predictions, or their ratio, means for a group.
 
     DPPL is the others' share less the group's: above 0 the group gets fewer.
@@ -60,7 +61,7 @@ def sentence(line: MetricLine) -> str:
     return f"{group} get {word} positive predictions than the others, by {size}{ends}"
 
 
-def _told(view: KindView) -> list[MetricLine]:
+def _told(view: KindView) -> list[MetricResult]:
     """Pick the metric that the sentences are about: DPPL for each group, else DI."""
     for name in ("DPPL", "DI"):
         found = [line for line in view.metrics if line.name == name]
@@ -69,7 +70,7 @@ def _told(view: KindView) -> list[MetricLine]:
     return []
 
 
-def _harm(line: MetricLine) -> float:
+def _harm(line: MetricResult) -> float:
     if line.value is None or not math.isfinite(line.value):
         return -math.inf
     return 1 - line.value if line.name in RATIOS else line.value
@@ -103,7 +104,7 @@ def _forest(view: KindView) -> html.Section:
     return panel(title, parts, note=legend)
 
 
-def _is_drawn(line: MetricLine) -> bool:
+def _is_drawn(line: MetricResult) -> bool:
     return bool(
         line.facet
         and line.value is not None
@@ -112,7 +113,7 @@ def _is_drawn(line: MetricLine) -> bool:
     )
 
 
-def _figure(name: str, lines: Sequence[MetricLine]) -> html.Figure:
+def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     neutral = 1.0 if name == "ratios" else 0.0
     labels = [f"{line.name}  {line.group}" for line in lines]
     broken = sum(line.violated for line in lines)

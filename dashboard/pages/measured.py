@@ -9,7 +9,7 @@ from dash import dcc, html
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.metric_charts import metric_figure, metric_height
-from driftline.dashboard.metric_frames import KindView, MetricLine
+from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.metric_words import MEANINGS, title_of
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
@@ -18,6 +18,7 @@ from driftline.dashboard.pages.windows import Link, changes_panel, head, record_
 from driftline.dashboard.parts import Cell, crumbs, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason, span
+from driftline.monitors.metric import MetricResult
 
 __all__ = ["page", "verdict"]
 
@@ -174,7 +175,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
     return panel("All metrics", [body], note=note, name="metrics")
 
 
-def _metric(view: KindView, run: WindowRun, line: MetricLine) -> list[Cell]:
+def _metric(view: KindView, run: WindowRun, line: MetricResult) -> list[Cell]:
     """Show one metric as the cells of a row."""
     link = html.A(
         title_of(line.name),

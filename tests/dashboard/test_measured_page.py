@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from driftline.dashboard.documents import confusion_of, metrics_of
 from driftline.dashboard.group_charts import forest_figure, ranking_figure
 from driftline.dashboard.metric_charts import metric_figure
-from driftline.dashboard.metric_frames import MetricLine
 from driftline.dashboard.metric_words import metric_words
 from driftline.dashboard.pages import measured as page_of
 from driftline.dashboard.pages.attribution import moves
 from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.stores import Stores
 from driftline.errors import NotFoundError
+from driftline.monitors.metric import MetricResult
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
 
 MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",
@@ -162,14 +162,14 @@ def test_document_without_a_matrix_gives_none(found):
 )
 def test_bias_is_said_in_words(value, low, high, words):
     note = "" if value is not None else "insufficient_data"
-    line = MetricLine("DPPL", value, low, high, facet="origin", facet_value="JFK", note=note)
+    line = MetricResult("DPPL", value, low, high, facet="origin", facet_value="JFK", note=note)
 
     assert sentence(line).startswith("rows with origin = JFK")
     assert words in sentence(line)
 
 
 def test_ratio_below_one_means_fewer():
-    line = MetricLine("DI", 0.73, 0.63, 0.83, facet="sex", facet_value="Female")
+    line = MetricResult("DI", 0.73, 0.63, 0.83, facet="sex", facet_value="Female")
 
     assert "get fewer positive predictions: 0.73 times the others'" in sentence(line)
 
@@ -204,7 +204,7 @@ def test_ranks_are_a_permutation(values, random):
     shuffled = list(values)
     random.shuffle(shuffled)
     lines = [
-        MetricLine(f"share_{index}", now, reference=before)
+        MetricResult(f"share_{index}", now, reference=before)
         for index, (now, before) in enumerate(zip(values, shuffled, strict=True))
     ]
 
@@ -238,7 +238,7 @@ def test_names_from_data_are_escaped_in_every_figure(stores):
 
 
 def test_a_bound_far_away_does_not_hide_the_values(stores):
-    ratio = MetricLine(
+    ratio = MetricResult(
         "DI", 1.05, low=0.9, high=1.2, reference=2.5, bound=947.0, operator="GreaterThanThreshold"
     )
 
@@ -263,8 +263,8 @@ def test_metrics_of_a_classifier_that_knows_nothing_are_named_like_the_models(na
 
 
 def test_allowed_side_of_a_bound_is_the_one_without_violation(stores):
-    under = MetricLine("auc", 0.6, bound=0.65, operator="LessThanThreshold")
-    over = MetricLine("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
+    under = MetricResult("auc", 0.6, bound=0.65, operator="LessThanThreshold")
+    over = MetricResult("DPPL", 0.1, bound=0.05, operator="GreaterThanThreshold")
 
     shapes = forest_figure([under, over], ["a", "b"], 0.0)["layout"]["shapes"]
     low, high = [shape for shape in shapes if shape["type"] == "rect"]
