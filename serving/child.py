@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +19,7 @@ from driftline.errors import InputError, UnavailableError
 from driftline.serving.frames import FrameError, FrameReader, pack
 from driftline.serving.media import Form
 
-__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError", "collect", "spawn"]
+__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError", "collect", "end", "spawn"]
 
 log = logging.getLogger(__name__)
 
@@ -166,8 +169,8 @@ class Child(asyncio.Protocol):
 
     def kill(self) -> None:
         """End the process at once; every waiting request learns that it is lost."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        if self._process is not None:
+            end(self._process)
 
     async def stop(self) -> None:
         """Close the socket, which ends the process, and collect it; kill it if it does not end."""
@@ -246,10 +249,26 @@ def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
     )
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process of ours, and with it what its model started."""
+    # Once it is collected, its number may be another's.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def collect(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process whose socket is closed; kill it if it does not end."""
-    try:
-        process.wait(STOP_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """Wait for a process whose socket is closed, kill it if it does not end, and what it left.
+
+    What left the worker's session on purpose is not found.
+    """
+    if process.returncode is not None:
+        return
+    late = threading.Timer(STOP_GRACE_S, end, (process,))
+    late.start()
+    with suppress(ChildProcessError):  # Somebody else collected it.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    late.cancel()
+    late.join()
+    end(process)
+    process.wait()

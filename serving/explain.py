@@ -26,7 +26,7 @@ from driftline.errors import InputError, UnavailableError
 from driftline.monitors.attribution.shapley import Contributions
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import model_digest, storage_folder
-from driftline.serving.child import Launch, LoadError, collect, spawn
+from driftline.serving.child import Launch, LoadError, collect, end, spawn
 from driftline.serving.frames import FrameReader, pack
 from driftline.serving.model_files import model_file
 
@@ -197,14 +197,14 @@ class ModelProcess:
     def _exchange(self, frame: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """Send one frame and wait for one; whatever goes wrong ends the process."""
         assert self._link is not None
-        end = time.monotonic() + timeout_s
+        until = time.monotonic() + timeout_s
         try:
             self._link.settimeout(timeout_s)
             self._link.sendall(frame)
             while data := self._link.recv(_RECEIVE):
                 if frames := self._reader.feed(data):
                     return frames[0]
-                self._link.settimeout(max(0.001, end - time.monotonic()))
+                self._link.settimeout(max(0.001, until - time.monotonic()))
         except TimeoutError:
             self._kill()
             raise UnavailableError(
@@ -221,7 +221,7 @@ class ModelProcess:
 
     def _kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            end(self._process)
         self.close()
 
 

@@ -82,6 +82,9 @@ def main(descriptor: int) -> None:
     warnings.simplefilter("ignore")
     # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.
     with socket.socket(fileno=descriptor) as link, suppress(BrokenPipeError, ConnectionResetError):
+        # What a model starts must not hold the socket: by its end the server sees ours.
+        link.set_inheritable(False)
+        os.register_at_fork(after_in_child=link.close)
         _serve(link)
 
 
