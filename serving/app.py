@@ -26,6 +26,7 @@ from driftline.serving.api import alarms, captures, declared, executions, predic
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
 from driftline.serving.documentation import render
+from driftline.serving.explain import ModelShelf
 from driftline.serving.exposition import CONTENT_TYPE, Exposition
 from driftline.serving.fleet import Fleet
 from driftline.serving.http import (
@@ -79,6 +80,8 @@ def _api(
     exposition: Exposition,
 ) -> FastAPI:
     applier = Applier(context, fleet)
+    # A process that explains is not one that serves; it ends when nobody has asked for a minute.
+    shelf = ModelShelf(context.engine, context.root, trust_pickle=context.trust_pickle)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +90,7 @@ def _api(
         yield
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
-        await fleet.stop()
+        await asyncio.gather(fleet.stop(), asyncio.to_thread(shelf.close))
 
     api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
     # Narrow paths first: the last router takes any name.
@@ -95,7 +98,7 @@ def _api(
         captures.router(context, tap_counters),
         truth.router(context),
         predictions.router(fleet),
-        executions.router(context),
+        executions.router(context, shelf),
         alarms.router(context),
         declared.router(context, applier, fleet),
     ):

@@ -268,6 +268,7 @@ class ModelShelf:
         self._lock = threading.Lock()
         self._kept: dict[str, ModelProcess] = {}
         self._timers: dict[str, threading.Timer] = {}
+        self._is_closed = False
 
     def open(self, endpoint: str) -> AbstractContextManager[ModelProcess] | None:
         """Give an endpoint's model, to be asked in one thread; None when none is served here."""
@@ -278,8 +279,9 @@ class ModelShelf:
         return self._use(endpoint, launch, digest)
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, those in use when they come back."""
         with self._lock:
+            self._is_closed = True
             for timer in self._timers.values():
                 timer.cancel()
             kept, self._kept, self._timers = list(self._kept.values()), {}, {}
@@ -304,6 +306,9 @@ class ModelShelf:
         if process.process_id is None:
             return
         with self._lock:
+            if self._is_closed:
+                process.close()
+                return
             older = self._kept.get(endpoint)
             self._kept[endpoint] = process
             timer = threading.Timer(self._keep_s, self._end, (endpoint, process))

@@ -49,11 +49,9 @@ class RunRequest(BaseModel):
     end: Annotated[AwareDatetime | None, Field(alias="to")] = None
 
 
-def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
+    """Give the routes; models to be explained come from the shelf."""
     routes = APIRouter(tags=["executions"])
-    # A process that explains is not one that serves; it ends when nobody has asked for a minute.
-    shelf = ModelShelf(context.engine, context.root, trust_pickle=context.trust_pickle)
 
     @routes.post("/monitors/{name}/run")
     def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:

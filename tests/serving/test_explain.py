@@ -18,12 +18,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from driftline.baseline import store as baselines
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.capture.sink import Sink
+from driftline.capture.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.monitors.attribution.explaining import ModelPredictor
 from driftline.monitors.attribution.importance import Attributions
 from driftline.monitors.attribution.kind import explain_reference
 from driftline.monitors.check import check
 from driftline.serving.child import Launch
+from driftline.serving.endpoints import signature_of
 from driftline.serving.explain import ModelProcess, ModelShelf, open_model
 from driftline.serving.formats import Predictor
 from driftline.serving.own_methods import own_method
@@ -287,3 +290,28 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
         until(lambda: not Path(f"/proc/{first}").exists())
         shelf.close()
         assert not any(isinstance(one, threading.Timer) for one in threading.enumerate())
+
+
+def test_the_models_that_a_server_explained_end_with_it(start, declare, trained, tmp_path):
+    resources = [
+        declare("Model", "late", path=str(trained.file)),
+        declare("Baseline", "flights", data=str(trained.reference), label="late", model="late"),
+        declare("Endpoint", "flights", model="late", baseline="flights"),
+        declare("Monitor", "why", endpoint="flights", baseline="flights", schedule="external"),
+    ]
+    resources[-1]["spec"]["kind"] = "attribution"
+    with start(tmp_path) as server:
+        done = server.apply(*resources)
+        assert done.status_code == 200, done.text
+        assert server.invoke("flights", trained.csv(slice(0, 300))).status_code == 200
+        serving = server.worker_ids()
+        transport = LocalTransport(server.context.spool_dir)
+        Sink(str(server.root), transport, lambda name: signature_of(server.engine, name)).step()
+        transport.close()
+        window = {"from": "2026-01-15T06:00:00Z", "to": "2026-01-15T07:00:00Z"}
+        ran = server.client.post("/api/v1/monitors/why/run", json=window)
+        assert ran.status_code == 200, ran.text
+        (explaining,) = {*server.worker_ids()} - {*serving}
+
+    assert not Path(f"/proc/{explaining}").exists()
+    assert server.worker_ids() == []
