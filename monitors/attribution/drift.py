@@ -1,7 +1,8 @@
 """Whether a model uses its features as it did: order, shares and level of attributions. Pure.
 
 Three tests for each output of the model, each with a size below which a change does not matter and
-a p-value, all weighed together (Holm) against the budget of false alarms.
+a p-value, all weighed together (Holm) against the budget of false alarms. A window is weighed as
+one more block of the reference's time, as far as its blocks are known.
 
 References
 ----------
@@ -11,15 +12,16 @@ bias-and-attribution.md section 8; Holm, Scandinavian Journal of Statistics 6, 1
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from driftline.monitors.attribution.blocks import Between, Spread
 from driftline.monitors.attribution.importance import Importance
-from driftline.monitors.attribution.ranking import Tail, ndcg, tail_at
+from driftline.monitors.attribution.ranking import Tail, ndcg
 from driftline.monitors.significance import MIN_ROWS
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "NDCG_LIMIT",
     "Comparison",
     "Finding",
+    "Scale",
     "compare",
     "holm_levels",
     "settle",
@@ -40,6 +43,14 @@ NDCG_LIMIT = 0.90
 # Smaller changes of a share, or of the total's logarithm, are not worth a ticket.
 LEAST_SHARE = 0.05
 LEAST_LEVEL = math.log(1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What a difference is weighed by: standard errors and their degrees of freedom."""
+
+    errors: Numbers
+    degrees: Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,8 @@ class Comparison:
         P-values: of the order, of each share (times the number of shares), of the total.
     is_judged
         Whether there are rows enough.
+    spread
+        Between the reference's blocks of time; None when its times are not known.
     """
 
     reference: Importance
@@ -69,6 +82,7 @@ class Comparison:
     shares: Numbers
     level: float
     is_judged: bool
+    spread: Spread | None = None
 
     @property
     def deltas(self) -> Numbers:
@@ -90,19 +104,16 @@ class Comparison:
         return self.window.total <= 0 < self.reference.total
 
     @property
-    def degrees(self) -> float:
-        """Degrees of freedom of the errors."""
-        return _degrees(self.reference, self.window)
+    def share_scale(self) -> Scale:
+        """Errors of the deltas."""
+        between = self.spread.shares if self.spread else None
+        return _scale(self.reference, self.window, "share_errors", between)
 
     @property
-    def share_errors(self) -> Numbers:
-        """Standard errors of the deltas."""
-        return np.hypot(self.reference.share_errors, self.window.share_errors)
-
-    @property
-    def level_error(self) -> float:
-        """Standard error of the log ratio."""
-        return math.hypot(self.reference.total_error, self.window.total_error)
+    def level_scale(self) -> Scale:
+        """Error of the log ratio, shape (1,)."""
+        between = self.spread.level if self.spread else None
+        return _scale(self.reference, self.window, "total_error", between)
 
     @property
     def p_values(self) -> tuple[float, float, float]:
@@ -141,37 +152,41 @@ class Finding:
 
 
 def compare(
-    reference: Importance, window: Importance, tails: Mapping[int, Tail] | None
+    reference: Importance,
+    window: Importance,
+    tail: Tail | None,
+    spread: Spread | None = None,
 ) -> Comparison:
     """Measure and test one output of a model.
 
     Parameters
     ----------
-    tails
-        As `ranking.calibrate` gives them; None when the reference has no rows.
+    tail
+        For windows of this size; None when the reference has no rows.
+    spread
+        Between the reference's blocks of the window's length; None: rows count as independent.
     """
     is_judged = window.count == 0 or window.count >= MIN_ROWS
     width = len(reference.features)
     found = float(ndcg(reference.mean, window.mean)[0]) if width > 1 else math.nan
-    tail = tail_at(tails, window.count) if tails and window.count else None
     if math.isnan(found) or not is_judged or window.total <= 0:
         order = 1.0
     elif tail is None:
         order = float(found >= NDCG_LIMIT)
     else:
         order = tail.chance(1.0 - found)
+    plain = Comparison(
+        reference, window, found, tail, order, np.ones(width), 1.0, is_judged, spread
+    )
     # One error at least has to be known, or a difference says nothing.
-    can_test = is_judged and window.count > 0 and reference.total > 0
-    shares, level = np.ones(width), 1.0
-    degrees = _degrees(reference, window)
-    if can_test and window.total > 0:
-        errors = np.hypot(reference.share_errors, window.share_errors)
-        shares = np.minimum(1.0, width * _chance(window.shares - reference.shares, errors, degrees))
-    if can_test and reference.count:
-        error = math.hypot(reference.total_error, window.total_error)
-        change = math.log(window.total / reference.total) if window.total > 0 else -math.inf
-        level = float(_chance(np.array([change]), np.array([error]), degrees)[0])
-    return Comparison(reference, window, found, tail, order, shares, level, is_judged)
+    if not (is_judged and window.count > 0 and reference.total > 0):
+        return plain
+    shares, level = plain.shares, plain.level
+    if window.total > 0:
+        shares = np.minimum(1.0, width * _chance(plain.deltas, plain.share_scale))
+    if reference.count:
+        level = float(_chance(np.array([plain.log_ratio]), plain.level_scale)[0])
+    return replace(plain, shares=shares, level=level)
 
 
 def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
@@ -200,28 +215,34 @@ def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
     width = len(one.reference.features)
     bound = NDCG_LIMIT if one.tail is None else min(NDCG_LIMIT, 1.0 - one.tail.loss(order))
-    per_share = special.stdtrit(one.degrees, 1.0 - shares / (2 * width))
-    needed = special.stdtrit(one.degrees, 1.0 - level / 2)
+    share_scale, level_scale = one.share_scale, one.level_scale
+    per_share = special.stdtrit(share_scale.degrees, 1.0 - shares / (2 * width))
+    needed = special.stdtrit(level_scale.degrees, 1.0 - level / 2) * level_scale.errors
     p_order, _, p_level = one.p_values
     large = np.abs(one.deltas) >= LEAST_SHARE
     return Finding(
         one,
         bound,
-        np.maximum(LEAST_SHARE, per_share * one.share_errors),
-        max(LEAST_LEVEL, float(needed) * one.level_error),
+        np.maximum(LEAST_SHARE, per_share * share_scale.errors),
+        max(LEAST_LEVEL, float(needed[0])),
         p_order < order,
         p_level < level,
         np.asarray(large & (one.shares < shares)),
     )
 
 
-def _degrees(reference: Importance, window: Importance) -> float:
-    counts = [one.count for one in (reference, window) if one.count]
-    return float(max(1, min(counts, default=2) - 1))
+def _scale(reference: Importance, window: Importance, name: str, between: Between | None) -> Scale:
+    """Put the errors of both sides' rows together, and what blocks of time differ by."""
+    known = np.atleast_1d(getattr(reference, name) ** 2 + getattr(window, name) ** 2)
+    if between is None:
+        counts = [one.count for one in (reference, window) if one.count]
+        degrees = float(max(1, min(counts, default=2) - 1))
+        return Scale(np.sqrt(known), np.full(known.shape, degrees))
+    return Scale(np.sqrt(known + between.added), between.degrees(known))
 
 
-def _chance(differences: Numbers, errors: Numbers, degrees: float) -> Numbers:
+def _chance(differences: Numbers, scale: Scale) -> Numbers:
     """Give two-sided p-values of Student's t; a difference that nothing disturbs is certain."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.where(differences == 0, 0.0, np.abs(differences) / errors)
-    return np.asarray(2.0 * special.stdtr(degrees, -scores), dtype=np.float64)
+        scores = np.where(differences == 0, 0.0, np.abs(differences) / scale.errors)
+    return np.asarray(2.0 * special.stdtr(scale.degrees, -scores), dtype=np.float64)

@@ -15,12 +15,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce
 from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.attribution.importance import LABEL, Attributions, Making, table_digest
 from driftline.monitors.attribution.ranking import calibrate
+from driftline.monitors.attribution.sampling import (
+    evenly,
+    hours_of,
+    sample_rows,
+    time_column,
+    timed_sample,
+)
 from driftline.monitors.attribution.shapley import Contributions, asked_rows, explain
 from driftline.monitors.question import BatchMaker, Predictor
 from driftline.signature import ColumnType, Signature
@@ -34,12 +40,14 @@ __all__ = [
     "explain_reference",
     "explain_rows",
     "read_given",
-    "sample_rows",
 ]
 
 PERMUTATION, GIVEN = "permutation", "given"
-REFERENCE_ROWS = 1_000
+# A hundred and fifty for each of thirteen weeks: half of what a window is judged by.
+REFERENCE_ROWS = 2_000
 BACKGROUND_ROWS = 10
+# Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
+TIMED_DRAWS = 10
 # All rows that are kept of ready attributions.
 GIVEN_ROWS = 10_000
 
@@ -96,12 +104,15 @@ class Explained:
         By label: the answer that they are counted from.
     making
         By what.
+    hours
+        When each row was, hours since 1970, shape (N,), -1 where unknown; None where nobody asked.
     """
 
     features: tuple[str, ...]
     rows: Mapping[str, NDArray[np.float32]]
     expected: Mapping[str, float]
     making: Making
+    hours: NDArray[np.int64] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -142,19 +153,25 @@ def explain_reference(
     InputError
         When the reference lacks a column that the model takes.
     """
+    time = time_column(rows.batches, baseline.signature)
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
-        explained, _ = read_given(rows.batches, features, (LABEL,))
+        explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
         return replace(baseline, attributions=_kept(explained, None, seed).to_arrow())
     columns = _columns(baseline.signature, predict)
-    wanted = rows_explained + background
-    sample, _ = sample_rows(rows.batches, columns, limit=wanted, seed=seed, ordered=False)
+    drawn = rows_explained * (TIMED_DRAWS if time else 1) + background
+    sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=seed)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
     behind = sample.slice(0, background).combine_chunks()
     chosen = sample.slice(background) if sample.num_rows > background else sample
+    if hours is not None:
+        hours = hours[-chosen.num_rows :]
+        places = evenly(hours, rows_explained)
+        chosen, hours = chosen.take(pa.array(places)), hours[places]
     whole = _groups(columns, groups)
     explained = explain_rows(chosen, behind, predict, model=model, groups=whole, seed=seed)
+    explained = replace(explained, hours=hours)
     needs_background = explained.making.background != ""
     found = _kept(explained, behind if needs_background else behind.slice(0, 0), seed)
     return replace(baseline, attributions=found.to_arrow())
@@ -211,58 +228,20 @@ def affordable_rows(features: int, background: int, *, limit: int, model_rows: i
     return max(1, min(limit, model_rows // asked_rows(features, background)))
 
 
-def sample_rows(
+def read_given(
     batches: BatchMaker,
-    columns: Mapping[str, ColumnType],
+    features: Sequence[str],
+    labels: Sequence[str],
     *,
-    limit: int,
-    seed: int,
-    ordered: bool = True,
-) -> tuple[pa.Table, int]:
-    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches.
+    time: str | None = None,
+    seed: int = 0,
+) -> tuple[Explained, int]:
+    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
 
     Parameters
     ----------
-    columns
-        Names and types of what is taken; what does not fit its type is missing.
-    ordered
-        Whether rows keep the data's order, or come as they were drawn.
-
-    Returns
-    -------
-    tuple
-        At most ``limit`` rows, and how many there were.
-
-    Raises
-    ------
-    InputError
-        When a column is not there.
-    """
-    random = np.random.default_rng(seed)
-    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
-    kept, keys, places = schema.empty_table(), np.empty(0), np.empty(0, dtype=np.int64)
-    total = 0
-    for batch in batches():
-        own = random.random(batch.num_rows)
-        # Nearly all rows of a long stream are passed over here.
-        bound = keys.max() if len(keys) >= limit else np.inf
-        near = np.flatnonzero(own < bound)
-        fresh = _typed(batch, columns, schema, near)
-        kept = pa.concat_tables([kept, fresh])
-        keys = np.concatenate([keys, own[near]])
-        places = np.concatenate([places, near + total])
-        best = np.argsort(keys, kind="stable")[:limit]
-        kept, keys, places = kept.take(pa.array(best)), keys[best], places[best]
-        total += batch.num_rows
-    if ordered:
-        kept = kept.take(pa.array(np.argsort(places)))
-    return kept.combine_chunks(), total
-
-
-def read_given(
-    batches: BatchMaker, features: Sequence[str], labels: Sequence[str], *, seed: int = 0
-) -> tuple[Explained, int]:
-    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
+    time
+        The column with the event times, of a reference.
 
     Raises
     ------
@@ -278,14 +257,16 @@ def read_given(
         (name for some in wanted.values() for name in some), "double"
     )
     _require_attributions(batches, columns)
-    table, total = sample_rows(batches, columns, limit=GIVEN_ROWS, seed=seed)
+    when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
+    table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=seed)
     rows = {
         label: np.column_stack(
             [np.abs(np.nan_to_num(table[name].to_numpy())).astype(np.float32) for name in some]
         )
         for label, some in wanted.items()
     }
-    return Explained(tuple(features), rows, {}, Making(GIVEN)), total
+    hours = hours_of(table[time]) if time else None
+    return Explained(tuple(features), rows, {}, Making(GIVEN), hours), total
 
 
 def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]) -> None:
@@ -305,22 +286,6 @@ def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]
                 f'column "{name}" {what}, so the rows are no ready attributions (one number for '
                 "each feature); to explain rows give the model, by --model or predict="
             )
-
-
-def _typed(
-    batch: pa.RecordBatch,
-    columns: Mapping[str, ColumnType],
-    schema: pa.Schema,
-    places: NDArray[np.int64],
-) -> pa.Table:
-    missing = [name for name in columns if name not in batch.schema.names]
-    if missing:
-        raise InputError(
-            f'column "{missing[0]}" is not in the data; the model takes {", ".join(columns)}'
-        )
-    chosen = pa.array(places)
-    arrays = [coerce(batch.column(name).take(chosen), kind)[0] for name, kind in columns.items()]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
@@ -364,4 +329,5 @@ def _kept(explained: Explained, background: pa.Table | None, seed: int) -> Attri
         making=explained.making,
         background=background,
         tails={label: calibrate(rows, seed=seed) for label, rows in explained.rows.items()},
+        hours=explained.hours,
     )

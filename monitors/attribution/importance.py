@@ -1,8 +1,8 @@
 """How much each feature counts for a model over many rows, and the form in which it is stored.
 
 The stored form is the rows of absolute attributions themselves, as float32, with what they were
-made by: every mean, share and error follows from them. A window is compared only with what was made
-the same way.
+made by and, when the reference knows, the hour of each: every mean, share and error follows from
+them. A window is compared only with what was made the same way.
 
 Shapes: N rows, M features.
 """
@@ -24,14 +24,18 @@ from pyarrow import ipc
 from driftline.errors import InputError
 from driftline.monitors.attribution.ranking import Tail
 
-__all__ = ["LABEL", "Attributions", "Importance", "Making", "table_digest"]
+__all__ = ["HOUR_US", "LABEL", "Attributions", "Importance", "Making", "table_digest"]
 
 KEY = b"driftline.attributions"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Of the first, without hours.
+READABLE = (1, FORMAT_VERSION)
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
-# A column beside the features; no data set has it.
+# Columns beside the features; no data set has them.
 LABEL_COLUMN = "\0label"
+HOUR_COLUMN = "\0hour"
+HOUR_US = 3_600_000_000
 
 Numbers = NDArray[np.float64]
 
@@ -160,6 +164,9 @@ class Attributions:
         The background rows, with the model's columns; None for what needs none.
     tails
         By label and window size: losses of NDCG that come without a change.
+    hours
+        When each row was, hours since 1970, shape (N,), -1 where unknown; None: the reference has
+        no event times, or was explained before they were kept.
     """
 
     features: tuple[str, ...]
@@ -168,6 +175,12 @@ class Attributions:
     making: Making
     background: pa.Table | None
     tails: Mapping[str, Mapping[int, Tail]]
+    hours: NDArray[np.int64] | None = None
+
+    @property
+    def time_us(self) -> NDArray[np.int64] | None:
+        """When each row was, microseconds since 1970, negative where unknown."""
+        return None if self.hours is None else self.hours * HOUR_US
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -198,8 +211,12 @@ class Attributions:
                 for label, tails in self.tails.items()
             },
         }
-        arrays = [pa.array(np.ascontiguousarray(column)) for column in stacked.T]
-        table = pa.Table.from_arrays([labels, *arrays], names=[LABEL_COLUMN, *self.features])
+        columns: dict[str, pa.Array] = {LABEL_COLUMN: labels}
+        if self.hours is not None:
+            columns[HOUR_COLUMN] = pa.array(np.tile(self.hours, len(self.rows)), pa.int64())
+        for name, column in zip(self.features, stacked.T, strict=True):
+            columns[name] = pa.array(np.ascontiguousarray(column))
+        table = pa.table(columns)
         return table.replace_schema_metadata({KEY: json.dumps(notes)})
 
     @classmethod
@@ -212,12 +229,14 @@ class Attributions:
             When the table is none of ours, or of another format.
         """
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
-        if notes.get("format") != FORMAT_VERSION:
+        if notes.get("format") not in READABLE:
             raise InputError(
-                f"attributions.arrow: format {notes.get('format')!r}; this driftline reads "
+                f"attributions.arrow: format {notes.get('format')!r}; this driftline reads up to "
                 f"{FORMAT_VERSION}; make the baseline again"
             )
-        features = tuple(table.column_names[1:])
+        beside = (LABEL_COLUMN, HOUR_COLUMN)
+        features = tuple(name for name in table.column_names if name not in beside)
+        hours = table[HOUR_COLUMN].to_numpy() if HOUR_COLUMN in table.column_names else None
         stacked = np.column_stack([table[name].to_numpy() for name in features])
         parts = np.split(stacked, len(notes["labels"]))
         making = notes["making"]
@@ -232,6 +251,7 @@ class Attributions:
                 label: {int(size): Tail(*tail) for size, tail in tails.items()}
                 for label, tails in notes["tails"].items()
             },
+            hours=None if hours is None else hours[: len(parts[0])],
         )
 
 

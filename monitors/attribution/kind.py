@@ -15,6 +15,12 @@ import numpy as np
 from driftline.baseline.coercion import ARROW_TYPES
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.monitors.attribution.blocks import (
+    Spread,
+    block_length,
+    block_spread,
+    block_tail,
+)
 from driftline.monitors.attribution.drift import Comparison, compare, settle
 from driftline.monitors.attribution.explaining import (
     GIVEN,
@@ -25,7 +31,6 @@ from driftline.monitors.attribution.explaining import (
     explain_reference,
     explain_rows,
     read_given,
-    sample_rows,
 )
 from driftline.monitors.attribution.explanations import (
     Explanation,
@@ -33,8 +38,9 @@ from driftline.monitors.attribution.explanations import (
     write_explanations,
 )
 from driftline.monitors.attribution.importance import Attributions, Importance, Making
-from driftline.monitors.attribution.ranking import Tail
+from driftline.monitors.attribution.ranking import Tail, tail_at
 from driftline.monitors.attribution.report import Outcome, attribution_report, incomparable_report
+from driftline.monitors.attribution.sampling import sample_rows
 from driftline.monitors.question import Predictor, Question
 from driftline.monitors.report import Report
 
@@ -101,7 +107,8 @@ def examine(question: Question) -> Report:
     outcome = Outcome(question, window.making, window.row_count, window.rows, window.expected)
     if not window.importances:
         return incomparable_report(outcome, tuple(reference.importances), reason)
-    pairs = _pairs(reference, window)
+    spreads = _spreads(question, reference, window)
+    pairs = _pairs(reference, window, spreads)
     budget = question.budget
     findings = settle(list(pairs.values()), budget.false_alarms_per_year / budget.windows_per_year)
     return attribution_report(
@@ -227,7 +234,36 @@ def _document(question: Question) -> dict[str, Explanation] | None:
     return read_explanations(f'{{"explanations": {text}}}')
 
 
-def _pairs(reference: _Reference, window: _Window) -> dict[str, Comparison]:
+def _spreads(
+    question: Question, reference: _Reference, window: _Window
+) -> dict[str, Spread | None]:
+    """Learn how much the reference's blocks of the window's length differ, by label."""
+    stored, facts = reference.stored, question.facts
+    if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
+        return {}
+    profile = question.baseline.profile
+    total = profile.row_count if profile else len(time_us)
+    share = min(1.0, window.row_count / max(1, total))
+    length_us = block_length(time_us[time_us >= 0], facts.window.length if facts else None, share)
+    # What was changed by hand has no tails, and its errors are no longer those of its rows.
+    return {
+        label: block_spread(stored.rows[label], time_us, length_us) for label in reference.tails
+    }
+
+
+def _tail(reference: _Reference, label: str, spread: Spread | None, size: int) -> Tail | None:
+    """Give the losses of NDCG that windows of this size have without a change."""
+    tails = reference.tails.get(label)
+    if not tails or not size:
+        return None
+    if spread is None or reference.stored is None:
+        return tail_at(tails, size)
+    return block_tail(reference.stored.rows[label], spread, size, seed=0)
+
+
+def _pairs(
+    reference: _Reference, window: _Window, spreads: Mapping[str, Spread | None]
+) -> dict[str, Comparison]:
     """Lay the outputs of the model side by side; one is one, whatever it is called."""
     ours, theirs = reference.importances, window.importances
     names = {label: label for label in ours if label in theirs}
@@ -246,7 +282,7 @@ def _pairs(reference: _Reference, window: _Window) -> dict[str, Comparison]:
                 f'feature "{missing[0]}" is explained on one side only; expected the same features '
                 "in the reference and in the data"
             )
-        found[its] = compare(
-            ours[label], one.only(ours[label].features), reference.tails.get(label)
-        )
+        spread = spreads.get(label)
+        tail = _tail(reference, label, spread, one.count)
+        found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
     return found

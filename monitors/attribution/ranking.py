@@ -23,12 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tail", "calibrate", "ndcg", "resampled_means", "tail_at"]
+__all__ = ["REPLICATES", "Tail", "calibrate", "ndcg", "resampled_means", "tail_at", "tail_of"]
 
 Numbers = NDArray[np.float64]
 
 # Sizes of windows that the tail is learned at; in between it is interpolated.
 SIZES = (10, 30, 100, 300, 1_000, 3_000)
+# How often a window without a change is drawn.
 REPLICATES = 2_000
 # The share of replicates that makes up the tail.
 TAIL_SHARE = 0.05
@@ -108,14 +109,23 @@ def calibrate(rows: NDArray[np.float32], *, seed: int) -> Mapping[int, Tail]:
     reference = resampled_means(rows, len(rows), REPLICATES, random)
     found = {}
     for size in SIZES:
-        losses = 1.0 - ndcg(reference, resampled_means(rows, size, REPLICATES, random))
-        losses = losses[np.isfinite(losses)]
-        found[size] = _tail(losses) if losses.size else Tail(0.0, 0.0)  # All zero: no ranking.
+        found[size] = tail_of(
+            1.0 - ndcg(reference, resampled_means(rows, size, REPLICATES, random))
+        )
     return found
 
 
-def _tail(losses: Numbers) -> Tail:
-    """Fit the exponential from above: losses may come in jumps, when two features change places."""
+def tail_of(losses: Numbers) -> Tail:
+    """Fit the exponential from above: losses may come in jumps, when two features change places.
+
+    Parameters
+    ----------
+    losses
+        Of replicates without a change, shape (R,); NaN where all is zero, which ranks nothing.
+    """
+    losses = losses[np.isfinite(losses)]
+    if not losses.size:
+        return Tail(0.0, 0.0)
     threshold = float(np.quantile(losses, 1.0 - TAIL_SHARE, method="higher"))
     beyond = losses[losses > threshold]
     excess = float(np.mean(beyond - threshold)) if beyond.size else 0.0

@@ -12,7 +12,7 @@ import numpy as np
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.attribution.drift import Comparison, Finding
 from driftline.monitors.attribution.explanations import Explanation, write_explanations
-from driftline.monitors.attribution.importance import Importance, Making
+from driftline.monitors.attribution.importance import HOUR_US, Importance, Making
 from driftline.monitors.attribution.ranking import ndcg, resampled_means
 from driftline.monitors.attribution.violations import attribution_violations
 from driftline.monitors.datapoints import OWN_METRICS, UNQUOTED
@@ -29,6 +29,10 @@ TICKET: Severity = "ticket"
 REPLICATES = 400
 LONGEST_NAME = 255
 NORMAL_95 = 1.959964
+WITHOUT_BLOCKS = (
+    "judged as if rows were independent: the reference has no event times, was explained before "
+    "they were kept, or is too short; make the baseline again with its timestamp"
+)
 ALL_ZERO = "undefined: all attributions are zero"
 
 
@@ -284,6 +288,7 @@ def _details(outcome: Outcome, findings: Mapping[str, Finding]) -> dict[str, Jso
         "model": making.model,
         "background": making.background,
         "explained_rows": explained,
+        **_blocks(findings),
         "ranking": {
             label: {
                 "reference": _ranking(one.comparison.reference),
@@ -292,6 +297,15 @@ def _details(outcome: Outcome, findings: Mapping[str, Finding]) -> dict[str, Jso
             for label, one in findings.items()
         },
     }
+
+
+def _blocks(findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
+    """Say how many blocks of the reference's time the judgement rests on, or why on none."""
+    spreads = (one.comparison.spread for one in findings.values())
+    known = next((one for one in spreads if one is not None), None)
+    if known is not None:
+        return {"blocks": [{"hours": known.length_us / HOUR_US, "count": known.blocks}]}
+    return {"blocks": [], "blocks_note": WITHOUT_BLOCKS} if findings else {}
 
 
 def _ranking(one: Importance) -> list[JsonValue]:
