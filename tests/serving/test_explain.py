@@ -314,4 +314,3 @@ def test_the_models_that_a_server_explained_end_with_it(start, declare, trained,
         (explaining,) = {*server.worker_ids()} - {*serving}
 
     assert not Path(f"/proc/{explaining}").exists()
-    assert server.worker_ids() == []
