@@ -33,6 +33,8 @@ __all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
 
 # So many tables each thread keeps open for reading.
 _KEPT_TABLES = 8
+# A commit that others came before, without touching its spools, is tried again so often.
+_ATTEMPTS = 5
 # Longest time that somebody may go on reading an older state of a table, hours.
 _READERS_H = 24
 
@@ -179,10 +181,35 @@ class DeltaFolder:
         StorageError
             When the storage cannot be written; the table is as it was.
         """
-        table = self._ready(rows.schema)
-        for spool, seq in marks.items():
-            if self.mark(spool) >= seq:
-                raise MarkMovedError(f'table "{self.uri}": spool {spool} stands past {seq} already')
+        for attempt in range(1, _ATTEMPTS + 1):
+            table = self._ready(rows.schema)
+            seen = {spool: self.mark(spool) for spool in marks}
+            for spool, seq in marks.items():
+                if seen[spool] >= seq:
+                    raise MarkMovedError(
+                        f'table "{self.uri}": spool {spool} stands past {seq} already'
+                    )
+            try:
+                self._commit(table, rows, marks, offsets or {})
+            except CommitFailedError as error:
+                # Another writer came first. If it moved none of these marks (it made the table at
+                # the same moment, or widened it), the rows are as new as before.
+                self.refresh()
+                is_same = {spool: self.mark(spool) for spool in marks} == seen
+                if not is_same or attempt == _ATTEMPTS:
+                    raise MarkMovedError(f'table "{self.uri}": {error}') from error
+            else:
+                break
+        return int(rows.num_rows)
+
+    def _commit(
+        self,
+        table: DeltaTable,
+        rows: pa.Table,
+        marks: Mapping[str, int],
+        offsets: Mapping[str, int],
+    ) -> None:
+        """Write the files, then make them and the marks known; a refused commit leaves no file."""
         written: list[AddAction | RemoveAction] = []
         try:
             written += [self._write(part, value) for value, part in self._parts(rows)]
@@ -194,22 +221,20 @@ class DeltaFolder:
                 commit_properties=CommitProperties(
                     app_transactions=[
                         *(Transaction(f"s/{spool}", seq) for spool, seq in marks.items()),
-                        *(Transaction(f"k/{part}", at) for part, at in (offsets or {}).items()),
+                        *(Transaction(f"k/{part}", at) for part, at in offsets.items()),
                     ]
                 ),
             )
             table.update_incremental()
             if _kept.tables.get(self.uri, (None,))[0] is table:
                 self._keep(table)
-        except CommitFailedError as error:
-            self.refresh()
+        except CommitFailedError:
             self._discard(written)
-            raise MarkMovedError(f'table "{self.uri}": {error}') from error
+            raise
         except (DeltaError, OSError) as error:
             # Whether the commit took place is open: keep the files; the marks tell next time.
             self.refresh()
             raise StorageError(f'table "{self.uri}": {error}') from error
-        return int(rows.num_rows)
 
     def compact(self, part: str) -> None:
         """Put the small files of a part together; a writer that comes in between wins.
