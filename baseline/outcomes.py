@@ -7,6 +7,7 @@ roles, so that a class or a group means the same in both whatever their sizes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -147,6 +148,8 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     if positive is not None:
         positive = known_classes([positive], classes)[0]
     probability = roles.probability
+    if problem == "binary" and roles.prediction is None:
+        _require_shares(probability, table)
     if problem == "binary" and len(probability) > 1:
         # Whoever looks at one probability looks at the last one.
         of = probability_classes(signature)
@@ -227,6 +230,18 @@ def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Pr
     column = signature.get(roles.prediction) if roles.prediction else None
     is_number = column is not None and column.type in ("double", "int64")
     return "regression" if is_number else "multiclass"
+
+
+def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
+    """Refuse scores that a threshold between 0 and 1 says nothing about."""
+    for name in probability:
+        ends = pc.min_max(table[name]).as_py()
+        if ends["max"] is not None and not 0 <= ends["min"] <= ends["max"] <= 1:
+            raise InputError(
+                f'probability "{name}": {ends["min"]:g} to {ends["max"]:g}; expected 0 to 1 where '
+                "there is no prediction: bring it there (divide percents by 100), or name a "
+                "prediction column"
+            )
 
 
 def resolve_facet(facet: Facet, column: pa.ChunkedArray) -> Facet:

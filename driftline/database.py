@@ -135,7 +135,7 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
     except ImportError as error:
         raise SettingsError(
             "[database] url: PostgreSQL needs a package that is not installed; "
-            'install it by: pip install "driftline[postgres]"'
+            'install it by: pip install "psycopg[binary]"'
         ) from error
     event.listen(engine, "connect", _prepare_postgres)
     if read_only:

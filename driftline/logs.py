@@ -20,7 +20,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 # A placeholder of a message's template, and the name that stands before it: "rows=%d".
 _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
 # Names that every line has; a field of the same name gives way.
-_OWN = frozenset({"time", "level", "process", "logger", "message", "exception"})
+_OWN = frozenset({"time", "level", "logger", "message", "exception"})
 
 
 class JsonLines(logging.Formatter):
@@ -44,10 +44,10 @@ class JsonLines(logging.Formatter):
         found: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            **self._process,
             "logger": record.name,
             "message": record.getMessage(),
             **dict(_fields(record)),
+            **self._process,
         }
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
@@ -93,3 +93,5 @@ def configure_logging(form: str = "text", *, process: str = "") -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("driftline").setLevel(logging.INFO)
+    # While a broker is away its client says so ten times a second; our own lines say it, too.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

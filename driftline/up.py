@@ -157,7 +157,8 @@ class Supervisor:
         if child.ready_fd >= 0:
             os.close(child.ready_fd)
         child.ready_fd, write_fd = os.pipe()
-        command = [sys.executable, "-m", "driftline.processes", child.name]
+        # -P: a queue.py in the folder that somebody starts this in is none of our modules.
+        command = [sys.executable, "-P", "-m", "driftline.processes", child.name]
         command += ["--roles", ",".join(child.roles), "--ready-fd", str(write_fd)]
         if self._settings_file is not None:
             command += ["--settings", str(self._settings_file)]

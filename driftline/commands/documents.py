@@ -94,15 +94,15 @@ def baseline(
         fitted.save(str(output))
     else:
         save_kind(fitted, kind.value, str(output))
+    version = Baseline.load(str(output)).version  # As a check of it will name it.
     count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     if as_json:
-        found = {"version": fitted.version, "rows": count, "columns": columns}
+        found = {"version": version, "rows": count, "columns": columns}
         options.show_json({"folder": str(output), "kind": kind.value, **found})
     else:
         typer.echo(
-            f"{output}: baseline {fitted.version} of {plural(count, 'row')}, "
-            f"{plural(columns, 'column')}"
+            f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
         )
 
 

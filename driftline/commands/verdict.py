@@ -39,7 +39,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         shown.print(_violation(violation, shown.width))
     if report.metrics:
         shown.print(_metrics(report.metrics))
-    elif report.results:
+    elif any(one.ratio is not None for one in report.results):
         shown.print(_features(report, _blocks(shown)))
 
 

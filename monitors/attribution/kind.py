@@ -155,6 +155,11 @@ def _look(question: Question, reference: _Reference) -> tuple[_Window, str]:
             raise InputError(
                 "captured rows are explained by asking the model, and this endpoint has none here"
             )
+        if reference.stored is not None and reference.stored.making.method != GIVEN:
+            raise InputError(
+                "this baseline was made by asking a model, and so must the rows be; give --model "
+                "(predict= in Python)"
+            )
         found, total = read_given(question.batches, first.features, tuple(reference.importances))
         return _seen(found, total), ""
     if reference.stored is None or reference.stored.background is None:

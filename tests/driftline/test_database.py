@@ -232,7 +232,7 @@ def test_a_missing_package_is_one_sentence_with_the_mend(monkeypatch: pytest.Mon
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "psycopg", raising=False)
 
-    with pytest.raises(SettingsError, match=r'pip install "driftline\[postgres\]"'):
+    with pytest.raises(SettingsError, match=r'pip install "psycopg\[binary\]"'):
         open_url("postgresql://h/d")
 
 
