@@ -1,4 +1,4 @@
-"""Kafka between sidecar and sink; with kafka_records the only file that knows its client.
+"""Kafka between sidecar and sink; with kafka_records and kafka_topics all that knows its client.
 
 One partition carries all of a spool, so order holds where the sink's marks need it. Kafka's own
 transactions and idempotence are not used: the tables lie outside of them, and the tables' marks
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
@@ -25,7 +25,6 @@ from kafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
-    TopicAlreadyExistsError,
     UnsupportedForMessageFormatError,
     for_code,
 )
@@ -34,6 +33,7 @@ from kafka.structs import OffsetAndMetadata
 from driftline.capture.dispatch import Dispatcher, Refusal
 from driftline.capture.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.kafka_records import read_any_header
+from driftline.capture.kafka_topics import make_topics
 from driftline.capture.letter import Letter, LetterError, open_letter
 from driftline.capture.sidecar import Delivery, Origin
 from driftline.capture.sound import lost
@@ -119,7 +119,7 @@ class KafkaWire:
 
     def _connected(self) -> KafkaProducer:
         if self._producer is None:
-            _make_topics(self._options)
+            make_topics(self._options)
             self.made += 1
             self._producer = KafkaProducer(
                 **self._options.configured(
@@ -276,7 +276,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
 
     def _connected(self) -> KafkaConsumer:
         if self._consumer is None:
-            _make_topics(self._options)
+            make_topics(self._options)
             read_any_header()
             self._consumer = KafkaConsumer(
                 **self._options.configured(
@@ -378,18 +378,6 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         if consumer is not None:
             with suppress(KafkaError):
                 consumer.close(autocommit=False, timeout_ms=_COMMIT_MS)
-
-
-def _make_topics(options: KafkaOptions) -> None:
-    """Make the topics that are missing; those that are there stay as they are."""
-    admin = KafkaAdminClient(**options.configured())
-    try:
-        if missing := options.missing_topics(admin.list_topics()):
-            with suppress(TopicAlreadyExistsError):  # Another process was faster.
-                admin.create_topics(missing, wait_for_metadata=True)
-            log.info("topics made names=%s", ",".join(missing))
-    finally:
-        admin.close()
 
 
 def _where(origin: Origin, *more: int) -> tuple[object, ...]:

@@ -31,6 +31,7 @@ from driftline.capture.frame import (
 )
 from driftline.capture.sound import whole
 from driftline.capture.spool import COUNTERS_NAME, LOCK_NAME, SEGMENT_SUFFIX, boot_id
+from driftline.capture.waiting import MARK_NAME, read_mark
 from driftline.errors import ConflictError
 
 __all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 _CHUNK_BYTES = 4 << 20
 _READER_LOCK = ".reader.lock"
 _DONE_PREFIX = ".done-"
-_MARK_NAME = "shipped"
 QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
 
 
@@ -81,7 +81,7 @@ class SpoolReader:
         self._seed = seed_of(self.spool_id)
         self._segment: int | None = None
         self._offset = 0
-        shipped = self._shipped()
+        shipped = read_mark(folder)
         self._expected = shipped + 1 if shipped else None
         self._end = 1
         self._boot_id = ""
@@ -127,19 +127,14 @@ class SpoolReader:
 
     def mark_shipped(self, seq: int) -> None:
         """Note durably that records up to a sequence number need not be read again, ever."""
-        unfinished = self.folder / f"{_MARK_NAME}.new"
+        unfinished = self.folder / f"{MARK_NAME}.new"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.write(descriptor, b"%d" % seq)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
-        unfinished.replace(self.folder / _MARK_NAME)
-
-    def _shipped(self) -> int:
-        with suppress(FileNotFoundError, ValueError):
-            return int((self.folder / _MARK_NAME).read_text(encoding="ascii"))
-        return 0
+        unfinished.replace(self.folder / MARK_NAME)
 
     def sync(self) -> None:
         """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it.
@@ -356,6 +351,11 @@ class SpoolTail:
                 # Who was served goes to the end of the queue, so that none is starved.
                 self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
         return found
+
+    def forget_shipped(self, marks: Mapping[str, int]) -> None:
+        """Remove the notes of these spools: none is right, an outdated one would show a hole."""
+        for spool_id in marks:
+            (self.folder / spool_id / MARK_NAME).unlink(missing_ok=True)
 
     def mark_shipped(self, marks: Mapping[str, int]) -> None:
         """Note durably what need not be read again; before ``release``, or a hole would show."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import resource
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ import driftline.migrations
 from driftline.alerts.alarms import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.capture.dataset import read_gaps
+from driftline.capture.kafka_options import KafkaOptions
+from driftline.capture.waiting import oldest_waiting_ns
 from driftline.database import open_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
@@ -78,6 +81,8 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield from _machine(settings)
     yield _storage(Path(settings.root))
     yield _spool(settings.spool_dir, settings.capture.spool_max_bytes)
+    if settings.capture.transport == "kafka":
+        yield _kafka(KafkaOptions(**asdict(settings.kafka)))
     yield from _database(settings, now)
     yield from _losses(settings.root)
     yield _process("server", f"{settings.server_url}/readyz", "server,capture,scheduler,alarms")
@@ -130,14 +135,14 @@ def _spool(folder: Path, budget_bytes: int) -> Finding:
     """Say how much waits there, and since when."""
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
-    size, oldest = 0, datetime.now(UTC).timestamp()
+    size = 0
     for file in folder.rglob("*.dls"):
         try:
-            found = file.stat()
+            size += file.stat().st_size
         except FileNotFoundError:
             continue  # Stored and removed while we look.
-        size, oldest = size + found.st_size, min(oldest, found.st_mtime)
-    waiting = timedelta(seconds=datetime.now(UTC).timestamp() - oldest)
+    now_ns = time.time_ns()
+    waiting = timedelta(microseconds=(now_ns - (oldest_waiting_ns(folder) or now_ns)) // 1000)
     shown = f"{_size(size)} of {_size(budget_bytes)} in {folder}"
     if folder.stat().st_mode & 0o077:
         return Finding(
@@ -153,14 +158,31 @@ def _spool(folder: Path, budget_bytes: int) -> Finding:
             f"{shown}: full, so records are dropped",
             "start what stores them: driftline up --only capture",
         )
-    if size and waiting > LONG_WAIT:
+    if waiting > LONG_WAIT:
         return Finding(
             "spool",
             "warning",
-            f"{shown}, untouched for {_span(waiting)}",
+            f"{shown}, the oldest record waits for {_span(waiting)}",
             "see that the sink runs: driftline up --only capture",
         )
     return Finding("spool", "ok", shown)
+
+
+def _kafka(options: KafkaOptions) -> Finding:
+    """Ask the broker for the topic that lies between sidecar and sink."""
+    # The client takes a while to load, and only this transport needs it.
+    from driftline.capture.kafka_topics import find_partitions
+
+    shown = f'{",".join(options.bootstrap_servers)}, topic "{options.topic}"'
+    try:
+        count = find_partitions(options)
+    except UnavailableError as error:
+        mend = "start the broker, or correct [kafka] bootstrap_servers; records wait in the spool"
+        return Finding("kafka", "defect", str(error), mend)
+    if count is None:
+        mend = "start what makes it: driftline up --only capture; or correct [kafka] topic"
+        return Finding("kafka", "defect", f"{shown}: there is no such topic", mend)
+    return Finding("kafka", "ok", f"{shown}: {count} partitions")
 
 
 def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.tables import alarms, outbox
+from driftline.capture.waiting import oldest_waiting_ns
 from driftline.monitors.standing import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
@@ -228,22 +229,20 @@ def _alarms(connection: Connection, cap: _Cap) -> Iterator[Metric]:
 
 def _spool(folder: Path) -> Iterator[Metric]:
     """Measure what waits in the spool to be stored."""
-    now_s = time.time()
     size = 0
-    oldest_s = now_s
     for spool in folder.glob("*/"):
         try:
-            found = [file.stat() for file in sorted(spool.glob("*.dls"))]
+            found = [file.stat() for file in spool.glob("*.dls")]
         except FileNotFoundError as error:
             # A segment went while it was looked at; the next scrape sees the rest.
             log.debug("spool changed while measured error=%s", error.strerror)
             continue
         size += sum(file.st_size for file in found)
-        # The newest one stays while its process lives, also when it has been stored.
-        oldest_s = min([oldest_s, *(file.st_mtime for file in found[:-1])])
+    now_ns = time.time_ns()
+    oldest_ns = oldest_waiting_ns(folder) or now_ns
     yield GaugeMetricFamily("driftline_spool_bytes", "Bytes in the spool's segments.", value=size)
     yield GaugeMetricFamily(
         "driftline_spool_oldest_seconds",
-        "Time since the oldest segment that a newer one follows was written to; 0 without any.",
-        value=now_s - oldest_s,
+        "Age of the oldest record that is neither stored nor with the broker; 0 without any.",
+        value=max(now_ns - oldest_ns, 0) / 1e9,
     )

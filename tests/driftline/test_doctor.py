@@ -1,9 +1,10 @@
 """The doctor: what it says of an installation that is well, and of each way to be ill."""
 
 import json
-import os
 import subprocess
 import sys
+import time
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,18 @@ from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.tables import outbox
 from driftline.capture.dataset import Gap, gap_folder, record_gaps
+from driftline.capture.kafka_options import KafkaOptions
+from driftline.capture.kafka_topics import make_topics
+from driftline.capture.sidecar import SpoolTail
+from driftline.capture.spool import SpoolWriter
 from driftline.database import migrate, open_database
 from driftline.doctor import Finding, examine, worst
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.processes import clock
 from driftline.settings import Settings, load, override
+from tests.servers.kafka import kafka_broker, topic
+
+__all__ = ["kafka_broker", "topic"]
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -89,18 +97,65 @@ def test_a_spool_that_others_may_read_is_a_defect(settings):
 
 
 def test_records_that_wait_for_long_are_a_warning(settings):
-    folder = settings.spool_dir / "one"
-    folder.mkdir(mode=0o700, parents=True)
-    settings.spool_dir.chmod(0o700)
-    segment = folder / "0000000000000001.dls"
-    segment.write_bytes(b"x" * 2048)
-    os.utime(segment, (0, datetime.now(UTC).timestamp() - 3600))
+    writer = SpoolWriter(settings.spool_dir)
+    hour_ago_ns = time.time_ns() - 3600 * 10**9
+    writer.append({"endpoint": "flights"}, (b"x" * 2048,), wall_ns=hour_ago_ns)
+    writer.append({"endpoint": "flights"})
 
-    found = findings_of(settings)["spool"]
+    waiting = findings_of(settings)["spool"]
+    tail = SpoolTail(settings.spool_dir)
+    tail.mark_shipped({one.spool_id: one.last_seq for one in tail.receive(10)})
+    idle = findings_of(settings)["spool"]
+    tail.close()
+    writer.close()
 
-    assert found.verdict == "warning"
-    assert "2.0 KiB of 2.0 GiB" in found.found
-    assert "untouched for 60 min" in found.found
+    assert waiting.verdict == "warning"
+    assert "KiB of 2.0 GiB" in waiting.found
+    assert "the oldest record waits for 60 min" in waiting.found
+    assert idle.verdict == "ok"
+
+
+def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
+    kafka = replace(
+        settings.kafka,
+        bootstrap_servers=(bootstrap,),
+        topic=topic,
+        partitions=3,
+        replication=1,
+        sasl_username="me",
+        sasl_password="hushhush",
+    )
+    return replace(settings, kafka=kafka, capture=replace(settings.capture, transport="kafka"))
+
+
+def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):
+    found = findings_of(with_kafka(settings, "127.0.0.1:1", "captured"))["kafka"]
+
+    assert found.verdict == "defect"
+    assert "127.0.0.1:1" in found.found
+    assert "[kafka] bootstrap_servers" in found.mend
+    assert "hushhush" not in f"{found.found}{found.mend}"
+    assert "kafka" not in findings_of(settings)  # Nobody is asked for a broker that is not used.
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_not_there_is_a_defect_and_one_that_is_tells_its_partitions(
+    settings, kafka_broker, topic
+):
+    given = with_kafka(settings, kafka_broker.bootstrap, topic)
+
+    without = findings_of(given)["kafka"]
+    make_topics(KafkaOptions(**asdict(given.kafka)))
+    there = findings_of(given)["kafka"]
+
+    assert (without.verdict, without.found) == (
+        "defect",
+        f'{kafka_broker.bootstrap}, topic "{topic}": there is no such topic',
+    )
+    assert (there.verdict, there.found) == (
+        "ok",
+        f'{kafka_broker.bootstrap}, topic "{topic}": 3 partitions',
+    )
 
 
 def test_an_overdue_monitor_is_a_defect_that_names_it(settings):

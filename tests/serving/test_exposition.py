@@ -1,6 +1,6 @@
 """/metrics as Prometheus' own parser reads it."""
 
-import os
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy import insert
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
 from driftline.capture.spool import SpoolWriter
+from driftline.capture.transport import LocalTransport
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.exposition import Exposition
@@ -136,21 +137,48 @@ def test_alarms_are_capped_by_series_not_by_alarms(context):
     assert found["driftline_series_left_out"][()] == 3
 
 
-def test_an_idle_spool_is_not_told_of_as_waiting(context):
-    writer = SpoolWriter(context.spool_dir, segment_bytes=1)
-    exposition = Exposition(context, dict)
+def oldest_s(context) -> float:
+    found = samples_of(Exposition(context, dict).render().decode())
+    return found["driftline_spool_oldest_seconds"][()]
 
-    def oldest_s() -> float:
-        for file in context.spool_dir.glob("*/*.dls"):
-            os.utime(file, (0, 0))
-        return samples_of(exposition.render().decode())["driftline_spool_oldest_seconds"][()]
 
-    # A living process keeps its newest segment, stored or not.
-    writer.append({"endpoint": "flights"})
-    idle_s = oldest_s()
-    writer.append({"endpoint": "flights"})
-    waiting_s = oldest_s()
+@pytest.mark.parametrize("segment_bytes", [1, 64 << 20])
+def test_the_spool_is_as_old_as_its_oldest_record_that_waits(context, segment_bytes):
+    now_ns = time.time_ns()
+    writer = SpoolWriter(context.spool_dir, segment_bytes=segment_bytes)
+    for hours in (3, 2, 1):
+        writer.append({"endpoint": "flights"}, wall_ns=now_ns - hours * 3600 * 10**9)
+    transport = LocalTransport(context.spool_dir)
+    (found,) = transport.receive(10)
+
+    ages = [oldest_s(context)]
+    for frame in found.frames:
+        transport.commit({found.spool_id: frame.seq})
+        ages.append(oldest_s(context))
+    writer.append({"endpoint": "flights"}, wall_ns=now_ns - 60 * 10**9)
+    again_s = oldest_s(context)
+    transport.close()
     writer.close()
 
-    assert idle_s == 0
-    assert waiting_s > 1e9
+    # A living process keeps its newest segment: idle, not waiting.
+    assert ages == pytest.approx([3 * 3600, 2 * 3600, 3600, 0], abs=30)
+    assert ages[-1] == 0
+    assert again_s == pytest.approx(60, abs=30)
+
+
+def test_what_waits_behind_damage_counts_and_damage_alone_does_not(context):
+    hour_ago_ns = time.time_ns() - 3600 * 10**9
+    writer = SpoolWriter(context.spool_dir)
+    writer.append({"endpoint": "flights"}, wall_ns=hour_ago_ns - 3600 * 10**9)
+    (segment,) = context.spool_dir.glob("*/*.dls")
+    size = segment.stat().st_size
+    with segment.open("r+b") as file:
+        file.seek(size - 8)
+        file.write(bytes([255] * 8))
+    damaged_s = oldest_s(context)
+    writer.append({"endpoint": "flights"}, wall_ns=hour_ago_ns)
+    behind_s = oldest_s(context)
+    writer.close()
+
+    assert damaged_s == 0
+    assert behind_s == pytest.approx(3600, abs=30)
