@@ -80,12 +80,13 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     """
     yield from _machine(settings)
     yield _storage(Path(settings.root))
-    yield _spool(settings.spool_dir, settings.capture.spool_max_bytes)
+    storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
+    yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
     if settings.capture.transport == "kafka":
         yield _kafka(KafkaOptions(**asdict(settings.kafka)))
     yield from _database(settings, now)
     yield from _losses(settings.root)
-    yield _process("server", f"{settings.server_url}/readyz", "server,capture,scheduler,alarms")
+    yield _process("server", f"{settings.server_url}/readyz", f"server,{storing},scheduler,alarms")
     yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
 
 
@@ -131,8 +132,8 @@ def _storage(root: Path) -> Finding:
     return Finding("store", "ok", f"{root} can be written and read")
 
 
-def _spool(folder: Path, budget_bytes: int) -> Finding:
-    """Say how much waits there, and since when."""
+def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
+    """Say how much waits there, and since when; ``storing``: the roles that empty it."""
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
     size = 0
@@ -156,14 +157,14 @@ def _spool(folder: Path, budget_bytes: int) -> Finding:
             "spool",
             "defect",
             f"{shown}: full, so records are dropped",
-            "start what stores them: driftline up --only capture",
+            f"start what stores them: driftline up --only {storing}",
         )
     if waiting > LONG_WAIT:
         return Finding(
             "spool",
             "warning",
             f"{shown}, the oldest record waits for {_span(waiting)}",
-            "see that the sink runs: driftline up --only capture",
+            f"see that what stores them runs: driftline up --only {storing}",
         )
     return Finding("spool", "ok", shown)
 
@@ -180,7 +181,7 @@ def _kafka(options: KafkaOptions) -> Finding:
         mend = "start the broker, or correct [kafka] bootstrap_servers; records wait in the spool"
         return Finding("kafka", "defect", str(error), mend)
     if count is None:
-        mend = "start what makes it: driftline up --only capture; or correct [kafka] topic"
+        mend = "start what makes it: driftline up --only sidecar,sink; or correct [kafka] topic"
         return Finding("kafka", "defect", f"{shown}: there is no such topic", mend)
     return Finding("kafka", "ok", f"{shown}: {count} partitions")
 

@@ -129,8 +129,10 @@ def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
 
 
 def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):
-    found = findings_of(with_kafka(settings, "127.0.0.1:1", "captured"))["kafka"]
+    findings = findings_of(with_kafka(settings, "127.0.0.1:1", "captured"))
+    found = findings["kafka"]
 
+    assert "sidecar,sink" in findings["server"].mend
     assert found.verdict == "defect"
     assert "127.0.0.1:1" in found.found
     assert "[kafka] bootstrap_servers" in found.mend
