@@ -243,7 +243,7 @@ def test_ready_attributions_are_judged_without_a_model(rng: np.random.Generator)
 def test_rows_without_a_model_are_refused_with_the_mend(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
-    with pytest.raises(InputError, match="made by asking a model.*give --model"):
+    with pytest.raises(InputError, match=r"made by asking a model.*give --model"):
         judged(reference, weather(rng, 100))
     with pytest.raises(InputError, match=r'"d" is not in the data'):
         judged(reference, weather(rng, 100).drop_columns("d"), predict=model)
