@@ -352,11 +352,6 @@ class SpoolTail:
                 self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
         return found
 
-    def forget_shipped(self, marks: Mapping[str, int]) -> None:
-        """Remove the notes of these spools: none is right, an outdated one would show a hole."""
-        for spool_id in marks:
-            (self.folder / spool_id / MARK_NAME).unlink(missing_ok=True)
-
     def mark_shipped(self, marks: Mapping[str, int]) -> None:
         """Note durably what need not be read again; before ``release``, or a hole would show."""
         for spool_id, seq in marks.items():

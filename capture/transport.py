@@ -7,7 +7,6 @@ segments where they lie, and a segment goes when the table holds its records.
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from driftline.capture.sidecar import Delivery, SpoolTail
+from driftline.capture.waiting import note_stored
 
 __all__ = ["Delivery", "LocalTransport", "Sender", "Transport"]
-
-log = logging.getLogger(__name__)
 
 _NAME_FILE = ".name"
 
@@ -78,16 +76,8 @@ class LocalTransport:
         return self._tail.receive(max_records)
 
     def commit(self, marks: Mapping[str, int]) -> None:
-        """Note what is stored, for who asks what waits, and remove the segments that hold no more.
-
-        Without a note all that lies there is read again, and dropped by the tables' marks; so a
-        full disk, which only removing mends, does not keep it from that.
-        """
-        try:
-            self._tail.mark_shipped(marks)
-        except OSError as error:
-            log.warning("spool position not noted error=%s", error.strerror)
-            self._tail.forget_shipped(marks)
+        """Tell what is stored, and remove the segments that hold no more."""
+        note_stored(self._tail.folder, marks)
         self._tail.release(marks)
         self._tail.remove_finished()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +24,13 @@ from driftline.capture.frame import (
 )
 from driftline.capture.spool import SEGMENT_SUFFIX
 
-__all__ = ["MARK_NAME", "oldest_waiting_ns", "read_mark"]
+__all__ = ["MARK_NAME", "STORED_NAME", "note_stored", "oldest_waiting_ns", "read_mark"]
 
+# From where the sidecar goes on: what a broker has need not be read again.
 MARK_NAME = "shipped"
+# What a sink on the same host has stored. Told, never gone on from: that is for the tables' marks,
+# or a table that was lost or made anew would miss what still lies in the spool.
+STORED_NAME = "stored"
 _CHUNK_BYTES = 1 << 20
 # Kind and sequence number of a frame: behind magic, length, checksum and version; behind the flags.
 _KIND_AT = 13
@@ -33,11 +38,23 @@ _SEQ = struct.Struct("<Q")
 _SEQ_AT = 16
 
 
-def read_mark(spool: Path) -> int:
+def read_mark(spool: Path, name: str = MARK_NAME) -> int:
     """Give up to which sequence number a spool's records need not be read again; 0 for none."""
     with suppress(FileNotFoundError, ValueError):
-        return int((spool / MARK_NAME).read_text(encoding="ascii"))
+        return int((spool / name).read_text(encoding="ascii"))
     return 0
+
+
+def note_stored(folder: Path, marks: Mapping[str, int]) -> None:
+    """Tell beside each spool what is stored, for who asks what waits; nobody goes on from it.
+
+    Best effort: a note that cannot be written only makes the oldest record look older.
+    """
+    for spool_id, seq in marks.items():
+        unfinished = folder / spool_id / f"{STORED_NAME}.new"
+        with suppress(OSError):
+            unfinished.write_text(str(seq), encoding="ascii")
+            unfinished.replace(folder / spool_id / STORED_NAME)
 
 
 def oldest_waiting_ns(folder: Path) -> int | None:
@@ -61,7 +78,7 @@ def oldest_waiting_ns(folder: Path) -> int | None:
 
 def _oldest_of(spool: Path) -> int | None:
     """Find the first record past the mark; segments are named by the first number in them."""
-    mark = read_mark(spool)
+    mark = max(read_mark(spool), read_mark(spool, STORED_NAME))
     segments = sorted(spool.glob(f"*{SEGMENT_SUFFIX}"))
     with suppress(ValueError):
         behind = {one for one, next_one in pairwise(segments) if _first_seq(next_one) <= mark + 1}

@@ -17,7 +17,7 @@ from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.table import StorageError
 from driftline.capture.transport import LocalTransport
-from driftline.capture.waiting import MARK_NAME
+from driftline.capture.waiting import STORED_NAME
 from driftline.signature import Signature
 
 Write = Callable[..., bool]
@@ -30,8 +30,6 @@ def test_a_spool_read_again_from_its_beginning_adds_nothing(
     for _ in range(10):
         write(writer)
     first = drain()
-    (note,) = spool_dir.glob(f"*/{MARK_NAME}")
-    note.unlink()  # As if killed between the table's commit and the note.
     for _ in range(5):
         write(writer)
     second = drain()
@@ -42,24 +40,34 @@ def test_a_spool_read_again_from_its_beginning_adds_nothing(
     assert Dataset(root, "flights").stats().requests == 15
 
 
-def test_a_position_that_cannot_be_noted_stops_nothing_and_leaves_no_outdated_note(
+def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(3):
+        write(writer)
+    drain()
+    shutil.rmtree(Path(root) / "capture")
+
+    drain()
+
+    assert Dataset(root, "flights").stats().requests == 3
+
+
+def test_a_note_that_cannot_be_written_stops_nothing(
     root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
 ) -> None:
     writer = SpoolWriter(spool_dir, segment_bytes=1)
     write(writer)
-    drain()
-    (note,) = spool_dir.glob(f"*/{MARK_NAME}")
-    note.with_suffix(".new").mkdir()  # Nobody can write a file there.
+    (spool,) = spool_dir.glob("*-*/")
+    (spool / f"{STORED_NAME}.new").mkdir()  # Nobody can write a file there.
     for _ in range(5):
         write(writer)
-    drain()
-    is_noted = note.exists()
-    write(writer)
+
     last = drain()
 
-    assert not is_noted
     assert last.counters["gaps"] == 0
-    assert Dataset(root, "flights").stats().requests == 7
+    assert Dataset(root, "flights").stats().requests == 6
 
 
 def test_each_endpoint_has_a_table_of_its_own(
