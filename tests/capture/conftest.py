@@ -14,9 +14,10 @@ from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.transport import LocalTransport
 from driftline.signature import Column, Signature
+from tests.capture.proxy_tools import proxy, upstream
 from tests.servers.kafka import kafka_broker, topic
 
-__all__ = ["kafka_broker", "topic"]
+__all__ = ["kafka_broker", "proxy", "topic", "upstream"]
 
 SIGNATURE = Signature(
     features=(

@@ -1,0 +1,119 @@
+"""What is a change of bias, and what is chance: days that share a fate, limits, the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.capture.window import Window
+from driftline.monitors.bias import kind as bias
+from driftline.monitors.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
+from driftline.monitors.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.question import Budget, Question, WindowFacts
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def days(count: int, seed: int, swing: float) -> Iterator[pa.Table]:
+    """Days of two groups; each day lifts or lowers the second group's answers."""
+    rng = np.random.default_rng(seed)
+    for day in range(count):
+        size = 400
+        second = rng.random(size) < 0.4
+        lift = rng.normal(0, swing)
+        chance = np.clip(0.3 + second * (lift - 0.05), 0.02, 0.98)
+        yield pa.table(
+            {
+                "who": np.where(second, "d", "a"),
+                "answer": (rng.random(size) < chance).astype(int),
+                "truth": (rng.random(size) < 0.3).astype(int),
+                "time": pa.array(
+                    [START + timedelta(days=day, minutes=3 * i) for i in range(size)],
+                    pa.timestamp("us", "UTC"),
+                ),
+            }
+        )
+
+
+def judged_days(reference: Baseline, swing: float) -> int:
+    """Count the days without change that are a violation."""
+    found = 0
+    for day, table in enumerate(days(25, 5, swing)):
+        window = Window(START + timedelta(days=100 + day), START + timedelta(days=101 + day))
+        question = Question(
+            reference,
+            lambda table=table: iter(table.to_batches()),
+            roles=reference.outcomes.roles,
+            facts=WindowFacts(window),
+        )
+        found += not bias.examine(question).passed
+    return found
+
+
+def test_days_that_share_a_fate_are_no_violations_when_the_reference_shows_them() -> None:
+    roles = {"label": "truth", "prediction": "answer", "facet": "who=d"}
+    table = pa.concat_tables(list(days(60, 4, 0.12)))
+    timed = Baseline.fit(table, **roles, timestamp="time")
+    timeless = Baseline.fit(table.drop_columns(["time"]), **roles)
+
+    assert judged_days(timed, 0.12) == 0
+    assert judged_days(timeless, 0.12) > 2
+
+
+def test_the_spread_between_blocks_is_an_upper_limit_of_what_was_planted() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.poisson(2_000, (300, 2))
+    shares = 0.3 + rng.normal(0, 0.05, (300, 2))
+    counts = np.zeros((300, 2, 3, 3), np.int64)
+    counts[:, :, 2, 1] = rng.binomial(sizes, shares)
+    counts[:, :, 2, 0] = sizes - counts[:, :, 2, 1]
+
+    found = spread("DPPL", counts)
+
+    assert found.blocks == 300
+    assert 1 <= found.variance / (2 * 0.05**2) <= 1.5
+    assert 1 <= spread("DI", counts).variance / (2 * (0.05 / 0.3) ** 2) <= 1.5
+    assert spread("GE", counts) == Spread()
+
+
+def test_holm_is_step_down() -> None:
+    # Holm 1979: 0.01 < 0.05/4, 0.013 < 0.05/3, 0.04 >= 0.05/2 and there it stops.
+    assert holm([0.04, 0.01, 0.2, 0.013], 0.05) == pytest.approx([0.025, 0.0125, 0.025, 0.05 / 3])
+    assert holm([], 0.05) == []
+
+
+def test_a_limit_is_broken_when_the_interval_lies_beyond_it() -> None:
+    window = Estimate(0.3, lambda z: (0.3 - 0.05 * z, 0.3 + 0.05 * z))
+
+    broken = Comparison(window, exactly(0.1), 0.0)
+
+    assert broken.p_value == pytest.approx(6.3342e-5, rel=1e-3)  # Two tails beyond z = 4.
+    assert broken.bound(0.05) == pytest.approx(0.1 + 1.96 * 0.05, abs=1e-4)
+    assert Comparison(window, exactly(0.31), 0.0).p_value == 1.0
+
+
+def test_windows_without_change_keep_the_budget() -> None:
+    rng = np.random.default_rng(6)
+    rates = np.array([[0.2, 0.1, 0.1, 0.6], [0.15, 0.1, 0.1, 0.65]])
+
+    def draw(sizes: tuple[int, int]) -> np.ndarray:
+        counts = np.zeros((2, 1, 3, 3), np.int64)
+        for side in range(2):
+            tp, fp, fn, tn = rng.multinomial(sizes[side], rates[side])
+            counts[side, 0, :2, :2] = [[tn, fp], [fn, tp]]
+        return counts
+
+    broken = 0
+    for _ in range(3):
+        reference = draw((5_000, 2_000))
+        for _ in range(60):
+            group = GroupCounts("who", "d", draw((350, 150)), reference)
+            found, _ = judge_groups([group], stratified=False, budget=Budget())
+            broken += any(one.result.violated for one in found)
+
+    assert broken <= 1
