@@ -8,7 +8,11 @@ keeps its own tables; Alembic holds their common history in driftline/migrations
 
 from __future__ import annotations
 
+import os
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
@@ -105,7 +109,7 @@ def migrate(engine: Engine) -> str:
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
     if url.database and url.database != ":memory:":
-        _make_private(Path(url.database))
+        _make(Path(url.database))
     engine = create_engine(url, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin if read_only else _begin_immediate)
@@ -143,23 +147,37 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
     return engine
 
 
-def _make_private(file: Path) -> None:
-    """Make the file for its owner alone: it holds the secrets that messages are signed with."""
+def _make(file: Path) -> None:
+    """Make the database's file in one step: with a write-ahead log, and for its owner alone.
+
+    Processes that change the journal of one file at the same moment are refused at once, however
+    long they would wait; who comes second finds it made. It holds the secrets that messages are
+    signed with.
+    """
+    if file.exists():
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch(mode=0o600, exist_ok=True)
-    except OSError as error:
-        raise UnavailableError(f"database {file}: {error.strerror}") from error
+        with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as folder:
+            new = Path(folder) / file.name
+            new.touch(mode=0o600)
+            with closing(sqlite3.connect(new)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            with suppress(FileExistsError):
+                os.link(new, file)
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnavailableError(f"database {file}: {why}") from error
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # The driver must not begin transactions by itself: the listeners below do.
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.close()
 
 

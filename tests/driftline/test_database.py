@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from alembic import command
@@ -138,6 +139,23 @@ def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
 
     assert [child.returncode for child in children] == [0, 0, 0]
     assert len(set(found)) == 1
+
+
+def test_processes_that_find_no_file_at_the_same_moment_all_open_it(tmp_path: Path) -> None:
+    # SQLite refuses, at once, all but one of those that change a file's journal together.
+    together = Barrier(3)
+
+    def open_new(number: int) -> int:
+        together.wait()
+        engine = open_url(f"sqlite:///{tmp_path}/{number}.db")
+        with engine.begin() as connection:
+            found = connection.exec_driver_sql("SELECT 1").scalar_one()
+        engine.dispose()
+        return int(found)
+
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(30):
+            assert list(threads.map(open_new, [number] * 3)) == [1, 1, 1]
 
 
 def test_a_reader_does_not_wait_for_a_writer(database_url: str) -> None:
