@@ -25,9 +25,11 @@ from driftline.capture.truth import EARLIEST_LABEL, read_truth
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["UNFIT", "Labels", "Window", "WindowRead", "read_window", "unfit_counts"]
+__all__ = ["ROW_IDS", "UNFIT", "Labels", "Window", "WindowRead", "read_window", "unfit_counts"]
 
 UNFIT = "unfit"
+# The columns that say which captured row it is.
+ROW_IDS = ("event_id", "row_index", "event_time", "inference_id")
 _FIRST_FAILURE = 400
 _BATCH_ROWS = 65_536
 _ORDER = ("event_time", "spool_id", "spool_seq", "row_index")

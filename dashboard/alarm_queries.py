@@ -6,8 +6,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from driftline.alerts import metrics
 from driftline.alerts.alarm import breaching
@@ -30,7 +31,7 @@ from driftline.dashboard.metric_words import OPERATORS, metric_words
 from driftline.dashboard.wording import duration, number
 from driftline.monitors.datapoints import OWN_METRICS
 
-__all__ = ["alarm_line", "alarm_lines", "alarm_view", "changes", "monitor_of"]
+__all__ = ["alarm_line", "alarm_lines", "alarm_view", "changes", "delivery_line", "monitor_of"]
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
@@ -211,17 +212,21 @@ def _newest_messages(connection: Connection) -> dict[int, list[DeliveryLine]]:
     )  # fmt: skip
     found: dict[int, list[DeliveryLine]] = {}
     for row in connection.execute(query):
-        line = DeliveryLine(
-            time=row.created_at,
-            alarm=row.alarm_name,
-            state=row.state,
-            channel=row.channel,
-            status=row.status,
-            attempts=row.attempts,
-            detail=row.last_error or (f"HTTP {row.last_status}" if row.last_status else None),
-        )
-        found.setdefault(row.alarm_id, []).append(line)
+        found.setdefault(row.alarm_id, []).append(delivery_line(row))
     return found
+
+
+def delivery_line(row: Row[*tuple[Any, ...]]) -> DeliveryLine:
+    """Tell one row of the outbox; its body and address stay there."""
+    return DeliveryLine(
+        time=row.created_at,
+        alarm=row.alarm_name,
+        state=row.state,
+        channel=row.channel,
+        status=row.status,
+        attempts=row.attempts,
+        detail=row.last_error or (f"HTTP {row.last_status}" if row.last_status else None),
+    )
 
 
 def _is_same_metric(one: AlarmRecord, other: AlarmRecord) -> bool:

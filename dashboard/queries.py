@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from driftline.alerts.alarms import AlarmRecord
 from driftline.alerts.tables import outbox
-from driftline.dashboard.alarm_queries import monitor_of
+from driftline.dashboard.alarm_queries import delivery_line, monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
@@ -84,18 +84,7 @@ def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:
         table.status, table.attempts, table.last_status, table.last_error,
     )  # fmt: skip
     query = select(*columns).order_by(table.created_at.desc(), table.id.desc())
-    return tuple(
-        DeliveryLine(
-            time=row.created_at,
-            alarm=row.alarm_name,
-            state=row.state,
-            channel=row.channel,
-            status=row.status,
-            attempts=row.attempts,
-            detail=row.last_error or (f"HTTP {row.last_status}" if row.last_status else None),
-        )
-        for row in connection.execute(query.limit(DELIVERIES_SHOWN))
-    )
+    return tuple(delivery_line(row) for row in connection.execute(query.limit(DELIVERIES_SHOWN)))
 
 
 def dead_count(connection: Connection) -> int:

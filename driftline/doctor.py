@@ -11,7 +11,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ from driftline.database import open_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.standing import overdue
+from driftline.processes import kafka_options
 from driftline.settings import Settings
 
 __all__ = ["Finding", "examine", "worst"]
@@ -83,7 +84,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
     yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
     if settings.capture.transport == "kafka":
-        yield _kafka(KafkaOptions(**asdict(settings.kafka)))
+        yield _kafka(kafka_options(settings))
     yield from _database(settings, now)
     yield from _losses(settings.root)
     yield _process("server", f"{settings.server_url}/readyz", f"server,{storing},scheduler,alarms")

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from driftline.capture.transport import Transport
 
 __all__ = [
-    "clock", "run_background", "run_dashboard", "run_proxy", "run_server",
-    "run_sidecar", "run_sink",
+    "clock", "kafka_options", "run_background", "run_dashboard", "run_proxy",
+    "run_server", "run_sidecar", "run_sink",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
     from driftline.capture.shipping import Sidecar
 
     def ship(stop: threading.Event) -> None:
-        sender = kafka_sender(_kafka_options(settings), settings.spool_dir, stop)
+        sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
         Sidecar(settings.spool_dir, sender).run(stop)
 
     _run_loops({"sidecar": ship}, ready)
@@ -178,7 +178,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     migrate(engine)
 
     def write(stop: threading.Event) -> None:
-        options = _kafka_options(settings)
+        options = kafka_options(settings)
         names = settings.spool_dir / SINK_NAMES
         _sink(settings, engine, KafkaTransport(options, names, stop)).run(stop)
 
@@ -219,7 +219,8 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
         raise UnavailableError(f"{', '.join(loops)}: {failures[0]}")
 
 
-def _kafka_options(settings: Settings) -> KafkaOptions:
+def kafka_options(settings: Settings) -> KafkaOptions:
+    """Give what the settings say of the brokers."""
     from driftline.capture.kafka_options import KafkaOptions
 
     return KafkaOptions(**asdict(settings.kafka))

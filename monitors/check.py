@@ -69,7 +69,6 @@ def check_roles(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
-    model: str = "",
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
@@ -83,6 +82,5 @@ def check_roles(
         roles=settle_roles(roles, baseline),
         budget=budget or Budget(),
         predict=predict,
-        model=model,
     )
     return EXAMINERS[kind or kind_of(baseline)](question)

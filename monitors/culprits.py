@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.capture.window import ROW_IDS
 from driftline.monitors.violation import Segment
 
 __all__ = ["Culprits", "Target", "find_culprits", "matching_rows"]
@@ -29,7 +30,6 @@ LEVELS_MAX = 1000
 SEGMENT_EXCESS = 0.5
 SEGMENT_LIFT = 1.3
 
-IDS = ("event_id", "row_index", "event_time", "inference_id")
 
 Batches = Iterable[pa.RecordBatch]
 
@@ -159,7 +159,7 @@ def matching_rows(
     if not parts:
         return pa.table({})
     table = pa.concat_tables(parts, promote_options="permissive")
-    front = [name for name in (*IDS, predicate.column) if name in table.column_names]
+    front = [name for name in (*ROW_IDS, predicate.column) if name in table.column_names]
     return table.select([*front, *(name for name in table.column_names if name not in front)])
 
 

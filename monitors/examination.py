@@ -7,7 +7,7 @@ from datetime import timedelta
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import Baseline
 from driftline.capture.labelling import Labels
-from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
+from driftline.capture.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import EXAMINERS, NEEDS_LABELS, settle_roles
 from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
@@ -30,7 +30,6 @@ NO_DATA = "Job inputs had no data"
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 # It stands in the failure's reason, and is tried again like any failed window.
 NONE_FITS = "labels came, but none that fits; load them again"
-IDS = ("event_id", "row_index", "event_time", "inference_id")
 
 
 def read_captured(
@@ -46,7 +45,7 @@ def read_captured(
         definition.endpoint,
         window,
         signature,
-        columns=[*IDS, *_columns(definition.kind, signature, baseline)],
+        columns=[*ROW_IDS, *_columns(definition.kind, signature, baseline)],
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
     )

@@ -11,6 +11,7 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
+from driftline.capture.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
@@ -24,8 +25,8 @@ from driftline.signature import Column
 
 __all__ = ["examine", "reference_columns"]
 
-# Columns that say which captured row it is.
-IDS = frozenset({"event_id", "row_index", "event_time", "inference_id", "unfit"})
+# Columns of captured rows that are none of the data.
+OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
 
 
 def examine(question: Question) -> Report:
@@ -119,7 +120,7 @@ def _profile(
     known = {column.name for column in baseline.signature.columns}
     for batch in batches():
         counts = unfit(batch) if unfit else None
-        own = [name for name in batch.schema.names if name in known or name not in IDS]
+        own = [name for name in batch.schema.names if name in known or name not in OTHER_COLUMNS]
         profile.update(batch.select(own), counts)
         sampler.add(batch)
     return profile, sampler.table()

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from driftline.baseline import store as baselines
 from driftline.baseline.predicate import Predicate
 from driftline.capture.labelling import Labels
-from driftline.capture.window import Window, read_window
+from driftline.capture.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
 from driftline.monitors.culprits import matching_rows
@@ -37,7 +37,6 @@ from driftline.signature import Signature
 __all__ = ["RunRequest", "router"]
 
 # What points to a captured row, in front of what was in it.
-IDS = ("event_id", "row_index", "event_time", "inference_id")
 
 
 class RunRequest(BaseModel):
@@ -126,7 +125,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
             execution.endpoint,
             execution.window,
             signature,
-            columns=[*IDS, *(column.name for column in signature.columns)],
+            columns=[*ROW_IDS, *(column.name for column in signature.columns)],
             labels=_labels(context, execution),
         )
         found = matching_rows(window.batches(), predicate, limit=limit)
