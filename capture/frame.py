@@ -17,16 +17,19 @@ from typing import NamedTuple
 __all__ = [
     "HEADER_BYTES",
     "MAX_FRAME_BYTES",
+    "VERSION",
     "Flag",
     "Frame",
     "Kind",
     "find_frame",
+    "frame_bytes",
     "frame_length",
     "pack",
     "pack_meta",
     "seed_of",
     "unpack",
     "unpack_meta",
+    "walk",
 ]
 
 MAGIC = 0x3146_4C44  # "DLF1"
@@ -66,6 +69,9 @@ class Flag(IntFlag):
     STREAMED = 64
     EVENT_TIME_GIVEN = 128
     EVENT_TIME_MALFORMED = 256
+    # Set where records leave the spool: something was taken out; nothing but the frame was kept.
+    REDACTED = 512
+    REDACTION_FAILED = 1024
     # Set by the sink, never in a frame.
     REQUEST_UNPARSED = 1 << 16
     RESPONSE_UNPARSED = 1 << 17
@@ -158,7 +164,7 @@ def pack(
     return [head, rest, meta, *request, *response, _PADDING[padding]], length + padding
 
 
-def frame_length(data: bytes, at: int) -> int | None:
+def frame_length(data: bytes | memoryview, at: int) -> int | None:
     """Give how many bytes the frame at a position takes with padding; None when none begins there.
 
     Needs ``HEADER_BYTES`` from the position on; says nothing of the checksum.
@@ -169,7 +175,44 @@ def frame_length(data: bytes, at: int) -> int | None:
     return int(length + -length % 8)
 
 
-def unpack(data: bytes, at: int, seed: int) -> Frame | None:
+def frame_bytes(spool_id: str, frame: Frame) -> bytes:
+    """Give a frame as it lies, or would lie, in a segment of its spool."""
+    buffers, _ = pack(
+        frame,
+        seed_of(spool_id),
+        meta=pack_meta(frame.meta),
+        request=[frame.request],
+        response=[frame.response],
+    )
+    return b"".join(buffers)
+
+
+def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple[list[int], int]:
+    """Find the frames from a position on whose checksum is right, up to the first that is not.
+
+    Gives where each begins, and where the last ends with its padding. Nothing is said of what
+    the checksum covers: version and inner lengths.
+    """
+    starts: list[int] = []
+    view = memoryview(data)
+    end = len(view)
+    head, crc32 = _HEAD.unpack_from, zlib.crc32  # Twice as fast as looked up for each.
+    while at + HEADER_BYTES <= end and len(starts) < max_frames:
+        magic, length, checksum = head(view, at)
+        padded = (length + 7) & -8
+        if (
+            magic != MAGIC
+            or not HEADER_BYTES <= length <= MAX_FRAME_BYTES
+            or at + padded > end
+            or crc32(view[at + _AFTER_CRC : at + length], seed) != checksum
+        ):
+            break
+        starts.append(at)
+        at += padded
+    return starts, at
+
+
+def unpack(data: bytes | memoryview, at: int, seed: int) -> Frame | None:
     """Read the whole frame at a position; None when its checksum or its lengths are wrong."""
     (
         _, length, checksum, version, kind, flags, seq, wall_ns, mono_ns, first_byte_us, total_us,
@@ -184,8 +227,9 @@ def unpack(data: bytes, at: int, seed: int) -> Frame | None:
     response_at = request_at + request_kept
     return Frame(
         kind, flags, seq, wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes,
-        status, unpack_meta(data[body:request_at]),
-        data[request_at:response_at], data[response_at : response_at + response_kept],
+        status, unpack_meta(bytes(data[body:request_at])),
+        bytes(data[request_at:response_at]),
+        bytes(data[response_at : response_at + response_kept]),
     )  # fmt: skip
 
 
