@@ -67,9 +67,13 @@ class KafkaOptions:
     def trouble(self, error: Exception) -> UnavailableError:
         """Say in one sentence what a client ran into."""
         servers = ",".join(self.bootstrap_servers)
+        # A broker that refuses a client hangs up; the client cannot tell it from one that is away.
+        looked_at = ["bootstrap_servers", "security_protocol"]
+        looked_at += ["ssl_cafile", "ssl_certfile"] if "SSL" in self.security_protocol else []
+        looked_at += ["sasl_username", "sasl_password"] if self.sasl_mechanism else []
         return UnavailableError(
             f'kafka at {servers}, topic "{self.topic}": {type(error).__name__}: {error}; '
-            "see [kafka] in the settings"
+            f"if the broker is up, look at {', '.join(looked_at)} of [kafka] in the settings"
         )
 
     def configured(self, **more: object) -> dict[str, Any]:

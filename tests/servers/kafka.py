@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-__all__ = ["KafkaBroker", "kafka_broker"]
+__all__ = ["KafkaBroker", "kafka_broker", "kafka_jars"]
 
 ROOT = Path(__file__).parents[2]
 CLUSTER_ID = "ZHJpZnRsaW5lLXRlc3RzLQ"  # Any 16 bytes in base64: nobody else joins.
@@ -30,11 +30,11 @@ SERVER = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{doors}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{doors}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 log.dirs={folder}/data
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -77,16 +77,40 @@ class KafkaBroker:
         Where its data and its log lie.
     libs
         The folder of its jars.
+    protocols
+        Further protocols that it listens with, each at a port of its own.
+    properties, format_words
+        More lines of its settings, and more words for the command that makes its data.
+
+    Attributes
+    ----------
+    bootstrap
+        Where it listens without protection.
+    doors
+        Where it listens with each further protocol.
     """
 
-    def __init__(self, folder: Path, libs: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        libs: Path,
+        *,
+        protocols: Sequence[str] = (),
+        properties: str = "",
+        format_words: Sequence[str] = (),
+    ) -> None:
         self._folder = folder
-        self._port, controller = _free_ports(2)
+        self._port, controller, *others = _free_ports(2 + len(protocols))
         self.bootstrap = f"127.0.0.1:{self._port}"
+        self.doors = {
+            protocol: f"127.0.0.1:{port}" for protocol, port in zip(protocols, others, strict=True)
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
+        doors = "".join(f",{protocol}://{door}" for protocol, door in self.doors.items())
         self._properties.write_text(
-            SERVER.format(port=self._port, controller=controller, folder=folder)
+            SERVER.format(port=self._port, controller=controller, folder=folder, doors=doors)
+            + properties
         )
         logging = folder / "log4j2.properties"
         logging.write_text(LOGGING)
@@ -96,7 +120,7 @@ class KafkaBroker:
         ]  # fmt: skip
         subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID,
-             "--config", str(self._properties)],
+             "--config", str(self._properties), *format_words],
             check=True, capture_output=True, timeout=START_S,
         )  # fmt: skip
 
@@ -157,12 +181,17 @@ class KafkaBroker:
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """Run one broker for all tests of this process; give each test topics of its own."""
-    script = ROOT / "scripts" / "kafka"
-    found = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
-    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), Path(found.stdout.strip()))
+    broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), kafka_jars())
     broker.start()
     yield broker
     broker.stop()
+
+
+def kafka_jars() -> Path:
+    """Have the broker's jars fetched; give their folder."""
+    script = ROOT / "scripts" / "kafka"
+    found = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    return Path(found.stdout.strip())
 
 
 @pytest.fixture
