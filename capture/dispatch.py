@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from driftline.capture.frame import Frame
-from driftline.capture.letter import Letter, frame_bytes, light, write
+from driftline.capture.frame import Frame, frame_bytes
+from driftline.capture.letter import Letter, light, write
 from driftline.capture.sidecar import QUARANTINE, Delivery
 from driftline.capture.sound import gap_instead
 from driftline.errors import UnavailableError

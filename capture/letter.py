@@ -18,9 +18,8 @@ from driftline.capture.frame import (
     MAX_FRAME_BYTES,
     Flag,
     Frame,
+    frame_bytes,
     frame_length,
-    pack,
-    pack_meta,
     seed_of,
     unpack,
 )
@@ -30,7 +29,6 @@ from driftline.errors import InputError
 __all__ = [
     "Letter",
     "LetterError",
-    "frame_bytes",
     "light",
     "open_letter",
     "write",
@@ -148,18 +146,6 @@ def open_letter(
     if len(frames) != count or seqs[0] != first or seqs[-1] != last or seqs != sorted(set(seqs)):
         raise LetterError(f"{len(frames)} of {count} frames are whole", **known)  # type: ignore[arg-type]
     return spool_id, frames
-
-
-def frame_bytes(spool_id: str, frame: Frame) -> bytes:
-    """Give a frame as it lies, or would lie, in a segment of its spool."""
-    buffers, _ = pack(
-        frame,
-        seed_of(spool_id),
-        meta=pack_meta(frame.meta),
-        request=[frame.request],
-        response=[frame.response],
-    )
-    return b"".join(buffers)
 
 
 def light(frame: Frame) -> Frame:
