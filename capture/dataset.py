@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 
 from driftline.capture.coerce import ARROW_TYPES, UTC_MICROSECONDS
-from driftline.capture.table import DeltaFolder, MarkMovedError, open_storage
+from driftline.capture.storage import list_folders
+from driftline.capture.table import DeltaFolder, MarkMovedError
 from driftline.signature import Column, Signature
 
 __all__ = [
@@ -241,13 +241,7 @@ class Dataset:
 
 def list_endpoints(root: str) -> list[str]:
     """Name the endpoints that have a folder of captured records, in order."""
-    filesystem, path = open_storage(root)
-    selector = pafs.FileSelector(f"{path.rstrip('/')}/capture", allow_not_found=True)
-    return sorted(
-        entry.base_name
-        for entry in filesystem.get_file_info(selector)
-        if entry.type == pafs.FileType.Directory
-    )
+    return list_folders(root, "capture")
 
 
 def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:

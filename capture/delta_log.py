@@ -10,7 +10,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from driftline.capture.table import DeltaFolder, StorageError
+from driftline.capture.storage import trouble
+from driftline.capture.table import DeltaFolder
 
 __all__ = ["NO_TABLE", "Added", "added_since"]
 
@@ -81,7 +82,7 @@ def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StorageError(f'table "{folder.uri}": {error}') from error
+        raise trouble(folder.uri, error) from error
     if any("remove" in action for action in actions):
         return {}
     adds = [action["add"] for action in actions if "add" in action]

@@ -7,6 +7,7 @@ removes what it had written but not committed, and a plain Parquet glob is exact
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -26,9 +27,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.schema import Schema
 from deltalake.transaction import AddAction, RemoveAction
 
-from driftline.errors import ConflictError, InputError, UnavailableError
+from driftline.capture.storage import StorageError, open_storage, trouble
+from driftline.errors import ConflictError
+from driftline.storage import delta_options
 
-__all__ = ["DeltaFolder", "MarkMovedError", "StorageError", "open_storage"]
+__all__ = ["DeltaFolder", "MarkMovedError", "StorageError"]
 
 
 # So many tables each thread keeps open for reading.
@@ -39,7 +42,7 @@ _ATTEMPTS = 5
 _READERS_H = 24
 
 
-_Entry = tuple[int | None, int | None]
+_Entry = tuple[int | None, int | None] | bytes
 
 
 class _Kept(threading.local):
@@ -55,31 +58,8 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-class StorageError(UnavailableError):
-    """The storage root cannot be read or written now."""
-
-
 class MarkMovedError(ConflictError):
     """Another commit holds these records already, or came in between; read the marks again."""
-
-
-def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
-    """Open a storage root given as a path or URI; give its file system and the path in it.
-
-    Raises
-    ------
-    InputError
-        When the URI is of no known kind.
-    """
-    try:
-        if "://" in root or root.startswith("file:"):
-            filesystem, path = pafs.FileSystem.from_uri(root)
-            return filesystem, str(path)
-        return pafs.LocalFileSystem(), str(Path(root).absolute())
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f'storage root "{root}": {error}; expected a folder or a URI such as file:///data'
-        ) from error
 
 
 class DeltaFolder:
@@ -101,9 +81,10 @@ class DeltaFolder:
         self, root: str, name: str, *, partition: str | None, writer: str, repeated: Sequence[str]
     ) -> None:
         self.filesystem, path = open_storage(root)
-        self.path = f"{path.rstrip('/')}/{name}"
-        is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
-        self.uri = self.path if is_local else f"{root.rstrip('/')}/{name}"
+        self.path = f"{path}/{name}"
+        self._is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        self.uri = self.path if self._is_local else f"{root.rstrip('/')}/{name}"
+        self._options = delta_options(root)
         self._partition = partition
         self._writer = writer
         self._repeated = list(repeated)
@@ -114,12 +95,15 @@ class DeltaFolder:
         """The table as it was when last looked at; None while there is none."""
         if self._table is None:
             try:
-                self._table = DeltaTable(self.uri)
+                self._table = self._opened()
             except TableNotFoundError:
                 return None
             except (DeltaError, OSError) as error:
-                raise StorageError(f'table "{self.uri}": {error}') from error
+                raise trouble(self.uri, error) from error
         return self._table
+
+    def _opened(self) -> DeltaTable:
+        return DeltaTable(self.uri, storage_options=self._options)
 
     def refresh(self) -> None:
         """Look at the newest state of the table at the next use."""
@@ -234,7 +218,7 @@ class DeltaFolder:
         except (DeltaError, OSError) as error:
             # Whether the commit took place is open: keep the files; the marks tell next time.
             self.refresh()
-            raise StorageError(f'table "{self.uri}": {error}') from error
+            raise trouble(self.uri, error) from error
 
     def compact(self, part: str) -> None:
         """Put the small files of a part together; a writer that comes in between wins.
@@ -250,7 +234,7 @@ class DeltaFolder:
             # Another one changed the same files; the next compaction takes them all.
             return
         except (DeltaError, OSError) as error:
-            raise StorageError(f'table "{self.uri}": {error}') from error
+            raise trouble(self.uri, error) from error
         finally:
             self.refresh()
 
@@ -292,7 +276,7 @@ class DeltaFolder:
             removed = table.delete(f"{self._partition} < '{before}'")["num_deleted_rows"]
             table.vacuum(_READERS_H, enforce_retention_duration=False, dry_run=False)
         except (DeltaError, OSError) as error:
-            raise StorageError(f'table "{self.uri}": {error}') from error
+            raise trouble(self.uri, error) from error
         finally:
             self.refresh()
         return int(removed or 0)
@@ -311,12 +295,18 @@ class DeltaFolder:
             del _kept.tables[next(iter(_kept.tables))]
 
     def _entry(self, table: DeltaTable) -> _Entry:
-        """Tell the log's entry of the state that is open: its size and time of writing."""
+        """Tell the log's entry of the state that is open: its size and time of writing.
+
+        Buckets know times to the second only: of what lies there, the entry's own bytes.
+        """
         path = f"{self.path}/_delta_log/{table.version():020d}.json"
         try:
+            if not self._is_local:
+                with self.filesystem.open_input_stream(path) as stream:
+                    return hashlib.blake2b(stream.readall(), digest_size=16).digest()
             found = self.filesystem.get_file_info(path)
         except OSError as error:
-            raise StorageError(f'table "{self.uri}": {error}') from error
+            raise trouble(self.uri, error) from error
         return found.size, found.mtime_ns
 
     def _ready(self, schema: pa.Schema) -> DeltaTable:
@@ -332,18 +322,20 @@ class DeltaFolder:
                 table.update_incremental()
         except (DeltaError, OSError) as error:
             self.refresh()
-            raise StorageError(f'table "{self.uri}": {error}') from error
+            raise trouble(self.uri, error) from error
         return table
 
     def _made(self, schema: pa.Schema) -> DeltaTable:
         """Make the table, or open the one that another writer has made at the same moment."""
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
+        if self._is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
         parts = [self._partition] if self._partition else None
         try:
-            return DeltaTable.create(self.uri, schema, mode="ignore", partition_by=parts)
+            return DeltaTable.create(
+                self.uri, schema, mode="ignore", partition_by=parts, storage_options=self._options
+            )
         except CommitFailedError:
-            return DeltaTable(self.uri)
+            return self._opened()
 
     def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
         if rows.num_rows == 0:
@@ -361,9 +353,12 @@ class DeltaFolder:
         name = f"{self._writer}-{uuid.uuid4()}.parquet"
         folder = "" if part is None else f"{self._partition}={part}/"
         content = rows if self._partition is None else rows.drop_columns([self._partition])
-        hidden = f"{self.path}/{folder}.{name}"
-        self.filesystem.create_dir(f"{self.path}/{folder}", recursive=True)
-        with self.filesystem.open_output_stream(hidden) as sink:
+        # An upload to a bucket is whole or not there at all; a local file is while it grows.
+        path = f"{self.path}/{folder}{name}"
+        grown = f"{self.path}/{folder}.{name}" if self._is_local else path
+        if self._is_local:
+            self.filesystem.create_dir(f"{self.path}/{folder}", recursive=True)
+        with self.filesystem.open_output_stream(grown) as sink:
             pq.write_table(
                 content,
                 sink,
@@ -371,11 +366,13 @@ class DeltaFolder:
                 use_dictionary=[n for n in self._repeated if n in content.schema.names] or False,
                 write_statistics=[n for n in ("event_time",) if n in content.schema.names] or False,
             )
-        self._sync(hidden)
-        self.filesystem.move(hidden, f"{self.path}/{folder}{name}")
+            size = sink.tell()
+        if self._is_local:
+            _sync(grown)
+            self.filesystem.move(grown, path)
         return AddAction(
             path=f"{folder}{name}",
-            size=self.filesystem.get_file_info(f"{self.path}/{folder}{name}").size,
+            size=size,
             partition_values={} if part is None else {str(self._partition): part},
             modification_time=int(time.time() * 1000),
             data_change=True,
@@ -384,15 +381,15 @@ class DeltaFolder:
             stats=json.dumps({"numRecords": rows.num_rows}),
         )
 
-    def _sync(self, path: str) -> None:
-        """Have a file on the disk before a commit may name it."""
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
     def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
         for action in actions:
             self.filesystem.delete_file(f"{self.path}/{action.path}")
+
+
+def _sync(path: str) -> None:
+    """Have a file on the disk before a commit may name it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

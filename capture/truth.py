@@ -16,10 +16,10 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 
 from driftline.capture.coerce import UTC_MICROSECONDS
-from driftline.capture.table import DeltaFolder, MarkMovedError, open_storage
+from driftline.capture.storage import list_folders
+from driftline.capture.table import DeltaFolder, MarkMovedError
 from driftline.errors import InputError
 
 __all__ = [
@@ -98,13 +98,7 @@ def truth_folder(root: str, endpoint: str) -> DeltaFolder:
 
 def list_labelled(root: str) -> list[str]:
     """Name the endpoints that have a folder of labels, in order."""
-    filesystem, path = open_storage(root)
-    selector = pafs.FileSelector(f"{path.rstrip('/')}/truth", allow_not_found=True)
-    return sorted(
-        entry.base_name
-        for entry in filesystem.get_file_info(selector)
-        if entry.type == pafs.FileType.Directory
-    )
+    return list_folders(root, "truth")
 
 
 def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> TruthCounts:

@@ -9,14 +9,13 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 
 from driftline.baseline import store
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
 from driftline.capture.dataset import CaptureStats, Dataset
-from driftline.capture.table import open_storage
+from driftline.capture.storage import list_folders, open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
@@ -143,10 +142,7 @@ class Holdings:
 
     def captured(self) -> list[str]:
         """List the endpoints that have a folder of captured rows."""
-        filesystem, path = open_storage(self.root)
-        selector = pafs.FileSelector(f"{path}/capture", allow_not_found=True)
-        entries = filesystem.get_file_info(selector)
-        return [entry.base_name for entry in entries if entry.type == pafs.FileType.Directory]
+        return list_folders(self.root, "capture")
 
     def capture_stats(self, endpoint: str) -> CaptureStats:
         """Count what was captured of an endpoint; a count serves for some seconds."""

@@ -1,0 +1,53 @@
+"""The storage root as tables need it: opened, listed, and with delta-rs's words for its options."""
+
+from __future__ import annotations
+
+import pyarrow.fs as pafs
+
+from driftline.errors import UnavailableError
+from driftline.storage import is_remote, open_uri, storage_error
+
+__all__ = ["StorageError", "list_folders", "open_storage", "trouble"]
+
+
+class StorageError(UnavailableError):
+    """The storage root cannot be read or written now."""
+
+
+def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
+    """Open a storage root given as a path or URI; give its file system and the path in it.
+
+    The options of buckets are those of ``driftline.storage.use_options``.
+
+    Raises
+    ------
+    InputError
+        When the URI is of no known kind.
+    """
+    filesystem, path = open_uri(root)
+    return filesystem, path.rstrip("/") or path
+
+
+def list_folders(root: str, name: str) -> list[str]:
+    """Name the folders in ``<root>/<name>``, in order; none where there is no such folder.
+
+    Raises
+    ------
+    StorageError
+        When the storage does not answer.
+    """
+    filesystem, path = open_storage(root)
+    try:
+        entries = filesystem.get_file_info(
+            pafs.FileSelector(f"{path}/{name}", allow_not_found=True)
+        )
+    except OSError as error:
+        raise trouble(root, error) from error
+    return sorted(e.base_name for e in entries if e.type == pafs.FileType.Directory)
+
+
+def trouble(where: str, error: BaseException) -> StorageError:
+    """Say in one sentence why a table or folder cannot be read or written."""
+    if is_remote(where):
+        return StorageError(str(storage_error(where, error)))
+    return StorageError(f'table "{where}": {error}')

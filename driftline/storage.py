@@ -1,0 +1,286 @@
+"""Where files lie: a folder of this machine, or a bucket, opened by URI with one set of options.
+
+Two libraries read and write: pyarrow (files) and delta-rs (the logs of tables). They are told the
+same in different words; here the words are brought together, once. The options hold for the whole
+process: its storage root and the data that it is pointed at.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from driftline.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+__all__ = [
+    "SECRET_OPTIONS",
+    "check_options",
+    "delta_options",
+    "is_remote",
+    "open_uri",
+    "storage_error",
+    "use_options",
+]
+
+# The names are delta-rs's and Polars's without their "aws_", which may stand before them.
+_NAMES = (
+    "endpoint_url", "region", "access_key_id", "secret_access_key", "session_token", "allow_http",
+    "virtual_hosted_style_request", "skip_signature",
+)  # fmt: skip
+_FLAGS = ("allow_http", "virtual_hosted_style_request", "skip_signature")
+SECRET_OPTIONS = ("access_key_id", "secret_access_key", "session_token")
+_ALIASES = {"endpoint": "endpoint_url", "default_region": "region", "token": "session_token"}
+
+# Buckets of others take their options from the environment, where both libraries look for them.
+_SCHEMES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss")
+
+_CONNECT_S = 5
+_ANSWER_S = 60
+_ATTEMPTS = 3
+# From the first try of one request to the last.
+_RETRY_S = 15
+
+_lock = threading.Lock()
+_options: dict[str, str] = {}
+
+
+def check_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Give the options under their own names, as text.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a value that is none, or half a pair of keys; never with a value that
+        is secret.
+    """
+    found: dict[str, str] = {}
+    for name, value in options.items():
+        short = name.lower().removeprefix("aws_")
+        short = _ALIASES.get(short, short)
+        if short not in _NAMES:
+            near = difflib.get_close_matches(short, _NAMES, n=1, cutoff=0.0)[0]
+            raise InputError(f'option "{name}" is unknown; the nearest known one is "{near}"')
+        text = str(value).lower() if isinstance(value, bool) else value
+        if not isinstance(text, str):
+            raise InputError(f'option "{name}": expected text in quotes')
+        if short in _FLAGS and text.lower() not in ("true", "false"):
+            raise InputError(f'option "{name}": expected true or false')
+        found[short] = text.lower() if short in _FLAGS else text
+    if ("access_key_id" in found) != ("secret_access_key" in found):
+        raise InputError("expected access_key_id and secret_access_key together, or none of them")
+    if endpoint := found.get("endpoint_url"):
+        _check_endpoint(endpoint, is_open=found.get("allow_http") == "true")
+    return found
+
+
+def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
+    parts = urlsplit(endpoint)
+    if parts.username or parts.password:
+        raise InputError(
+            "endpoint_url holds a user or password; give access_key_id and secret_access_key"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise InputError(f'endpoint_url "{endpoint}"; expected such as https://minio.example:9000')
+    if parts.scheme == "http" and not is_open:
+        raise InputError(
+            f'endpoint_url "{endpoint}": records would travel unencrypted; use https, or set '
+            "allow_http = true where that is meant"
+        )
+
+
+def use_options(options: Mapping[str, object]) -> None:
+    """Open buckets with these options from now on, in this process.
+
+    Parameters
+    ----------
+    options
+        ``endpoint_url``, ``region``, ``access_key_id``, ``secret_access_key``, ``session_token``,
+        ``allow_http``, ``virtual_hosted_style_request`` (the bucket in the host's name, where an
+        endpoint is set), ``skip_signature`` (public buckets). What is missing is looked for where
+        AWS's own tools do: environment, ``~/.aws``, the machine's role.
+
+    Raises
+    ------
+    InputError
+        As ``check_options``.
+    """
+    checked = check_options(options)
+    with _lock:
+        _options.clear()
+        _options.update(checked)
+
+
+def is_remote(where: str) -> bool:
+    """Say whether a path or URI is of another place than this machine's own folders."""
+    return "://" in where and urlsplit(where).scheme != "file"
+
+
+def open_uri(where: str) -> tuple[fs.FileSystem, str]:
+    """Open a path or URI; give its file system and the path in it.
+
+    Raises
+    ------
+    InputError
+        When the URI is of no known kind, or names no bucket.
+    UnavailableError
+        When the place of a bucket cannot be found out.
+    """
+    import pyarrow as pa
+    from pyarrow import fs
+
+    if "://" not in where and not where.startswith("file:"):
+        return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
+    scheme = urlsplit(where).scheme
+    try:
+        if scheme in ("s3", "s3a"):
+            return _open_s3(where)
+        filesystem, path = fs.FileSystem.from_uri(where)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise InputError(
+            f'"{where}": expected a path or a URI such as s3://bucket/folder ({error})'
+        ) from error
+    except OSError as error:
+        raise storage_error(where, error) from error
+    return filesystem, str(path)
+
+
+def delta_options(where: str) -> dict[str, str] | None:
+    """Give delta-rs's options for a path or URI; None for folders of this machine."""
+    if not is_remote(where):
+        return None
+    bounds = {
+        "connect_timeout": f"{_CONNECT_S}s",
+        "timeout": f"{_ANSWER_S}s",
+        "max_retries": str(_ATTEMPTS),
+        "retry_timeout": f"{_RETRY_S}s",
+    }
+    if urlsplit(where).scheme not in ("s3", "s3a"):
+        return bounds
+    found = _effective(_bucket(where))
+    endpoint = found.pop("endpoint_url", "")
+    if endpoint:
+        if found.get("virtual_hosted_style_request") == "true":
+            # delta-rs wants the name of the bucket in it, pyarrow puts it there.
+            endpoint = endpoint.replace("://", f"://{_bucket(where)}.", 1)
+        found["endpoint_url"] = endpoint
+    # A commit is one conditional put, which S3 and its like refuse to the second of two writers.
+    return (
+        bounds
+        | {f"aws_{name}": value for name, value in found.items()}
+        | {"conditional_put": "etag"}
+    )
+
+
+def storage_error(where: str, error: BaseException) -> UnavailableError:
+    """Say in one sentence why a place cannot be read or written, and the mend."""
+    said = str(error)
+    for signs, sentence in _TROUBLES:
+        if any(sign in said for sign in signs):
+            return UnavailableError(f"{where}: {sentence}")
+    return UnavailableError(f"{where}: the storage does not answer ({said.splitlines()[0]})")
+
+
+_TROUBLES = (
+    (
+        ("NoSuchBucket", "NO_SUCH_BUCKET", "bucket does not exist"),
+        "there is no such bucket; make it, or correct the URI",
+    ),
+    (
+        ("InvalidAccessKeyId", "INVALID_ACCESS_KEY_ID", "SignatureDoesNotMatch", "ExpiredToken",
+         "SIGNATURE_DOES_NOT_MATCH"),
+        "the storage does not know these keys; correct [storage] options or the AWS environment",
+    ),
+    (
+        ("AccessDenied", "ACCESS_DENIED", "403", "Forbidden"),
+        "access denied; allow these keys to list, read, write and delete there",
+    ),
+    (
+        ("NETWORK_CONNECTION", "onnection refused", "onnection closed", "timed out", "dns error",
+         "error sending request", "Could not connect"),
+        "the storage cannot be reached; see that it runs, or correct its endpoint_url",
+    ),
+)  # fmt: skip
+
+
+def _effective(bucket: str) -> dict[str, str]:
+    """Give the options with what the environment adds to them."""
+    with _lock:
+        found = dict(_options)
+    for name, variables in (
+        ("endpoint_url", ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")),
+        ("region", ("AWS_REGION", "AWS_DEFAULT_REGION")),
+    ):
+        for variable in variables:
+            if name not in found and os.environ.get(variable):
+                found[name] = os.environ[variable]
+    if "endpoint_url" in found:
+        is_open = "true" in (found.get("allow_http"), os.environ.get("AWS_ALLOW_HTTP", "").lower())
+        _check_endpoint(found["endpoint_url"], is_open=is_open)
+        found["allow_http"] = str(is_open).lower()
+        found.setdefault("region", "us-east-1")
+    if "region" not in found:
+        found["region"] = _region(bucket)
+    return found
+
+
+def _bucket(where: str) -> str:
+    bucket = urlsplit(where).netloc
+    if not bucket:
+        raise InputError(f'"{where}" names no bucket; expected s3://bucket/folder')
+    return bucket
+
+
+def _open_s3(where: str) -> tuple[fs.FileSystem, str]:
+    parts = urlsplit(where)
+    if parts.query or "@" in parts.netloc:
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise InputError(f'"{shown}": keys and options stand in [storage] options, not in the URI')
+    bucket = _bucket(where)
+    filesystem = _s3(tuple(sorted(_effective(bucket).items())))
+    return filesystem, f"{bucket}{parts.path}".rstrip("/")
+
+
+@lru_cache(maxsize=8)
+def _s3(options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
+    """Open S3 once for each set of options: its connections are worth keeping."""
+    from pyarrow import fs
+
+    found = dict(options)
+    endpoint = urlsplit(found.get("endpoint_url", ""))
+    return fs.S3FileSystem(
+        found.get("access_key_id"),
+        secret_key=found.get("secret_access_key"),
+        session_token=found.get("session_token"),
+        anonymous=found.get("skip_signature") == "true",
+        region=found["region"],
+        scheme=endpoint.scheme or "https",
+        endpoint_override=endpoint.netloc or None,
+        force_virtual_addressing=found.get("virtual_hosted_style_request") == "true",
+        connect_timeout=_CONNECT_S,
+        # A small file is then one request, in place of three.
+        allow_delayed_open=True,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+    )
+
+
+@lru_cache(maxsize=64)
+def _region(bucket: str) -> str:
+    """Ask AWS where a bucket lies."""
+    from pyarrow import fs
+
+    try:
+        return str(fs.resolve_s3_region(bucket))
+    except OSError as error:
+        raise UnavailableError(
+            f's3://{bucket}: its region is not known ({str(error).splitlines()[0]}); set "region" '
+            "in [storage] options, or AWS_REGION"
+        ) from error
