@@ -1,4 +1,4 @@
-"""Counters of what could not be recorded, in one memory-mapped page that outlives the process.
+"""Counters of what could not be recorded, in a memory-mapped page that outlives the process.
 
 Loss is allowed only as counted loss. A writer that is killed while it sheds would lose a count in
 memory; the page is in the page cache as soon as it is changed, so whoever reads the spool later
@@ -13,9 +13,13 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from driftline.capture.traffic import PAGE_BYTES as TRAFFIC_BYTES
+from driftline.capture.traffic import TRAFFIC_AT, TrafficCounters
+
 __all__ = ["Drop", "DropCounters", "read_drops"]
 
 PAGE_BYTES = 4096
+_FILE_BYTES = TRAFFIC_AT + TRAFFIC_BYTES
 _SLOT = struct.Struct("<16s64sQQQQQ")
 _HEAD_BYTES = 16
 _SLOTS = (PAGE_BYTES - _HEAD_BYTES) // _SLOT.size
@@ -44,15 +48,21 @@ class DropCounters:
     ----------
     records
         How many records were dropped in all.
+    has_pending
+        Whether some of them are told by no gap frame.
+    traffic
+        What was asked, in the page behind.
     """
 
     def __init__(self) -> None:
         self._drops: list[Drop] = []
         self.records = 0
+        self.has_pending = False
+        self.traffic = TrafficCounters()
         self._page: mmap.mmap | None = None
 
     def attach(self, path: Path) -> None:
-        """Keep the counters in a new file from now on; its page is allocated at once.
+        """Keep the counters in a new file from now on; its pages are allocated at once.
 
         Raises
         ------
@@ -61,13 +71,14 @@ class DropCounters:
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            if os.write(descriptor, bytes(PAGE_BYTES)) != PAGE_BYTES:
+            if os.write(descriptor, bytes(_FILE_BYTES)) != _FILE_BYTES:
                 raise OSError(f"{path}: the volume is full")
-            self._page = mmap.mmap(descriptor, PAGE_BYTES)
+            self._page = mmap.mmap(descriptor, _FILE_BYTES)
         finally:
             os.close(descriptor)
         for slot in range(len(self._drops)):
             self._store(slot)
+        self.traffic.attach(memoryview(self._page)[TRAFFIC_AT:])
 
     def count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
         """Count one dropped record; past the page's slots the endpoint is no longer told apart."""
@@ -75,6 +86,7 @@ class DropCounters:
         drop = self._drops[slot]
         drop.records += 1
         self.records += 1
+        self.has_pending = True
         drop.size_bytes += size_bytes
         drop.first_ns = drop.first_ns or wall_ns
         drop.last_ns = wall_ns
@@ -90,10 +102,12 @@ class DropCounters:
         self._store(self._drops.index(drop))
         drop.first_ns = 0
         drop.size_bytes = 0
+        self.has_pending = any(one.records > one.reported for one in self._drops)
 
     def close(self) -> None:
         """Let go of the page; the file stays."""
         if self._page is not None:
+            self.traffic.detach()
             self._page.close()
             self._page = None
 
@@ -128,7 +142,7 @@ class DropCounters:
 def read_drops(path: Path) -> list[Drop]:
     """Read the counters of a writer, alive or dead; a file that is missing or short has none."""
     try:
-        page = path.read_bytes()
+        page = path.read_bytes()[:PAGE_BYTES]
     except FileNotFoundError:
         return []
     found: list[Drop] = []

@@ -26,6 +26,7 @@ __all__ = [
     "frame_length",
     "pack",
     "pack_meta",
+    "pack_parts",
     "seed_of",
     "unpack",
     "unpack_meta",
@@ -44,7 +45,10 @@ _AFTER_CRC = _HEAD.size
 _PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
-_MAX_US = 0xFFFF_FFFF
+# From the wall clock to the status.
+_LARGEST = (*[(1 << 64) - 1] * 2, *[(1 << 32) - 1] * 2, *[(1 << 64) - 1] * 2,
+            *[(1 << 32) - 1] * 2, (1 << 16) - 1)  # fmt: skip
+_SMALL_BYTES = 32 << 10
 _MAX_META_BYTES = 0xFFFF
 
 
@@ -132,36 +136,65 @@ def pack(
 ) -> tuple[list[bytes], int]:
     """Give the buffers of a frame for one ``writev``, and how many bytes they are with padding.
 
-    The bodies come as chunks so that none is copied; ``frame.meta``, ``.request`` and
-    ``.response`` are not looked at.
+    ``frame.meta``, ``.request`` and ``.response`` are not looked at.
     """
-    request_kept = sum(map(len, request))
-    response_kept = sum(map(len, response))
+    return pack_parts(seed, frame[:-3], meta, request, response)
+
+
+def pack_parts(
+    seed: int,
+    numbers: tuple[int, ...],
+    meta: bytes,
+    request: Sequence[bytes],
+    response: Sequence[bytes],
+) -> tuple[list[bytes], int]:
+    """Give the buffers of a frame as ``pack`` does, from the numbers of its header.
+
+    Parameters
+    ----------
+    seed
+        See ``seed_of``.
+    numbers
+        The first ten fields of ``Frame``, from ``kind`` to ``status``.
+    meta, request, response
+        What follows the header; large bodies come as chunks so that none is copied.
+    """
+    (
+        kind,
+        flags,
+        seq,
+        wall_ns,
+        mono_ns,
+        first_us,
+        total_us,
+        request_bytes,
+        response_bytes,
+        status,
+    ) = numbers
+    request_kept = len(request[0]) if len(request) == 1 else sum(map(len, request))
+    response_kept = len(response[0]) if len(response) == 1 else sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
-    rest = _REST.pack(
-        VERSION,
-        frame.kind,
-        frame.flags & 0xFFFF,
-        frame.seq,
-        frame.wall_ns,
-        frame.mono_ns,
-        min(frame.first_byte_us, _MAX_US),
-        min(frame.total_us, _MAX_US),
-        frame.request_bytes,
-        frame.response_bytes,
-        request_kept,
-        response_kept,
-        frame.status,
-        len(meta),
-    )
-    checksum = zlib.crc32(meta, zlib.crc32(rest, seed))
-    for chunk in request:
-        checksum = zlib.crc32(chunk, checksum)
-    for chunk in response:
-        checksum = zlib.crc32(chunk, checksum)
+    kept = (request_kept, response_kept)
+    try:
+        rest = _REST.pack(
+            VERSION, kind, flags & 0xFFFF, seq, wall_ns, mono_ns, first_us, total_us,
+            request_bytes, response_bytes, *kept, status, len(meta),
+        )  # fmt: skip
+    except struct.error:
+        # A clock before 1970, a status that is none: kept as near as the field goes.
+        fitting = zip(_LARGEST, (*numbers[3:9], *kept, status), strict=True)
+        within = [min(max(number, 0), largest) for largest, number in fitting]
+        rest = _REST.pack(VERSION, kind, flags & 0xFFFF, seq, *within, len(meta))
     padding = -length % 8
+    chunks = [rest, meta, *request, *response]
+    if length <= _SMALL_BYTES:
+        # One copy of a small frame costs less than a checksum and a buffer for each part.
+        chunks = [b"".join(chunks)]
+    checksum = seed
+    for chunk in chunks:
+        checksum = zlib.crc32(chunk, checksum)
     head = _HEAD.pack(MAGIC, length, checksum)
-    return [head, rest, meta, *request, *response, _PADDING[padding]], length + padding
+    return [head, *chunks, _PADDING[padding]], length + padding
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:

@@ -356,13 +356,13 @@ class SpoolWriter:
 
 
 def spool_bytes(folder: Path) -> int:
-    """Add up the segments of all spools in a folder."""
+    """Add up the segments of all spools in a folder, and what else lies beside them."""
     total = 0
     with os.scandir(folder) as spools:
         for spool in spools:
             try:
                 with os.scandir(spool.path) as files:
-                    total += sum(file.stat().st_size for file in files)
+                    total += sum(f.stat().st_size for f in files if f.name != COUNTERS_NAME)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # Removed meanwhile by the reader, or a lock file.
     return total
