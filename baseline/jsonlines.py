@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from driftline.baseline.coercion import NULL_TEXTS, text_array
 from driftline.baseline.delimited import narrow, position_names
 from driftline.baseline.location import Location
+from driftline.capture_line import Side, read_record
 from driftline.errors import InputError
 from driftline.signature import Signature
 
@@ -93,10 +93,9 @@ def _capture_table(
         event = "?"
         try:
             event = record.get("eventMetadata", {}).get("eventId", "?")
-            data = record["captureData"]
-            outputs = _side(data.get("endpointOutput") or data.get("batchTransformOutput"))
-            inputs = _side(data.get("endpointInput"))
-        except (LookupError, AttributeError, TypeError, ValueError, csv.Error) as error:
+            line = read_record(record, needs_time=False)
+            outputs, inputs = _side(line.response), _side(line.request)
+        except (InputError, LookupError, AttributeError, TypeError, ValueError, csv.Error) as error:
             raise InputError(f"{place.shown}: record {event} is not readable ({error})") from error
         if outputs and inputs and len(outputs) != len(inputs):
             raise InputError(
@@ -113,14 +112,13 @@ def _capture_table(
     return _table(place, rows, _capture_names(*widths, signature))
 
 
-def _side(side: Mapping[str, Any] | None) -> list[Row]:
+def _side(side: Side | None) -> list[Row]:
     """Decode one side of a capture record to rows; none when it was not captured."""
-    if not side:
+    if side is None:
         return []
-    text, encoding = side["data"], side.get("encoding", "CSV")
+    text, encoding = side.content.decode("utf-8"), side.encoding
     if encoding == "BASE64":
-        text = base64.b64decode(text, validate=True).decode("utf-8")
-        encoding = "JSON" if "json" in side.get("observedContentType", "") else "CSV"
+        encoding = "JSON" if "json" in (side.content_type or "") else "CSV"
     if encoding == "CSV":
         return [row for row in csv.reader(io.StringIO(text.strip())) if row]
     try:

@@ -1,0 +1,201 @@
+"""SageMaker's capture lines into the table of an endpoint, exactly once.
+
+A record is known by its event id: what the table has already is counted and left out, so a file may
+come again, under another name, packed, or joined with others. What is new of one call is one
+commit, as a spool of its own: its id is made of the event ids, its sequence numbers are 1 to n, and
+its mark is n. A call that is repeated because its answer was lost finds its records there; one that
+is killed has left none; and an audit that adds up spools adds up here, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.dataset import Dataset, MarkMovedError
+from driftline.capture.frame import Frame
+from driftline.capture.rows import build_rows
+from driftline.capture.sagemaker_lines import FORM, form_of, frame_of
+from driftline.capture.truth import gathered
+from driftline.capture_line import CaptureLine, LineError, read_line
+from driftline.errors import ConflictError
+from driftline.signature import Signature
+
+__all__ = ["BadLine", "Stored", "store_lines"]
+
+log = logging.getLogger(__name__)
+
+_MAX_ATTEMPTS = 5
+_IMPORTS = uuid.UUID("5b0b1f0e-3c1e-5f0a-9a53-6a1d8f6f4c11")
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record: which one, from 0, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of some lines: ``lines`` = ``imported`` + ``known`` + bad ones.
+
+    Parameters
+    ----------
+    lines
+        Lines that came; empty ones are none.
+    imported
+        Records that were stored now.
+    rows
+        Their rows.
+    known
+        Records that the table had already, or that came before in the same call.
+    unparsed
+        Of those imported, the ones with a body that the signature does not fit; they are kept raw.
+    bad
+        Lines that are no record.
+    """
+
+    lines: int
+    imported: int
+    rows: int
+    known: int
+    unparsed: int
+    bad: tuple[BadLine, ...] = ()
+
+
+def store_lines(
+    root: str,
+    endpoint: str,
+    lines: Sequence[bytes],
+    signature: Signature | None,
+    *,
+    variant: str = "AllTraffic",
+) -> Stored:
+    """Store the records of capture lines that an endpoint's table does not have, in one commit.
+
+    Event and arrival time are the line's inferenceTime; how long it took is not known.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name of the endpoint.
+    lines
+        One JSON object each.
+    signature
+        The endpoint's; None keeps the bodies raw.
+    variant
+        The variant that answered: lines do not say.
+
+    Raises
+    ------
+    UnavailableError
+        When the storage cannot be written; storing again is safe.
+    """
+    filled = [(index, line) for index, line in enumerate(lines) if line.strip()]
+    bad: list[BadLine] = []
+    found: dict[str, CaptureLine] = {}
+    places: dict[str, int] = {}
+    for index, text in filled:
+        try:
+            line = read_line(text)
+            frame_of(line, 1, endpoint=endpoint, variant=variant)
+        except LineError as error:
+            bad.append(BadLine(index, str(error)))
+        else:
+            found.setdefault(line.event_id, line)
+            places.setdefault(line.event_id, index)
+    dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
+    for _ in range(_MAX_ATTEMPTS):
+        new = _unknown(dataset, found)
+        rows, unreadable = _rows(dataset, new, signature, variant)
+        if unreadable:
+            # Left out from the start, so that the sequence numbers have no hole.
+            bad += [BadLine(places[one], "no row can be made of it") for one in unreadable]
+            found = {one: line for one, line in found.items() if one not in unreadable}
+            continue
+        if new:
+            try:
+                dataset.append(rows, {_spool_of(endpoint, new): len(new)})
+            except MarkMovedError:
+                # The same lines came twice at once; what the other one stored is known now.
+                dataset.folder.refresh()
+                continue
+        stored = Stored(
+            lines=len(filled),
+            imported=len(new),
+            rows=rows.num_rows,
+            known=len(filled) - len(bad) - len(new),
+            unparsed=pc.sum(
+                pc.and_(pc.is_valid(rows["parse_error"]), pc.equal(rows["row_index"], 0))
+            ).as_py()
+            or 0,
+            bad=tuple(bad),
+        )
+        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), stored.known)
+        return stored
+    raise ConflictError(f'import into "{endpoint}": others import the same; try again')
+
+
+def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLine]:
+    """Give the records that the table does not have, by event id, in the order of the lines."""
+    days = [line.time.date().isoformat() for line in found.values() if line.time is not None]
+    data = dataset.folder.open(min(days), max(days)) if days else None
+    if data is None:
+        return list(found.values())
+    sought = pa.array(found, pa.string())
+    first = pads.field("row_index") == 0
+    known: set[str] = set()
+    for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
+        known.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
+    return [line for event_id, line in found.items() if event_id not in known]
+
+
+def _rows(
+    dataset: Dataset, lines: Sequence[CaptureLine], signature: Signature | None, variant: str
+) -> tuple[pa.Table, set[str]]:
+    """Make the rows of records as the sink does, without a latency, and with the lines' forms.
+
+    Gives the ids of those that no row can be made of, too.
+    """
+    spool = _spool_of(dataset.endpoint, lines)
+    frames = list(_frames(lines, dataset.endpoint, variant))
+    built = build_rows([(spool, frame) for frame in frames], dataset.settle(signature))
+    rows = built.rows
+    at = rows.column_names.index("latency_us")
+    rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.int64()))
+    ids = {
+        seq: inference_id
+        for seq, index, inference_id in zip(
+            *(rows[name].to_pylist() for name in ("spool_seq", "row_index", "inference_id")),
+            strict=True,
+        )
+        if index == 0
+    }
+    forms = {seq: form_of(line, ids.get(seq)) for seq, line in enumerate(lines, 1)}
+    if any(forms.values()):
+        firsts = zip(rows["spool_seq"].to_pylist(), rows["row_index"].to_pylist(), strict=True)
+        column = [forms[seq] if index == 0 else None for seq, index in firsts]
+        rows = rows.append_column(FORM, pa.array(column, pa.string()))
+    return rows, {frame.meta["event_id"] for _, frame in built.unreadable}
+
+
+def _frames(lines: Sequence[CaptureLine], endpoint: str, variant: str) -> Iterator[Frame]:
+    for seq, line in enumerate(lines, 1):
+        yield frame_of(line, seq, endpoint=endpoint, variant=variant)
+
+
+def _spool_of(endpoint: str, lines: Sequence[CaptureLine]) -> str:
+    """Name the spool of some records: the same records, the same name."""
+    digest = hashlib.blake2b(digest_size=16)
+    for line in lines:
+        digest.update(line.event_id.encode("utf-8", "replace") + b"\0")
+    return str(uuid.uuid5(_IMPORTS, f"{endpoint}/{digest.hexdigest()}"))
