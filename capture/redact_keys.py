@@ -1,0 +1,118 @@
+"""Keys of redaction: what values are hashed under, each with an id. Standard library only.
+
+Several may stand there: the newest, which is the last, hashes, and the id before each hash says
+which one it was, so that a key can be replaced without a flag day. They come from a file or from
+the environment, and no message, log or description shows them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from driftline.errors import InputError
+
+__all__ = ["Key", "Keys", "read_keys"]
+
+log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
+_MIN_BYTES = 16
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key and its id; the secret is the UTF-8 of its text as it stands in the file."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+    def hash(self, text: str) -> str:
+        """Give ``ID:`` and the HMAC-SHA256 (RFC 2104) of a text as 64 hexadecimal digits."""
+        digest = hmac.digest(self.secret, text.encode("utf-8", "surrogatepass"), "sha256")
+        return f"{self.id}:{digest.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that there are, the newest last."""
+
+    keys: Sequence[Key] = ()
+
+    def choose(self, key_id: str = "") -> Key:
+        """Give the key of an id, or the newest.
+
+        Raises
+        ------
+        InputError
+            When there is no such key.
+        """
+        if not self.keys:
+            raise InputError(
+                "no key to hash with; set [capture] redact_key_file to a file with lines ID:KEY, "
+                "or DRIFTLINE_CAPTURE__REDACT_KEYS=ID:KEY"
+            )
+        if not key_id:
+            return self.keys[-1]
+        for key in self.keys:
+            if key.id == key_id:
+                return key
+        known = ", ".join(f'"{key.id}"' for key in self.keys)
+        raise InputError(f'key "{key_id}" is unknown; expected one of {known}')
+
+
+def read_keys(text: str = "", file: Path | None = None) -> Keys:
+    """Read keys as ``ID:KEY``, parted by commas or white space, the newest last.
+
+    Parameters
+    ----------
+    text
+        Of the setting or the environment; they come after those of the file.
+    file
+        One key a line; empty lines and lines that begin with # are passed over.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, and for what is no key; never with the key in it.
+    """
+    found: list[Key] = []
+    if file is not None:
+        lines = [line.strip() for line in _text_of(file).splitlines()]
+        for number, line in enumerate(lines, 1):
+            if line and not line.startswith("#"):
+                found.append(_key(line, f"{file}: line {number}"))
+    for number, entry in enumerate(text.replace(",", " ").split(), 1):
+        found.append(_key(entry, f"[capture] redact_keys: key {number}"))
+    ids = [key.id for key in found]
+    for key_id in ids:
+        if ids.count(key_id) > 1:
+            raise InputError(f'redaction key "{key_id}" is given twice; give each an id of its own')
+    return Keys(tuple(found))
+
+
+def _text_of(file: Path) -> str:
+    try:
+        if file.stat().st_mode & _OTHERS:
+            log.warning("redaction keys can be read by others file=%s; chmod 600 it", file)
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:
+        reason = "not UTF-8"
+    raise InputError(f"{file}: redaction keys cannot be read ({reason})")
+
+
+def _key(entry: str, where: str) -> Key:
+    key_id, colon, secret = (part.strip() for part in entry.partition(":"))
+    if not colon or not _ID.fullmatch(key_id):
+        raise InputError(f"{where}: not ID:KEY; expected an id of up to 32 letters, digits, - or _")
+    size = len(secret.encode())
+    if size < _MIN_BYTES:
+        raise InputError(f'{where}: key "{key_id}" has {size} bytes; expected {_MIN_BYTES} or more')
+    return Key(key_id, secret.encode())
