@@ -40,6 +40,18 @@ class Drop:
     last_ns: int = 0
     reported: int = 0
 
+    def untold(self) -> dict[str, str]:
+        """Give what a gap frame tells of those that none has reported."""
+        return {
+            "reason": self.reason,
+            "endpoint": self.endpoint,
+            "records": str(self.records - self.reported),
+            "total": str(self.records),
+            "bytes": str(self.size_bytes),
+            "first_ns": str(self.first_ns),
+            "last_ns": str(self.last_ns),
+        }
+
 
 class DropCounters:
     """Drops by reason and endpoint, in memory and, once attached, in a page of a file.

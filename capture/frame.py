@@ -28,6 +28,7 @@ __all__ = [
     "pack_meta",
     "pack_parts",
     "seed_of",
+    "shed_flags",
     "unpack",
     "unpack_meta",
     "walk",
@@ -110,6 +111,12 @@ def seed_of(spool_id: str) -> int:
     a request body is never taken for one when a reader looks for the next frame after damage.
     """
     return zlib.crc32(spool_id.encode("ascii"))
+
+
+def shed_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
+    """Say that bodies were left out: what is not there must not be read as an empty one."""
+    cut = Flag.REQUEST_TRUNCATED * any(request) | Flag.RESPONSE_TRUNCATED * any(response)
+    return int(Flag.BODY_SHED | cut) if cut else 0
 
 
 def pack_meta(pairs: Mapping[str, str]) -> bytes:

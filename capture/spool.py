@@ -9,47 +9,57 @@ as writing works again. Standard library only.
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import os
-import shutil
-import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from driftline.capture.drops import DropCounters
-from driftline.capture.frame import Frame, Kind, pack, pack_meta, seed_of, unpack_meta
+from driftline.capture.frame import Kind, pack_meta, pack_parts, seed_of, shed_flags, unpack_meta
+from driftline.capture.room import COUNTERS_NAME, Room, spool_bytes
+from driftline.capture.spool_folder import (
+    LOCK_NAME,
+    SEGMENT_SUFFIX,
+    SpoolFolder,
+    boot_id,
+    new_spool_id,
+)
+
+if TYPE_CHECKING:
+    from driftline.capture.flusher import Flusher
 
 __all__ = [
     "COUNTERS_NAME",
     "LOCK_NAME",
     "SEGMENT_SUFFIX",
     "Durability",
+    "OnFull",
     "SpoolWriter",
     "boot_id",
     "new_spool_id",
+    "spool_bytes",
 ]
 
 log = logging.getLogger(__name__)
 
-Durability = Literal["process", "request"]
+Durability = Literal["process", "interval", "request"]
+OnFull = Literal["drop", "metadata_only"]
 
-SEGMENT_SUFFIX = ".dls"
-LOCK_NAME = "writer.lock"
-COUNTERS_NAME = "counters"
-UNFINISHED_PREFIX = ".new-"
 SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
-_SHARE_FREE = 0.05
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 # Plain numbers: an enum costs more than the system call's share on the request path.
 _RECORD = int(Kind.RECORD)
 _LAST_NUMBERED = int(Kind.GAP)
-_NO_META: dict[str, str] = {}
+_NOTHING: tuple[bytes, ...] = ()
+
+Numbers = tuple[int, ...]  # The first ten fields of a frame.
 
 
 class SpoolWriter:
@@ -66,8 +76,11 @@ class SpoolWriter:
     segment_bytes, segment_s
         Size and age at which a new segment begins, so that old ones can be removed.
     durability
-        "process": a record survives the process (page cache; whoever reads the spool syncs it from
-        time to time); "request": it is on the disk when ``append`` returns.
+        "process": a record survives the process (page cache); "interval": whoever reads the spool
+        also puts it on the disk each second; "request": it is there when ``append`` returns.
+    on_full
+        "drop": records are dropped when the budget is used up; "metadata_only": bodies are left out
+        already when four fifths of it are.
     now_ns, mono_ns
         Clocks, in nanoseconds.
     """
@@ -80,38 +93,49 @@ class SpoolWriter:
         min_free_bytes: int | None = None,
         segment_bytes: int = 64 << 20,
         segment_s: float = 60.0,
-        durability: Durability = "process",
+        durability: Durability = "interval",
+        on_full: OnFull = "drop",
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.folder = Path(folder)
+        self.durability = durability
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
         self._segment_bytes = segment_bytes
         self._segment_ns = int(segment_s * SECOND_NS)
-        self._durability = durability
+        self._sheds = on_full == "metadata_only"
         self._now_ns = now_ns
         self._mono_ns = mono_ns
+        self._segment = -1
         self._reset()
         forget = weakref.WeakMethod(self._after_fork)
         os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._spool: Path | None = None
-        self._writer_lock = -1
+        self._spool: SpoolFolder | None = None
         self._segment = -1
         self._segment_size = 0
         self._segment_born_ns = 0
+        self._retired: list[int] = []
+        self._is_new_segment = False
         self._seed = 0
         self._next_seq = 1
-        self._room_bytes = 0
+        self._room = Room(
+            self.folder, max_bytes=self._max_bytes, min_free_bytes=self._min_free_bytes
+        )
+        # Until then there is nothing to look at before a record is written.
+        self._calm_ns = 0
         self._checked_ns: int | None = None
         self._retry_ns = 0
         self._reason = "full"
         self._is_failing = False
+        self._is_lost = False
         self._open_again_ns: int | None = None
         self._drops = DropCounters()
+        self.traffic = self._drops.traffic
+        self._flusher: Flusher | None = None
 
     def append(
         self,
@@ -127,27 +151,48 @@ class SpoolWriter:
         request_bytes: int = 0,
         response_bytes: int = 0,
         status: int = 0,
+        is_waiting: bool = True,
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
         ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
-        several threads.
+        several threads. With ``durability="request"`` it waits for the disk, unless ``is_waiting``
+        is false: then who calls waits for ``flusher``.
         """
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         with self._lock:
-            reason = self._make_room() or self._tell_gaps()
+            now = self._mono_ns()
+            reason = None if now < self._calm_ns else self._prepare(now)
             if reason is None:
-                frame = Frame(
-                    _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                    request_bytes, response_bytes, status, _NO_META,
+                if self._sheds and self._room.is_scarce:
+                    flags |= shed_flags(request, response)
+                    request = response = _NOTHING
+                reason = self._write(
+                    (
+                        _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                        request_bytes, response_bytes, status,
+                    ),
+                    packed, request, response,
                 )  # fmt: skip
-                reason = self._write(frame, packed, request, response)
-            if reason is None:
-                return True
-            size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
-            endpoint = unpack_meta(packed).get("endpoint", "")
-            self._count(reason, endpoint, size, wall_ns or self._now_ns())
-            return False
+            if reason is not None:
+                size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
+                endpoint = unpack_meta(packed).get("endpoint", "")
+                self._count(reason, endpoint, size, wall_ns or self._now_ns())
+                return False
+        if is_waiting and self.durability == "request":
+            self.flusher.wait()
+        return True
+
+    @property
+    def flusher(self) -> Flusher:
+        """What puts on the disk all that was appended; with ``durability="request"``."""
+        if self._flusher is None:
+            # Only here: it brings asyncio, which a batch job may not have loaded.
+            from driftline.capture.flusher import Flusher
+
+            with self._lock:
+                self._flusher = self._flusher or Flusher(self._unflushed)
+        return self._flusher
 
     def count_drop(self, reason: str, endpoint: str) -> None:
         """Count a record that never came to ``append``; the next gap frame tells it."""
@@ -157,16 +202,17 @@ class SpoolWriter:
     def _count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
         """Count a drop; in a spool, though it may hold no record yet, for memory dies with us."""
         now = self._mono_ns()
+        self._calm_ns = 0
         if self._spool is None and (self._open_again_ns is None or now >= self._open_again_ns):
             self._open_again_ns = now + SECOND_NS
             with suppress(OSError):
                 self._open_spool()
-        self._drops.count(reason, endpoint, size_bytes, wall_ns)
+        self._drops.count(reason, endpoint, size_bytes, max(wall_ns, 0))
 
     @property
     def spool_id(self) -> str | None:
         """The id of the spool that is being written; None before the first record."""
-        return None if self._spool is None else self._spool.name
+        return None if self._spool is None else self._spool.spool_id
 
     @property
     def dropped(self) -> int:
@@ -176,16 +222,15 @@ class SpoolWriter:
     def close(self) -> None:
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
-            if self._segment >= 0 and self._make_room() is None:
-                self._tell_gaps()
+            if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
                 self._write(self._plain(Kind.CLOSE), b"", (), ())
+                if self.durability == "request":
+                    with suppress(OSError):
+                        os.fdatasync(self._segment)
             self._close_files()
-            self._reset_keeping_lock()
-
-    def _reset_keeping_lock(self) -> None:
-        held = self._lock
-        self._reset()
-        self._lock = held
+            held, flusher = self._lock, self._flusher
+            self._reset()
+            self._lock, self._flusher = held, flusher
 
     def _after_fork(self) -> None:
         """Leave the parent's spool to the parent: close its files here, begin anew when needed."""
@@ -194,22 +239,36 @@ class SpoolWriter:
 
     def _close_files(self) -> None:
         self._drops.close()
-        for descriptor in (self._segment, self._writer_lock):
+        for descriptor in (self._segment, *self._retired):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._segment = self._writer_lock = -1
+        if self._spool is not None:
+            self._spool.close()
+        self._segment = -1
 
-    def _make_room(self) -> str | None:
+    def _prepare(self, now: int) -> str | None:
+        """Have an open segment with room, and no drop untold; the reason when that cannot be."""
+        self._calm_ns = 0
+        reason = self._make_room(now) or self._tell_gaps()
+        if reason is None and self._checked_ns is not None:
+            self._calm_ns = min(
+                self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
+            )
+        return reason
+
+    def _make_room(self, now: int) -> str | None:
         """Have an open segment with room; the reason when there is none."""
-        now = self._mono_ns()
         if now < self._retry_ns:
             return self._reason
         is_stale = self._checked_ns is None or now - self._checked_ns >= SECOND_NS
-        if is_stale or self._room_bytes <= 0:
-            self._measure(now)
-        if now < self._retry_ns:
-            return self._reason  # Measuring has failed.
-        if self._room_bytes <= 0:
+        if is_stale or self._room.left_bytes <= 0:
+            self._checked_ns = now
+            try:
+                self._look_for_removal()
+                self._room.measure(now)
+            except OSError as error:
+                return self._fail(error)
+        if self._room.left_bytes <= 0:
             self._retry_ns = now + SECOND_NS // 5
             self._reason = "full"
             return self._reason
@@ -221,117 +280,100 @@ class SpoolWriter:
             return None
         return self._open_segment(now)
 
-    def _measure(self, now: int) -> None:
-        """Find how many bytes may still be written: budget of the folder, room on the volume."""
-        self._checked_ns = now
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            volume = os.statvfs(self.folder)
-            used = spool_bytes(self.folder)
-        except OSError as error:
-            self._fail(error)
-            self._room_bytes = 0
+    def _look_for_removal(self) -> None:
+        """Begin anew when somebody has removed what is being written, and tell that of it."""
+        if self._segment < 0 or os.fstat(self._segment).st_nlink:
             return
-        size, free = volume.f_blocks * volume.f_frsize, volume.f_bavail * volume.f_frsize
-        keep = self._min_free_bytes
-        keep = min(int(size * _SHARE_FREE), 1 << 30) if keep is None else keep
-        self._room_bytes = min(self._max_bytes - used, free - keep)
+        assert self._spool is not None
+        log.error("capture segment removed under its writer spool=%s", self._spool.spool_id)
+        self._give_up_segment()
+        if not self._spool.is_there():
+            self._close_files()
+            self._spool, self._next_seq, self._is_lost = None, 1, True
+        # Otherwise the hole in the sequence tells how many are gone.
 
     def _open_segment(self, now: int) -> str | None:
         try:
             if self._spool is None:
                 self._open_spool()
             assert self._spool is not None
-            path = self._spool / f"{self._next_seq:016x}{SEGMENT_SUFFIX}"
-            if self._segment >= 0:
-                os.close(self._segment)
-                self._segment = -1
-            # A segment of the same name holds no record: its first one failed. Begin it anew.
-            mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-            self._segment = os.open(path, mode, 0o600)
+            self._give_up_segment()
+            self._segment = self._spool.open_segment(self._next_seq)
         except OSError as error:
             return self._fail(error)
+        self._is_new_segment = True
         self._segment_size = 0
         self._segment_born_ns = now
-        meta = {
-            "spool_id": self._spool.name,
-            "host": socket.gethostname(),
-            "pid": str(os.getpid()),
-            "boot_id": boot_id(),
-        }
-        return self._write(self._plain(Kind.SEGMENT), pack_meta(meta), (), ())
+        header = self._spool.header(self.durability)
+        return self._write(self._plain(Kind.SEGMENT), header, (), ())
 
     def _open_spool(self) -> None:
-        """Make the spool's folder under another name first: with its lock held it comes to be."""
-        spool_id = new_spool_id(self._now_ns())
-        unfinished = self.folder / f"{UNFINISHED_PREFIX}{spool_id}"
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.mkdir(mode=0o700)
-        descriptor = -1
-        try:
-            descriptor = os.open(unfinished / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._drops.attach(unfinished / COUNTERS_NAME)
-            unfinished.rename(self.folder / spool_id)
-        except OSError:
-            self._drops.close()
-            if descriptor >= 0:
-                os.close(descriptor)
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-        self._writer_lock = descriptor
-        self._spool = self.folder / spool_id
-        self._seed = seed_of(spool_id)
+        self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
+        self._seed = seed_of(self._spool.spool_id)
 
-    def _plain(self, kind: Kind) -> Frame:
-        now = self._now_ns()
-        return Frame(kind, 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0, 0, _NO_META)
+    def _give_up_segment(self) -> None:
+        """Close the segment; when somebody waits for the disk, once it is there."""
+        if self._segment >= 0:
+            if self.durability == "request":
+                self._retired.append(self._segment)
+            else:
+                os.close(self._segment)
+        self._segment = -1
+
+    def _unflushed(self) -> list[int]:
+        """Give what the disk may not have yet: files, and the folders that name new ones."""
+        with self._lock:
+            if self._segment >= 0:
+                self._retired.append(os.dup(self._segment))
+                if self._is_new_segment and self._spool is not None:
+                    folders = (self._spool.path, self.folder)
+                    self._retired += [os.open(folder, os.O_RDONLY) for folder in folders]
+                    self._is_new_segment = False
+            files, self._retired = self._retired, []
+            return files
+
+    def _plain(self, kind: Kind) -> Numbers:
+        now = max(self._now_ns(), 0)
+        return (int(kind), 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0, 0)
 
     def _tell_gaps(self) -> str | None:
-        if not self._drops.records:
-            return None
-        for drop in self._drops.pending():
-            meta = {
-                "reason": drop.reason,
-                "endpoint": drop.endpoint,
-                "records": str(drop.records - drop.reported),
-                "total": str(drop.records),
-                "bytes": str(drop.size_bytes),
-                "first_ns": str(drop.first_ns),
-                "last_ns": str(drop.last_ns),
-            }
-            reason = self._write(self._plain(Kind.GAP), pack_meta(meta), (), ())
-            if reason is not None:
+        if self._is_lost:
+            # A spool was removed as a whole; how much of it nobody had read yet, nobody knows.
+            gone = {"reason": "removed", "last_ns": str(max(self._now_ns(), 0))}
+            if reason := self._write(self._plain(Kind.GAP), pack_meta(gone), (), ()):
+                return reason
+            self._is_lost = False
+        for drop in self._drops.pending() if self._drops.has_pending else ():
+            meta = drop.untold()
+            if reason := self._write(self._plain(Kind.GAP), pack_meta(meta), (), ()):
                 return reason
             self._drops.report(drop)
         return None
 
     def _write(
-        self, frame: Frame, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
+        self, numbers: Numbers, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
     ) -> str | None:
         """Append a frame whole or not at all; the reason when it could not be."""
         if len(request) + len(response) > _MAX_BUFFERS:
             request, response = (b"".join(request),), (b"".join(response),)
-        buffers, size = pack(frame, self._seed, meta=meta, request=request, response=response)
+        buffers, size = pack_parts(self._seed, numbers, meta, request, response)
         try:
-            self._write_whole(buffers, size)
+            written = os.writev(self._segment, buffers)
         except OSError as error:
             return self._fail(error)
-        if self._is_failing and frame.kind == _RECORD:
+        if written != size:
+            # Near a full volume writev first returns a short count without an error.
+            return self._fail(OSError(errno.ENOSPC, "short write: the volume is full"))
+        if self._is_failing and numbers[0] == _RECORD:
             self._is_failing = False
             log.warning("capture records again spool=%s", self.spool_id)
         self._segment_size += size
-        self._room_bytes -= size
-        if frame.kind <= _LAST_NUMBERED:
+        self._room.left_bytes -= size
+        if self._room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+            self._calm_ns = 0
+        if numbers[0] <= _LAST_NUMBERED:
             self._next_seq += 1
         return None
-
-    def _write_whole(self, buffers: list[bytes], size: int) -> None:
-        # Near a full volume writev first returns a short count without an error.
-        if os.writev(self._segment, buffers) != size:
-            raise OSError("short write: the volume is full")
-        if self._durability == "request":
-            os.fdatasync(self._segment)
 
     def _fail(self, error: OSError) -> str:
         """Undo a half-written frame, give the segment up and try again in a second.
@@ -343,43 +385,15 @@ class SpoolWriter:
             log.warning(
                 "capture drops records until this is mended folder=%s error=%s", self.folder, error
             )
+        self._calm_ns = 0
         self._retry_ns = self._mono_ns() + SECOND_NS
-        self._reason = "io_error"
+        self._reason = "full" if error.errno in _FULL else "io_error"
         if self._segment >= 0:
             try:
                 os.ftruncate(self._segment, self._segment_size)
             except OSError:
                 log.warning("torn frame left for the reader spool=%s", self.spool_id)
-            os.close(self._segment)
+            with suppress(OSError):
+                self._give_up_segment()
             self._segment = -1
-        return "io_error"
-
-
-def spool_bytes(folder: Path) -> int:
-    """Add up the segments of all spools in a folder, and what else lies beside them."""
-    total = 0
-    with os.scandir(folder) as spools:
-        for spool in spools:
-            try:
-                with os.scandir(spool.path) as files:
-                    total += sum(f.stat().st_size for f in files if f.name != COUNTERS_NAME)
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # Removed meanwhile by the reader, or a lock file.
-    return total
-
-
-def new_spool_id(now_ns: int) -> str:
-    """Make a UUIDv7: sorts by the time it was made, random otherwise (RFC 9562, 5.7)."""
-    number = int.from_bytes(os.urandom(10), "big") | (now_ns // 1_000_000 & (1 << 48) - 1) << 80
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def boot_id() -> str:
-    """Name this run of the kernel; what an older one left unsynced may be missing."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+        return self._reason
