@@ -39,7 +39,7 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "monitor": "resources",
-    "capture": "resources",
+    "capture": "transfer",
     "truth": "truth",
     "doctor": "health",
     "settings": "running",

@@ -165,6 +165,48 @@ class Client:
             total = {key: count + found[key] for key, count in total.items()}
         return {"endpoint": endpoint, **total}
 
+    def truth_report(self, endpoint: str, **span: str) -> dict[str, Any]:
+        """Tell how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
+        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/truth", params=span)
+
+    def import_facts(self, endpoint: str) -> dict[str, Any]:
+        """Say what importing into an endpoint meets: its signature, and the first day kept."""
+        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture/import")
+
+    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> dict[str, Any]:
+        """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
+        return self._json(
+            "POST",
+            f"/api/v1/endpoints/{_in_path(endpoint)}/capture/lines",
+            content=body,
+            params={"variant": variant},
+            headers={"content-type": "application/jsonlines"},
+        )
+
+    def captured_hours(self, endpoint: str, **chosen: str) -> dict[str, Any]:
+        """List the hours that are over and have records; ``from``, ``to``, ``variant`` choose."""
+        path = f"/api/v1/endpoints/{_in_path(endpoint)}/capture/hours"
+        return self._json("GET", path, params=chosen)
+
+    def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
+        """Give the capture lines of one hour of a variant, without line ends."""
+        path = f"/api/v1/endpoints/{_in_path(endpoint)}/capture/lines"
+        rest = b""
+        try:
+            with self._http.stream(
+                "GET", path, params={"hour": hour, "variant": variant}
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                for block in response.iter_bytes():
+                    *lines, rest = (rest + block).split(b"\n")
+                    yield from lines
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.server} broke off ({error}); export again") from error
+        if rest:
+            raise UnavailableError(f"{self.server} broke off within a line; export again")
+
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
         return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture")
@@ -186,10 +228,15 @@ class Client:
             ) from error
         if response.is_success:
             return response
-        message = _message(response)
-        if response.status_code >= 500 or response.status_code == 429:
-            raise UnavailableError(message)
-        raise _ERRORS.get(response.status_code, InputError)(message)
+        raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> DriftlineError:
+    """Make the error that a response tells of."""
+    message = _message(response)
+    if response.status_code >= 500 or response.status_code == 429:
+        return UnavailableError(message)
+    return _ERRORS.get(response.status_code, InputError)(message)
 
 
 def collection(kind: str) -> str:

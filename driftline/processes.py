@@ -91,6 +91,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         workers=settings.serving.workers,
         timeout_s=settings.serving.timeout_s,
         max_request_bytes=settings.serving.max_request_bytes,
+        retention_days=settings.capture.retention_days,
         allow_networks=settings.notify.allow_networks,
     )
     _serve(create_app(context), listener, ready)

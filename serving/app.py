@@ -22,7 +22,15 @@ from driftline.capture.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
 from driftline.monitors.away import is_away
-from driftline.serving.api import alarms, captures, declared, executions, predictions, truth
+from driftline.serving.api import (
+    alarms,
+    captures,
+    declared,
+    executions,
+    predictions,
+    transfer,
+    truth,
+)
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
 from driftline.serving.documentation import render
@@ -97,6 +105,7 @@ def _api(
     for router in (
         captures.router(context, tap_counters),
         truth.router(context),
+        transfer.router(context),
         predictions.router(fleet),
         executions.router(context, shelf),
         alarms.router(context),

@@ -45,6 +45,8 @@ class ServerContext:
         How many invocations of one endpoint may be open; more are told to come again.
     body_timeout_s
         Longest time that a client may take to send a body.
+    retention_days
+        Days that captured records are kept.
     allow_networks
         Networks (CIDR) that channels may name although they are not public.
     """
@@ -64,4 +66,5 @@ class ServerContext:
     max_request_bytes: int = 25 << 20
     max_open_requests: int = 256
     body_timeout_s: float = 60.0
+    retention_days: int = 90
     allow_networks: Sequence[str] = ()

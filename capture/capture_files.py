@@ -1,0 +1,199 @@
+"""Files of SageMaker's data capture in a folder or bucket: where they lie, what they are called.
+
+``<prefix>/<endpoint>/<variant>/yyyy/mm/dd/hh/<mm-ss-ms>-<uuid>.jsonl``, one file for each minute.
+The names come of endpoint, variant and minute alone, so that an export that is made again writes
+the same files: late records are added to theirs, and what was erased goes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from driftline.capture.storage import open_storage, trouble
+from driftline.errors import InputError
+
+__all__ = ["FileCounts", "read_capture_lines", "variant_of", "write_hour"]
+
+_FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")
+_TIME = re.compile(rb'"inferenceTime":"[0-9-]+T[0-9]{2}:([0-9]{2})')
+_LAID_OUT = re.compile(r"([^/]+)/\d{4}/\d\d/\d\d/\d\d/[^/]+$")
+_BLOCK_BYTES = 4 << 20
+# A line with a body of SageMaker's largest, in base64, and as much again.
+MAX_LINE_BYTES = 80 << 20
+_MAX_DOCUMENT_BYTES = 256 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """What became of the files of some hours."""
+
+    written: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    lines: int = 0
+
+    def __add__(self, other: FileCounts) -> FileCounts:
+        return FileCounts(
+            self.written + other.written,
+            self.unchanged + other.unchanged,
+            self.removed + other.removed,
+            self.lines + other.lines,
+        )
+
+
+def write_hour(
+    target: str, endpoint: str, variant: str, hour: datetime, lines: Iterable[bytes]
+) -> FileCounts:
+    """Write the files of an hour; one that is there with the same content is left alone.
+
+    Only whole files appear. Files of the hour's other minutes that an earlier export wrote go.
+
+    Parameters
+    ----------
+    target
+        Folder or URI.
+    endpoint, variant
+        The names of the first two folders.
+    hour
+        Start of the hour, UTC.
+    lines
+        Without line ends, in the order of their times.
+
+    Raises
+    ------
+    InputError
+        When the target cannot be written.
+    UnavailableError
+        When the storage does not answer; exporting again goes on from there.
+    """
+    filesystem, path = open_storage(target)
+    folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
+    minutes: dict[int, list[bytes]] = defaultdict(list)
+    for line in lines:
+        found = _TIME.search(line)
+        minutes[int(found[1]) if found else 0].append(line)
+    counts = FileCounts()
+    try:
+        held = {
+            entry.base_name: entry.size
+            for entry in filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        }
+        for minute in range(60):
+            name = _name(endpoint, variant, hour + timedelta(minutes=minute))
+            if minute in minutes:
+                content = b"\n".join(minutes[minute]) + b"\n"
+                counts += _put(filesystem, f"{folder}/{name}", content, held.get(name))
+                counts += FileCounts(lines=len(minutes[minute]))
+            elif name in held:
+                filesystem.delete_file(f"{folder}/{name}")
+                counts += FileCounts(removed=1)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{target}: cannot be written ({error})") from error
+    except OSError as error:
+        raise trouble(target, error) from error
+    return counts
+
+
+def read_capture_lines(
+    filesystem: pafs.FileSystem, path: str, shown: str
+) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
+
+    A file whose first letter opens a list, or that holds one object over several lines, gives each
+    record as if it stood in a line. A line that is longer than any record can be is given cut.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or its packing is damaged; what came before was given.
+    """
+    try:
+        with filesystem.open_input_stream(path, compression="detect") as stream:
+            yield from _numbered(stream)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown}: no such file") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{shown}: cannot be read ({error})") from error
+
+
+def variant_of(path: str) -> str | None:
+    """Give the variant in a path that is laid out as SageMaker does; None in any other."""
+    found = _LAID_OUT.search(path)
+    return found[1] if found else None
+
+
+def _numbered(stream: io.RawIOBase) -> Iterator[tuple[int, bytes]]:
+    block = (stream.read(_BLOCK_BYTES) or b"").removeprefix(_BOM)
+    if _is_document(block):
+        yield from _records(block + (stream.read(_MAX_DOCUMENT_BYTES) or b""))
+        return
+    rest, number = b"", 1
+    while block:
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield number, line
+            number += 1
+        if len(rest) > MAX_LINE_BYTES:
+            yield number, rest
+            while block and b"\n" not in block:
+                block = stream.read(_BLOCK_BYTES)
+            _, _, rest = (block or b"").partition(b"\n")
+            number += 1
+        block = stream.read(_BLOCK_BYTES)
+    if rest.strip():
+        yield number, rest
+
+
+def _is_document(head: bytes) -> bool:
+    """Say whether a file is one JSON value over several lines rather than one a line."""
+    start = head.lstrip()
+    first, _, others = start.partition(b"\n")
+    return start[:1] == b"[" or (first.strip() == b"{" and bool(others.strip()))
+
+
+def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the records of a list as lines, or a record by itself; what is no JSON as it is."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        yield 1, text[:MAX_LINE_BYTES]
+        return
+    for number, record in enumerate(found if isinstance(found, list) else [found], 1):
+        yield number, json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _name(endpoint: str, variant: str, minute: datetime) -> str:
+    key = uuid.uuid5(_FILES, f"{endpoint}/{variant}/{minute:%Y-%m-%dT%H:%M}")
+    return f"{minute:%M}-00-000-{key}.jsonl"
+
+
+def _put(
+    filesystem: pafs.FileSystem, path: str, content: bytes, held_bytes: int | None
+) -> FileCounts:
+    if held_bytes == len(content):
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            if bytes(stream.read()) == content:
+                return FileCounts(unchanged=1)
+    folder, _, name = path.rpartition("/")
+    filesystem.create_dir(folder, recursive=True)
+    # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
+    is_local = isinstance(filesystem, pafs.LocalFileSystem)
+    target = f"{folder}/.{name}.{os.getpid()}" if is_local else path
+    with filesystem.open_output_stream(target, compression=None) as sink:
+        sink.write(content)
+    if is_local:
+        Path(target).replace(path)
+    return FileCounts(written=1)

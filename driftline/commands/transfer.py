@@ -1,0 +1,267 @@
+"""Commands that bring captured records out as SageMaker's files, and such files in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from driftline.baseline.location import data_files
+from driftline.capture.capture_files import (
+    FileCounts,
+    read_capture_lines,
+    variant_of,
+    write_hour,
+)
+from driftline.capture_line import LineError, read_line
+from driftline.client import Client
+from driftline.commands import options
+from driftline.commands.resources import capture
+from driftline.errors import InputError
+from driftline.progress import progress
+
+__all__ = ["capture", "export", "load"]
+
+# What one request carries: well below the server's limit, and quick enough to be shown as progress.
+CHUNK_LINES = 5_000
+CHUNK_BYTES = 8 << 20
+BAD_SHOWN = 10
+
+
+@capture.command("export")
+def export(
+    endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured records are written.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="DIR|URI", help="Where to.")],
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="First hour [of the first record].")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="End [the last hour that is over].")
+    ] = None,
+    variant: Annotated[str | None, typer.Option("--variant", help="Only this one [all].")] = None,
+    form: Annotated[
+        Literal["sagemaker"], typer.Option("--format", help="Form of the files.")
+    ] = "sagemaker",
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write captured records as SageMaker's capture files, one a minute, of hours that are over.
+
+    DIR/ENDPOINT/VARIANT/yyyy/mm/dd/hh/mm-ss-ms-uuid.jsonl. Exporting again writes the same files:
+    late records are added, erased ones go, and what broke off goes on. Requests that failed, and
+    those whose bodies were cut, are left out and counted.
+
+    Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
+    """
+    chosen = {"from": start, "to": end, "variant": variant}
+    total, left_out = FileCounts(), Counter[str]()
+    with Client(options.address(server)) as client, progress("exporting", unit="lines") as advance:
+        found = client.captured_hours(
+            endpoint, **{key: value for key, value in chosen.items() if value is not None}
+        )
+        hours = found["items"]
+        count = sum(hour["lines"] for hour in hours)
+        for hour in hours:
+            left_out.update(hour["left_out"])
+            lines = client.captured_lines(
+                found["endpoint"], hour=hour["start"], variant=hour["variant"]
+            )
+            at = datetime.fromisoformat(hour["start"]).astimezone(UTC)
+            total += write_hour(output, found["endpoint"], hour["variant"], at, lines)
+            advance(total.lines, count)
+    shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
+    if as_json:
+        options.show_json({**shown, **asdict(total), "left_out": dict(left_out)})
+        return
+    typer.echo(
+        f"{total.lines:,} lines of {found['endpoint']} before {found['before']} in {output}: "
+        f"{total.written:,} files written, {total.unchanged:,} there already, "
+        f"{total.removed:,} removed"
+    )
+    if left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
+        typer.echo(f"left out: {reasons}", err=True)
+
+
+@capture.command("import")
+def load(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH|URI…", help="Capture files: files, folders, globs, s3://…"),
+    ],
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Endpoint that they belong to.")],
+    variant: Annotated[
+        str | None,
+        typer.Option("--variant", help="Variant [that in SageMaker's path, or AllTraffic]."),
+    ] = None,
+    keep_old: Annotated[
+        bool,
+        typer.Option("--older", help="Import also what retention removes within the hour."),
+    ] = False,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Store SageMaker's capture files as captured records, each record once.
+
+    What is there already, by its event id, is left out, so it may run again and again, and go on
+    where it was killed. Lines that are no records are counted and shown, and stop nothing. Times
+    are those of the lines.
+
+    Example: driftline capture import captured/flights --endpoint flights
+    """
+    files = [file for path in paths for file in data_files(path)]
+    sources = [_Source(one.system, one.path, one.shown) for one in files]
+    with Client(options.address(server)) as client:
+        facts = client.import_facts(endpoint)
+        with progress("reading", unit="lines") as advance:
+            seen = _look(sources, facts["keep_from"], advance)
+        _warn(facts, seen, keep_old=keep_old)
+        total = _Total()
+        with progress("importing", unit="lines") as advance:
+            for chunk in _chunks(sources, variant):
+                total.add(chunk, _send(client, facts["endpoint"], chunk))
+                advance(total.counts["lines"], seen.lines)
+    _tell(facts, total, as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    system: Any
+    path: str
+    shown: str
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        return read_capture_lines(self.system, self.path, self.shown)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a first look at the files found."""
+
+    lines: int = 0
+    old: int = 0
+    oldest: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Lines of one variant that go in one request, and where each came from."""
+
+    variant: str
+    lines: list[bytes] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    size: int = 0
+
+
+class _Total:
+    """Counts over all requests, and the first of the bad lines."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(
+            dict.fromkeys(("lines", "imported", "rows", "known", "unparsed", "bad"), 0)
+        )
+        self.bad: list[dict[str, str]] = []
+
+    def add(self, chunk: _Chunk, answer: dict[str, Any]) -> None:
+        for name in ("lines", "imported", "rows", "known", "unparsed"):
+            self.counts[name] += answer[name]
+        self.counts["bad"] += len(answer["bad"])
+        self.bad += [
+            {"place": chunk.places[one["index"]], "reason": one["reason"]} for one in answer["bad"]
+        ]
+
+
+def _look(sources: Sequence[_Source], keep_from: str, advance: Any) -> _Seen:  # noqa: ANN401 - a function of progress
+    """Count lines, and those of days that retention does not keep."""
+    seen = _Seen()
+    for source in sources:
+        for _, text in source.lines():
+            if not text.strip():
+                continue
+            seen.lines += 1
+            try:
+                time = read_line(text).time
+            except LineError:
+                continue
+            if time is not None and time.date().isoformat() < keep_from:
+                seen.old += 1
+                seen.oldest = min(time, seen.oldest or time)
+        advance(seen.lines, None)
+    return seen
+
+
+def _warn(facts: dict[str, Any], seen: _Seen, *, keep_old: bool) -> None:
+    if not facts["typed"]:
+        typer.echo(
+            f'endpoint "{facts["endpoint"]}" has no signature: bodies are kept raw, and monitors '
+            "cannot judge them; declare it first (driftline init, driftline apply)",
+            err=True,
+        )
+    if seen.oldest is None:
+        return
+    days = (datetime.now(UTC) - seen.oldest).days + 2
+    message = (
+        f"{seen.old:,} of {seen.lines:,} lines are older than [capture] retention_days = "
+        f"{facts['retention_days']} (the oldest of {seen.oldest:%Y-%m-%d}) and would be removed "
+        f"again within the hour; set retention_days to {days} or more and start driftline again"
+    )
+    if not keep_old:
+        raise InputError(f"{message}, or import them nevertheless with --older")
+    typer.echo(message, err=True)
+
+
+def _chunks(sources: Sequence[_Source], variant: str | None) -> Iterator[_Chunk]:
+    chunk: _Chunk | None = None
+    for source in sources:
+        name = variant or variant_of(Path(source.path).as_posix()) or "AllTraffic"
+        for number, text in source.lines():
+            if not text.strip():
+                continue
+            is_full = chunk is not None and (
+                chunk.variant != name
+                or len(chunk.lines) >= CHUNK_LINES
+                or chunk.size + len(text) > CHUNK_BYTES
+            )
+            if chunk is not None and is_full:
+                yield chunk
+                chunk = None
+            chunk = chunk or _Chunk(name)
+            chunk.lines.append(text)
+            chunk.places.append(f"{source.shown}:{number}")
+            chunk.size += len(text) + 1
+    if chunk is not None:
+        yield chunk
+
+
+def _send(client: Client, endpoint: str, chunk: _Chunk) -> dict[str, Any]:
+    try:
+        return client.import_lines(endpoint, b"\n".join(chunk.lines), variant=chunk.variant)
+    except InputError as error:
+        if len(chunk.lines) > 1:
+            raise
+        # A line by itself that the server does not take, such as one beyond its limit of a body.
+        zeros = dict.fromkeys(("imported", "rows", "known", "unparsed"), 0)
+        return {**zeros, "lines": 1, "bad": [{"index": 0, "reason": str(error)}]}
+
+
+def _tell(facts: dict[str, Any], total: _Total, *, as_json: bool) -> None:
+    if as_json:
+        head = {"endpoint": facts["endpoint"], "typed": facts["typed"]}
+        options.show_json({**head, **total.counts, "bad_lines": total.bad})
+        return
+    counts = total.counts
+    typer.echo(
+        f"{counts['imported']:,} records imported into {facts['endpoint']} ({counts['rows']:,} "
+        f"rows) of {counts['lines']:,} lines; {counts['known']:,} there already, "
+        f"{counts['bad']:,} bad"
+        + (f", {counts['unparsed']:,} kept raw" if counts["unparsed"] else "")
+    )
+    for one in total.bad[:BAD_SHOWN]:
+        typer.echo(f"{one['place']}: {one['reason']}", err=True)
+    if len(total.bad) > BAD_SHOWN:
+        typer.echo(f"{len(total.bad) - BAD_SHOWN:,} more with --json", err=True)

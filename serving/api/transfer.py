@@ -1,0 +1,149 @@
+"""Routes by which captured records come and go as SageMaker's capture lines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from driftline.capture.dataset import list_endpoints
+from driftline.capture.export import captured_hours, captured_lines, closed_before
+from driftline.capture.importing import Stored, store_lines
+from driftline.capture.target import is_name
+from driftline.capture_line import write_line
+from driftline.errors import InputError
+from driftline.serving import resource_store as store
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoints import signature_of
+from driftline.serving.media import MEDIA_TYPES, UnsupportedMediaError, body_form
+
+__all__ = ["router"]
+
+_LINES = MEDIA_TYPES["jsonlines"]
+_BODY = {
+    "requestBody": {"required": True, "content": {_LINES: {"schema": {"type": "string"}}}},
+}
+# So many lines are joined before they are sent.
+_SENT_LINES = 256
+
+
+def router(context: ServerContext) -> APIRouter:
+    """Give the routes."""
+    routes = APIRouter(tags=["capture"])
+    # Two imports of one server wait for each other here, so that both see what is there already.
+    turn = threading.Lock()
+
+    @routes.get("/endpoints/{name}/capture/import")
+    def prepare(name: str) -> dict[str, Any]:
+        """Say what importing into an endpoint meets: its signature, and what is kept how long."""
+        with context.engine.connect() as connection:
+            endpoint, is_declared = _importable(context, connection, name)
+        kept = timedelta(days=context.retention_days)
+        return {
+            "endpoint": endpoint,
+            "declared": is_declared,
+            "typed": signature_of(context.engine, endpoint) is not None,
+            "retention_days": context.retention_days,
+            "keep_from": (datetime.now(UTC) - kept).date().isoformat(),
+        }
+
+    @routes.post("/endpoints/{name}/capture/lines", openapi_extra=_BODY)
+    async def load(
+        name: str, request: Request, variant: Annotated[str, Query()] = "AllTraffic"
+    ) -> dict[str, Any]:
+        """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
+
+        All new ones in one commit. A line that is none is counted, with its place from 0 and the
+        reason, and stops nothing. Sending the same again is safe.
+        """
+        if body_form(request.headers.get("content-type", "")) != "jsonlines":
+            raise UnsupportedMediaError(f"Content-Type: expected {_LINES}")
+        lines = (await request.body()).split(b"\n")
+
+        def store_all() -> tuple[str, Stored]:
+            with context.engine.connect() as connection:
+                endpoint, _ = _importable(context, connection, name)
+            _check("variant", variant)
+            signature = signature_of(context.engine, endpoint)
+            with turn:
+                return endpoint, store_lines(
+                    context.root, endpoint, lines, signature, variant=variant
+                )
+
+        endpoint, stored = await run_in_threadpool(store_all)
+        return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
+
+    @routes.get("/endpoints/{name}/capture/hours")
+    def hours(
+        name: str,
+        start: Annotated[datetime | None, Query(alias="from")] = None,
+        end: Annotated[datetime | None, Query(alias="to")] = None,
+        variant: str | None = None,
+    ) -> dict[str, Any]:
+        """List the hours that are over and have records, with what an export of them holds."""
+        endpoint = _captured(context, name)
+        closed = closed_before(context.now())
+        last = closed if end is None else min(closed, _utc(end))
+        first = None if start is None else _utc(start)
+        found = captured_hours(context.root, endpoint, first, last, variant=variant)
+        items = [asdict(one) | {"start": one.start.isoformat()} for one in found]
+        return {"endpoint": endpoint, "before": last.isoformat(), "items": items}
+
+    @routes.get("/endpoints/{name}/capture/lines", response_class=StreamingResponse)
+    def lines(
+        name: str, hour: datetime, variant: Annotated[str, Query()] = "AllTraffic"
+    ) -> StreamingResponse:
+        """Give the records of one hour of a variant as capture lines of SageMaker."""
+        endpoint = _captured(context, name)
+        body = _written(context.root, endpoint, _utc(hour), variant)
+        return StreamingResponse(body, media_type=_LINES)
+
+    return routes
+
+
+def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[bytes]:
+    waiting: list[str] = []
+    for line in captured_lines(root, endpoint, hour, variant):
+        waiting.append(write_line(line) + "\n")
+        if len(waiting) >= _SENT_LINES:
+            yield "".join(waiting).encode()
+            waiting.clear()
+    if waiting:
+        yield "".join(waiting).encode()
+
+
+def _importable(context: ServerContext, connection: Connection, name: str) -> tuple[str, bool]:
+    """Give the endpoint's name as it is declared or was captured, or else as it is asked."""
+    found = store.find(connection, "Endpoint", name)
+    if found is not None:
+        return found.name, True
+    _check("endpoint", name)
+    held = {one.casefold(): one for one in list_endpoints(context.root)}
+    return held.get(name.casefold(), name), False
+
+
+def _check(what: str, name: str) -> None:
+    if not is_name(name):
+        raise InputError(
+            f'{what} "{name[:80]}": expected up to 63 letters, digits and inner hyphens'
+        )
+
+
+def _captured(context: ServerContext, name: str) -> str:
+    """Give the endpoint's name as it is declared, or as it was captured."""
+    with context.engine.connect() as connection:
+        found = store.find(connection, "Endpoint", name)
+        if found is None and name in list_endpoints(context.root):
+            return name
+        return store.get(connection, "Endpoint", name).name
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
