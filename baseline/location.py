@@ -7,10 +7,10 @@ import os
 import uuid
 from pathlib import Path
 
-import pyarrow as pa
 from pyarrow import fs
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.storage import is_remote, open_uri, storage_error
 
 __all__ = ["Location", "data_files", "locate"]
 
@@ -52,9 +52,7 @@ class Location:
         try:
             return self.system.get_file_info([path])[0]
         except OSError as error:
-            raise UnavailableError(
-                f"{self.shown}: the storage does not answer ({error})"
-            ) from error
+            raise storage_error(self.shown, error) from error
 
     def read(self) -> bytes:
         """Read the whole file.
@@ -86,12 +84,15 @@ class Location:
         except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
             raise InputError(f"{self.shown}: cannot be written ({error})") from error
         except OSError as error:
+            if is_remote(self.shown):
+                raise storage_error(self.shown, error) from error
             raise UnavailableError(f"{self.shown}: cannot be written now ({error})") from error
 
     def _write(self, data: bytes) -> None:
         folder, _, name = self.path.rpartition("/")
-        self.system.create_dir(folder, recursive=True)
         local = isinstance(self.system, fs.LocalFileSystem)
+        if local:
+            self.system.create_dir(folder, recursive=True)
         target = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else self.path
         with self.system.open_output_stream(target, compression=None) as stream:
             stream.write(data)
@@ -130,15 +131,7 @@ def locate(where: str | os.PathLike[str]) -> Location:
         When the URI's scheme is unknown or it cannot be read.
     """
     shown = os.fspath(where)
-    if "://" not in shown and not shown.startswith("file:"):
-        return Location(fs.LocalFileSystem(), str(Path(shown).expanduser().absolute()), shown)
-    try:
-        system, path = fs.FileSystem.from_uri(shown)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise InputError(f'"{shown}": expected a path or a URI such as s3://… ({error})') from error
-    except OSError as error:
-        raise UnavailableError(f"{shown}: the storage does not answer ({error})") from error
-    return Location(system, path, shown)
+    return Location(*open_uri(shown), shown)
 
 
 def data_files(where: str | os.PathLike[str]) -> list[Location]:

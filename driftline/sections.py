@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field
 from typing import Any, Literal
 
+from driftline.capture.redact_rules import Rule
+
 __all__ = [
     "Alarms",
     "Auth",
@@ -58,7 +60,20 @@ class Dashboard:
 class Storage:
     """Where tables and documents lie."""
 
-    root: str = _setting(".driftline", "folder (or file: URI) of tables and documents")
+    root: str = _setting(".driftline", "folder or URI (s3://bucket/folder) of tables and documents")
+    options: dict[str, str] = field(
+        default_factory=dict,
+        repr=False,
+        metadata={
+            "about": "how buckets are opened: endpoint_url, region, access_key_id, "
+            "secret_access_key, ...; what is missing comes from AWS's environment"
+        },
+    )
+    local_dir: str = _setting(
+        "",
+        "folder of this machine for spool, database file and models that are served; empty: the "
+        "root, or .driftline with a root elsewhere",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class Database:
     """Where rows lie: metrics, alarms, definitions, executions."""
 
     url: str = _secret(
-        "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in the root"
+        "", "sqlite:///FILE or postgresql://user:password@host/db; empty: driftline.db in local_dir"
     )
 
 
@@ -77,7 +92,7 @@ class Capture:
     transport: str = _setting(
         "local", 'how records travel from spool to table: "local" (same machine) or "kafka"'
     )
-    spool_dir: str = _setting("", "folder of the spool; empty: spool in the storage root")
+    spool_dir: str = _setting("", "folder of the spool; empty: spool in [storage] local_dir")
     spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
     append: Literal["before", "after"] = _setting(
         "before", 'record "before" or "after" the last bytes of the response'
@@ -87,6 +102,12 @@ class Capture:
         10.0, "longest time a record waits before it is in the table"
     )
     retention_days: int = _setting(90, "days that captured records and their labels are kept")
+    redact: list[Rule] = field(
+        default_factory=list,
+        metadata={"about": "what is taken out of records; see docs/redaction.md", "table": Rule},
+    )
+    redact_key_file: str = _setting("", "file of the keys that redaction hashes under, ID:KEY")
+    redact_keys: str = _secret("", "such keys themselves, ID:KEY, …; better by the environment")
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ from driftline.sections import (
     Storage,
     is_secret,
 )
+from driftline.setting_tables import read_tables, set_fields
+from driftline.storage import SECRET_OPTIONS, check_options, check_uri, is_remote, plain_options
 
 __all__ = ["Settings", "SettingsError", "describe", "load", "without_password"]
 
@@ -69,8 +71,17 @@ class Settings:
 
     @property
     def root(self) -> str:
-        """The storage root as an absolute path."""
-        return str(self._path(self.storage.root))
+        """The storage root as an absolute path, or the URI of a bucket."""
+        root = self.storage.root
+        return root.rstrip("/") if is_remote(root) else str(self._path(root))
+
+    @property
+    def local_dir(self) -> Path:
+        """The folder of this machine for what cannot lie in a bucket."""
+        chosen = self.storage.local_dir
+        if not chosen:
+            chosen = Storage().root if is_remote(self.storage.root) else self.storage.root
+        return self._path(chosen)
 
     @property
     def spool_dir(self) -> Path:
@@ -78,13 +89,13 @@ class Settings:
         return (
             self._path(self.capture.spool_dir)
             if self.capture.spool_dir
-            else Path(self.root, "spool")
+            else self.local_dir / "spool"
         )
 
     @property
     def database_url(self) -> str:
-        """The database URL; the default is a SQLite file in the storage root."""
-        return self.database.url or f"sqlite:///{self.root}/driftline.db"
+        """The database URL; the default is a SQLite file in the local folder."""
+        return self.database.url or f"sqlite:///{self.local_dir}/driftline.db"
 
     @property
     def server_url(self) -> str:
@@ -100,8 +111,7 @@ class Settings:
         parts = urlsplit(text)
         if parts.scheme not in ("", "file"):
             raise SettingsError(
-                f'[storage] root "{text}": scheme "{parts.scheme}"; '
-                "this version stores in local folders; give a path or a file: URI"
+                f'"{text}" is no folder of this machine; give a path or a file: URI'
             )
         return (self.folder / (unquote(parts.path) if parts.scheme else text)).resolve()
 
@@ -193,9 +203,13 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
 
 def _shown(section: str, entry: Field[Any], value: object) -> object:
     if not is_secret(entry):
+        if "table" in entry.metadata and isinstance(value, list):
+            return [set_fields(one) for one in value]
         return value
     if (section, entry.name) == ("database", "url"):
         return without_password(str(value))
+    if isinstance(value, dict):
+        return {name: HIDDEN if name in SECRET_OPTIONS else text for name, text in value.items()}
     return HIDDEN if value else value
 
 
@@ -222,17 +236,31 @@ def _put(
     value: object,
     source: str,
 ) -> None:
+    # Of a table each entry can come from a variable of its own, as secrets usually do.
+    key, _, inner = key.partition("__")
     kind = sections()[section]
     known = {entry.name: entry for entry in fields(kind)}
     _known(key, known, f"{source}: [{section}]")
     entry = known[key]
-    default = entry.default if entry.default is not MISSING else []
+    default = entry.default
+    if entry.default_factory is not MISSING:
+        default = entry.default_factory()
     where = f"{source}: [{section}] {key}"
+    sources[f"{section}.{key}"] = source
+    if table := entry.metadata.get("table"):
+        values.setdefault(section, {})[key] = _tables(value, table, where)
+        return
+    if isinstance(default, dict):
+        held = values.get(section, {}).get(key, {}) if inner else {}
+        options = _options({inner: value} if inner else value, where)
+        values.setdefault(section, {})[key] = held | options
+        return
+    if inner:
+        raise SettingsError(f'{where} is one value; "{inner}" means nothing there')
     if is_secret(entry) and not isinstance(value, str):
         # What it is must not stand in the message.
         raise SettingsError(f"{where}: expected text in quotes")
     values.setdefault(section, {})[key] = _convert(value, default, where)
-    sources[f"{section}.{key}"] = source
 
 
 def _convert(value: object, default: object, where: str) -> object:
@@ -256,6 +284,23 @@ def _convert(value: object, default: object, where: str) -> object:
     if not isinstance(value, str):
         raise SettingsError(f"{where} = {value!r}; expected text")
     return value
+
+
+def _options(value: object, where: str) -> dict[str, str]:
+    """Bring the options of buckets to their own names; a message holds no value of theirs."""
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where}: expected a table of names and texts")
+    try:
+        return plain_options(value)
+    except InputError as error:
+        raise SettingsError(f"{where}: {error}") from error
+
+
+def _tables(value: object, kind: type, where: str) -> list[object]:
+    try:
+        return read_tables(value, kind, where)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _number(value: object, kind: type[int] | type[float]) -> float | None:
@@ -291,7 +336,17 @@ def _check(settings: Settings) -> None:
             if entry.name == "port" and value > 65535:
                 raise SettingsError(f"[{section}] port = {value}; expected 1 to 65535")
     if not settings.storage.root:
-        raise SettingsError('[storage] root = ""; expected a folder, or a file: URI')
+        raise SettingsError('[storage] root = ""; expected a folder, or a URI')
+    try:
+        check_options(settings.storage.options)
+        if is_remote(settings.storage.root):
+            check_uri(settings.storage.root)
+    except InputError as error:
+        raise SettingsError(f"[storage] {error}") from error
+    if is_remote(settings.storage.local_dir):
+        raise SettingsError(
+            f'[storage] local_dir = "{settings.storage.local_dir}"; expected a folder'
+        )
     if settings.capture.transport == "kafka" and not settings.kafka.bootstrap_servers:
         raise SettingsError(
             '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '

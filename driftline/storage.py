@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SECRET_OPTIONS",
     "check_options",
+    "check_uri",
     "delta_options",
     "is_remote",
     "open_uri",
+    "plain_options",
     "storage_error",
     "use_options",
 ]
@@ -40,8 +42,8 @@ _FLAGS = ("allow_http", "virtual_hosted_style_request", "skip_signature")
 SECRET_OPTIONS = ("access_key_id", "secret_access_key", "session_token")
 _ALIASES = {"endpoint": "endpoint_url", "default_region": "region", "token": "session_token"}
 
-# Buckets of others take their options from the environment, where both libraries look for them.
-_SCHEMES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss")
+# Google's and Azure's are opened as their environment says: both libraries look there.
+_SCHEMES = ("s3", "gs", "abfss")
 
 _CONNECT_S = 5
 _ANSWER_S = 60
@@ -53,14 +55,13 @@ _lock = threading.Lock()
 _options: dict[str, str] = {}
 
 
-def check_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Give the options under their own names, as text.
+def plain_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Give options under their own names, as text.
 
     Raises
     ------
     InputError
-        For an unknown name, a value that is none, or half a pair of keys; never with a value that
-        is secret.
+        For an unknown name or a value that is none; the value is not told.
     """
     found: dict[str, str] = {}
     for name, value in options.items():
@@ -68,32 +69,70 @@ def check_options(options: Mapping[str, object]) -> dict[str, str]:
         short = _ALIASES.get(short, short)
         if short not in _NAMES:
             near = difflib.get_close_matches(short, _NAMES, n=1, cutoff=0.0)[0]
-            raise InputError(f'option "{name}" is unknown; the nearest known one is "{near}"')
+            raise InputError(f'options: "{name}" is unknown; the nearest known one is "{near}"')
         text = str(value).lower() if isinstance(value, bool) else value
         if not isinstance(text, str):
-            raise InputError(f'option "{name}": expected text in quotes')
+            raise InputError(f'options: "{name}": expected text in quotes')
         if short in _FLAGS and text.lower() not in ("true", "false"):
-            raise InputError(f'option "{name}": expected true or false')
+            raise InputError(f'options: "{name}": expected true or false')
         found[short] = text.lower() if short in _FLAGS else text
+    return found
+
+
+def check_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Give options as ``plain_options``, and see that they go together.
+
+    Raises
+    ------
+    InputError
+        As there, and for one key without the other, or an endpoint that is no URL or unencrypted.
+    """
+    found = plain_options(options)
     if ("access_key_id" in found) != ("secret_access_key" in found):
-        raise InputError("expected access_key_id and secret_access_key together, or none of them")
+        raise InputError(
+            "options: expected access_key_id and secret_access_key together, or none of them"
+        )
     if endpoint := found.get("endpoint_url"):
         _check_endpoint(endpoint, is_open=found.get("allow_http") == "true")
     return found
+
+
+def check_uri(where: str) -> None:
+    """Refuse a URI that names no bucket, or holds more than a place.
+
+    Raises
+    ------
+    InputError
+        With what was expected.
+    """
+    parts = urlsplit(where)
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if parts.scheme not in _SCHEMES:
+        raise InputError(
+            f'"{shown}": expected a folder, or a URI that begins with '
+            f"{', '.join(f'{one}://' for one in _SCHEMES)} or file:"
+        )
+    if not parts.hostname:
+        raise InputError(f'"{shown}" names no bucket; expected such as s3://bucket/folder')
+    if parts.query or parts.fragment or (parts.scheme == "s3" and "@" in parts.netloc):
+        raise InputError(f'"{shown}": keys and options stand in [storage] options, not in the URI')
 
 
 def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
     parts = urlsplit(endpoint)
     if parts.username or parts.password:
         raise InputError(
-            "endpoint_url holds a user or password; give access_key_id and secret_access_key"
+            "options: endpoint_url holds a user or password; expected access_key_id and "
+            "secret_access_key"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise InputError(f'endpoint_url "{endpoint}"; expected such as https://minio.example:9000')
+        raise InputError(
+            f'options: endpoint_url "{endpoint}"; expected such as https://minio.example:9000'
+        )
     if parts.scheme == "http" and not is_open:
         raise InputError(
-            f'endpoint_url "{endpoint}": records would travel unencrypted; use https, or set '
-            "allow_http = true where that is meant"
+            f'options: endpoint_url "{endpoint}": records would travel unencrypted; use https, or '
+            "set allow_http = true where that is meant"
         )
 
 
@@ -141,7 +180,7 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
     scheme = urlsplit(where).scheme
     try:
-        if scheme in ("s3", "s3a"):
+        if scheme == "s3":
             return _open_s3(where)
         filesystem, path = fs.FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
@@ -163,14 +202,14 @@ def delta_options(where: str) -> dict[str, str] | None:
         "max_retries": str(_ATTEMPTS),
         "retry_timeout": f"{_RETRY_S}s",
     }
-    if urlsplit(where).scheme not in ("s3", "s3a"):
+    if urlsplit(where).scheme != "s3":
         return bounds
-    found = _effective(_bucket(where))
+    found = _effective(urlsplit(where).netloc)
     endpoint = found.pop("endpoint_url", "")
     if endpoint:
         if found.get("virtual_hosted_style_request") == "true":
             # delta-rs wants the name of the bucket in it, pyarrow puts it there.
-            endpoint = endpoint.replace("://", f"://{_bucket(where)}.", 1)
+            endpoint = endpoint.replace("://", f"://{urlsplit(where).netloc}.", 1)
         found["endpoint_url"] = endpoint
     # A commit is one conditional put, which S3 and its like refuse to the second of two writers.
     return (
@@ -232,21 +271,11 @@ def _effective(bucket: str) -> dict[str, str]:
     return found
 
 
-def _bucket(where: str) -> str:
-    bucket = urlsplit(where).netloc
-    if not bucket:
-        raise InputError(f'"{where}" names no bucket; expected s3://bucket/folder')
-    return bucket
-
-
 def _open_s3(where: str) -> tuple[fs.FileSystem, str]:
+    check_uri(where)
     parts = urlsplit(where)
-    if parts.query or "@" in parts.netloc:
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        raise InputError(f'"{shown}": keys and options stand in [storage] options, not in the URI')
-    bucket = _bucket(where)
-    filesystem = _s3(tuple(sorted(_effective(bucket).items())))
-    return filesystem, f"{bucket}{parts.path}".rstrip("/")
+    filesystem = _s3(tuple(sorted(_effective(parts.netloc).items())))
+    return filesystem, f"{parts.netloc}{parts.path}".rstrip("/")
 
 
 @lru_cache(maxsize=8)
