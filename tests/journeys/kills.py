@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,8 @@ from tests.servers.kafka import KafkaBroker
 __all__ = ["VICTIMS", "Outcome", "rehearse"]
 
 VICTIMS = ("worker", "sidecar", "sink", "broker")
-WEIGHTS = (3, 3, 3, 1)  # A broker takes seconds to come back.
+# A worker is there again at once, a broker takes seconds to return.
+WEIGHTS = {"worker": 4, "sidecar": 6, "sink": 6, "broker": 4}
 PARTS = ("server", "sidecar", "sink")
 ENDPOINT = "cells"
 CLIENTS = 2
@@ -99,6 +101,8 @@ class Installation:
             [capture]
             transport = "kafka"
             commit_interval_s = 0.3
+            [serving]
+            workers = 2
             [kafka]
             bootstrap_servers = ["{broker.bootstrap}"]
             topic = "dl.{folder.name}"
@@ -170,13 +174,10 @@ def rehearse(
             house.run(part)
         with _customers(house) as customers:
             done: Counter[str] = Counter()
-            for number in range(kills):
-                # Each part in turn first, so that none is spared by chance.
-                (victim,) = VICTIMS[number : number + 1] or chance.choices(VICTIMS, WEIGHTS)
-                _wait_for_more(customers, chance.randrange(10, 60))
-                say(f"kill {number + 1}/{kills}: {victim}")
-                house.kill(victim)
+            for number, victim in enumerate(_killed_in_turn(house, chance, kills), 1):
+                say(f"kill {number}/{kills}: {victim}")
                 done[victim] += 1
+                _wait_for_more(customers, chance.randrange(10, 60))
             _wait_for_more(customers, 30)
         answered = frozenset(name for customer in customers for name in customer.answered)
         _settle(house, answered)
@@ -191,6 +192,25 @@ def rehearse(
             spools_left=len(spools),
             seconds=time.monotonic() - began,
         )
+
+
+def _killed_in_turn(house: Installation, chance: random.Random, kills: int) -> Iterator[str]:
+    """Kill one part after the other, also while others come back; give each as it is killed."""
+    returning: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(len(VICTIMS)) as threads:
+        for number in range(kills):
+            if len(returning) == len(VICTIMS):
+                wait(returning.values(), return_when=FIRST_COMPLETED)
+            for victim in [name for name, back in returning.items() if back.done()]:
+                returning.pop(victim).result()
+            there = [name for name in VICTIMS if name not in returning]
+            # Each part in turn first, so that none is spared by chance.
+            first = [name for name in VICTIMS[number : number + 1] if name in there]
+            (victim,) = first or chance.choices(there, [WEIGHTS[name] for name in there])
+            returning[victim] = threads.submit(house.kill, victim)
+            yield victim
+        for back in returning.values():
+            back.result()
 
 
 @contextmanager
