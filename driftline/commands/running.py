@@ -23,6 +23,7 @@ from driftline.processes import (
     run_sidecar,
     run_sink,
 )
+from driftline.redacting import redactor
 from driftline.settings import Settings, describe, load, override
 from driftline.up import start
 
@@ -49,11 +50,13 @@ def up(
     Example: driftline up -c driftline.toml
     """
     found = _load(config_file)
+    roles = [name for name in only.split(",") if name]
+    if not roles or {"capture", "sidecar"}.intersection(roles):
+        redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
     engine = open_database(found)
     bring_up(engine)
     engine.dispose()
     stop = _stop_on_signals()
-    roles = [name for name in only.split(",") if name]
     supervisor = start(found.file, only=roles, transport=found.capture.transport)
     try:
         supervisor.wait_ready()

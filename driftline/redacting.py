@@ -1,0 +1,28 @@
+"""From settings to what redacts records; only processes that read the spool build it."""
+
+from __future__ import annotations
+
+from driftline.capture.redact_keys import read_keys
+from driftline.capture.redaction import Redactor
+from driftline.errors import InputError
+from driftline.settings import Settings, SettingsError
+
+__all__ = ["redactor"]
+
+
+def redactor(settings: Settings) -> Redactor | None:
+    """Give what applies the rules of ``[[capture.redact]]``; None when there are none.
+
+    Raises
+    ------
+    SettingsError
+        When keys cannot be read, or a rule names one that is not there.
+    """
+    capture = settings.capture
+    if not capture.redact:
+        return None
+    file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
+    try:
+        return Redactor(capture.redact, read_keys(capture.redact_keys, file))
+    except InputError as error:
+        raise SettingsError(str(error)) from error
