@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -153,8 +153,7 @@ def read_record(record: object, *, is_ascii: bool = False, needs_time: bool = Tr
         raise LineError("captureData has neither endpointInput nor endpointOutput")
     attributes = event.get("customAttributes") or []
     known = {key: None for key in record if key in _ORDER} | dict.fromkeys(_ORDER)
-    bodies = [side.content for side in (request, response) if side is not None]
-    return CaptureLine(
+    line = CaptureLine(
         event_id=_text(event.get("eventId"), "eventId") or "",
         time=_time(event.get("inferenceTime")) if needs_time else None,
         request=request,
@@ -164,8 +163,8 @@ def read_record(record: object, *, is_ascii: bool = False, needs_time: bool = Tr
             str(one) for one in (attributes if isinstance(attributes, list) else [attributes])
         ),
         order=tuple(known),
-        is_ascii=is_ascii and not all(body.isascii() for body in bodies),
     )
+    return replace(line, is_ascii=True) if is_ascii and not _is_plain(line) else line
 
 
 def write_line(line: CaptureLine) -> str:
@@ -198,6 +197,13 @@ def write_line(line: CaptureLine) -> str:
     }
     ordered = {key: parts[key] for key in line.order}
     return json.dumps(ordered, ensure_ascii=line.is_ascii, separators=(",", ":"))
+
+
+def _is_plain(line: CaptureLine) -> bool:
+    """Say whether no escape is needed to write a line in ASCII."""
+    sides = (side for side in (line.request, line.response) if side and side.encoding != "BASE64")
+    texts = (line.event_id, line.inference_id or "", *line.custom_attributes)
+    return all(side.content.isascii() for side in sides) and all(map(str.isascii, texts))
 
 
 def _side(side: object, name: str) -> Side | None:
