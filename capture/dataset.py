@@ -25,6 +25,7 @@ from driftline.signature import Column, Signature
 __all__ = [
     "META_SCHEMA",
     "PARTITION",
+    "ROW_ORDER",
     "CaptureStats",
     "Dataset",
     "Gap",
@@ -37,6 +38,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PARTITION = "event_date"
+# In time, and then as they were written: no two rows are equal in all four.
+ROW_ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 META_SCHEMA = pa.schema(
     [
         ("event_id", pa.string()),
@@ -150,7 +153,12 @@ class Dataset:
         self.endpoint = endpoint
         self._root = root
         self.folder = DeltaFolder(
-            root, f"capture/{endpoint}", partition=PARTITION, writer=writer, repeated=_REPEATED
+            root,
+            f"capture/{endpoint}",
+            partition=PARTITION,
+            writer=writer,
+            repeated=_REPEATED,
+            order=ROW_ORDER,
         )
 
     @property
@@ -246,7 +254,14 @@ def list_endpoints(root: str) -> list[str]:
 
 def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:
     """Open the table of gaps of an installation."""
-    return DeltaFolder(root, "gaps", partition=None, writer=writer, repeated=("reason", "endpoint"))
+    return DeltaFolder(
+        root,
+        "gaps",
+        partition=None,
+        writer=writer,
+        repeated=("reason", "endpoint"),
+        order=("first_time", "spool_id", "seq"),
+    )
 
 
 def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:

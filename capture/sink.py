@@ -12,14 +12,12 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 
 from driftline.capture.dataset import (
     Dataset,
     Gap,
     MarkMovedError,
     gap_folder,
-    list_endpoints,
     record_gaps,
     time_of,
 )
@@ -28,7 +26,6 @@ from driftline.capture.rows import Built, build_rows
 from driftline.capture.sound import readable, unreadable
 from driftline.capture.table import DeltaFolder
 from driftline.capture.transport import Delivery, Transport
-from driftline.capture.truth import EARLIEST_LABEL, list_labelled, truth_folder
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
 
@@ -36,7 +33,6 @@ __all__ = ["Sink"]
 
 log = logging.getLogger(__name__)
 
-_EXPIRE_EVERY_S = 3600.0
 _MAX_ATTEMPTS = 5
 _MAX_BACK_OFF_S = 30.0
 
@@ -61,15 +57,12 @@ class Sink:
         How long ``run`` waits when there is nothing new.
     monotonic
         Clock for the interval, in seconds.
-    keep_from
-        Gives the first day to keep; rows of earlier days are removed, looked at once an hour, and
-        with them the labels that were received before any that a kept row can have.
 
     Attributes
     ----------
     counters
         ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
-        of storage that were tried again, rows ``expired`` and ``expired_labels`` of theirs.
+        of storage that were tried again.
     """
 
     def __init__(
@@ -83,14 +76,10 @@ class Sink:
         commit_bytes: int = 128 << 20,
         poll_s: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
-        keep_from: Callable[[], date] | None = None,
     ) -> None:
         self.counters = {
             "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
-            "expired": 0, "expired_labels": 0,
         }  # fmt: skip
-        self._keep_from = keep_from
-        self._expire_at_s = monotonic()
         self._root = root
         self._transport = transport
         self._signatures = signatures
@@ -116,7 +105,6 @@ class Sink:
                     self._commit()
                 elif not self._pending:
                     self._transport.commit({})  # Spools that ended meanwhile can go.
-                self._expire()
                 back_off_s = self._poll_s
             except DriftlineError as error:
                 self.counters["failures"] += 1
@@ -267,23 +255,6 @@ class Sink:
                 f'table of "{endpoint}": another sink commits the same spool; stop one of them'
             )
         self.counters["duplicates"] += len(records) - len(new)
-
-    def _expire(self) -> None:
-        """Remove what is older than is to be kept, from the tables of all endpoints."""
-        if self._keep_from is None or self._monotonic() < self._expire_at_s:
-            return
-        self._expire_at_s = self._monotonic() + _EXPIRE_EVERY_S
-        first = self._keep_from()
-        before = first.isoformat()
-        for endpoint in list_endpoints(self._root):
-            if rows := self._dataset(endpoint).folder.expire(before):
-                self.counters["expired"] += rows
-                log.info("sink expired endpoint=%s before=%s rows=%d", endpoint, before, rows)
-        before = (first - EARLIEST_LABEL).isoformat()
-        for endpoint in list_labelled(self._root):
-            if labels := truth_folder(self._root, endpoint).expire(before):
-                self.counters["expired_labels"] += labels
-                log.info("sink expired endpoint=%s before=%s labels=%d", endpoint, before, labels)
 
     def _store_gaps(self, gaps: Sequence[Gap]) -> None:
         """Commit the gaps that their table does not have."""

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from driftline.capture.account import EMPTY, Account, read_accounts
+from driftline.capture.cleaning import RETENTION
 from driftline.capture.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.ledger import Ledger, Part
 from driftline.capture.marks import Marks, read_marks
+from driftline.capture.rewriting import REASON
 from driftline.capture.storage import StorageError
 from driftline.capture.table import DeltaFolder
 
@@ -176,6 +178,6 @@ def _has_expired(folder: DeltaFolder, since: int) -> bool:
     if newest <= since:
         return False
     return any(
-        entry.get("operation") == "DELETE" and entry.get("version", newest) > since
+        entry.get(REASON) == RETENTION and entry.get("version", newest) > since
         for entry in folder.table.history(newest - since)
     )

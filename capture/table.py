@@ -8,11 +8,7 @@ removes what it had written but not committed, and a plain Parquet glob is exact
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import threading
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -21,25 +17,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import Schema
 from deltalake.transaction import AddAction, RemoveAction
 
+from driftline.capture.part_file import PartFile
 from driftline.capture.storage import StorageError, open_storage, trouble
 from driftline.errors import ConflictError
 from driftline.storage import delta_options
 
-__all__ = ["DeltaFolder", "MarkMovedError", "StorageError"]
+__all__ = ["LOG_KEPT", "LOG_RETENTION", "DeltaFolder", "MarkMovedError", "StorageError"]
 
 
 # So many tables each thread keeps open for reading.
 _KEPT_TABLES = 8
 # A commit that others came before, without touching its spools, is tried again so often.
 _ATTEMPTS = 5
-# Longest time that somebody may go on reading an older state of a table, hours.
-_READERS_H = 24
+# Entries of the log that a checkpoint covers are kept this long: of who looks for news more rarely,
+# all rows count as new. With a commit each ten seconds it is some 9,000 of them.
+LOG_RETENTION = "delta.logRetentionDuration"
+LOG_KEPT = "interval 24 hours"
 
 
 _Entry = tuple[int | None, int | None] | bytes
@@ -75,17 +73,27 @@ class DeltaFolder:
         Beginning of the names of the files that this one writes.
     repeated
         Text columns whose values repeat, worth a dictionary.
+    order
+        Columns by which rows that are put together are sorted, the first one a time.
     """
 
     def __init__(
-        self, root: str, name: str, *, partition: str | None, writer: str, repeated: Sequence[str]
+        self,
+        root: str,
+        name: str,
+        *,
+        partition: str | None,
+        writer: str,
+        repeated: Sequence[str],
+        order: Sequence[str] = (),
     ) -> None:
         self.filesystem, path = open_storage(root)
         self.path = f"{path}/{name}"
         self._is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
         self.uri = self.path if self._is_local else f"{root.rstrip('/')}/{name}"
         self._options = delta_options(root)
-        self._partition = partition
+        self.partition = partition
+        self.order = tuple(order)
         self._writer = writer
         self._repeated = list(repeated)
         self._table: DeltaTable | None = None
@@ -137,7 +145,7 @@ class DeltaFolder:
         if self.table is None:
             return None
         inside = [
-            (str(self._partition), sign, value)
+            (str(self.partition), sign, value)
             for sign, value in ((">=", first), ("<=", last))
             if value is not None
         ]
@@ -201,7 +209,7 @@ class DeltaFolder:
                 written,
                 mode="append",
                 schema=table.schema(),
-                partition_by=[self._partition] if self._partition else None,
+                partition_by=[self.partition] if self.partition else None,
                 commit_properties=CommitProperties(
                     app_transactions=[
                         *(Transaction(f"s/{spool}", seq) for spool, seq in marks.items()),
@@ -220,24 +228,6 @@ class DeltaFolder:
             self.refresh()
             raise trouble(self.uri, error) from error
 
-    def compact(self, part: str) -> None:
-        """Put the small files of a part together; a writer that comes in between wins.
-
-        The old files go a day later, as with ``expire``.
-        """
-        table = self.table
-        try:
-            if table is not None:
-                table.optimize.compact(partition_filters=[(str(self._partition), "=", part)])
-                table.vacuum(_READERS_H, enforce_retention_duration=False, dry_run=False)
-        except CommitFailedError:
-            # Another one changed the same files; the next compaction takes them all.
-            return
-        except (DeltaError, OSError) as error:
-            raise trouble(self.uri, error) from error
-        finally:
-            self.refresh()
-
     def sweep(self) -> int:
         """Remove this writer's files that no commit knows; give how many there were."""
         self.refresh()
@@ -254,32 +244,6 @@ class DeltaFolder:
                 self.filesystem.delete_file(entry.path)
                 removed += 1
         return removed
-
-    def expire(self, before: str) -> int:
-        """Remove the parts before a day; give how many rows they had.
-
-        The files go a day later, so that who reads an older state of the table can end in peace.
-
-        Raises
-        ------
-        StorageError
-            When the storage cannot be written; the parts stay.
-        """
-        self.refresh()
-        table = self.table
-        if table is None:
-            return 0
-        parts = pa.table(table.get_add_actions(flatten=True))[f"partition.{self._partition}"]
-        if not pc.any(pc.less(parts, before)).as_py():
-            return 0
-        try:
-            removed = table.delete(f"{self._partition} < '{before}'")["num_deleted_rows"]
-            table.vacuum(_READERS_H, enforce_retention_duration=False, dry_run=False)
-        except (DeltaError, OSError) as error:
-            raise trouble(self.uri, error) from error
-        finally:
-            self.refresh()
-        return int(removed or 0)
 
     def size_bytes(self) -> int:
         """Add up the files of the table as last looked at."""
@@ -329,10 +293,15 @@ class DeltaFolder:
         """Make the table, or open the one that another writer has made at the same moment."""
         if self._is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
-        parts = [self._partition] if self._partition else None
+        parts = [self.partition] if self.partition else None
         try:
             return DeltaTable.create(
-                self.uri, schema, mode="ignore", partition_by=parts, storage_options=self._options
+                self.uri,
+                schema,
+                mode="ignore",
+                partition_by=parts,
+                configuration={LOG_RETENTION: LOG_KEPT},
+                storage_options=self._options,
             )
         except CommitFailedError:
             return self._opened()
@@ -340,56 +309,35 @@ class DeltaFolder:
     def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
         if rows.num_rows == 0:
             return []
-        if self._partition is None:
+        if self.partition is None:
             return [(None, rows)]
-        values = rows[self._partition]
+        values = rows[self.partition]
         return [
             (value, rows.filter(pc.equal(values, value)))
             for value in sorted(pc.unique(values).to_pylist())
         ]
 
-    def _write(self, rows: pa.Table, part: str | None) -> AddAction:
-        """Write a file that is either whole under its name or not there."""
-        name = f"{self._writer}-{uuid.uuid4()}.parquet"
-        folder = "" if part is None else f"{self._partition}={part}/"
-        content = rows if self._partition is None else rows.drop_columns([self._partition])
-        # An upload to a bucket is whole or not there at all; a local file is while it grows.
-        path = f"{self.path}/{folder}{name}"
-        grown = f"{self.path}/{folder}.{name}" if self._is_local else path
-        if self._is_local:
-            self.filesystem.create_dir(f"{self.path}/{folder}", recursive=True)
-        with self.filesystem.open_output_stream(grown) as sink:
-            pq.write_table(
-                content,
-                sink,
-                compression="zstd",
-                use_dictionary=[n for n in self._repeated if n in content.schema.names] or False,
-                write_statistics=[n for n in ("event_time",) if n in content.schema.names] or False,
-            )
-            size = sink.tell()
-        if self._is_local:
-            _sync(grown)
-            self.filesystem.move(grown, path)
-        return AddAction(
-            path=f"{folder}{name}",
-            size=size,
-            partition_values={} if part is None else {str(self._partition): part},
-            modification_time=int(time.time() * 1000),
-            data_change=True,
-            # No minima and maxima: with those of only some columns, delta-rs makes a dataset whose
-            # filters on all other columns find nothing (deltalake 1.6.6, see the test).
-            stats=json.dumps({"numRecords": rows.num_rows}),
+    def new_file(self, part: str | None, schema: pa.Schema) -> PartFile:
+        """Begin a file of a part, by the schema of rows without the partition's column."""
+        return PartFile(
+            self.filesystem,
+            self.path,
+            part=None if self.partition is None else (self.partition, str(part)),
+            writer=self._writer,
+            schema=schema,
+            repeated=self._repeated,
         )
+
+    def _write(self, rows: pa.Table, part: str | None) -> AddAction:
+        content = rows if self.partition is None else rows.drop_columns([self.partition])
+        file = self.new_file(part, content.schema)
+        try:
+            file.write(content)
+            return file.finish()
+        except BaseException:
+            file.abandon()
+            raise
 
     def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
         for action in actions:
             self.filesystem.delete_file(f"{self.path}/{action.path}")
-
-
-def _sync(path: str) -> None:
-    """Have a file on the disk before a commit may name it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -54,8 +54,6 @@ EARLIEST_LABEL = timedelta(days=1)
 
 _LOADS = "loads"
 _MAX_ATTEMPTS = 20
-# Labels often come one by one; after so many loads their files are put together.
-_COMPACT_EVERY = 64
 _GATHERED_ROWS = 1 << 19
 
 
@@ -89,10 +87,15 @@ class TruthCounts:
         )
 
 
-def truth_folder(root: str, endpoint: str) -> DeltaFolder:
-    """Open the table of an endpoint's labels."""
+def truth_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFolder:
+    """Open the table of an endpoint's labels; ``writer``: how names of new files begin."""
     return DeltaFolder(
-        root, f"truth/{endpoint}", partition=RECEIVED_DATE, writer="truth", repeated=("label",)
+        root,
+        f"truth/{endpoint}",
+        partition=RECEIVED_DATE,
+        writer=writer,
+        repeated=("label",),
+        order=("received_time", "load_number", "key", "row_index"),
     )
 
 
@@ -141,8 +144,6 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
             # Another load came in between and has this number.
             continue
         log.info("truth endpoint=%s load=%d labels=%d", endpoint, number, last.num_rows)
-        if number % _COMPACT_EVERY == 0:
-            folder.compact(moment.date().isoformat())
         return counts
     raise MarkMovedError(f'labels of "{endpoint}": too many loads at once; send them again')
 

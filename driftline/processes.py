@@ -183,7 +183,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
         names = settings.spool_dir / SINK_NAMES
         _sink(settings, engine, KafkaTransport(options, names, stop)).run(stop)
 
-    _run_loops({"sink": write}, ready)
+    _run_loops({"sink": write, "upkeep": _upkeep(settings)}, ready)
     engine.dispose()
 
 
@@ -236,10 +236,22 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Sink:
         transport,
         lambda endpoint: signature_of(engine, endpoint),
         commit_interval_s=settings.capture.commit_interval_s,
+    )
+
+
+def _upkeep(settings: Settings) -> Loop:
+    """Build the loop that looks after the tables."""
+    from driftline.capture.upkeep import NAMES, Upkeep
+
+    return Upkeep(
+        settings.root,
+        settings.spool_dir / NAMES,
         keep_from=lambda: (
             datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
         ).date(),
-    )
+        vacuum_after_h=settings.capture.vacuum_after_h,
+        interval_s=settings.capture.upkeep_interval_s,
+    ).run
 
 
 def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
@@ -250,7 +262,11 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
     if role == "capture":
         from driftline.capture.transport import LocalTransport
 
-        return {"capture": _sink(settings, engine, LocalTransport(settings.spool_dir)).run}
+        local = LocalTransport(settings.spool_dir)
+        return {
+            "capture": _sink(settings, engine, local).run,
+            "upkeep": _upkeep(settings),
+        }
     if role == "scheduler":
         from driftline.monitors.scheduler import Scheduler
         from driftline.serving.explain import ModelShelf

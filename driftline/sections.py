@@ -102,6 +102,12 @@ class Capture:
         10.0, "longest time a record waits before it is in the table"
     )
     retention_days: int = _setting(90, "days that captured records and their labels are kept")
+    upkeep_interval_s: float = _setting(
+        60.0, "seconds between two looks for small files to put together and old ones to remove"
+    )
+    vacuum_after_h: int = _setting(
+        24, "hours that replaced files stay for who reads an older state of a table"
+    )
     redact: list[Rule] = field(
         default_factory=list,
         metadata={"about": "what is taken out of records; see docs/redaction.md", "table": Rule},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.changes import Changes, Position, changes
+from driftline.capture.cleaning import expire, vacuum
+from driftline.capture.compaction import compact
 from driftline.capture.dataset import Dataset
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
@@ -140,9 +142,10 @@ def test_compaction_and_retention_are_no_changes(
     drain()
     since = look(root, None).position
 
-    DeltaTable(Dataset(root, "flights").folder.uri).optimize.compact()
-    truth_folder(root, "flights").compact((DAY + timedelta(days=3)).date().isoformat())
-    assert Dataset(root, "flights").folder.expire(date(2013, 1, 1).isoformat()) == 1
+    records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
+    assert compact(records, "2026-01-01") == 2
+    assert compact(labels, "2026-01-01") == 2
+    assert expire(records, "2013-01-01") == 1
 
     found = look(root, since)
     assert found.hours == ()
@@ -160,9 +163,8 @@ def test_files_that_were_compacted_away_count_with_their_whole_day(
     records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
     load(root, "nobody")
     for folder in (records, labels):
-        table = DeltaTable(folder.uri)
-        table.optimize.compact()
-        table.vacuum(0, enforce_retention_duration=False, dry_run=False)
+        compact(folder, "2026-01-01")
+        vacuum(folder, 0, LATER)
 
     found = look(root, since)
     only_labels = look(root, Position(found.position.capture, since.truth))

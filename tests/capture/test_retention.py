@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,25 +12,19 @@ import pyarrow as pa
 from driftline.capture.dataset import Dataset
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
 from driftline.capture.truth import put, truth_folder
-from tests.capture.conftest import SIGNATURE
+from driftline.capture.upkeep import NAMES, Upkeep
 
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def _expire(root: str, spool_dir: Path, keep_from: date) -> Sink:
-    """Run a sink until it has looked once for what is too old."""
-    stop = threading.Event()
-
-    def first_day() -> date:
-        stop.set()
-        return keep_from
-
-    sink = Sink(root, LocalTransport(spool_dir), lambda _: SIGNATURE, keep_from=first_day)
-    sink.run(stop)
-    return sink
+def _expire(root: str, spool_dir: Path, keep_from: date) -> Upkeep:
+    """Look once for what is too old."""
+    upkeep = Upkeep(root, spool_dir / NAMES, keep_from=lambda: keep_from)
+    upkeep.step()
+    upkeep.close()
+    return upkeep
 
 
 def test_days_before_the_first_to_keep_go_and_do_not_return(
@@ -43,11 +36,11 @@ def test_days_before_the_first_to_keep_go_and_do_not_return(
         write(writer, at=NEW)
     drain()
 
-    sink = _expire(root, spool_dir, date(2026, 2, 1))
+    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
     again = drain()
 
     found = pl.read_delta(Dataset(root, "flights").folder.uri)
-    assert sink.counters["expired"] == 5
+    assert upkeep.counters["expired"] == 5
     assert found["event_date"].unique().to_list() == ["2026-03-01"]
     assert again.counters["records"] == 0
 
@@ -59,9 +52,9 @@ def test_nothing_goes_when_all_is_young(
     write(writer, at=NEW)
     drain()
 
-    sink = _expire(root, spool_dir, date(2026, 2, 1))
+    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
 
-    assert sink.counters["expired"] == 0
+    assert upkeep.counters["expired"] == 0
     assert Dataset(root, "flights").stats().requests == 1
 
 
@@ -73,12 +66,12 @@ def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool
         put(root, "flights", labels, lambda at=received: at)
 
     # No row of this endpoint was ever captured: its labels go all the same.
-    sink = _expire(root, spool_dir, first_kept.date())
+    upkeep = _expire(root, spool_dir, first_kept.date())
 
     found = pl.read_delta(truth_folder(root, "flights").uri)
     kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
     assert sorted(found["received_date"].unique()) == kept
-    assert (len(found), sink.counters["expired_labels"]) == (6, 4)
+    assert (len(found), upkeep.counters["expired_labels"]) == (6, 4)
 
 
 def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Path) -> None:

@@ -1,0 +1,120 @@
+"""A Parquet file of a table: whole under its name or not there at all, whoever is killed when."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+__all__ = ["ROW_GROUP_ROWS", "PartFile"]
+
+# As many rows as a window's reader takes at once.
+ROW_GROUP_ROWS = 65_536
+
+
+class PartFile:
+    """A file that grows by tables and then takes its name.
+
+    Parameters
+    ----------
+    filesystem, table_path
+        Where the table lies.
+    part
+        The partition's column and value; None for a table without.
+    writer
+        Beginning of the file's name, by which its writer knows it again.
+    schema
+        Of the rows, without the partition's column.
+    repeated
+        Text columns whose values repeat, worth a dictionary.
+    """
+
+    def __init__(
+        self,
+        filesystem: pafs.FileSystem,
+        table_path: str,
+        *,
+        part: tuple[str, str] | None,
+        writer: str,
+        schema: pa.Schema,
+        repeated: Sequence[str],
+    ) -> None:
+        self._filesystem = filesystem
+        self._is_local = isinstance(filesystem, pafs.LocalFileSystem)
+        self._part = part
+        name = f"{writer}-{uuid.uuid4()}.parquet"
+        folder = "" if part is None else f"{part[0]}={part[1]}/"
+        self.name = f"{folder}{name}"
+        self.rows = 0
+        # An upload to a bucket is whole or not there at all; a local file is while it grows.
+        self._path = f"{table_path}/{self.name}"
+        self._grown = f"{table_path}/{folder}.{name}" if self._is_local else self._path
+        if self._is_local:
+            filesystem.create_dir(f"{table_path}/{folder}", recursive=True)
+        self._stream = filesystem.open_output_stream(self._grown)
+        self._writer = pq.ParquetWriter(
+            self._stream,
+            schema,
+            compression="zstd",
+            use_dictionary=[n for n in repeated if n in schema.names] or False,
+            write_statistics=[n for n in ("event_time",) if n in schema.names] or False,
+        )
+
+    def write(self, rows: pa.Table) -> None:
+        """Add rows, in the order in which they are to be read."""
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self.rows += rows.num_rows
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return int(self._stream.tell())
+
+    def finish(self, *, is_change: bool = True) -> AddAction:
+        """Have the file on the disk under its name; give the action that registers it.
+
+        ``is_change``: whether its rows are new to the table, or only moved within it.
+        """
+        self._writer.close()
+        size = self.size
+        self._stream.close()
+        if self._is_local:
+            _sync(self._grown)
+            self._filesystem.move(self._grown, self._path)
+        return AddAction(
+            path=self.name,
+            size=size,
+            partition_values={} if self._part is None else dict([self._part]),
+            modification_time=int(time.time() * 1000),
+            data_change=is_change,
+            # No minima and maxima: with those of only some columns, delta-rs makes a dataset whose
+            # filters on all other columns find nothing (deltalake 1.6.6, see the test); and what is
+            # erased from the rows would go on standing in the log.
+            stats=json.dumps({"numRecords": self.rows}),
+        )
+
+    def abandon(self) -> None:
+        """Let go of a file that is not wanted, finished or not."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+            self._stream.close()
+        for path in (self._grown, self._path):
+            with suppress(OSError):
+                self._filesystem.delete_file(path)
+
+
+def _sync(path: str) -> None:
+    """Have a file on the disk before a commit may name it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
