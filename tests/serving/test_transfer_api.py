@@ -1,0 +1,195 @@
+"""SageMaker's capture files to a running server and back, by HTTP and by the commands."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from driftline.capture.dataset import Dataset
+from driftline.client import Client
+from driftline.errors import InputError, NotFoundError, UnavailableError
+from tests.capture.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
+
+SIGNATURE = {
+    "features": [{"name": f"x{n}", "column": f"feature_x{n}", "type": "double"} for n in range(7)],
+    "outputs": [
+        {"name": "probability", "column": "probability", "type": "double", "role": "probability"}
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def server(start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transfer")
+    with start(folder, max_request_bytes=3_000_000, retention_days=36_500) as found:
+        yield found
+
+
+@pytest.fixture
+def moved(server, declare):
+    """Declare an endpoint that SageMaker served until now."""
+    name = f"moved-{uuid.uuid4().hex[:8]}"
+    answer = server.apply(declare("Endpoint", name, signature=SIGNATURE))
+    assert answer.status_code == 200, answer.text
+    return name
+
+
+def driftline(server, *arguments):
+    """Run a command against the server; give exit code, what it printed and what it said."""
+    command = [sys.executable, "-m", "driftline", *map(str, arguments), "--server", server.url]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.returncode, found.stdout, found.stderr
+
+
+def stored(server, name):
+    return Dataset(server.context.root, name).stats()
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """Lay the samples out as a user has them: by hour, packed, in a list, with a broken line."""
+    folder = tmp_path / "captured"
+    hour = folder / "churn" / "blue" / "2022" / "04" / "18" / "00"
+    hour.mkdir(parents=True)
+    shutil.copy(FIXTURES / "baseline/capture.csv.jsonl", hour / "20-48-871-0b7bfd33.jsonl")
+    lines = sample_lines("capture/capture.jsonl")
+    (folder / "capture.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
+    (folder / "list.json").write_bytes(
+        b"[" + b",".join(sample_lines("capture/captured-data.jsonl")) + b"]"
+    )
+    (folder / "odd.jsonl").write_bytes(lines[0] + b"\n{broken\n" + lines[1] + b"\n")
+    return folder
+
+
+def test_a_folder_is_imported_once_and_what_is_bad_is_named(server, moved, bucket):
+    code, shown, _ = driftline(server, "capture", "import", bucket, "--endpoint", moved, "--json")
+    again, told, said = driftline(server, "capture", "import", bucket, "--endpoint", moved)
+
+    assert (code, again) == (0, 0), shown + said
+    found = json.loads(shown)
+    assert (found["lines"], found["imported"], found["known"]) == (52, 49, 2)
+    assert found["bad"] == 1
+    # Those with 69 or 3 features do not fit seven.
+    assert found["unparsed"] == 5
+    (bad,) = found["bad_lines"]
+    assert bad["place"].endswith("odd.jsonl:2")
+    assert bad["reason"].startswith("no JSON")
+    assert told.startswith(f"0 records imported into {moved} (0 rows) of 52 lines; 51 there")
+    assert "odd.jsonl:2: no JSON" in said
+    assert stored(server, moved).requests == 49
+    rows = Dataset(server.context.root, moved).folder.open().to_table(["variant"])
+    assert rows["variant"].to_pylist().count("blue") == 3
+
+
+def test_what_was_imported_is_exported_as_it_was(server, moved, tmp_path):
+    for name in SAMPLES:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name.replace("/", "-")).write_bytes(b"\n".join(sample_lines(name)))
+    assert driftline(server, "capture", "import", tmp_path / "in", "--endpoint", moved)[0] == 0
+
+    out = tmp_path / "out"
+    code, shown, said = driftline(server, "capture", "export", moved, "-o", out)
+    files = sorted(file for file in out.rglob("*") if file.is_file())
+    again = driftline(server, "capture", "export", moved, "-o", out, "--json")
+
+    assert code == 0, said
+    sent = {line for name in SAMPLES for line in sample_lines(name)}
+    written = [line for file in files for line in file.read_bytes().splitlines()]
+    # The clock of this server stands before the samples' hour of 2026.
+    assert shown.startswith(f"{len(written)} lines of {moved} before 2026-01-15T05:00:00+00:00")
+    assert set(written) < sent
+    assert len(written) == len(set(written)) == 9
+    assert json.loads(again[1])["unchanged"] == len(files)
+    assert sorted(file for file in out.rglob("*") if file.is_file()) == files
+
+
+def test_an_endpoint_that_nobody_declared_keeps_them_raw_and_says_so(server, tmp_path):
+    name = f"free-{uuid.uuid4().hex[:8]}"
+    file = FIXTURES / "capture/captured-data.jsonl"
+
+    code, shown, said = driftline(server, "capture", "import", file, "--endpoint", name)
+
+    assert code == 0
+    assert "2 kept raw" in shown
+    assert "no signature" in said
+    assert stored(server, name).requests == 2
+
+
+def test_what_retention_would_remove_is_said_before_and_needs_a_word(start, tmp_path):
+    file = FIXTURES / "capture/captured-data.jsonl"
+    with start(tmp_path / "short") as server:
+        refused = driftline(server, "capture", "import", file, "--endpoint", "old")
+        before = stored(server, "old").requests
+        taken = driftline(server, "capture", "import", file, "--endpoint", "old", "--older")
+
+        assert refused[0] == 2
+        assert "2 of 2 lines are older than [capture] retention_days = 90" in refused[2]
+        assert "2019-11-24" in refused[2]
+        assert before == 0
+        assert taken[0] == 0
+        assert stored(server, "old").requests == 2
+
+
+def test_the_clock_of_an_old_record_is_that_of_its_line(server, moved):
+    with Client(server.url) as client:
+        body = b"\n".join(sample_lines("baseline/capture.csv.jsonl"))
+        answer = client.import_lines(moved, body, variant="blue")
+
+        assert (answer["imported"], answer["bad"]) == (3, [])
+        hours = client.captured_hours(moved)["items"]
+        assert [(hour["start"], hour["variant"], hour["lines"]) for hour in hours] == [
+            ("2022-04-18T00:00:00+00:00", "blue", 3)
+        ]
+        found = client.captured_lines(moved, hour=hours[0]["start"], variant="blue")
+        assert b"\n".join(found) == body
+
+
+def test_wrong_use_is_told_in_one_sentence(server, moved, tmp_path):
+    with Client(server.url) as client:
+        with pytest.raises(InputError, match="variant"):
+            client.import_lines(moved, b"{}", variant="../up")
+        with pytest.raises(InputError, match="endpoint"):
+            client.import_facts("no name")
+        with pytest.raises(NotFoundError, match="nobody"):
+            client.captured_hours("nobody")
+        with pytest.raises(NotFoundError, match="nobody"):
+            list(client.captured_lines("nobody", hour="2026-01-01T00:00:00Z", variant="v"))
+        assert client.import_lines(moved, b"", variant="v")["lines"] == 0
+    with Client("http://127.0.0.1:1") as client, pytest.raises(UnavailableError):
+        list(client.captured_lines("x", hour="2026-01-01T00:00:00Z", variant="v"))
+    answer = server.client.post(
+        f"/api/v1/endpoints/{moved}/capture/lines",
+        content="1",
+        headers={"content-type": "text/csv"},
+    )
+    assert answer.status_code == 415
+    code, _, said = driftline(server, "capture", "import", tmp_path / "no", "--endpoint", moved)
+    assert (code, said.count("\n")) == (2, 1)
+
+
+def test_a_line_beyond_the_servers_limit_is_bad_by_itself(server, moved, tmp_path):
+    first, second = sample_lines("capture/captured-data.jsonl")
+    long = first.replace(b"1.0, 2.0", b"1" * 3_200_000).replace(b"12b73486", b"00000000")
+    (tmp_path / "long.jsonl").write_bytes(b"\n".join([first, long, second]))
+
+    # One line a request, as when lines are that long.
+    code = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, driftline.commands.transfer as t; t.CHUNK_BYTES = 1_000_000; "
+            "from driftline.cli import main; main()",
+            "capture", "import", str(tmp_path / "long.jsonl"), "--endpoint", moved,
+            "--server", server.url, "--json",
+        ],
+        capture_output=True, text=True, check=False, env=os.environ,
+    )  # fmt: skip
+
+    found = json.loads(code.stdout)
+    assert (found["imported"], found["bad"]) == (2, 1)
+    assert found["bad_lines"][0]["place"].endswith("long.jsonl:2")
