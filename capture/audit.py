@@ -16,7 +16,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +58,6 @@ class SpoolAudit:
         The last number that a table has seen.
     missing, doubled
         How many numbers are nowhere, and how many are there more than once.
-    unknown
-        How many are nowhere, and may have been removed by retention before an audit saw them.
     in_flight
         How many are not stored yet, with the sink half-way through them.
     torn
@@ -73,7 +71,6 @@ class SpoolAudit:
     last: int
     missing: int
     doubled: int
-    unknown: int
     in_flight: int
     torn: int
     missing_runs: tuple[Run, ...] = ()
@@ -93,14 +90,16 @@ class Audit:
     stored, gaps, erased, expired, in_flight
         Where these are: in tables, told by gaps, erased on request, removed by retention, on their
         way.
-    missing, doubled, torn, unknown
-        What does not add up, and what cannot be told any more (see ``SpoolAudit``).
+    missing, doubled, torn
+        What does not add up (see ``SpoolAudit``).
     damaged
         Files of tables that are gone or not what was written.
     topic_losses
         Gaps that tell of records lost in a topic, whose number nobody counted.
     found
         The spools that were looked at number by number.
+    requests
+        Requests that each endpoint's table has held, those removed by retention included.
     """
 
     time: datetime
@@ -115,20 +114,15 @@ class Audit:
     missing: int
     doubled: int
     torn: int
-    unknown: int
     damaged: tuple[str, ...]
     topic_losses: int
     found: tuple[SpoolAudit, ...]
+    requests: Mapping[str, int]
 
     @property
     def adds_up(self) -> bool:
         """Whether nothing is known to be missing, doubled or damaged."""
         return not (self.missing or self.doubled or self.torn or self.damaged)
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether that can be told of every number."""
-        return not self.unknown
 
     def by_endpoint(self, of: Callable[[SpoolAudit], int]) -> dict[str, int]:
         """Add up what was found by endpoint; a number of a spool of several counts for each."""
@@ -143,7 +137,6 @@ def audit(
     root: str,
     *,
     now: Callable[[], datetime],
-    keep_from: date | None = None,
     spool_dir: Path | None = None,
     full: bool = False,
 ) -> Audit:
@@ -155,8 +148,6 @@ def audit(
         Storage root.
     now
         Gives the time, aware.
-    keep_from
-        The first day that retention keeps.
     spool_dir
         The spool folder that the sink empties directly, if it does: a spool that has gone from it
         is stored as a whole. None with a broker between the two.
@@ -170,10 +161,10 @@ def audit(
     """
     ledger = read_ledger(root)
     book = _Book(root, ledger, spool_dir)
-    book.look(keep_from, full=full)
+    book.look(full=full)
     if book.suspects():
         # What a sink was just committing is complete at a second look.
-        book.look(keep_from, full=False)
+        book.look(full=False)
     found = tuple(book.examined())
     ledger.write(root)
     made = book.sums()
@@ -184,10 +175,10 @@ def audit(
         missing=sum(one.missing for one in found),
         doubled=sum(one.doubled for one in found),
         torn=sum(one.torn for one in found),
-        unknown=sum(one.unknown for one in found),
         in_flight=sum(one.in_flight for one in found),
         damaged=tuple(sorted(book.stock.damaged)),
         found=found,
+        requests=book.requests(),
     )
 
 
@@ -198,17 +189,15 @@ class _Book:
         self._root = root
         self._ledger = ledger
         self._spool_dir = spool_dir if spool_dir is not None and spool_dir.is_dir() else None
-        self._expiring: set[str] = set()
         self.stock = Stock()
 
-    def look(self, keep_from: date | None, *, full: bool) -> None:
+    def look(self, *, full: bool) -> None:
         """Bring the accounts up to the tables as they are now.
 
         Tables first: what an erasure or a gap tells is written before what it stands for can go.
         """
-        self.stock = take_stock(self._root, self._ledger, keep_from=keep_from, full=full)
-        self._expiring |= self.stock.expiring
-        self._held, self._gone = self._ledger.held(), self._ledger.gone()
+        self.stock = take_stock(self._root, self._ledger, full=full)
+        self._held = self._ledger.held()
         gaps = read_gaps(self._root)
         self._gaps = {
             spool_id: numbers for spool_id, numbers in numbers_of(gaps) if _is_spool(spool_id)
@@ -226,8 +215,11 @@ class _Book:
         """Give the spools whose numbers are not 1 to the last one, each once; verify the others."""
         found = []
         for spool_id, last in self._last.items():
-            account = self._account(spool_id)
-            if account.is_same_set(self._whole(spool_id, last)) and not account.torn:
+            expired = self._ledger.expired.get(spool_id, EMPTY)
+            account = self._account(spool_id).plus(expired)
+            is_known = expired.numbers == self.stock.expired_of(spool_id)
+            is_whole = account.is_same_set(self._whole(spool_id, last))
+            if is_known and is_whole and not account.torn:
                 self._ledger.verified[spool_id] = last
             else:
                 found.append(spool_id)
@@ -237,7 +229,7 @@ class _Book:
         """Look at each suspect number by number."""
         for spool_id in self.suspects():
             found = self._examine(spool_id)
-            if found.missing or found.doubled or found.torn or found.unknown or found.in_flight:
+            if found.missing or found.doubled or found.torn or found.in_flight:
                 yield found
             else:
                 self._ledger.verified[spool_id] = found.last
@@ -251,12 +243,19 @@ class _Book:
             "stored": sum(self._held.get(one, EMPTY).numbers for one in names),
             "gaps": sum(len(self._gaps.get(one, ())) for one in names),
             "erased": sum(len(self._erased.get(one, ())) for one in names),
-            "expired": sum(self._gone.get(one, EMPTY).numbers for one in names),
+            "expired": sum(self.stock.expired_of(one) for one in names),
             "topic_losses": self._topic_losses,
         }
 
+    def requests(self) -> dict[str, int]:
+        """Count the requests that each endpoint's table holds or has held."""
+        found = self._ledger.requests()
+        for endpoint, spools in self.stock.expired.items():
+            found[endpoint] = found.get(endpoint, 0) + sum(spools.values())
+        return found
+
     def _account(self, spool_id: str) -> Account:
-        total = self._held.get(spool_id, EMPTY).plus(self._gone.get(spool_id, EMPTY))
+        total = self._held.get(spool_id, EMPTY)
         for told in (self._gaps, self._erased):
             if spool_id in told:
                 total = total.plus(account_of(told[spool_id]))
@@ -272,7 +271,8 @@ class _Book:
         return whole
 
     def _examine(self, spool_id: str) -> SpoolAudit:
-        endpoints = tuple(self._ledger.endpoints(spool_id))
+        expiring = {one for one, found in self.stock.expired.items() if spool_id in found}
+        endpoints = tuple(sorted({*self._ledger.endpoints(spool_id), *expiring}))
         last, final = self._last[spool_id], self._final(spool_id)
         missing: list[Run] = []
         doubled: list[Run] = []
@@ -281,20 +281,16 @@ class _Book:
             missing += _runs(cover == 0, start)
             doubled += _runs(cover > 1, start)
         lost = [(first, min(end, final)) for first, end in missing if first <= final]
-        absent = _length(lost)
-        gone = self._gone.get(spool_id, EMPTY).numbers
-        left = max(absent - gone, 0)
-        is_seen = absent and lost[0][0] <= self._ledger.verified.get(spool_id, 0)
-        may_be_expired = self._expiring.intersection(endpoints) and not is_seen
-        unknown = left if may_be_expired else min(left, self._ledger.untold.get(spool_id, 0))
-        self._ledger.untold[spool_id] = unknown
+        absent, expired = _length(lost), self.stock.expired_of(spool_id)
+        if absent == expired:  # From now on it is known which ones these were.
+            self._ledger.expired[spool_id] = _account_of(lost)
+        left = max(absent - expired, 0)
         return SpoolAudit(
             spool_id=spool_id,
             endpoints=endpoints,
             last=last,
-            missing=left - unknown,
+            missing=left,
             doubled=_length(doubled),
-            unknown=unknown,
             in_flight=_length(missing) - absent,
             torn=self._held.get(spool_id, EMPTY).torn,
             missing_runs=tuple(lost[:_MAX_RUNS]) if left else (),
@@ -382,6 +378,13 @@ def _runs(chosen: np.ndarray, start: int) -> list[Run]:
     return [
         (start + int(a), start + int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)
     ]
+
+
+def _account_of(runs: Sequence[Run]) -> Account:
+    found = EMPTY
+    for first, last in runs:
+        found = found.plus(run_account(first, last))
+    return found
 
 
 def _length(runs: Sequence[Run]) -> int:

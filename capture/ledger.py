@@ -50,41 +50,33 @@ class Ledger:
     parts
         By endpoint and day.
     expired
-        What retention has removed of each endpoint's table, by spool.
+        What retention has removed, by spool.
     verified
         Up to which number a spool was once found complete.
-    untold
-        How many numbers of a spool retention may have removed before any audit saw them.
     digests
         The account of 1 to n of a spool, so that the next audit goes on from there.
-    versions
-        The version of each endpoint's table that was looked at last.
     """
 
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
-    expired: dict[str, dict[str, Account]] = field(default_factory=dict)
+    expired: dict[str, Account] = field(default_factory=dict)
     verified: dict[str, int] = field(default_factory=dict)
-    untold: dict[str, int] = field(default_factory=dict)
     digests: dict[str, Account] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
 
     def held(self) -> dict[str, Account]:
         """Add up what the tables hold, by spool."""
         return _summed(part.accounts for part in self.parts.values())
 
-    def gone(self) -> dict[str, Account]:
-        """Add up what retention has removed, by spool."""
-        return _summed(self.expired.values())
-
-    def expire(self, endpoint: str, day: str) -> None:
-        """Move a day to what retention has removed."""
-        part = self.parts.pop((endpoint, day))
-        self.expired[endpoint] = _summed([self.expired.get(endpoint, {}), part.accounts])
+    def requests(self) -> dict[str, int]:
+        """Count the requests that each endpoint's table holds."""
+        found: dict[str, int] = {}
+        for (endpoint, _), part in self.parts.items():
+            count = sum(account.numbers for account in part.accounts.values())
+            found[endpoint] = found.get(endpoint, 0) + count
+        return found
 
     def endpoints(self, spool_id: str) -> list[str]:
-        """Name the endpoints whose tables have, or had, rows of a spool."""
-        held = {one for (one, _), part in self.parts.items() if spool_id in part.accounts}
-        return sorted(held | {one for one, found in self.expired.items() if spool_id in found})
+        """Name the endpoints whose tables have rows of a spool."""
+        return sorted({one for (one, _), part in self.parts.items() if spool_id in part.accounts})
 
     def write(self, root: str) -> None:
         """Keep it below the storage root, whole or not at all.
@@ -101,9 +93,7 @@ class Ledger:
             "parts": list(self._documents()),
             "expired": self.expired,
             "verified": self.verified,
-            "untold": {spool_id: count for spool_id, count in self.untold.items() if count},
             "digests": self.digests,
-            "versions": self.versions,
         }
         data = gzip.compress(json.dumps(document).encode(), mtime=0)
         try:
@@ -149,11 +139,9 @@ def read_ledger(root: str) -> Ledger:
         return Ledger()
     return Ledger(
         {(one["endpoint"], one["day"]): _part(one) for one in document["parts"]},
-        {endpoint: _accounts(found) for endpoint, found in document["expired"].items()},
+        _accounts(document["expired"]),
         dict(document["verified"]),
-        dict(document["untold"]),
         _accounts(document["digests"]),
-        dict(document["versions"]),
     )
 
 

@@ -15,6 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
+from driftline.capture.cleaning import EXPIRED
 from driftline.capture.storage import StorageError
 from driftline.capture.table import DeltaFolder
 
@@ -28,10 +29,14 @@ _ATTEMPTS = 3
 
 
 class Marks(NamedTuple):
-    """The marks of a table at a version of it, by spool."""
+    """The marks of a table at a version of it, by spool.
+
+    ``stored`` and ``settled`` say up to which number, ``expired`` how many requests retention took.
+    """
 
     stored: dict[str, int]
     settled: dict[str, int]
+    expired: dict[str, int]
 
 
 def read_marks(folder: DeltaFolder) -> Marks:
@@ -44,7 +49,7 @@ def read_marks(folder: DeltaFolder) -> Marks:
     """
     table = folder.table
     if table is None:
-        return Marks({}, {})
+        return Marks({}, {}, {})
     for attempt in range(_ATTEMPTS):
         try:
             found = dict(_transactions(folder, table.version()))
@@ -55,7 +60,7 @@ def read_marks(folder: DeltaFolder) -> Marks:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
         except (DeltaError, OSError, pa.ArrowInvalid, ValueError) as error:
             raise StorageError(f'table "{folder.uri}": {error}') from error
-    return Marks(*(_under(found, prefix) for prefix in (STORED, SETTLED)))
+    return Marks(*(_under(found, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
 
 
 def _under(found: dict[str, int], prefix: str) -> dict[str, int]:

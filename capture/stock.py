@@ -10,18 +10,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from driftline.capture.account import EMPTY, Account, read_accounts
-from driftline.capture.cleaning import RETENTION
 from driftline.capture.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.ledger import Ledger, Part
 from driftline.capture.marks import Marks, read_marks
-from driftline.capture.rewriting import REASON
-from driftline.capture.storage import StorageError
+from driftline.capture.rewriting import held_files
+from driftline.capture.storage import trouble
 from driftline.capture.table import DeltaFolder
 
 __all__ = ["Stock", "take_stock"]
@@ -37,19 +35,19 @@ class Stock:
     ----------
     stored, settled
         Up to which number a spool's records are in some table, and in all; by spool.
+    expired
+        How many requests of each spool retention has removed, by endpoint and spool.
     files
         The files of each endpoint's table that are there.
     damaged
         Files that a table's log names, and that are gone, or not what was written.
-    expiring
-        Endpoints of which retention has removed rows since the ledger looked.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
+    expired: dict[str, dict[str, int]] = field(default_factory=dict)
     files: dict[str, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
-    expiring: set[str] = field(default_factory=set)
 
     def add(self, marks: Marks) -> None:
         """Take the marks of a table in."""
@@ -57,8 +55,12 @@ class Stock:
             for spool_id, at in theirs.items():
                 mine[spool_id] = max(mine.get(spool_id, 0), at)
 
+    def expired_of(self, spool_id: str) -> int:
+        """Count the requests of a spool that retention has removed from all tables."""
+        return sum(found.get(spool_id, 0) for found in self.expired.values())
 
-def take_stock(root: str, ledger: Ledger, *, keep_from: date | None, full: bool) -> Stock:
+
+def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
     """Bring a ledger up to the tables as they are now.
 
     Parameters
@@ -67,8 +69,6 @@ def take_stock(root: str, ledger: Ledger, *, keep_from: date | None, full: bool)
         Storage root.
     ledger
         Changed in place.
-    keep_from
-        The first day that retention keeps: earlier ones that are gone were removed by it.
     full
         Read all files, also those that were read before.
 
@@ -81,58 +81,53 @@ def take_stock(root: str, ledger: Ledger, *, keep_from: date | None, full: bool)
     gaps = gap_folder(root)
     gaps.catch_up()
     stock.add(read_marks(gaps))
-    endpoints = list_endpoints(root)
-    for endpoint in endpoints:
+    seen: set[tuple[str, str]] = set()
+    for endpoint in list_endpoints(root):
         folder = Dataset(root, endpoint).folder
         folder.catch_up()
         if folder.table is None:
             continue
-        stock.add(read_marks(folder))
-        if _has_expired(folder, ledger.versions.get(endpoint, -1)):
-            stock.expiring.add(endpoint)
-        parts = _present(folder, endpoint, stock)
-        _settle_removed(ledger, endpoint, parts, keep_from)
-        for day, files in parts.items():
+        marks = read_marks(folder)
+        stock.add(marks)
+        stock.expired[endpoint] = marks.expired
+        for day, files in _present(folder, endpoint, stock).items():
             known = None if full else ledger.parts.get((endpoint, day))
             ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, known, stock)
-        ledger.versions[endpoint] = folder.table.version()
-    for endpoint in {endpoint for endpoint, _ in ledger.parts} - set(endpoints):
-        _settle_removed(ledger, endpoint, (), keep_from)
+            seen.add((endpoint, day))
+    _put_off(ledger, ledger.parts.keys() - seen, stock)
     return stock
 
 
 def _present(folder: DeltaFolder, endpoint: str, stock: Stock) -> dict[str, dict[str, int]]:
     """Give the files of each day that are there, with their sizes in bytes."""
     assert folder.table is not None
-    listed = pa.table(folder.table.get_add_actions(flatten=True))
     selector = pafs.FileSelector(folder.path, recursive=True)
     try:
         found = folder.filesystem.get_file_info(selector)
     except OSError as error:
-        raise StorageError(f'table "{folder.uri}": {error}') from error
+        raise trouble(folder.uri, error) from error
     sizes = {e.path[len(folder.path) + 1 :]: e.size for e in found if e.type == pafs.FileType.File}
     parts: dict[str, dict[str, int]] = {}
-    columns = (listed[name].to_pylist() for name in ("path", "size_bytes", "partition.event_date"))
-    for path, size, day in zip(*columns, strict=True):
-        files = parts.setdefault(day, {})
-        if path in sizes:
-            files[path] = sizes[path]
-        if sizes.get(path) != size:
-            stock.damaged.add(f"{endpoint}/{path}")
+    for file in held_files(folder.table):
+        files = parts.setdefault(file.part, {})
+        if file.path in sizes:
+            files[file.path] = sizes[file.path]
+        if sizes.get(file.path) != file.size:
+            stock.damaged.add(f"{endpoint}/{file.path}")
     stock.files[endpoint] = [path for files in parts.values() for path in files]
     return parts
 
 
-def _settle_removed(
-    ledger: Ledger, endpoint: str, days: Iterable[str], keep_from: date | None
-) -> None:
-    """Take the days out of the ledger that the table has no more."""
-    gone = {day for one, day in ledger.parts if one == endpoint} - set(days)
-    for day in gone:
-        if keep_from is not None and day < keep_from.isoformat():
-            ledger.expire(endpoint, day)
-        else:
-            del ledger.parts[endpoint, day]
+def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> None:
+    """Take days out of the ledger that a table has no more; retention says how much it removed."""
+    removed: dict[str, Account] = {}
+    for key in list(gone):
+        for spool_id, account in ledger.parts.pop(key).accounts.items():
+            removed[spool_id] = removed.get(spool_id, EMPTY).plus(account)
+    for spool_id, account in removed.items():
+        expired = ledger.expired.get(spool_id, EMPTY).plus(account)
+        if expired.numbers <= stock.expired_of(spool_id):
+            ledger.expired[spool_id] = expired
 
 
 def _brought_up(
@@ -168,16 +163,4 @@ def _read(
                 found[spool_id] = found.get(spool_id, EMPTY).plus(account)
         return found
     except OSError as error:
-        raise StorageError(f'table "{folder.uri}": {error}') from error
-
-
-def _has_expired(folder: DeltaFolder, since: int) -> bool:
-    """Say whether the log tells of rows removed by retention after a version."""
-    assert folder.table is not None
-    newest = folder.table.version()
-    if newest <= since:
-        return False
-    return any(
-        entry.get(REASON) == RETENTION and entry.get("version", newest) > since
-        for entry in folder.table.history(newest - since)
-    )
+        raise trouble(folder.uri, error) from error
