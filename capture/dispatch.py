@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from driftline.capture.frame import Frame, frame_bytes
-from driftline.capture.letter import Letter, light, write
+from driftline.capture.letter import Letter, light, write, write_records
+from driftline.capture.records import Records
 from driftline.capture.sidecar import QUARANTINE, Delivery
 from driftline.capture.sound import gap_instead
 from driftline.errors import UnavailableError
@@ -29,7 +32,6 @@ log = logging.getLogger(__name__)
 
 _LETTER_RECORDS = 1_000
 _LETTER_BYTES = 900_000
-_OVERHEAD_BYTES = 1_000  # Header and meta of a frame, about.
 _PARTITION_NAME = "partition"
 
 
@@ -59,7 +61,7 @@ class Wire(Protocol):
 class _Run:
     """Frames that go into one letter; ``poison``: the record whose place the gap in it takes."""
 
-    frames: list[Frame]
+    records: Records
     refusals: int = 0
     poison: Frame | None = None
     why: str = ""
@@ -97,7 +99,7 @@ class Dispatcher:
         UnavailableError
             When none could be sent; nothing is lost, they can be sent again.
         """
-        waiting = {found.spool_id: deque(_runs(found.frames)) for found in batch}
+        waiting = {found.spool_id: deque(_runs(found.records)) for found in batch}
         safe: dict[str, int] = {}
         try:
             while waiting:
@@ -126,22 +128,22 @@ class Dispatcher:
             if run.poison is not None:
                 self._set_aside(letter.spool_id, run.poison, run.why)
             self.counters["letters"] += 1
-            self.counters["records"] += len(run.frames)
-            safe[letter.spool_id] = run.frames[-1].seq
+            self.counters["records"] += len(run.records)
+            safe[letter.spool_id] = int(run.records.header["seq"][-1])
             if not runs:
                 del waiting[letter.spool_id]
 
     def _letter(self, spool_id: str, runs: deque[_Run]) -> Letter:
         """Write the next letter; a record that is too large for any goes without its bodies."""
         run = runs[0]
-        letter = write(spool_id, run.frames, partition=self._partition(spool_id))
+        letter = write_records(spool_id, run.records, partition=self._partition(spool_id))
         if letter.size_bytes <= self._wire.max_bytes:
             return letter
-        if len(run.frames) > 1:
+        if len(run.records) > 1:
             runs.popleft()
             runs.extendleft(reversed(_halves(run)))
             return self._letter(spool_id, runs)
-        if run.frames[0].request or run.frames[0].response:
+        if run.records.kept_bytes[0]:
             self._lighten(spool_id, run)
             return self._letter(spool_id, runs)
         return letter
@@ -156,22 +158,23 @@ class Dispatcher:
         run.why = why.name
         if run.refusals < 2 and not why.is_size:
             return [run]
-        if len(run.frames) > 1:
+        if len(run.records) > 1:
             return _halves(run)
-        (frame,) = run.frames
+        (frame,) = run.records.frames()
         if why.is_size and (frame.request or frame.response):
             self._lighten(spool_id, run)
             return [run]
-        return [_Run([gap_instead(frame, "poison")], poison=frame, why=why.name)]
+        gap = Records.of([(spool_id, gap_instead(frame, "poison"))])
+        return [_Run(gap, poison=frame, why=why.name)]
 
     def _lighten(self, spool_id: str, run: _Run) -> None:
         self.counters["light"] += 1
-        (frame,) = run.frames
+        (frame,) = run.records.frames()
         log.warning(
             "record too large for the topic, sent without its bodies spool=%s seq=%d bytes=%d",
             spool_id, frame.seq, len(frame.request) + len(frame.response),
         )  # fmt: skip
-        run.frames = [light(frame)]
+        run.records = Records.of([(spool_id, light(frame))])
 
     def _set_aside(self, spool_id: str, frame: Frame, why: str) -> None:
         """Put a poisonous record where somebody can look at it; the gap in its place is sent."""
@@ -219,28 +222,20 @@ def _write_durably(file: Path, text: str) -> None:
         os.close(descriptor)
 
 
-def _runs(frames: Sequence[Frame]) -> Iterator[_Run]:
+def _runs(records: Records) -> Iterator[_Run]:
     """Cut frames into what makes a letter of a good size."""
-    left = iter(frames)
-    frame = next(left, None)
-    while frame is not None:
-        run, size = [frame], _size(frame)
-        frame = None
-        for following in left:
-            size += _size(following)
-            if len(run) == _LETTER_RECORDS or size > _LETTER_BYTES:
-                frame = following
-                break
-            run.append(following)
-        yield _Run(run)
+    ends = np.cumsum(records.header["length"].astype(np.int64))
+    first = 0
+    while first < len(records):
+        room = _LETTER_BYTES + (ends[first - 1] if first else 0)
+        past = int(np.searchsorted(ends, room, "right"))
+        past = max(min(past, first + _LETTER_RECORDS), first + 1)
+        yield _Run(records.take(slice(first, past)))
+        first = past
 
 
 def _halves(run: _Run) -> list[_Run]:
     """Cut in two; halves of what was refused are refused once already."""
-    half = len(run.frames) // 2
+    half = len(run.records) // 2
     doubted = min(run.refusals, 1)
-    return [_Run(part, doubted) for part in (run.frames[:half], run.frames[half:])]
-
-
-def _size(frame: Frame) -> int:
-    return len(frame.request) + len(frame.response) + _OVERHEAD_BYTES
+    return [_Run(run.records.take(part), doubted) for part in (slice(half), slice(half, None))]

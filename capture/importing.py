@@ -21,6 +21,7 @@ import pyarrow.dataset as pads
 
 from driftline.capture.dataset import Dataset, MarkMovedError
 from driftline.capture.frame import Frame
+from driftline.capture.records import Records
 from driftline.capture.rows import build_rows
 from driftline.capture.sagemaker_lines import FORM, form_of, frame_of
 from driftline.capture.truth import gathered
@@ -168,7 +169,7 @@ def _rows(
     """
     spool = _spool_of(dataset.endpoint, lines)
     frames = list(_frames(lines, dataset.endpoint, variant))
-    built = build_rows([(spool, frame) for frame in frames], dataset.settle(signature))
+    built = build_rows(Records.of((spool, frame) for frame in frames), dataset.settle(signature))
     rows = built.rows
     at = rows.column_names.index("latency_us")
     rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.int64()))

@@ -30,12 +30,12 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from driftline.capture.delivery import Delivery, Origin
 from driftline.capture.dispatch import Dispatcher, Refusal
 from driftline.capture.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.kafka_records import read_any_header
 from driftline.capture.kafka_topics import make_topics
-from driftline.capture.letter import Letter, LetterError, open_letter
-from driftline.capture.sidecar import Delivery, Origin
+from driftline.capture.letter import Letter, LetterError, read_letter
 from driftline.capture.sound import lost
 from driftline.capture.writer_name import WriterName
 from driftline.errors import UnavailableError
@@ -231,8 +231,8 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             while self._polled and max_records > 0 and room > 0:
                 for delivery in self._open(self._polled.popleft()):
                     found.append(delivery)
-                    max_records -= len(delivery.frames)
-                    room -= sum(len(f.request) + len(f.response) for f in delivery.frames)
+                    max_records -= len(delivery)
+                    room -= delivery.size_bytes
         except (KafkaError, OSError) as error:
             self._disconnect()
             raise self._options.trouble(error) from error
@@ -341,10 +341,10 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
                 "topic lost records at=%s from=%d to=%d", origin.name, expected, record.offset
             )
             gap = lost("retention", record.offset, None, record.timestamp)
-            found.append(Delivery(origin.name, [gap], origin))
+            found.append(Delivery.of(origin.name, [gap], origin))
         self.counters["letters"] += 1
         try:
-            found.append(Delivery(*open_letter(record.value, record.headers), origin))
+            found.append(Delivery(*read_letter(record.value, record.headers), origin))
         except LetterError as error:
             found.append(self._condemn(record, origin, error))
         self._expected[at] = record.offset + 1
@@ -368,7 +368,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             # It stays where it is until the topic's retention ends.
             log.error("letter not set aside at=%s offset=%d why=%s", *_where(origin), refused.name)
         gap = lost("poison", error.last_seq or record.offset + 1, error.count, record.timestamp)
-        return Delivery(spool_id, [gap], origin)
+        return Delivery.of(spool_id, [gap], origin)
 
     def _disconnect(self) -> None:
         consumer, self._consumer = self._consumer, None

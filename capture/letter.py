@@ -11,18 +11,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
-from driftline.capture.frame import (
-    HEADER_BYTES,
-    MAX_FRAME_BYTES,
-    Flag,
-    Frame,
-    frame_bytes,
-    frame_length,
-    seed_of,
-    unpack,
-)
+from driftline.capture.frame import MAX_FRAME_BYTES, Flag, Frame, seed_of, walk
+from driftline.capture.records import Records, is_whole
 from driftline.capture.sound import MAX_NUMBER
 from driftline.errors import InputError
 
@@ -31,7 +24,9 @@ __all__ = [
     "LetterError",
     "light",
     "open_letter",
+    "read_letter",
     "write",
+    "write_records",
 ]
 
 VERSION = "1"
@@ -87,19 +82,40 @@ def write(
     is_dead: bool = False,
     more: Mapping[str, str] | None = None,
 ) -> Letter:
-    """Put frames into a letter, with headers beyond the usual ones if there are ``more``."""
-    raw = b"".join(frame_bytes(spool_id, frame) for frame in frames)
-    times = [frame.wall_ns // _NS_PER_MS for frame in frames]
+    """Put single frames into a letter, as with ``write_records``."""
+    records = Records.of((spool_id, frame) for frame in frames)
+    return write_records(spool_id, records, partition=partition, is_dead=is_dead, more=more)
+
+
+def write_records(
+    spool_id: str,
+    records: Records,
+    *,
+    partition: int = 0,
+    is_dead: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> Letter:
+    """Put frames, as they lie, into a letter, with headers beyond the usual if there are ``more``.
+
+    Parameters
+    ----------
+    spool_id
+        The spool that all of them are of.
+    records
+        At least one frame, in sequence.
+    """
+    raw = records.bytes()
+    seqs, times = records.header["seq"], records.header["wall_ns"]
     told = {
         "dl.v": VERSION,
         "dl.enc": ENCODING,
         "dl.spool": spool_id,
-        "dl.seq0": str(frames[0].seq),
-        "dl.seq1": str(frames[-1].seq),
-        "dl.n": str(len(frames)),
+        "dl.seq0": str(seqs[0]),
+        "dl.seq1": str(seqs[-1]),
+        "dl.n": str(len(records)),
         "dl.raw": str(len(raw)),
-        "dl.t0": str(min(times)),
-        "dl.t1": str(max(times)),
+        "dl.t0": str(times.min() // _NS_PER_MS),
+        "dl.t1": str(times.max() // _NS_PER_MS),
         **(more or {}),
     }
     value = pa.Codec("zstd", compression_level=_LEVEL).compress(raw, asbytes=True)
@@ -110,6 +126,12 @@ def write(
 def open_letter(
     value: bytes | None, headers: Iterable[tuple[str, bytes]]
 ) -> tuple[str, list[Frame]]:
+    """Take the frames out one by one, as with ``read_letter``."""
+    spool_id, records = read_letter(value, headers)
+    return spool_id, records.frames()
+
+
+def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
     """Take the frames out; give whose they are, and them in sequence.
 
     Raises
@@ -141,11 +163,13 @@ def open_letter(
         raw = pa.Codec("zstd").decompress(value, decompressed_size=size, asbytes=True)
     except (OSError, pa.ArrowException) as error:
         raise LetterError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
-    frames = _frames(raw, seed)
-    seqs = [frame.seq for frame in frames]
-    if len(frames) != count or seqs[0] != first or seqs[-1] != last or seqs != sorted(set(seqs)):
-        raise LetterError(f"{len(frames)} of {count} frames are whole", **known)  # type: ignore[arg-type]
-    return spool_id, frames
+    starts, _ = walk(raw, 0, _MAX_SPAN, seed)
+    records = Records(raw, np.array(starts, np.int64), [spool_id])
+    whole = int(is_whole(records.header).sum())
+    seqs = records.header["seq"]
+    if whole != count or len(records) != count or not _is_run(seqs, first, last):
+        raise LetterError(f"{whole} of {count} frames are whole", **known)  # type: ignore[arg-type]
+    return spool_id, records
 
 
 def light(frame: Frame) -> Frame:
@@ -156,17 +180,6 @@ def light(frame: Frame) -> Frame:
     return frame._replace(flags=frame.flags | shed, request=b"", response=b"")
 
 
-def _frames(raw: bytes, seed: int) -> list[Frame]:
-    """Read whole frames from the beginning on, up to the first that is not."""
-    found: list[Frame] = []
-    at = 0
-    while at + HEADER_BYTES <= len(raw):
-        length = frame_length(raw, at)
-        if length is None or at + length > len(raw):
-            break
-        frame = unpack(raw, at, seed)
-        if frame is None:
-            break
-        found.append(frame)
-        at += length
-    return found
+def _is_run(seqs: np.ndarray, first: int, last: int) -> bool:
+    is_rising = bool((seqs[1:] > seqs[:-1]).all())
+    return is_rising and int(seqs[0]) == first and int(seqs[-1]) == last

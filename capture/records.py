@@ -7,7 +7,7 @@ out by Arrow in one go, and what the meta tells is found by the NULs in it. A fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -107,6 +107,9 @@ class Records:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __iter__(self) -> Iterator[Frame]:
+        return (self.frame(index) for index in range(len(self)))
+
     def take(self, which: np.ndarray | slice) -> Records:
         """Give some of them, by their indices, a mask or a slice; nothing is copied but numbers."""
         if isinstance(which, np.ndarray) and which.dtype == np.bool_ and which.all():
@@ -125,7 +128,7 @@ class Records:
 
     def frames(self) -> list[Frame]:
         """Unpack them all."""
-        return [self.frame(index) for index in range(len(self))]
+        return list(self)
 
     def pairs(self) -> list[tuple[str, Frame]]:
         """Unpack them all, each with its spool's id."""

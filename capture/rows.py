@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from driftline.capture.dataset import META_SCHEMA, PARTITION, table_schema
 from driftline.capture.decode import Decoded, decode
 from driftline.capture.frame import Frame
+from driftline.capture.records import Records
 from driftline.signature import Signature
 
 __all__ = ["Built", "build_rows"]
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _MAX_STATUS = 32_767
 _US = 1000  # ns
+_DAY_US = 86_400_000_000
 # They describe the request, not the row: given on row 0 only, so that sums come out right.
 _ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
 
@@ -33,108 +34,143 @@ class Built(NamedTuple):
     unreadable: tuple[tuple[str, Frame], ...] = ()
 
 
-def build_rows(records: Sequence[tuple[str, Frame]], signature: Signature | None) -> Built:
-    """Decode records, each with its spool's id, to a table in the schema of the signature.
+def build_rows(records: Records, signature: Signature | None) -> Built:
+    """Decode records to a table in the schema of the signature.
 
     A record that makes the decoder itself fail is kept raw, with the fault as its parse error; one
     that cannot even be kept so is left out and given back: one odd record never stops the others.
     """
-    if not records:
+    if not len(records):
         return Built(table_schema(signature).empty_table())
-    frames = [frame for _, frame in records]
     try:
-        return Built(_rows(records, decode(frames, signature), signature))
+        return Built(_rows(records, decode(records.frames(), signature), signature))
     # What a record may do that nobody thought of is anything; the halves tell which one it was.
     except Exception as error:  # noqa: BLE001
         if len(records) == 1:
-            return _kept_raw(records[0], signature, error)
+            return _kept_raw(records, signature, error)
     half = len(records) // 2
-    first, second = build_rows(records[:half], signature), build_rows(records[half:], signature)
+    first = build_rows(records.take(slice(half)), signature)
+    second = build_rows(records.take(slice(half, None)), signature)
     return Built(
         pa.concat_tables([first.rows, second.rows]), (*first.unreadable, *second.unreadable)
     )
 
 
-def _kept_raw(record: tuple[str, Frame], signature: Signature | None, error: Exception) -> Built:
-    """Give the row of a record without what is in its bodies, or no row."""
-    spool, frame = record
+def _kept_raw(record: Records, signature: Signature | None, error: Exception) -> Built:
+    """Give the row of a single record without what is in its bodies, or no row."""
+    ((spool, frame),) = record.pairs()
     # Without its message: that may quote the body.
     name = type(error).__name__
     log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
     decoded = decode([frame], None)
     decoded.errors[0] = f"decoder fault: {error!r}"
     try:
-        return Built(_rows([record], decoded, signature))
+        return Built(_rows(record, decoded, signature))
     except MemoryError:
         raise  # That says nothing about the record.
     except Exception as again:  # noqa: BLE001 - as above
         name = type(again).__name__
         log.error("unreadable record spool=%s seq=%d error=%s", spool, frame.seq, name)
-        return Built(table_schema(signature).empty_table(), (record,))
+        return Built(table_schema(signature).empty_table(), ((spool, frame),))
 
 
-def _rows(
-    records: Sequence[tuple[str, Frame]], decoded: Decoded, signature: Signature | None
-) -> pa.Table:
+def _rows(records: Records, decoded: Decoded, signature: Signature | None) -> pa.Table:
+    columns = _meta(records, decoded)
     counts = decoded.row_counts
-    record = np.repeat(np.arange(len(records)), counts)
-    row_index = np.arange(len(record)) - np.repeat(np.cumsum(counts) - counts, counts)
-    source = pa.array(record)
-    first = pa.array(record, mask=row_index > 0)
-    meta = _meta(records, decoded)
-    columns = {name: array.take(first if name in _ONCE else source) for name, array in meta.items()}
+    total = int(counts.sum())
+    row_index = np.zeros(total, np.int32)
+    if total != len(records):
+        record = np.repeat(np.arange(len(records)), counts)
+        row_index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+        source = pa.array(record)
+        first = pa.array(record, mask=row_index > 0)
+        columns = {
+            name: array.take(first if name in _ONCE else source) for name, array in columns.items()
+        }
     # What the caller said of the request wins over what its body says.
     columns["inference_id"] = pc.coalesce(columns["inference_id"], decoded.inference_ids)
     columns["row_index"] = pa.array(row_index, pa.int32())
     columns.update(decoded.columns)
     columns["unfit"] = decoded.unfit
-    columns[PARTITION] = pc.strftime(columns["event_time"], format="%Y-%m-%d")
+    columns[PARTITION] = _dates(columns["event_time"])
+    schema = table_schema(signature)
     arrays = [
         columns[field.name].cast(field.type)
         if field.name in columns
-        else pa.nulls(len(record), field.type)
-        for field in table_schema(signature)
+        else pa.nulls(total, field.type)
+        for field in schema
     ]
-    return pa.Table.from_arrays(arrays, schema=table_schema(signature))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _meta(records: Sequence[tuple[str, Frame]], decoded: Decoded) -> dict[str, pa.Array]:
+def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
     """Give the columns that describe records, one value a record."""
-    frames = [frame for _, frame in records]
-    metas = [frame.meta for frame in frames]
-    arrival = np.array([frame.wall_ns for frame in frames], np.int64) // _US
-    given = [meta.get("event_time_us") for meta in metas]
-    event = [
-        arrived if text is None else int(text)
-        for text, arrived in zip(given, arrival.tolist(), strict=True)
-    ]
-    values: dict[str, Sequence[object] | np.ndarray] = {
-        "event_id": [
-            frame.meta.get("event_id") or _made_id(spool, frame.seq) for spool, frame in records
-        ],
-        "inference_id": [meta.get("inference_id") for meta in metas],
-        "variant": [meta.get("variant") for meta in metas],
-        "model": [meta.get("model") for meta in metas],
-        "event_time": event,
+    told = records.meta
+    arrival = records.wall_ns // _US
+    values: dict[str, object] = {
+        "event_id": _event_ids(records),
+        "inference_id": told("inference_id"),
+        "variant": told("variant"),
+        "model": told("model"),
+        "event_time": _event_times(told("event_time_us"), arrival),
         "arrival_time": arrival,
-        "status": [min(frame.status, _MAX_STATUS) for frame in frames],
-        "latency_us": [frame.total_us for frame in frames],
-        "flags": decoded.flags | np.array([frame.flags for frame in frames], np.int32),
-        "request_content_type": [meta.get("request_content_type") for meta in metas],
-        "response_content_type": [meta.get("response_content_type") for meta in metas],
-        "request_bytes": [frame.request_bytes for frame in frames],
-        "response_bytes": [frame.response_bytes for frame in frames],
-        "request_body": [frame.request for frame in frames],
-        "response_body": [frame.response for frame in frames],
-        "custom_attributes": [meta.get("custom_attributes") for meta in metas],
-        "parse_error": decoded.errors,
-        "spool_id": [spool for spool, _ in records],
-        "spool_seq": [frame.seq for frame in frames],
-        "sampling_rate": [float(meta.get("rate", "1")) for meta in metas],
+        "status": np.minimum(records.status, _MAX_STATUS),
+        "latency_us": records.total_us,
+        "flags": decoded.flags | records.flags,
+        "request_content_type": told("request_content_type"),
+        "response_content_type": told("response_content_type"),
+        "request_bytes": records.request_bytes,
+        "response_bytes": records.response_bytes,
+        "request_body": records.request,
+        "response_body": records.response,
+        "custom_attributes": told("custom_attributes"),
+        "parse_error": pa.array(decoded.errors, pa.string()),
+        "spool_id": records.spool_id,
+        "spool_seq": records.seq,
+        "sampling_rate": _shares(told("rate")),
     }
-    return {name: pa.array(value, META_SCHEMA.field(name).type) for name, value in values.items()}
+    return {
+        name: value
+        if isinstance(value, pa.Array)
+        else pa.array(value).cast(META_SCHEMA.field(name).type)
+        for name, value in values.items()
+    }
 
 
-def _made_id(spool_id: str, seq: int) -> str:
-    """Give a record without a request id one that is the same each time it is read."""
-    return str(uuid.uuid5(uuid.UUID(spool_id), str(seq)))
+def _event_ids(records: Records) -> pa.StringArray:
+    """Give the request ids; a record without one gets one that is the same each time it is read."""
+    given = records.meta("event_id")
+    missing = pc.fill_null(pc.equal(given, ""), True).to_numpy(zero_copy_only=False)
+    if not missing.any():
+        return given
+    made: list[str | None] = [None] * len(records)
+    for index in np.flatnonzero(missing):
+        spool_id = records.spools[records.codes[index]]
+        made[index] = str(uuid.uuid5(uuid.UUID(spool_id), str(records.seq[index])))
+    return pc.if_else(pa.array(missing), pa.array(made, pa.string()), given)
+
+
+def _event_times(given: pa.StringArray, arrival: np.ndarray) -> np.ndarray:
+    """Give the time that a client told, else that of arrival, as microseconds since 1970."""
+    if given.null_count == len(given):
+        return arrival
+    times = [
+        arrived if text is None else int(text)
+        for text, arrived in zip(given.to_pylist(), arrival.tolist(), strict=True)
+    ]
+    return np.array(times, np.int64)
+
+
+def _dates(times: pa.Array) -> pa.Array:
+    """Write the days of times, each different day once."""
+    days = times.cast(pa.int64()).to_numpy() // _DAY_US
+    different, at = np.unique(days, return_inverse=True)
+    firsts = pa.array(different * _DAY_US).cast(times.type)
+    return pc.strftime(firsts, format="%Y-%m-%d").take(pa.array(at))
+
+
+def _shares(texts: pa.StringArray) -> pa.Array:
+    """Read the sampling rates, each different one once; 1 where none is told."""
+    found = pc.fill_null(texts, "1").dictionary_encode()
+    shares = pa.array([float(text) for text in found.dictionary.to_pylist()], pa.float32())
+    return shares.take(found.indices)

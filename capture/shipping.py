@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from driftline.capture.sidecar import Delivery, SpoolTail
+from driftline.capture.delivery import Delivery, Redactor, redacted
+from driftline.capture.sidecar import SpoolTail
 from driftline.capture.spool import spool_bytes
 from driftline.capture.transport import Sender
 from driftline.errors import UnavailableError
@@ -39,6 +40,8 @@ class Sidecar:
         The way to the broker.
     poll_s
         How long to wait when there is nothing new.
+    redactor
+        Takes out of records what must not leave the host; None: nothing.
     monotonic, now_ns
         Clocks.
 
@@ -59,6 +62,7 @@ class Sidecar:
         sender: Sender,
         *,
         poll_s: float = 0.1,
+        redactor: Redactor | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -67,6 +71,7 @@ class Sidecar:
         self._tail = SpoolTail(spool_dir)
         self._sender = sender
         self._poll_s = poll_s
+        self._redactor = redactor
         self._monotonic = monotonic
         self._now_ns = now_ns
         self._waiting: dict[str, Delivery] = {}
@@ -110,11 +115,11 @@ class Sidecar:
         safe = self._sender.send(list(self._waiting.values()))
         shipped = 0
         for spool_id, seq in safe.items():
-            frames = self._waiting.pop(spool_id).frames
-            left = [frame for frame in frames if frame.seq > seq]
-            shipped += len(frames) - len(left)
-            if left:
-                self._waiting[spool_id] = Delivery(spool_id, left)
+            sent = self._waiting.pop(spool_id)
+            left = sent.after(seq)
+            shipped += len(sent) - len(left)
+            if len(left):
+                self._waiting[spool_id] = left
         self.counters["records"] += shipped
         self._tail.mark_shipped(safe)
         self._tail.release(safe)
@@ -126,14 +131,10 @@ class Sidecar:
         room = _BATCH_RECORDS if self._waiting_bytes() < _MAX_WAITING_BYTES else 0
         # Also without room: what was written must get to the disk.
         for found in self._tail.receive(room, skip=self._waiting):
-            self._waiting[found.spool_id] = found
+            self._waiting[found.spool_id] = redacted(found, self._redactor)
 
     def _waiting_bytes(self) -> int:
-        return sum(
-            len(frame.request) + len(frame.response)
-            for found in self._waiting.values()
-            for frame in found.frames
-        )
+        return sum(found.size_bytes for found in self._waiting.values())
 
     def _wait(self, stop: threading.Event, pause_s: float) -> None:
         """Wait, and meanwhile have what the servers write put on the disk."""
@@ -152,8 +153,9 @@ class Sidecar:
 
     def _lag(self) -> str:
         """Say how much lies in the spool, and how old the oldest is that is not shipped."""
-        oldest = min((d.frames[0].wall_ns for d in self._waiting.values()), default=self._now_ns())
+        waits_since = (found.first_ns for found in self._waiting.values())
+        oldest = min(waits_since, default=self._now_ns())
         lag_s = max(self._now_ns() - oldest, 0) / 1e9
-        waiting = sum(len(found.frames) for found in self._waiting.values())
+        waiting = sum(map(len, self._waiting.values()))
         size = spool_bytes(self._spool_dir)
         return f"waiting={waiting} spool_bytes={size} lag_s={lag_s:.1f}"

@@ -7,10 +7,19 @@ that no column takes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from driftline.capture.frame import Frame, Kind
+from driftline.capture.records import Records
 from driftline.capture.target import is_name
 
-__all__ = ["MAX_NUMBER", "gap_instead", "lost", "readable", "unreadable", "whole"]
+__all__ = [
+    "MAX_NUMBER", "gap_instead", "lost", "readable", "sound_records", "unreadable", "whole",
+]  # fmt: skip
 
 MAX_NUMBER = (1 << 63) - 1
 _NS_PER_MS = 1_000_000
@@ -21,6 +30,32 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The ye
 def readable(frame: Frame) -> Frame:
     """Give a frame that the tables take, or the gap in the place of one that they do not."""
     return frame if _is_sound(frame) else unreadable(frame)
+
+
+def sound_records(records: Records) -> np.ndarray:
+    """Say which are records that the tables take, shape (records,); all others are gaps, or odd.
+
+    The same as to ask ``readable`` of each, but by the few different texts that they hold.
+    """
+    header = records.header
+    is_sound = records.kind == Kind.RECORD
+    for name in ("seq", "wall_ns", "request_bytes", "response_bytes"):
+        is_sound &= header[name] <= np.uint64(MAX_NUMBER)
+    is_sound &= _judged(records.meta("rate"), _is_share, is_missing_fine=True)
+    is_sound &= _judged(records.meta("event_time_us"), _is_dated, is_missing_fine=True)
+    is_sound &= _judged(records.meta("endpoint"), is_name, is_missing_fine=False)
+    return np.asarray(is_sound)
+
+
+def _judged(
+    texts: pa.StringArray, judge: Callable[[str], bool], *, is_missing_fine: bool
+) -> np.ndarray:
+    """Ask of each different text once, and say it of all."""
+    if texts.null_count == len(texts):
+        return np.full(len(texts), is_missing_fine)
+    found = texts.dictionary_encode()
+    verdicts = np.array([*map(judge, found.dictionary.to_pylist()), is_missing_fine], np.bool_)
+    return np.asarray(verdicts[pc.fill_null(found.indices, len(verdicts) - 1).to_numpy()])
 
 
 def unreadable(frame: Frame) -> Frame:
@@ -67,8 +102,26 @@ def _is_sound(frame: Frame) -> bool:
         if frame.kind == Kind.GAP:
             names = ("records", "bytes", "first_ns", "last_ns", "total")
             return all(0 <= int(meta.get(name, "0")) <= MAX_NUMBER for name in names)
-        float(meta.get("rate", "1"))
-        is_dated = _FIRST_US <= int(meta.get("event_time_us", "0")) <= _LAST_US
     except ValueError:
         return False
-    return frame.kind == Kind.RECORD and is_dated and is_name(meta.get("endpoint", ""))
+    return (
+        frame.kind == Kind.RECORD
+        and _is_share(meta.get("rate", "1"))
+        and _is_dated(meta.get("event_time_us", "0"))
+        and is_name(meta.get("endpoint", ""))
+    )
+
+
+def _is_share(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_dated(text: str) -> bool:
+    try:
+        return _FIRST_US <= int(text) <= _LAST_US
+    except ValueError:
+        return False

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from driftline.capture.sidecar import Delivery, SpoolTail
+from driftline.capture.delivery import Delivery, Redactor, redacted
+from driftline.capture.sidecar import SpoolTail
 from driftline.capture.waiting import note_stored
 
-__all__ = ["Delivery", "LocalTransport", "Sender", "Transport"]
+__all__ = ["Delivery", "LocalTransport", "Redactor", "Sender", "Transport"]
 
 _NAME_FILE = ".name"
 
@@ -60,6 +61,8 @@ class LocalTransport:
         The host's spool folder.
     sync_interval_s
         How often segments are put on the disk.
+    redactor
+        Takes out of records what must not be stored; None: nothing.
 
     Raises
     ------
@@ -67,13 +70,20 @@ class LocalTransport:
         When another process reads this folder.
     """
 
-    def __init__(self, spool_dir: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        spool_dir: str | os.PathLike[str],
+        *,
+        sync_interval_s: float = 1.0,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor
         self._tail = SpoolTail(spool_dir, sync_interval_s=sync_interval_s)
         self.name = _name_of(spool_dir)
 
     def receive(self, max_records: int) -> list[Delivery]:
         """Give the next records of each spool in sequence."""
-        return self._tail.receive(max_records)
+        return [redacted(found, self._redactor) for found in self._tail.receive(max_records)]
 
     def commit(self, marks: Mapping[str, int]) -> None:
         """Tell what is stored, and remove the segments that hold no more."""

@@ -23,6 +23,7 @@ from driftline.capture.dataset import (
     table_schema,
 )
 from driftline.capture.frame import Frame, Kind
+from driftline.capture.records import Records
 from driftline.capture.rows import build_rows
 from driftline.capture.table import StorageError
 from driftline.errors import InputError
@@ -43,7 +44,7 @@ def rows(signature: Signature, *seqs: int, spool: str = SPOOL) -> pa.Table:
         )
         for seq in seqs
     ]  # fmt: skip
-    return build_rows(records, signature).rows
+    return build_rows(Records.of(records), signature).rows
 
 
 def test_the_columns_are_those_of_the_contract(signature: Signature) -> None:

@@ -13,6 +13,7 @@ from driftline.capture import rows
 from driftline.capture.dataset import Dataset, read_gaps
 from driftline.capture.decode import Decoded, decode
 from driftline.capture.frame import Frame, Kind, pack_meta
+from driftline.capture.records import Records
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
 from driftline.capture.table import StorageError
@@ -241,8 +242,8 @@ def test_what_nobody_thought_of_is_found_by_halving_and_counted_before_the_marks
 ) -> None:
     whole = rows._meta
 
-    def fragile(records: list[tuple[str, Frame]], decoded: Decoded) -> object:
-        if any(frame.meta.get("event_id") in ("e5", "e8") for _, frame in records):
+    def fragile(records: Records, decoded: Decoded) -> object:
+        if any(frame.meta.get("event_id") in ("e5", "e8") for frame in records):
             raise AttributeError("a bug")
         return whole(records, decoded)
 
