@@ -24,6 +24,7 @@ from driftline.database import migrate, open_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
+from driftline.redacting import redactor
 from driftline.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -164,9 +165,11 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
     from driftline.capture.kafka import kafka_sender
     from driftline.capture.shipping import Sidecar
 
+    rules = redactor(settings)
+
     def ship(stop: threading.Event) -> None:
         sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
-        Sidecar(settings.spool_dir, sender).run(stop)
+        Sidecar(settings.spool_dir, sender, redactor=rules).run(stop)
 
     _run_loops({"sidecar": ship}, ready)
 
@@ -262,7 +265,7 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
     if role == "capture":
         from driftline.capture.transport import LocalTransport
 
-        local = LocalTransport(settings.spool_dir)
+        local = LocalTransport(settings.spool_dir, redactor=redactor(settings))
         return {
             "capture": _sink(settings, engine, local).run,
             "upkeep": _upkeep(settings),
