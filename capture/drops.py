@@ -66,11 +66,11 @@ class DropCounters:
         What was asked, in the page behind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: TrafficCounters | None = None) -> None:
         self._drops: list[Drop] = []
         self.records = 0
         self.has_pending = False
-        self.traffic = TrafficCounters()
+        self.traffic = traffic or TrafficCounters()
         self._page: mmap.mmap | None = None
 
     def attach(self, path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from driftline.capture.frame import Flag, pack_meta, unpack_meta
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.target import CaptureTarget, is_sampled, new_id, parse_event_time
+from driftline.capture.frame import Flag
+from driftline.capture.recorder import KnownTarget, Recorder
+from driftline.capture.target import new_id
 
 __all__ = [
     "REQUEST_ID_KEY",
@@ -17,9 +18,9 @@ __all__ = [
     "Exchange",
     "Message",
     "Receive",
-    "Recorder",
     "Scope",
     "Send",
+    "begin",
 ]
 
 log = logging.getLogger(__name__)
@@ -33,91 +34,88 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID_KEY = "driftline.request_id"
 REQUEST_ID_HEADER = b"x-amzn-requestid"
-_MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
-_MAX_DESCRIBED = 1_000
-_MAX_INFLIGHT_BYTES = 64 << 20
+_MAX_CHUNKS = 256
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
 _SERVER_FAILED = 500  # What the server above makes of an app that does not answer.
 # They hand over bytes past the tap: a file by its path, or after the body.
 _BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
+# Plain numbers: an enum's own operators cost more than all the rest of noting a chunk.
+_REQUEST_CUT = int(Flag.REQUEST_TRUNCATED)
+_RESPONSE_CUT = int(Flag.RESPONSE_TRUNCATED)
+_STREAMED = int(Flag.STREAMED)
+
+Headers = dict[bytes, bytes]
+Chunks = list[bytes | bytearray]
 
 
-class Recorder:
-    """What all exchanges of a process share: the spool, the limits, the counters.
+def begin(
+    recorder: Recorder, known: KnownTarget, scope: Scope, receive: Receive, send: Send
+) -> Exchange | Send:
+    """Decide whether a request is recorded: give its exchange, or a ``send`` that tells its id."""
+    words, at = recorder.traffic.words, known.at
+    words[at] += 1
+    recorder.requests += 1
+    headers: Headers = dict(scope["headers"])
+    request_id = _given_id(scope) or new_id()
+    scope[REQUEST_ID_KEY] = request_id
+    if known.threshold <= _MAX_CRC and not _is_chosen(known.threshold, headers, request_id):
+        return _telling(request_id, send)
+    words[at + 1] += 1
+    recorder.sampled += 1
+    return Exchange(recorder, known, scope, headers, request_id, receive, send)
 
-    Parameters
-    ----------
-    spool
-        Where frames go.
-    max_body_bytes
-        Bytes kept of each body.
-    is_before
-        Whether a frame is written before the response is completed, or after.
-    now_ns
-        Wall clock, in nanoseconds.
-    """
 
-    def __init__(
-        self, spool: SpoolWriter, *, max_body_bytes: int, is_before: bool, now_ns: Callable[[], int]
-    ) -> None:
-        self.spool = spool
-        self.max_body_bytes = max_body_bytes
-        self.is_before = is_before
-        self.now_ns = now_ns
-        self.inflight_bytes = 0
-        self.counters = {"requests": 0, "sampled": 0, "stored": 0, "dropped": 0, "faults": 0}
-        self._faults_in_a_row = 0
-        self._described: dict[CaptureTarget, bytes] = {}
+_MAX_CRC = 0xFFFF_FFFF
+_TRACE_ID = slice(3, 35)  # Of 00-<32 digits>-<16 digits>-<2 digits> (W3C Trace Context).
 
-    @property
-    def is_able(self) -> bool:
-        """Whether to record at all: not after a hundred faults in a row."""
-        return self._faults_in_a_row < _MAX_FAULTS
 
-    def described(self, target: CaptureTarget) -> bytes:
-        """Pack what all records of a target share, and the name of the id that follows it."""
-        packed = self._described.get(target)
-        if packed is None:
-            pairs = {
-                "endpoint": target.endpoint,
-                "variant": target.variant,
-                "model": target.model,
-                "rate": repr(target.sampling_percentage / 100),
-            }
-            packed = pack_meta(pairs) + b"\0event_id"
-            if len(self._described) < _MAX_DESCRIBED:
-                self._described[target] = packed
-        return packed
+def _is_chosen(threshold: float, headers: Headers, request_id: str) -> bool:
+    """Choose by what retries and all parts of a chain have in common, if there is such an id."""
+    key = headers.get(b"x-amzn-sagemaker-inference-id")
+    if not key:
+        key = headers.get(b"traceparent", b"")[_TRACE_ID] or request_id.encode()
+    return zlib.crc32(key) < threshold
 
-    def fault(self, error: Exception, endpoint: str) -> None:
-        """Count a fault of the tap itself, and the record that it cost."""
-        if self.is_able:
-            self.counters["faults"] += 1
-            self._faults_in_a_row += 1
-            log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
-        self.spool.count_drop("tap_error", endpoint)
 
-    def pass_by(self, endpoint: str) -> None:
-        """Count a record that is not made because the tap has given up."""
-        self.counters["dropped"] += 1
-        self.spool.count_drop("tap_off", endpoint)
+def _telling(request_id: str, send: Send) -> Send:
+    """Give a ``send`` that adds the request's id to the answer, and keeps nothing."""
 
-    def outcome(self, *, is_stored: bool) -> None:
-        """Count what became of a record."""
-        self._faults_in_a_row = 0
-        self.counters["stored" if is_stored else "dropped"] += 1
+    def telling(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            try:
+                headers = list(message.get("headers", ()))
+                message = _with_id(message, headers, _lower(headers), request_id)
+            except Exception as error:  # noqa: BLE001 - capture must never fail a request.
+                log.debug("request id not told error=%r", error)
+        return send(message)
+
+    return telling
+
+
+def _lower(headers: list[tuple[bytes, bytes]]) -> Headers:
+    return {name.lower(): value for name, value in headers}
+
+
+def _with_id(
+    message: Message, headers: list[tuple[bytes, bytes]], named: Headers, request_id: str
+) -> Message:
+    if REQUEST_ID_HEADER not in named:
+        headers.append((REQUEST_ID_HEADER, request_id.encode("latin-1", "replace")))
+    return {**message, "headers": headers}
 
 
 class Exchange:
-    """One request and its response on their way through the tap."""
+    """One request that is recorded, and its response, on their way through the tap."""
 
     __slots__ = (
+        "_answered",
         "_expected",
         "_first_ns",
         "_flags",
         "_headers",
         "_inflight",
         "_is_written",
+        "_known",
         "_mono_ns",
         "_receive",
         "_recorder",
@@ -126,54 +124,53 @@ class Exchange:
         "_request_kept",
         "_response",
         "_response_bytes",
-        "_response_encoding",
         "_response_kept",
-        "_response_type",
         "_send",
         "_status",
-        "_target",
         "_wall_ns",
-        "is_sampled",
         "request_id",
         "scope",
     )
 
     def __init__(
-        self, recorder: Recorder, target: CaptureTarget, scope: Scope, receive: Receive, send: Send
+        self,
+        recorder: Recorder,
+        known: KnownTarget,
+        scope: Scope,
+        headers: Headers,
+        request_id: str,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._recorder = recorder
-        self._target = target
+        self._known = known
         self._receive = receive
         self._send = send
         self._wall_ns = recorder.now_ns()
         self._mono_ns = time.monotonic_ns()
-        self._headers = dict(scope["headers"])
-        self.request_id = _given_id(scope) or new_id()
-        scope[REQUEST_ID_KEY] = self.request_id
-        self.scope = _without_bypasses(scope)
-        inference_id = self._headers.get(b"x-amzn-sagemaker-inference-id")
-        key = inference_id or self.request_id.encode()
-        self.is_sampled = is_sampled(key, target.sampling_percentage / 100)
-        recorder.counters["requests"] += 1
-        recorder.counters["sampled"] += self.is_sampled
-        self._flags = 0
-        self._status = 0
-        self._first_ns = 0
-        self._expected: int | None = None
-        self._is_written = not self.is_sampled
-        self._inflight = 0
-        self._request: list[bytes] = []
-        self._response: list[bytes] = []
+        self._headers = headers
+        self.request_id = request_id
+        self.scope = _without_bypasses(scope) if "extensions" in scope else scope
+        self._is_written = False
+        self._expected = -1
+        self._answered: Headers = _NONE
+        self._request: Chunks = []
+        self._response: Chunks = []
+        self._flags = self._status = self._first_ns = self._inflight = 0
         self._request_bytes = self._request_kept = 0
         self._response_bytes = self._response_kept = 0
-        self._response_type = self._response_encoding = b""
 
     async def receive(self) -> Message:
         """Hand a message of the request on, keeping a reference to its bytes."""
         message = await self._receive()
         if not self._is_written:
             try:
-                self._note_request(message)
+                if body := message.get("body"):
+                    self._request_bytes += len(body)
+                    kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
+                    self._request_kept += kept
+                elif message["type"] == "http.disconnect":
+                    self._flags |= Flag.CLIENT_GONE
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.
                 self._fault(error)
         return message
@@ -181,15 +178,18 @@ class Exchange:
     def send(self, message: Message) -> Awaitable[None]:
         """Hand a message of the response on; write the frame before the one that completes it."""
         try:
-            if message["type"] == "http.response.start":
+            kind = message["type"]
+            if kind == "http.response.start":
                 message = self._note_start(message)
-            elif message["type"] == "http.response.body" and not self._is_written:
+            elif kind == "http.response.body" and not self._is_written:
                 self._note_body(message)
-                if self._is_complete(message):
-                    if self._recorder.is_before:
-                        self._write()
-                    else:
+                # With Content-Length the client has all of it before the last message, if that one
+                # is empty.
+                if not message.get("more_body") or 0 <= self._expected <= self._response_bytes:
+                    if not self._recorder.is_before:
                         return self._send_then_write(message)
+                    if self._write() and self._recorder.waits_for_disk:
+                        return self._send_when_safe(message)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
         return self._send(message)
@@ -219,9 +219,10 @@ class Exchange:
         self._inflight = 0
 
     def _fault(self, error: Exception) -> None:
-        """Give this record up, and count it."""
-        self._is_written = True
-        self._recorder.fault(error, self._target.endpoint)
+        """Give this record up, and count it; what is written already is no loss."""
+        if not self._is_written:
+            self._is_written = True
+            self._recorder.fault(error, self._known.endpoint)
 
     async def _send_then_write(self, message: Message) -> None:
         await self._send(message)
@@ -230,126 +231,85 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
 
-    def _note_request(self, message: Message) -> None:
-        if message["type"] == "http.disconnect":
-            self._flags |= Flag.CLIENT_GONE
-        elif body := message.get("body"):
-            self._request_bytes += len(body)
-            kept = self._keep(body, self._request_kept, Flag.REQUEST_TRUNCATED)
-            if kept:
-                self._request.append(kept)
-                self._request_kept += len(kept)
+    async def _send_when_safe(self, message: Message) -> None:
+        """Answer once the disk has the record; other requests go on meanwhile."""
+        await self._recorder.until_safe()
+        await self._send(message)
 
     def _note_start(self, message: Message) -> Message:
         self._status = message["status"]
-        has_id = False
         headers = list(message.get("headers", ()))
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-type":
-                self._response_type = value
-            elif lower == b"content-encoding":
-                self._response_encoding = value
-            elif lower == b"content-length" and value.isdigit():
-                self._expected = int(value)
-            elif lower == REQUEST_ID_HEADER:
-                has_id = True
-        if not has_id:
-            headers.append((REQUEST_ID_HEADER, self.request_id.encode("latin-1", "replace")))
-        return {**message, "headers": headers}
+        self._answered = named = _lower(headers)
+        length = named.get(b"content-length")
+        if length is not None and length.isdigit():
+            self._expected = int(length)
+        return _with_id(message, headers, named, self.request_id)
 
     def _note_body(self, message: Message) -> None:
         if not self._first_ns:
             self._first_ns = time.monotonic_ns()
         elif self._response_bytes:
-            self._flags |= Flag.STREAMED
+            self._flags |= _STREAMED
         if body := message.get("body"):
             self._response_bytes += len(body)
-            kept = self._keep(body, self._response_kept, Flag.RESPONSE_TRUNCATED)
-            if kept:
-                self._response.append(kept)
-                self._response_kept += len(kept)
+            kept = self._keep(self._response, body, self._response_kept, _RESPONSE_CUT)
+            self._response_kept += kept
 
-    def _keep(self, body: bytes, kept: int, truncated: Flag) -> bytes:
-        """Cut a chunk to what the body may still take, within what all bodies may take."""
-        room = self._recorder.max_body_bytes - kept
-        if self._recorder.inflight_bytes > _MAX_INFLIGHT_BYTES:
+    def _keep(self, chunks: Chunks, body: bytes, kept: int, cut: int) -> int:
+        """Keep of a chunk what the body may still take, within what all bodies may take."""
+        recorder = self._recorder
+        room = recorder.max_body_bytes - kept
+        size = len(body)
+        if recorder.inflight_bytes > recorder.max_inflight_bytes:
             self._flags |= Flag.BODY_SHED
             room = 0
-        if len(body) > room:
-            self._flags |= truncated
-            body = body[:room]
-        self._inflight += len(body)
-        self._recorder.inflight_bytes += len(body)
-        # A server may hand its own buffer over and fill it again; only bytes are safe to keep.
-        return body if type(body) is bytes else bytes(body)
+        if size > room:
+            self._flags |= cut
+            body, size = body[:room], room
+            if not room:
+                return 0
+        if len(chunks) < _MAX_CHUNKS:
+            # A server may hand its own buffer over and fill it again; only bytes are safe to keep.
+            chunks.append(body if type(body) is bytes else bytes(body))
+        else:
+            # Each of very many small chunks would cost more as an object than by its bytes.
+            if len(chunks) == _MAX_CHUNKS:
+                chunks.append(bytearray())
+            chunks[-1] += body
+        self._inflight += size
+        recorder.inflight_bytes += size
+        return size
 
-    def _is_complete(self, message: Message) -> bool:
-        """Say whether the client has the whole response once this message is sent.
-
-        With Content-Length that can be before the last ASGI message, which is then empty.
-        """
-        if not message.get("more_body", False):
-            return True
-        return self._expected is not None and self._response_bytes >= self._expected
-
-    def _write(self) -> None:
+    def _write(self) -> bool:
         self._is_written = True
         ended_ns = time.monotonic_ns()
-        first_ns = self._first_ns or ended_ns
-        self._recorder.outcome(
-            is_stored=self._recorder.spool.append(
-                self._meta(),
-                self._request,
-                self._response,
-                flags=self._flags,
-                wall_ns=self._wall_ns,
-                mono_ns=self._mono_ns,
-                first_byte_us=(first_ns - self._mono_ns) // 1000,
-                total_us=(ended_ns - self._mono_ns) // 1000,
-                request_bytes=self._request_bytes,
-                response_bytes=self._response_bytes,
-                status=self._status,
-            )
+        began_ns = self._mono_ns
+        recorder = self._recorder
+        meta, flag = recorder.meta(self._known, self.request_id, self._headers, self._answered)
+        is_stored = recorder.spool.append(
+            meta,
+            _whole(self._request),
+            _whole(self._response),
+            flags=self._flags | flag,
+            wall_ns=self._wall_ns,
+            mono_ns=began_ns,
+            first_byte_us=((self._first_ns or ended_ns) - began_ns) // 1000,
+            total_us=(ended_ns - began_ns) // 1000,
+            request_bytes=self._request_bytes,
+            response_bytes=self._response_bytes,
+            status=self._status,
+            is_waiting=False,
         )
-
-    def _meta(self) -> bytes:
-        """Pack what describes the request: names and values, parted by NUL."""
-        given = self._headers
-        parts = [self._recorder.described(self._target), self.request_id.encode()]
-        for name, header in _KEPT_HEADERS:
-            if value := given.get(header):
-                parts += (name, value)
-        if self._response_type:
-            parts += (b"response_content_type", self._response_type)
-        if self._response_encoding:
-            parts += (b"response_encoding", self._response_encoding)
-        if self._target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
-            time_us = parse_event_time(_text(value))
-            if time_us is None:
-                self._flags |= Flag.EVENT_TIME_MALFORMED
-            else:
-                self._flags |= Flag.EVENT_TIME_GIVEN
-                parts += (b"event_time_us", b"%d" % time_us)
-        packed = b"\0".join(parts)
-        is_plain = packed.isascii() and len(packed) < _PLAIN_META_BYTES
-        if is_plain and packed.count(b"\0") == len(parts) - 1 + _DESCRIBED_NULS:
-            return packed
-        described = unpack_meta(parts[0])
-        texts = ["event_id", *map(_text, parts[1:])]
-        return pack_meta({**described, **dict(zip(texts[::2], texts[1::2], strict=True))})
+        recorder.outcome(is_stored=is_stored)
+        return is_stored
 
 
-_PLAIN_META_BYTES = 60_000
-# Everything else, credentials above all, is not recorded.
-_KEPT_HEADERS = (
-    (b"request_content_type", b"content-type"),
-    (b"request_encoding", b"content-encoding"),
-    (b"inference_id", b"x-amzn-sagemaker-inference-id"),
-    (b"custom_attributes", b"x-amzn-sagemaker-custom-attributes"),
-)
-# Four pairs of a target and the name of the id that follows: eight separators.
-_DESCRIBED_NULS = 8
+_NONE: Headers = {}
+
+
+def _whole(chunks: Chunks) -> list[bytes]:
+    # A bytearray is there only behind very many chunks.
+    return chunks if len(chunks) <= _MAX_CHUNKS else [b"".join(chunks)]  # type: ignore[return-value]
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -360,15 +320,8 @@ def _given_id(scope: Scope) -> str | None:
 
 
 def _without_bypasses(scope: Scope) -> Scope:
-    extensions = scope.get("extensions")
+    extensions = scope["extensions"]
     if not extensions or not any(name in extensions for name in _BYPASSES):
         return scope
     kept = {name: value for name, value in extensions.items() if name not in _BYPASSES}
     return {**scope, "extensions": kept}
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")

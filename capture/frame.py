@@ -46,9 +46,9 @@ _AFTER_CRC = _HEAD.size
 _PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
-# From the wall clock to the status.
-_LARGEST = (*[(1 << 64) - 1] * 2, *[(1 << 32) - 1] * 2, *[(1 << 64) - 1] * 2,
-            *[(1 << 32) - 1] * 2, (1 << 16) - 1)  # fmt: skip
+_LARGEST = tuple(
+    (1 << bits) - 1 for bits in (8, 16, 64, 64, 64, 32, 32, 64, 64, 32, 32, 16)
+)  # From kind to status.
 _SMALL_BYTES = 32 << 10
 _MAX_META_BYTES = 0xFFFF
 
@@ -145,12 +145,14 @@ def pack(
 
     ``frame.meta``, ``.request`` and ``.response`` are not looked at.
     """
-    return pack_parts(seed, frame[:-3], meta, request, response)
+    numbers = (frame.kind, frame.flags & 0xFFFF, *frame[2:9])
+    return pack_parts(seed, numbers, frame.status, meta, request, response)
 
 
 def pack_parts(
     seed: int,
     numbers: tuple[int, ...],
+    status: int,
     meta: bytes,
     request: Sequence[bytes],
     response: Sequence[bytes],
@@ -162,36 +164,20 @@ def pack_parts(
     seed
         See ``seed_of``.
     numbers
-        The first ten fields of ``Frame``, from ``kind`` to ``status``.
-    meta, request, response
+        The first nine fields of ``Frame``, from ``kind`` to ``response_bytes``.
+    status, meta, request, response
         What follows the header; large bodies come as chunks so that none is copied.
     """
-    (
-        kind,
-        flags,
-        seq,
-        wall_ns,
-        mono_ns,
-        first_us,
-        total_us,
-        request_bytes,
-        response_bytes,
-        status,
-    ) = numbers
     request_kept = len(request[0]) if len(request) == 1 else sum(map(len, request))
     response_kept = len(response[0]) if len(response) == 1 else sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
-    kept = (request_kept, response_kept)
     try:
-        rest = _REST.pack(
-            VERSION, kind, flags & 0xFFFF, seq, wall_ns, mono_ns, first_us, total_us,
-            request_bytes, response_bytes, *kept, status, len(meta),
-        )  # fmt: skip
+        rest = _REST.pack(VERSION, *numbers, request_kept, response_kept, status, len(meta))
     except struct.error:
         # A clock before 1970, a status that is none: kept as near as the field goes.
-        fitting = zip(_LARGEST, (*numbers[3:9], *kept, status), strict=True)
-        within = [min(max(number, 0), largest) for largest, number in fitting]
-        rest = _REST.pack(VERSION, kind, flags & 0xFFFF, seq, *within, len(meta))
+        given = (*numbers, request_kept, response_kept, status)
+        within = [min(max(one, 0), top) for one, top in zip(given, _LARGEST, strict=True)]
+        rest = _REST.pack(VERSION, *within, len(meta))
     padding = -length % 8
     chunks = [rest, meta, *request, *response]
     if length <= _SMALL_BYTES:

@@ -11,20 +11,25 @@ import logging
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
+
+from driftline.capture.recorder import DEFAULT_HEADERS
+from driftline.capture.spool import Durability, OnFull
 
 __all__ = ["CapturePlace", "find_place"]
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _FILE_NAME = "driftline.toml"
 _ROOT = ".driftline"
 _PREFIX = "DRIFTLINE_"
-_SPOOL_BYTES = 2 << 30
-_BODY_BYTES = 1 << 20
+
+Append = Literal["before", "after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,21 @@ class CapturePlace:
         Bytes kept of each body.
     append
         Whether a record is written "before" or "after" the last bytes of the response.
+    sampling_percentage, max_inflight_bytes, headers
+        See ``driftline.capture.tap.Capture``.
+    durability, on_full
+        See ``driftline.capture.spool.SpoolWriter``.
     """
 
     spool_dir: Path
-    spool_max_bytes: int = _SPOOL_BYTES
-    max_body_bytes: int = _BODY_BYTES
-    append: Literal["before", "after"] = "before"
+    spool_max_bytes: int = 2 << 30
+    max_body_bytes: int = 1 << 20
+    append: Append = "before"
+    sampling_percentage: float = 100.0
+    durability: Durability = "interval"
+    on_full: OnFull = "drop"
+    max_inflight_bytes: int = 64 << 20
+    headers: tuple[str, ...] = DEFAULT_HEADERS
 
 
 def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
@@ -63,23 +77,30 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
     file = Path.cwd() / _FILE_NAME
     folder = file.resolve().parent if file.exists() else file.parent
     values = _values(file, os.environ if environment is None else environment)
-    root = _path(folder, values.get("storage.root") or _ROOT)
+    root = values.get("storage.root") or _ROOT
+    # Of a root elsewhere, as in a bucket, the spool stays on this machine.
+    is_elsewhere = "://" in root and not root.startswith("file:")
+    local = values.get("storage.local_dir") or (_ROOT if is_elsewhere else root)
     spool = values.get("capture.spool_dir")
-    append = values.get("capture.append")
-    return CapturePlace(
-        spool_dir=_path(folder, spool) if spool else root / "spool",
-        spool_max_bytes=_count(values.get("capture.spool_max_bytes"), _SPOOL_BYTES),
-        max_body_bytes=_count(values.get("capture.max_body_bytes"), _BODY_BYTES),
-        append="after" if append == "after" else "before",
+    usual = CapturePlace(_path(folder, spool) if spool else _path(folder, local) / "spool")
+    headers = values.get("capture.headers")
+    return replace(
+        usual,
+        spool_max_bytes=_count(values, "spool_max_bytes", usual.spool_max_bytes),
+        max_body_bytes=_count(values, "max_body_bytes", usual.max_body_bytes),
+        max_inflight_bytes=_count(values, "max_inflight_bytes", usual.max_inflight_bytes),
+        append=_one_of(Append, values.get("capture.append"), usual.append),
+        durability=_one_of(Durability, values.get("capture.durability"), usual.durability),
+        on_full=_one_of(OnFull, values.get("capture.on_full"), usual.on_full),
+        sampling_percentage=_share(values.get("capture.sampling_percentage")),
+        headers=usual.headers if headers is None else tuple(_parts(headers)),
     )
 
 
 _KEYS = (
     "storage.root",
-    "capture.spool_dir",
-    "capture.spool_max_bytes",
-    "capture.max_body_bytes",
-    "capture.append",
+    "storage.local_dir",
+    *(f"capture.{entry.name}" for entry in fields(CapturePlace)),
 )
 
 
@@ -91,7 +112,8 @@ def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
         section, name = key.split(".")
         part = sections.get(section)
         if isinstance(part, dict) and name in part:
-            found[key] = str(part[name])
+            value = part[name]
+            found[key] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     for variable, text in sorted(environment.items()):
         # As the service reads them: after the first part of the name in any case.
         key = variable.removeprefix(_PREFIX).lower().replace("__", ".", 1)
@@ -115,10 +137,29 @@ def _path(folder: Path, text: str) -> Path:
     return (folder / (unquote(parts.path) if parts.scheme == "file" else text)).resolve()
 
 
-def _count(text: str | None, default: int) -> int:
+def _count(values: Mapping[str, str], name: str, default: int) -> int:
     """Read a number of bytes; what is none, the service refuses by name."""
+    text = values.get(f"capture.{name}")
     try:
         found = default if text is None else int(float(text) if "." in text else text)
     except (ValueError, OverflowError):
         return default
     return found if found > 0 else default
+
+
+def _share(text: str | None) -> float:
+    """Read a percentage; what is none, the service refuses by name."""
+    try:
+        found = 100.0 if text is None else float(text)
+    except ValueError:
+        return 100.0
+    return found if 0 < found <= 100 else 100.0
+
+
+def _one_of(choice: Any, text: str | None, usual: T) -> T:  # noqa: ANN401 - a Literal
+    """Read one of a few words; what is none of them, the service refuses by name."""
+    return cast("T", text) if text in get_args(choice) else usual
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -30,6 +30,7 @@ from driftline.capture.spool_folder import (
     boot_id,
     new_spool_id,
 )
+from driftline.capture.traffic import TrafficCounters
 
 if TYPE_CHECKING:
     from driftline.capture.flusher import Flusher
@@ -59,7 +60,7 @@ _RECORD = int(Kind.RECORD)
 _LAST_NUMBERED = int(Kind.GAP)
 _NOTHING: tuple[bytes, ...] = ()
 
-Numbers = tuple[int, ...]  # The first ten fields of a frame.
+Numbers = tuple[int, ...]  # The first nine fields of a frame.
 
 
 class SpoolWriter:
@@ -108,6 +109,7 @@ class SpoolWriter:
         self._now_ns = now_ns
         self._mono_ns = mono_ns
         self._segment = -1
+        self.traffic = TrafficCounters()
         self._reset()
         forget = weakref.WeakMethod(self._after_fork)
         os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
@@ -133,8 +135,8 @@ class SpoolWriter:
         self._is_failing = False
         self._is_lost = False
         self._open_again_ns: int | None = None
-        self._drops = DropCounters()
-        self.traffic = self._drops.traffic
+        self.traffic.detach()
+        self._drops = DropCounters(self.traffic)
         self._flusher: Flusher | None = None
 
     def append(
@@ -170,9 +172,9 @@ class SpoolWriter:
                 reason = self._write(
                     (
                         _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                        request_bytes, response_bytes, status,
+                        request_bytes, response_bytes,
                     ),
-                    packed, request, response,
+                    status, packed, request, response,
                 )  # fmt: skip
             if reason is not None:
                 size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
@@ -223,7 +225,7 @@ class SpoolWriter:
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
             if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
-                self._write(self._plain(Kind.CLOSE), b"", (), ())
+                self._write(self._plain(Kind.CLOSE), 0, b"", (), ())
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
@@ -305,7 +307,7 @@ class SpoolWriter:
         self._segment_size = 0
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
-        return self._write(self._plain(Kind.SEGMENT), header, (), ())
+        return self._write(self._plain(Kind.SEGMENT), 0, header, (), ())
 
     def _open_spool(self) -> None:
         self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
@@ -334,29 +336,34 @@ class SpoolWriter:
 
     def _plain(self, kind: Kind) -> Numbers:
         now = max(self._now_ns(), 0)
-        return (int(kind), 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0, 0)
+        return (int(kind), 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0)
 
     def _tell_gaps(self) -> str | None:
         if self._is_lost:
             # A spool was removed as a whole; how much of it nobody had read yet, nobody knows.
             gone = {"reason": "removed", "last_ns": str(max(self._now_ns(), 0))}
-            if reason := self._write(self._plain(Kind.GAP), pack_meta(gone), (), ()):
+            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(gone), (), ()):
                 return reason
             self._is_lost = False
         for drop in self._drops.pending() if self._drops.has_pending else ():
             meta = drop.untold()
-            if reason := self._write(self._plain(Kind.GAP), pack_meta(meta), (), ()):
+            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(meta), (), ()):
                 return reason
             self._drops.report(drop)
         return None
 
     def _write(
-        self, numbers: Numbers, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
+        self,
+        numbers: Numbers,
+        status: int,
+        meta: bytes,
+        request: Sequence[bytes],
+        response: Sequence[bytes],
     ) -> str | None:
         """Append a frame whole or not at all; the reason when it could not be."""
         if len(request) + len(response) > _MAX_BUFFERS:
             request, response = (b"".join(request),), (b"".join(response),)
-        buffers, size = pack_parts(self._seed, numbers, meta, request, response)
+        buffers, size = pack_parts(self._seed, numbers, status, meta, request, response)
         try:
             written = os.writev(self._segment, buffers)
         except OSError as error:

@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from driftline.capture.exchange import (
     REQUEST_ID_KEY,
@@ -20,12 +20,13 @@ from driftline.capture.exchange import (
     Exchange,
     Message,
     Receive,
-    Recorder,
     Scope,
     Send,
+    begin,
 )
 from driftline.capture.place import find_place
-from driftline.capture.spool import Durability, SpoolWriter
+from driftline.capture.recorder import Recorder, kept_headers
+from driftline.capture.spool import Durability, OnFull, SpoolWriter
 from driftline.capture.target import CaptureTarget, parse_event_time
 from driftline.errors import InputError
 
@@ -58,11 +59,11 @@ class Capture:
         found as ``driftline up`` finds it in the working folder: by DRIFTLINE_CAPTURE__SPOOL_DIR,
         driftline.toml, or ``.driftline/spool``.
     sampling_percentage
-        Share of requests that is recorded. Requests with an inference id are chosen by it, so that
-        retries and all parts of a chain agree.
+        Share of requests that is recorded. Those with an inference id, or else a trace, are chosen
+        by it, so that retries and all parts of a chain agree. This and all below save ``route`` and
+        ``now_ns`` are those of the installation when left out.
     max_body_bytes
-        Bytes kept of each body; the true length always is. This, ``append`` and
-        ``spool_max_bytes`` are those of the installation when left out.
+        Bytes kept of each body; the true length always is.
     append
         "before": the record is written before the bytes that complete the response are passed on;
         "after": afterwards, and a kill in between loses it.
@@ -71,8 +72,14 @@ class Capture:
         ``endpoint``, ``paths`` and ``sampling_percentage``.
     now_ns
         Wall clock, in nanoseconds.
-    spool_max_bytes, durability
-        See ``SpoolWriter``.
+    spool_max_bytes, durability, on_full
+        See ``SpoolWriter``. With "request" an answer waits until the disk has its record; other
+        requests go on meanwhile.
+    max_inflight_bytes
+        Bytes kept of the bodies of all unfinished requests; above it metadata alone is recorded.
+    headers
+        Request headers that are recorded beside those with columns of their own. Such as carry
+        credentials never are.
 
     Attributes
     ----------
@@ -93,48 +100,64 @@ class Capture:
         endpoint: str | None = None,
         paths: Sequence[str] | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
-        sampling_percentage: float = 100.0,
+        sampling_percentage: float | None = None,
         max_body_bytes: int | None = None,
         append: Literal["before", "after"] | None = None,
         route: Route | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         spool_max_bytes: int | None = None,
-        durability: Durability = "process",
+        durability: Durability | None = None,
+        on_full: OnFull | None = None,
+        max_inflight_bytes: int | None = None,
+        headers: Sequence[str] | None = None,
     ) -> None:
+        place = find_place()
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
+        if durability not in (None, *get_args(Durability)):
+            raise InputError(f'capture: durability "{durability}"; expected {_either(Durability)}')
+        if on_full not in (None, *get_args(OnFull)):
+            raise InputError(f'capture: on_full "{on_full}"; expected {_either(OnFull)}')
         if route is None:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
-            target = CaptureTarget(endpoint, sampling_percentage=sampling_percentage)
-            route = posts_to(paths, target)
-        place = find_place()
+            share = place.sampling_percentage
+            share = share if sampling_percentage is None else sampling_percentage
+            route = posts_to(paths, CaptureTarget(endpoint, sampling_percentage=share))
         self.app = app
         self.spool = SpoolWriter(
             place.spool_dir if spool_dir is None else spool_dir,
             max_bytes=place.spool_max_bytes if spool_max_bytes is None else spool_max_bytes,
-            durability=durability,
+            durability=durability or place.durability,
+            on_full=on_full or place.on_full,
             now_ns=now_ns,
         )
         self._recorder = Recorder(
             self.spool,
             max_body_bytes=place.max_body_bytes if max_body_bytes is None else max_body_bytes,
+            max_inflight_bytes=(
+                place.max_inflight_bytes if max_inflight_bytes is None else max_inflight_bytes
+            ),
             is_before=(append or place.append) == "before",
+            headers=kept_headers(place.headers if headers is None else headers),
             now_ns=now_ns,
         )
-        self.counters = self._recorder.counters
         self._route = route
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What this process has counted."""
+        return self._recorder.counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and record it when it is one to be recorded."""
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._closing(send))
+        if scope["type"] != "http":
+            is_life = scope["type"] == "lifespan"
+            await self.app(scope, receive, self._closing(send) if is_life else send)
             return
-        exchange = None
-        if scope["type"] == "http":
-            exchange = self._begin(scope, receive, send)
-        if exchange is None:
-            await self.app(scope, receive, send)
+        exchange = self._begin(scope, receive, send)
+        if not isinstance(exchange, Exchange):
+            await self.app(scope, receive, exchange)
             return
         try:
             await self.app(exchange.scope, exchange.receive, exchange.send)
@@ -144,20 +167,22 @@ class Capture:
         finally:
             exchange.finish()
 
-    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Exchange | None:
+    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Exchange | Send:
+        """Give the exchange of a request that is recorded, else what its answer goes through."""
         endpoint = ""
         try:
             target = self._route(scope)
             if target is None:
-                return None
+                return send
             endpoint = target.endpoint
-            if not self._recorder.is_able:
-                self._recorder.pass_by(endpoint)
-                return None
-            return Exchange(self._recorder, target, scope, receive, send)
+            recorder = self._recorder
+            if not recorder.is_able:
+                recorder.pass_by(endpoint)
+                return send
+            return begin(recorder, recorder.known(target), scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._recorder.fault(error, endpoint)
-            return None
+            return send
 
     def _closing(self, send: Send) -> Send:
         """End the spool when the app has shut down, so that its reader need not wait."""
@@ -168,6 +193,10 @@ class Capture:
             await send(message)
 
         return closing
+
+
+def _either(choice: Any) -> str:  # noqa: ANN401 - a Literal
+    return " or ".join(f'"{one}"' for one in get_args(choice))
 
 
 def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field
 from typing import Any, Literal
 
+from driftline.capture.recorder import DEFAULT_HEADERS
 from driftline.capture.redact_rules import Rule
 
 __all__ = [
@@ -98,6 +99,25 @@ class Capture:
         "before", 'record "before" or "after" the last bytes of the response'
     )
     max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
+    max_inflight_bytes: int = _setting(
+        64 << 20, "bytes kept of all unfinished requests of a process; above it no bodies are"
+    )
+    sampling_percentage: float = _setting(
+        100.0, "share of requests that is recorded where an endpoint does not say"
+    )
+    headers: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
+        list(DEFAULT_HEADERS),
+        "request headers recorded beside content type and ids; never such as carry credentials",
+    )
+    durability: Literal["process", "interval", "request"] = _setting(
+        "interval",
+        'when a record is on the disk: "process" (when the kernel likes), "interval" (within a '
+        'second), "request" (before the answer)',
+    )
+    on_full: Literal["drop", "metadata_only"] = _setting(
+        "drop",
+        'with a full spool records are dropped; "metadata_only": bodies already at four fifths',
+    )
     commit_interval_s: float = _setting(
         10.0, "longest time a record waits before it is in the table"
     )

@@ -13,9 +13,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote, urlsplit
 
+from driftline.capture.spool import Durability, OnFull
 from driftline.errors import InputError
 from driftline.logs import FORMATS
 from driftline.sections import (
@@ -43,6 +44,7 @@ PREFIX = "DRIFTLINE_"
 PASSWORD = re.compile(r":(?!//).*@|(?<=password=)[^&]*")
 FILE_NAME = "driftline.toml"
 HIDDEN = "***"
+_LARGEST = {"port": 65535, "sampling_percentage": 100}
 
 
 class SettingsError(InputError):
@@ -319,6 +321,8 @@ def _check(settings: Settings) -> None:
         ("capture", "transport"): ("local", "kafka"),
         ("kafka", "security_protocol"): ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
         ("capture", "append"): ("before", "after"),
+        ("capture", "durability"): get_args(Durability),
+        ("capture", "on_full"): get_args(OnFull),
         ("log", "format"): FORMATS,
     }
     for (section, key), allowed in choices.items():
@@ -333,8 +337,9 @@ def _check(settings: Settings) -> None:
                 raise SettingsError(
                     f"[{section}] {entry.name} = {value}; expected a number above 0"
                 )
-            if entry.name == "port" and value > 65535:
-                raise SettingsError(f"[{section}] port = {value}; expected 1 to 65535")
+            largest = _LARGEST.get(entry.name)
+            if largest is not None and value > largest:
+                raise SettingsError(f"[{section}] {entry.name} = {value}; expected 1 to {largest}")
     if not settings.storage.root:
         raise SettingsError('[storage] root = ""; expected a folder, or a URI')
     try:

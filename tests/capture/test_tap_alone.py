@@ -57,6 +57,12 @@ TOML = {
     "absolute": '[capture]\nspool_dir = "/tmp/a spool/../b"\n',
     "numbers": "[capture]\nspool_max_bytes = 1234567.8\nmax_body_bytes = 4_096\n",
     "spool": '[capture]\nspool_dir = "here/spool"\nmax_body_bytes = 77\nappend = "after"\n',
+    "bucket": '[storage]\nroot = "s3://bucket/a"\n[capture]\nheaders = []\n',
+    "bucket and folder": (
+        '[storage]\nroot = "s3://bucket/a"\nlocal_dir = "here"\n'
+        '[capture]\nheaders = ["X-Team", "accept"]\non_full = "metadata_only"\n'
+        'durability = "request"\nsampling_percentage = 12.5\nmax_inflight_bytes = 1000\n'
+    ),
     "none": "",
     "absent": None,
 }
@@ -70,10 +76,19 @@ VARIABLES = {
 }
 # What the service refuses to start with, by name; an app answers all the same.
 REFUSED = {
-    "DRIFTLINE_STORAGE__ROOT": ["", "s3://bucket/a"],
+    "DRIFTLINE_STORAGE__ROOT": [""],
+    "DRIFTLINE_CAPTURE__DURABILITY": ["never"],
+    "DRIFTLINE_CAPTURE__ON_FULL": ["block"],
+    "DRIFTLINE_CAPTURE__SAMPLING_PERCENTAGE": ["all", "0", "101"],
     "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1"],
     "DRIFTLINE_CAPTURE__APPEND": ["never"],
 }
+
+
+SAME = (
+    "spool_max_bytes", "max_body_bytes", "append", "durability", "on_full", "sampling_percentage",
+    "max_inflight_bytes",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("toml", list(TOML))
@@ -89,9 +104,9 @@ def test_the_spool_is_where_the_service_looks(
             environment = {name: VARIABLES[name] for name in names}
             expected, found = load(environment=environment), find_place(environment)
             assert found.spool_dir == expected.spool_dir
-            assert found.spool_max_bytes == expected.capture.spool_max_bytes
-            assert found.max_body_bytes == expected.capture.max_body_bytes
-            assert found.append == expected.capture.append
+            assert list(found.headers) == expected.capture.headers
+            for name in SAME:
+                assert getattr(found, name) == getattr(expected.capture, name)
 
 
 @pytest.mark.parametrize("is_linked", [False, True])
