@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +18,7 @@ from driftline.capture.dataset import Dataset, Gap, read_gaps
 from driftline.capture.marks import read_marks
 from driftline.capture.storage import StorageError
 
-__all__ = ["RECENT", "Coverage", "EndpointReport", "report"]
+__all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "report"]
 
 RECENT = timedelta(hours=24)
 _COLUMNS = ("row_index", "status", "parse_error", "event_time", "arrival_time")
@@ -169,6 +170,39 @@ def report(
         files=0 if table is None else len(table.file_uris()),
         size_bytes=folder.size_bytes(),
     )
+
+
+def document_of(found: EndpointReport) -> dict[str, Any]:
+    """Give a report as JSON values, without the endpoint's name."""
+    return {
+        "seen": found.seen,
+        "sampled": found.sampled,
+        "requests": found.requests,
+        "rows": found.rows,
+        "failed": found.failed,
+        "unparsed": sum(found.unparsed.values()),
+        "unparsed_by_reason": dict(found.unparsed),
+        "dropped": sum(found.dropped.values()),
+        "dropped_by_reason": dict(found.dropped),
+        "uncounted_gaps": found.uncounted,
+        "coverage": found.overall.ratio,
+        "last_24_h": {**asdict(found.recent), "coverage": found.recent.ratio},
+        "gaps": [
+            {**asdict(gap), "first_time": _iso(gap.first_time), "last_time": _iso(gap.last_time)}
+            for gap in found.gaps
+        ],
+        "spools": dict(found.spools),
+        "oldest": _iso(found.oldest),
+        "newest": _iso(found.newest),
+        "last_arrival": _iso(found.last_arrival),
+        "last_commit": _iso(found.last_commit),
+        "files": found.files,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 class _Rows:

@@ -17,7 +17,7 @@ from driftline.commands import options
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["apply", "capture", "delete", "deploy", "get", "invoke", "monitor"]
+__all__ = ["apply", "delete", "deploy", "get", "invoke", "monitor"]
 
 CONTENT_TYPES = {
     ".csv": "text/csv",
@@ -30,7 +30,6 @@ ResourceKind = Annotated[
 ]
 
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
-capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
 
 
 def apply(
@@ -185,36 +184,6 @@ def monitor_run(
         raise typer.Exit(3)
     if execution["status"] == "CompletedWithViolations":
         raise typer.Exit(1)
-
-
-@capture.command("stats")
-def capture_stats(
-    endpoint: Annotated[
-        str | None, typer.Argument(help="Endpoint; all that were captured when left out.")
-    ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
-    """Count what was captured: requests, rows, drops by reason.
-
-    An endpoint that apps capture but nobody declared is listed, too; its bodies are kept raw.
-
-    Example: driftline capture stats flights
-    """
-    with Client(options.address(server)) as client:
-        found: Any = client.captures() if endpoint is None else client.capture_stats(endpoint)
-    if as_json:
-        options.show_json(found)
-    elif endpoint is None:
-        options.show_table(_CAPTURE_COLUMNS, found)
-    else:
-        rows = [{"count": key, "value": value} for key, value in found.items()]
-        options.show_table(["count", "value"], rows)
-
-
-_CAPTURE_COLUMNS = (
-    "endpoint", "declared", "typed", "requests", "rows", "failed", "unparsed", "dropped", "newest",
-)  # fmt: skip
 
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from driftline.capture.capture_files import (
 from driftline.capture_line import LineError, read_line
 from driftline.client import Client
 from driftline.commands import options
-from driftline.commands.resources import capture
+from driftline.commands.capture import capture
 from driftline.errors import InputError
 from driftline.progress import progress
 

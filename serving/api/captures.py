@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
-from driftline.capture.dataset import CaptureStats, Dataset, list_endpoints
+from driftline.capture.audit_note import read_note
+from driftline.capture.backlog import Backlog, measure
+from driftline.capture.counting import EndpointCounts, read_counts
+from driftline.capture.dataset import Dataset, Gap, list_endpoints, read_gaps
+from driftline.capture.report import document_of, report
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving import resource_store as store
@@ -30,7 +33,8 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
         with context.engine.connect() as connection:
             declared = _signatures(connection)
         names = sorted(declared | dict.fromkeys(list_endpoints(context.root), False))
-        return {"items": [_counted(context.root, name, declared) for name in names]}
+        told = _told(context)
+        return {"items": [_counted(context, name, declared, told) for name in names]}
 
     @routes.get("/endpoints/{name}/capture")
     def capture(name: str) -> dict[str, Any]:
@@ -42,7 +46,15 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                     name = store.get(connection, "Endpoint", name).name
                 except NotFoundError as error:
                     raise NotFoundError(f"{error}; nor was anything captured as that") from None
-        return _counted(context.root, name, declared)
+        return _counted(context, name, declared, _told(context))
+
+    @routes.get("/capture/audit")
+    def last_audit() -> dict[str, Any]:
+        """Tell what the last audit has found: whether every number is stored once, or counted."""
+        found = read_note(context.root)
+        if found is None:
+            raise NotFoundError("no audit was made yet; the scheduler makes one every hour")
+        return found
 
     @routes.get("/counts")
     def counts() -> dict[str, Any]:
@@ -81,20 +93,41 @@ def _signatures(connection: Connection) -> dict[str, bool]:
     return {row.name: row.made.get("signature") is not None for row in rows}
 
 
-def _counted(root: str, name: str, declared: Mapping[str, bool]) -> dict[str, Any]:
+def _counted(
+    context: ServerContext, name: str, declared: Mapping[str, bool], told: _Told
+) -> dict[str, Any]:
     """Count one endpoint's table; without a signature its bodies are kept raw, and it says so."""
-    known = {"endpoint": name, "declared": name in declared, "typed": declared.get(name, False)}
-    return known | _shown(Dataset(root, name).stats())
+    found = report(context.root, name, now=context.now(), gaps=told.gaps, counts=told.counts)
+    audited = told.audit or {}
+    return {
+        "endpoint": name,
+        "declared": name in declared,
+        "typed": declared.get(name, False),
+        **document_of(found),
+        "retention_days": context.retention_days,
+        "spool": asdict(told.backlog),
+        "audit": {
+            "time": audited.get("time"),
+            "missing": audited.get("missing_by_endpoint", {}).get(name, 0),
+            "doubled": audited.get("doubled_by_endpoint", {}).get(name, 0),
+        },
+    }
 
 
-def _shown(stats: CaptureStats) -> dict[str, Any]:
-    found = asdict(stats) | {"dropped": stats.dropped}
-    for key in ("oldest", "newest"):
-        found[key] = _iso(found[key])
-    for gap in found["gaps"]:
-        gap["first_time"], gap["last_time"] = _iso(gap["first_time"]), _iso(gap["last_time"])
-    return found
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of all endpoints in one place, read once for all of them."""
+
+    gaps: list[Gap]
+    counts: Mapping[str, EndpointCounts]
+    backlog: Backlog
+    audit: Mapping[str, Any] | None
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _told(context: ServerContext) -> _Told:
+    return _Told(
+        read_gaps(context.root),
+        read_counts(context.spool_dir),
+        measure(context.spool_dir),
+        read_note(context.root),
+    )
