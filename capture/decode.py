@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from driftline.capture.bodies import Bodies, Body, read_requests, read_responses
+from driftline.capture.bodies import Sent, read_requests, read_responses
 from driftline.capture.frame import Flag, Frame
+from driftline.capture.reading import Bodies
+from driftline.capture.records import Records
 from driftline.signature import Signature
 
 __all__ = ["Decoded", "decode"]
 
 _FIRST_FAILURE = 400
+_SOME_SPOOL = "00000000-0000-7000-8000-000000000000"
 _NULL = "null"  # How an id that is missing stands among the texts of extras.
 _NO_SIGNATURE = "the endpoint has no signature"
 
@@ -53,27 +57,17 @@ class Decoded:
     inference_ids: pa.Array
 
 
-def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
+def decode(records: Records | Sequence[Frame], signature: Signature | None) -> Decoded:
     """Read the bodies of records; those of failed requests (status 400 or above) are left out."""
-    answered = np.array([0 < frame.status < _FIRST_FAILURE for frame in frames], np.bool_)
+    if not isinstance(records, Records):
+        records = Records.of((_SOME_SPOOL, frame) for frame in records)
+    status = records.status
+    answered = (status > 0) & (status < _FIRST_FAILURE)
     if signature is None:
         return _undecoded(answered)
-    asked = read_requests(
-        [
-            _request_of(frame) if told else None
-            for frame, told in zip(frames, answered, strict=True)
-        ],
-        signature,
-    )
+    asked = read_requests(_sent(records, "request", answered), signature)
     counts = np.maximum(asked.counts, 1)
-    replied = read_responses(
-        [
-            _response_of(frame) if told else None
-            for frame, told in zip(frames, answered, strict=True)
-        ],
-        signature,
-        counts,
-    )
+    replied = read_responses(_sent(records, "response", answered), signature, counts)
     unfit = _Unfit()
     ids: dict[int, str] = {}
     columns: dict[str, pa.Array] = {}
@@ -87,7 +81,7 @@ def decode(frames: Sequence[Frame], signature: Signature | None) -> Decoded:
                 ids[int(target[row])] = text
             else:
                 unfit.add(target[[row]], name, [text])
-    flags = np.zeros(len(frames), np.int32)
+    flags = np.zeros(len(records), np.int32)
     flags[[error is not None for error in asked.errors]] |= int(Flag.REQUEST_UNPARSED)
     flags[[error is not None for error in replied.errors]] |= int(Flag.RESPONSE_UNPARSED)
     errors = [_both(*pair) for pair in zip(asked.errors, replied.errors, strict=True)]
@@ -120,27 +114,28 @@ def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
     return pa.array(list(chosen.values()), pa.string()).take(pa.array(at, mask=at < 0))
 
 
-def _request_of(frame: Frame) -> Body:
-    cut = frame.flags & (Flag.REQUEST_TRUNCATED | Flag.BODY_SHED)
-    return Body(
-        frame.request,
-        frame.meta.get("request_content_type", ""),
-        frame.meta.get("request_encoding", ""),
-        f"only {len(frame.request)} of {frame.request_bytes} bytes were kept" if cut else None,
+def _sent(records: Records, side: Literal["request", "response"], answered: np.ndarray) -> Sent:
+    """Give one side's bodies, with the reason where one cannot be whole."""
+    contents = records.request if side == "request" else records.response
+    flags = records.flags
+    told: list[str | None] = [None] * len(records)
+    cut = Flag.BODY_SHED | (
+        Flag.REQUEST_TRUNCATED if side == "request" else Flag.RESPONSE_TRUNCATED
     )
-
-
-def _response_of(frame: Frame) -> Body:
-    problem = None
-    if frame.flags & Flag.INCOMPLETE:
-        problem = "it was not completed"
-    elif frame.flags & (Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED):
-        problem = f"only {len(frame.response)} of {frame.response_bytes} bytes were kept"
-    return Body(
-        frame.response,
-        frame.meta.get("response_content_type", ""),
-        frame.meta.get("response_encoding", ""),
-        problem,
+    true = records.request_bytes if side == "request" else records.response_bytes
+    for index in np.flatnonzero(answered & ((flags & int(cut)) != 0)).tolist():
+        kept = len(contents[index].as_py())
+        told[index] = f"only {kept} of {true[index]} bytes were kept"
+    if side == "response":
+        for index in np.flatnonzero(answered & ((flags & int(Flag.INCOMPLETE)) != 0)).tolist():
+            told[index] = "it was not completed"
+    return Sent(
+        contents,
+        records.meta(f"{side}_content_type"),
+        records.meta(f"{side}_encoding"),
+        records.meta(f"{side}_inference_header_length"),
+        answered,
+        told,
     )
 
 

@@ -1,182 +1,267 @@
-"""The shapes in which JSON carries rows: what model servers take and answer."""
+"""The shapes in which JSON carries the rows of a request: what model servers take.
+
+SageMaker's (``instances``, ``features``), TensorFlow Serving's (``instances``; ``inputs`` by
+column), MLflow's (``dataframe_split``, ``dataframe_records``, ``inputs``), the Open Inference
+Protocol's tensors, and what apps of one's own take: an object, a list, lists by name.
+
+References
+----------
+SageMaker, common data formats for inference; TensorFlow Serving, g3doc/api_rest.md; MLflow,
+pyfunc/scoring_server; pandas.DataFrame.to_dict, its orients.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Generic, NamedTuple, TypeVar
 
+from driftline.capture.bounds import MAX_ROWS, BodyError, require_rows
 from driftline.capture.coerce import as_text
-from driftline.signature import Column
+from driftline.capture.tensors import TENSOR_FIELDS, is_tensors, read_tensors
+from driftline.signature import Column, Signature
 
-__all__ = ["BodyError", "Extra", "Row", "request_rows", "response_rows"]
+__all__ = ["Extra", "Plan", "Plans", "RequestRows", "Row", "by_columns", "opened", "picker"]
 
 _MAX_EXTRAS = 64
-_MAX_TOLD = 5
-# Names under which servers answer: ours, then those of SageMaker's own algorithms.
-_PREDICTION_KEYS = ("prediction", "predicted_label", "predicted_value")
-_PROBABILITY_KEYS = ("probability", "probabilities", "score", "scores")
+# Rows stand in one of these, beside parameters that are none of our business.
+_ENVELOPES = (
+    "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
+)  # fmt: skip
+# Callers send the same few fields again and again; the bound keeps hostile ones from piling up.
+_MAX_PLANS = 256
 
 Extra = tuple[int, str, str]
 Row = Sequence[object]
+Key = TypeVar("Key")
 
 
-class BodyError(ValueError):
-    """A body cannot be read; the message is what the table keeps of it."""
+class Plan(NamedTuple):
+    """How the values of an object, in its order and with None at the end, become a row.
 
-
-def request_rows(
-    document: object, names: Sequence[str], known: set[str]
-) -> tuple[list[Row], list[Extra]]:
-    """Give the rows of one JSON document in any of the shapes that servers take."""
-    found = _opened(document, known)
-    if isinstance(found, dict) or (found and isinstance(found, list) and _is_flat(found)):
-        found = [found]
-    if not isinstance(found, list) or not found:
-        raise BodyError("no rows; expected an object, a list of rows, or {“instances”: [rows]}")
-    rows: list[Row] = []
-    extras: list[Extra] = []
-    for number, entry in enumerate(found):
-        row = entry
-        if isinstance(entry, dict) and entry.keys() == {"features"} and "features" not in known:
-            row = entry["features"]
-        if isinstance(row, dict):
-            if len(row) and known.isdisjoint(row):
-                raise BodyError(f"row {number + 1} has none of the signature's fields")
-            others = [name for name in row if name not in known][:_MAX_EXTRAS]
-            extras += [(number, as_text(name), as_text(row[name])) for name in others]
-            rows.append([row.get(name) for name in names])
-        elif isinstance(row, list) and len(row) == len(names):
-            rows.append(row)
-        elif isinstance(row, list):
-            raise BodyError(f"row {number + 1} has {len(row)} values; expected {len(names)}")
-        else:
-            raise BodyError(f"row {number + 1} is neither a list nor an object")
-    return rows, extras
-
-
-def _opened(document: object, known: Container[str]) -> object:
-    """Take the envelope off: an object whose only field is unknown and holds objects or lists.
-
-    SageMaker's is ``instances``, FastAPI's ``embed`` takes the parameter's name, and so on.
+    ``others`` are places and names of fields that the signature does not know, ``known`` is the
+    place of one that it does know.
     """
-    if isinstance(document, dict) and len(document) == 1:
+
+    pick: Callable[[Sequence[object]], Row]
+    others: tuple[tuple[int, str], ...] = ()
+    known: int = 0
+
+
+class RequestRows:
+    """Finds the rows of requests: values in the order of the signature's inputs.
+
+    Objects with the same fields in the same order are read by a plan that is made once; whatever is
+    in any way unusual is read step by step. Both give the same.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.columns: tuple[Column, ...] = signature.inputs
+        self._names = [column.name for column in self.columns]
+        # The id is no input, but told among the extras, so that it can be picked up from there.
+        self._known = {column.name for column in signature.columns} - {signature.inference_id}
+        self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
+
+    def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Give the rows of one JSON document, and fields that the signature does not know.
+
+        Raises
+        ------
+        BodyError
+            When no rows of these inputs are in it.
+        """
+        return self._quickly(document) or self._carefully(document)
+
+    def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        """Read objects, and lists of one length, in the usual envelopes."""
+        entries = document
+        if type(document) is dict:
+            entries = [document]
+            if len(document) == 1:
+                ((name, inside),) = document.items()
+                if name not in self._known and type(inside) is list:
+                    entries = inside
+        if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
+            return None
+        kinds = set(map(type, entries))
+        if kinds == {dict} and "features" in entries[0] and "features" not in self._known:
+            if any(len(entry) != 1 for entry in entries):
+                return None
+            entries = [entry.get("features") for entry in entries]
+            kinds = set(map(type, entries))
+            if kinds != {list}:
+                return None
+        if kinds == {list}:
+            return (entries, ()) if set(map(len, entries)) == {len(self._names)} else None
+        return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
+
+    def _objects(
+        self, entries: Sequence[Mapping[str, object]], *, is_alone: bool
+    ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        for number, entry in enumerate(entries):
+            plan = self._plans.get(tuple(entry))
+            if plan is None:
+                return None
+            values = [*entry.values(), None]
+            if is_alone and type(values[plan.known]) is list:
+                return None  # It may be one of columns.
+            rows.append(plan.pick(values))
+            for place, name in plan.others:
+                extras.append((number, name, as_text(values[place])))
+        return rows, extras
+
+    def _plan(self, keys: tuple[str, ...]) -> Plan | None:
+        """Say where in an object of these fields the inputs stand; behind it stands None."""
+        if self._known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
+            return None
+        place = {name: at for at, name in enumerate(keys)}
+        others = [(at, as_text(name)) for name, at in place.items() if name not in self._known]
+        pick = picker([place.get(name, len(keys)) for name in self._names])
+        known = next(at for name, at in place.items() if name in self._known)
+        return Plan(pick, tuple(others[:_MAX_EXTRAS]), known)
+
+    def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Give the rows of one document in any of the shapes."""
+        found = self._framed(document)
+        if isinstance(found, dict):
+            found = by_columns(found, self._known) or [found]
+        elif found and isinstance(found, list) and _is_flat(found):
+            # One row, or one value each of a model of one input.
+            found = [[value] for value in found] if len(self._names) == 1 else [found]
+        if not isinstance(found, list) or not found:
+            raise BodyError("no rows; expected an object, a list of rows, or {“instances”: [rows]}")
+        require_rows(len(found))
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        for number, entry in enumerate(found):
+            row, others = self._row(entry, number + 1)
+            rows.append(row)
+            extras += [(number, as_text(name), as_text(value)) for name, value in others]
+        return rows, extras
+
+    def _framed(self, document: object) -> object:
+        """Take rows out of what stands around them: envelopes, tensors, a frame of pandas."""
+        found = opened(document, self._known, _ENVELOPES)
+        is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
+        if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
+            return _split(found)
+        return self._of_tensors(found) if is_tensors(found) else found
+
+    def _of_tensors(self, found: object) -> object:
+        assert isinstance(found, list), "is_tensors says so"
+        tensors = read_tensors(found, len(self._names))
+        if any(tensor.name in self._known for tensor in tensors):
+            return by_columns({tensor.name: tensor.rows for tensor in tensors}, self._known)
+        width = sum(tensor.width for tensor in tensors)
+        if width != len(self._names):
+            raise BodyError(f"tensors of {width} values a row; expected {len(self._names)}")
+        return [
+            [value for part in parts for value in part]
+            for parts in zip(*(tensor.rows for tensor in tensors), strict=True)
+        ]
+
+    def _row(self, entry: object, number: int) -> tuple[Row, list[tuple[str, object]]]:
+        row = _inner(entry, self._known)
+        if isinstance(row, dict):
+            if len(row) and self._known.isdisjoint(row):
+                raise BodyError(f"row {number} has none of the signature's fields")
+            others = [(name, row[name]) for name in row if name not in self._known]
+            return [row.get(name) for name in self._names], others[:_MAX_EXTRAS]
+        if isinstance(row, list) and len(row) == len(self._names):
+            return row, []
+        if isinstance(row, list):
+            raise BodyError(f"row {number} has {len(row)} values; expected {len(self._names)}")
+        raise BodyError(f"row {number} is neither a list nor an object")
+
+
+class Plans(Generic[Key]):
+    """Remembers for a bounded number of keys how what has them is read; None: step by step."""
+
+    def __init__(self, make: Callable[[Key], Plan | None]) -> None:
+        self._make = make
+        self._known: dict[Key, Plan | None] = {}
+
+    def get(self, key: Key) -> Plan | None:
+        """Give the plan for a key."""
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= _MAX_PLANS:
+                return None
+            plan = self._known[key] = self._make(key)
+            return plan
+
+
+def opened(document: object, known: Container[str], envelopes: Sequence[str]) -> object:
+    """Take the envelope off: one of those named, or the only field, if it is unknown.
+
+    Below ``data`` of SageMaker's nested form the rows stand under one more name. FastAPI's
+    ``embed`` takes the parameter's name.
+    """
+    if not isinstance(document, dict):
+        return document
+    if len(document) == 1:
         ((name, inside),) = document.items()
-        if name not in known and isinstance(inside, list | dict):
-            return inside
-    return document
+        return inside if name not in known and isinstance(inside, list | dict) else document
+    if any(name in known for name in document) or {"columns", "data"} <= document.keys():
+        return document
+    found = [document[name] for name in envelopes if isinstance(document.get(name), list | dict)]
+    return found[0] if len(found) == 1 else document
+
+
+def by_columns(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
+    """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one."""
+    columns = {name: value for name, value in found.items() if name in known}
+    lists = [_flat(value) for value in columns.values() if isinstance(value, list)]
+    if not lists or len(lists) < len(columns):
+        return None
+    if len({len(values) for values in lists}) > 1:
+        raise BodyError("columns of different lengths")
+    require_rows(len(lists[0]))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _flat(values: list[object]) -> list[object]:
+    """Take single values out of lists of one: a tensor of shape [n, 1] is a column."""
+    if all(isinstance(value, list) and len(value) == 1 for value in values):
+        return [value[0] for value in values if isinstance(value, list)]
+    return values
+
+
+def _split(found: Mapping[str, object]) -> list[object]:
+    """Read a frame of pandas in the orient ``split``: names once, then rows."""
+    names, rows = found["columns"], found["data"]
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise BodyError("“columns” and “data” are to be lists")
+    if not all(isinstance(name, str) for name in names):
+        return rows  # Numbered, as pandas does without names.
+    if any(not isinstance(row, list) or len(row) != len(names) for row in rows):
+        raise BodyError(f"a row of “data” has other than {len(names)} values")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _inner(entry: object, known: Container[str]) -> object:
+    """Take a row out of SageMaker's ``{"features": …}`` and ``{"data": {"features": {…}}}``."""
+    for name in ("data", "features", "values"):
+        if isinstance(entry, dict) and len(entry) == 1 and name in entry and name not in known:
+            inside = entry[name]
+            if not isinstance(inside, list | dict):
+                break
+            entry = inside
+    return entry
 
 
 def _is_flat(found: Iterable[object]) -> bool:
     return not any(isinstance(entry, list | dict) for entry in found)
 
 
-def response_rows(
-    document: object, outputs: Sequence[Column], labels: Sequence[str] = ()
-) -> list[Row]:
-    """Give the rows of an answer: ours, plain values and lists, objects, or columns of lists.
-
-    Parameters
-    ----------
-    outputs
-        What is to be found, by name or by role; an answer of one value is the first of them.
-    labels
-        Names of the truth. Apps tend to answer ``{"late": true}`` for what they predict of "late".
-
-    Raises
-    ------
-    BodyError
-        When a row holds nothing of it, or does not say which value belongs where.
-    """
-    fields = _Fields(outputs, labels)
-    found = document.get("predictions", document) if isinstance(document, dict) else document
-    found = _opened(found, fields.known)
-    if isinstance(found, dict):
-        found = _as_records(found, fields)
-    entries = found if isinstance(found, list) else [found]
-    if not entries:
-        raise BodyError("no rows")
-    rows: list[Row] = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            rows.append(fields.row(entry))
-        except BodyError as error:
-            raise BodyError(f"row {number} {error}") from None
-    return rows
-
-
-def _as_records(found: dict[str, object], fields: _Fields) -> object:
-    """Turn an object of columns (``{"late": [0, 1], "score": [0.2, 0.7]}``) into one of rows."""
-    columns = {name: value for name, value in found.items() if name in fields.known}
-    lists = [value for value in columns.values() if isinstance(value, list)]
-    told = fields.prediction_of(found)
-    if not lists or len(lists) < len(columns) or (fields.has_prediction and told is None):
-        return found
-    if len({len(values) for values in lists}) > 1:
-        raise BodyError("columns of different lengths")
-    if not fields.has_prediction and len(lists) < 2 and len(fields.places) < 2:
-        # {"score": [0.3, 0.7]}: two rows, or two classes of one? The request's rows decide later.
-        return lists[0]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
-
-
-class _Fields:
-    """Where the outputs stand in an object that a server answers."""
-
-    def __init__(self, outputs: Sequence[Column], labels: Sequence[str]) -> None:
-        self.outputs = outputs
-        self.places = [column for column in outputs if column.role == "probability"]
-        self.has_prediction = any(column.role == "prediction" for column in outputs)
-        self._names = [column.name for column in outputs]
-        self._predictions = [key for key in (*_PREDICTION_KEYS, *labels) if key not in self._names]
-        self.known = {*self._names, *_PROBABILITY_KEYS, *self._predictions}
-
-    def prediction_of(self, entry: Mapping[str, object]) -> object:
-        """Find the prediction: under its own name, a usual one, or that of the truth."""
-        own = [column.name for column in self.outputs if column.role == "prediction"]
-        return next((entry[key] for key in (*own, *self._predictions) if key in entry), None)
-
-    def row(self, entry: object) -> Row:
-        """Give the outputs of one entry, None for what it lacks."""
-        if isinstance(entry, dict):
-            return self._by_name(entry)
-        values = entry if isinstance(entry, list) else [entry]
-        if not 0 < len(values) <= len(self.outputs):
-            raise BodyError(f"has {len(values)} values; expected {len(self.outputs)}")
-        return [*values, *[None] * (len(self.outputs) - len(values))]
-
-    def _by_name(self, entry: dict[str, object]) -> Row:
-        if self.known.isdisjoint(entry):
-            if len(entry) == len(self.outputs) == 1:
-                return list(entry.values())
-            expected = ", ".join(self._names[:_MAX_TOLD])
-            raise BodyError(f"has none of the signature's outputs ({expected})")
-        told = self.prediction_of(entry)
-        chances = next((entry[key] for key in _PROBABILITY_KEYS if key in entry), None)
-        row: list[object] = []
-        for column in self.outputs:
-            if column.name in entry and not isinstance(entry[column.name], list | dict):
-                row.append(entry[column.name])
-            elif column.role == "prediction":
-                row.append(told)
-            else:
-                row.append(self._chance(column, chances))
-        return row
-
-    def _chance(self, column: Column, chances: object) -> object:
-        """Give a column's share of what was answered as probabilities.
-
-        A list of another length than there are columns stays whole, and so is kept as what does
-        not fit: which of two numbers is the one asked for would be a guess.
-        """
-        at = self.places.index(column) if column in self.places else None
-        if at is None:
-            return None
-        if isinstance(chances, list) and len(chances) == len(self.places):
-            return chances[at]
-        if isinstance(chances, dict):
-            return next((chances[key] for key in _keys_of(column) if key in chances), None)
-        return chances if at == 0 and (isinstance(chances, list) or len(self.places) == 1) else None
-
-
-def _keys_of(column: Column) -> list[str]:
-    alone = list(column.classes) if column.classes and len(column.classes) == 1 else []
-    return [column.name, *alone]
+def picker(places: Sequence[int]) -> Callable[[Sequence[object]], Row]:
+    """Make a function that takes the values at some places, in their order."""
+    if len(places) == 1:
+        (place,) = places
+        return lambda values: (values[place],)
+    if not places:
+        return lambda _: ()
+    return itemgetter(*places)

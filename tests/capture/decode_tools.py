@@ -6,8 +6,10 @@ import csv
 import io
 from typing import Any
 
+from driftline.capture import decode as decoding
 from driftline.capture.decode import Decoded
 from driftline.capture.frame import Frame, Kind
+from driftline.capture.records import Records
 from driftline.signature import Column, Signature
 
 SIGNATURE = Signature(
@@ -32,6 +34,13 @@ OUTPUTS = ("prediction", "probability_no", "probability_yes")
 
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
+
+
+SPOOL = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+def decode(frames: list[Frame], signature: Signature | None) -> Decoded:
+    return decoding.decode(Records.of((SPOOL, frame) for frame in frames), signature)
 
 
 def frame(

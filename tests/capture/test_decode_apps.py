@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from driftline.capture.decode import Decoded, decode
+from driftline.capture.decode import Decoded
 from driftline.capture.frame import Flag
 from driftline.signature import Column, Signature
 from tests.capture.decode_tools import (
     CSV,
     JSON,
     SIGNATURE,
+    decode,
     frame,
     outputs,
 )

@@ -1,0 +1,22 @@
+"""How much a body may hold, and how one that cannot be read is refused."""
+
+from __future__ import annotations
+
+__all__ = ["MAX_ROWS", "MAX_VALUES", "BodyError", "require_rows"]
+
+# A row of the table is some hundred bytes, also where a body spends one byte on it.
+MAX_ROWS = 1 << 18
+# As Python objects values take some sixty bytes each, also where a body spends two on one.
+MAX_VALUES = 2 << 20
+
+
+class BodyError(ValueError):
+    """A body cannot be read; the message is what the table keeps of it, never what it holds."""
+
+
+def require_rows(count: int) -> None:
+    """Refuse a body of no rows, or of so many that the table would drown in them."""
+    if count < 1:
+        raise BodyError("no rows")
+    if count > MAX_ROWS:
+        raise BodyError(f"{count} rows; expected at most {MAX_ROWS} in a request")
