@@ -15,7 +15,16 @@ import pyarrow.compute as pc
 from driftline.capture.coerce import ARROW_TYPES, from_text
 from driftline.signature import ColumnType
 
-__all__ = ["Joined", "Labels", "join_labels"]
+__all__ = [
+    "Joined",
+    "Labels",
+    "LastLabels",
+    "join_labels",
+    "last_of_each",
+    "places_of",
+    "seek_slots",
+    "typed_labels",
+]
 
 _EXAMPLES = 5
 
@@ -75,13 +84,13 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     """
     if not truth.num_rows:
         return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
-    last = _last_of_each(truth)
+    last = last_of_each(truth)
     index = rows["row_index"].to_numpy()
-    codes = [_codes(rows[name], last.keys) for name in ("event_id", "inference_id")]
-    by_event, by_inference = (_seek(one, index, last.slots) for one in codes)
+    codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
+    by_event, by_inference = (seek_slots(one, index, last.slots) for one in codes)
     ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
     found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
-    values, unfit = _typed(last.labels, kind)
+    values, unfit = typed_labels(last.labels, kind)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     labels = values.take(pa.array(np.maximum(found, 0), mask=found < 0))
@@ -103,7 +112,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     )
 
 
-class _Last(NamedTuple):
+class LastLabels(NamedTuple):
     """The last label of each id and row, in order of slots: place of the id, then the row.
 
     ``ranks`` say in which order they were received.
@@ -115,25 +124,26 @@ class _Last(NamedTuple):
     labels: pa.Array
 
 
-def _last_of_each(truth: pa.Table) -> _Last:
+def last_of_each(truth: pa.Table) -> LastLabels:
+    """Choose the label of each id and row that was received last; ``truth``: as it is stored."""
     truth = truth.sort_by([("received_time", "ascending"), ("load_number", "ascending")])
     keys = pc.unique(truth["key"])
-    slots = (_codes(truth["key"], keys) << 32) | truth["row_index"].to_numpy()
+    slots = (places_of(truth["key"], keys) << 32) | truth["row_index"].to_numpy()
     # Backwards, the first of each is the one that was received last.
     chosen, from_end = np.unique(slots[::-1], return_index=True)
     ranks = len(slots) - 1 - from_end
     labels = truth["label"].combine_chunks().take(pa.array(ranks))
-    return _Last(keys, chosen, ranks, labels)
+    return LastLabels(keys, chosen, ranks, labels)
 
 
-def _seek(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
+def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Give, for each row, where its slot stands, shape (rows,); -1 where it is not there."""
     sought = (codes << 32) | index
     at = np.minimum(np.searchsorted(slots, sought), len(slots) - 1)
     return np.where((codes >= 0) & (slots[at] == sought), at, -1)
 
 
-def _strays(last: _Last, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
+def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
     """Give id and row index of the labels whose request is here without such a row."""
     is_here = np.zeros(len(last.keys), bool)
     for one in codes:
@@ -151,14 +161,14 @@ def _strays(last: _Last, codes: Iterable[np.ndarray], found: Iterable[np.ndarray
     ).sort_by([("key", "ascending"), ("row_index", "ascending")])
 
 
-def _codes(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
+def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
     """Give the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
     found = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
     codes: np.ndarray = found.to_numpy().astype(np.int64)
     return codes
 
 
-def _typed(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, np.ndarray]:
+def typed_labels(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, np.ndarray]:
     """Read labels as their type; gives the values and which did not fit.
 
     More forms fit than in a request, since labels come from other systems: whole numbers with a

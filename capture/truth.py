@@ -71,12 +71,15 @@ class TruthCounts:
         Labels that a later one of the same load, for the same row, took the place of.
     empty
         Labels without a value: not known yet, so not stored.
+    conflicts
+        Rows that got labels of different text in the same load, of which the last one counts.
     """
 
     received: int
     stored: int
     duplicates: int
     empty: int
+    conflicts: int = 0
 
     def __add__(self, other: TruthCounts) -> TruthCounts:
         return TruthCounts(
@@ -84,6 +87,7 @@ class TruthCounts:
             self.stored + other.stored,
             self.duplicates + other.duplicates,
             self.empty + other.empty,
+            self.conflicts + other.conflicts,
         )
 
 
@@ -131,8 +135,11 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     known, received, empty = _checked(labels)
     if not known.num_rows:
         return TruthCounts(received, 0, 0, empty)
-    last = known.take(pa.array(_last_of_each(known)))
-    counts = TruthCounts(received, last.num_rows, known.num_rows - last.num_rows, empty)
+    slots = _slots(known)
+    last = known.take(pa.array(_last_of_each(slots)))
+    duplicates = known.num_rows - last.num_rows
+    conflicts = _conflicts(slots, known["label"]) if duplicates else 0
+    counts = TruthCounts(received, last.num_rows, duplicates, empty, conflicts)
     folder = truth_folder(root, endpoint)
     for _ in range(_MAX_ATTEMPTS):
         folder.catch_up()
@@ -207,12 +214,25 @@ def _checked(labels: pa.Table) -> tuple[pa.Table, int, int]:
     return known, labels.num_rows, labels.num_rows - known.num_rows
 
 
-def _last_of_each(labels: pa.Table) -> np.ndarray:
-    """Give where the last label of each row stands, in order."""
+def _slots(labels: pa.Table) -> np.ndarray:
+    """Give each label the number of the row that it is for, shape (labels,)."""
     codes = labels["key"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    slots = (codes << 32) | labels["row_index"].to_numpy()
+    slots: np.ndarray = (codes << 32) | labels["row_index"].to_numpy()
+    return slots
+
+
+def _last_of_each(slots: np.ndarray) -> np.ndarray:
+    """Give where the last label of each row stands, in order."""
     _, from_end = np.unique(slots[::-1], return_index=True)
     return np.sort(len(slots) - 1 - from_end)
+
+
+def _conflicts(slots: np.ndarray, labels: pa.ChunkedArray) -> int:
+    """Count the rows that have labels of different text; blanks around them are nothing."""
+    texts = pc.utf8_trim_whitespace(labels).combine_chunks().dictionary_encode()
+    pairs = np.unique(np.stack([slots, texts.indices.to_numpy().astype(np.int64)]), axis=1)
+    _, counts = np.unique(pairs[0], return_counts=True)
+    return int((counts > 1).sum())
 
 
 def _stamped(labels: pa.Table, moment: datetime, number: int) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -12,6 +13,7 @@ from typing import IO, Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from driftline.capture.truth import LABEL_SCHEMA
@@ -27,8 +29,25 @@ _BOM = b"\xef\xbb\xbf"
 _JSON_ERRORS = (ValueError, RecursionError)
 
 
-def read_label_file(file: Path, names: LabelNames = LabelNames()) -> Iterator[pa.Table]:  # noqa: B008 - frozen
+def read_label_file(
+    file: str | os.PathLike[str],
+    names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+    *,
+    filesystem: pafs.FileSystem | None = None,
+    shown: str = "",
+) -> Iterator[pa.Table]:
     """Read a file of labels; its form is told by its content. Packed text (.gz, …) is unpacked.
+
+    Parameters
+    ----------
+    file
+        Its path, on this machine or on the file system given.
+    names
+        What its columns or fields are called.
+    filesystem
+        Where the path is one, such as a bucket; None: this machine.
+    shown
+        What the user typed, for messages; empty: the path.
 
     Yields
     ------
@@ -41,16 +60,18 @@ def read_label_file(file: Path, names: LabelNames = LabelNames()) -> Iterator[pa
         When it cannot be read or something in it is no label: the file, the place, and what was
         expected. Nothing should be stored before all has been read once.
     """
+    path, system = os.fspath(file), filesystem or pafs.LocalFileSystem()
+    named = shown or path
     try:
-        with file.open("rb") as raw:
-            head = raw.read(4)
-        if head == b"PAR1":
-            yield from _from_parquet(pq.ParquetFile(file), str(file), names)
-            return
-        with pa.input_stream(str(file), compression="detect") as stream:
-            yield from _from_text(stream, str(file), names, whole=file.suffix.lower() == ".json")
+        with system.open_input_file(path) as raw:
+            if raw.read(4) == b"PAR1":
+                yield from _from_parquet(pq.ParquetFile(raw), named, names)
+                return
+        with system.open_input_stream(path, compression="detect") as stream:
+            is_json = Path(path).suffix.lower() == ".json"
+            yield from _from_text(stream, named, names, whole=is_json)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{file}: cannot be read ({error})") from error
+        raise InputError(f"{named}: cannot be read ({error})") from error
 
 
 def read_label_body(

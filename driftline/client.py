@@ -152,12 +152,14 @@ class Client:
         Returns
         -------
         dict
-            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet).
+            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
+            with ``conflicts``.
         """
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
         path = f"/api/v1/endpoints/{_in_path(endpoint)}/truth"
-        total = {"received": 0, "stored": 0, "duplicates": 0, "empty": 0}
+        counts = ("received", "stored", "duplicates", "empty", "conflicts")
+        total = dict.fromkeys(counts, 0)
         for body in bodies:
             found = self._json(
                 "POST", path, content=body, params=names, headers={"content-type": media}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated, Any
 
 import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from driftline.baseline import store as baselines
 from driftline.capture.dataset import list_endpoints
 from driftline.capture.truth import LABEL_SCHEMA, TruthCounts, put
 from driftline.capture.truth_files import LabelNames, read_label_body
+from driftline.capture.truth_report import truth_report
+from driftline.monitors.definitions import NEEDS_LABELS
+from driftline.monitors.examination import labels_of
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.media import MEDIA_TYPES, Form, body_form
+from driftline.signature import ColumnType
 
 __all__ = ["router"]
 
@@ -60,7 +66,51 @@ def router(context: ServerContext) -> APIRouter:
 
         return {"endpoint": endpoint, **asdict(await run_in_threadpool(store_labels))}
 
+    @routes.get("/endpoints/{name}/truth")
+    def report(
+        name: str,
+        first: Annotated[date | None, Query(alias="from")] = None,
+        last: Annotated[date | None, Query(alias="to")] = None,
+    ) -> dict[str, Any]:
+        """Tell how labels and captured rows fit together.
+
+        Labels for nobody so far, two answers for one row, labels for rows that a request does not
+        have, how late they are, and how much of each day of event time has labels.
+        """
+        endpoint = _endpoint(context, name)
+        kind = _label_type(context, endpoint)
+        found = truth_report(context.root, endpoint, kind, first=first, last=last)
+        days = [
+            asdict(day) | {"day": day.day.isoformat(), "share": day.share} for day in found.days
+        ]
+        since = found.unmatched_since
+        shown = asdict(found) | {"days": days, "type": kind}
+        return {
+            "endpoint": endpoint,
+            **shown,
+            "unmatched_since": None if since is None else since.isoformat(),
+        }
+
     return routes
+
+
+def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
+    """Give the type that monitors of an endpoint read labels as; None when none of them does."""
+    with context.engine.connect() as connection:
+        monitors = [
+            row.spec["baseline"]
+            for row in store.list_kind(connection, "Monitor")
+            if row.spec["kind"] in NEEDS_LABELS
+            and str(row.spec["endpoint"]).casefold() == endpoint.casefold()
+        ]
+        found = [store.find(connection, "Baseline", name) for name in monitors]
+    for row in found:
+        if row is not None:
+            baseline = baselines.get(context.root, row.name, row.made["version"])
+            labels = labels_of(baseline.signature)
+            if labels is not None:
+                return labels.type
+    return None
 
 
 def _endpoint(context: ServerContext, name: str) -> str:

@@ -114,7 +114,7 @@ def test_within_a_load_and_at_one_moment_the_later_label_wins(
     counts = load(root, ("e0", "0"), ("e1", "0"), ("e0", "1"))
     load(root, ("e1", "1"))
 
-    assert counts == TruthCounts(received=3, stored=2, duplicates=1, empty=0)
+    assert counts == TruthCounts(received=3, stored=2, duplicates=1, empty=0, conflicts=1)
     assert values(root, signature) == [1, 1, None]
 
 

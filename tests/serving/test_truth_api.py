@@ -81,6 +81,7 @@ def test_every_form_is_stored_and_counted_the_same(flights):
         assert answer.status_code == 200, answer.text
         assert answer.json() == {
             "endpoint": flights.name, "received": 2, "stored": 2, "duplicates": 0, "empty": 0,
+            "conflicts": 0,
         }  # fmt: skip
     assert flights.stored() == sorted(expected * 3)
 
@@ -217,3 +218,26 @@ def test_a_parquet_file_has_no_route_of_its_own(flights):
     pd.DataFrame({"id": ["a"], "label": [1]}).to_parquet(buffer)
 
     assert flights.post(buffer.getvalue(), "application/octet-stream").status_code == 415
+
+
+def test_how_labels_fit_is_told_over_http_and_by_command(flights):
+    flights.post("id,label\na,1\na,0\nb,1\n")
+
+    answer = flights.server.client.get(flights.route, params={"from": "2026-01-01"})
+    with Client(flights.server.url) as client:
+        report = client.truth_report(flights.name)
+
+    assert answer.status_code == 200
+    assert answer.json() == report
+    assert (report["places"], report["unmatched"], report["days"]) == (2, 2, [])
+    assert report["unmatched_ids"] == ["a", "b"]
+    assert report["unmatched_since"] == "2026-01-15T06:00:00+00:00"
+    assert report["type"] is None
+    assert flights.server.client.get(flights.route, params={"from": "soon"}).status_code == 400
+    assert flights.server.client.get("/api/v1/endpoints/nobody/truth").status_code == 404
+
+
+def test_labels_of_different_text_in_one_body_are_counted(flights):
+    answer = flights.post("id,label\na,1\na,0\nb,1\nb, 1\n")
+
+    assert (answer.json()["duplicates"], answer.json()["conflicts"]) == (2, 1)
