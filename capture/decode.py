@@ -7,7 +7,6 @@ text, to the map ``unfit``, and so do fields of a JSON object that the signature
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.capture.bodies import Sent, read_requests, read_responses
-from driftline.capture.frame import Flag, Frame
+from driftline.capture.frame import Flag
 from driftline.capture.reading import Bodies
 from driftline.capture.records import Records
 from driftline.signature import Signature
@@ -23,7 +22,6 @@ from driftline.signature import Signature
 __all__ = ["Decoded", "decode"]
 
 _FIRST_FAILURE = 400
-_SOME_SPOOL = "00000000-0000-7000-8000-000000000000"
 _NULL = "null"  # How an id that is missing stands among the texts of extras.
 _NO_SIGNATURE = "the endpoint has no signature"
 
@@ -57,10 +55,8 @@ class Decoded:
     inference_ids: pa.Array
 
 
-def decode(records: Records | Sequence[Frame], signature: Signature | None) -> Decoded:
+def decode(records: Records, signature: Signature | None) -> Decoded:
     """Read the bodies of records; those of failed requests (status 400 or above) are left out."""
-    if not isinstance(records, Records):
-        records = Records.of((_SOME_SPOOL, frame) for frame in records)
     status = records.status
     answered = (status > 0) & (status < _FIRST_FAILURE)
     if signature is None:

@@ -43,7 +43,7 @@ def build_rows(records: Records, signature: Signature | None) -> Built:
     if not len(records):
         return Built(table_schema(signature).empty_table())
     try:
-        return Built(_rows(records, decode(records.frames(), signature), signature))
+        return Built(_rows(records, decode(records, signature), signature))
     # What a record may do that nobody thought of is anything; the halves tell which one it was.
     except Exception as error:  # noqa: BLE001
         if len(records) == 1:
@@ -62,7 +62,7 @@ def _kept_raw(record: Records, signature: Signature | None, error: Exception) ->
     # Without its message: that may quote the body.
     name = type(error).__name__
     log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
-    decoded = decode([frame], None)
+    decoded = decode(record, None)
     decoded.errors[0] = f"decoder fault: {error!r}"
     try:
         return Built(_rows(record, decoded, signature))

@@ -25,12 +25,12 @@ from hypothesis import strategies as st
 
 import driftline as dl
 from driftline.capture.dataset import Dataset, read_gaps
-from driftline.capture.decode import decode
 from driftline.capture.frame import Flag
 from driftline.capture.sink import Sink
 from driftline.capture.target import CaptureTarget
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
+from tests.capture.decode_tools import decode
 from tests.capture.test_tap import frames_of
 
 SIGNATURE = Signature(

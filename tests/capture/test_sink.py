@@ -12,7 +12,7 @@ import pytest
 from driftline.capture import rows
 from driftline.capture.dataset import Dataset, read_gaps
 from driftline.capture.decode import Decoded, decode
-from driftline.capture.frame import Frame, Kind, pack_meta
+from driftline.capture.frame import Kind, pack_meta
 from driftline.capture.records import Records
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
@@ -155,10 +155,10 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     drain: Callable[..., Sink],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fragile(frames: list[Frame], signature: Signature | None) -> Decoded:
-        if signature is not None and any(frame.request == b"poison" for frame in frames):
+    def fragile(records: Records, signature: Signature | None) -> Decoded:
+        if signature is not None and b"poison" in records.request.to_pylist():
             raise KeyError("a bug")
-        return decode(frames, signature)
+        return decode(records, signature)
 
     monkeypatch.setattr(rows, "decode", fragile)
     writer = SpoolWriter(spool_dir)
