@@ -1,4 +1,4 @@
-"""Bodies rewritten: JSON, JSON Lines and CSV with addressed values changed. Standard library only.
+"""Bodies rewritten: JSON, JSON Lines and CSV with addressed values changed.
 
 JSON is parsed and written anew, compactly: what was not parsed, such as the first of two equal
 names, cannot be in it. Of CSV only the addressed cells change, byte by byte. What could be read in
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from driftline.capture.bounds import BodyError
+from driftline.capture.inflate import unpack
 from driftline.capture.redact_values import DROPPED, Change
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 Form = str
-_MAX_INFLATED_BYTES = 16 << 20
 _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines")
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
@@ -102,19 +102,10 @@ def inflated(content: bytes, encoding: str) -> bytes:
     RewriteError
         For an unknown encoding, and for what is damaged, cut off or too large.
     """
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return content
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise RewriteError("its content encoding is neither gzip nor deflate")
-    machine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     try:
-        found = machine.decompress(content, _MAX_INFLATED_BYTES)
-    except zlib.error:
+        return unpack(content, encoding)
+    except BodyError:  # Without its message: it may quote the encoding that was sent.
         raise RewriteError("it cannot be unpacked") from None
-    if not machine.eof or machine.unused_data:
-        raise RewriteError(f"it is not one whole packed body of up to {_MAX_INFLATED_BYTES} bytes")
-    return found
 
 
 def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:

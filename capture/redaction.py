@@ -2,7 +2,7 @@
 
 It runs where records leave the spool, in the sidecar or in the local sink, never on the request
 path. It fails closed: of a record whose bodies cannot be rewritten safely only the metadata goes
-on, flagged and counted. The same frame gives the same bytes each time. Standard library only.
+on, flagged and counted. The same frame gives the same bytes each time.
 """
 
 from __future__ import annotations
