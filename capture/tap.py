@@ -24,7 +24,7 @@ from driftline.capture.exchange import (
     Send,
     begin,
 )
-from driftline.capture.place import find_place
+from driftline.capture.place import CapturePlace, find_place
 from driftline.capture.recorder import Recorder, kept_headers
 from driftline.capture.spool import Durability, OnFull, SpoolWriter
 from driftline.capture.target import CaptureTarget, parse_event_time
@@ -80,6 +80,8 @@ class Capture:
     headers
         Request headers that are recorded beside those with columns of their own. Such as carry
         credentials never are.
+    place
+        What the installation says of all these; usually left out, see ``spool_dir``.
 
     Attributes
     ----------
@@ -110,8 +112,9 @@ class Capture:
         on_full: OnFull | None = None,
         max_inflight_bytes: int | None = None,
         headers: Sequence[str] | None = None,
+        place: CapturePlace | None = None,
     ) -> None:
-        place = find_place()
+        place = place or find_place()
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if durability not in (None, *get_args(Durability)):

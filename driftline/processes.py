@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from driftline.capture.kafka_options import KafkaOptions
+    from driftline.capture.place import CapturePlace
     from driftline.capture.sink import Sink
     from driftline.capture.transport import Transport
 
@@ -85,9 +86,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         spool_dir=settings.spool_dir,
         now=clock(settings),
         dashboard_url=settings.dashboard_url,
-        spool_max_bytes=settings.capture.spool_max_bytes,
-        append=settings.capture.append,
-        max_body_bytes=settings.capture.max_body_bytes,
+        recording=_recording(settings),
         trust_pickle=settings.serving.trust_pickle,
         workers=settings.serving.workers,
         timeout_s=settings.serving.timeout_s,
@@ -124,7 +123,7 @@ def run_proxy(
     host: str,
     port: int,
     paths: Sequence[str] | None,
-    sampling_percentage: float,
+    sampling_percentage: float | None,
     timeout_s: float,
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
@@ -136,11 +135,8 @@ def run_proxy(
         ReverseProxy(upstream, timeout_s=timeout_s),
         endpoint=endpoint,
         paths=paths,
-        spool_dir=settings.spool_dir,
         sampling_percentage=sampling_percentage,
-        max_body_bytes=settings.capture.max_body_bytes,
-        append=settings.capture.append,
-        spool_max_bytes=settings.capture.spool_max_bytes,
+        place=_recording(settings),
     )
     listener = _listen("proxy", host, port, mend="give another --port")
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -221,6 +217,24 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
         thread.join()
     if failures:
         raise UnavailableError(f"{', '.join(loops)}: {failures[0]}")
+
+
+def _recording(settings: Settings) -> CapturePlace:
+    """Give what the settings say of how the tap records."""
+    from driftline.capture.place import CapturePlace
+
+    chosen = settings.capture
+    return CapturePlace(
+        settings.spool_dir,
+        spool_max_bytes=chosen.spool_max_bytes,
+        max_body_bytes=chosen.max_body_bytes,
+        append=chosen.append,
+        sampling_percentage=chosen.sampling_percentage,
+        durability=chosen.durability,
+        on_full=chosen.on_full,
+        max_inflight_bytes=chosen.max_inflight_bytes,
+        headers=tuple(chosen.headers),
+    )
 
 
 def kafka_options(settings: Settings) -> KafkaOptions:

@@ -71,12 +71,9 @@ def create_app(context: ServerContext) -> App:
 
     tap = Capture(
         serve,
-        spool_dir=context.spool_dir,
         route=invocations.target,
         now_ns=lambda: round(context.now().timestamp() * 1e9),
-        append=context.append,
-        max_body_bytes=context.max_body_bytes,
-        spool_max_bytes=context.spool_max_bytes,
+        place=context.place,
     )
     return LocalOnly(tap)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from sqlalchemy import Engine
 
+from driftline.capture.place import CapturePlace
 __all__ = ["ServerContext"]
 
 
@@ -29,8 +29,8 @@ class ServerContext:
         The clock, aware, UTC.
     dashboard_url
         Where ``/ui/`` leads.
-    spool_max_bytes, append, max_body_bytes
-        Of the tap; see ``driftline.capture.tap.Capture``.
+    recording
+        How the tap records; None: as it does by default.
     trust_pickle
         Whether models may be joblib or pickle files.
     workers
@@ -56,9 +56,7 @@ class ServerContext:
     spool_dir: Path
     now: Callable[[], datetime]
     dashboard_url: str = "http://127.0.0.1:8081"
-    spool_max_bytes: int = 2 << 30
-    append: Literal["before", "after"] = "before"
-    max_body_bytes: int = 1 << 20
+    recording: CapturePlace | None = None
     trust_pickle: bool = False
     workers: int = 1
     timeout_s: float = 60.0
@@ -68,3 +66,8 @@ class ServerContext:
     body_timeout_s: float = 60.0
     retention_days: int = 90
     allow_networks: Sequence[str] = ()
+
+    @property
+    def place(self) -> CapturePlace:
+        """How and where the tap records."""
+        return self.recording or CapturePlace(self.spool_dir)

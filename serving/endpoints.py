@@ -38,7 +38,7 @@ class EndpointWish:
     signature: str | None
     positive: str | None
     instance_count: int | None
-    sampling_percentage: float
+    sampling_percentage: float | None
     trust_event_time: bool
     generation: int
 
@@ -64,7 +64,7 @@ def list_wishes(connection: Connection) -> list[EndpointWish]:
                 signature=endpoint.made.get("signature"),
                 positive=endpoint.made.get("positive"),
                 instance_count=spec["initial_instance_count"],
-                sampling_percentage=spec["sampling_percentage"],
+                sampling_percentage=spec.get("sampling_percentage"),
                 trust_event_time=spec["trust_event_time"],
                 generation=endpoint.generation,
             )

@@ -187,11 +187,14 @@ class Fleet:
                 del self._starting[key]
 
     def _place(self, wish: EndpointWish, pool: Pool) -> None:
+        share = wish.sampling_percentage
         target = CaptureTarget(
             endpoint=wish.name,
             variant=wish.variant,
             model=wish.model,
-            sampling_percentage=wish.sampling_percentage,
+            sampling_percentage=(
+                self._context.place.sampling_percentage if share is None else share
+            ),
             trust_event_time=wish.trust_event_time,
         )
         route = Route(wish, pool, target)

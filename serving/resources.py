@@ -82,7 +82,8 @@ class EndpointSpec(Spec):
     model: str | None = None
     variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")] = "AllTraffic"
     initial_instance_count: Annotated[int, Field(ge=1, le=64)] | None = None
-    sampling_percentage: Annotated[float, Field(ge=0, le=100)] = 100.0
+    # Left out: [capture] sampling_percentage.
+    sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     trust_event_time: bool = False
     baseline: str | None = None
     signature: dict[str, Any] | None = None

@@ -317,7 +317,7 @@ def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained,
     assert len(list(Path(shared.root, "models", "moving").rglob("*.skops"))) == 1
     assert shared.invoke("moving", "UA,EWR,1400,39").text != before
     assert changed.json()["changes"][0]["fields"] == [
-        "spec.sampling_percentage: 100.0 -> 50.0",
+        "spec.sampling_percentage: null -> 50.0",
         'owner: null -> "ops"',
     ]
     found = shared.client.get("/api/v1/endpoints/moving").json()
