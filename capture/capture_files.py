@@ -21,10 +21,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from driftline.capture.batch_files import batch_rows
 from driftline.capture.storage import open_storage, trouble
+from driftline.capture_line import CaptureLine
 from driftline.errors import InputError
+from driftline.storage import is_remote
 
-__all__ = ["FileCounts", "read_capture_lines", "variant_of", "write_hour"]
+__all__ = ["FileCounts", "read_capture_lines", "variant_of", "write_batch_hour", "write_hour"]
 
 _FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")
 _TIME = re.compile(rb'"inferenceTime":"[0-9-]+T[0-9]{2}:([0-9]{2})')
@@ -107,13 +110,69 @@ def write_hour(
     return counts
 
 
+def write_batch_hour(
+    target: str, endpoint: str, variant: str, hour: datetime, lines: Iterable[CaptureLine]
+) -> tuple[FileCounts, int]:
+    """Write an hour as Batch Transform's capture: objects of inputs and outputs, and manifests.
+
+    ``<target>/data/<endpoint>/<variant>/…`` hold the rows, one a line, ``<target>/input/`` and
+    ``<target>/output/`` the manifests that name them. Writing again writes the same files.
+
+    Returns
+    -------
+    tuple[FileCounts, int]
+        What was written, its lines being rows; and the requests left out since they cannot be
+        lines: binary bodies, or other numbers of rows in than out.
+    """
+    filesystem, path = open_storage(target)
+    inputs: dict[str, list[str]] = defaultdict(list)
+    outputs: dict[str, list[str]] = defaultdict(list)
+    left_out = 0
+    for line in lines:
+        found = batch_rows(line)
+        if found is None:
+            left_out += 1
+            continue
+        suffix, given, answered = found
+        inputs[suffix] += given
+        outputs[suffix] += answered
+    counts = FileCounts(lines=sum(map(len, inputs.values())))
+    named = variant or "AllTraffic"
+    at = f"{hour:%Y/%m/%d/%H}"
+    folder = f"data/{endpoint}/{named}/{at}"
+    prefix = f"{target.rstrip('/')}/{folder}/"
+    if not is_remote(target):
+        prefix = f"file://{path}/{folder}/"
+    key = uuid.uuid5(_FILES, f"{endpoint}/{variant}/{hour:%Y-%m-%dT%H}")
+    files: dict[str, str] = {}
+    for suffix, rows in inputs.items():
+        files[f"{folder}/{key}{suffix}"] = "".join(f"{row}\n" for row in rows)
+        files[f"{folder}/{key}{suffix}.out"] = "".join(f"{row}\n" for row in outputs[suffix])
+    # The manifests last: what they name is there.
+    for side, end in (("input", ""), ("output", ".out")):
+        names = [f"{key}{suffix}{end}" for suffix in sorted(inputs)]
+        if names:
+            listed = json.dumps([{"prefix": prefix}, *names], separators=(",", ":"))
+            files[f"{side}/{at}/{key}.json"] = listed
+    try:
+        for name, content in files.items():
+            held = filesystem.get_file_info(f"{path}/{name}")
+            counts += _put(filesystem, f"{path}/{name}", content.encode(), held.size)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{target}: cannot be written ({error})") from error
+    except OSError as error:
+        raise trouble(target, error) from error
+    return counts, left_out
+
+
 def read_capture_lines(
-    filesystem: pafs.FileSystem, path: str, shown: str
+    filesystem: pafs.FileSystem, path: str, shown: str, *, one_a_line: bool = False
 ) -> Iterator[tuple[int, bytes]]:
     """Give the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
 
     A file whose first letter opens a list, or that holds one object over several lines, gives each
-    record as if it stood in a line. A line that is longer than any record can be is given cut.
+    record as if it stood in a line, unless ``one_a_line``. A line that is longer than any record
+    can be is given cut.
 
     Raises
     ------
@@ -122,7 +181,7 @@ def read_capture_lines(
     """
     try:
         with filesystem.open_input_stream(path, compression="detect") as stream:
-            yield from _numbered(stream)
+            yield from _numbered(stream, one_a_line=one_a_line)
     except FileNotFoundError as error:
         raise InputError(f"{shown}: no such file") from error
     except (OSError, pa.ArrowInvalid) as error:
@@ -135,9 +194,9 @@ def variant_of(path: str) -> str | None:
     return found[1] if found else None
 
 
-def _numbered(stream: io.RawIOBase) -> Iterator[tuple[int, bytes]]:
+def _numbered(stream: io.RawIOBase, *, one_a_line: bool) -> Iterator[tuple[int, bytes]]:
     block = (stream.read(_BLOCK_BYTES) or b"").removeprefix(_BOM)
-    if _is_document(block):
+    if not one_a_line and _is_document(block):
         yield from _records(block + (stream.read(_MAX_DOCUMENT_BYTES) or b""))
         return
     rest, number = b"", 1
@@ -183,6 +242,7 @@ def _name(endpoint: str, variant: str, minute: datetime) -> str:
 def _put(
     filesystem: pafs.FileSystem, path: str, content: bytes, held_bytes: int | None
 ) -> FileCounts:
+    """Write a file whole, unless it is there as it would be."""
     if held_bytes == len(content):
         with filesystem.open_input_stream(path, compression=None) as stream:
             if bytes(stream.read()) == content:

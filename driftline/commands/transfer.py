@@ -6,22 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from driftline.baseline.location import data_files
-from driftline.capture.capture_files import (
-    FileCounts,
-    read_capture_lines,
-    variant_of,
-    write_hour,
-)
+from driftline.capture.capture_files import FileCounts, write_batch_hour, write_hour
 from driftline.capture_line import LineError, read_line
 from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.capture import capture
+from driftline.commands.capture_sources import Layout, Source, find_sources
 from driftline.errors import InputError
 from driftline.progress import progress
 
@@ -47,6 +41,9 @@ def export(
     form: Annotated[
         Literal["sagemaker"], typer.Option("--format", help="Form of the files.")
     ] = "sagemaker",
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="As an endpoint's capture, or a batch's.")
+    ] = "endpoint",
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
 ) -> None:
@@ -72,7 +69,13 @@ def export(
                 found["endpoint"], hour=hour["start"], variant=hour["variant"]
             )
             at = datetime.fromisoformat(hour["start"]).astimezone(UTC)
-            total += write_hour(output, found["endpoint"], hour["variant"], at, lines)
+            place = (output, found["endpoint"], hour["variant"], at)
+            if layout == "batch":
+                counts, uneven = write_batch_hour(*place, map(read_line, lines))
+                left_out.update({"no_lines": uneven} if uneven else {})
+            else:
+                counts = write_hour(*place, lines)
+            total += counts
             advance(total.lines, count)
     shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
     if as_json:
@@ -99,6 +102,13 @@ def load(
         str | None,
         typer.Option("--variant", help="Variant [that in SageMaker's path, or AllTraffic]."),
     ] = None,
+    layout: Annotated[
+        Layout, typer.Option("--layout", help="An endpoint's capture, or manifests of a batch.")
+    ] = "endpoint",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DIR|URI", help="Where a batch's objects lie now."),
+    ] = None,
     keep_old: Annotated[
         bool,
         typer.Option("--older", help="Import also what retention removes within the hour."),
@@ -114,8 +124,7 @@ def load(
 
     Example: driftline capture import captured/flights --endpoint flights
     """
-    files = [file for path in paths for file in data_files(path)]
-    sources = [_Source(one.system, one.path, one.shown) for one in files]
+    sources = find_sources(paths, layout, data)
     with Client(options.address(server)) as client:
         facts = client.import_facts(endpoint)
         with progress("reading", unit="lines") as advance:
@@ -123,20 +132,10 @@ def load(
         _warn(facts, seen, keep_old=keep_old)
         total = _Total()
         with progress("importing", unit="lines") as advance:
-            for chunk in _chunks(sources, variant):
+            for chunk in _chunks(sources, variant, total):
                 total.add(chunk, _send(client, facts["endpoint"], chunk))
                 advance(total.counts["lines"], seen.lines)
     _tell(facts, total, as_json=as_json)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    system: Any
-    path: str
-    shown: str
-
-    def lines(self) -> Iterator[tuple[int, bytes]]:
-        return read_capture_lines(self.system, self.path, self.shown)
 
 
 @dataclass(slots=True)
@@ -175,15 +174,19 @@ class _Total:
             {"place": chunk.places[one["index"]], "reason": one["reason"]} for one in answer["bad"]
         ]
 
+    def add_bad(self, place: str, error: LineError) -> None:
+        self.counts.update(("lines", "bad"))
+        self.bad.append({"place": place, "reason": str(error)})
 
-def _look(sources: Sequence[_Source], keep_from: str, advance: Any) -> _Seen:  # noqa: ANN401 - a function of progress
+
+def _look(sources: Sequence[Source], keep_from: str, advance: Any) -> _Seen:  # noqa: ANN401 - a function of progress
     """Count lines, and those of days that retention does not keep."""
     seen = _Seen()
     for source in sources:
         for _, text in source.lines():
-            if not text.strip():
-                continue
             seen.lines += 1
+            if isinstance(text, LineError):
+                continue
             try:
                 time = read_line(text).time
             except LineError:
@@ -215,24 +218,25 @@ def _warn(facts: dict[str, Any], seen: _Seen, *, keep_old: bool) -> None:
     typer.echo(message, err=True)
 
 
-def _chunks(sources: Sequence[_Source], variant: str | None) -> Iterator[_Chunk]:
+def _chunks(sources: Sequence[Source], variant: str | None, total: _Total) -> Iterator[_Chunk]:
+    """Put lines together to requests; what is no line is counted at once."""
     chunk: _Chunk | None = None
     for source in sources:
-        name = variant or variant_of(Path(source.path).as_posix()) or "AllTraffic"
-        for number, text in source.lines():
-            if not text.strip():
+        name = variant or source.variant or "AllTraffic"
+        for place, text in source.lines():
+            if isinstance(text, LineError):
+                total.add_bad(place, text)
                 continue
-            is_full = chunk is not None and (
+            if chunk is not None and (
                 chunk.variant != name
                 or len(chunk.lines) >= CHUNK_LINES
                 or chunk.size + len(text) > CHUNK_BYTES
-            )
-            if chunk is not None and is_full:
+            ):
                 yield chunk
                 chunk = None
             chunk = chunk or _Chunk(name)
             chunk.lines.append(text)
-            chunk.places.append(f"{source.shown}:{number}")
+            chunk.places.append(place)
             chunk.size += len(text) + 1
     if chunk is not None:
         yield chunk

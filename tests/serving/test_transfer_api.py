@@ -193,3 +193,33 @@ def test_a_line_beyond_the_servers_limit_is_bad_by_itself(server, moved, tmp_pat
     found = json.loads(code.stdout)
     assert (found["imported"], found["bad"]) == (2, 1)
     assert found["bad_lines"][0]["place"].endswith("long.jsonl:2")
+
+
+def test_a_batch_goes_out_and_comes_in(server, declare, moved, tmp_path):
+    lines = sample_lines("baseline/capture.csv.jsonl")
+    with Client(server.url) as client:
+        client.import_lines(moved, b"\n".join(lines), variant="AllTraffic")
+    copy = f"copy-{uuid.uuid4().hex[:8]}"
+    server.apply(declare("Endpoint", copy, signature=SIGNATURE))
+
+    out = driftline(
+        server, "capture", "export", moved, "-o", tmp_path / "batch", "--layout", "batch"
+    )
+    back = driftline(
+        server, "capture", "import", tmp_path / "batch", "--layout", "batch", "--endpoint", copy,
+        "--json",
+    )  # fmt: skip
+    lost = driftline(
+        server, "capture", "import", tmp_path / "batch", "--layout", "batch", "--endpoint", copy,
+        "--data", tmp_path / "nowhere",
+    )  # fmt: skip
+
+    assert out[0] == back[0] == 0, out[2] + back[2]
+    assert (json.loads(back[1])["imported"], json.loads(back[1])["bad"]) == (3, 0)
+    with Client(server.url) as client:
+        hour = client.captured_hours(copy)["items"][0]["start"]
+        again = list(client.captured_lines(copy, hour=hour, variant="AllTraffic"))
+    ids = [json.loads(line)["eventMetadata"] for line in again]
+    assert ids == [json.loads(line)["eventMetadata"] for line in lines]
+    assert lost[0] == 2
+    assert "--data" in lost[2]
