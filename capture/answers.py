@@ -64,11 +64,9 @@ class AnswerRows:
         """Read lists of values, and of objects of plain values."""
         entries = document
         if type(document) is dict:
-            entries = document.get("predictions")
             if "predictions" in self._known:
                 return None
-            if entries is None:
-                entries = [document]
+            entries = document.get("predictions", [document])
         if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
             return None
         kinds = set(map(type, entries))

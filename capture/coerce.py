@@ -8,7 +8,6 @@ as a number fits a number, true and false fit 1 and 0, an empty text is a missin
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -266,7 +265,8 @@ def _plain(value: object, kind: ColumnType) -> object:
             return float(value)
         except OverflowError:
             return _UNFIT
-    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+    # As in _whole: a float beyond that may stand for any of several integers.
+    if isinstance(value, float) and not (value.is_integer() and abs(value) <= _EXACT_FLOAT):
         return _UNFIT
     whole = int(value)
     if kind == "bool":
