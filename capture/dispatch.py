@@ -46,6 +46,7 @@ class Wire(Protocol):
     """What takes letters away."""
 
     max_bytes: int
+    made: int
 
     def partitions(self) -> int:
         """Give how many partitions there are; raises UnavailableError when nobody knows."""
@@ -109,6 +110,11 @@ class Dispatcher:
                 raise
             log.warning("sidecar sent a part error=%s", error)
         return safe
+
+    @property
+    def made(self) -> int:
+        """How many connections were made: one more after each failure."""
+        return self._wire.made
 
     def close(self) -> None:
         """Let go of the connection."""

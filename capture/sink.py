@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 _MAX_ATTEMPTS = 5
 _MAX_BACK_OFF_S = 30.0
 
+Observe = Callable[[str, pa.Table, float], None]
+
 
 class Prepared(NamedTuple):
     """What is to be stored in a table: new records in groups, and their rows if it is one group."""
@@ -71,6 +73,8 @@ class Sink:
         How long ``run`` waits when there is nothing new.
     monotonic
         Clock for the interval, in seconds.
+    observe
+        Is told of each commit: endpoint, rows, seconds.
 
     Attributes
     ----------
@@ -90,7 +94,9 @@ class Sink:
         commit_bytes: int = 64 << 20,
         poll_s: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
+        observe: Observe | None = None,
     ) -> None:
+        self._observe = observe
         self.counters = {
             "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
         }  # fmt: skip
@@ -315,7 +321,10 @@ class Sink:
             records.spools[code]: int(seqs[codes == code].max())
             for code in np.unique(codes).tolist()
         }
+        began_s = self._monotonic()
         dataset.append(rows, marks, offsets)
+        if self._observe is not None:
+            self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
         count = pc.sum(pc.equal(rows["row_index"], 0)).as_py()
         self.counters["records"] += count
         self.counters["rows"] += rows.num_rows

@@ -9,32 +9,33 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from driftline.database import migrate, open_database
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.listening import listen, serve
 from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
+from driftline.observing import Observation
 from driftline.redacting import redactor
 from driftline.settings import Settings, load
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-    from starlette.types import ASGIApp
 
     from driftline.capture.kafka_options import KafkaOptions
     from driftline.capture.place import CapturePlace
     from driftline.capture.sink import Sink
     from driftline.capture.transport import Transport
+    from driftline.capture.upkeep import Upkeep
+    from driftline.monitors.auditor import Auditor
 
 __all__ = [
     "clock", "kafka_options", "run_background", "run_dashboard", "run_proxy",
@@ -42,9 +43,6 @@ __all__ = [
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
-
-# Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
-GRACE_S = 5
 
 # In the spool folder, for it is this host's own: the names of the sinks that run here.
 SINK_NAMES = ".sinks"
@@ -77,7 +75,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.serving.context import ServerContext
 
     require_loopback("server", settings.server.host)
-    listener = _listen("server", settings.server.host, settings.server.port)
+    listener = listen("server", settings.server.host, settings.server.port)
     engine = open_database(settings)
     migrate(engine)
     context = ServerContext(
@@ -94,7 +92,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         retention_days=settings.capture.retention_days,
         allow_networks=settings.notify.allow_networks,
     )
-    _serve(create_app(context), listener, ready)
+    serve(create_app(context), listener, ready)
 
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
@@ -102,7 +100,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.dashboard.app import DashboardContext, create_app
 
     require_loopback("dashboard", settings.dashboard.host)
-    listener = _listen("dashboard", settings.dashboard.host, settings.dashboard.port)
+    listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
     writer = open_database(settings)
     migrate(writer)
     writer.dispose()
@@ -111,7 +109,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         root=settings.root,
         now=clock(settings),
     )
-    _serve(create_app(context), listener, ready)
+    serve(create_app(context), listener, ready)
 
 
 def run_proxy(
@@ -138,21 +136,21 @@ def run_proxy(
         sampling_percentage=sampling_percentage,
         place=_recording(settings),
     )
-    listener = _listen("proxy", host, port, mend="give another --port")
+    listener = listen("proxy", host, port, mend="give another --port")
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops in order, then raises the signal once more: being told to stop is no error.
         signal.signal(number, lambda *_: None)
-    _serve(proxy_app(tap), listener, ready)
+    serve(proxy_app(tap), listener, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
     engine = open_database(settings)
     migrate(engine)
-    _run_loops(
-        {name: loop for role in roles for name, loop in _loops(settings, engine, role).items()},
-        ready,
-    )
+    watch = Observation(settings, "background")
+    loops = [_loops(settings, engine, role, watch) for role in roles]
+    with watch.shown():
+        _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)
     engine.dispose()
 
 
@@ -165,14 +163,19 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 
     def ship(stop: threading.Event) -> None:
         sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
-        Sidecar(settings.spool_dir, sender, redactor=rules).run(stop)
+        sidecar = Sidecar(settings.spool_dir, sender, redactor=rules)
+        watch.sidecar(sidecar, sender, rules)
+        sidecar.run(stop)
 
-    _run_loops({"sidecar": ship}, ready)
+    watch = Observation(settings, "sidecar")
+    with watch.shown():
+        _run_loops({"sidecar": ship}, ready)
 
 
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
     from driftline.capture.kafka import KafkaTransport
+    from driftline.capture.settling import SettlingTransport
 
     engine = open_database(settings)
     migrate(engine)
@@ -180,9 +183,15 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     def write(stop: threading.Event) -> None:
         options = kafka_options(settings)
         names = settings.spool_dir / SINK_NAMES
-        _sink(settings, engine, KafkaTransport(options, names, stop)).run(stop)
+        kafka = KafkaTransport(options, names, stop)
+        # Who audits, on whatever host, learns up to where nothing is on its way any more.
+        settling = SettlingTransport(kafka, settings.root)
+        watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
 
-    _run_loops({"sink": write, "upkeep": _upkeep(settings)}, ready)
+    upkeep = _upkeep(settings)
+    watch = Observation(settings, "sink")
+    with watch.shown():
+        _run_loops({"sink": write, "upkeep": upkeep.run}, ready)
     engine.dispose()
 
 
@@ -244,11 +253,13 @@ def kafka_options(settings: Settings) -> KafkaOptions:
     return KafkaOptions(**asdict(settings.kafka))
 
 
-def _sink(settings: Settings, engine: Engine, transport: Transport) -> Sink:
+def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
+    """Give what makes the sink, but for who observes it."""
     from driftline.capture.sink import Sink
     from driftline.serving.endpoints import signature_of
 
-    return Sink(
+    return partial(
+        Sink,
         settings.root,
         transport,
         lambda endpoint: signature_of(engine, endpoint),
@@ -256,7 +267,7 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Sink:
     )
 
 
-def _upkeep(settings: Settings) -> Loop:
+def _upkeep(settings: Settings) -> Upkeep:
     """Build the loop that looks after the tables."""
     from driftline.capture.upkeep import NAMES, Upkeep
 
@@ -268,10 +279,22 @@ def _upkeep(settings: Settings) -> Loop:
         ).date(),
         vacuum_after_h=settings.capture.vacuum_after_h,
         interval_s=settings.capture.upkeep_interval_s,
-    ).run
+    )
 
 
-def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
+def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
+    from driftline.monitors.auditor import Auditor
+
+    return Auditor(
+        engine,
+        settings.root,
+        now=now,
+        spool_dir=settings.spool_dir,
+        is_local=settings.capture.transport == "local",
+    )
+
+
+def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) -> dict[str, Loop]:
     """Build the loops of one role."""
     from driftline.serving.endpoints import signature_of
 
@@ -279,11 +302,11 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
     if role == "capture":
         from driftline.capture.transport import LocalTransport
 
-        local = LocalTransport(settings.spool_dir, redactor=redactor(settings))
-        return {
-            "capture": _sink(settings, engine, local).run,
-            "upkeep": _upkeep(settings),
-        }
+        rules = redactor(settings)
+        local = LocalTransport(settings.spool_dir, redactor=rules)
+        upkeep = _upkeep(settings)
+        sink = watch.sink(_sink(settings, engine, local), upkeep, rules)
+        return {"capture": sink.run, "upkeep": upkeep.run}
     if role == "scheduler":
         from driftline.monitors.scheduler import Scheduler
         from driftline.serving.explain import ModelShelf
@@ -306,7 +329,7 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
             finally:
                 shelf.close()
 
-        return {"scheduler": schedule}
+        return {"scheduler": schedule, "audit": _auditor(settings, engine, now).run}
     from driftline.alerts.evaluator import Evaluator
     from driftline.alerts.notify import Deliverer
 
@@ -321,47 +344,6 @@ def _loops(settings: Settings, engine: Engine, role: str) -> dict[str, Loop]:
         poll_s=settings.alarms.poll_s,
     )
     return {"alarms": evaluator.run, "deliveries": deliverer.run}
-
-
-def _listen(section: str, host: str, port: int, *, mend: str = "") -> socket.socket:
-    """Take the port before anything else is built, so that a taken one is one clear sentence."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio leaves Nagle's delay on: 40 ms for an answer in two parts.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise UnavailableError(
-            f"[{section}] {host}:{port}: {error.strerror}; "
-            f"stop what uses it, or {mend or f'set [{section}] port'}"
-        ) from error
-    return listener
-
-
-def _serve(app: ASGIApp, listener: socket.socket, ready: Ready) -> None:
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            if self.started:
-                ready()
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = Server(config)
-    server.run(sockets=[listener])
-    if not server.started:
-        raise UnavailableError(
-            "the application did not start; the reason stands in the lines above"
-        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

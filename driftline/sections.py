@@ -16,6 +16,7 @@ __all__ = [
     "Database",
     "Kafka",
     "Log",
+    "Metrics",
     "Notify",
     "Scheduler",
     "Server",
@@ -192,6 +193,18 @@ class Alarms:
     """When people are told."""
 
     poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where processes that answer nothing else show their counters to Prometheus."""
+
+    host: str = _setting("127.0.0.1", "address that /metrics of these processes listens on")
+    sidecar_port: int = _setting(8082, "port of the sidecar's /metrics; 0: none")
+    sink_port: int = _setting(8083, "port of the sink's /metrics; 0: none")
+    background_port: int = _setting(
+        8084, "port of /metrics of capture, scheduler and alarms on the embedded default; 0: none"
+    )
 
 
 @dataclass(frozen=True, slots=True)

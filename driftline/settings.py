@@ -27,6 +27,7 @@ from driftline.sections import (
     Database,
     Kafka,
     Log,
+    Metrics,
     Notify,
     Scheduler,
     Server,
@@ -65,6 +66,7 @@ class Settings:
     serving: Serving = field(default_factory=Serving)
     scheduler: Scheduler = field(default_factory=Scheduler)
     alarms: Alarms = field(default_factory=Alarms)
+    metrics: Metrics = field(default_factory=Metrics)
     notify: Notify = field(default_factory=Notify)
     log: Log = field(default_factory=Log)
     folder: Path = field(default_factory=Path.cwd)

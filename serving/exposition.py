@@ -9,12 +9,12 @@ itself a number.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
@@ -23,7 +23,11 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.tables import alarms, outbox
-from driftline.capture.waiting import oldest_waiting_ns
+from driftline.capture.audit_note import read_note
+from driftline.capture.dataset import read_gaps
+from driftline.capture.instruments import Counted, HostTaps, Spools
+from driftline.capture.report import Coverage
+from driftline.errors import DriftlineError
 from driftline.monitors.standing import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
@@ -47,6 +51,18 @@ RUN_GAUGES = {
         "driftline_monitor_max_drift_ratio",
         "Largest distance over its bound; above 1 is a violation.",
     ),
+}
+# What the last audit says of each endpoint.
+AUDITED = {
+    "stored_requests": "Requests that the table holds or has held, at the last audit.",
+    "coverage_ratio": "Stored over stored and lost, of all time, at the last audit.",
+    "missing": "Records that are in no table and counted nowhere, at the last audit.",
+    "doubled": "Records that are stored more than once, at the last audit.",
+}
+# What the tap of this process counts and no page holds; the rest is told of all taps of the host.
+TAP = {
+    "stored": "Requests that the tap of this process has recorded.",
+    "faults": "Faults of the tap of this process itself.",
 }
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -85,7 +101,10 @@ class Exposition:
             buckets=BUCKETS_S,
             registry=self._registry,
         )
-        self._registry.register(_Installation(context, tap_counters, max_series))
+        self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
+        self._registry.register(HostTaps(context.spool_dir))
+        self._registry.register(Spools(context.spool_dir))
+        self._registry.register(_Installation(context, max_series))
 
     def observe(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one invocation; of an endpoint that does not exist, the name is empty."""
@@ -118,14 +137,8 @@ class _Cap:
 class _Installation(Collector):
     """Looks the installation's state up, each time it is asked."""
 
-    def __init__(
-        self,
-        context: ServerContext,
-        tap_counters: Callable[[], Mapping[str, int]],
-        max_series: int,
-    ) -> None:
+    def __init__(self, context: ServerContext, max_series: int) -> None:
         self._context = context
-        self._tap_counters = tap_counters
         self._max_series = max_series
 
     def describe(self) -> Iterable[Metric]:
@@ -135,11 +148,7 @@ class _Installation(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give all families; those of a store that does not answer are left out, and said so."""
         cap = _Cap(self._max_series)
-        for name, value in self._tap_counters().items():
-            yield CounterMetricFamily(
-                f"driftline_tap_{name}", f"Requests that the tap has {name}.", value=value
-            )
-        yield from _spool(self._context.spool_dir)
+        yield from _losses(self._context.root, cap)
         found: list[Metric] = []
         is_up = True
         try:
@@ -227,22 +236,65 @@ def _alarms(connection: Connection, cap: _Cap) -> Iterator[Metric]:
     yield messages
 
 
-def _spool(folder: Path) -> Iterator[Metric]:
-    """Measure what waits in the spool to be stored."""
-    size = 0
-    for spool in folder.glob("*/"):
-        try:
-            found = [file.stat() for file in spool.glob("*.dls")]
-        except FileNotFoundError as error:
-            # A segment went while it was looked at; the next scrape sees the rest.
-            log.debug("spool changed while measured error=%s", error.strerror)
-            continue
-        size += sum(file.st_size for file in found)
-    now_ns = time.time_ns()
-    oldest_ns = oldest_waiting_ns(folder) or now_ns
-    yield GaugeMetricFamily("driftline_spool_bytes", "Bytes in the spool's segments.", value=size)
-    yield GaugeMetricFamily(
-        "driftline_spool_oldest_seconds",
-        "Age of the oldest record that is neither stored nor with the broker; 0 without any.",
-        value=max(now_ns - oldest_ns, 0) / 1e9,
+def _own(counters: Mapping[str, int]) -> dict[str, int]:
+    return {name: counters[name] for name in TAP if name in counters}
+
+
+def _losses(root: str, cap: _Cap) -> Iterator[Metric]:
+    """Give what is told of losses: gaps by reason, and what the last audit has found."""
+    try:
+        gaps, audited = read_gaps(root), read_note(root)
+    except (DriftlineError, OSError, pa.ArrowException) as error:
+        log.warning("metrics without losses error=%s", error)
+        return
+    lost: dict[tuple[str, str], tuple[int, int]] = {}
+    for gap in gaps:
+        key = gap.endpoint, gap.reason
+        before = lost.get(key, (0, 0))
+        lost[key] = before[0] + (gap.records or 0), before[1] + (gap.records is None)
+    records = CounterMetricFamily(
+        "driftline_gap_records",
+        "Requests that are lost, as gaps in the tables tell.",
+        labels=["endpoint", "reason"],
     )
+    unknown = CounterMetricFamily(
+        "driftline_gaps_of_unknown_size",
+        "Gaps of which nobody knows how many requests they stand for.",
+        labels=["endpoint", "reason"],
+    )
+    for labels, (count, uncounted) in cap.take(sorted(lost.items()), 2):
+        records.add_metric(list(labels), count)
+        unknown.add_metric(list(labels), uncounted)
+    yield from (records, unknown)
+    if audited is not None:
+        yield from _audited(audited, cap)
+
+
+def _audited(audited: Mapping[str, Any], cap: _Cap) -> Iterator[Metric]:
+    """Give what the last audit has found; made once an hour, for it looks at all tables."""
+    yield GaugeMetricFamily(
+        "driftline_audit_time_seconds",
+        "When the last audit was made, Unix time.",
+        value=datetime.fromisoformat(audited["time"]).timestamp(),
+    )
+    yield GaugeMetricFamily(
+        "driftline_audit_adds_up",
+        "Whether the last audit found every record stored once, or counted.",
+        value=float(audited["adds_up"]),
+    )
+    stored, dropped = audited["requests"], audited.get("dropped", {})
+    names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
+    for name, about in AUDITED.items():
+        family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
+        for endpoint in names:
+            counts = Coverage(stored.get(endpoint, 0), dropped.get(endpoint, 0))
+            values: dict[str, float | None] = {
+                "stored_requests": float(counts.stored),
+                "coverage_ratio": counts.ratio,
+                "missing": float(audited["missing_by_endpoint"].get(endpoint, 0)),
+                "doubled": float(audited["doubled_by_endpoint"].get(endpoint, 0)),
+            }
+            value = values[name]
+            if value is not None:
+                family.add_metric([endpoint], value)
+        yield family
