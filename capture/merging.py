@@ -58,11 +58,11 @@ def rows_in_order(
 
 
 def read_groups(folder: DeltaFolder, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Read a file bit by bit, in its order; columns that came later than it are null."""
+    """Read a file's columns bit by bit, in its order; those that came later than it are null."""
     with folder.filesystem.open_input_file(f"{folder.path}/{path}") as stream:
         file = pq.ParquetFile(stream)
         for group in range(file.num_row_groups):
-            yield _fitted(file.read_row_group(group, use_threads=False), schema)
+            yield _fitted(file.read_row_group(group, schema.names, use_threads=False), schema)
 
 
 def _read(folder: DeltaFolder, path: str, group: int, schema: pa.Schema) -> pa.Table:

@@ -30,6 +30,7 @@ from driftline.capture.frame import Frame
 from driftline.capture.records import Records
 from driftline.capture.rows import build_rows
 from driftline.capture.sound import unreadable
+from driftline.capture.standing import ErasedRecords
 from driftline.capture.table import DeltaFolder
 from driftline.capture.transport import Delivery, Transport
 from driftline.errors import DriftlineError
@@ -108,6 +109,7 @@ class Sink:
         self._commit_bytes = commit_bytes
         self._poll_s = poll_s
         self._monotonic = monotonic
+        self._erased = ErasedRecords(root, writer=transport.name, monotonic=monotonic)
         self._datasets: dict[str, Dataset] = {}
         self._gaps: DeltaFolder | None = None
         self._pending: list[Delivery] = []
@@ -274,7 +276,8 @@ class Sink:
         """
         dataset = self._dataset(endpoint)
         stored = np.array([dataset.mark(spool) for spool in records.spools], np.int64)
-        new = records.take(records.seq > stored[records.codes])
+        unseen = records.take(records.seq > stored[records.codes])
+        new = self._erased.drop(endpoint, unseen)
         signature = dataset.settle(self._signatures(endpoint))
         groups = cut_by_size(new)
         rows: pa.Table | None = None
@@ -283,7 +286,7 @@ class Sink:
             built = build_rows(group, signature)
             odd += built.unreadable
             rows = built.rows if len(groups) == 1 else None
-        return Prepared(len(records), groups, signature, rows, odd)
+        return Prepared(len(records) - len(unseen) + len(new), groups, signature, rows, odd)
 
     def _store(self, endpoint: str, batch: Batch, prepared: Prepared) -> None:
         """Commit the records of one endpoint that its table does not have."""

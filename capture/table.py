@@ -23,7 +23,7 @@ from deltalake.schema import Schema
 from deltalake.transaction import AddAction, RemoveAction
 
 from driftline.capture.part_file import PartFile
-from driftline.capture.storage import StorageError, open_storage, trouble
+from driftline.capture.storage import StorageError, open_storage, reaching, trouble
 from driftline.errors import ConflictError
 from driftline.storage import delta_options
 
@@ -142,6 +142,10 @@ class DeltaFolder:
     def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
         """Open the newest state for reading, or only the parts from ``first`` to ``last``."""
         self.catch_up()
+        return self.read(first, last)
+
+    def read(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
+        """Open the state as last looked at, or only the parts from ``first`` to ``last``."""
         if self.table is None:
             return None
         inside = [
@@ -156,7 +160,10 @@ class DeltaFolder:
 
     def mark(self, spool_id: str) -> int:
         """Give the last sequence number of a spool in the table as last looked at; 0 for none."""
-        return 0 if self.table is None else self.table.transaction_version(f"s/{spool_id}") or 0
+        if self.table is None:
+            return 0
+        with reaching(self.uri):  # The log is read for it.
+            return self.table.transaction_version(f"s/{spool_id}") or 0
 
     def append(
         self, rows: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
@@ -237,12 +244,13 @@ class DeltaFolder:
         known = {unquote(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()}
         selector = pafs.FileSelector(self.path, recursive=True)
         removed = 0
-        for entry in self.filesystem.get_file_info(selector):
-            name = entry.path[len(self.path) + 1 :]
-            is_own = entry.base_name.lstrip(".").startswith(f"{self._writer}-")
-            if entry.is_file and is_own and name not in known:
-                self.filesystem.delete_file(entry.path)
-                removed += 1
+        with reaching(self.uri):
+            for entry in self.filesystem.get_file_info(selector):
+                name = entry.path[len(self.path) + 1 :]
+                is_own = entry.base_name.lstrip(".").startswith(f"{self._writer}-")
+                if entry.is_file and is_own and name not in known:
+                    self.filesystem.delete_file(entry.path)
+                    removed += 1
         return removed
 
     def size_bytes(self) -> int:

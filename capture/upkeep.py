@@ -23,6 +23,8 @@ from deltalake.exceptions import DeltaError
 from driftline.capture.cleaning import expire, vacuum
 from driftline.capture.compaction import compact
 from driftline.capture.dataset import Dataset, gap_folder, list_endpoints
+from driftline.capture.erasures import removed_folder, requests_folder
+from driftline.capture.standing import LateErasing
 from driftline.capture.storage import trouble
 from driftline.capture.table import LOG_KEPT, LOG_RETENTION, DeltaFolder
 from driftline.capture.truth import EARLIEST_LABEL, list_labelled, truth_folder
@@ -65,7 +67,7 @@ class Upkeep:
     ----------
     counters
         Small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of theirs, files
-        ``vacuumed``, and ``failures``.
+        ``vacuumed``, requests ``erased`` that came after they were to be, and ``failures``.
     """
 
     def __init__(
@@ -80,7 +82,8 @@ class Upkeep:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = {
-            "compacted": 0, "expired": 0, "expired_labels": 0, "vacuumed": 0, "failures": 0,
+            "compacted": 0, "expired": 0, "expired_labels": 0, "vacuumed": 0, "erased": 0,
+            "failures": 0,
         }  # fmt: skip
         self._root = root
         self._name = WriterName(names)
@@ -92,6 +95,7 @@ class Upkeep:
         self._monotonic = monotonic
         self._tidy_at_s = monotonic()
         self._is_swept = False
+        self._erasing = LateErasing(root, writer=self._writer, now=now)
 
     def run(self, stop: threading.Event) -> None:
         """Look after the tables until ``stop`` is set; what fails is tried again the next time."""
@@ -120,6 +124,7 @@ class Upkeep:
         """
         if not self._is_swept:
             self._sweep()
+        self.counters["erased"] += self._erasing.catch_up()
         closed_before = (self._now().astimezone(UTC) - _CLOSED_AFTER).date().isoformat()
         is_due = self._monotonic() >= self._tidy_at_s
         if is_due:
@@ -164,6 +169,8 @@ class Upkeep:
         for endpoint in list_labelled(self._root):
             yield self._truth(endpoint)
         yield gap_folder(self._root, writer=self._writer)
+        yield requests_folder(self._root, writer=self._writer)
+        yield removed_folder(self._root, writer=self._writer)
 
     def _capture(self, endpoint: str) -> DeltaFolder:
         return Dataset(self._root, endpoint, writer=self._writer).folder

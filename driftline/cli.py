@@ -39,7 +39,7 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "monitor": "resources",
-    "capture": "transfer",
+    "capture": "erasure",
     "truth": "truth",
     "doctor": "health",
     "settings": "running",

@@ -209,6 +209,26 @@ class Client:
         if rest:
             raise UnavailableError(f"{self.server} broke off within a line; export again")
 
+    def erase(
+        self,
+        *,
+        inference_ids: Sequence[str] = (),
+        event_ids: Sequence[str] = (),
+        endpoint: str | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
+
+        What comes later under them is dropped, too, until the day that is given back as ``until``.
+        """
+        asked = {
+            "inference_ids": list(inference_ids),
+            "event_ids": list(event_ids),
+            "endpoint": endpoint,
+            "dry_run": dry_run,
+        }
+        return self._json("POST", "/api/v1/capture/erasures", json=asked)
+
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
         return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture")

@@ -90,6 +90,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         timeout_s=settings.serving.timeout_s,
         max_request_bytes=settings.serving.max_request_bytes,
         retention_days=settings.capture.retention_days,
+        erasure_days=settings.capture.erasure_days,
         allow_networks=settings.notify.allow_networks,
     )
     serve(create_app(context), listener, ready)

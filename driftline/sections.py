@@ -126,6 +126,9 @@ class Capture:
     upkeep_interval_s: float = _setting(
         60.0, "seconds between two looks for small files to put together and old ones to remove"
     )
+    erasure_days: int = _setting(
+        30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
+    )
     vacuum_after_h: int = _setting(
         24, "hours that replaced files stay for who reads an older state of a table"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from driftline.capture.place import CapturePlace
+
 __all__ = ["ServerContext"]
 
 
@@ -47,6 +48,8 @@ class ServerContext:
         Longest time that a client may take to send a body.
     retention_days
         Days that captured records are kept.
+    erasure_days
+        Days that records under erased ids are dropped when they come.
     allow_networks
         Networks (CIDR) that channels may name although they are not public.
     """
@@ -65,6 +68,7 @@ class ServerContext:
     max_open_requests: int = 256
     body_timeout_s: float = 60.0
     retention_days: int = 90
+    erasure_days: int = 30
     allow_networks: Sequence[str] = ()
 
     @property
