@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from driftline.capture.pairing import Pairing
 from driftline.capture.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
@@ -25,6 +26,7 @@ from driftline.monitors.away import is_away
 from driftline.serving.api import (
     alarms,
     captures,
+    cloudevents,
     declared,
     erasures,
     executions,
@@ -86,17 +88,23 @@ def _api(
     exposition: Exposition,
 ) -> FastAPI:
     applier = Applier(context, fleet)
+    pairing = Pairing(context.place)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(context.engine, context.root, trust_pickle=context.trust_pickle)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         # In the background: the server answers health checks while models are loaded.
-        starting = asyncio.create_task(fleet.begin())
+        tasks = [
+            asyncio.create_task(fleet.begin()),
+            asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
+        ]
         yield
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-        await asyncio.gather(fleet.stop(), asyncio.to_thread(shelf.close))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        closing = (asyncio.to_thread(one.close) for one in (shelf, pairing))
+        await asyncio.gather(fleet.stop(), *closing)
 
     api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
     # Narrow paths first: the last router takes any name.
@@ -111,6 +119,7 @@ def _api(
         declared.router(context, applier, fleet),
     ):
         api.include_router(router, prefix="/api/v1")
+    api.include_router(cloudevents.router(context, pairing))
     _add_health(api, context, fleet)
     _add_metrics(api, exposition)
     _add_pages(api, context)
