@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import uuid
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pyarrow import fs
@@ -48,6 +50,10 @@ class Location:
         """Whether a file, a folder or nothing is here."""
         return self._info(self.path).type
 
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self.system, fs.LocalFileSystem)
+
     def _info(self, path: str) -> fs.FileInfo:
         try:
             return self.system.get_file_info([path])[0]
@@ -61,11 +67,18 @@ class Location:
         ------
         NotFoundError
             When there is no such file.
+        UnavailableError
+            When the storage does not answer.
         """
         if self.kind != fs.FileType.File:
             raise NotFoundError(f"{self.shown}: no such file")
-        with self.system.open_input_stream(self.path, compression=None) as stream:
-            return bytes(stream.read())
+        try:
+            with self.system.open_input_stream(self.path, compression=None) as stream:
+                return bytes(stream.read())
+        except OSError as error:
+            if is_remote(self.shown):
+                raise storage_error(self.shown, error) from error
+            raise
 
     def write(self, data: bytes) -> None:
         """Write the whole file; a reader sees the old one or the new one, never a part.
@@ -90,24 +103,53 @@ class Location:
 
     def _write(self, data: bytes) -> None:
         folder, _, name = self.path.rpartition("/")
-        local = isinstance(self.system, fs.LocalFileSystem)
-        if local:
+        if self._is_local:
             self.system.create_dir(folder, recursive=True)
-        target = f"{folder}/.{name}.{uuid.uuid4().hex}" if local else self.path
+        target = f"{folder}/.{name}.{uuid.uuid4().hex}" if self._is_local else self.path
         with self.system.open_output_stream(target, compression=None) as stream:
             stream.write(data)
-        if local:
+        if self._is_local:
             Path(target).replace(self.path)
 
     def folders(self) -> list[str]:
         """Name the folders directly inside, sorted; none when nothing is here."""
-        chosen = fs.FileSelector(self.path, allow_not_found=True)
-        infos = self.system.get_file_info(chosen)
+        infos = self._inside(allow_not_found=True)
         return sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+
+    def remove(self, above: int = 0) -> None:
+        """Remove this folder with all in it, and so many folders above as are empty then.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage does not do it now.
+        """
+        try:
+            self.system.delete_dir(self.path)
+            # A bucket has no folders: nothing is left of one that is empty.
+            parents = Path(self.path).parents[:above] if self._is_local else ()
+            for parent in parents:
+                if not any(parent.iterdir()):
+                    parent.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(self.shown, error) from error
+
+    def _inside(
+        self, *, recursive: bool = False, allow_not_found: bool = False
+    ) -> list[fs.FileInfo]:
+        chosen = fs.FileSelector(self.path, recursive=recursive, allow_not_found=allow_not_found)
+        try:
+            return list(self.system.get_file_info(chosen))
+        except OSError as error:
+            if is_remote(self.shown):
+                raise storage_error(self.shown, error) from error
+            raise
 
     def files(self) -> list[Location]:
         """List data files inside, at any depth, sorted; hidden ones and ``_logs`` left out."""
-        infos = self.system.get_file_info(fs.FileSelector(self.path, recursive=True))
+        infos = self._inside(recursive=True)
         found = [
             info.path
             for info in infos
@@ -119,7 +161,25 @@ class Location:
             )
         ]
         chosen = [path for path in found if path.removesuffix(".gz").endswith(DATA_SUFFIXES)]
-        return [Location(self.system, path, path) for path in sorted(chosen or found)]
+        remote = self.shown.rstrip("/") if is_remote(self.shown) else ""
+        return [
+            Location(self.system, path, f"{remote}{path[len(self.path) :]}" if remote else path)
+            for path in sorted(chosen or found)
+        ]
+
+    def matches(self) -> list[Location]:
+        """List the files of a bucket that this pattern means, sorted; ``**`` is any folders."""
+        parts = self.path.split("/")
+        first = next(number for number, part in enumerate(parts) if _is_pattern(part))
+        base = Location(self.system, "/".join(parts[:first]), self.shown)
+        scheme = self.shown.partition("://")[0]
+        return [
+            Location(self.system, info.path, f"{scheme}://{info.path}")
+            for info in sorted(
+                base._inside(recursive=True, allow_not_found=True), key=lambda info: info.path
+            )
+            if info.type == fs.FileType.File and _meets(info.path.split("/"), parts)
+        ]
 
 
 def locate(where: str | os.PathLike[str]) -> Location:
@@ -152,10 +212,26 @@ def data_files(where: str | os.PathLike[str]) -> list[Location]:
         raise NotFoundError(
             f"{place.shown}: the folder holds no data file; expected CSV, Parquet …"
         )
-    if any(sign in place.shown for sign in "*?["):
-        matches = sorted(glob.glob(place.path, recursive=True))  # noqa: PTH207  # As typed.
-        found = [locate(match) for match in matches if Path(match).is_file()]
+    if _is_pattern(place.shown):
+        if is_remote(place.shown):
+            found = place.matches()
+        else:
+            matches = sorted(glob.glob(place.path, recursive=True))  # noqa: PTH207  # As typed.
+            found = [locate(match) for match in matches if Path(match).is_file()]
         if found:
             return found
         raise NotFoundError(f"{place.shown}: no file matches this pattern")
     raise NotFoundError(f"{place.shown}: no such file or folder")
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def _meets(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Say whether the parts of a path are what a pattern means, as ``glob`` reads it."""
+    if not pattern or not path:
+        return list(pattern) in ([], ["**"]) and not path
+    if pattern[0] == "**":
+        return _meets(path, pattern[1:]) or _meets(path[1:], pattern)
+    return fnmatchcase(path[0], pattern[0]) and _meets(path[1:], pattern[1:])

@@ -17,6 +17,7 @@ from driftline.baseline.jsonlines import read_json_file
 from driftline.baseline.location import Location, data_files, locate
 from driftline.errors import InputError
 from driftline.signature import Signature
+from driftline.storage import delta_options, storage_error
 
 __all__ = ["Source", "open_source"]
 
@@ -230,8 +231,14 @@ def _delta_dataset(path: str | os.PathLike[str]) -> ds.Dataset | None:
         return None
     # A heavy import that only a Delta folder needs.
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    return DeltaTable(os.fspath(path)).to_pyarrow_dataset()
+    shown = os.fspath(path)
+    try:
+        table = DeltaTable(shown, storage_options=delta_options(shown))
+    except (DeltaError, OSError) as error:
+        raise storage_error(shown, error) from error
+    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(place.path, place.system))
 
 
 def _from_csv(files: Sequence[CsvFile]) -> Source:

@@ -36,7 +36,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
 
-__all__ = ["Baseline", "get", "put", "versions"]
+__all__ = ["Baseline", "get", "put", "remove", "versions"]
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
@@ -363,6 +363,17 @@ def get(root: str, name: str, version: str | None = None) -> Baseline:
     if chosen not in known:
         raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
     return _read(_home(root, name) / chosen)
+
+
+def remove(root: str, name: str, version: str) -> None:
+    """Remove a version of a baseline from the storage root.
+
+    Raises
+    ------
+    UnavailableError
+        When the storage does not do it now.
+    """
+    (_home(root, name) / version).remove(above=2)
 
 
 def _home(root: str, name: str) -> Location:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyarrow.fs as pafs
+from deltalake.exceptions import DeltaError
 
 from driftline.errors import UnavailableError
 from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = ["StorageError", "list_folders", "open_storage", "trouble"]
+__all__ = ["StorageError", "list_folders", "open_storage", "reaching", "trouble"]
 
 
 class StorageError(UnavailableError):
@@ -44,6 +48,21 @@ def list_folders(root: str, name: str) -> list[str]:
     except OSError as error:
         raise trouble(root, error) from error
     return sorted(e.base_name for e in entries if e.type == pafs.FileType.Directory)
+
+
+@contextmanager
+def reaching(where: str) -> Iterator[None]:
+    """Turn what a storage raises on its way into one sentence.
+
+    Raises
+    ------
+    StorageError
+        For whatever pyarrow or delta-rs could not read or write.
+    """
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise trouble(where, error) from error
 
 
 def trouble(where: str, error: BaseException) -> StorageError:

@@ -12,6 +12,7 @@ from driftline.client import DEFAULT_SERVER, Client
 from driftline.errors import InputError
 from driftline.roles import Problem, Roles
 from driftline.serving.deploy import deploy_resources
+from driftline.storage import is_remote
 
 __all__ = ["deploy", "deploy_by"]
 
@@ -126,6 +127,8 @@ def _model_file(model: object, folder: Path, name: str | None) -> Path:
 def _reference_file(reference: object, folder: Path) -> str | None:
     if reference is None:
         return None
+    if isinstance(reference, str) and is_remote(reference):
+        return reference
     if isinstance(reference, (str, Path)):
         path = Path(reference)
         if not path.exists():

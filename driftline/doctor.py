@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import driftline.migrations
 from driftline.alerts.alarms import list_alarms
 from driftline.alerts.tables import outbox
+from driftline.baseline.location import locate
 from driftline.capture.dataset import read_gaps
 from driftline.capture.kafka_options import KafkaOptions
 from driftline.capture.waiting import oldest_waiting_ns
@@ -35,6 +36,7 @@ from driftline.monitors.definitions import list_definitions
 from driftline.monitors.standing import overdue
 from driftline.processes import kafka_options
 from driftline.settings import Settings
+from driftline.storage import use_options
 
 __all__ = ["Finding", "examine", "worst"]
 
@@ -80,7 +82,8 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
         The clock of scheduler and alarms.
     """
     yield from _machine(settings)
-    yield _storage(Path(settings.root))
+    use_options(settings.storage.options)
+    yield _storage(settings.root)
     storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
     yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
     if settings.capture.transport == "kafka":
@@ -93,7 +96,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
 
 def _machine(settings: Settings) -> Iterator[Finding]:
     for what, folder in (
-        ("disk of the store", Path(settings.root)),
+        ("disk of the store", settings.local_dir),
         ("disk of the spool", settings.spool_dir),
     ):
         there = next(one for one in (folder, *folder.parents) if one.exists())
@@ -113,21 +116,18 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         yield Finding("open files", "ok", found)
 
 
-def _storage(root: Path) -> Finding:
+def _storage(root: str) -> Finding:
     """Write a file, read it, remove it."""
-    probe = root / f".doctor-{datetime.now(UTC).timestamp():.6f}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.write_text("probe", encoding="ascii")
-        is_kept = probe.read_text(encoding="ascii") == "probe"
-        probe.unlink()
-    except OSError as error:
-        return Finding(
-            "store",
-            "defect",
-            f"{root}: {error.strerror}",
-            "let this user write there, or set [storage] root",
-        )
+        probe = locate(root) / f".doctor-{datetime.now(UTC).timestamp():.6f}"
+        probe.write(b"probe")
+        is_kept = probe.read() == b"probe"
+        probe.system.delete_file(probe.path)
+    except (DriftlineError, OSError) as error:
+        # Of a bucket the sentence has its mend in it.
+        found, _, mend = str(error).partition("; ")
+        mend = mend or "let this user write there, or set [storage] root"
+        return Finding("store", "defect", found, mend)
     if not is_kept:
         return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
     return Finding("store", "ok", f"{root} can be written and read")
@@ -188,7 +188,7 @@ def _kafka(options: KafkaOptions) -> Finding:
 
 
 def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    file = Path(settings.root, "driftline.db")
+    file = settings.local_dir / "driftline.db"
     if not settings.database.url and not file.exists():
         # Opening it would make it.
         yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
@@ -287,7 +287,7 @@ def _losses(root: str) -> Iterator[Finding]:
         gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
     except (DriftlineError, OSError, pa.ArrowInvalid) as error:
         found = f"the table of losses cannot be read ({str(error).splitlines()[0]})"
-        yield Finding("capture", "defect", found, f"mend or remove {Path(root, 'gaps')}")
+        yield Finding("capture", "defect", found, f"mend or remove {root}/gaps")
         return
     if not gaps:
         yield Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")

@@ -26,6 +26,7 @@ from driftline.loopback import require_loopback
 from driftline.observing import Observation
 from driftline.redacting import redactor
 from driftline.settings import Settings, load
+from driftline.storage import use_options
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -76,11 +77,13 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
     require_loopback("server", settings.server.host)
     listener = listen("server", settings.server.host, settings.server.port)
+    use_options(settings.storage.options)
     engine = open_database(settings)
     migrate(engine)
     context = ServerContext(
         engine=engine,
         root=settings.root,
+        local_dir=settings.local_dir,
         spool_dir=settings.spool_dir,
         now=clock(settings),
         dashboard_url=settings.dashboard_url,
@@ -102,6 +105,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
+    use_options(settings.storage.options)
     writer = open_database(settings)
     migrate(writer)
     writer.dispose()
@@ -146,6 +150,7 @@ def run_proxy(
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
+    use_options(settings.storage.options)
     engine = open_database(settings)
     migrate(engine)
     watch = Observation(settings, "background")
@@ -178,6 +183,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     from driftline.capture.kafka import KafkaTransport
     from driftline.capture.settling import SettlingTransport
 
+    use_options(settings.storage.options)
     engine = open_database(settings)
     migrate(engine)
 
@@ -312,7 +318,10 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         from driftline.monitors.scheduler import Scheduler
         from driftline.serving.explain import ModelShelf
 
-        shelf = ModelShelf(engine, settings.root, trust_pickle=settings.serving.trust_pickle)
+        shelf = ModelShelf(
+            engine, settings.root, local_dir=settings.local_dir,
+            trust_pickle=settings.serving.trust_pickle,
+        )  # fmt: skip
         scheduler = Scheduler(
             engine,
             settings.root,

@@ -46,7 +46,7 @@ _ALIASES = {"endpoint": "endpoint_url", "default_region": "region", "token": "se
 _SCHEMES = ("s3", "gs", "abfss")
 
 _CONNECT_S = 5
-_ANSWER_S = 60
+_ANSWER_S = 30
 _ATTEMPTS = 3
 # From the first try of one request to the last.
 _RETRY_S = 15
@@ -230,22 +230,21 @@ def storage_error(where: str, error: BaseException) -> UnavailableError:
 
 _TROUBLES = (
     (
-        ("NoSuchBucket", "NO_SUCH_BUCKET", "bucket does not exist"),
+        ("NETWORK_CONNECTION", "error sending request", "Connection refused", "dns error"),
+        "the storage cannot be reached; see that it runs, or correct its endpoint_url",
+    ),
+    (
+        ("NoSuchBucket", "NO_SUCH_BUCKET"),
         "there is no such bucket; make it, or correct the URI",
     ),
     (
         ("InvalidAccessKeyId", "INVALID_ACCESS_KEY_ID", "SignatureDoesNotMatch", "ExpiredToken",
-         "SIGNATURE_DOES_NOT_MATCH"),
+         "SIGNATURE_DOES_NOT_MATCH", "EXPIRED_TOKEN"),
         "the storage does not know these keys; correct [storage] options or the AWS environment",
     ),
     (
-        ("AccessDenied", "ACCESS_DENIED", "403", "Forbidden"),
+        ("AccessDenied", "ACCESS_DENIED", "403 Forbidden", "lacked the necessary privileges"),
         "access denied; allow these keys to list, read, write and delete there",
-    ),
-    (
-        ("NETWORK_CONNECTION", "onnection refused", "onnection closed", "timed out", "dns error",
-         "error sending request", "Could not connect"),
-        "the storage cannot be reached; see that it runs, or correct its endpoint_url",
     ),
 )  # fmt: skip
 
@@ -286,7 +285,7 @@ def _s3(options: tuple[tuple[str, str], ...]) -> fs.FileSystem:
     found = dict(options)
     endpoint = urlsplit(found.get("endpoint_url", ""))
     return fs.S3FileSystem(
-        found.get("access_key_id"),
+        access_key=found.get("access_key_id"),
         secret_key=found.get("secret_access_key"),
         session_token=found.get("session_token"),
         anonymous=found.get("skip_signature") == "true",

@@ -90,7 +90,12 @@ def _api(
     applier = Applier(context, fleet)
     pairing = Pairing(context.place)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
-    shelf = ModelShelf(context.engine, context.root, trust_pickle=context.trust_pickle)
+    shelf = ModelShelf(
+        context.engine,
+        context.root,
+        trust_pickle=context.trust_pickle,
+        local_dir=context.local_dir,
+    )
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,7 +20,6 @@ from driftline.alerts.definition import AlarmDefinition
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.serving import resource_store as store
-from driftline.serving.artefacts import storage_folder
 from driftline.serving.context import ServerContext
 from driftline.serving.fleet import Fleet
 from driftline.serving.making import Made, Workshop, make_endpoint
@@ -201,8 +199,7 @@ class Applier:
             old = None if entry.before is None else entry.before.made["file"]
             is_replaced = old is not None and old != made[_key(entry.resource)]["file"]
             if old is not None and is_replaced and not self._fleet.uses(old):
-                folder = (storage_folder(self._context.root) / old).parent
-                shutil.rmtree(folder, ignore_errors=True)
+                self._context.models.remove(old.rpartition("/")[0])
 
     def _delete(self, kind: Kind, name: str) -> None:
         now = self._context.now()
@@ -227,8 +224,7 @@ class Applier:
                 delete_channel(connection, row.name)
             store.delete_row(connection, kind, name)
         if kind == "Model":
-            folder = storage_folder(self._context.root) / "models" / row.name.casefold()
-            shutil.rmtree(folder, ignore_errors=True)
+            self._context.models.remove(f"models/{row.name.casefold()}")
         log.info("kind=%s name=%s action=delete", kind, row.name)
 
 

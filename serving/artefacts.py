@@ -8,36 +8,93 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pyarrow import fs
 
-from driftline.errors import InputError
+from driftline.baseline.location import Location, locate
+from driftline.errors import InputError, UnavailableError
+from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = ["ModelCopy", "absolute", "data_fingerprint", "model_digest", "storage_folder"]
+__all__ = ["ModelCopy", "ModelStore", "absolute", "data_fingerprint", "model_digest"]
 
 _CHUNK = 1 << 20
-
-
-def storage_folder(root: str) -> Path:
-    """Give the storage root as a folder of this machine: workers load models from files.
-
-    Raises
-    ------
-    InputError
-        When the root is a URI of another place.
-    """
-    if "://" not in root and not root.startswith("file:"):
-        return Path(root)
-    system, path = fs.FileSystem.from_uri(root)
-    if not isinstance(system, fs.LocalFileSystem):
-        raise InputError(f'storage root "{root}": models are served from local folders only')
-    return Path(path)
 
 
 def model_digest(file: Path) -> str:
     """Give the digest of a model file's bytes."""
     return _digest([file], file.parent)
+
+
+class ModelStore:
+    """The models under the storage root, as files of this machine: workers load them from there.
+
+    In a bucket they lie as under a local root, and what is served of them is fetched into the local
+    folder, once: a path tells the digest of its bytes.
+
+    Parameters
+    ----------
+    root
+        The storage root, a path or URI.
+    local_dir
+        A folder of this machine, needed where the root is none.
+
+    Raises
+    ------
+    InputError
+        When neither is a folder of this machine.
+    """
+
+    def __init__(self, root: str, local_dir: Path | None = None) -> None:
+        self._remote: Location | None = None
+        if is_remote(root):
+            if local_dir is None:
+                raise InputError(f'storage root "{root}": models need a folder of this machine')
+            self._remote, self._folder = locate(root), local_dir
+        else:
+            self._folder = Path(open_uri(root)[1])
+
+    def path(self, file: str) -> Path:
+        """Give where a model lies, or will lie when it was fetched.
+
+        ``file`` is its path relative to the storage root.
+        """
+        return self._folder / file
+
+    def fetch(self, file: str) -> Path:
+        """Have a model on this machine; give where.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage does not give it, or other bytes than were put there.
+        """
+        path = self.path(file)
+        if self._remote is None or path.exists():
+            return path
+        half = _half(path)
+        try:
+            _copy(self._remote / file, half)
+            if model_digest(half) != path.parent.name:
+                raise UnavailableError(
+                    f"{(self._remote / file).shown}: not the bytes that were put there"
+                )
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+        return path
+
+    def put(self, name: str, source: Path, digest: str) -> ModelCopy:
+        """Describe the copy of a model file; ``ModelCopy.make`` makes it."""
+        return ModelCopy(self._folder, self._remote, name, source, digest)
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder of models, here and there; that it stays is no error, only waste."""
+        shutil.rmtree(self._folder / folder, ignore_errors=True)
+        if self._remote is not None:
+            with suppress(UnavailableError):
+                (self._remote / folder).remove()
 
 
 class ModelCopy:
@@ -46,7 +103,9 @@ class ModelCopy:
     Parameters
     ----------
     folder
-        The storage root.
+        The storage root, or the local folder where that is a bucket.
+    remote
+        The storage root where it is a bucket.
     name
         Of the model.
     file, digest
@@ -58,30 +117,67 @@ class ModelCopy:
         Where the copy lies, relative to the storage root.
     """
 
-    def __init__(self, folder: Path, name: str, file: Path, digest: str) -> None:
+    def __init__(
+        self, folder: Path, remote: Location | None, name: str, file: Path, digest: str
+    ) -> None:
         self.path = f"models/{name}/{digest}/{file.name}"
         self._target = folder / self.path
+        self._remote = None if remote is None else remote / self.path
         self._is_new = False
         self._source = file
 
     def make(self) -> None:
-        """Copy the file, unless the same bytes lie there; a half copy is never seen."""
-        if self._target.exists():
+        """Copy the file, unless the same bytes lie there; a half copy is never seen.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage does not take it now.
+        """
+        place = self._remote
+        is_there = self._target.exists() if place is None else place.kind == fs.FileType.File
+        if is_there and self._target.exists():
             return
-        self._is_new = True
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        half = self._target.with_name(f".{uuid.uuid4().hex}")
+        self._is_new = not is_there
+        half = _half(self._target)
         shutil.copyfile(self._source, half)
         half.replace(self._target)
+        if place is not None and not is_there:
+            try:
+                fs.copy_files(
+                    str(self._target), place.path,
+                    source_filesystem=fs.LocalFileSystem(), destination_filesystem=place.system,
+                )  # fmt: skip
+            except OSError as error:
+                raise storage_error(place.shown, error) from error
 
     def undo(self) -> None:
         """Remove the copy, whole or half, if ``make`` made it, and folders that are empty then."""
-        if not self._is_new or not self._target.parent.exists():
+        if not self._is_new:
+            return
+        if self._remote is not None:
+            above, _, _ = self._remote.path.rpartition("/")
+            Location(self._remote.system, above, self._remote.shown).remove()
+        if not self._target.parent.exists():
             return
         shutil.rmtree(self._target.parent)
         for folder in (self._target.parents[1], self._target.parents[2]):
             if not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _half(target: Path) -> Path:
+    """Give a hidden name beside a file, for it while it grows."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{uuid.uuid4().hex}")
+
+
+def _copy(place: Location, target: Path) -> None:
+    try:
+        with place.system.open_input_stream(place.path) as source, target.open("wb") as sink:
+            shutil.copyfileobj(source, sink, _CHUNK)
+    except OSError as error:
+        raise storage_error(place.shown, error) from error
 
 
 def data_fingerprint(data: str | Sequence[str]) -> str:
@@ -154,12 +250,12 @@ def _digest(files: Sequence[Path], folder: Path) -> str:
 def _remote(uri: str) -> str:
     """Describe what lies at a URI without reading it."""
     try:
-        system, path = fs.FileSystem.from_uri(uri)
+        system, path = open_uri(uri)
         infos = system.get_file_info([path])
         if infos[0].type == fs.FileType.Directory:
             infos = system.get_file_info(fs.FileSelector(path, recursive=True))
-    except (OSError, ValueError) as error:
-        raise InputError(f"data {uri}: cannot be read ({error})") from error
+    except OSError as error:
+        raise storage_error(f"data {uri}", error) from error
     if all(info.type == fs.FileType.NotFound for info in infos):
         raise InputError(f"data {uri}: no such file or folder")
     return repr(sorted((info.path, info.size, info.mtime_ns) for info in infos if info.is_file))

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from driftline.capture.place import CapturePlace
+from driftline.serving.artefacts import ModelStore
 
 __all__ = ["ServerContext"]
 
@@ -23,7 +24,9 @@ class ServerContext:
     engine
         The database, its schema up to date.
     root
-        The storage root, a path or a ``file:`` URI.
+        The storage root, a path or URI.
+    local_dir
+        Folder of this machine for models that are served, where the root is elsewhere.
     spool_dir
         Where the tap writes.
     now
@@ -70,8 +73,14 @@ class ServerContext:
     retention_days: int = 90
     erasure_days: int = 30
     allow_networks: Sequence[str] = ()
+    local_dir: Path | None = None
 
     @property
     def place(self) -> CapturePlace:
         """How and where the tap records."""
         return self.recording or CapturePlace(self.spool_dir)
+
+    @property
+    def models(self) -> ModelStore:
+        """The models under the storage root."""
+        return ModelStore(self.root, self.local_dir)

@@ -25,7 +25,7 @@ from sqlalchemy import Engine
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.attribution.shapley import Contributions
 from driftline.serving import resource_store as store
-from driftline.serving.artefacts import model_digest, storage_folder
+from driftline.serving.artefacts import ModelStore, model_digest
 from driftline.serving.child import Launch, LoadError, collect, end, spawn
 from driftline.serving.frames import FrameReader, pack
 from driftline.serving.model_files import model_file
@@ -256,14 +256,22 @@ class ModelShelf:
         The installation's database and storage.
     trust_pickle
         Whether the settings allow pickles.
+    local_dir
+        Folder of this machine for models, where the storage is elsewhere.
     keep_s
         How long a process is kept after its last use.
     """
 
     def __init__(
-        self, engine: Engine, root: str, *, trust_pickle: bool, keep_s: float = KEEP_S
+        self,
+        engine: Engine,
+        root: str,
+        *,
+        trust_pickle: bool,
+        local_dir: Path | None = None,
+        keep_s: float = KEEP_S,
     ) -> None:
-        self._engine, self._root = engine, root
+        self._engine, self._root, self._local_dir = engine, root, local_dir
         self._trust_pickle, self._keep_s = trust_pickle, keep_s
         self._lock = threading.Lock()
         self._kept: dict[str, ModelProcess] = {}
@@ -335,7 +343,7 @@ class ModelShelf:
             made = store.get(connection, "Model", found.spec["model"]).made
         launch = Launch(
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
-            str(storage_folder(self._root) / made["file"]),
+            str(ModelStore(self._root, self._local_dir).fetch(made["file"])),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
             positive=found.made.get("positive"),
         )

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -19,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.tap import CaptureTarget
 from driftline.errors import DriftlineError
-from driftline.serving.artefacts import storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import EndpointWish, list_foreign, list_wishes
@@ -52,7 +50,7 @@ class Fleet:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._folder = storage_folder(context.root)
+        self._models = context.models
         self._routes: Mapping[str, Route] = MappingProxyType({})
         self._foreign: frozenset[str] = frozenset()
         self._problems: dict[str, str] = {}
@@ -77,7 +75,7 @@ class Fleet:
     def uses(self, model_file: str) -> bool:
         """Say whether an endpoint that answers now runs on this file."""
         return any(
-            route.pool.launch.path == str(Path(self._folder, model_file))
+            route.pool.launch.path == str(self._models.path(model_file))
             for route in self._routes.values()
         )
 
@@ -172,6 +170,7 @@ class Fleet:
     async def _start(self, key: str, wish: EndpointWish, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
+            await asyncio.to_thread(self._models.fetch, wish.model_file)
             await pool.start()
         except DriftlineError as error:
             self._problems[key] = str(error)
@@ -218,7 +217,7 @@ class Fleet:
 
     def _launch(self, wish: EndpointWish) -> Launch:
         return Launch(
-            path=str(Path(self._folder, wish.model_file)),
+            path=str(self._models.path(wish.model_file)),
             trust_pickle=wish.trust_pickle and self._context.trust_pickle,
             signature=wish.signature,
             positive=wish.positive,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from driftline.monitors.attribution.explaining import explain_reference
 from driftline.monitors.kinds import complete
 from driftline.roles import Roles
 from driftline.serving import resource_store as store
-from driftline.serving.artefacts import ModelCopy, storage_folder
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelProcess
@@ -54,7 +52,7 @@ class Workshop:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._folder = storage_folder(context.root)
+        self._store = context.models
         self._undo: list[Callable[[], None]] = []
         self._models: dict[str, Made] = {}
         self.loaded: dict[str, Child] = {}
@@ -105,10 +103,10 @@ class Workshop:
             return {**planned.before.made, "trust_pickle": trusted}
         digest = planned.content["digest"]
         name = planned.resource.name.casefold()
-        copy = ModelCopy(self._folder, name, file, digest)
+        copy = self._store.put(name, file, digest)
         self._undo.append(copy.undo)
         await asyncio.to_thread(copy.make)
-        launch = Launch(str(self._folder / copy.path), trust_pickle=trusted)
+        launch = Launch(str(self._store.path(copy.path)), trust_pickle=trusted)
         description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
         self.loaded[launch.path] = child
         return {
@@ -151,8 +149,7 @@ class Workshop:
         baseline = complete(fitted)
         version = baselines.put(root, name, baseline, self._context.now)
         if version not in known:
-            folder = self._folder / "baselines" / name
-            self._undo.append(lambda: _remove(folder / version, folder, folder.parent))
+            self._undo.append(lambda: baselines.remove(root, name, version))
         return {
             **planned.content,
             "version": version,
@@ -173,7 +170,7 @@ class Workshop:
     ) -> baselines.Baseline:
         """Add how much each feature counts for the model, asked in a process of its own."""
         launch = Launch(
-            str(self._folder / model["file"]),
+            str(self._store.fetch(model["file"])),
             # What was trusted once may be no more.
             trust_pickle=self._context.trust_pickle and model["trust_pickle"],
             positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
@@ -236,10 +233,3 @@ def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | Non
 def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Give what of a baseline's spec decides about the result, besides the data's bytes."""
     return {key: value for key, value in spec.items() if key != "data"}
-
-
-def _remove(folder: Path, *parents: Path) -> None:
-    shutil.rmtree(folder)
-    for parent in parents:
-        if not any(parent.iterdir()):
-            parent.rmdir()

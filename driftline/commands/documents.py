@@ -70,7 +70,7 @@ ConfigOption = Annotated[
 @options.with_roles
 def baseline(
     data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the documents.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = Kind.DATA_QUALITY,
     model: ModelOption = None,
     config: ConfigOption = None,
@@ -84,6 +84,7 @@ def baseline(
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
+    options.open_places(*data, output)
     rows = data if len(data) > 1 else data[0]
     with progress("baseline") as advance:
         fitted = Baseline.of(rows, _with_config(roles, config), progress=advance)
@@ -91,15 +92,15 @@ def baseline(
         with _asking(model, roles) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
     if kind is Kind.DATA_QUALITY:
-        fitted.save(str(output))
+        fitted.save(output)
     else:
-        save_kind(fitted, kind.value, str(output))
-    version = Baseline.load(str(output)).version  # As a check of it will name it.
+        save_kind(fitted, kind.value, output)
+    version = Baseline.load(output).version  # As a check of it will name it.
     count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     if as_json:
         found = {"version": version, "rows": count, "columns": columns}
-        options.show_json({"folder": str(output), "kind": kind.value, **found})
+        options.show_json({"folder": output, "kind": kind.value, **found})
     else:
         typer.echo(
             f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
@@ -109,12 +110,12 @@ def baseline(
 @options.with_roles
 def check(
     data: Data,
-    reference: Annotated[Path, typer.Option("--baseline", help="Folder with the baseline.")],
+    reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
     kind: Annotated[
         Kind | None, typer.Option("--kind", help="What is compared; default: what it is of.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the documents.")
+        str | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
     formatted: Annotated[
         Format, typer.Option("--format", help="How to print the result.")
@@ -131,17 +132,18 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
+    options.open_places(*data, reference, output or "")
     named = _with_config(roles, config)
     with _asking(model, named) as predict:
         report = check_roles(
             data if len(data) > 1 else data[0],
-            str(reference),
+            reference,
             named,
             kind=None if kind is None else kind.value,
             predict=predict,
         )
     if output is not None:
-        report.save(str(output))
+        report.save(output)
     if as_json or formatted is Format.JSON:
         options.show_json(report.to_dict())
     elif formatted is Format.HTML:

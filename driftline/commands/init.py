@@ -50,6 +50,7 @@ def init(
 
     Example: driftline init orders.parquet --label late
     """
+    options.open_places(*data)
     endpoint = endpoint_name(data, name)
     file = output or Path(f"{endpoint}.yaml")
     if not overwrite:

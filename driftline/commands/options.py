@@ -18,6 +18,7 @@ from rich.table import Table
 from driftline.client import DEFAULT_SERVER
 from driftline.roles import Roles
 from driftline.settings import load
+from driftline.storage import is_remote, use_options
 
 __all__ = [
     "DEFAULT",
@@ -25,6 +26,7 @@ __all__ = [
     "Server",
     "SettingsFile",
     "address",
+    "open_places",
     "show_json",
     "show_table",
     "with_roles",
@@ -121,6 +123,12 @@ DEFAULT = ""
 def address(given: str) -> str:
     """Give the server's address: the one given, or where the settings here have it listen."""
     return given or load(None, environment=os.environ).server_url
+
+
+def open_places(*places: str) -> None:
+    """Have buckets among these opened with the options of the settings here."""
+    if any(is_remote(place) for place in places):
+        use_options(load(None, environment=os.environ).storage.options)
 
 
 def show_json(value: object) -> None:

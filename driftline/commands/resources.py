@@ -101,7 +101,7 @@ def deploy(
         str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option("--reference", help="The data taken as good.")
+        str | None, typer.Option("--reference", help="The data taken as good.")
     ] = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from driftline.baseline import store as baselines
+from driftline.baseline.location import locate
 from driftline.baseline.predicate import Predicate
 from driftline.capture.labelling import Labels
 from driftline.capture.window import ROW_IDS, Window, read_window
@@ -28,7 +29,6 @@ from driftline.monitors.execution import Execution, get_execution, run
 from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.report import REPORT
 from driftline.serving import resource_store as store
-from driftline.serving.artefacts import storage_folder
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
 from driftline.serving.explain import ModelShelf
@@ -181,10 +181,9 @@ def _report(context: ServerContext, execution: Execution) -> bytes:
         raise UndecidedError(
             f'execution "{execution.id}" has no report: {execution.failure_reason}'
         )
-    file = storage_folder(context.root) / execution.folder / REPORT
     try:
-        return file.read_bytes()
-    except FileNotFoundError:
+        return (locate(context.root) / execution.folder / REPORT).read()
+    except NotFoundError:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
 
 
