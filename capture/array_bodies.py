@@ -9,14 +9,14 @@ NEP 1, A simple file format for NumPy arrays.
 
 from __future__ import annotations
 
-import io
+import ast
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.lib import format as npy
 
 from driftline.capture.bounds import BodyError, require_rows
 from driftline.capture.coerce import Coerced, as_text, from_array
@@ -26,8 +26,10 @@ __all__ = ["read_npy"]
 
 _LENGTH_ENDS = {1: 10, 2: 12, 3: 12}
 _MAX_HEADER_BYTES = 10_000
-_KINDS = "biufUSM"
-_MAX_NUMBER_BYTES = 8
+_MAGIC = b"\x93NUMPY"
+# Numbers and truth values of up to eight bytes, texts, times.
+_PLAIN = re.compile(r"[<>=|](?:[biuf][1248]|[SU][0-9]{1,7}|M8\[[0-9A-Za-z]{1,9}\])\Z")
+_LAST_CODE_POINT = 0x10FFFF
 
 
 class _Layout(NamedTuple):
@@ -137,7 +139,7 @@ def _by_name(
 
 def _header_end(content: bytes) -> int:
     """Say where the values begin, if a header of a known version does; else 0."""
-    if not content.startswith(npy.MAGIC_PREFIX) or len(content) < 12:
+    if not content.startswith(_MAGIC) or len(content) < 12:
         return 0
     end = _LENGTH_ENDS.get(content[6], 0)
     return end + int.from_bytes(content[8:end], "little") if end else 0
@@ -147,21 +149,10 @@ def _layout(header: bytes, alone: int) -> _Layout:
     """Read a header; ``alone``: how many values a vector has that is one row."""
     if not header:
         raise BodyError("not an npy file of version 1, 2 or 3")
-    stream = io.BytesIO(header)
-    try:
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version[0] == 1 else npy.read_array_header_2_0
-        shape, is_fortran, dtype = read(stream, max_header_size=_MAX_HEADER_BYTES)
-    # A literal of Python's is read there; it fails in as many ways as there are.
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, KeyError) as error:
-        raise BodyError(f"its npy header cannot be read ({type(error).__name__})") from error
-    kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
-    for kind in kinds:
-        is_number = kind.kind not in "US"
-        if kind.kind not in _KINDS or (is_number and kind.itemsize > _MAX_NUMBER_BYTES):
-            raise BodyError("its npy type is neither numbers, truth values, texts nor times")
-    if any(type(size) is not int or size < 0 for size in shape):
-        raise BodyError("its npy shape has a negative size")
+    told = _literal(header)
+    dtype, shape, is_fortran = _dtype(told["descr"]), told["shape"], told["fortran_order"] is True
+    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
+        raise BodyError("its npy shape is not one of sizes")
     is_row = dtype.names is None and len(shape) == 1 and shape[0] == alone > 1
     rows = 1 if is_row or not shape else shape[0]
     require_rows(rows)
@@ -171,6 +162,35 @@ def _layout(header: bytes, alone: int) -> _Layout:
     if not dtype.itemsize or not width:
         raise BodyError("its npy rows hold no values")
     return _Layout(dtype, rows, width, is_fortran and not is_row)
+
+
+def _literal(header: bytes) -> dict[str, object]:
+    """Read the literal of a header; numpy's own reader also mends those of Python 2, with luck."""
+    if len(header) > _MAX_HEADER_BYTES:
+        raise BodyError(f"its npy header is longer than {_MAX_HEADER_BYTES} bytes")
+    try:
+        text = header[_LENGTH_ENDS[header[6]] :].decode("utf-8" if header[6] > 2 else "latin-1")
+        told = ast.literal_eval(text.strip())
+    # What is no literal fails in as many ways as Python has.
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise BodyError(f"its npy header cannot be read ({type(error).__name__})") from error
+    if not isinstance(told, dict) or told.keys() != {"descr", "fortran_order", "shape"}:
+        raise BodyError("its npy header does not tell type, order and shape")
+    return told
+
+
+def _dtype(told: object) -> np.dtype:
+    """Make a type of plain values, or of named fields of such; never one of objects."""
+    fields = told if isinstance(told, list) else [("", told)]
+    for field in fields:
+        if not isinstance(field, tuple) or len(field) != 2 or not isinstance(field[0], str):
+            raise BodyError("its npy fields are not pairs of name and type")
+        if not isinstance(field[1], str) or not _PLAIN.match(field[1]):
+            raise BodyError("its npy type is neither numbers, truth values, texts nor times")
+    try:
+        return np.dtype(told)
+    except (ValueError, TypeError) as error:
+        raise BodyError("its npy type is none that numpy knows") from error
 
 
 def _arrow(values: np.ndarray) -> pa.Array:
@@ -186,6 +206,9 @@ def _arrow(values: np.ndarray) -> pa.Array:
             values = np.char.decode(values, "utf-8", "backslashreplace")
         if kind == "M":
             return _times(values)
+        codes = np.ascontiguousarray(values).view(values.dtype.str[0] + "u4")
+        if codes.size and codes.max() > _LAST_CODE_POINT:
+            raise BodyError("its npy texts are not Unicode")
         return pa.array(values.tolist(), pa.string())
     except (ValueError, UnicodeError, OverflowError) as error:
         raise BodyError("its npy texts are not Unicode") from error

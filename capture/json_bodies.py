@@ -188,6 +188,8 @@ def _require_few(content: bytes) -> None:
 
 def _lines(content: bytes) -> Iterator[bytes]:
     """Give the lines that are not blank; no more are cut at once than are looked at."""
+    if content.count(b"\n") > MAX_VALUES:
+        raise BodyError(f"more than {MAX_VALUES} lines")
     start = 0
     while start < len(content):
         end = content.find(b"\n", start)
