@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,13 +19,14 @@ from driftline.capture.dataset import Dataset, Gap, read_gaps
 from driftline.capture.marks import read_marks
 from driftline.capture.storage import StorageError
 
-__all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "report"]
+__all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
 
 RECENT = timedelta(hours=24)
 _COLUMNS = ("row_index", "status", "parse_error", "event_time", "arrival_time")
-# Errors of bodies begin with their kind; what follows is about one body.
-_REASON_ENDS = (":", " (", ";")
-_MAX_REASON = 60
+# What an error says of one body: numbers and quotations.
+_VALUES = re.compile(r'\d+|"[^"]*"?|“[^”]*”?')
+_MAX_ERROR = 300
+_MAX_REASON = 80
 _MAX_REASONS = 20
 
 
@@ -242,11 +244,14 @@ class _Rows:
 
     def _reason(self, error: str) -> str:
         """Give the kind of an error; past a number of kinds, "other"."""
-        reason = error[:_MAX_REASON]
-        for end in _REASON_ENDS:
-            reason = reason.partition(end)[0]
-        is_known = reason in self.unparsed or len(self.unparsed) < _MAX_REASONS
-        return reason if is_known else "other"
+        kind = error_kind(error)
+        return kind if kind in self.unparsed or len(self.unparsed) < _MAX_REASONS else "other"
+
+
+def error_kind(error: str) -> str:
+    """Give the kind of a body's error: without numbers, quotations and what follows them."""
+    kind = _VALUES.sub("…", error[:_MAX_ERROR]).partition(" (")[0].partition(";")[0]
+    return kind[:_MAX_REASON]
 
 
 def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, int]:
