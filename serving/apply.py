@@ -268,7 +268,8 @@ def _check_foreign(resource: Resource, spec: EndpointSpec) -> None:
             f"{resource}: spec has no model, baseline or signature; expected a model to be served, "
             "or the baseline or signature of what an app of your own is captured as"
         )
-    for key in ("variant", "initial_instance_count", "sampling_percentage", "trust_event_time"):
+    # Whether times are trusted is for events of KServe's logger, which the server takes itself.
+    for key in ("variant", "initial_instance_count", "sampling_percentage"):
         if getattr(spec, key) != EndpointSpec.model_fields[key].default:
             raise ResourceError(
                 f"{resource}: spec.{key} without spec.model; the app that captures decides that, "

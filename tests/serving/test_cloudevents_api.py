@@ -1,0 +1,158 @@
+"""KServe's logger against the real server, with the bytes that it sends."""
+
+import socket
+import uuid
+from pathlib import Path
+
+import httpx
+import pytest
+
+from driftline.capture.frame import Flag, Kind
+from driftline.capture.halves import FOLDER
+from driftline.capture.sidecar import SpoolTail
+from tests.capture.event_tools import STRUCTURED_REQUEST, binary, parts
+
+BINARY = {
+    "ce-specversion": "1.0",
+    "ce-source": "http://localhost:9081/",
+    "ce-type": "org.kubeflow.serving.inference.request",
+    "ce-inferenceservicename": "iris",
+    "content-type": "application/json",
+}
+
+
+@pytest.fixture(scope="module")
+def server(start, tmp_path_factory):
+    with start(tmp_path_factory.mktemp("events"), max_request_bytes=100_000) as found:
+        yield found
+
+
+def spoken(server, raw: bytes) -> bytes:
+    """Send bytes over a connection, as they are; give all that comes back."""
+    host, port = httpx.URL(server.url).host, httpx.URL(server.url).port
+    with socket.create_connection((host, port), timeout=10) as connection:
+        connection.sendall(raw.replace(b"Accept-Encoding", b"Connection: close\r\nAccept-Encoding"))
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def records(server, service: str):
+    tail = SpoolTail(Path(server.context.spool_dir))
+    try:
+        found = [frame for delivery in tail.receive(10_000) for frame in delivery.frames]
+    finally:
+        tail.close()
+    return [f for f in found if f.kind == Kind.RECORD and f.meta["endpoint"] == service]
+
+
+@pytest.mark.parametrize("order", [("request", "response"), ("response", "request")])
+def test_what_kserve_sends_becomes_one_record_in_either_order(server, order) -> None:
+    service = f"iris-{uuid.uuid4().hex[:8]}"
+    bodies = {"request": b'{"instances":[[6.8,2.8,4.8,1.4]]}', "response": b'{"predictions":[1]}'}
+
+    answers = [spoken(server, binary(kind, bodies[kind], service=service)) for kind in order]
+
+    # KServe takes anything but 200 for a failure.
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    (found,) = records(server, service)
+    assert (found.request, found.response, found.status) == (*bodies.values(), 200)
+    assert found.meta["inference_id"] == "0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11"
+    assert found.total_us == 7_000
+
+
+def test_a_declared_endpoint_gives_its_spelling_and_whether_times_are_trusted(
+    server, declare
+) -> None:
+    signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
+    declared = declare("Endpoint", "Trusted", signature=signature, trust_event_time=True)
+    answer = server.apply(declared)
+    assert answer.status_code == 200, answer.text
+
+    for kind in ("request", "response"):
+        spoken(server, binary(kind, b"[1]", service="trusted"))
+
+    (found,) = records(server, "Trusted")
+    assert found.meta["event_time_us"] == "1795179600123456"
+    assert found.flags == Flag.EVENT_TIME_GIVEN
+
+
+def test_the_address_can_name_the_endpoint_and_the_mode(server) -> None:
+    raw = binary("request", b"1,2", query="?endpoint=elsewhere&expect=request")
+
+    answer = spoken(server, raw)
+
+    assert b'"outcomes":["stored"]' in answer
+    assert len(records(server, "elsewhere")) == 1
+
+
+def test_structured_mode_waits_as_a_file(server) -> None:
+    headers, body = parts(STRUCTURED_REQUEST)
+
+    answer = server.client.post(
+        "/v1/cloudevents?endpoint=waits",
+        content=body,
+        headers={"content-type": headers["content-type"]},
+    )
+
+    assert answer.json() == {"events": 1, "outcomes": ["waiting"]}
+    assert list((Path(server.context.spool_dir) / FOLDER).glob("*.half"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ({"ce-id": ""}, "id is missing"),
+        ({"ce-type": "com.example.other"}, 'expected "org.kubeflow.serving.inference.request"'),
+        ({"ce-specversion": "9"}, "expected one of 1.0, 0.3"),
+        ({"ce-inferenceservicename": ""}, "?endpoint=NAME"),
+        ({"ce-inferenceservicename": "../../etc"}, "names no endpoint"),
+        ({"content-type": "application/cloudevents+json"}, "not JSON"),
+    ],
+)
+def test_bad_events_are_refused_in_one_sentence(server, headers, sentence) -> None:
+    answer = server.client.post(
+        "/v1/cloudevents", content=b"secret", headers={**BINARY, "ce-id": "a", **headers}
+    )
+
+    assert answer.status_code == 400
+    told = server.error_of(answer)
+    assert sentence in told["message"]
+    assert "secret" not in told["message"]
+
+
+def test_a_batch_with_one_bad_event_stores_none(server) -> None:
+    whole = parts(STRUCTURED_REQUEST)[1].decode()
+    body = f"[{whole},{{}}]".replace("sklearn-iris", "batched")
+
+    answer = server.client.post(
+        "/v1/cloudevents?expect=request", content=body,
+        headers={"content-type": "application/cloudevents-batch+json"},
+    )  # fmt: skip
+
+    assert answer.status_code == 400
+    assert records(server, "batched") == []
+
+
+def test_a_body_above_the_limit_and_a_wrong_mode_are_refused(server) -> None:
+    headers = {**BINARY, "ce-id": "a"}
+
+    large = server.client.post("/v1/cloudevents", content=b"x" * 100_001, headers=headers)
+    mode = server.client.post("/v1/cloudevents?expect=all", content=b"x", headers=headers)
+
+    assert (large.status_code, mode.status_code) == (413, 400)
+
+
+def test_a_page_of_another_site_is_refused(server) -> None:
+    answer = server.client.post(
+        "/v1/cloudevents",
+        content=b"x",
+        headers={**BINARY, "ce-id": "a", "origin": "http://evil.example"},
+    )
+
+    assert answer.status_code == 403
+
+
+def test_the_route_is_documented(server) -> None:
+    document = server.client.get("/openapi.json").json()
+
+    assert "KServe" in document["paths"]["/v1/cloudevents"]["post"]["description"]
+    assert "/v1/cloudevents" in server.client.get("/docs").text
