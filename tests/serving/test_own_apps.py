@@ -171,7 +171,6 @@ def test_names_of_another_case_are_another_table(
     [
         ({}, "no model, baseline or signature"),
         ({"baseline": "flights", "sampling_percentage": 10}, "spec.sampling_percentage without"),
-        ({"baseline": "flights", "variant": "B"}, "spec.variant without"),
         ({"baseline": "flights", "initial_instance_count": 2}, "initial_instance_count without"),
         ({"baseline": "flights", "variant": "Blue"}, "spec.variant without"),
         ({"baseline": "flights", "signature": {}}, "both given"),
