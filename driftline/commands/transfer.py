@@ -55,6 +55,7 @@ def export(
 
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
+    options.open_places(output)
     chosen = {"from": start, "to": end, "variant": variant}
     total, left_out = FileCounts(), Counter[str]()
     with Client(options.address(server)) as client, progress("exporting", unit="lines") as advance:
@@ -124,6 +125,7 @@ def load(
 
     Example: driftline capture import captured/flights --endpoint flights
     """
+    options.open_places(*paths, data or "")
     sources = find_sources(paths, layout, data)
     with Client(options.address(server)) as client:
         facts = client.import_facts(endpoint)

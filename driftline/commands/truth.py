@@ -64,6 +64,7 @@ def load(
     Example: driftline truth load labels.csv --endpoint flights
     """
     names = LabelNames(id_column, label, row_index)
+    options.open_places(*file)
     files = [place for path in file for place in data_files(path)]
     with progress("reading", unit="labels") as advance:
         count = sum(part.num_rows for part in _parts(files, names, advance, None))
