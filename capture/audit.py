@@ -27,6 +27,7 @@ import pyarrow.fs as pafs
 
 from driftline.capture.account import EMPTY, Account, account_of, run_account
 from driftline.capture.dataset import Dataset, Gap, read_gaps
+from driftline.capture.erasures import erased_sequences
 from driftline.capture.ledger import Ledger, read_ledger
 from driftline.capture.stock import Stock, take_stock
 from driftline.capture.storage import StorageError
@@ -203,7 +204,7 @@ class _Book:
             spool_id: numbers for spool_id, numbers in numbers_of(gaps) if _is_spool(spool_id)
         }
         self._topic_losses = sum(not _is_spool(gap.spool_id) for gap in gaps)
-        self._erased = _erased(self._root)
+        self._erased = erased_sequences(self._root)
         known = self._ledger.verified
         self._last = {
             spool_id: max(self.stock.stored.get(spool_id, 0), known.get(spool_id, 0))
@@ -361,10 +362,6 @@ def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
         found.setdefault(gap.spool_id, []).append(numbers)
     for spool_id, runs in found.items():
         yield spool_id, np.concatenate(runs)
-
-
-def _erased(root: str) -> Mapping[str, np.ndarray]:
-    return {}
 
 
 def _is_spool(name: str) -> bool:
