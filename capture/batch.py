@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from driftline.capture.bounds import BodyError
 from driftline.capture.delivery import Delivery
 from driftline.capture.frame import Frame, Kind
+from driftline.capture.inflate import unpack
 from driftline.capture.records import Records
 from driftline.capture.sound import readable, sound_records
 
@@ -92,6 +94,10 @@ class Batch:
 def cut_by_size(records: Records) -> list[Records]:
     """Cut records into groups whose bodies, unpacked, are of a size that can be held in memory."""
     sizes = records.kept_bytes
+    for name, bodies in (("request", records.request), ("response", records.response)):
+        encodings = records.meta(f"{name}_encoding")
+        for index in np.flatnonzero(encodings.is_valid().to_numpy(zero_copy_only=False)).tolist():
+            sizes[index] += _unpacked_bytes(bodies[index].as_py(), encodings[index].as_py())
     group = np.cumsum(sizes) // _GROUP_BYTES
     borders = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(records)]
     return [
@@ -99,3 +105,14 @@ def cut_by_size(records: Records) -> list[Records]:
         for first, past in pairwise(borders)
         if first < past
     ]
+
+
+def _unpacked_bytes(content: bytes, encoding: str) -> int:
+    """Say how many bytes the decoder makes of a packed body, by doing it: no header can be trusted.
+
+    What cannot be unpacked takes none.
+    """
+    try:
+        return len(unpack(content, encoding))
+    except BodyError:
+        return 0

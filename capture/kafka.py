@@ -33,7 +33,7 @@ from kafka.structs import OffsetAndMetadata
 from driftline.capture.delivery import Delivery, Origin
 from driftline.capture.dispatch import Dispatcher, Refusal
 from driftline.capture.kafka_options import CONNECT_MS, KafkaOptions
-from driftline.capture.kafka_records import read_any_header
+from driftline.capture.kafka_records import read_any_record
 from driftline.capture.kafka_topics import make_topics
 from driftline.capture.letter import Letter, LetterError, read_letter
 from driftline.capture.sound import lost
@@ -277,7 +277,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
     def _connected(self) -> KafkaConsumer:
         if self._consumer is None:
             make_topics(self._options)
-            read_any_header()
+            read_any_record()
             self._consumer = KafkaConsumer(
                 **self._options.configured(
                     group_id=self._options.group,

@@ -1,31 +1,100 @@
 """What Kafka's client cannot read in a record, read all the same.
 
-The names of headers should be UTF-8, and no broker looks. kafka-python refuses such a record and
-with it, for ever, all that lie behind it in the partition: it gives no place to go on from, and who
-seeks past the record gets the same batch again. Here such a record arrives like others, the names
-of its headers mended, and is set aside by who knows what a letter is.
+kafka-python refuses a record whose header has a name that is not UTF-8, which no broker looks at,
+and a batch whose checksum is wrong, which a disk may do; and with it, for ever, all that lie behind
+it in the partition: it gives no place to go on from, and who seeks past the record gets the same
+batch again. Here such records arrive like others, as far as they can be read, and are set aside by
+who knows what a letter is: what is in it has checksums of its own.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-__all__ = ["read_any_header"]
+__all__ = ["read_any_record"]
+
+log = logging.getLogger(__name__)
+
+_MAX_RECORDS = 1 << 20
 
 
-def read_any_header() -> None:
-    """Have the client read records whatever the names of their headers are; again does no harm."""
+def read_any_record() -> None:
+    """Have the client read records whatever is wrong with them; again does no harm."""
     memory_records.DefaultRecordBatch = _AnyBatch
+    # No broker of today has the form before this one: its mark is damage.
+    memory_records.LegacyRecordBatch = lambda data, _: _AnyBatch(data)
 
 
 class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
     """A batch whose records are read leniently where the client's own way fails."""
 
     _pos: int  # Where in the buffer the next record begins.
+    _is_damaged = False
+    _is_over = False
+    _read = 0
+
+    def validate_crc(self) -> bool:
+        """Take a batch with a wrong checksum, too; what is in it is doubted from then on."""
+        self._is_damaged = not super().validate_crc()
+        if self._is_damaged:
+            log.error("batch is damaged offset=%d bytes=%d", self.base_offset, len(self._buffer))
+        return True
+
+    @property
+    def is_control_batch(self) -> bool:
+        """Whether it is of the broker's own; a damaged one is shown."""
+        return not self._is_damaged and bool(super().is_control_batch)
+
+    @property
+    def last_offset(self) -> int:
+        """Offset of the last record; of a damaged batch as far as it is believed."""
+        if not self._is_damaged:
+            return int(super().last_offset)
+        return int(self.base_offset) + max(self._believed, self._read, 1) - 1
+
+    @property
+    def _believed(self) -> int:
+        """How many records a damaged batch has: told twice, and 0 when the two do not agree."""
+        count = int(self.records_count)
+        is_told = count == self.last_offset_delta + 1 and 0 < count <= _MAX_RECORDS
+        return count if is_told else 0
+
+    def __iter__(self) -> _AnyBatch:
+        if self._is_damaged:
+            return self
+        super().__iter__()
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - untyped client
+        if not self._is_damaged:
+            return super().__next__()
+        return self._doubted()
+
+    def _doubted(self) -> DefaultRecord:
+        """Give the next record of a damaged batch, and what is left as one when it cannot be read.
+
+        Offsets are counted, not read: a wrong one would skip what lies behind.
+        """
+        if self._is_over or self._pos >= len(self._buffer):
+            raise StopIteration
+        at, offset = self._pos, self.base_offset + self._read
+        self._read += 1
+        try:
+            found = self._read_msg()
+        # What damaged bytes may lead to is anything.
+        except Exception:  # noqa: BLE001
+            self._is_over = True
+            left, sent_ms = bytes(self._buffer[at:]), self.max_timestamp
+            return DefaultRecord(
+                len(left), offset, sent_ms, self.timestamp_type, None, left, [("dl.damaged", b"")]
+            )
+        found._offset = offset
+        return found
 
     def _read_msg(self, *more: Any) -> Any:  # noqa: ANN401 - untyped client
         try:

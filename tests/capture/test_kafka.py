@@ -229,6 +229,27 @@ def test_what_nobody_can_read_becomes_a_counted_gap_and_stops_nothing(line: Line
     assert all(told["dl.from"].startswith(line.options.topic.encode()) for _, told in dead)
 
 
+def test_what_the_brokers_disk_damaged_becomes_a_gap_and_stops_nothing(line: Line) -> None:
+    line.options = options(line.broker.bootstrap, line.options.topic, partitions=1)
+    for name in "abc":
+        line.write(name)
+        ship_all(line.options, line.spool_dir)
+    ((value, told),) = line.read(line.options.topic, 3)[1:2]
+    line.broker.stop()
+    line.broker.damage(line.options.topic, value)
+    line.broker.start()
+
+    sink = line.sink(lambda s: s.counters["records"] == 2 and s.counters["gaps"] == 1)
+
+    assert sorted(stored(line.root)["event_id"].to_pylist()) == ["a", "c"]
+    found = [(gap.spool_id, gap.seq, gap.reason, gap.records) for gap in read_gaps(line.root)]
+    assert found == [(told["dl.spool"].decode(), 1, "poison", 1)]
+    assert sink.counters["duplicates"] == 0
+    ((dead, _),) = line.read(line.options.dead_letters, 1)
+    assert len(dead) == len(value)
+    assert dead != value
+
+
 class Garbled(str):
     """The name of a header as no client of ours would write it: of bytes that are no UTF-8."""
 

@@ -159,6 +159,13 @@ class KafkaBroker:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def damage(self, topic: str, content: bytes) -> None:
+        """Change a byte within this content where it lies in partition 0, as a disk may."""
+        file = self._folder / "data" / f"{topic}-0" / f"{0:020d}.log"
+        data = bytearray(file.read_bytes())
+        data[data.index(content) + len(content) // 2] ^= 0xFF
+        file.write_bytes(data)
+
     def admin(self) -> KafkaAdminClient:
         """Give a client for its topics and groups; to be closed."""
         return KafkaAdminClient(bootstrap_servers=self.bootstrap)
