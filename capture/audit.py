@@ -208,9 +208,13 @@ class _Book:
         known = self._ledger.verified
         self._last = {
             spool_id: max(self.stock.stored.get(spool_id, 0), known.get(spool_id, 0))
-            for spool_id in sorted({*self.stock.stored, *known, *self._held})
+            for spool_id in sorted({*self.stock.stored, *known, *self._held, *self._erased})
             if _is_spool(spool_id)
         }
+        for spool_id, numbers in self._erased.items():
+            # The sink drops what is to be erased, and no mark may tell that it came.
+            if spool_id in self._last and len(numbers):
+                self._last[spool_id] = max(self._last[spool_id], int(numbers[-1]))
 
     def suspects(self) -> list[str]:
         """Give the spools whose numbers are not 1 to the last one, each once; verify the others."""

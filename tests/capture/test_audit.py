@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from driftline.capture.audit import Audit, audit
 from driftline.capture.cleaning import expire
 from driftline.capture.compaction import compact
 from driftline.capture.dataset import Dataset
+from driftline.capture.erasing import erase
 from driftline.capture.ledger import FOLDER
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
@@ -210,6 +211,28 @@ def test_a_lost_note_costs_only_time(
     assert check() == first
 
 
+def test_what_is_erased_stays_accounted_for(
+    root: str, spool_dir: Path, tmp_path: Path, drain: Drain, check: Check
+) -> None:
+    def forget(*ids: str) -> None:
+        erase(root, tmp_path / "names", {"event_id": ids}, now=NOW, keep=timedelta(days=9999))
+
+    writer = SpoolWriter(spool_dir)
+    for number in range(10):
+        record(writer, event_id=f"id-{number}")
+    drain()
+    assert check().adds_up
+    forget("id-3", "id-4", "id-11")
+    for number in (10, 11):  # The last one is dropped when it comes.
+        record(writer, event_id=f"id-{number}")
+    drain()
+
+    found = check()
+
+    assert (found.numbers, found.stored, found.erased, found.missing) == (12, 9, 3, 0)
+    assert check(full=True).adds_up
+
+
 class _Broken:
     """A table of one endpoint that cannot be written for a while."""
 
@@ -255,7 +278,7 @@ def test_a_commit_that_is_half_done_is_in_flight_until_it_is_done(
 
 STEPS = st.lists(
     st.sampled_from(
-        ["write", "other", "drop", "drain", "fail", "compact", "expire", "end", "audit"]
+        ["write", "other", "drop", "drain", "fail", "compact", "expire", "erase", "end", "audit"]
     ),
     max_size=40,
 )
@@ -286,7 +309,8 @@ def test_no_schedule_of_what_may_happen_makes_it_cry_wolf(
 
     for number, step in enumerate([*steps, "drain", "audit"]):
         if step in ("write", "other"):
-            record(writer, endpoint="e0" if step == "write" else "e1", at=DAYS[number % 3])
+            endpoint = "e0" if step == "write" else "e1"
+            record(writer, endpoint=endpoint, at=DAYS[number % 3], event_id=f"id-{number}")
             sent += 1
         elif step == "drop":
             writer.count_drop("tap_error", "e0")
@@ -299,10 +323,13 @@ def test_no_schedule_of_what_may_happen_makes_it_cry_wolf(
             compact(Dataset(root, "e0").folder, "2100-01-01")
         elif step == "expire":
             expire(Dataset(root, "e0").folder, DAYS[1].date().isoformat())
+        elif step == "erase":
+            ids = [f"id-{number - 3}", f"id-{number - 2}"]
+            erase(root, place / "names", {"event_id": ids}, now=NOW, keep=timedelta(days=9999))
         elif step == "end":
             writer.close()
         else:
             found = audit(root, now=lambda: NOW, spool_dir=spool_dir)
             assert (found.missing, found.doubled, found.torn) == (0, 0, 0)
-    assert found.stored + found.expired == sent
-    assert found.numbers == found.stored + found.expired + found.gaps
+    assert found.stored + found.expired + found.erased == sent
+    assert found.numbers == sent + found.gaps
