@@ -1,10 +1,9 @@
 """The spool: append-only segment files of checksummed frames, one writer process each.
 
 ``SpoolWriter`` makes ``<folder>/<spool id>/`` when it first appends, never before, so that a server
-may be loaded and then forked. A record costs one ``writev``; it is in the page cache when
-``append`` returns and so survives kill -9 of the process. Nothing here raises into the caller and
-nothing waits: what cannot be written is dropped, counted durably, and told by a gap frame as soon
-as writing works again. Standard library only.
+may be loaded and then forked. A record costs one ``writev``; in the page cache it survives kill -9
+of the process. Nothing here raises into the caller: what cannot be written is dropped, counted
+durably, and told by a gap frame as soon as writing works again. Standard library only.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from driftline.capture.spool_folder import (
     SEGMENT_SUFFIX,
     SpoolFolder,
     boot_id,
-    new_spool_id,
 )
 from driftline.capture.traffic import TrafficCounters
 
@@ -36,16 +34,9 @@ if TYPE_CHECKING:
     from driftline.capture.flusher import Flusher
 
 __all__ = [
-    "COUNTERS_NAME",
-    "LOCK_NAME",
-    "SEGMENT_SUFFIX",
-    "Durability",
-    "OnFull",
-    "SpoolWriter",
-    "boot_id",
-    "new_spool_id",
-    "spool_bytes",
-]
+    "COUNTERS_NAME", "LOCK_NAME", "SEGMENT_SUFFIX", "Durability", "OnFull", "SpoolWriter",
+    "boot_id", "spool_bytes",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +45,7 @@ OnFull = Literal["drop", "metadata_only"]
 
 SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
+_WORTH_FREEING_BYTES = 4 << 10
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 # Plain numbers: an enum costs more than the system call's share on the request path.
 _RECORD = int(Kind.RECORD)
@@ -103,12 +95,11 @@ class SpoolWriter:
         self.durability = durability
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
-        self._segment_bytes = segment_bytes
+        # Small against the budget: what is shipped is removed by whole segments.
+        self._segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
         self._segment_ns = int(segment_s * SECOND_NS)
         self._sheds = on_full == "metadata_only"
-        self._now_ns = now_ns
-        self._mono_ns = mono_ns
-        self._segment = -1
+        self._now_ns, self._mono_ns = now_ns, mono_ns
         self.traffic = TrafficCounters()
         self._reset()
         forget = weakref.WeakMethod(self._after_fork)
@@ -230,9 +221,9 @@ class SpoolWriter:
                     with suppress(OSError):
                         os.fdatasync(self._segment)
             self._close_files()
-            held, flusher = self._lock, self._flusher
+            held = self._lock, self._flusher
             self._reset()
-            self._lock, self._flusher = held, flusher
+            self._lock, self._flusher = held
 
     def _after_fork(self) -> None:
         """Leave the parent's spool to the parent: close its files here, begin anew when needed."""
@@ -271,6 +262,9 @@ class SpoolWriter:
             except OSError as error:
                 return self._fail(error)
         if self._room.left_bytes <= 0:
+            if self._segment_size > _WORTH_FREEING_BYTES:
+                # Its reader can remove a segment only when another one has begun.
+                self._open_segment(now)
             self._retry_ns = now + SECOND_NS // 5
             self._reason = "full"
             return self._reason

@@ -31,7 +31,7 @@ from driftline.up import Supervisor, start
 from tests.journeys.conftest import eventually, free_port
 from tests.servers.kafka import KafkaBroker
 
-__all__ = ["VICTIMS", "Outcome", "rehearse"]
+__all__ = ["PARTS", "VICTIMS", "Customer", "Installation", "Outcome", "customers_of", "rehearse"]
 
 VICTIMS = ("worker", "sidecar", "sink", "broker")
 # A worker is there again at once, a broker takes seconds to return.
@@ -172,7 +172,7 @@ def rehearse(
         ending.callback(house.stop)
         for part in PARTS:
             house.run(part)
-        with _customers(house) as customers:
+        with customers_of(house) as customers:
             done: Counter[str] = Counter()
             for number, victim in enumerate(_killed_in_turn(house, chance, kills), 1):
                 say(f"kill {number}/{kills}: {victim}")
@@ -214,7 +214,7 @@ def _killed_in_turn(house: Installation, chance: random.Random, kills: int) -> I
 
 
 @contextmanager
-def _customers(house: Installation) -> Iterator[list[Customer]]:
+def customers_of(house: Installation) -> Iterator[list[Customer]]:
     """Put a small model behind an endpoint, and have it asked all the time."""
     data = load_breast_cancer(as_frame=True)
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(data.data, data.target)
