@@ -14,6 +14,8 @@ from driftline.capture.audit_note import read_note
 from driftline.capture.backlog import Backlog, measure
 from driftline.capture.counting import EndpointCounts, read_counts
 from driftline.capture.dataset import Dataset, Gap, list_endpoints, read_gaps
+from driftline.capture.erasures import erasure_counts
+from driftline.capture.forecast import forecast
 from driftline.capture.report import document_of, report
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
@@ -98,13 +100,16 @@ def _counted(
 ) -> dict[str, Any]:
     """Count one endpoint's table; without a signature its bodies are kept raw, and it says so."""
     found = report(context.root, name, now=context.now(), gaps=told.gaps, counts=told.counts)
+    growth = forecast(context.root, name, retention_days=context.retention_days, now=context.now())
     audited = told.audit or {}
     return {
         "endpoint": name,
         "declared": name in declared,
         "typed": declared.get(name, False),
         **document_of(found),
+        "erased": told.erased.get(name, 0),
         "retention_days": context.retention_days,
+        "forecast": asdict(growth),
         "spool": asdict(told.backlog),
         "audit": {
             "time": audited.get("time"),
@@ -122,6 +127,7 @@ class _Told:
     counts: Mapping[str, EndpointCounts]
     backlog: Backlog
     audit: Mapping[str, Any] | None
+    erased: Mapping[str, int]
 
 
 def _told(context: ServerContext) -> _Told:
@@ -130,4 +136,5 @@ def _told(context: ServerContext) -> _Told:
         read_counts(context.spool_dir),
         measure(context.spool_dir),
         read_note(context.root),
+        erasure_counts(context.root),
     )

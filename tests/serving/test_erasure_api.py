@@ -1,0 +1,92 @@
+"""Erasure over HTTP, by the client and by the command."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from driftline.capture.sink import Sink
+from driftline.capture.spool import SpoolWriter
+from driftline.capture.transport import LocalTransport
+from driftline.client import Client
+from driftline.errors import InputError
+from tests.capture.conftest import SIGNATURE, record
+
+
+@pytest.fixture(scope="module")
+def server(start, tmp_path_factory):
+    with start(tmp_path_factory.mktemp("erasure")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def captured(server):
+    """Store ten requests of an endpoint that nobody declared."""
+    writer = SpoolWriter(server.context.spool_dir)
+    for number in range(10):
+        record(writer, event_id=f"e{number}", inference_id=f"i{number}")
+    writer.close()
+    transport = LocalTransport(server.context.spool_dir)
+    Sink(server.context.root, transport, lambda _: SIGNATURE).step()
+    transport.close()
+    return server
+
+
+def command(server, *arguments):
+    where = ("--server", str(server.client.base_url))
+    done = subprocess.run(
+        [sys.executable, "-m", "driftline", "capture", "erase", *arguments, *where],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_client_erases_and_counts(captured):
+    with Client(str(captured.client.base_url)) as client:
+        dry = client.erase(inference_ids=["i1"], dry_run=True)
+        done = client.erase(inference_ids=["i1"], event_ids=["e2"])
+        again = client.erase(inference_ids=["i1"], endpoint="flights")
+        stats = client.capture_stats("flights")
+
+        with pytest.raises(InputError, match="no id"):
+            client.erase()
+    assert dry["endpoints"] == {"flights": {"requests": 1, "rows": 1, "labels": 0, "files": 1}}
+    assert done["endpoints"]["flights"]["requests"] == 2
+    assert (again["endpoints"], again["unknown"]) == ({}, 1)
+    assert stats["erased"] >= 2
+    assert stats["requests"] <= 8
+
+
+def test_an_unknown_endpoint_is_not_found(captured):
+    answer = captured.client.post(
+        "/api/v1/capture/erasures", json={"event_ids": ["e1"], "endpoint": "nobody"}
+    )
+    assert answer.status_code == 404
+
+
+def test_the_command_takes_a_file_and_says_what_went(captured, tmp_path):
+    file = tmp_path / "ids.txt"
+    file.write_text("i5\n\n i6 \nnobody\n")
+
+    code, told, _ = command(captured, "--file", str(file))
+
+    assert code == 0
+    assert "flights: 2 requests (2 rows) and 0 labels erased" in told
+    assert "nothing is stored under 1 of 3 ids" in told
+    assert "what comes later under these ids is dropped until" in told
+
+
+def test_nothing_found_is_all_right_and_no_id_is_wrong_use(captured):
+    code, told, _ = command(captured, "--inference-id", "nobody")
+    assert (code, told.splitlines()[0]) == (0, "nothing is stored under this id")
+
+    code, told, _ = command(captured, "--event-id", "nobody", "--json", "--dry-run")
+    assert code == 0
+    assert (json.loads(told)["unknown"], json.loads(told)["until"]) == (1, None)
+
+    code, _, said = command(captured)
+    assert code == 2
+    assert "expected --inference-id, --event-id or --file" in said
