@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import shutil
-import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,10 @@ import driftline.migrations
 from driftline.alerts.alarms import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.baseline.location import locate
-from driftline.capture.dataset import read_gaps
+from driftline.capture.audit_note import read_note
+from driftline.capture.backlog import measure
+from driftline.capture.dataset import Gap, read_gaps
 from driftline.capture.kafka_options import KafkaOptions
-from driftline.capture.waiting import oldest_waiting_ns
 from driftline.database import open_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
@@ -46,8 +47,24 @@ LITTLE_BYTES = 1 << 30
 LITTLE_SHARE = 0.05
 # A server keeps a socket for each client and each worker.
 FEW_FILES = 1024
+MUCH_SHARE = 0.7
 LONG_WAIT = timedelta(minutes=5)
 RECENT = timedelta(days=7)
+DAY = timedelta(days=1)
+LATE_AUDIT = timedelta(hours=3)
+# What brings records back, by why they were lost.
+MENDS = {
+    "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
+    "io_error": "make room on the disk of the spool, or mend it",
+    "tap_error": "see the log of the server for the fault, and report it",
+    "tap_off": "see the log of the server for a hundred faults in a row, then start it anew",
+    "corrupt": "check the disk of the spool",
+    "torn": "nothing: a server was killed while it wrote",
+    "power_loss": 'nothing, or [capture] durability = "request" where no record may be lost',
+    "poison": "see the topic of dead letters for who sends what is no letter",
+    "retention": "let the topic keep records for longer than a sink may be away",
+    "unreadable": "see that all processes are of one version",
+}
 ANSWER_WITHIN_S = 3.0
 
 
@@ -90,6 +107,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
         yield _kafka(kafka_options(settings))
     yield from _database(settings, now)
     yield from _losses(settings.root)
+    yield _audit(settings.root)
     yield _process("server", f"{settings.server_url}/readyz", f"server,{storing},scheduler,alarms")
     yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
 
@@ -137,15 +155,9 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
     """Say how much waits there, and since when; ``storing``: the roles that empty it."""
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
-    size = 0
-    for file in folder.rglob("*.dls"):
-        try:
-            size += file.stat().st_size
-        except FileNotFoundError:
-            continue  # Stored and removed while we look.
-    now_ns = time.time_ns()
-    waiting = timedelta(microseconds=(now_ns - (oldest_waiting_ns(folder) or now_ns)) // 1000)
-    shown = f"{_size(size)} of {_size(budget_bytes)} in {folder}"
+    found = measure(folder)
+    waiting = timedelta(seconds=found.oldest_s)
+    shown = f"{_size(found.size_bytes)} of {_size(budget_bytes)} in {folder}"
     if folder.stat().st_mode & 0o077:
         return Finding(
             "spool",
@@ -153,12 +165,20 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
             f"{folder} is open to other users, and holds raw bodies",
             f"chmod 700 {folder}",
         )
-    if size > budget_bytes * (1 - LITTLE_SHARE):
+    if found.size_bytes > budget_bytes * (1 - LITTLE_SHARE):
         return Finding(
             "spool",
             "defect",
             f"{shown}: full, so records are dropped",
             f"start what stores them: driftline up --only {storing}",
+        )
+    if found.size_bytes > budget_bytes * MUCH_SHARE:
+        return Finding(
+            "spool",
+            "warning",
+            f"{shown}: nearly full, and records are dropped then",
+            f"see that what stores them runs: driftline up --only {storing}; or raise [capture] "
+            "spool_max_bytes",
         )
     if waiting > LONG_WAIT:
         return Finding(
@@ -296,12 +316,46 @@ def _losses(root: str) -> Iterator[Finding]:
     counted = sum(one.records or 0 for one in gaps)
     unknown = sum(one.records is None for one in gaps)
     more = f" and {unknown} gaps of unknown size" if unknown else ""
+    today = _by_reason(gaps, since + RECENT - DAY)
+    shown = ", ".join(f"{reason} {count:,}" for reason, count in today.items())
     yield Finding(
         "capture",
         "warning",
-        f"{counted:,} records{more} lost in the last {RECENT.days} days ({reasons})",
-        "driftline capture stats",
+        f"{counted:,} records{more} lost in the last {RECENT.days} days ({reasons})"
+        + (f"; of them in the last day: {shown}" if today else ""),
+        next((MENDS[one] for one in today if one in MENDS), "driftline capture stats"),
     )
+
+
+def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:
+    """Count records lost since a time, the most frequent reason first."""
+    found: Counter[str] = Counter()
+    for gap in gaps:
+        if gap.last_time is not None and gap.last_time >= since:
+            found[gap.reason] += gap.records or 0
+    return dict(found.most_common())
+
+
+def _audit(root: str) -> Finding:
+    """Say what the last audit has found."""
+    try:
+        found = read_note(root)
+    except DriftlineError as error:
+        return Finding("audit", "defect", str(error), "see the store")
+    if found is None:
+        return Finding("audit", "ok", "none was made yet; the scheduler makes one every hour")
+    made = datetime.fromisoformat(found["time"])
+    age = datetime.now(UTC) - made
+    shown = f"{found['numbers']:,} numbers of {found['spools']:,} spools, {_span(age)} ago"
+    if not found["adds_up"]:
+        what = ", ".join(f"{found[one]:,} {one}" for one in ("missing", "doubled", "torn"))
+        files = f", {len(found['damaged'])} files gone" if found["damaged"] else ""
+        mend = "driftline capture audit says which; bring the files back from a copy"
+        return Finding("audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
+    if age > LATE_AUDIT:
+        mend = "see that the scheduler runs: driftline up --only scheduler"
+        return Finding("audit", "warning", f"adds up: {shown}; no newer one", mend)
+    return Finding("audit", "ok", f"adds up: {shown}")
 
 
 def _process(name: str, url: str, roles: str) -> Finding:

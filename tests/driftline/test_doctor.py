@@ -14,11 +14,15 @@ from sqlalchemy import insert
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.tables import outbox
+from driftline.capture.audit import audit
+from driftline.capture.audit_note import document_of, write_note
 from driftline.capture.dataset import Gap, gap_folder, record_gaps
 from driftline.capture.kafka_options import KafkaOptions
 from driftline.capture.kafka_topics import make_topics
 from driftline.capture.sidecar import SpoolTail
+from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
+from driftline.capture.transport import LocalTransport
 from driftline.database import migrate, open_database
 from driftline.doctor import Finding, examine, worst
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -196,8 +200,44 @@ def test_what_was_lost_lately_is_counted_with_its_reason(settings):
     found = findings_of(settings)["capture"]
 
     assert found.found == (
-        "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn)"
+        "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn); "
+        "of them in the last day: full 2"
     )
+    assert "spool_max_bytes" in found.mend
+
+
+def test_a_spool_that_is_nearly_full_is_a_warning(settings):
+    writer = SpoolWriter(settings.spool_dir)
+    writer.append({"endpoint": "flights"}, (b"x" * 8000,), wall_ns=time.time_ns())
+    writer.close()
+
+    found = findings_of(override(settings, "capture", "spool_max_bytes", 10_000))["spool"]
+
+    assert found.verdict == "warning"
+    assert "nearly full" in found.found
+
+
+def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(settings):
+    assert findings_of(settings)["audit"].verdict == "ok"
+    writer = SpoolWriter(settings.spool_dir)
+    for _ in range(3):
+        writer.append({"endpoint": "flights"}, wall_ns=time.time_ns(), status=200)
+    transport = LocalTransport(settings.spool_dir)
+    Sink(settings.root, transport, lambda _: None).step()
+    writer.close()
+    transport.close()
+    write_note(settings.root, document_of(audit(settings.root, now=lambda: datetime.now(UTC))))
+    good = findings_of(settings)["audit"]
+    for file in Path(settings.root).glob("capture/flights/*/*.parquet"):
+        file.unlink()
+    bad = audit(settings.root, now=lambda: datetime.now(UTC))
+    write_note(settings.root, document_of(bad))
+    worse = findings_of(settings)["audit"]
+
+    assert good.verdict == "ok"
+    assert good.found.startswith("adds up: 3 numbers of 1 spools")
+    assert worse.verdict == "defect"
+    assert "3 missing" in worse.found
 
 
 def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
