@@ -12,14 +12,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.dataset import Dataset, MarkMovedError
+from driftline.capture.erasures import open_requests, requests_folder
 from driftline.capture.frame import Frame
 from driftline.capture.records import Records
 from driftline.capture.rows import build_rows
@@ -47,7 +48,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of some lines: ``lines`` = ``imported`` + ``known`` + bad ones.
+    """What became of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
 
     Parameters
     ----------
@@ -63,6 +64,8 @@ class Stored:
         Of those imported, the ones with a body that the signature does not fit; they are kept raw.
     bad
         Lines that are no record.
+    erased
+        Records that somebody asked to be erased, left out.
     """
 
     lines: int
@@ -71,6 +74,7 @@ class Stored:
     known: int
     unparsed: int
     bad: tuple[BadLine, ...] = ()
+    erased: int = 0
 
 
 def store_lines(
@@ -101,27 +105,15 @@ def store_lines(
     UnavailableError
         When the storage cannot be written; storing again is safe.
     """
-    filled = [(index, line) for index, line in enumerate(lines) if line.strip()]
-    bad: list[BadLine] = []
-    found: dict[str, CaptureLine] = {}
-    places: dict[str, int] = {}
-    for index, text in filled:
-        try:
-            line = read_line(text)
-            frame_of(line, 1, endpoint=endpoint, variant=variant)
-        except LineError as error:
-            bad.append(BadLine(index, str(error)))
-        else:
-            found.setdefault(line.event_id, line)
-            places.setdefault(line.event_id, index)
+    read = _read(lines, endpoint, variant)
+    erased = _erased(root, endpoint, read.found)
     dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
     for _ in range(_MAX_ATTEMPTS):
-        new = _unknown(dataset, found)
+        new = _unknown(dataset, read.found)
         rows, unreadable = _rows(dataset, new, signature, variant)
         if unreadable:
             # Left out from the start, so that the sequence numbers have no hole.
-            bad += [BadLine(places[one], "no row can be made of it") for one in unreadable]
-            found = {one: line for one, line in found.items() if one not in unreadable}
+            read.refuse(unreadable, "no row can be made of it")
             continue
         if new:
             try:
@@ -130,20 +122,69 @@ def store_lines(
                 # The same lines came twice at once; what the other one stored is known now.
                 dataset.folder.refresh()
                 continue
-        stored = Stored(
-            lines=len(filled),
+        known = read.count - len(read.bad) - erased - len(new)
+        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known)
+        return Stored(
+            lines=read.count,
             imported=len(new),
             rows=rows.num_rows,
-            known=len(filled) - len(bad) - len(new),
-            unparsed=pc.sum(
-                pc.and_(pc.is_valid(rows["parse_error"]), pc.equal(rows["row_index"], 0))
-            ).as_py()
-            or 0,
-            bad=tuple(bad),
+            known=known,
+            erased=erased,
+            unparsed=_unparsed(rows),
+            bad=tuple(sorted(read.bad, key=lambda one: one.index)),
         )
-        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), stored.known)
-        return stored
     raise ConflictError(f'import into "{endpoint}": others import the same; try again')
+
+
+@dataclass(slots=True)
+class _Read:
+    """Lines that were read: records by their event ids, where each stood, and what is none."""
+
+    count: int = 0
+    found: dict[str, CaptureLine] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    bad: list[BadLine] = field(default_factory=list)
+
+    def refuse(self, event_ids: Iterable[str], reason: str) -> None:
+        for one in event_ids:
+            del self.found[one]
+            self.bad.append(BadLine(self.places[one], reason))
+
+
+def _read(lines: Sequence[bytes], endpoint: str, variant: str) -> _Read:
+    read = _Read()
+    for index, text in enumerate(lines):
+        if not text.strip():
+            continue
+        read.count += 1
+        try:
+            line = read_line(text)
+            frame_of(line, 1, endpoint=endpoint, variant=variant)
+        except LineError as error:
+            read.bad.append(BadLine(index, str(error)))
+        else:
+            read.found.setdefault(line.event_id, line)
+            read.places.setdefault(line.event_id, index)
+    return read
+
+
+def _erased(root: str, endpoint: str, found: dict[str, CaptureLine]) -> int:
+    """Leave out the records that an open request wants erased; give how many there were."""
+    wanted = open_requests(requests_folder(root))
+    if not wanted or not found:
+        return 0
+    gone = wanted.matches(endpoint, pa.array(found, pa.string()), "event_id")
+    callers = pa.array([line.inference_id for line in found.values()], pa.string())
+    gone |= wanted.matches(endpoint, callers, "inference_id")
+    for event_id, is_gone in list(zip(found, gone.tolist(), strict=True)):
+        if is_gone:
+            del found[event_id]
+    return int(gone.sum())
+
+
+def _unparsed(rows: pa.Table) -> int:
+    firsts = pc.equal(rows["row_index"], 0)
+    return pc.sum(pc.and_(pc.is_valid(rows["parse_error"]), firsts)).as_py() or 0
 
 
 def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLine]:

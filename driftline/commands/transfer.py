@@ -164,12 +164,12 @@ class _Total:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(
-            dict.fromkeys(("lines", "imported", "rows", "known", "unparsed", "bad"), 0)
+            dict.fromkeys(("lines", "imported", "rows", "known", "erased", "unparsed", "bad"), 0)
         )
         self.bad: list[dict[str, str]] = []
 
     def add(self, chunk: _Chunk, answer: dict[str, Any]) -> None:
-        for name in ("lines", "imported", "rows", "known", "unparsed"):
+        for name in ("lines", "imported", "rows", "known", "erased", "unparsed"):
             self.counts[name] += answer[name]
         self.counts["bad"] += len(answer["bad"])
         self.bad += [
@@ -251,7 +251,7 @@ def _send(client: Client, endpoint: str, chunk: _Chunk) -> dict[str, Any]:
         if len(chunk.lines) > 1:
             raise
         # A line by itself that the server does not take, such as one beyond its limit of a body.
-        zeros = dict.fromkeys(("imported", "rows", "known", "unparsed"), 0)
+        zeros = dict.fromkeys(("imported", "rows", "known", "erased", "unparsed"), 0)
         return {**zeros, "lines": 1, "bad": [{"index": 0, "reason": str(error)}]}
 
 
@@ -266,6 +266,7 @@ def _tell(facts: dict[str, Any], total: _Total, *, as_json: bool) -> None:
         f"rows) of {counts['lines']:,} lines; {counts['known']:,} there already, "
         f"{counts['bad']:,} bad"
         + (f", {counts['unparsed']:,} kept raw" if counts["unparsed"] else "")
+        + (f", {counts['erased']:,} to be erased" if counts["erased"] else "")
     )
     for one in total.bad[:BAD_SHOWN]:
         typer.echo(f"{one['place']}: {one['reason']}", err=True)

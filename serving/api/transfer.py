@@ -37,6 +37,12 @@ _SENT_LINES = 256
 def router(context: ServerContext) -> APIRouter:
     """Give the routes."""
     routes = APIRouter(tags=["capture"])
+    _add_imports(routes, context)
+    _add_exports(routes, context)
+    return routes
+
+
+def _add_imports(routes: APIRouter, context: ServerContext) -> None:
     # Two imports of one server wait for each other here, so that both see what is there already.
     turn = threading.Lock()
 
@@ -80,6 +86,8 @@ def router(context: ServerContext) -> APIRouter:
         endpoint, stored = await run_in_threadpool(store_all)
         return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
 
+
+def _add_exports(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/endpoints/{name}/capture/hours")
     def hours(
         name: str,
@@ -104,8 +112,6 @@ def router(context: ServerContext) -> APIRouter:
         endpoint = _captured(context, name)
         body = _written(context.root, endpoint, _utc(hour), variant)
         return StreamingResponse(body, media_type=_LINES)
-
-    return routes
 
 
 def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.capture.audit import audit
 from driftline.capture.dataset import Dataset
+from driftline.capture.erasing import erase
+from driftline.capture.erasures import Kind
 from driftline.capture.importing import Stored, store_lines
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
@@ -118,6 +121,29 @@ def test_marks_add_up_for_an_audit(root: str) -> None:
     for spool, mark in marks.items():
         held = rows.filter(pa.compute.equal(rows["spool_id"], spool))["spool_seq"].to_pylist()
         assert sorted(held) == list(range(1, mark + 1))
+
+
+def test_an_audit_finds_nothing_missing(root: str) -> None:
+    store_lines(root, "moved", [line("a"), b"bad", line("b")], SEVEN)
+    store_lines(root, "moved", [line("b"), line("c")], None)
+
+    found = audit(root, now=lambda: datetime(2026, 1, 16, tzinfo=UTC))
+
+    assert found.adds_up
+    assert (found.missing, found.doubled, found.in_flight) == (0, 0, 0)
+
+
+def test_what_somebody_asked_to_be_erased_does_not_come_back(root: str, tmp_path: Path) -> None:
+    named = line("b").replace(b'"eventId": "b"', b'"eventId": "b", "inferenceId": "order-1"')
+    store_lines(root, "moved", [line("a"), named, line("c")], SEVEN)
+    now = datetime(2026, 1, 16, tzinfo=UTC)
+    ids: dict[Kind, list[str]] = {"inference_id": ["order-1"], "event_id": ["a"]}
+    erase(root, tmp_path / "names", ids, now=now, keep=timedelta(days=7))
+
+    stored = store_lines(root, "moved", [line("a"), named, line("c"), line("d")], SEVEN)
+
+    assert (stored.imported, stored.known, stored.erased) == (1, 1, 2)
+    assert sorted(table(root)["event_id"].to_pylist()) == ["c", "d"]
 
 
 def test_an_import_and_a_sink_share_the_table(
