@@ -1,0 +1,163 @@
+"""Other people's readers beside a sink that writes and an upkeep that rewrites, all in processes.
+
+Each reader opens the table anew again and again and must see some committed state: no row twice, no
+file missing, never fewer rows than before. When all is idle and vacuumed, a plain glob is exact.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from driftline.capture.cleaning import vacuum
+from driftline.capture.dataset import Dataset
+from driftline.capture.spool import SpoolWriter
+from driftline.capture.upkeep import NAMES
+from tests.capture.conftest import SIGNATURE, record
+from tests.journeys.conftest import eventually
+
+TODAY = datetime(2026, 1, 15, tzinfo=UTC)
+REQUESTS = 3_000
+
+SINK = """
+import signal, sys, threading
+from pathlib import Path
+from driftline.capture.sink import Sink
+from driftline.capture.transport import LocalTransport
+from driftline.signature import Signature
+
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+signature = Signature.from_json(Path(sys.argv[3]).read_text())
+Sink(
+    sys.argv[1], LocalTransport(sys.argv[2]), lambda _: signature, commit_interval_s=0.02,
+    commit_records=40, poll_s=0.005,
+).run(stop)
+"""
+
+UPKEEP = """
+import signal, sys, threading
+from datetime import UTC, datetime
+from pathlib import Path
+from driftline.capture.upkeep import Upkeep
+
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+# All days are closed by its clock, so that two files are enough to be put together.
+upkeep = Upkeep(
+    sys.argv[1], Path(sys.argv[2]), interval_s=0.02, now=lambda: datetime(2027, 1, 1, tzinfo=UTC)
+)
+upkeep.run(stop)
+print(upkeep.counters["compacted"], upkeep.counters["failures"])
+"""
+
+# They know nothing of driftline. Each line: rows, distinct events.
+READER = """
+import signal, sys, threading
+from deltalake import DeltaTable
+
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+folder, kind = sys.argv[1:]
+
+def pandas():
+    found = DeltaTable(folder).to_pandas(columns=["event_id", "row_index"])
+    return len(found), found["event_id"].nunique()
+
+def polars():
+    import polars as pl
+    found = pl.scan_delta(folder).select(pl.len(), pl.col("event_id").n_unique()).collect()
+    return found.row(0)
+
+def duck():
+    import duckdb
+    captured = DeltaTable(folder).to_pyarrow_dataset()
+    return duckdb.sql("select count(*), count(distinct event_id) from captured").fetchall()[0]
+
+read = {"pandas": pandas, "polars": polars, "duckdb": duck}[kind]
+while not stop.is_set():
+    print(*read(), flush=True)
+print(*read(), flush=True)
+"""
+
+
+@contextmanager
+def process(code: str, *arguments: object, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run code in a process of its own; end it by SIGTERM, and see that it ended well."""
+    with output.open("wb") as stream:
+        started = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)], stdout=stream, stderr=stream
+        )
+        try:
+            yield started
+        finally:
+            started.send_signal(signal.SIGTERM)
+            code_of = started.wait(60)
+    assert code_of == 0, output.read_text()
+
+
+def lines(output: Path) -> list[tuple[int, int]]:
+    return [(int(a), int(b)) for a, b in (line.split() for line in output.read_text().splitlines())]
+
+
+@pytest.fixture
+def described(tmp_path: Path) -> Path:
+    file = tmp_path / "signature.json"
+    file.write_text(SIGNATURE.to_json())
+    return file
+
+
+def test_readers_see_committed_states_while_others_write_and_rewrite(
+    tmp_path: Path, described: Path
+) -> None:
+    root, spool, kinds = tmp_path / "root", tmp_path / "spool", ("pandas", "polars", "duckdb")
+    folder = root / "capture" / "flights"
+    writer = SpoolWriter(spool)
+    pause = threading.Event()
+    with ExitStack() as running:
+        start = running.enter_context
+        start(process(SINK, root, spool, described, output=tmp_path / "sink"))
+        start(process(UPKEEP, root, spool / NAMES, output=tmp_path / "upkeep"))
+        record(writer, event_id="first", at=TODAY)
+        eventually(lambda: (folder / "_delta_log").exists())
+        for kind in kinds:
+            start(process(READER, folder, kind, output=tmp_path / kind))
+        for kind in kinds:
+            eventually(lambda kind=kind: (tmp_path / kind).read_bytes())
+        for number in range(1, REQUESTS):
+            # Two rows each, on two days.
+            at = TODAY + timedelta(days=number % 2, seconds=number)
+            record(writer, b"1.5,3,UA\n2.5,x,AA", b"1,0.25\n0,0.5", event_id=f"e{number}", at=at)
+            if number % 20 == 0:
+                pause.wait(0.02)
+        # One more than the requests that came in pairs of rows.
+        wanted = f"{2 * REQUESTS - 1} {REQUESTS}"
+        for kind in kinds:
+            eventually(lambda kind=kind: wanted in (tmp_path / kind).read_text())
+    compacted, failures = map(int, (tmp_path / "upkeep").read_text().split()[-2:])
+    assert compacted > 50, "compaction was to run beside the readers"
+    assert failures == 0
+    for kind in kinds:
+        found = lines(tmp_path / kind)
+        assert found == sorted(found), f"{kind}: rows went"
+        assert all(rows == max(2 * events - 1, 0) for rows, events in found), f"{kind}: torn commit"
+        assert len({rows for rows, _ in found}) >= 4, f"{kind}: it was to see states in between"
+
+    vacuum(Dataset(str(root), "flights").folder, 0, datetime.now(UTC))
+    glob = f"{folder}/**/*.parquet"
+    assert pl.scan_parquet(glob).select(pl.len()).collect().item() == 2 * REQUESTS - 1
+    plain = duckdb.sql(
+        f"select count(*), count(distinct event_id), count(distinct event_date) "
+        f"from read_parquet('{glob}', hive_partitioning = true)"
+    )
+    assert plain.fetchall() == [(2 * REQUESTS - 1, REQUESTS, 2)]
