@@ -45,7 +45,7 @@ OnFull = Literal["drop", "metadata_only"]
 
 SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
-_WORTH_FREEING_BYTES = 4 << 10
+_WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 # Plain numbers: an enum costs more than the system call's share on the request path.
 _RECORD = int(Kind.RECORD)
@@ -200,7 +200,7 @@ class SpoolWriter:
             self._open_again_ns = now + SECOND_NS
             with suppress(OSError):
                 self._open_spool()
-        self._drops.count(reason, endpoint, size_bytes, max(wall_ns, 0))
+        self._drops.count(reason, endpoint, size_bytes, min(max(wall_ns, 0), _MAX_NS))
 
     @property
     def spool_id(self) -> str | None:
@@ -335,7 +335,7 @@ class SpoolWriter:
     def _tell_gaps(self) -> str | None:
         if self._is_lost:
             # A spool was removed as a whole; how much of it nobody had read yet, nobody knows.
-            gone = {"reason": "removed", "last_ns": str(max(self._now_ns(), 0))}
+            gone = {"reason": "removed", "last_ns": str(min(max(self._now_ns(), 0), _MAX_NS))}
             if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(gone), (), ()):
                 return reason
             self._is_lost = False
