@@ -140,7 +140,8 @@ class DeliveryLine:
 class EndpointLine:
     """What was captured of one endpoint; ``lost`` counts records that are known to be missing.
 
-    All counts are None when the table cannot be read.
+    ``reasons`` says why, ``unaccounted`` how many the last audit found missing or doubled without a
+    reason. All counts are None when the table cannot be read.
     """
 
     name: str
@@ -150,6 +151,14 @@ class EndpointLine:
     size_bytes: int | None
     newest: datetime | None
     monitors: tuple[str, ...]
+    reasons: tuple[tuple[str, int], ...] = ()
+    unaccounted: int = 0
+
+    @property
+    def coverage(self) -> float | None:
+        """Stored over stored and lost; None when there was nothing."""
+        total = (self.requests or 0) + (self.lost or 0)
+        return (self.requests or 0) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)

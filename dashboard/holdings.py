@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
+from collections import Counter
 from datetime import datetime
 
 import numpy as np
@@ -14,16 +16,20 @@ from driftline.baseline import store
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
+from driftline.capture.audit_note import read_note
 from driftline.capture.dataset import CaptureStats, Dataset
 from driftline.capture.storage import list_folders, open_storage
 from driftline.capture.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
+from driftline.errors import DriftlineError
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.culprits import matching_rows
 
 __all__ = ["Holdings"]
+
+log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50
 CAPTURE_FRESH_S = 10.0
@@ -154,6 +160,17 @@ class Holdings:
         with self._lock:
             self._stats[endpoint] = (time.monotonic(), stats)
         return stats
+
+    def unaccounted(self) -> dict[str, int]:
+        """Count what the last audit found missing or doubled, by endpoint; none without one."""
+        try:
+            audited = read_note(self.root) or {}
+        except DriftlineError:
+            log.exception("audit_unreadable")
+            return {}
+        found: Counter[str] = Counter(audited.get("missing_by_endpoint", {}))
+        found.update(audited.get("doubled_by_endpoint", {}))
+        return dict(found)
 
     def _read(
         self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]

@@ -7,6 +7,7 @@ baselines and captured rows; SQL, which queries.py reads, holds the rest. Nothin
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from driftline.alerts.alarms import AlarmRecord, list_alarms
+from driftline.capture.dataset import Gap
 from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
 from driftline.dashboard.documents import (
@@ -274,6 +276,7 @@ class Stores:
         watched: dict[str, list[MonitorLine]] = {name: [] for name in self.holdings.captured()}
         for line in monitors:
             watched.setdefault(line.endpoint, []).append(line)
+        audited = self.holdings.unaccounted()
         for name, lines in sorted(watched.items()):
             monitors_of = tuple(line.name for line in lines)
             try:
@@ -291,7 +294,17 @@ class Stores:
                 size_bytes=stats.size_bytes,
                 newest=stats.newest,
                 monitors=monitors_of,
+                reasons=_reasons(stats.gaps),
+                unaccounted=audited.get(name, 0),
             )
+
+
+def _reasons(gaps: Iterable[Gap]) -> tuple[tuple[str, int], ...]:
+    """Count lost records by reason, the most frequent first."""
+    found: Counter[str] = Counter()
+    for gap in gaps:
+        found[gap.reason] += gap.records or 0
+    return tuple(found.most_common())
 
 
 def _watches(record: AlarmRecord, line: MonitorLine, column: str) -> bool:

@@ -270,17 +270,33 @@ def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
     watched = ", ".join(endpoint.monitors) or "no monitor"
     if endpoint.rows is None:
         watched += "; the captured rows cannot be read now"
-    lost: Cell = count(endpoint.lost)
-    if endpoint.lost:
-        lost = html.Span(lost, className="alarm-text")
     return [
         html.Div([html.B(endpoint.name), html.Span(watched, className="faint line")]),
         count(endpoint.requests),
         count(endpoint.rows),
-        lost,
+        _lost(endpoint),
         when(endpoint.newest, view.now) if endpoint.newest else "–",
         bytes_text(endpoint.size_bytes),
     ]
+
+
+def _lost(endpoint: EndpointLine) -> Cell:
+    """Say how much was lost and why, and what nobody can account for."""
+    lost = count(endpoint.lost)
+    if not endpoint.lost and not endpoint.unaccounted:
+        return lost
+    words = [f"{reason} {count(number)}" for reason, number in endpoint.reasons]
+    if endpoint.lost:
+        words.insert(0, f"{_share(endpoint.coverage)} stored")
+    if endpoint.unaccounted:
+        words.append(f"{count(endpoint.unaccounted)} do not add up")
+    told = html.Span("; ".join(words), className="faint line")
+    return html.Div([html.Span(lost, className="alarm-text"), told])
+
+
+def _share(coverage: float | None) -> str:
+    """Write a share so that a few lost ones of many do not read as none."""
+    return "more than 99.9 %" if coverage and 0.999 < coverage < 1 else percent(coverage)
 
 
 def _result(status: str) -> html.Span:

@@ -122,12 +122,11 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ),
     ]
     if found["uncounted_gaps"]:
-        lines.append(("", f"and {found['uncounted_gaps']} gaps of unknown size"))
+        lines.append(("", f"and gaps of unknown size: {found['uncounted_gaps']}"))
     for gap in found["gaps"][-_SHOWN_GAPS:]:
         count = "?" if gap["records"] is None else _number(gap["records"])
-        lines.append(
-            ("gap", f"{gap['last_time'] or 'time unknown':<26} {gap['reason']:<12} {count}")
-        )
+        when = "at an unknown time" if gap["last_time"] is None else _time(gap["last_time"])
+        lines.append(("gap", f"{when:<20} {gap['reason']:<12} {count}"))
     if len(found["gaps"]) > _SHOWN_GAPS:
         lines.append(("", f"the last {_SHOWN_GAPS} of {len(found['gaps'])} gaps; --json has all"))
     lines += [

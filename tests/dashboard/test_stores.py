@@ -12,6 +12,10 @@ from sqlalchemy import create_engine, func, select
 from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
+from driftline.capture.audit_note import write_note
+from driftline.capture.sink import Sink
+from driftline.capture.spool import SpoolWriter
+from driftline.capture.transport import LocalTransport
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.stores import Stores
@@ -279,3 +283,24 @@ def _files(root):
     from pathlib import Path
 
     return [(str(file), file.stat().st_mtime_ns) for file in Path(root).rglob("*")]
+
+
+def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_path):
+    root, spool = str(tmp_path / "root"), tmp_path / "spool"
+    writer = SpoolWriter(spool)
+    for _ in range(19):
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
+    writer.count_drop("full", "orders")
+    writer.close()
+    transport = LocalTransport(spool)
+    Sink(root, transport, lambda _: None).step()
+    transport.close()
+    whole = Stores(seeded.engine, root, seeded.now).overview().endpoints
+    write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
+    broken = Stores(seeded.engine, root, seeded.now).overview()
+
+    line = {one.name: one for one in whole}["orders"]
+    assert (line.lost, line.reasons, line.unaccounted) == (1, (("full", 1),), 0)
+    assert line.coverage == 0.95
+    text = str(overview_page.page(broken))
+    assert "95.0 % stored; full 1; 3 do not add up" in text
