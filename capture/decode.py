@@ -122,6 +122,8 @@ def _sent(records: Records, side: Literal["request", "response"], answered: np.n
     for index in np.flatnonzero(answered & ((flags & int(cut)) != 0)).tolist():
         kept = len(contents[index].as_py())
         told[index] = f"only {kept} of {true[index]} bytes were kept"
+    for index in np.flatnonzero(answered & ((flags & int(Flag.REDACTION_FAILED)) != 0)).tolist():
+        told[index] = "left out, for it could not be redacted"
     if side == "response":
         for index in np.flatnonzero(answered & ((flags & int(Flag.INCOMPLETE)) != 0)).tolist():
             told[index] = "it was not completed"

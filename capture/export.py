@@ -31,7 +31,9 @@ _HOUR = timedelta(hours=1)
 # Bodies that are held in memory at once.
 _SPAN_BYTES = 64 << 20
 _FIRST_FAILURE = 400
-_CUT = int(Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED)
+_CUT = int(
+    Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED | Flag.REDACTION_FAILED
+)
 _ORDER = ("event_time", "spool_id", "spool_seq")
 
 
