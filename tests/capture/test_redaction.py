@@ -7,16 +7,20 @@ import hashlib
 import hmac
 import json
 import logging
+import uuid
 from typing import Any
 
 import pytest
 
+from driftline.capture.decode import decode
 from driftline.capture.frame import Flag, Frame, Kind
+from driftline.capture.records import Records
 from driftline.capture.redact_keys import Key, Keys, read_keys
 from driftline.capture.redact_rules import Rule
 from driftline.capture.redact_values import Change
 from driftline.capture.redaction import Redactor
 from driftline.errors import InputError
+from driftline.signature import Column, Signature
 
 KEYS = read_keys("k1:0123456789abcdef0123456789abcdef,k2:a_second_key_of_good_length")
 JSON = "application/json"
@@ -385,6 +389,29 @@ def test_a_failure_is_told_once_and_names_the_mend(caplog: pytest.LogCaptureFixt
     assert "optional = true" in caplog.text
     assert "secret" not in caplog.text
     assert cleaner.counters["redaction_failed"] == 3
+
+
+def test_the_table_says_why_a_body_is_not_there() -> None:
+    signature = Signature(features=(Column("a", "feature_a", "string"),))
+    failed = applied(frame(b'{"a":1', kind=JSON), rule("/a"))
+
+    found = decode(Records.of([(str(uuid.UUID(int=7)), failed)]), signature)
+
+    assert found.errors == ["request: left out, for it could not be redacted"]
+
+
+def test_a_hash_fits_a_text_column_and_is_unfit_for_a_number() -> None:
+    signature = Signature(
+        features=(Column("a", "feature_a", "string"), Column("b", "feature_b", "double"))
+    )
+    given = frame(b'{"a":"x","b":1.5}')
+    hashed = applied(given, rule("/a", "hash"), rule("/b", "hash"))
+
+    found = decode(Records.of([(str(uuid.UUID(int=7)), hashed)]), signature)
+
+    assert found.columns["feature_a"][0].as_py().startswith("k2:")
+    assert found.columns["feature_b"][0].as_py() is None
+    assert dict(found.unfit[0].as_py())["b"].startswith("k2:")
 
 
 # --- bad rules and keys ---
