@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import threading
 from collections.abc import Mapping
 from functools import lru_cache
@@ -225,7 +226,15 @@ def storage_error(where: str, error: BaseException) -> UnavailableError:
     for signs, sentence in _TROUBLES:
         if any(sign in said for sign in signs):
             return UnavailableError(f"{where}: {sentence}")
-    return UnavailableError(f"{where}: the storage does not answer ({said.splitlines()[0]})")
+    return UnavailableError(f"{where}: the storage refuses or does not answer ({_gist(said)})")
+
+
+def _gist(said: str) -> str:
+    """Give what a store said, without the wrapping that libraries put around it."""
+    if told := re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", said):
+        return f"{told[1]}: {told[2]}"
+    lines = (re.sub(r"\x1b\[\d*m|↳", "", line).strip() for line in said.splitlines())
+    return " - ".join(line for line in lines if line)[:300]
 
 
 _TROUBLES = (

@@ -14,10 +14,14 @@ __all__ = ["main", "some_rows"]
 
 
 def main() -> None:
-    """Say "ready", wait for a line, commit as often as told; exit 0 when all is stored."""
+    """Say "ready", wait for a line, commit as often as told; exit 0 when all is stored.
+
+    What a run before this one has stored is not stored again: the marks tell.
+    """
     root, spool, commits = sys.argv[1], sys.argv[2], int(sys.argv[3])
     use_options({})
     dataset = Dataset(root, "flights", writer=spool)
+    dataset.sweep()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 import pytest
 from deltalake import DeltaTable
 
+from driftline import storage
 from driftline.baseline.location import locate
+from driftline.capture.audit_note import read_note, write_note
+from driftline.capture.cleaning import expire, vacuum
+from driftline.capture.compaction import compact
 from driftline.capture.dataset import Dataset, MarkMovedError, list_endpoints
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
@@ -120,6 +127,34 @@ def test_no_commit_of_several_writers_at_once_is_lost(
     assert table.version() >= 24
 
 
+def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
+    root: str, s3_server: S3Server, writers: Callable[[str, int], subprocess.Popen]
+) -> None:
+    chance, pause = random.Random(20261120), threading.Event()
+    for _ in range(3):
+        process = writers("writer", 400)
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        pause.wait(chance.uniform(0.05, 0.5))
+        process.kill()
+        process.wait()
+    stands = Dataset(root, "flights").mark("writer")
+    last = writers("writer", stands // 5 + 3)
+    last.stdin.write("go\n")
+    last.stdin.flush()
+
+    assert last.wait(60) == 0
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    seqs = sorted(data.to_table(["spool_seq"])["spool_seq"].to_pylist())
+    assert seqs == list(range(1, stands + 16))
+    # Nothing that a killed one has left: a plain look at the files finds the same rows.
+    part = f"{root.removeprefix('s3://')}/capture/flights/event_date=2026-11-20"
+    plain = pads.dataset(part, format="parquet", filesystem=s3_server.filesystem())
+    assert plain.count_rows() == stands + 15
+
+
 def test_a_writer_that_stands_behind_cannot_store_again(root: str) -> None:
     first, second = (Dataset(root, "flights", writer=name) for name in ("one", "two"))
     first.append(some_rows("spool", 1), {"spool": 5})
@@ -221,15 +256,18 @@ def test_wrong_keys_are_told_in_one_sentence(root: str, s3_server: S3Server) -> 
     with pytest.raises(StorageError) as listing:
         list_endpoints(root)
 
+    told = ("does not know these keys", "access denied", "No user exists")  # versitygw's is last.
     for found in (reading, listing):
-        assert "does not know these keys" in _said(found) or "access denied" in _said(found)
+        assert any(words in _said(found) for words in told)
 
 
 @pytest.mark.parametrize("trouble", ["gone", "frozen"])
 def test_a_server_that_does_not_answer_is_given_up_in_bounded_time(
     root: str, s3_server: S3Server, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("driftline.storage._ANSWER_S", 2)
+    monkeypatch.setattr(storage, "_ANSWER_S", 2)
+    monkeypatch.setattr(storage, "_ATTEMPTS", 1)
+    storage._s3.cache_clear()
     began = time.monotonic()
     if trouble == "gone":
         s3_server.kill()
@@ -241,8 +279,36 @@ def test_a_server_that_does_not_answer_is_given_up_in_bounded_time(
         with pytest.raises(UnavailableError) as listing:
             list_endpoints(root)
     finally:
+        storage._s3.cache_clear()
         s3_server.thaw() if trouble == "frozen" else s3_server.start()
 
     assert "the storage cannot be reached" in _said(reading)
     assert "the storage cannot be reached" in _said(listing)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 30
+
+
+def test_small_files_are_put_together_and_old_days_go_from_the_bucket(
+    root: str, s3_server: S3Server
+) -> None:
+    dataset = Dataset(root, "flights", writer="one")
+    for number in range(6):
+        dataset.append(some_rows("spool", number * 5 + 1), {"spool": number * 5 + 5})
+    part = f"{root.removeprefix('s3://')}/capture/flights/event_date=2026-11-20"
+
+    gone = compact(dataset.folder, "2026-11-21")
+    dead = vacuum(dataset.folder, 0, datetime(2026, 11, 22, tzinfo=UTC))
+    files = s3_server.filesystem().get_file_info(pafs.FileSelector(part))
+    after = Dataset(root, "flights").stats().requests
+    expired = expire(dataset.folder, "2026-11-21")
+
+    assert (gone, dead, len(files), after) == (6, 6, 1, 30)
+    assert expired == 30
+    assert Dataset(root, "flights").stats().rows == 0
+    assert Dataset(root, "flights").marks(["spool"]) == {"spool": 30}
+
+
+def test_the_note_of_an_audit_is_kept_in_the_bucket(root: str) -> None:
+    write_note(root, {"made": 1})
+    write_note(root, {"made": 2})
+
+    assert read_note(root) == {"made": 2}

@@ -84,7 +84,11 @@ class S3Server:
         """Start it, and wait until it answers."""
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, env=self._environ()
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environ(),
             )
         pause, end = threading.Event(), time.monotonic() + START_S
         while not self._answers():
@@ -102,6 +106,8 @@ class S3Server:
         assert self._process is not None
         self._process.kill()
         self._process.wait(STOP_S)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def freeze(self) -> None:
         """Have it take connections and answer nothing, until ``thaw``."""

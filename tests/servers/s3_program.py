@@ -131,9 +131,11 @@ def _read(journal: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Serve until killed, or until standard input ends."""
     port, folder = int(sys.argv[1]), Path(sys.argv[2])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Who started it may be killed: then its end of the pipe closes.
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     application = DurableS3(folder / "journal", os.environ["ROOT_ACCESS_KEY"])
     make_server(
         "127.0.0.1", port, application, threaded=True, request_handler=MotoRequestHandler
