@@ -70,7 +70,8 @@ def decode(records: Records, signature: Signature | None) -> Decoded:
     for bodies, described in ((asked, signature.inputs), (replied, signature.outputs)):
         source, target = _places(bodies, counts)
         for column, coerced in zip(described, bodies.columns, strict=True):
-            columns[column.column] = coerced.values.take(source)
+            values = coerced.values
+            columns[column.column] = values if source is None else values.take(source)
             unfit.add(target[coerced.unfit], column.name, coerced.texts)
         for row, name, text in bodies.extras:
             if name == signature.inference_id:
@@ -80,7 +81,10 @@ def decode(records: Records, signature: Signature | None) -> Decoded:
     flags = np.zeros(len(records), np.int32)
     flags[[error is not None for error in asked.errors]] |= int(Flag.REQUEST_UNPARSED)
     flags[[error is not None for error in replied.errors]] |= int(Flag.RESPONSE_UNPARSED)
-    errors = [_both(*pair) for pair in zip(asked.errors, replied.errors, strict=True)]
+    errors = [
+        None if request is None and response is None else _both(request, response)
+        for request, response in zip(asked.errors, replied.errors, strict=True)
+    ]
     return Decoded(
         counts, columns, unfit.array(int(counts.sum())), errors, flags, _alone(ids, counts)
     )
@@ -137,8 +141,11 @@ def _sent(records: Records, side: Literal["request", "response"], answered: np.n
     )
 
 
-def _places(bodies: Bodies, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """Map rows of the table to rows that were read (null: none), and the other way round."""
+def _places(bodies: Bodies, counts: np.ndarray) -> tuple[pa.Array | None, np.ndarray]:
+    """Map rows of the table to rows that were read (null: none), and the other way round.
+
+    None: both are the same, as they are when all bodies could be read at once.
+    """
     starts = np.cumsum(counts) - counts
     total, read_total = int(counts.sum()), int(bodies.counts.sum())
     record = np.repeat(np.arange(len(counts)), counts)
@@ -147,6 +154,8 @@ def _places(bodies: Bodies, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     source = np.where(is_read, bodies.starts[record] + inside, 0)
     target = np.zeros(read_total, np.int64)
     target[source[is_read]] = np.flatnonzero(is_read)
+    if total == read_total and (source == np.arange(total)).all():
+        return None, target
     return pa.array(source, pa.int64(), mask=~is_read), target
 
 

@@ -48,8 +48,8 @@ def read_json(
 ) -> None:
     """Read bodies of one document each."""
     rows = _Rows(reading)
-    has_long = _has_long(contents.buffers()[2])
-    for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
+    told = zip(indices.tolist(), contents.to_pylist(), _have_long(contents), strict=True)
+    for index, content, has_long in told:
         try:
             found, extras = finder.take(_document(content, has_long=has_long))
         except BodyError as error:
@@ -64,8 +64,8 @@ def read_json_lines(
 ) -> None:
     """Read bodies of a document a line; empty lines are nothing."""
     rows = _Rows(reading)
-    has_long = _has_long(contents.buffers()[2])
-    for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
+    told = zip(indices.tolist(), contents.to_pylist(), _have_long(contents), strict=True)
+    for index, content, has_long in told:
         found: list[Row] = []
         extras: list[Extra] = []
         try:
@@ -153,9 +153,23 @@ class _Rows:
         self._rows, self._indices, self._counts, self._extras = [], [], [], []
 
 
-def _has_long(text: pa.Buffer | None) -> bool:
-    """Say whether any body has so many digits in a row that orjson may round a whole number."""
-    return text is not None and _DIGITS in text.to_pybytes().translate(_TO_DIGITS)
+def _have_long(contents: pa.BinaryArray) -> list[bool]:
+    """Say which bodies have so many digits in a row that orjson may round a whole number.
+
+    Few have; to look at each by itself would cost more than to read it.
+    """
+    _, offsets, text = contents.buffers()
+    found = [False] * len(contents)
+    if text is None:
+        return found
+    ends = np.frombuffer(offsets, np.int32)[contents.offset : contents.offset + len(contents) + 1]
+    digits = text.to_pybytes().translate(_TO_DIGITS)
+    at = digits.find(_DIGITS, int(ends[0]), int(ends[-1]))
+    while at >= 0:
+        body = int(np.searchsorted(ends, at, "right")) - 1
+        found[body] = True
+        at = digits.find(_DIGITS, int(ends[body + 1]), int(ends[-1]))
+    return found
 
 
 def _document(content: bytes, *, has_long: bool) -> object:

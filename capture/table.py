@@ -320,10 +320,10 @@ class DeltaFolder:
         if self.partition is None:
             return [(None, rows)]
         values = rows[self.partition]
-        return [
-            (value, rows.filter(pc.equal(values, value)))
-            for value in sorted(pc.unique(values).to_pylist())
-        ]
+        different = sorted(pc.unique(values).to_pylist())
+        if len(different) == 1:  # To filter is to copy.
+            return [(different[0], rows)]
+        return [(value, rows.filter(pc.equal(values, value))) for value in different]
 
     def new_file(self, part: str | None, schema: pa.Schema) -> PartFile:
         """Begin a file of a part, by the schema of rows without the partition's column."""
