@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,25 +85,23 @@ def write_hour(
     """
     filesystem, path = open_storage(target)
     folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
-    minutes: dict[int, list[bytes]] = defaultdict(list)
-    for line in lines:
-        found = _TIME.search(line)
-        minutes[int(found[1]) if found else 0].append(line)
     counts = FileCounts()
     try:
         held = {
             entry.base_name: entry.size
             for entry in filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
         }
-        for minute in range(60):
+        stale = {_name(endpoint, variant, hour + timedelta(minutes=one)) for one in range(60)}
+        # A minute at a time is held in memory.
+        for minute, group in groupby(lines, _minute_of):
             name = _name(endpoint, variant, hour + timedelta(minutes=minute))
-            if minute in minutes:
-                content = b"\n".join(minutes[minute]) + b"\n"
-                counts += _put(filesystem, f"{folder}/{name}", content, held.get(name))
-                counts += FileCounts(lines=len(minutes[minute]))
-            elif name in held:
-                filesystem.delete_file(f"{folder}/{name}")
-                counts += FileCounts(removed=1)
+            found = [*group, b""]
+            counts += _put(filesystem, f"{folder}/{name}", b"\n".join(found), held.get(name))
+            counts += FileCounts(lines=len(found) - 1)
+            stale.discard(name)
+        for name in sorted(stale & held.keys()):
+            filesystem.delete_file(f"{folder}/{name}")
+            counts += FileCounts(removed=1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"{target}: cannot be written ({error})") from error
     except OSError as error:
@@ -232,6 +231,11 @@ def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
         return
     for number, record in enumerate(found if isinstance(found, list) else [found], 1):
         yield number, json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _minute_of(line: bytes) -> int:
+    found = _TIME.search(line)
+    return int(found[1]) if found else 0
 
 
 def _name(endpoint: str, variant: str, minute: datetime) -> str:

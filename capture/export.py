@@ -6,7 +6,6 @@ capture knows no others, and a cut body would be read as wrong values. What is l
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -86,12 +85,18 @@ def captured_hours(
     if variant is not None:
         chosen &= pads.field("variant") == variant
     rows = data.to_table(["event_time", "variant", "status", "flags"], filter=chosen)
-    hours = pc.floor_temporal(rows["event_time"], unit="hour").to_pylist()
-    variants = pc.fill_null(rows["variant"], "").to_pylist()
-    counts = Counter(zip(hours, variants, _outcomes(rows), strict=True))
+    table = pa.table(
+        {
+            "hour": pc.floor_temporal(rows["event_time"], unit="hour"),
+            "variant": pc.fill_null(rows["variant"], ""),
+            "outcome": pa.array(_outcomes(rows), pa.string()),
+        }
+    )
+    counted = table.group_by(["hour", "variant", "outcome"]).aggregate([([], "count_all")])
     found: dict[tuple[datetime, str], dict[str, int]] = {}
-    for (hour, name, outcome), count in counts.items():
-        found.setdefault((hour.astimezone(UTC), name), {})[outcome] = count
+    for row in counted.to_pylist():
+        key = row["hour"].astimezone(UTC), row["variant"]
+        found.setdefault(key, {})[row["outcome"]] = row["count_all"]
     return [
         Hour(hour, name, outcomes.pop("", 0), dict(sorted(outcomes.items())))
         for (hour, name), outcomes in sorted(found.items())
@@ -122,7 +127,7 @@ def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> It
     try:
         for first, last in _spans(data, chosen, begin):
             rows = data.to_table(read, filter=chosen & _span(first, last))
-            rows = rows.filter(pa.array([not outcome for outcome in _outcomes(rows)], pa.bool_()))
+            rows = rows.filter(pa.array(_outcomes(rows) == ""))
             yield from lines_of(rows.sort_by([(name, "ascending") for name in _ORDER]))
     except FileNotFoundError as error:
         raise ConflictError(
@@ -149,14 +154,14 @@ def _spans(
     yield begin + timedelta(minutes=first), begin + _HOUR
 
 
-def _outcomes(rows: pa.Table) -> list[str]:
+def _outcomes(rows: pa.Table) -> np.ndarray:
     """Say of each request why it is left out; empty: it is not."""
     status, flags = rows["status"].to_numpy(), rows["flags"].to_numpy()
     found = np.full(len(status), "", dtype="<U10")
     found[flags & _CUT > 0] = "truncated"
     found[flags & int(Flag.INCOMPLETE) > 0] = "incomplete"
     found[(status <= 0) | (status >= _FIRST_FAILURE)] = "failed"
-    return list(found.tolist())
+    return found
 
 
 def _span(start: datetime | None, end: datetime) -> pads.Expression:
