@@ -80,6 +80,7 @@ class Flag(IntFlag):
     # Set by the sink, never in a frame.
     REQUEST_UNPARSED = 1 << 16
     RESPONSE_UNPARSED = 1 << 17
+    EVENT_TIME_SUSPECT = 1 << 18
 
 
 class Frame(NamedTuple):

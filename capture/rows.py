@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from driftline.capture.dataset import META_SCHEMA, PARTITION, table_schema
 from driftline.capture.decode import Decoded, decode
-from driftline.capture.frame import Frame
+from driftline.capture.frame import Flag, Frame
 from driftline.capture.records import Records
 from driftline.signature import Signature
 
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _MAX_STATUS = 32_767
 _US = 1000  # ns
 _DAY_US = 86_400_000_000
+# So far ahead of its arrival the event of a request may lie: forecasts are of days to come.
+_AHEAD_US = 366 * _DAY_US
 # They describe the request, not the row: given on row 0 only, so that sums come out right.
 _ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
 
@@ -107,16 +109,17 @@ def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
     """Give the columns that describe records, one value a record."""
     told = records.meta
     arrival = records.wall_ns // _US
+    times, is_suspect = _event_times(told("event_time_us"), arrival)
     values: dict[str, object] = {
         "event_id": _event_ids(records),
         "inference_id": told("inference_id"),
         "variant": told("variant"),
         "model": told("model"),
-        "event_time": _event_times(told("event_time_us"), arrival),
+        "event_time": times,
         "arrival_time": arrival,
         "status": np.minimum(records.status, _MAX_STATUS),
         "latency_us": records.total_us,
-        "flags": decoded.flags | records.flags,
+        "flags": decoded.flags | records.flags | is_suspect * np.int32(Flag.EVENT_TIME_SUSPECT),
         "request_content_type": told("request_content_type"),
         "response_content_type": told("response_content_type"),
         "request_bytes": records.request_bytes,
@@ -124,6 +127,7 @@ def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
         "request_body": records.request,
         "response_body": records.response,
         "custom_attributes": told("custom_attributes"),
+        "headers": _headers(told("headers")),
         "parse_error": pa.array(decoded.errors, pa.string()),
         "spool_id": records.spool_id,
         "spool_seq": records.seq,
@@ -150,15 +154,47 @@ def _event_ids(records: Records) -> pa.StringArray:
     return pc.if_else(pa.array(missing), pa.array(made, pa.string()), given)
 
 
-def _event_times(given: pa.StringArray, arrival: np.ndarray) -> np.ndarray:
-    """Give the time that a client told, else that of arrival, as microseconds since 1970."""
+def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the time that a client told, else that of arrival, as microseconds since 1970.
+
+    A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
+    too: of the year 9999 no window would ever tell, and not every reader of the table could. The
+    second array says where.
+    """
     if given.null_count == len(given):
-        return arrival
+        return arrival, np.zeros(len(arrival), np.bool_)
     times = [
         arrived if text is None else int(text)
         for text, arrived in zip(given.to_pylist(), arrival.tolist(), strict=True)
     ]
-    return np.array(times, np.int64)
+    told = np.array(times, np.int64)
+    is_suspect = (told != arrival) & ((told < 0) | (told - _AHEAD_US > arrival))
+    return np.where(is_suspect, arrival, told), is_suspect
+
+
+def _headers(given: pa.StringArray) -> pa.MapArray:
+    """Read lines of ``name:value``, as the tap writes them; null where none was kept."""
+    kind = META_SCHEMA.field("headers").type
+    if given.null_count == len(given):
+        return pa.nulls(len(given), kind)
+    lines = pc.split_pattern(given, "\n")
+    pairs = pc.split_pattern(lines.flatten(), ":", max_splits=1)
+    if not pc.all(pc.equal(pc.list_value_length(pairs), 2)).as_py():
+        # Not of our tap: a line that names nothing is left out.
+        return pa.array([_named(text) for text in given.to_pylist()], kind)
+    texts = pairs.flatten()
+    names, values = texts[::2], texts[1::2]
+    return pa.MapArray.from_arrays(lines.offsets, names, values, kind, mask=given.is_null())
+
+
+def _named(text: str | None) -> list[tuple[str, str]] | None:
+    if text is None:
+        return None
+    return [(name, value) for name, mark, value in _parted(text) if mark]
+
+
+def _parted(text: str) -> list[tuple[str, str, str]]:
+    return [line.partition(":") for line in text.split("\n")]
 
 
 def _dates(times: pa.Array) -> pa.Array:
