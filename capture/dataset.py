@@ -59,6 +59,7 @@ META_SCHEMA = pa.schema(
         ("request_body", pa.binary()),
         ("response_body", pa.binary()),
         ("custom_attributes", pa.string()),
+        ("headers", pa.map_(pa.string(), pa.string())),
         ("parse_error", pa.string()),
         ("spool_id", pa.string()),
         ("spool_seq", pa.int64()),

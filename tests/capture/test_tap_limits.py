@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from driftline.capture import flusher
+from driftline.capture.dataset import Dataset
 from driftline.capture.frame import Flag, Kind
 from driftline.capture.spool import COUNTERS_NAME, SpoolWriter
 from driftline.capture.tap import Capture, CaptureTarget
@@ -245,3 +246,18 @@ def test_segments_that_end_are_on_the_disk_before_their_answers(spool_dir: Path)
 
     assert len(list(spool_dir.glob("*/*.dls"))) >= 5
     assert len(frames_of(spool_dir)) == 5
+
+
+def test_kept_headers_are_a_column_of_the_table(
+    root: str, spool_dir: Path, call: Call, drain: Callable[..., Any]
+) -> None:
+    tap = Capture(answering(b"1,0.5"), endpoint="f", spool_dir=spool_dir)
+    call(tap, b"1.5,3,UA", headers=[(b"accept", b"a:b"), (b"x-request-id", b"caf\xe9")])
+    call(tap, b"1.5,3,UA", headers=[])
+    tap.spool.append({"endpoint": "f", "headers": "no name\naccept:x"}, [b"1"], [b"2"])
+    drain()
+
+    data = Dataset(root, "f").folder.open()
+    assert data is not None
+    found = data.to_table(["headers", "spool_seq"]).sort_by("spool_seq")["headers"].to_pylist()
+    assert found == [[("accept", "a:b"), ("x-request-id", "café")], None, [("accept", "x")]]

@@ -148,8 +148,8 @@ def test_a_full_disk_costs_counted_records_and_no_answer(
         lost = app.counted("dropped")
         stored = app.counted("stored")
         assert lost
+        free()
         with storing(root, spool):
-            free()
             asked_until_stored(app, stored)
             app.ask(50)
             eventually(lambda: Dataset(str(root), "echo").stats().requests > stored)
@@ -159,8 +159,8 @@ def test_a_full_disk_costs_counted_records_and_no_answer(
 @pytest.mark.parametrize("policy", ["drop", "metadata_only"])
 def test_a_used_up_budget_costs_counted_records_and_no_answer(tmp_path: Path, policy: str) -> None:
     spool, root = tmp_path / "spool", tmp_path / "root"
-    with shop(tmp_path, spool, on_full=policy, spool_max_bytes="300000") as app:
-        app.ask(100 if policy == "drop" else 900)
+    with shop(tmp_path, spool, on_full=policy, spool_max_bytes="200000") as app:
+        app.ask(100 if policy == "drop" else 500)
         assert app.counted("dropped") > 20
         stored = app.counted("stored")
         with storing(root, spool):
