@@ -80,9 +80,10 @@ class AnswerRows:
 
     def _objects(self, entries: Sequence[Mapping[str, object]]) -> Sequence[Row] | None:
         rows: list[Row] = []
+        plans = self._plans
         for entry in entries:
             values = [*entry.values(), None]
-            plan = self._plans.get((tuple(entry), tuple(map(type, values))))
+            plan = plans[tuple(entry), tuple(map(type, values))]
             if plan is None:
                 return None
             rows.append(plan.pick(values))

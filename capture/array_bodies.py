@@ -13,7 +13,7 @@ import ast
 import math
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -188,9 +188,10 @@ def _dtype(told: object) -> np.dtype:
         if not isinstance(field[1], str) or not _PLAIN.match(field[1]):
             raise BodyError("its npy type is neither numbers, truth values, texts nor times")
     try:
-        return np.dtype(told)
+        found: np.dtype = np.dtype(cast(Any, told))
     except (ValueError, TypeError) as error:
         raise BodyError("its npy type is none that numpy knows") from error
+    return found
 
 
 def _arrow(values: np.ndarray) -> pa.Array:

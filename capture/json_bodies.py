@@ -25,7 +25,7 @@ from driftline.capture.tensors import with_binary_data
 __all__ = ["RowFinder", "read_json", "read_json_lines", "read_tensor_bodies"]
 
 # Values as Python objects take up to thirty times their text; so many wait to become columns.
-_VALUES_AT_ONCE = 1 << 18
+_VALUES_AT_ONCE = 1 << 16
 # Only bodies of this many bytes can hold more values than are allowed.
 _MAYBE_MANY = MAX_VALUES
 _DIGITS = b"0" * 19

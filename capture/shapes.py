@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from driftline.capture.bounds import MAX_ROWS, BodyError, require_rows
 from driftline.capture.coerce import as_text
@@ -100,16 +100,18 @@ class RequestRows:
     ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
         rows: list[Row] = []
         extras: list[Extra] = []
-        for number, entry in enumerate(entries):
-            plan = self._plans.get(tuple(entry))
+        plans = self._plans
+        for entry in entries:
+            plan = plans[tuple(entry)]
             if plan is None:
                 return None
+            pick, others, known = plan
             values = [*entry.values(), None]
-            if is_alone and type(values[plan.known]) is list:
+            if is_alone and type(values[known]) is list:
                 return None  # It may be one of columns.
-            rows.append(plan.pick(values))
-            for place, name in plan.others:
-                extras.append((number, name, as_text(values[place])))
+            for place, name in others:
+                extras.append((len(rows), name, as_text(values[place])))
+            rows.append(pick(values))
         return rows, extras
 
     def _plan(self, keys: tuple[str, ...]) -> Plan | None:
@@ -176,22 +178,18 @@ class RequestRows:
         raise BodyError(f"row {number} is neither a list nor an object")
 
 
-class Plans(Generic[Key]):
+class Plans(dict[Key, Plan | None]):
     """Remembers for a bounded number of keys how what has them is read; None: step by step."""
 
     def __init__(self, make: Callable[[Key], Plan | None]) -> None:
+        super().__init__()
         self._make = make
-        self._known: dict[Key, Plan | None] = {}
 
-    def get(self, key: Key) -> Plan | None:
-        """Give the plan for a key."""
-        try:
-            return self._known[key]
-        except KeyError:
-            if len(self._known) >= _MAX_PLANS:
-                return None
-            plan = self._known[key] = self._make(key)
-            return plan
+    def __missing__(self, key: Key) -> Plan | None:
+        if len(self) >= _MAX_PLANS:
+            return None
+        plan = self[key] = self._make(key)
+        return plan
 
 
 def opened(document: object, known: Container[str], envelopes: Sequence[str]) -> object:
