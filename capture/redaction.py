@@ -25,12 +25,13 @@ from driftline.capture.redact_bodies import (
 )
 from driftline.capture.redact_keys import Keys
 from driftline.capture.redact_rules import EVERY, CsvPlace, HeaderPlace, JsonPlace, Rule
-from driftline.capture.redact_values import DROPPED, Change
+from driftline.capture.redact_values import DROPPED, Change, drop
 
 __all__ = ["Redactor"]
 
 log = logging.getLogger(__name__)
 
+_LINES = "headers"  # Under this name the tap keeps headers that have no column of their own.
 _FIRST_FAILURE = 400
 _MAX_TOLD = 200
 _MAX_PLANS = 10_000
@@ -129,8 +130,7 @@ class Redactor:
                 "redaction failed, bodies are left out endpoint=%s seq=%d reason=%s; "
                 "told once, counted from now on", endpoint, frame.seq, reason,
             )  # fmt: skip
-        headers = {name for name, _ in plan.headers}
-        meta = {name: text for name, text in frame.meta.items() if name not in headers}
+        meta = _headers(frame.meta, [(name, drop) for name, _ in plan.headers])
         flags = frame.flags | Flag.REDACTION_FAILED
         return frame._replace(flags=int(flags), meta=meta, request=b"", response=b"")
 
@@ -175,7 +175,7 @@ def _redacted(frame: Frame, plan: _Plan) -> Frame:
     RewriteError
         When a body cannot be rewritten, or no rule finds its place in it.
     """
-    meta = _headers(frame.meta, plan)
+    meta = _headers(frame.meta, plan.headers)
     request, response = frame.request, frame.response
     if plan.has_bodies:
         if not 0 < frame.status < _FIRST_FAILURE or frame.flags & Flag.INCOMPLETE:
@@ -195,16 +195,29 @@ def _redacted(frame: Frame, plan: _Plan) -> Frame:
     return frame._replace(flags=flags, meta=meta, request=request, response=response)
 
 
-def _headers(meta: dict[str, str], plan: _Plan) -> dict[str, str]:
-    if not plan.headers:
+def _headers(meta: dict[str, str], headers: Sequence[tuple[str, Change]]) -> dict[str, str]:
+    """Change what is kept beside the bodies; most headers stand together, a line each."""
+    if not headers:
         return meta
     found = dict(meta)
-    for name, change in plan.headers:
+    for name, change in headers:
         if name in found:
             changed = change(found.pop(name))
             if changed is not DROPPED and changed is not None:
                 found[name] = str(changed)
+        if _LINES in found:
+            lines = [_line(line, name, change) for line in found.pop(_LINES).split("\n")]
+            if kept := [line for line in lines if line is not None]:
+                found[_LINES] = "\n".join(kept)
     return found
+
+
+def _line(line: str, name: str, change: Change) -> str | None:
+    given, _, value = line.partition(":")
+    if given.strip().lower() != name:
+        return line
+    changed = change(value)
+    return None if changed is DROPPED or changed is None else f"{given}:{changed}"
 
 
 def _body(frame: Frame, name: str, content: bytes, side: _Side, *, is_strict: bool) -> Edited:
@@ -215,6 +228,8 @@ def _body(frame: Frame, name: str, content: bytes, side: _Side, *, is_strict: bo
         return Edited(content, set())
     if frame.flags & _CUT[name]:
         raise RewriteError(f"{name}: it was cut when it was recorded")
+    if f"{name}_inference_header_length" in frame.meta:
+        raise RewriteError(f"{name}: it holds binary tensors")
     try:
         plain = inflated(content, frame.meta.get(f"{name}_encoding", ""))
         kind = frame.meta.get(f"{name}_content_type", "")

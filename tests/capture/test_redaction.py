@@ -207,6 +207,20 @@ def test_headers_are_redacted_by_their_name_on_either_side() -> None:
     assert (found.request, found.flags) == (b"{}", Flag.REDACTED)
 
 
+def test_headers_without_a_column_are_redacted_in_their_line() -> None:
+    lines = "accept:text/csv\nx-request-id:person-7\nx-user:ann:7"
+    rules = [rule("header:X-Request-Id", "mask", keep=1), rule("header:x-user")]
+
+    found = applied(frame(headers=lines), *rules)
+    alone = applied(frame(headers="x-user:ann"), *rules)
+    failed = applied(frame(b"{", headers=lines), rule("/a"), *rules)
+
+    assert found.meta["headers"] == "accept:text/csv\nx-request-id:***7"
+    assert "headers" not in alone.meta
+    assert failed.meta["headers"] == "accept:text/csv"
+    assert failed.flags == Flag.REDACTION_FAILED
+
+
 def test_a_packed_body_is_unpacked_changed_and_left_so() -> None:
     packed = gzip.compress(b'{"a":1,"b":2}')
 
@@ -318,6 +332,12 @@ def test_a_body_that_was_cut_leaves_neither(flag: Flag, side: str) -> None:
 
     assert (found.request, found.response) == (b"", b"")
     assert found.flags == flag | Flag.REDACTION_FAILED
+
+
+def test_binary_tensors_leave_neither_body() -> None:
+    given = frame(b'{"ssn":"1"}', request_inference_header_length="11")
+
+    assert applied(given, rule("/ssn")).flags == Flag.REDACTION_FAILED
 
 
 def test_a_response_of_another_form_is_left_where_the_rule_is_for_both() -> None:
