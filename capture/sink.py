@@ -91,7 +91,7 @@ class Sink:
         signatures: Callable[[str], Signature | None],
         *,
         commit_interval_s: float = 10.0,
-        commit_records: int = 20_000,
+        commit_records: int = 10_000,
         commit_bytes: int = 64 << 20,
         poll_s: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
