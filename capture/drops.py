@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,8 @@ class DropCounters:
         """Let go of the page; the file stays."""
         if self._page is not None:
             self.traffic.detach()
-            self._page.close()
+            with suppress(BufferError):  # A thread that just counts holds it; it goes with that.
+                self._page.close()
             self._page = None
 
     def _slot(self, reason: str, endpoint: str) -> int:

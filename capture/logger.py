@@ -41,7 +41,8 @@ class Logger:
         Folder of the host's spool; left out, it is found as ``driftline up`` finds it in the
         working folder.
     sampling_percentage
-        Share of calls that is recorded; those with an inference id are chosen by it.
+        Share of calls that is recorded; those with an inference id are chosen by it. Left out, it
+        is that of the installation, as are the limits of bodies and spool.
     variant, model
         Names that go into each record.
     now_ns
@@ -64,13 +65,14 @@ class Logger:
         endpoint: str,
         *,
         spool_dir: str | os.PathLike[str] | None = None,
-        sampling_percentage: float = 100.0,
+        sampling_percentage: float | None = None,
         variant: str = "AllTraffic",
         model: str = "",
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        target = CaptureTarget(endpoint, variant, model, sampling_percentage)
         place = find_place()
+        share = place.sampling_percentage if sampling_percentage is None else sampling_percentage
+        target = CaptureTarget(endpoint, variant, model, share)
         self._endpoint = endpoint
         self._share = target.sampling_percentage / 100
         self._meta = {
@@ -86,8 +88,11 @@ class Logger:
         self.spool = SpoolWriter(
             place.spool_dir if spool_dir is None else spool_dir,
             max_bytes=place.spool_max_bytes,
+            durability=place.durability,
+            on_full=place.on_full,
             now_ns=now_ns,
         )
+        self._at = self.spool.traffic.slot(endpoint)
         self._begin_counting()
         forget = weakref.WeakMethod(self._begin_counting)
         os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
@@ -155,10 +160,9 @@ class Logger:
         self._told: set[str] = set()
         self.counters = {"calls": 0, "stored": 0, "dropped": 0, "misused": 0}
 
-    def _count(self, *names: str) -> None:
+    def _count(self, name: str) -> None:
         with self._lock:
-            for name in names:
-                self.counters[name] += 1
+            self.counters[name] += 1
 
     def _record(
         self,
@@ -169,9 +173,14 @@ class Logger:
         event_time: datetime | str | None,
         probability: object,
     ) -> None:
-        self._count("calls")
         key = event_id if inference_id is None else str(inference_id)
-        if not is_sampled(key.encode("utf-8", "replace"), self._share):
+        is_chosen = is_sampled(key.encode("utf-8", "replace"), self._share)
+        with self._lock:
+            self.counters["calls"] += 1
+            words = self.spool.traffic.words
+            words[self._at] += 1
+            words[self._at + 1] += is_chosen
+        if not is_chosen:
             return
         rows, is_one = rows_of(features)
         if not rows:

@@ -339,7 +339,7 @@ def test_the_logger_pulls_in_the_standard_library_only() -> None:
     assert loaded & {"numpy", "pandas", "pyarrow", "polars", "httpx", "pydantic"} == set()
 
 
-@pytest.mark.parametrize("share", [-1, 101, math.nan, "many", None])
+@pytest.mark.parametrize("share", [-1, 101, math.nan, "many", []])
 def test_a_wrong_share_is_one_sentence_at_once(share: Any) -> None:
     with pytest.raises(InputError, match="expected 0 to 100"):
         dl.Logger("flights", sampling_percentage=share)
