@@ -276,8 +276,7 @@ class _Book:
         return whole
 
     def _examine(self, spool_id: str) -> SpoolAudit:
-        expiring = {one for one, found in self.stock.expired.items() if spool_id in found}
-        endpoints = tuple(sorted({*self._ledger.endpoints(spool_id), *expiring}))
+        endpoints = tuple(self._ledger.carried.get(spool_id, ()))
         last, final = self._last[spool_id], self._final(spool_id)
         missing: list[Run] = []
         doubled: list[Run] = []

@@ -22,7 +22,7 @@ __all__ = ["FOLDER", "Ledger", "Part", "read_ledger"]
 
 FOLDER = "audit"
 _NAME = "ledger.json.gz"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class Ledger:
         What retention has removed, by spool.
     verified
         Up to which number a spool was once found complete.
+    carried
+        The endpoints whose tables have had records of a spool.
     digests
         The account of 1 to n of a spool, so that the next audit goes on from there.
     """
@@ -60,6 +62,7 @@ class Ledger:
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
     expired: dict[str, Account] = field(default_factory=dict)
     verified: dict[str, int] = field(default_factory=dict)
+    carried: dict[str, list[str]] = field(default_factory=dict)
     digests: dict[str, Account] = field(default_factory=dict)
 
     def held(self) -> dict[str, Account]:
@@ -74,9 +77,12 @@ class Ledger:
             found[endpoint] = found.get(endpoint, 0) + count
         return found
 
-    def endpoints(self, spool_id: str) -> list[str]:
-        """Name the endpoints whose tables have rows of a spool."""
-        return sorted({one for (one, _), part in self.parts.items() if spool_id in part.accounts})
+    def carry(self, endpoint: str, spools: Iterable[str]) -> None:
+        """Note whose records spools carry; it stays known when the rows are gone."""
+        for spool_id in spools:
+            known = self.carried.setdefault(spool_id, [])
+            if endpoint not in known:
+                self.carried[spool_id] = sorted([*known, endpoint])
 
     def write(self, root: str) -> None:
         """Keep it below the storage root, whole or not at all.
@@ -93,6 +99,7 @@ class Ledger:
             "parts": list(self._documents()),
             "expired": self.expired,
             "verified": self.verified,
+            "carried": self.carried,
             "digests": self.digests,
         }
         data = gzip.compress(json.dumps(document).encode(), mtime=0)
@@ -141,6 +148,7 @@ def read_ledger(root: str) -> Ledger:
         {(one["endpoint"], one["day"]): _part(one) for one in document["parts"]},
         _accounts(document["expired"]),
         dict(document["verified"]),
+        dict(document["carried"]),
         _accounts(document["digests"]),
     )
 

@@ -90,6 +90,7 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
         marks = read_marks(folder)
         stock.add(marks)
         stock.expired[endpoint] = marks.expired
+        ledger.carry(endpoint, marks.stored)
         for day, files in _present(folder, endpoint, stock).items():
             known = None if full else ledger.parts.get((endpoint, day))
             ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, known, stock)

@@ -131,7 +131,7 @@ class Auditor:
         """Give for each endpoint what was ever stored, and what was ever dropped."""
         ledger = read_ledger(self._root)
         spools = {gap.spool_id for gap in gaps if not gap.endpoint}
-        dropped = dropped_by_endpoint(gaps, {one: ledger.endpoints(one) for one in spools})
+        dropped = dropped_by_endpoint(gaps, {one: ledger.carried.get(one, []) for one in spools})
         names = {*found.requests, *dropped}
         return {name: (found.requests.get(name, 0), dropped.get(name, 0)) for name in sorted(names)}
 

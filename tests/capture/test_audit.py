@@ -114,6 +114,22 @@ def test_a_file_removed_by_hand_is_found_to_the_number(
     assert check().missing == 10
 
 
+def test_a_table_that_is_gone_as_a_whole_is_missed_by_its_name(
+    root: str, spool_dir: Path, drain: Drain, check: Check
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        record(writer, endpoint=f"e{number % 2}")
+    drain()
+    assert check().adds_up
+    shutil.rmtree(Path(root, "capture/e0"))
+
+    found = check()
+
+    assert found.missing == 10
+    assert found.by_endpoint(lambda one: one.missing) == {"e0": 10, "e1": 10}
+
+
 def test_rows_deleted_through_the_table_are_found(
     root: str, spool_dir: Path, drain: Drain, check: Check
 ) -> None:
