@@ -80,7 +80,9 @@ def _table(content: bytes, names: Sequence[str], id_name: str | None) -> dict[st
             raise BodyError("the file has none of the signature's columns")
         chosen = dict(zip(names, present, strict=True))
     texts = _require_flat(metadata.schema, set(chosen.values()))
-    file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False, read_dictionary=texts)
+    file = pq.ParquetFile(
+        pa.BufferReader(content), metadata=metadata, pre_buffer=False, read_dictionary=texts
+    )
     table = file.read(columns=list(chosen.values()), use_threads=False)
     if table.num_rows != metadata.num_rows:
         raise BodyError("the file has other rows than it says")

@@ -45,6 +45,7 @@ DENIED_HEADERS = frozenset(
 _COLUMNS = {
     b"content-type": b"request_content_type",
     b"content-encoding": b"request_encoding",
+    b"inference-header-content-length": b"request_inference_header_length",
     b"x-amzn-sagemaker-inference-id": b"inference_id",
     b"x-amzn-sagemaker-custom-attributes": b"custom_attributes",
 }
@@ -203,6 +204,8 @@ class Recorder:
             parts += (b"response_content_type", value)
         if value := answered.get(b"content-encoding"):
             parts += (b"response_encoding", value)
+        if value := answered.get(b"inference-header-content-length"):
+            parts += (b"response_inference_header_length", value)
         flag = 0
         if known.target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
             flag, time_us = _event_time(value)

@@ -7,6 +7,8 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.capture.decode import Decoded
+from driftline.capture.tap import Capture
 from driftline.signature import Column, Signature
 from tests.capture.decode_tools import (
     CSV,
@@ -25,6 +28,7 @@ from tests.capture.decode_tools import (
     frame,
     outputs,
 )
+from tests.capture.test_tap import answering, frames_of
 
 NPY, PARQUET, BINARY = "application/x-npy", "application/x-parquet", "application/octet-stream"
 ROWS = [(1.5, 2, "UA"), (2.5, 3, "AA")]
@@ -335,3 +339,26 @@ def test_what_has_no_type_is_known_by_its_first_bytes() -> None:
     found = decode([frame(body, "application/octet-stream") for body in bodies], NUMBERS)
 
     assert numbers(found) == [(1, 2, 3)] * 4
+
+
+def test_the_tap_tells_where_binary_data_begins_on_both_sides(
+    spool_dir: Path, call: Callable[..., list[dict[str, Any]]]
+) -> None:
+    asked, asked_length = binary([("x", [1, 3], "FP32", np.array([1, 2, 3], "<f4").tobytes())])
+    answer, length = binary(
+        [
+            ("prediction", [1], "INT64", struct.pack("<q", 1)),
+            ("p", [1], "FP64", struct.pack("<d", 0.75)),
+        ],
+        "outputs",
+    )
+    told = (b"inference-header-content-length", str(length).encode())
+    tap = Capture(answering(answer, headers=[told]), endpoint="flights", spool_dir=spool_dir)
+
+    header = (b"inference-header-content-length", str(asked_length).encode())
+    call(tap, asked, headers=[header])
+
+    found = decode(frames_of(spool_dir), NUMBERS)
+    assert found.errors == [None]
+    assert numbers(found) == [(1, 2, 3)]
+    assert answers(found) == [(1, 0.75)]
