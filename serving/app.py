@@ -89,6 +89,7 @@ def _api(
 ) -> FastAPI:
     applier = Applier(context, fleet)
     pairing = Pairing(context.place)
+    exposition.count("driftline_cloud_", lambda: pairing.counters, cloudevents.COUNTED)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
         context.engine,

@@ -106,6 +106,12 @@ class Exposition:
         self._registry.register(Spools(context.spool_dir))
         self._registry.register(_Installation(context, max_series))
 
+    def count(
+        self, prefix: str, counters: Callable[[], Mapping[str, int]], about: Mapping[str, str]
+    ) -> None:
+        """Show what another part of the server counts for itself, with one sentence on each."""
+        self._registry.register(Counted(prefix, counters, about))
+
     def observe(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one invocation; of an endpoint that does not exist, the name is empty."""
         self._count.labels(endpoint, str(code)).inc()

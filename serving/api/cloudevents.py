@@ -20,10 +20,17 @@ from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 
-__all__ = ["router", "sweep_for_ever"]
+__all__ = ["COUNTED", "router", "sweep_for_ever"]
 
 log = logging.getLogger(__name__)
 
+COUNTED = {
+    "events": "Cloud events that were taken.",
+    "known": "Cloud events that had come before.",
+    "stored": "Records written of cloud events.",
+    "dropped": "Records of cloud events that were lost, and are counted as gaps.",
+    "unpaired": "Records that were written alone, for their other half did not come.",
+}
 _SWEEP_S = 5.0
 _BODY = {
     "requestBody": {

@@ -151,6 +151,15 @@ def test_a_page_of_another_site_is_refused(server) -> None:
     assert answer.status_code == 403
 
 
+def test_what_was_taken_is_counted_for_prometheus(server) -> None:
+    spoken(server, binary("request", b"1", query="?endpoint=counted&expect=request"))
+
+    told = server.client.get("/metrics").text
+
+    assert "driftline_cloud_events_total" in told
+    assert "driftline_cloud_unpaired_total 0.0" in told
+
+
 def test_the_route_is_documented(server) -> None:
     document = server.client.get("/openapi.json").json()
 
