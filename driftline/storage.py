@@ -115,7 +115,7 @@ def check_uri(where: str) -> None:
         )
     if not parts.hostname:
         raise InputError(f'"{shown}" names no bucket; expected such as s3://bucket/folder')
-    if parts.query or parts.fragment or (parts.scheme == "s3" and "@" in parts.netloc):
+    if "=" in parts.query or (parts.scheme == "s3" and "@" in parts.netloc):
         raise InputError(f'"{shown}": keys and options stand in [storage] options, not in the URI')
 
 
@@ -269,6 +269,13 @@ def _effective(bucket: str) -> dict[str, str]:
         for variable in variables:
             if name not in found and os.environ.get(variable):
                 found[name] = os.environ[variable]
+    # delta-rs would send the environment's token with keys that it does not belong to.
+    is_foreign = "access_key_id" in found and "session_token" not in found
+    if is_foreign and os.environ.get("AWS_SESSION_TOKEN"):
+        raise InputError(
+            "[storage] options hold keys of their own, and AWS_SESSION_TOKEN is set, which "
+            "belongs to others; unset it, or give session_token, too"
+        )
     if "endpoint_url" in found:
         is_open = "true" in (found.get("allow_http"), os.environ.get("AWS_ALLOW_HTTP", "").lower())
         _check_endpoint(found["endpoint_url"], is_open=is_open)
@@ -281,9 +288,10 @@ def _effective(bucket: str) -> dict[str, str]:
 
 def _open_s3(where: str) -> tuple[fs.FileSystem, str]:
     check_uri(where)
-    parts = urlsplit(where)
-    filesystem = _s3(tuple(sorted(_effective(parts.netloc).items())))
-    return filesystem, f"{parts.netloc}{parts.path}".rstrip("/")
+    # Not as a URL: names of objects may hold "?" and "#", as patterns do.
+    path = where.partition("://")[2].rstrip("/")
+    filesystem = _s3(tuple(sorted(_effective(path.partition("/")[0]).items())))
+    return filesystem, path
 
 
 @lru_cache(maxsize=8)

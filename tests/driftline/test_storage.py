@@ -14,7 +14,13 @@ PLACE = {"endpoint_url": "https://minio.example:9000", "region": "eu-west-1"}
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch):
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_SESSION_TOKEN",
+    ):
         monkeypatch.delenv(name, raising=False)
     yield
     use_options({})
@@ -62,6 +68,16 @@ def test_what_is_not_set_comes_from_awss_environment(monkeypatch: pytest.MonkeyP
     assert found is not None
     assert found["aws_endpoint_url"] == "https://elsewhere.example"
     assert found["aws_region"] == "eu-north-1"
+
+
+def test_a_session_token_of_other_keys_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-somebody-else")
+    use_options(PLACE | KEYS)
+
+    with pytest.raises(InputError, match="AWS_SESSION_TOKEN is set") as raised:
+        delta_options("s3://bucket")
+
+    assert "of-somebody-else" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

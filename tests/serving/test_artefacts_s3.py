@@ -1,0 +1,86 @@
+"""Copies of models in a bucket: made once, fetched whole, removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.fs as pafs
+import pytest
+
+from driftline.errors import InputError, UnavailableError
+from driftline.serving.artefacts import ModelStore, model_digest
+from tests.servers.s3 import S3Server, s3_root, s3_server
+
+__all__ = ["s3_root", "s3_server"]
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    file = tmp_path / "m.skops"
+    file.write_bytes(b"a model" * 1000)
+    return file
+
+
+def _files(server: S3Server, root: str) -> list[str]:
+    base = root.removeprefix("s3://")
+    chosen = pafs.FileSelector(base, recursive=True, allow_not_found=True)
+    return [one.path[len(base) + 1 :] for one in server.filesystem().get_file_info(chosen)
+            if one.is_file]  # fmt: skip
+
+
+def test_another_machine_fetches_what_one_has_put(
+    s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
+) -> None:
+    digest = model_digest(model)
+    copy = ModelStore(s3_root, tmp_path / "one").put("m", model, digest)
+    copy.make()
+    copy.make()
+
+    fetched = ModelStore(s3_root, tmp_path / "two").fetch(copy.path)
+
+    assert _files(s3_server, s3_root) == [f"models/m/{digest}/m.skops"]
+    assert fetched.read_bytes() == model.read_bytes()
+    assert [path.name for path in fetched.parent.iterdir()] == ["m.skops"]
+
+
+def test_bytes_that_were_changed_in_the_bucket_are_not_served(
+    s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
+) -> None:
+    copy = ModelStore(s3_root, tmp_path / "one").put("m", model, model_digest(model))
+    copy.make()
+    place = f"{s3_root.removeprefix('s3://')}/{copy.path}"
+    with s3_server.filesystem().open_output_stream(place) as stream:
+        stream.write(b"another model")
+    store = ModelStore(s3_root, tmp_path / "two")
+
+    with pytest.raises(UnavailableError, match="not the bytes that were put there"):
+        store.fetch(copy.path)
+
+    assert list(store.path(copy.path).parent.iterdir()) == []
+
+
+def test_what_was_put_can_be_taken_back_and_removed(
+    s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
+) -> None:
+    store = ModelStore(s3_root, tmp_path / "one")
+    undone, removed = (store.put(name, model, model_digest(model)) for name in ("a", "b"))
+    for copy in (undone, removed):
+        copy.make()
+
+    undone.undo()
+    store.remove("models/b")
+
+    assert _files(s3_server, s3_root) == []
+    assert not store.path(undone.path).exists()
+    assert not store.path(removed.path).exists()
+
+
+def test_a_model_that_is_gone_and_a_root_without_a_local_folder_are_told(
+    s3_root: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnavailableError):
+        ModelStore(s3_root, tmp_path).fetch("models/m/0/m.skops")
+    with pytest.raises(InputError, match="need a folder of this machine"):
+        ModelStore(s3_root)
