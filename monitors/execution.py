@@ -29,6 +29,7 @@ from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
 from driftline.monitors.question import Predictor
+from driftline.monitors.removal import removed_since
 from driftline.monitors.report import Report
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
@@ -196,30 +197,27 @@ def _attempt(
     try:
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
-        return _fail(record, definition, window, "", "", str(error), started, now)
+        return _fail(record, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
     if earlier is not None and earlier.status != FAILED and earlier.is_current:
         return earlier
+    about = definition, baseline.version, window, read.digest
+    if reason := removed_since(engine, definition, baseline.version, window, read):
+        # Not recorded: what stands is not to be replaced.
+        return _describe(*about, reason, started=started, finished=now())
     if reason := nothing_to_judge(definition, read):
-        return _fail(
-            record, definition, window, baseline.version, read.digest, reason, started, now
-        )
+        return _fail(record, *about, reason, started, now)
     seed = uuid.UUID(identity).int & SEED_MASK
     try:
         report = judge_captured(definition, baseline, read, predict=predict, seed=seed)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
-        reason = str(error)
-        return _fail(
-            record, definition, window, baseline.version, read.digest, reason, started, now
-        )
-    execution = _describe(
-        definition, baseline.version, window, read.digest, report, started=started, finished=now()
-    )
+        return _fail(record, *about, str(error), started, now)
+    execution = _describe(*about, report, started=started, finished=now())
     return _publish(record, root, execution, report)
 
 
@@ -300,8 +298,8 @@ def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:
 def _fail(
     record: Recorder,
     definition: MonitorDefinition,
-    window: Window,
     baseline_version: str,
+    window: Window,
     digest: str,
     reason: str,
     started: datetime,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from sqlalchemy import Engine, select
 from driftline.alerts import metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.cleaning import expire
+from driftline.capture.dataset import Dataset
+from driftline.capture.expunging import expunge
 from driftline.capture.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
@@ -127,6 +131,32 @@ def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
     with engine.connect() as connection:
         assert not get_execution(connection, first.id).is_current
         assert get_execution(connection, second.id).is_current
+
+
+def test_a_verdict_on_rows_that_were_erased_since_stands_and_is_not_made_again(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+    before = judge()
+    values = value(engine, "rows")
+    # Fewer of the rows, as erasure leaves them, and then none, as retention does.
+    folder = Dataset(root, "flights").folder
+    expunge(folder, ("spool_seq",), lambda rows: rows["spool_seq"].to_numpy() % 4 == 0)
+
+    again = judge()
+    expire(folder, "2999-01-01")
+    at_last = judge()
+
+    assert (again.status, at_last.status) == ("Failed", "Failed")
+    assert again.failure_reason is not None
+    assert "100 of 400 requests were erased or are past retention" in again.failure_reason
+    assert before.id in again.failure_reason
+    with engine.connect() as connection:
+        assert get_execution(connection, before.id) == before
+    assert before.is_current
+    assert value(engine, "rows") == values
+    # Another question has an answer of its own.
+    assert judge(replace(DEFINITION, version=2)).row_count == 0
 
 
 def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
