@@ -163,6 +163,8 @@ def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.nd
 
 def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
     """Give the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
+    if ids.null_count == len(ids):
+        return np.full(len(ids), -1, np.int64)
     found = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
     codes: np.ndarray = found.to_numpy().astype(np.int64)
     return codes

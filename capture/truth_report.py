@@ -30,6 +30,7 @@ __all__ = ["DayCoverage", "TruthReport", "truth_report"]
 
 _EXAMPLES = 5
 _FIRST_FAILURE = 400
+_BLOCK_ROWS = 1 << 19
 _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time")
 
 
@@ -116,7 +117,7 @@ def truth_report(
 ) -> TruthReport:
     """Compare all stored labels of an endpoint with all of its captured requests.
 
-    Memory grows with the labels; of the records one day is held at a time.
+    Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
 
     Parameters
     ----------
@@ -135,11 +136,15 @@ def truth_report(
     truth = _stored(root, endpoint)
     same = _meaning(truth, kind)
     matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same)
-    found = [
-        matching.day(day, rows, is_listed=_inside(day, first, last))
-        for day, rows in _days(root, endpoint)
-    ]
-    return matching.report(tuple(day for day in found if day is not None), kind)
+    days: list[DayCoverage] = []
+    for block in _blocks(root, endpoint):
+        labelled = matching.match(pa.concat_tables([rows for _, rows in block]))
+        start = 0
+        for day, rows in block:
+            if _inside(day, first, last):
+                days.append(_coverage(day, rows, labelled[start : start + rows.num_rows]))
+            start += rows.num_rows
+    return matching.report(tuple(days), kind)
 
 
 class _Matching:
@@ -174,27 +179,11 @@ class _Matching:
         self._received = ordered["received_time"].cast(pa.int64()).to_numpy()[last.ranks]
         self._meaning = meaning[last.ranks]
 
-    def day(self, day: str, rows: pa.Table, *, is_listed: bool) -> DayCoverage | None:
-        """Match the rows of a day; give its coverage when it is to be listed."""
-        labelled = np.zeros(rows.num_rows, bool)
-        if self._last is not None and rows.num_rows:
-            labelled = self._match(self._last, rows)
-        if not is_listed:
-            return None
-        requests = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-        count = int(requests.max()) + 1 if len(requests) else 0
-        have = np.bincount(requests, minlength=count)
-        known = np.bincount(requests, weights=labelled, minlength=count)
-        return DayCoverage(
-            day=date.fromisoformat(day),
-            requests=count,
-            labelled_requests=int((known == have).sum()),
-            partly_labelled_requests=int(((known > 0) & (known < have)).sum()),
-            rows=rows.num_rows,
-            labelled_rows=int(labelled.sum()),
-        )
-
-    def _match(self, last: LastLabels, rows: pa.Table) -> np.ndarray:
+    def match(self, rows: pa.Table) -> np.ndarray:
+        """Find which of these rows have a label, bool, shape (rows,)."""
+        if self._last is None or not rows.num_rows:
+            return np.zeros(rows.num_rows, bool)
+        last = self._last
         index = rows["row_index"].to_numpy()
         codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
         for one in codes:
@@ -245,6 +234,21 @@ class _Matching:
         return tuple(sorted(keys.to_pylist())[:_EXAMPLES])
 
 
+def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
+    requests = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    count = int(requests.max()) + 1 if len(requests) else 0
+    have = np.bincount(requests, minlength=count)
+    known = np.bincount(requests, weights=labelled, minlength=count)
+    return DayCoverage(
+        day=date.fromisoformat(day),
+        requests=count,
+        labelled_requests=int((known == have).sum()),
+        partly_labelled_requests=int(((known > 0) & (known < have)).sum()),
+        rows=rows.num_rows,
+        labelled_rows=int(labelled.sum()),
+    )
+
+
 def _stored(root: str, endpoint: str) -> pa.Table:
     data = truth_folder(root, endpoint).open()
     if data is None:
@@ -264,6 +268,21 @@ def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
         texts = pc.coalesce(values.cast(pa.string()), pc.binary_join_element_wise("?", texts, ""))
     coded: np.ndarray = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
     return coded
+
+
+def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
+    """Give days with their answered rows, put together to some 500,000 rows.
+
+    Each search for ids first makes an index of all labels, which costs more than the search.
+    """
+    block: list[tuple[str, pa.Table]] = []
+    for day, rows in _days(root, endpoint):
+        block.append((day, rows))
+        if sum(one.num_rows for _, one in block) >= _BLOCK_ROWS:
+            yield block
+            block = []
+    if block:
+        yield block
 
 
 def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
