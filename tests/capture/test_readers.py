@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from deltalake import DeltaTable
 
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
+from tests.capture.conftest import SIGNATURE
 
 REQUESTS, ROWS = 300, 450
 
@@ -107,3 +109,35 @@ def test_the_table_stays_readable_for_old_readers(folder: Path) -> None:
     protocol = DeltaTable(folder).protocol()
 
     assert (protocol.min_reader_version, protocol.min_writer_version) == (1, 2)
+
+
+def test_readers_go_on_when_the_signature_grows(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    narrow = replace(SIGNATURE, features=SIGNATURE.features[:1], outputs=SIGNATURE.outputs[:1])
+    write(writer, b"1.5", b"1", event_id="old")
+    drain(narrow)
+    write(writer, event_id="new")
+    drain()
+    folder = Path(root, "capture", "flights")
+    expected = [("new", "UA"), ("old", None)]
+
+    frame = DeltaTable(folder).to_pandas(columns=["event_id", "feature_carrier"])
+    lazy = pl.scan_delta(str(folder)).select("event_id", "feature_carrier").sort("event_id")
+    captured = DeltaTable(folder).to_pyarrow_dataset()
+    told = duckdb.sql("select event_id, feature_carrier from captured order by 1").fetchall()
+    # Of a plain glob, as docs/capture.md says.
+    glob = f"{folder}/**/*.parquet"
+    plain = duckdb.sql(
+        "select event_id, feature_carrier from read_parquet("
+        f"'{glob}', hive_partitioning = true, union_by_name = true) order by 1"
+    ).fetchall()
+
+    assert captured is not None
+    rows = frame.sort_values("event_id").itertuples(index=False, name=None)
+    assert [(name, None if pd.isna(carrier) else carrier) for name, carrier in rows] == expected
+    assert lazy.collect().rows() == told == plain == expected
+    assert (
+        scanned.select("event_id", "feature_carrier").sort("event_id").collect().rows() == expected
+    )
