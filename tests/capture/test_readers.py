@@ -138,6 +138,3 @@ def test_readers_go_on_when_the_signature_grows(
     rows = frame.sort_values("event_id").itertuples(index=False, name=None)
     assert [(name, None if pd.isna(carrier) else carrier) for name, carrier in rows] == expected
     assert lazy.collect().rows() == told == plain == expected
-    assert (
-        scanned.select("event_id", "feature_carrier").sort("event_id").collect().rows() == expected
-    )
