@@ -222,3 +222,28 @@ def test_mutated_bodies_neither_crash_the_readers_nor_raise_nor_take_memory() ->
     assert told["read"] > 200
     assert told["refused"] > 1_000
     assert told["grown_mib"] < 300
+
+
+BOMBS = """
+import gzip, resource, sys
+from tests.capture.decode_tools import SIGNATURE, decode, frame
+bombs = [gzip.compress(b"1,1,%d\\n" % at * 1_500_000) for at in range(30)]
+kinds = ["text/csv", "application/jsonlines", "application/json"]
+decode([frame(b"1,1,a")], SIGNATURE)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+frames = [frame(bomb, kinds[at % 3], encoding="gzip") for at, bomb in enumerate(bombs)]
+found = decode(frames, SIGNATURE)
+assert all(found.errors), found.errors
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_many_bombs_at_once_take_the_memory_of_one() -> None:
+    # 300 MiB when unpacked, a hundred kilobytes on the wire.
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", BOMBS], cwd=root, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert int(done.stdout) < 250
