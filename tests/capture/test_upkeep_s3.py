@@ -59,9 +59,7 @@ def test_small_files_are_put_together_and_erased_rows_are_gone_from_the_bucket(
     everything = FileSelector(s3_root.removeprefix("s3://"), recursive=True)
     contents = [
         folder.filesystem.open_input_stream(entry.path).readall()
-        for entry in folder.filesystem.get_file_info(
-            FileSelector(s3_root.removeprefix("s3://"), recursive=True)
-        )
+        for entry in folder.filesystem.get_file_info(everything)
         if entry.is_file
     ]
     assert not any(b"person-5" in content for content in contents)
