@@ -59,6 +59,7 @@ class SpoolReader:
         self._expected = shipped + 1 if shipped else None
         self._end = 1
         self._boot_id = ""
+        self._is_synced_by_kernel = False
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
@@ -117,8 +118,11 @@ class SpoolReader:
     def sync(self) -> None:
         """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it.
 
-        Also of segments that are not read yet: a broker may be away for long.
+        Also of segments that are not read yet: a broker may be away for long. Nothing of a writer
+        that wants none of it, once its first segment has said so.
         """
+        if self._is_synced_by_kernel:
+            return
         for first in self._segments():
             with suppress(FileNotFoundError):
                 state = (first, self._path(first).stat().st_size)
@@ -214,7 +218,9 @@ class SpoolReader:
         """Take a run of records in sequence, or a single frame of any kind."""
         kind, seq = int(here.kind[first]), int(here.header["seq"][first])
         if kind == Kind.SEGMENT:
-            self._boot_id = here.frame(first).meta.get("boot_id", "")
+            meta = here.frame(first).meta
+            self._boot_id = meta.get("boot_id", "")
+            self._is_synced_by_kernel = meta.get("durability") == "process"
             return
         assert self._expected is not None
         if kind == Kind.CLOSE:

@@ -14,6 +14,7 @@ import pytest
 from driftline.capture import flusher
 from driftline.capture.dataset import Dataset
 from driftline.capture.frame import Flag, Kind
+from driftline.capture.sidecar import SpoolReader
 from driftline.capture.spool import COUNTERS_NAME, SpoolWriter
 from driftline.capture.tap import Capture, CaptureTarget
 from driftline.capture.traffic import Traffic, TrafficCounters, read_counters
@@ -261,3 +262,18 @@ def test_kept_headers_are_a_column_of_the_table(
     assert data is not None
     found = data.to_table(["headers", "spool_seq"]).sort_by("spool_seq")["headers"].to_pylist()
     assert found == [[("accept", "a:b"), ("x-request-id", "café")], None, [("accept", "x")]]
+
+
+@pytest.mark.parametrize(("durability", "count"), [("process", 0), ("interval", 1)])
+def test_who_reads_puts_on_the_disk_what_is_wanted_there(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, durability: Any, count: int
+) -> None:
+    SpoolWriter(spool_dir, durability=durability).append({"endpoint": "f"}, [b"x"])
+    (spool,) = spool_dir.iterdir()
+    reader, synced = SpoolReader(spool), []
+    reader.read(10)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+
+    reader.sync()
+
+    assert len(synced) == count
