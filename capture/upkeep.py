@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,8 +105,11 @@ class Upkeep:
             try:
                 self.step(stop)
             except DriftlineError as error:
-                self.counters["failures"] += 1
                 log.warning("upkeep tries again later: %s", error)
+            # Nothing that goes wrong here may stop the sink beside it.
+            except Exception:
+                self.counters["failures"] += 1
+                log.exception("upkeep failed")
             # Of several sinks not all at once: the second to finish would have worked for nothing.
             stop.wait(self._interval_s * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
         self.close()
@@ -124,21 +128,37 @@ class Upkeep:
         """
         if not self._is_swept:
             self._sweep()
-        self.counters["erased"] += self._erasing.catch_up()
-        closed_before = (self._now().astimezone(UTC) - _CLOSED_AFTER).date().isoformat()
         is_due = self._monotonic() >= self._tidy_at_s
-        if is_due:
-            self._expire()
-        for folder in self._folders():
+        tasks: list[Callable[[], None]] = [self._erase_late]
+        tasks += [self._expire] if is_due else []
+        tasks += [partial(self._keep, folder, stop, is_due=is_due) for folder in self._folders()]
+        failures: list[DriftlineError] = []
+        for task in tasks:
             if stop is not None and stop.is_set():
                 return
-            self.counters["compacted"] += compact(folder, closed_before, stop)
-            if is_due:
-                _shorten_log(folder)
-                self.counters["vacuumed"] += vacuum(folder, self._vacuum_after_h, self._now())
+            try:
+                task()
+            except DriftlineError as error:  # One table's trouble must not stop the others.
+                self.counters["failures"] += 1
+                failures.append(error)
         if is_due:
             self._tidy_at_s = self._monotonic() + _TIDY_EVERY_S
         pa.default_memory_pool().release_unused()
+        if failures:
+            raise failures[0]
+
+    def _erase_late(self) -> None:
+        self.counters["erased"] += self._erasing.catch_up()
+
+    def _keep(self, folder: DeltaFolder, stop: threading.Event | None, *, is_due: bool) -> None:
+        """Look after one table."""
+        closed_before = (self._now().astimezone(UTC) - _CLOSED_AFTER).date().isoformat()
+        try:
+            self.counters["compacted"] += compact(folder, closed_before, stop)
+        finally:
+            if is_due:
+                _shorten_log(folder)
+                self.counters["vacuumed"] += vacuum(folder, self._vacuum_after_h, self._now())
 
     def _sweep(self) -> None:
         """Remove what one of this name wrote and did not commit, before it was killed."""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pytest
 
 from driftline.capture.dataset import Dataset
 from driftline.capture.sink import Sink
 from driftline.capture.spool import SpoolWriter
+from driftline.capture.storage import StorageError
 from driftline.capture.truth import put, truth_folder
 from driftline.capture.upkeep import NAMES, Upkeep
 
@@ -83,3 +85,22 @@ def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Pat
 
     found = pl.read_delta(truth_folder(root, "flights").uri)
     assert found.select("received_date", "load_number").rows() == [("2026-03-01", 2)]
+
+
+def test_a_damaged_table_does_not_stop_the_upkeep_of_the_others(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(3):
+        write(writer, at=NEW, endpoint="arrivals")
+        write(writer, at=NEW, endpoint="flights")
+        drain()
+    next(Path(root, "capture", "arrivals").rglob("*.parquet")).unlink()
+    upkeep = Upkeep(root, spool_dir / NAMES)
+
+    with pytest.raises(StorageError, match="arrivals"):
+        upkeep.step()
+    upkeep.close()
+
+    assert upkeep.counters["failures"] == 1
+    assert upkeep.counters["compacted"] == 3
