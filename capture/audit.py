@@ -29,11 +29,12 @@ from driftline.capture.account import EMPTY, Account, account_of, run_account
 from driftline.capture.dataset import Dataset, Gap, read_gaps
 from driftline.capture.erasures import erased_sequences
 from driftline.capture.ledger import Ledger, read_ledger
+from driftline.capture.runs import Run, length_of, runs_account, runs_of
 from driftline.capture.stock import Stock, take_stock
 from driftline.capture.storage import StorageError
 from driftline.capture.waiting import STORED_NAME, read_mark
 
-__all__ = ["Audit", "Run", "SpoolAudit", "audit", "numbers_of"]
+__all__ = ["Audit", "SpoolAudit", "audit", "numbers_of"]
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,6 @@ _MAX_RUNS = 100
 # A gap stands for one number, but for these, which stand for as many as they lost.
 _WIDE = frozenset({"corrupt", "poison"})
 _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-Run = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def audit(
     book = _Book(root, ledger, spool_dir)
     book.look(full=full)
     if book.suspects():
-        # What a sink was just committing is complete at a second look.
+        # What a sink was just committing is complete at a second look, or known to be on its way.
         book.look(full=False)
     found = tuple(book.examined())
     ledger.write(root)
@@ -190,13 +189,18 @@ class _Book:
         self._root = root
         self._ledger = ledger
         self._spool_dir = spool_dir if spool_dir is not None and spool_dir.is_dir() else None
+        self._notes: dict[str, int] = {}
+        self._before: frozenset[str] = frozenset()
+        self._last: dict[str, int] = {}
         self.stock = Stock()
 
     def look(self, *, full: bool) -> None:
         """Bring the accounts up to the tables as they are now.
 
-        Tables first: what an erasure or a gap tells is written before what it stands for can go.
+        First up to where everything is stored, then the tables, then what was told of: each is
+        written before the one that is looked at earlier can say so.
         """
+        self._notes, self._before = self._read_notes(), frozenset(self._last)
         self.stock = take_stock(self._root, self._ledger, full=full)
         self._held = self._ledger.held()
         gaps = read_gaps(self._root)
@@ -282,20 +286,20 @@ class _Book:
         doubled: list[Run] = []
         for start in range(1, last + 1, _WINDOW):
             cover = self._cover(spool_id, start, min(start + _WINDOW, last + 1))
-            missing += _runs(cover == 0, start)
-            doubled += _runs(cover > 1, start)
+            missing += runs_of(cover == 0, start)
+            doubled += runs_of(cover > 1, start)
         lost = [(first, min(end, final)) for first, end in missing if first <= final]
-        absent, expired = _length(lost), self.stock.expired_of(spool_id)
+        absent, expired = length_of(lost), self.stock.expired_of(spool_id)
         if absent == expired:  # From now on it is known which ones these were.
-            self._ledger.expired[spool_id] = _account_of(lost)
+            self._ledger.expired[spool_id] = runs_account(lost)
         left = max(absent - expired, 0)
         return SpoolAudit(
             spool_id=spool_id,
             endpoints=endpoints,
             last=last,
             missing=left,
-            doubled=_length(doubled),
-            in_flight=_length(missing) - absent,
+            doubled=length_of(doubled),
+            in_flight=length_of(missing) - absent,
             torn=self._held.get(spool_id, EMPTY).torn,
             missing_runs=tuple(lost[:_MAX_RUNS]) if left else (),
             doubled_runs=tuple(doubled[:_MAX_RUNS]),
@@ -345,15 +349,20 @@ class _Book:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
 
     def _final(self, spool_id: str) -> int:
-        """Give up to which number a spool's records are surely in all tables, if they ever came."""
-        told = 0
-        if self._spool_dir is not None:
-            spool = self._spool_dir / spool_id
-            if not spool.exists():
-                return self._last[spool_id]
-            told = read_mark(spool, STORED_NAME)
+        """Give up to which number a spool's records are surely in all tables, or lost."""
+        is_here = self._spool_dir is not None
+        if is_here and spool_id in self._before and spool_id not in self._notes:
+            # Known at the look before, and gone when this one began: stored as a whole by then.
+            return self._last[spool_id]
         known = self._ledger.verified.get(spool_id, 0)
-        return max(self.stock.settled.get(spool_id, 0), known, told)
+        return max(self.stock.settled.get(spool_id, 0), known, self._notes.get(spool_id, 0))
+
+    def _read_notes(self) -> dict[str, int]:
+        """Give for each spool that is there up to which number the sink has stored everything."""
+        if self._spool_dir is None:
+            return {}
+        spools = (one for one in self._spool_dir.iterdir() if _is_spool(one.name))
+        return {spool.name: read_mark(spool, STORED_NAME) for spool in spools}
 
 
 def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
@@ -370,22 +379,3 @@ def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
 def _is_spool(name: str) -> bool:
     """Tell a spool from a topic's partition, of which gaps tell, too."""
     return _SPOOL_ID.fullmatch(name) is not None
-
-
-def _runs(chosen: np.ndarray, start: int) -> list[Run]:
-    """Give the runs of chosen numbers of a window that begins at ``start``."""
-    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
-    return [
-        (start + int(a), start + int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)
-    ]
-
-
-def _account_of(runs: Sequence[Run]) -> Account:
-    found = EMPTY
-    for first, last in runs:
-        found = found.plus(run_account(first, last))
-    return found
-
-
-def _length(runs: Sequence[Run]) -> int:
-    return sum(last - first + 1 for first, last in runs)
