@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.audit import audit
@@ -220,6 +220,7 @@ def test_an_import_that_is_killed_goes_on_to_each_record_once(root: str, tmp_pat
     assert sorted(table(root)["event_id"].to_pylist()) == sorted(f"e{n}" for n in range(400))
 
 
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(0, 12), max_size=6), max_size=5))
 def test_however_lines_are_cut_and_repeated_each_is_stored_once(
     tmp_path_factory: pytest.TempPathFactory, portions: list[list[int]]
