@@ -171,6 +171,8 @@ def erase(
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
             eraser = Eraser(root, one, f"upkeep-{name.name}", now, dry_run=dry_run)
+            if not dry_run:
+                eraser.sweep()
             rows = eraser.find(asked)
             erased[one] = eraser.remove(rows, keys)
             found.include(rows, eraser.labelled)
@@ -210,10 +212,11 @@ class Eraser:
         self._removed = removed_folder(root)
         self._now = now
         self._dry_run = dry_run
-        if not dry_run:
-            # What one of this name wrote and did not commit, before it was killed.
-            self._rows.sweep()
-            self._truth.sweep()
+
+    def sweep(self) -> None:
+        """Remove what one of this name wrote and did not commit, before it was killed."""
+        self._rows.sweep()
+        self._truth.sweep()
 
     def find(self, ids: Mapping[Kind, Sequence[str]]) -> Found:
         """Find the rows that ids name, wherever they still lie."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from driftline.capture.dataset import PARTITION, Dataset
-from driftline.capture.delta_log import Added, added_since
+from driftline.capture.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.erasing import Eraser, endpoints_of, find
 from driftline.capture.erasures import (
     KINDS,
@@ -126,21 +126,20 @@ class LateErasing:
             When the storage cannot be read or written; the next time begins where this one did.
         """
         forget(self._requests, self._now())
+        tables = [
+            (one, folder) for one in endpoints_of(self._root) for folder in self._folders(one)
+        ]
         # Before the requests: what is asked for after this look is sought by who asks.
-        added = {
-            folder.path: (folder, one, added_since(folder, self._position(folder)))
-            for one in endpoints_of(self._root)
-            for folder in self._folders(one)
-        }
+        versions = {folder.path: _version(folder) for _, folder in tables}
         wanted = open_requests(self._requests)
         erased = 0
         if wanted:
-            for folder, endpoint, new in added.values():
-                erased += self._meet(folder, endpoint, new, wanted)
-        moved = {path: new.version for path, (_, _, new) in added.items()}
-        if wanted and moved != self._positions:
-            self._keep(added)
-        self._positions = moved
+            for endpoint, folder in tables:
+                if versions[folder.path] != (known := self._position(folder)):
+                    erased += self._meet(folder, endpoint, added_since(folder, known), wanted)
+            if versions != self._positions:
+                self._keep({_seen(folder): versions[folder.path] for _, folder in tables})
+        self._positions = versions
         return erased
 
     def _folders(self, endpoint: str) -> tuple[DeltaFolder, DeltaFolder]:
@@ -154,15 +153,11 @@ class LateErasing:
             self._positions[folder.path] = self._requests.mark(_seen(folder)) - 1
         return self._positions[folder.path]
 
-    def _keep(self, added: Mapping[str, tuple[DeltaFolder, str, Added]]) -> None:
+    def _keep(self, versions: Mapping[str, int]) -> None:
         """Have the next process go on from here: it need not hash all ids of all days."""
-        marks = {
-            _seen(folder): new.version + 1
-            for folder, _, new in added.values()
-            if new.version > self._positions[folder.path]
-        }
         self._requests.refresh()
         schema = self._requests.schema()
+        marks = {name: at + 1 for name, at in versions.items() if at >= self._requests.mark(name)}
         if marks and schema is not None:
             with suppress(MarkMovedError):  # Another one of a second sink has looked further.
                 self._requests.append(schema.empty_table(), marks)
@@ -191,6 +186,11 @@ class LateErasing:
         gone = eraser.remove(found, set())
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests
+
+
+def _version(folder: DeltaFolder) -> int:
+    folder.catch_up()
+    return NO_TABLE if folder.table is None else int(folder.table.version())
 
 
 def _seen(folder: DeltaFolder) -> str:
