@@ -31,7 +31,7 @@ def ask(connection: http.client.HTTPConnection, count: int) -> list[float]:
     took = []
     for _ in range(count):
         began = time.perf_counter()
-        connection.request("POST", "/", tap.BODY, {"Content-Type": "text/csv"})
+        connection.request("POST", tap.PATHS[0], tap.BODY, {"Content-Type": "text/csv"})
         connection.getresponse().read()
         took.append((time.perf_counter() - began) * 1e6)
     return took

@@ -1,8 +1,12 @@
-"""What the tap costs: CPU of one request through the same app without and with it, side by side.
+"""What the tap costs: the same app without and with it, side by side, in one run.
 
-Three ways: the bare ASGI callable in process, the same under uvicorn, and a FastAPI app under
-uvicorn. Each answers 1 KiB to a request of 1 KiB and does nothing else. Rounds without and with
-alternate; given is the median CPU (user and system) of the server per request.
+Ways: the bare ASGI callable in this process; the same, a FastAPI app and the bundled server under
+uvicorn. Each answers 1 KiB to a request of 1 KiB. One server process has the app twice, plain and
+behind the tap; slices of requests go in turn to A, to A by another name, and to B behind the tap,
+so that what else the machine does falls on all alike. Given is CPU (user and system) of the server
+a request, of each run the slice that was disturbed least: lowest CPU, highest rate, lowest p99;
+then the median of five runs. A2 - A says how much is chance. Beside it the floor: copying and
+appending the bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,17 +35,23 @@ if TYPE_CHECKING:
     from driftline.capture.exchange import App, Message, Receive, Scope, Send
 
 BODY = b"x" * 1024
-ROUNDS = 5
+FRAME = bytes(2_304)  # About what such a record takes.
+RUNS = 5
+SLICES = 16
+SLICE = 60
+BURN_S = 400e-6
+# The same app by three ways: A, A again, and B through the tap. As invocations are asked for.
+PATHS = ("/endpoints/a/invocations", "/endpoints/c/invocations", "/endpoints/b/invocations")
+TAPPED = PATHS[2]
 
 SERVER = """
 import socket, sys
 import uvicorn
 sys.path.insert(0, sys.argv[4])
 import tap
-app = {"asgi": tap.bare, "fastapi": tap.fastapi_app()}[sys.argv[1]]
-if sys.argv[2]:
-    app = tap.Capture(app, endpoint="flights", spool_dir=sys.argv[2])
-uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False)).run(
+app = tap.served(sys.argv[1], sys.argv[2])
+options = dict(log_level="critical", access_log=False, timeout_keep_alive=600)
+uvicorn.Server(uvicorn.Config(app, **options)).run(
     sockets=[socket.socket(fileno=int(sys.argv[3]))]
 )
 """
@@ -47,10 +59,20 @@ uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", access_
 
 async def bare(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer 1 KiB."""
+    if scope["type"] != "http":
+        return
     await receive()
     headers = [(b"content-type", b"text/csv"), (b"content-length", b"1024")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": BODY})
+
+
+async def burning(scope: Scope, receive: Receive, send: Send) -> None:
+    """Use 400 microseconds of CPU, then answer 1 KiB."""
+    end = time.thread_time() + BURN_S
+    while time.thread_time() < end:
+        pass
+    await bare(scope, receive, send)
 
 
 def fastapi_app() -> App:
@@ -59,12 +81,97 @@ def fastapi_app() -> App:
 
     app = FastAPI()
 
-    @app.post("/")
+    @app.post("/{rest:path}")
     async def answer(request: Request) -> Response:
         await request.body()
         return Response(BODY, media_type="text/csv")
 
     return app
+
+
+def bundled(folder: Path) -> App:
+    """Make the bundled server; it answers 404 to what it does not know, and that is recorded."""
+    from sqlalchemy import create_engine
+
+    from driftline.database import migrate
+    from driftline.serving.app import create_app
+    from driftline.serving.context import ServerContext
+    from driftline.serving.invocations import Invocations
+
+    target = CaptureTarget("flights")
+
+    def found(_self: Invocations, scope: Scope) -> CaptureTarget | None:
+        return target if scope["path"] == TAPPED else None
+
+    Invocations.target = found  # type: ignore[method-assign]
+    folder.mkdir(parents=True)
+    engine = create_engine(f"sqlite:///{folder}/driftline.db")
+    migrate(engine)
+    return create_app(
+        ServerContext(
+            engine=engine,
+            root=str(folder),
+            spool_dir=folder / "spool",
+            now=lambda: datetime.now(UTC),
+        )
+    )
+
+
+def served(kind: str, folder: str) -> App:
+    """Make the app of a server process: plain for all paths but one, which goes through a tap."""
+    if kind == "bundled":
+        return bundled(Path(folder))
+    made: dict[str, Callable[[], App]] = {
+        "asgi": lambda: bare,
+        "fastapi": fastapi_app,
+        "burning": lambda: burning,
+    }
+    plain = made[kind]()
+    tapped = Capture(plain, endpoint="flights", spool_dir=folder)
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        await (tapped if scope.get("path") == TAPPED else plain)(scope, receive, send)
+
+    return either
+
+
+class Server:
+    """One server process, and a connection to it."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.address = listener.getsockname()
+            arguments = [sys.executable, "-c", SERVER, kind, str(folder), str(listener.fileno())]
+            self._process = subprocess.Popen(
+                [*arguments, str(Path(__file__).parent)], pass_fds=[listener.fileno()]
+            )
+        self._connection = http.client.HTTPConnection(*self.address)
+        for path in PATHS:
+            self.ask(path, SLICE)
+
+    def ask(self, path: str, count: int) -> None:
+        """Send requests one by one."""
+        for _ in range(count):
+            self._connection.request("POST", path, BODY, {"Content-Type": "text/csv"})
+            self._connection.getresponse().read()
+
+    def cpu_us(self, path: str, count: int) -> float:
+        """Give the CPU that a request takes, over so many."""
+        start = cpu_s(self._process.pid)
+        self.ask(path, count)
+        return (cpu_s(self._process.pid) - start) / count * 1e6
+
+    def close(self) -> None:
+        """End it."""
+        self._connection.close()
+        self._process.terminate()
+        self._process.wait(20)
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time of a process, all its threads, in seconds."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 def in_process(app: App, count: int) -> float:
@@ -86,80 +193,120 @@ def in_process(app: App, count: int) -> float:
     return (time.process_time() - start) / count * 1e6
 
 
-def under_uvicorn(kind: str, spool: str, count: int) -> float:
-    """Ask a server process over one connection; give its CPU microseconds a request."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        arguments = [sys.executable, "-c", SERVER, kind, spool, str(listener.fileno())]
-        server = subprocess.Popen(
-            [*arguments, str(Path(__file__).parent)], pass_fds=[listener.fileno()]
-        )
-        try:
-            connection = http.client.HTTPConnection(*listener.getsockname())
-            ask(connection, count // 10)
-            start = cpu_s(server.pid)
-            ask(connection, count)
-            used = cpu_s(server.pid) - start
-            connection.close()
-        finally:
-            server.terminate()
-            server.wait(10)
-    return used / count * 1e6
-
-
-def ask(connection: http.client.HTTPConnection, count: int) -> None:
+def floor(act: Callable[[], object], count: int = 3_000) -> float:
+    """Give CPU microseconds of an act."""
+    start = time.process_time()
     for _ in range(count):
-        connection.request("POST", "/", BODY, {"Content-Type": "text/csv"})
-        connection.getresponse().read()
+        act()
+    return (time.process_time() - start) / count * 1e6
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process, from its nanosecond counter."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+def cpu_line(name: str, kind: str, folder: Path) -> str:
+    """Measure one kind of app under uvicorn; give its line of the table."""
+    runs: list[tuple[float, float, float]] = []
+    with closing(Server(kind, folder / kind)) as server:
+        for _ in range(RUNS):
+            slices = [[server.cpu_us(path, SLICE) for path in PATHS] for _ in range(SLICES)]
+            a, a2, b = (min(side) for side in zip(*slices, strict=True))
+            runs.append((a, a2 - a, b - (a + a2) / 2))
+    without, chance, added = (statistics.median(side) for side in zip(*runs, strict=True))
+    low, high = min(run[2] for run in runs), max(run[2] for run in runs)
+    return f"| {name} | {without:.1f} | {added:+.1f} | {low:+.1f} to {high:+.1f} | {chance:+.1f} |"
 
 
-def measured(name: str, plain: Callable[[], float], tapped: Callable[[], float]) -> str:
-    """Alternate rounds without and with; give one line of the table."""
-    pairs = [(plain(), tapped()) for _ in range(ROUNDS)]
-    without, with_tap = (statistics.median(side) for side in zip(*pairs, strict=True))
-    added = statistics.median(b - a for a, b in pairs)
-    return f"| {name} | {without:.1f} | {with_tap:.1f} | {added:+.1f} |"
+def process_line(name: str, app: App) -> str:
+    """Measure one app in this process; give its line of the table."""
+    runs = [
+        [min(in_process(one, 500) for _ in range(8)) for one in (bare, app)] for _ in range(RUNS)
+    ]
+    added = [b - a for a, b in runs]
+    without, middle = statistics.median(a for a, _ in runs), statistics.median(added)
+    spread = f"{min(added):+.1f} to {max(added):+.1f}"
+    return f"| {name} | {without:.1f} | {middle:+.1f} | {spread} | |"
+
+
+def pressed(server: Server, path: str, seconds: float) -> tuple[float, float]:
+    """Ask over four connections at once; give requests a second, and the slowest 1 % in ms."""
+    stop, took = time.perf_counter() + seconds, []
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(*server.address)
+        while (began := time.perf_counter()) < stop:
+            connection.request("POST", path, BODY, {"Content-Type": "text/csv"})
+            connection.getresponse().read()
+            took.append(time.perf_counter() - began)
+        connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(took) / seconds, statistics.quantiles(took, n=100)[98] * 1e3
+
+
+def throughput_lines(folder: Path) -> list[str]:
+    """Compare throughput and slowest answers of a handler of 400 microseconds."""
+    rates, slowest = [], []
+    with closing(Server("burning", folder / "burning")) as server:
+        for _ in range(RUNS):
+            found = [[pressed(server, path, 0.25) for path in PATHS] for _ in range(6)]
+            sides = list(zip(*found, strict=True))
+            rates.append([max(rate for rate, _ in side) for side in sides])
+            slowest.append([min(slow for _, slow in side) for side in sides])
+    lines = []
+    for name, values, unit in (("requests a second", rates, ""), ("p99", slowest, " ms")):
+        a, a2, b = (statistics.median(side) for side in zip(*values, strict=True))
+        spread = sorted(a2_ / a_ for a_, a2_, _ in values)
+        ratio = statistics.median(2 * b_ / (a_ + a2_) for a_, a2_, b_ in values)
+        lines.append(
+            f"| {name} | {a:.1f}{unit} | {b:.1f}{unit} | {ratio:.3f} | "
+            f"{a2 / a:.3f} ({spread[0]:.2f} to {spread[-1]:.2f}) |"
+        )
+    return lines
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        tap = Capture(bare, endpoint="flights", spool_dir=Path(folder, "a"))
-        out = Capture(bare, spool_dir=Path(folder, "b"), route=lambda _: None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = os.open(folder / "floor", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        copied = min(floor(lambda: bytearray(FRAME)) for _ in range(RUNS * 4))
+        written = min(floor(lambda: os.write(file, FRAME)) for _ in range(RUNS * 4))
+        os.close(file)
+        tap = Capture(bare, endpoint="flights", spool_dir=folder / "a")
+        out = Capture(bare, spool_dir=folder / "b", route=lambda _: None)
         none = CaptureTarget("flights", sampling_percentage=0)
-        unsampled = Capture(bare, spool_dir=Path(folder, "c"), route=lambda _: none)
+        unsampled = Capture(bare, spool_dir=folder / "c", route=lambda _: none)
         in_process(tap, 2_000)
         lines = [
-            measured(name, lambda: in_process(bare, 5_000), lambda app=app: in_process(app, 5_000))
-            for name, app in (
-                ("in process, recorded", tap),
-                ("in process, not sampled", unsampled),
-                ("in process, path not recorded", out),
-            )
+            process_line("in process, recorded", tap),
+            process_line("in process, not sampled", unsampled),
+            process_line("in process, path not recorded", out),
+            cpu_line("uvicorn, bare ASGI, recorded", "asgi", folder),
+            cpu_line("uvicorn, FastAPI, recorded", "fastapi", folder),
+            cpu_line("uvicorn, bundled server, recorded", "bundled", folder),
         ]
-        for kind, count in (("asgi", 2_000), ("fastapi", 1_500)):
-            spool = str(Path(folder, kind))
-            lines.append(
-                measured(
-                    f"uvicorn, {kind}, recorded",
-                    lambda kind=kind, count=count: under_uvicorn(kind, "", count),
-                    lambda kind=kind, count=count, spool=spool: under_uvicorn(kind, spool, count),
-                )
-            )
+        pressed_lines = throughput_lines(folder)
         if tap.counters["stored"] != tap.counters["requests"]:
             raise SystemExit(f"not everything was recorded: {tap.counters}")
     print("# What the tap costs\n")
     print(
         f"`bench/tap.py`, {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} shared cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}. "
-        f"CPU (user and system) of the server in microseconds a request, median of {ROUNDS} "
-        f"alternating rounds; request and response of 1 KiB.\n"
+        f"{os.cpu_count()} shared cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}, "
+        f"uvicorn with h11. Request and response of 1 KiB. CPU (user and system) of the server in "
+        f"microseconds a request, of {SLICES} alternating slices the lowest; `added` is the median "
+        f"of {RUNS} runs, `runs` the lowest and the highest, `A - A` what the same app differs "
+        f"from itself.\n"
     )
-    print("| way | without | with | added |\n|---|---:|---:|---:|")
+    print("| way | without | added | runs | A - A |\n|---|---:|---:|---:|---:|")
     print("\n".join(lines))
+    print(
+        f"\nFloor in the same run: copying the {len(FRAME)} bytes {copied:.2f}, appending them "
+        f"with one `os.write` {written:.2f}.\n"
+    )
+    print("| handler of 400 us CPU, 4 connections | without | with | ratio | A / A |")
+    print("|---|---:|---:|---:|---:|")
+    print("\n".join(pressed_lines))
 
 
 if __name__ == "__main__":
