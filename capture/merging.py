@@ -40,10 +40,11 @@ def rows_in_order(
     first = order[0] if order else None
     sources = sorted(source for path in paths for source in _sources(folder, path, first))
     waiting, news = schema.empty_table(), list[pa.Table]()
+    rows, size = 0, 0
     for number, source in enumerate(sources):
         news.append(_read(folder, source.path, source.group, schema))
-        rows = sum(table.num_rows for table in news)
-        size = waiting.nbytes + sum(table.nbytes for table in news)
+        rows += news[-1].num_rows
+        size += news[-1].nbytes
         if rows < ROW_GROUP_ROWS and size < _WAITING_BYTES:
             continue
         waiting, news = _sorted([waiting, *news], order), []
@@ -53,7 +54,9 @@ def rows_in_order(
         if waiting.nbytes >= _WAITING_BYTES:
             done = ready if ready >= waiting.num_rows // 2 else waiting.num_rows
         yield from _groups(waiting.slice(0, done))
-        waiting = waiting.slice(done)
+        # A copy, so that what was given away is let go of.
+        waiting = waiting.slice(done).combine_chunks()
+        rows, size = 0, waiting.nbytes
     yield from _groups(_sorted([waiting, *news], order))
 
 
