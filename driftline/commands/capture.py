@@ -23,14 +23,14 @@ capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
 
 _COLUMNS = (
     "endpoint",
-    "seen",
+    "declared",
+    "typed",
     "requests",
     "rows",
     "failed",
     "unparsed",
     "dropped",
     "coverage",
-    "24 h",
 )
 _SHOWN_GAPS = 10
 _SHOWN_RUNS = 3
@@ -60,7 +60,6 @@ def stats(
             {
                 **one,
                 "coverage": _share(one["coverage"]),
-                "24 h": _share(one["last_24_h"]["coverage"]),
             }
             for one in found
         ]
