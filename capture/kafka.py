@@ -45,7 +45,8 @@ __all__ = ["KafkaTransport", "KafkaWire", "kafka_sender"]
 log = logging.getLogger(__name__)
 
 _DELIVERY_MS = 30_000
-_POLL_MS = 200
+# The client turns round without rest for some of this time; whoever calls waits between polls.
+_POLL_MS = 20
 _COMMIT_MS = 5_000
 _METADATA_MS = 30_000
 _STOP_S = 5.0
