@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from driftline.capture.frame import pack_meta
-from driftline.capture.spool import SpoolWriter
+from driftline.capture.spool.frame import pack_meta
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.signature import Column, Signature
 
 __all__ = ["FORMS", "SIGNATURE", "fill", "requests"]

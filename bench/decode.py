@@ -18,9 +18,9 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from driftline.capture.decode import decode
-from driftline.capture.frame import Frame, Kind
-from driftline.capture.records import Records
+from driftline.capture.decoding.decode import decode
+from driftline.capture.decoding.records import Records
+from driftline.capture.spool.frame import Frame, Kind
 from driftline.signature import Column, Signature
 
 RECORDS = 2_000

@@ -9,9 +9,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.signature import Column, Signature
 
 RECORDS = 20_000

@@ -27,12 +27,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.capture.tap import Capture, CaptureTarget
+from driftline.capture.tap.tap import Capture, CaptureTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from driftline.capture.exchange import App, Message, Receive, Scope, Send
+    from driftline.capture.tap.exchange import App, Message, Receive, Scope, Send
 
 BODY = b"x" * 1024
 FRAME = bytes(2_304)  # About what such a record takes.

@@ -34,12 +34,12 @@ sys.path.insert(1, str(ROOT))
 
 from capture_load import FORMS, SIGNATURE, fill, requests  # noqa: E402 - found by the line above.
 
-from driftline.capture.dataset import Dataset  # noqa: E402
-from driftline.capture.kafka import KafkaTransport, kafka_sender  # noqa: E402
-from driftline.capture.kafka_options import KafkaOptions  # noqa: E402
-from driftline.capture.shipping import Sidecar  # noqa: E402
-from driftline.capture.sidecar import SpoolTail  # noqa: E402
-from driftline.capture.sink import Sink  # noqa: E402
+from driftline.capture.line.kafka import KafkaTransport, kafka_sender  # noqa: E402
+from driftline.capture.line.kafka_options import KafkaOptions  # noqa: E402
+from driftline.capture.line.sidecar import Sidecar  # noqa: E402
+from driftline.capture.line.sink import Sink  # noqa: E402
+from driftline.capture.spool.tail import SpoolTail  # noqa: E402
+from driftline.capture.tables.dataset import Dataset  # noqa: E402
 from tests.servers.kafka import KafkaBroker  # noqa: E402
 
 ENDPOINT = "flights"

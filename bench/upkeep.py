@@ -18,8 +18,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from driftline.capture.cleaning import vacuum
-from driftline.capture.dataset import PARTITION, Dataset, table_schema
+from driftline.capture.tables.cleaning import vacuum
+from driftline.capture.tables.dataset import PARTITION, Dataset, table_schema
 from driftline.signature import Column, Signature
 
 __all__ = ["main"]
@@ -167,8 +167,8 @@ print(json.dumps({"wall_s": least}))
 
 _COMPACTOR = """
 import json, resource, sys, time
-from driftline.capture.compaction import compact
-from driftline.capture.dataset import Dataset
+from driftline.capture.tables.compaction import compact
+from driftline.capture.tables.dataset import Dataset
 folder = Dataset(sys.argv[1], "bench").folder
 def mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

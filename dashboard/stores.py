@@ -18,7 +18,7 @@ import pyarrow as pa
 from sqlalchemy import Engine
 
 from driftline.alerts.alarms import AlarmRecord, list_alarms
-from driftline.capture.dataset import Gap
+from driftline.capture.tables.dataset import Gap
 from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
 from driftline.dashboard.documents import (

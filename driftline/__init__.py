@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
-    from driftline.capture.logger import Logger
-    from driftline.capture.tap import Capture
+    from driftline.capture.tap.logger import Logger
+    from driftline.capture.tap.tap import Capture
     from driftline.client import Client
     from driftline.deployment import deploy
     from driftline.errors import DriftlineError
@@ -35,10 +35,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Baseline": "driftline.baseline.store",
-    "Capture": "driftline.capture.tap",
+    "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.client",
     "DriftlineError": "driftline.errors",
-    "Logger": "driftline.capture.logger",
+    "Logger": "driftline.capture.tap.logger",
     "Report": "driftline.monitors.report",
     "Violation": "driftline.monitors.report",
     "check": "driftline.monitors.check",

@@ -27,10 +27,10 @@ import driftline.migrations
 from driftline.alerts.alarms import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.baseline.location import locate
-from driftline.capture.audit_note import read_note
-from driftline.capture.backlog import measure
-from driftline.capture.dataset import Gap, read_gaps
-from driftline.capture.kafka_options import KafkaOptions
+from driftline.capture.audit.note import read_note
+from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.capture.spool.backlog import measure
+from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.database import open_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.monitors.definitions import list_definitions
@@ -193,7 +193,7 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
 def _kafka(options: KafkaOptions) -> Finding:
     """Ask the broker for the topic that lies between sidecar and sink."""
     # The client takes a while to load, and only this transport needs it.
-    from driftline.capture.kafka_topics import find_partitions
+    from driftline.capture.line.kafka_topics import find_partitions
 
     shown = f'{",".join(options.bootstrap_servers)}, topic "{options.topic}"'
     try:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
-from driftline.capture.instruments import Counted, HostTaps, SinkInstruments, Spools
+from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.metrics_listener import exposed
 from driftline.settings import Settings
 
 if TYPE_CHECKING:
-    from driftline.capture.dispatch import Dispatcher
-    from driftline.capture.shipping import Sidecar
-    from driftline.capture.sink import Sink
+    from driftline.capture.line.dispatch import Dispatcher
+    from driftline.capture.line.sidecar import Sidecar
+    from driftline.capture.line.sink import Sink
 
 __all__ = ["Observation"]
 

@@ -31,11 +31,11 @@ from driftline.storage import use_options
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from driftline.capture.kafka_options import KafkaOptions
-    from driftline.capture.place import CapturePlace
-    from driftline.capture.sink import Sink
-    from driftline.capture.transport import Transport
-    from driftline.capture.upkeep import Upkeep
+    from driftline.capture.line.kafka_options import KafkaOptions
+    from driftline.capture.line.sink import Sink
+    from driftline.capture.line.transport import Transport
+    from driftline.capture.tables.upkeep import Upkeep
+    from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.auditor import Auditor
 
 __all__ = [
@@ -130,8 +130,8 @@ def run_proxy(
     timeout_s: float,
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
-    from driftline.capture.proxy import ReverseProxy, proxy_app
-    from driftline.capture.tap import Capture
+    from driftline.capture.tap.proxy import ReverseProxy, proxy_app
+    from driftline.capture.tap.tap import Capture
 
     require_loopback("proxy", host)
     tap = Capture(
@@ -162,8 +162,8 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
     """Ship this host's spool to the broker until told to stop; needs no database."""
-    from driftline.capture.kafka import kafka_sender
-    from driftline.capture.shipping import Sidecar
+    from driftline.capture.line.kafka import kafka_sender
+    from driftline.capture.line.sidecar import Sidecar
 
     rules = redactor(settings)
 
@@ -180,8 +180,8 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
-    from driftline.capture.kafka import KafkaTransport
-    from driftline.capture.settling import SettlingTransport
+    from driftline.capture.line.kafka import KafkaTransport
+    from driftline.capture.line.settling import SettlingTransport
 
     use_options(settings.storage.options)
     engine = open_database(settings)
@@ -237,7 +237,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
 
 def _recording(settings: Settings) -> CapturePlace:
     """Give what the settings say of how the tap records."""
-    from driftline.capture.place import CapturePlace
+    from driftline.capture.tap.place import CapturePlace
 
     chosen = settings.capture
     return CapturePlace(
@@ -255,14 +255,14 @@ def _recording(settings: Settings) -> CapturePlace:
 
 def kafka_options(settings: Settings) -> KafkaOptions:
     """Give what the settings say of the brokers."""
-    from driftline.capture.kafka_options import KafkaOptions
+    from driftline.capture.line.kafka_options import KafkaOptions
 
     return KafkaOptions(**asdict(settings.kafka))
 
 
 def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
     """Give what makes the sink, but for who observes it."""
-    from driftline.capture.sink import Sink
+    from driftline.capture.line.sink import Sink
     from driftline.serving.endpoints import signature_of
 
     return partial(
@@ -276,7 +276,7 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
 
 def _upkeep(settings: Settings) -> Upkeep:
     """Build the loop that looks after the tables."""
-    from driftline.capture.upkeep import NAMES, Upkeep
+    from driftline.capture.tables.upkeep import NAMES, Upkeep
 
     return Upkeep(
         settings.root,
@@ -307,7 +307,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
     now = clock(settings)
     if role == "capture":
-        from driftline.capture.transport import LocalTransport
+        from driftline.capture.line.transport import LocalTransport
 
         rules = redactor(settings)
         local = LocalTransport(settings.spool_dir, redactor=rules)

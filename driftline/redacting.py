@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from driftline.capture.redact_keys import read_keys
-from driftline.capture.redaction import Redactor
+from driftline.capture.redaction.keys import read_keys
+from driftline.capture.redaction.redactor import Redactor
 from driftline.errors import InputError
 from driftline.settings import Settings, SettingsError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field
 from typing import Any, Literal
 
-from driftline.capture.recorder import DEFAULT_HEADERS
-from driftline.capture.redact_rules import Rule
+from driftline.capture.redaction.rules import Rule
+from driftline.capture.tap.recorder import DEFAULT_HEADERS
 
 __all__ = [
     "Alarms",

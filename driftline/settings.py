@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote, urlsplit
 
-from driftline.capture.spool import Durability, OnFull
+from driftline.capture.spool.writer import Durability, OnFull
 from driftline.errors import InputError
 from driftline.logs import FORMATS
 from driftline.sections import (

@@ -20,12 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts import metrics
 from driftline.alerts.datapoint import Datapoint
-from driftline.capture.audit import Audit, audit
-from driftline.capture.audit_note import document_of, dropped_by_endpoint, read_note, write_note
-from driftline.capture.backlog import measure
-from driftline.capture.dataset import Gap, read_gaps
-from driftline.capture.ledger import read_ledger
-from driftline.capture.report import RECENT, Coverage
+from driftline.capture.audit.audit import Audit, audit
+from driftline.capture.audit.ledger import read_ledger
+from driftline.capture.audit.note import document_of, dropped_by_endpoint, read_note, write_note
+from driftline.capture.audit.report import RECENT, Coverage
+from driftline.capture.spool.backlog import measure
+from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.errors import DriftlineError
 from driftline.monitors.away import is_away
 

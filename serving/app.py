@@ -18,8 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from driftline.capture.pairing import Pairing
-from driftline.capture.tap import Capture
+from driftline.capture.events.pairing import Pairing
+from driftline.capture.tap.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
 from driftline.monitors.away import is_away

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from driftline.capture.place import CapturePlace
+from driftline.capture.tap.place import CapturePlace
 from driftline.serving.artefacts import ModelStore
 
 __all__ = ["ServerContext"]

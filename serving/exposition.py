@@ -23,10 +23,10 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.tables import alarms, outbox
-from driftline.capture.audit_note import read_note
-from driftline.capture.dataset import read_gaps
-from driftline.capture.instruments import Counted, HostTaps, Spools
-from driftline.capture.report import Coverage
+from driftline.capture.audit.note import read_note
+from driftline.capture.audit.report import Coverage
+from driftline.capture.line.instruments import Counted, HostTaps, Spools
+from driftline.capture.tables.dataset import read_gaps
 from driftline.errors import DriftlineError
 from driftline.monitors.standing import overdue
 from driftline.monitors.tables import definitions, executions

@@ -16,7 +16,7 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.capture.tap import CaptureTarget
+from driftline.capture.tap.tap import CaptureTarget
 from driftline.errors import DriftlineError
 from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from driftline.capture.tap import REQUEST_ID_KEY, CaptureTarget, parse_event_time
+from driftline.capture.tap.tap import REQUEST_ID_KEY, CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.serving.child import Reply
 from driftline.serving.context import ServerContext

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.capture.audit import Audit, audit
-from driftline.capture.audit_note import document_of
+from driftline.capture.audit.audit import Audit, audit
+from driftline.capture.audit.note import document_of
 from driftline.client import Client
 from driftline.commands import options
 from driftline.logs import configure_logging

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from driftline.baseline.location import Location, data_files
-from driftline.capture.batch_files import (
+from driftline.capture.sagemaker.batch_files import (
     BatchObject,
     is_manifest,
     pair_lines,
     pair_objects,
     read_manifest,
 )
-from driftline.capture.capture_files import read_capture_lines, variant_of
+from driftline.capture.sagemaker.capture_files import read_capture_lines, variant_of
 from driftline.capture_line import LineError, write_line
 from driftline.errors import InputError
 from driftline.storage import open_uri

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from driftline.capture.capture_files import FileCounts, write_batch_hour, write_hour
+from driftline.capture.sagemaker.capture_files import FileCounts, write_batch_hour, write_hour
 from driftline.capture_line import LineError, read_line
 from driftline.client import Client
 from driftline.commands import options

@@ -11,7 +11,7 @@ import pyarrow.csv as pacsv
 import typer
 
 from driftline.baseline.location import Location, data_files
-from driftline.capture.truth_files import LabelNames, read_label_file
+from driftline.capture.truth.files import LabelNames, read_label_file
 from driftline.client import Client
 from driftline.commands import options
 from driftline.errors import DriftlineError

@@ -10,13 +10,13 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
-from driftline.capture.audit_note import read_note
-from driftline.capture.backlog import Backlog, measure
-from driftline.capture.counting import EndpointCounts, read_counts
-from driftline.capture.dataset import Dataset, Gap, list_endpoints, read_gaps
-from driftline.capture.erasures import erasure_counts
-from driftline.capture.forecast import forecast
-from driftline.capture.report import document_of, report
+from driftline.capture.audit.note import read_note
+from driftline.capture.audit.report import document_of, report
+from driftline.capture.erasure.erasures import erasure_counts
+from driftline.capture.spool.backlog import Backlog, measure
+from driftline.capture.spool.counting import EndpointCounts, read_counts
+from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
+from driftline.capture.tables.forecast import forecast
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving import resource_store as store

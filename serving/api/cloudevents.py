@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from driftline.capture.cloudevents import Event, read_events
-from driftline.capture.pairing import Expected, Outcome, Pairing
-from driftline.capture.target import CaptureTarget, is_name
+from driftline.capture.events.cloudevents import Event, read_events
+from driftline.capture.events.pairing import Expected, Outcome, Pairing
+from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store

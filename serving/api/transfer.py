@@ -13,10 +13,10 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from driftline.capture.dataset import list_endpoints
-from driftline.capture.export import captured_hours, captured_lines, closed_before
-from driftline.capture.importing import Stored, store_lines
-from driftline.capture.target import is_name
+from driftline.capture.sagemaker.export import captured_hours, captured_lines, closed_before
+from driftline.capture.sagemaker.importing import Stored, store_lines
+from driftline.capture.tables.dataset import list_endpoints
+from driftline.capture.tap.target import is_name
 from driftline.capture_line import write_line
 from driftline.errors import InputError
 from driftline.serving import resource_store as store

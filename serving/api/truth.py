@@ -12,10 +12,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from driftline.baseline import store as baselines
-from driftline.capture.dataset import list_endpoints
-from driftline.capture.truth import LABEL_SCHEMA, TruthCounts, put
-from driftline.capture.truth_files import LabelNames, read_label_body
-from driftline.capture.truth_report import truth_report
+from driftline.capture.tables.dataset import list_endpoints
+from driftline.capture.truth.files import LabelNames, read_label_body
+from driftline.capture.truth.labels import LABEL_SCHEMA, TruthCounts, put
+from driftline.capture.truth.report import truth_report
 from driftline.monitors.definitions import NEEDS_LABELS
 from driftline.monitors.examination import labels_of
 from driftline.serving import resource_store as store

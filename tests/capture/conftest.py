@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.signature import Column, Signature
-from tests.capture.proxy_tools import proxy, upstream
+from tests.capture.tap.proxy_tools import proxy, upstream
 from tests.servers.kafka import kafka_broker, topic
 
 __all__ = ["kafka_broker", "proxy", "topic", "upstream"]

@@ -28,8 +28,8 @@ from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.evaluator import Evaluator
 from driftline.alerts.notify import Deliverer
 from driftline.baseline.store import Baseline, put
-from driftline.capture.dataset import Dataset, table_schema
-from driftline.capture.window import Window
+from driftline.capture.tables.dataset import Dataset, table_schema
+from driftline.capture.tables.window import Window
 from driftline.demo import bug, flights
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition

@@ -12,10 +12,10 @@ from sqlalchemy import create_engine, func, select
 from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
-from driftline.capture.audit_note import write_note
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.audit.note import write_note
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.stores import Stores

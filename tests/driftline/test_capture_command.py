@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.commands.capture import _lines
 
 

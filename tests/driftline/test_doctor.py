@@ -14,15 +14,15 @@ from sqlalchemy import insert
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.tables import outbox
-from driftline.capture.audit import audit
-from driftline.capture.audit_note import document_of, write_note
-from driftline.capture.dataset import Gap, gap_folder, record_gaps
-from driftline.capture.kafka_options import KafkaOptions
-from driftline.capture.kafka_topics import make_topics
-from driftline.capture.sidecar import SpoolTail
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.audit.audit import audit
+from driftline.capture.audit.note import document_of, write_note
+from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.capture.line.kafka_topics import make_topics
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database import migrate, open_database
 from driftline.doctor import Finding, examine, worst
 from driftline.monitors.definitions import MonitorDefinition, put_definition

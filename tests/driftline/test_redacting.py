@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.redact_rules import Rule
+from driftline.capture.redaction.rules import Rule
 from driftline.redacting import redactor
 from driftline.settings import SettingsError, describe, load
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.kafka_options import KafkaOptions
+from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.settings import SettingsError, describe, load, override
 
 

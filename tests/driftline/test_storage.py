@@ -83,7 +83,7 @@ def test_a_session_token_of_other_keys_is_refused(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"regionn": "x"}, '"regoin" is unknown; the nearest known one is "region"'),
+        ({"regionn": "x"}, '"regionn" is unknown; the nearest known one is "region"'),
         ({"access_key_id": "AKIAEXAMPLE"}, "expected access_key_id and secret_access_key together"),
         ({"secret_access_key": 17}, "expected text in quotes"),
         ({"allow_http": "perhaps"}, "expected true or false"),

@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.capture.dataset import read_gaps
+from driftline.capture.tables.dataset import read_gaps
 from driftline.deployment import deploy
 from driftline.up import Supervisor, start
 from tests.journeys.conftest import eventually, free_port

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.capture.dataset import Dataset
+from driftline.capture.tables.dataset import Dataset
 from driftline.client import Client
 from driftline.up import Supervisor, start
 from tests.alerts.conftest import Receiver, receiver

@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from driftline.capture.dataset import Dataset, read_gaps
-from driftline.capture.sink import Sink
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.tables.dataset import Dataset, read_gaps
 from tests.journeys.conftest import eventually
 from tests.journeys.kills import PARTS, Customer, Installation, customers_of
 from tests.servers.kafka import KafkaBroker

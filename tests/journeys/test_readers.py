@@ -19,10 +19,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from driftline.capture.cleaning import vacuum
-from driftline.capture.dataset import Dataset
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.upkeep import NAMES
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.cleaning import vacuum
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.upkeep import NAMES
 from tests.capture.conftest import SIGNATURE, record
 from tests.journeys.conftest import eventually
 
@@ -32,8 +32,8 @@ REQUESTS = 3_000
 SINK = """
 import signal, sys, threading
 from pathlib import Path
-from driftline.capture.sink import Sink
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
 from driftline.signature import Signature
 
 stop = threading.Event()
@@ -49,7 +49,7 @@ UPKEEP = """
 import signal, sys, threading
 from datetime import UTC, datetime
 from pathlib import Path
-from driftline.capture.upkeep import Upkeep
+from driftline.capture.tables.upkeep import Upkeep
 
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())

@@ -16,10 +16,10 @@ import pytest
 from deltalake import DeltaTable
 from kafka import KafkaConsumer
 
-from driftline.capture.frame import Flag
-from driftline.capture.letter import open_letter
-from driftline.capture.logger import Logger
-from driftline.capture.tap import Capture
+from driftline.capture.line.letter import open_letter
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tap.logger import Logger
+from driftline.capture.tap.tap import Capture
 from tests.journeys.conftest import eventually, free_port, running
 from tests.servers.kafka import KafkaBroker
 

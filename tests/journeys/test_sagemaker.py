@@ -24,7 +24,7 @@ import pytest
 import yaml
 from deltalake import DeltaTable
 
-from tests.capture.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
+from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 from tests.journeys.conftest import driftline, free_port, running
 
 pytestmark = pytest.mark.slow

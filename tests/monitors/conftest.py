@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.baseline.store import Baseline
-from driftline.capture.dataset import Dataset, table_schema
+from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.signature import Signature
 from tests.servers.postgres import open_url
 

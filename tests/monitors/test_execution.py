@@ -13,10 +13,10 @@ from sqlalchemy import Engine, select
 from driftline.alerts import metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.cleaning import expire
-from driftline.capture.dataset import Dataset
-from driftline.capture.expunging import expunge
-from driftline.capture.window import Window
+from driftline.capture.erasure.expunging import expunge
+from driftline.capture.tables.cleaning import expire
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, get_execution, run

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from driftline.capture.sink import Sink
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
 from driftline.serving.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)

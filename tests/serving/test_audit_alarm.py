@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from driftline.alerts import metrics
 from driftline.alerts.alarms import get_alarm
 from driftline.alerts.evaluator import Evaluator
-from driftline.capture.dataset import Dataset
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.auditor import NAMESPACE, Auditor
 
 HOUR = timedelta(hours=1)

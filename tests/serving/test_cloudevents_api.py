@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from driftline.capture.frame import Flag, Kind
-from driftline.capture.halves import FOLDER
-from driftline.capture.sidecar import SpoolTail
-from tests.capture.event_tools import STRUCTURED_REQUEST, binary, parts
+from driftline.capture.events.halves import FOLDER
+from driftline.capture.spool.frame import Flag, Kind
+from driftline.capture.spool.tail import SpoolTail
+from tests.capture.events.event_tools import STRUCTURED_REQUEST, binary, parts
 
 BINARY = {
     "ce-specversion": "1.0",

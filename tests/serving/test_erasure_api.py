@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from driftline.capture.sink import Sink
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.client import Client
 from driftline.errors import InputError
 from tests.capture.conftest import SIGNATURE, record

@@ -18,8 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from driftline.baseline import store as baselines
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.capture.sink import Sink
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.monitors.attribution.explaining import ModelPredictor
 from driftline.monitors.attribution.importance import Attributions

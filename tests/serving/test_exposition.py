@@ -9,8 +9,8 @@ from sqlalchemy import insert
 
 from driftline.alerts.alarms import put_alarm
 from driftline.alerts.definition import AlarmDefinition
-from driftline.capture.spool import SpoolWriter
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.exposition import Exposition

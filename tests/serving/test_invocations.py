@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from driftline.capture.frame import Frame
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.frame import Frame
 
 LIMIT = 100_000
 

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from driftline.capture.logger import Logger
-from driftline.capture.sink import Sink
-from driftline.capture.transport import LocalTransport
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.tap.logger import Logger
 from driftline.errors import InputError
 from driftline.serving.endpoints import signature_of
 from driftline.serving.making import make_endpoint

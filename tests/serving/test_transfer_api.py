@@ -10,10 +10,10 @@ import uuid
 
 import pytest
 
-from driftline.capture.dataset import Dataset
+from driftline.capture.tables.dataset import Dataset
 from driftline.client import Client
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from tests.capture.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
+from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 
 SIGNATURE = {
     "features": [{"name": f"x{n}", "column": f"feature_x{n}", "type": "double"} for n in range(7)],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.capture.truth import truth_folder
+from driftline.capture.truth.labels import truth_folder
 from driftline.client import Client
 from driftline.errors import InputError, NotFoundError
 

@@ -1,0 +1,151 @@
+"""Accounts of sequence numbers: how many there are, and a sum that no other set has.
+
+Numbers of a spool that lie in a hundred files are added up file by file, in any order, in two
+machine words. Two sets with the same count and the same sum of mixed numbers (modulo 2^64) are the
+same set, unless a fault of the storage hits one of 2^64 by chance; so millions of numbers are
+compared with "1 to n, each once" without ever being held together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+
+from driftline.capture.tables.table import DeltaFolder
+
+__all__ = ["EMPTY", "Account", "account_of", "read_accounts", "run_account"]
+
+_CHUNK = 1 << 20
+_SCHEMA = pa.schema(
+    [("spool_id", pa.string()), ("spool_seq", pa.int64()), ("row_index", pa.int32())]
+)
+# Steps of splitmix64 (Steele, Lea and Flood, 2014).
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_WORD = (1 << 64) - 1
+
+
+class Account(NamedTuple):
+    """Some sequence numbers of a spool.
+
+    Parameters
+    ----------
+    numbers, digest
+        How many there are, one that is there twice counted twice; the sum of them, mixed.
+    rows
+        Rows that carry them: a request may have many.
+    torn
+        Requests whose rows are not numbered from 0 on, each once.
+    """
+
+    numbers: int = 0
+    digest: int = 0
+    rows: int = 0
+    torn: int = 0
+
+    def plus(self, other: Account) -> Account:
+        """Add two accounts up."""
+        return Account(
+            self.numbers + other.numbers,
+            (self.digest + other.digest) & _WORD,
+            self.rows + other.rows,
+            self.torn + other.torn,
+        )
+
+    def is_same_set(self, other: Account) -> bool:
+        """Say whether the numbers are the same."""
+        return self.numbers == other.numbers and self.digest == other.digest
+
+
+EMPTY = Account()
+
+
+def account_of(numbers: np.ndarray) -> Account:
+    """Give the account of an array of whole numbers, int64, of at least 0."""
+    return Account(len(numbers), int(_mix(numbers).sum(dtype=np.uint64)))
+
+
+def run_account(first: int, last: int) -> Account:
+    """Give the account of all numbers from a first to a last one, both included."""
+    found = EMPTY
+    for start in range(first, last + 1, _CHUNK):
+        stop = min(start + _CHUNK, last + 1)
+        found = found.plus(account_of(np.arange(start, stop, dtype=np.int64)))
+    return found
+
+
+def read_accounts(folder: DeltaFolder, files: Iterable[str]) -> dict[str, Account]:
+    """Add up the rows of some files of a capture table, by spool.
+
+    One file at a time is in memory, of it three columns.
+
+    Raises
+    ------
+    OSError, pa.ArrowInvalid
+        When a file cannot be read.
+    """
+    found: dict[str, Account] = {}
+    for table in _tables(folder, files):
+        for spool_id, account in _accounts(table):
+            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
+    return found
+
+
+def _tables(folder: DeltaFolder, files: Iterable[str]) -> Iterator[pa.Table]:
+    names = sorted(files)
+    if not names:
+        return
+    filesystem = pafs.SubTreeFileSystem(folder.path, folder.filesystem)
+    data = pads.dataset(names, schema=_SCHEMA, format="parquet", filesystem=filesystem)
+    for fragment in data.get_fragments():
+        yield fragment.to_table(schema=_SCHEMA, columns=_SCHEMA.names)
+
+
+def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
+    """Add up the rows of one file; the rows of a request are never in two."""
+    table = table.drop_null()
+    if not table.num_rows:
+        return
+    encoded = table["spool_id"].combine_chunks().dictionary_encode()
+    spools = encoded.indices.to_numpy().astype(np.int64)
+    names = encoded.dictionary.to_pylist()
+    numbers, index = table["spool_seq"].to_numpy(), table["row_index"].to_numpy()
+    first = index == 0
+    counts = np.bincount(spools[first], minlength=len(names))
+    rows = np.bincount(spools, minlength=len(names))
+    digests = np.zeros(len(names), np.uint64)
+    np.add.at(digests, spools[first], _mix(numbers[first]))
+    torn = np.zeros(len(names), np.int64)
+    if not first.all():
+        np.add.at(torn, _torn(spools, numbers, index), 1)
+    for at, name in enumerate(names):
+        yield name, Account(int(counts[at]), int(digests[at]), int(rows[at]), int(torn[at]))
+
+
+def _torn(spools: np.ndarray, numbers: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Give, for each request whose rows are not 0, 1, 2 …, the code of its spool."""
+    order = np.lexsort((index, numbers, spools))
+    spools, numbers, index = spools[order], numbers[order], index[order]
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = (spools[1:] != spools[:-1]) | (numbers[1:] != numbers[:-1])
+    starts = np.flatnonzero(is_new)
+    request = np.cumsum(is_new) - 1
+    is_wrong = index != np.arange(len(order)) - starts[request]
+    found: np.ndarray = spools[starts[np.unique(request[is_wrong])]]
+    return found
+
+
+def _mix(numbers: np.ndarray) -> np.ndarray:
+    """Spread whole numbers over 64 bits, each to another value."""
+    with np.errstate(over="ignore"):
+        value = (numbers.astype(np.uint64) + np.uint64(1)) * _STEP
+        value = (value ^ (value >> np.uint64(30))) * _FIRST
+        value = (value ^ (value >> np.uint64(27))) * _SECOND
+        mixed: np.ndarray = value ^ (value >> np.uint64(31))
+    return mixed

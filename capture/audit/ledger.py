@@ -1,0 +1,169 @@
+"""What audits have added up so far: an account of each part of each table, kept beside them.
+
+With it an audit reads only files that are new, and knows what retention has removed since. It is a
+note, not a truth: without it everything is read again, and only what had gone before cannot be
+told from what is missing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from driftline.capture.audit.account import EMPTY, Account
+from driftline.capture.tables.storage import open_storage, trouble
+
+__all__ = ["FOLDER", "Ledger", "Part", "read_ledger"]
+
+FOLDER = "audit"
+_NAME = "ledger.json.gz"
+_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One day of an endpoint's table, as last added up.
+
+    Parameters
+    ----------
+    files
+        The files that were read, by name, with their sizes in bytes.
+    accounts
+        What they hold, by spool.
+    """
+
+    files: Mapping[str, int]
+    accounts: Mapping[str, Account]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What is known from earlier audits.
+
+    Attributes
+    ----------
+    parts
+        By endpoint and day.
+    expired
+        What retention has removed, by spool.
+    verified
+        Up to which number a spool was once found complete.
+    carried
+        The endpoints whose tables have had records of a spool.
+    digests
+        The account of 1 to n of a spool, so that the next audit goes on from there.
+    """
+
+    parts: dict[tuple[str, str], Part] = field(default_factory=dict)
+    expired: dict[str, Account] = field(default_factory=dict)
+    verified: dict[str, int] = field(default_factory=dict)
+    carried: dict[str, list[str]] = field(default_factory=dict)
+    digests: dict[str, Account] = field(default_factory=dict)
+
+    def held(self) -> dict[str, Account]:
+        """Add up what the tables hold, by spool."""
+        return _summed(part.accounts for part in self.parts.values())
+
+    def requests(self) -> dict[str, int]:
+        """Count the requests that each endpoint's table holds."""
+        found: dict[str, int] = {}
+        for (endpoint, _), part in self.parts.items():
+            count = sum(account.numbers for account in part.accounts.values())
+            found[endpoint] = found.get(endpoint, 0) + count
+        return found
+
+    def carry(self, endpoint: str, spools: Iterable[str]) -> None:
+        """Note whose records spools carry; it stays known when the rows are gone."""
+        for spool_id in spools:
+            known = self.carried.setdefault(spool_id, [])
+            if endpoint not in known:
+                self.carried[spool_id] = sorted([*known, endpoint])
+
+    def write(self, root: str) -> None:
+        """Keep it below the storage root, whole or not at all.
+
+        Raises
+        ------
+        StorageError
+            When the storage cannot be written.
+        """
+        filesystem, path = open_storage(root)
+        folder = f"{path}/{FOLDER}"
+        document = {
+            "version": _VERSION,
+            "parts": list(self._documents()),
+            "expired": self.expired,
+            "verified": self.verified,
+            "carried": self.carried,
+            "digests": self.digests,
+        }
+        data = gzip.compress(json.dumps(document).encode(), mtime=0)
+        try:
+            filesystem.create_dir(folder, recursive=True)
+            with filesystem.open_output_stream(f"{folder}/.{_NAME}", compression=None) as stream:
+                stream.write(data)
+            filesystem.move(f"{folder}/.{_NAME}", f"{folder}/{_NAME}")
+        except OSError as error:
+            raise trouble(f"{root}/{FOLDER}", error) from error
+
+    def _documents(self) -> Iterator[dict[str, Any]]:
+        for (endpoint, day), part in self.parts.items():
+            yield {
+                "endpoint": endpoint,
+                "day": day,
+                "files": dict(part.files),
+                "accounts": dict(part.accounts),
+            }
+
+
+def read_ledger(root: str) -> Ledger:
+    """Read what earlier audits have left; an empty ledger where there is none, or none of ours.
+
+    Raises
+    ------
+    StorageError
+        When the storage does not answer.
+    """
+    filesystem, path = open_storage(root)
+    file = f"{path}/{FOLDER}/{_NAME}"
+    try:
+        if filesystem.get_file_info(file).type != pafs.FileType.File:
+            return Ledger()
+        with filesystem.open_input_stream(file, compression=None) as stream:
+            data = bytes(stream.read())
+    except OSError as error:
+        raise trouble(f"{root}/{FOLDER}", error) from error
+    try:
+        document = json.loads(gzip.decompress(data))
+    except (OSError, ValueError, EOFError):
+        return Ledger()
+    if document.get("version") != _VERSION:
+        return Ledger()
+    return Ledger(
+        {(one["endpoint"], one["day"]): _part(one) for one in document["parts"]},
+        _accounts(document["expired"]),
+        dict(document["verified"]),
+        dict(document["carried"]),
+        _accounts(document["digests"]),
+    )
+
+
+def _part(document: Mapping[str, Any]) -> Part:
+    return Part(document["files"], _accounts(document["accounts"]))
+
+
+def _summed(several: Iterable[Mapping[str, Account]]) -> dict[str, Account]:
+    found: dict[str, Account] = {}
+    for accounts in several:
+        for spool_id, account in accounts.items():
+            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
+    return found
+
+
+def _accounts(document: Mapping[str, Any]) -> dict[str, Account]:
+    return {spool_id: Account(*numbers) for spool_id, numbers in document.items()}

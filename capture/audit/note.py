@@ -1,0 +1,94 @@
+"""The last audit as a document below the storage root: for scrapes, the doctor and the pages.
+
+Also what was dropped by then, so that the next audit can tell what was dropped since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from driftline.capture.audit.audit import Audit
+from driftline.capture.audit.ledger import FOLDER
+from driftline.capture.tables.dataset import Gap
+from driftline.capture.tables.storage import open_storage, trouble
+
+__all__ = ["document_of", "dropped_by_endpoint", "read_note", "write_note"]
+
+LAST = "last.json"
+
+
+def document_of(audit: Audit) -> dict[str, Any]:
+    """Give an audit as JSON values."""
+    found = asdict(audit)
+    return {
+        **found,
+        "time": audit.time.isoformat(),
+        "requests": dict(audit.requests),
+        "adds_up": audit.adds_up,
+        "missing_by_endpoint": audit.by_endpoint(lambda one: one.missing),
+        "doubled_by_endpoint": audit.by_endpoint(lambda one: one.doubled + one.torn),
+    }
+
+
+def dropped_by_endpoint(
+    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
+) -> dict[str, int]:
+    """Add the records up that gaps tell of, by endpoint.
+
+    Parameters
+    ----------
+    endpoints_of
+        The endpoints of a spool: a gap that names none counts for each of them.
+    """
+    found: dict[str, int] = {}
+    for gap in gaps:
+        names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
+        for name in names:
+            found[name] = found.get(name, 0) + (gap.records or 0)
+    return found
+
+
+def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:
+    """Keep a document, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be written.
+    """
+    filesystem, path = open_storage(root)
+    folder = f"{path}/{FOLDER}"
+    try:
+        filesystem.create_dir(folder, recursive=True)
+        with filesystem.open_output_stream(f"{folder}/.{name}") as stream:
+            stream.write(json.dumps(document).encode())
+        filesystem.move(f"{folder}/.{name}", f"{folder}/{name}")
+    except OSError as error:
+        raise trouble(folder, error) from error
+
+
+def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
+    """Read it; None where none was made yet, or none that can be read.
+
+    Raises
+    ------
+    StorageError
+        When the storage does not answer.
+    """
+    filesystem, path = open_storage(root)
+    file = f"{path}/{FOLDER}/{name}"
+    try:
+        if filesystem.get_file_info(file).type != pafs.FileType.File:
+            return None
+        with filesystem.open_input_stream(file) as stream:
+            found = json.loads(bytes(stream.read()))
+    except ValueError:
+        return None
+    except OSError as error:
+        raise trouble(file, error) from error
+    return found if isinstance(found, dict) else None

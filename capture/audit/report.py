@@ -1,0 +1,270 @@
+"""What became of all that came to an endpoint: the counts that people, scrapes and alarms read."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.spool.counting import EndpointCounts, read_counts
+from driftline.capture.tables.dataset import Dataset, Gap, read_gaps
+from driftline.capture.tables.marks import read_marks
+from driftline.capture.tables.storage import StorageError
+
+__all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
+
+RECENT = timedelta(hours=24)
+_COLUMNS = ("row_index", "status", "parse_error", "event_time", "arrival_time")
+# What an error says of one body: numbers and quotations.
+_VALUES = re.compile(r'\d+|"[^"]*"?|“[^”]*”?')
+_MAX_ERROR = 300
+_MAX_REASON = 80
+_MAX_REASONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of what was to be recorded, how much is stored.
+
+    Parameters
+    ----------
+    stored, dropped
+        Requests in the table, and requests known to be lost.
+    """
+
+    stored: int
+    dropped: int
+
+    @property
+    def ratio(self) -> float | None:
+        """Stored over both, from 0 to 1; None when there was nothing."""
+        total = self.stored + self.dropped
+        return self.stored / total if total else None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReport:
+    """What became of all that came to an endpoint.
+
+    Parameters
+    ----------
+    endpoint
+        Its name.
+    seen, sampled
+        Requests that taps of this host saw, and chose to record; None where none has counted.
+    requests, rows, failed
+        Requests in the table, their rows, and how many of them were answered with 400 or more.
+    unparsed
+        Requests in the table with a body that gave no rows, by reason.
+    dropped
+        Requests lost, by reason: told by gaps, or counted by taps and not told yet.
+    uncounted
+        Gaps of which nobody knows how many requests they stand for.
+    gaps
+        All gaps, oldest spool first; those of damaged segments stand at each endpoint of the spool.
+    overall, recent
+        Coverage of all, and of what arrived in the last 24 hours.
+    spools
+        The last number of each spool in the table.
+    oldest, newest
+        First and last event time in the table.
+    last_arrival, last_commit
+        When the newest record in the table came in, and when the table was last written to.
+    files, size_bytes
+        Of the table.
+    """
+
+    endpoint: str
+    seen: int | None = None
+    sampled: int | None = None
+    requests: int = 0
+    rows: int = 0
+    failed: int = 0
+    unparsed: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    uncounted: int = 0
+    gaps: tuple[Gap, ...] = ()
+    overall: Coverage = Coverage(0, 0)
+    recent: Coverage = Coverage(0, 0)
+    spools: Mapping[str, int] = field(default_factory=dict)
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    last_arrival: datetime | None = None
+    last_commit: datetime | None = None
+    files: int = 0
+    size_bytes: int = 0
+
+
+def report(
+    root: str,
+    endpoint: str,
+    *,
+    now: datetime,
+    spool_dir: Path | None = None,
+    gaps: Iterable[Gap] | None = None,
+    counts: Mapping[str, EndpointCounts] | None = None,
+) -> EndpointReport:
+    """Report on one endpoint.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name.
+    now
+        End of the last 24 hours, aware.
+    spool_dir
+        The spool folder of this host, for what its taps have counted.
+    gaps, counts
+        As read already, when several endpoints are reported on.
+
+    Raises
+    ------
+    StorageError
+        When the tables cannot be read now.
+    """
+    folder = Dataset(root, endpoint).folder
+    data = folder.open()
+    table = folder.table
+    since = now - RECENT
+    rows = _Rows(since)
+    spools: Mapping[str, int] = {}
+    if data is not None:
+        rows.read(data, folder.uri)
+        spools = read_marks(folder).stored
+    told = [
+        gap
+        for gap in (read_gaps(root) if gaps is None else gaps)
+        if gap.endpoint == endpoint or (not gap.endpoint and gap.spool_id in spools)
+    ]
+    if counts is None:
+        counts = {} if spool_dir is None else read_counts(spool_dir)
+    own = counts.get(endpoint)
+    dropped = _dropped(told, own)
+    lately = sum(
+        gap.records or 0 for gap in told if gap.last_time is None or gap.last_time >= since
+    )
+    return EndpointReport(
+        endpoint=endpoint,
+        seen=None if own is None else own.requests,
+        sampled=None if own is None else own.sampled,
+        requests=rows.requests,
+        rows=rows.rows,
+        failed=rows.failed,
+        unparsed=dict(rows.unparsed),
+        dropped=dropped,
+        uncounted=sum(gap.records is None for gap in told),
+        gaps=tuple(told),
+        overall=Coverage(rows.requests, sum(dropped.values())),
+        recent=Coverage(rows.recent, lately),
+        spools=spools,
+        oldest=rows.oldest,
+        newest=rows.newest,
+        last_arrival=rows.last_arrival,
+        last_commit=None if table is None else _written(table.history(1)),
+        files=0 if table is None else len(table.file_uris()),
+        size_bytes=folder.size_bytes(),
+    )
+
+
+def document_of(found: EndpointReport) -> dict[str, Any]:
+    """Give a report as JSON values, without the endpoint's name."""
+    return {
+        "seen": found.seen,
+        "sampled": found.sampled,
+        "requests": found.requests,
+        "rows": found.rows,
+        "failed": found.failed,
+        "unparsed": sum(found.unparsed.values()),
+        "unparsed_by_reason": dict(found.unparsed),
+        "dropped": sum(found.dropped.values()),
+        "dropped_by_reason": dict(found.dropped),
+        "uncounted_gaps": found.uncounted,
+        "coverage": found.overall.ratio,
+        "last_24_h": {**asdict(found.recent), "coverage": found.recent.ratio},
+        "gaps": [
+            {**asdict(gap), "first_time": _iso(gap.first_time), "last_time": _iso(gap.last_time)}
+            for gap in found.gaps
+        ],
+        "spools": dict(found.spools),
+        "oldest": _iso(found.oldest),
+        "newest": _iso(found.newest),
+        "last_arrival": _iso(found.last_arrival),
+        "last_commit": _iso(found.last_commit),
+        "files": found.files,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+class _Rows:
+    """Adds rows up, batch by batch."""
+
+    def __init__(self, since: datetime) -> None:
+        self._since = since
+        self.requests = self.rows = self.failed = self.recent = 0
+        self.unparsed: Counter[str] = Counter()
+        self.oldest: datetime | None = None
+        self.newest: datetime | None = None
+        self.last_arrival: datetime | None = None
+
+    def read(self, data: pads.Dataset, uri: str) -> None:
+        """Add all rows of a table up."""
+        try:
+            for batch in data.to_batches(columns=list(_COLUMNS)):
+                if batch.num_rows:
+                    self._add(batch)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise StorageError(f'table "{uri}": {error}') from error
+
+    def _add(self, batch: pa.RecordBatch) -> None:
+        times = pc.min_max(batch["event_time"]).as_py()
+        self.oldest = min(self.oldest or times["min"], times["min"])
+        self.newest = max(self.newest or times["max"], times["max"])
+        arrival = pc.max(batch["arrival_time"]).as_py()
+        self.last_arrival = max(self.last_arrival or arrival, arrival)
+        self.rows += batch.num_rows
+        first = batch.filter(pc.equal(batch["row_index"], 0))
+        self.requests += first.num_rows
+        self.failed += pc.sum(pc.greater_equal(first["status"], 400)).as_py() or 0
+        is_recent = pc.greater_equal(first["arrival_time"], pa.scalar(self._since))
+        self.recent += pc.sum(is_recent).as_py() or 0
+        for count in pc.value_counts(first["parse_error"].drop_null()).to_pylist():
+            self.unparsed[self._reason(count["values"])] += count["counts"]
+
+    def _reason(self, error: str) -> str:
+        """Give the kind of an error; past a number of kinds, "other"."""
+        kind = error_kind(error)
+        return kind if kind in self.unparsed or len(self.unparsed) < _MAX_REASONS else "other"
+
+
+def error_kind(error: str) -> str:
+    """Give the kind of a body's error: without numbers, quotations and what follows them."""
+    kind = _VALUES.sub("…", error[:_MAX_ERROR]).partition(" (")[0].partition(";")[0]
+    return kind[:_MAX_REASON]
+
+
+def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, int]:
+    """Count drops by reason: a tap counts first, and its gap tells the same later."""
+    told: Counter[str] = Counter()
+    for gap in gaps:
+        if gap.records is not None:
+            told[gap.reason] += gap.records
+    counted = {} if counts is None else counts.dropped
+    found = {reason: max(told[reason], counted.get(reason, 0)) for reason in {*told, *counted}}
+    return {reason: found[reason] for reason in sorted(found) if found[reason]}
+
+
+def _written(history: list[dict[str, object]]) -> datetime | None:
+    stamp = history[0].get("timestamp") if history else None
+    return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None

@@ -1,0 +1,167 @@
+"""Taking stock of the tables: what each day of each endpoint holds now, by spool, into a ledger.
+
+Only files that are new since the last time are read, of them three columns; a day whose files were
+replaced (compaction, erasure) is read anew. Each file that the log names is looked for, for one
+that somebody removed leaves no other trace.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from driftline.capture.audit.account import EMPTY, Account, read_accounts
+from driftline.capture.audit.ledger import Ledger, Part
+from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
+from driftline.capture.tables.marks import Marks, read_marks
+from driftline.capture.tables.rewriting import held_files
+from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.table import DeltaFolder
+
+__all__ = ["Stock", "take_stock"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Stock:
+    """What the tables said of themselves, beside what went into the ledger.
+
+    Attributes
+    ----------
+    stored, settled
+        Up to which number a spool's records are in some table, and in all; by spool.
+    expired
+        How many requests of each spool retention has removed, by endpoint and spool.
+    files
+        The files of each endpoint's table that are there.
+    damaged
+        Files that a table's log names, and that are gone, or not what was written.
+    """
+
+    stored: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    expired: dict[str, dict[str, int]] = field(default_factory=dict)
+    files: dict[str, list[str]] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+
+    def add(self, marks: Marks) -> None:
+        """Take the marks of a table in."""
+        for mine, theirs in ((self.stored, marks.stored), (self.settled, marks.settled)):
+            for spool_id, at in theirs.items():
+                mine[spool_id] = max(mine.get(spool_id, 0), at)
+
+    def expired_of(self, spool_id: str) -> int:
+        """Count the requests of a spool that retention has removed from all tables."""
+        return sum(found.get(spool_id, 0) for found in self.expired.values())
+
+
+def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
+    """Bring a ledger up to the tables as they are now.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    ledger
+        Changed in place.
+    full
+        Read all files, also those that were read before.
+
+    Raises
+    ------
+    StorageError
+        When a table cannot be read now.
+    """
+    stock = Stock()
+    gaps = gap_folder(root)
+    gaps.catch_up()
+    stock.add(read_marks(gaps))
+    seen: set[tuple[str, str]] = set()
+    for endpoint in list_endpoints(root):
+        folder = Dataset(root, endpoint).folder
+        folder.catch_up()
+        if folder.table is None:
+            continue
+        marks = read_marks(folder)
+        stock.add(marks)
+        stock.expired[endpoint] = marks.expired
+        ledger.carry(endpoint, marks.stored)
+        for day, files in _present(folder, endpoint, stock).items():
+            known = None if full else ledger.parts.get((endpoint, day))
+            ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, known, stock)
+            seen.add((endpoint, day))
+    _put_off(ledger, ledger.parts.keys() - seen, stock)
+    return stock
+
+
+def _present(folder: DeltaFolder, endpoint: str, stock: Stock) -> dict[str, dict[str, int]]:
+    """Give the files of each day that are there, with their sizes in bytes."""
+    assert folder.table is not None
+    selector = pafs.FileSelector(folder.path, recursive=True)
+    try:
+        found = folder.filesystem.get_file_info(selector)
+    except OSError as error:
+        raise trouble(folder.uri, error) from error
+    sizes = {e.path[len(folder.path) + 1 :]: e.size for e in found if e.type == pafs.FileType.File}
+    parts: dict[str, dict[str, int]] = {}
+    for file in held_files(folder.table):
+        files = parts.setdefault(file.part, {})
+        if file.path in sizes:
+            files[file.path] = sizes[file.path]
+        if sizes.get(file.path) != file.size:
+            stock.damaged.add(f"{endpoint}/{file.path}")
+    stock.files[endpoint] = [path for files in parts.values() for path in files]
+    return parts
+
+
+def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> None:
+    """Take days out of the ledger that a table has no more; retention says how much it removed."""
+    removed: dict[str, Account] = {}
+    for key in list(gone):
+        for spool_id, account in ledger.parts.pop(key).accounts.items():
+            removed[spool_id] = removed.get(spool_id, EMPTY).plus(account)
+    for spool_id, account in removed.items():
+        expired = ledger.expired.get(spool_id, EMPTY).plus(account)
+        if expired.numbers <= stock.expired_of(spool_id):
+            ledger.expired[spool_id] = expired
+
+
+def _brought_up(
+    folder: DeltaFolder, endpoint: str, files: dict[str, int], known: Part | None, stock: Stock
+) -> Part:
+    """Give the account of a day: what is known of it and what is new, or all of it read anew."""
+    if known is None or known.files.items() - files.items():
+        known = Part({}, {})
+    accounts = dict(known.accounts)
+    for spool_id, account in _read(folder, endpoint, files.keys() - known.files, stock).items():
+        accounts[spool_id] = accounts.get(spool_id, EMPTY).plus(account)
+    return Part(files, accounts)
+
+
+def _read(
+    folder: DeltaFolder, endpoint: str, files: Iterable[str], stock: Stock
+) -> dict[str, Account]:
+    """Read files; one that is no Parquet any more is damage, and does not stop the others."""
+    try:
+        return read_accounts(folder, files)
+    except pa.ArrowInvalid:
+        found: dict[str, Account] = {}
+        for file in files:
+            try:
+                accounts = read_accounts(folder, [file])
+            except pa.ArrowInvalid as error:
+                log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)
+                log.debug("error=%s", error)
+                stock.damaged.add(f"{endpoint}/{file}")
+                stock.files[endpoint].remove(file)
+                continue
+            for spool_id, account in accounts.items():
+                found[spool_id] = found.get(spool_id, EMPTY).plus(account)
+        return found
+    except OSError as error:
+        raise trouble(folder.uri, error) from error

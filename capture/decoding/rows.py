@@ -1,0 +1,212 @@
+"""Capture records to rows of the endpoint's table: one a predicted row, bodies on the first."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.decode import Decoded, decode
+from driftline.capture.decoding.records import Records
+from driftline.capture.spool.frame import Flag, Frame
+from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
+from driftline.signature import Signature
+
+__all__ = ["Built", "build_rows"]
+
+log = logging.getLogger(__name__)
+
+_MAX_STATUS = 32_767
+_US = 1000  # ns
+_DAY_US = 86_400_000_000
+# So far ahead of its arrival the event of a request may lie: forecasts are of days to come.
+_AHEAD_US = 366 * _DAY_US
+# They describe the request, not the row: given on row 0 only, so that sums come out right.
+_ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
+
+
+class Built(NamedTuple):
+    """The rows of some records, and the records that no row could be made of."""
+
+    rows: pa.Table
+    unreadable: tuple[tuple[str, Frame], ...] = ()
+
+
+def build_rows(records: Records, signature: Signature | None) -> Built:
+    """Decode records to a table in the schema of the signature.
+
+    A record that makes the decoder itself fail is kept raw, with the fault as its parse error; one
+    that cannot even be kept so is left out and given back: one odd record never stops the others.
+    """
+    if not len(records):
+        return Built(table_schema(signature).empty_table())
+    try:
+        return Built(_rows(records, decode(records, signature), signature))
+    # What a record may do that nobody thought of is anything; the halves tell which one it was.
+    except Exception as error:  # noqa: BLE001
+        if len(records) == 1:
+            return _kept_raw(records, signature, error)
+    half = len(records) // 2
+    first = build_rows(records.take(slice(half)), signature)
+    second = build_rows(records.take(slice(half, None)), signature)
+    return Built(
+        pa.concat_tables([first.rows, second.rows]), (*first.unreadable, *second.unreadable)
+    )
+
+
+def _kept_raw(record: Records, signature: Signature | None, error: Exception) -> Built:
+    """Give the row of a single record without what is in its bodies, or no row."""
+    ((spool, frame),) = record.pairs()
+    # Without its message: that may quote the body.
+    name = type(error).__name__
+    log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
+    decoded = decode(record, None)
+    decoded.errors[0] = f"decoder fault: {error!r}"
+    try:
+        return Built(_rows(record, decoded, signature))
+    except MemoryError:
+        raise  # That says nothing about the record.
+    except Exception as again:  # noqa: BLE001 - as above
+        name = type(again).__name__
+        log.error("unreadable record spool=%s seq=%d error=%s", spool, frame.seq, name)
+        return Built(table_schema(signature).empty_table(), ((spool, frame),))
+
+
+def _rows(records: Records, decoded: Decoded, signature: Signature | None) -> pa.Table:
+    columns = _meta(records, decoded)
+    counts = decoded.row_counts
+    total = int(counts.sum())
+    row_index = np.zeros(total, np.int32)
+    if total != len(records):
+        record = np.repeat(np.arange(len(records)), counts)
+        row_index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+        source = pa.array(record)
+        first = pa.array(record, mask=row_index > 0)
+        columns = {
+            name: array.take(first if name in _ONCE else source) for name, array in columns.items()
+        }
+    # What the caller said of the request wins over what its body says.
+    columns["inference_id"] = pc.coalesce(columns["inference_id"], decoded.inference_ids)
+    columns["row_index"] = pa.array(row_index, pa.int32())
+    columns.update(decoded.columns)
+    columns["unfit"] = decoded.unfit
+    columns[PARTITION] = _dates(columns["event_time"])
+    schema = table_schema(signature)
+    arrays = [
+        columns[field.name].cast(field.type)
+        if field.name in columns
+        else pa.nulls(total, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
+    """Give the columns that describe records, one value a record."""
+    told = records.meta
+    arrival = records.wall_ns // _US
+    times, is_suspect = _event_times(told("event_time_us"), arrival)
+    values: dict[str, object] = {
+        "event_id": _event_ids(records),
+        "inference_id": told("inference_id"),
+        "variant": told("variant"),
+        "model": told("model"),
+        "event_time": times,
+        "arrival_time": arrival,
+        "status": np.minimum(records.status, _MAX_STATUS),
+        "latency_us": records.total_us,
+        "flags": decoded.flags | records.flags | is_suspect * np.int32(Flag.EVENT_TIME_SUSPECT),
+        "request_content_type": told("request_content_type"),
+        "response_content_type": told("response_content_type"),
+        "request_bytes": records.request_bytes,
+        "response_bytes": records.response_bytes,
+        "request_body": records.request,
+        "response_body": records.response,
+        "custom_attributes": told("custom_attributes"),
+        "headers": _headers(told("headers")),
+        "parse_error": pa.array(decoded.errors, pa.string()),
+        "spool_id": records.spool_id,
+        "spool_seq": records.seq,
+        "sampling_rate": _shares(told("rate")),
+    }
+    return {
+        name: value
+        if isinstance(value, pa.Array)
+        else pa.array(value).cast(META_SCHEMA.field(name).type)
+        for name, value in values.items()
+    }
+
+
+def _event_ids(records: Records) -> pa.StringArray:
+    """Give the request ids; a record without one gets one that is the same each time it is read."""
+    given = records.meta("event_id")
+    missing = pc.fill_null(pc.equal(given, ""), True).to_numpy(zero_copy_only=False)
+    if not missing.any():
+        return given
+    made: list[str | None] = [None] * len(records)
+    for index in np.flatnonzero(missing):
+        spool_id = records.spools[records.codes[index]]
+        made[index] = str(uuid.uuid5(uuid.UUID(spool_id), str(records.seq[index])))
+    return pc.if_else(pa.array(missing), pa.array(made, pa.string()), given)
+
+
+def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the time that a client told, else that of arrival, as microseconds since 1970.
+
+    A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
+    too: of the year 9999 no window would ever tell, and not every reader of the table could. The
+    second array says where.
+    """
+    if given.null_count == len(given):
+        return arrival, np.zeros(len(arrival), np.bool_)
+    times = [
+        arrived if text is None else int(text)
+        for text, arrived in zip(given.to_pylist(), arrival.tolist(), strict=True)
+    ]
+    told = np.array(times, np.int64)
+    is_suspect = (told != arrival) & ((told < 0) | (told - _AHEAD_US > arrival))
+    return np.where(is_suspect, arrival, told), is_suspect
+
+
+def _headers(given: pa.StringArray) -> pa.MapArray:
+    """Read lines of ``name:value``, as the tap writes them; null where none was kept."""
+    kind = META_SCHEMA.field("headers").type
+    if given.null_count == len(given):
+        return pa.nulls(len(given), kind)
+    lines = pc.split_pattern(given, "\n")
+    pairs = pc.split_pattern(lines.flatten(), ":", max_splits=1)
+    if not pc.all(pc.equal(pc.list_value_length(pairs), 2)).as_py():
+        # Not of our tap: a line that names nothing is left out.
+        return pa.array([_named(text) for text in given.to_pylist()], kind)
+    texts = pairs.flatten()
+    names, values = texts[::2], texts[1::2]
+    return pa.MapArray.from_arrays(lines.offsets, names, values, kind, mask=given.is_null())
+
+
+def _named(text: str | None) -> list[tuple[str, str]] | None:
+    if text is None:
+        return None
+    return [(name, value) for name, mark, value in _parted(text) if mark]
+
+
+def _parted(text: str) -> list[tuple[str, str, str]]:
+    return [line.partition(":") for line in text.split("\n")]
+
+
+def _dates(times: pa.Array) -> pa.Array:
+    """Write the days of times, each different day once."""
+    days = times.cast(pa.int64()).to_numpy() // _DAY_US
+    different, at = np.unique(days, return_inverse=True)
+    firsts = pa.array(different * _DAY_US).cast(times.type)
+    return pc.strftime(firsts, format="%Y-%m-%d").take(pa.array(at))
+
+
+def _shares(texts: pa.StringArray) -> pa.Array:
+    """Read the sampling rates, each different one once; 1 where none is told."""
+    found = pc.fill_null(texts, "1").dictionary_encode()
+    shares = pa.array([float(text) for text in found.dictionary.to_pylist()], pa.float32())
+    return shares.take(found.indices)

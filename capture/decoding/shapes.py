@@ -1,0 +1,265 @@
+"""The shapes in which JSON carries the rows of a request: what model servers take.
+
+SageMaker's (``instances``, ``features``), TensorFlow Serving's (``instances``; ``inputs`` by
+column), MLflow's (``dataframe_split``, ``dataframe_records``, ``inputs``), the Open Inference
+Protocol's tensors, and what apps of one's own take: an object, a list, lists by name.
+
+References
+----------
+SageMaker, common data formats for inference; TensorFlow Serving, g3doc/api_rest.md; MLflow,
+pyfunc/scoring_server; pandas.DataFrame.to_dict, its orients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
+
+from driftline.capture.decoding.bounds import MAX_ROWS, BodyError, require_rows
+from driftline.capture.decoding.coerce import as_text
+from driftline.capture.decoding.tensors import TENSOR_FIELDS, is_tensors, read_tensors
+from driftline.signature import Column, Signature
+
+__all__ = ["Extra", "Plan", "Plans", "RequestRows", "Row", "by_columns", "opened", "picker"]
+
+_MAX_EXTRAS = 64
+# Rows stand in one of these, beside parameters that are none of our business.
+_ENVELOPES = (
+    "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
+)  # fmt: skip
+# Callers send the same few fields again and again; the bound keeps hostile ones from piling up.
+_MAX_PLANS = 256
+
+Extra = tuple[int, str, str]
+Row = Sequence[object]
+Key = TypeVar("Key")
+
+
+class Plan(NamedTuple):
+    """How the values of an object, in its order and with None at the end, become a row.
+
+    ``others`` are places and names of fields that the signature does not know, ``known`` is the
+    place of one that it does know.
+    """
+
+    pick: Callable[[Sequence[object]], Row]
+    others: tuple[tuple[int, str], ...] = ()
+    known: int = 0
+
+
+class RequestRows:
+    """Finds the rows of requests: values in the order of the signature's inputs.
+
+    Objects with the same fields in the same order are read by a plan that is made once; whatever is
+    in any way unusual is read step by step. Both give the same.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.columns: tuple[Column, ...] = signature.inputs
+        self._names = [column.name for column in self.columns]
+        # The id is no input, but told among the extras, so that it can be picked up from there.
+        self._known = {column.name for column in signature.columns} - {signature.inference_id}
+        self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
+
+    def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Give the rows of one JSON document, and fields that the signature does not know.
+
+        Raises
+        ------
+        BodyError
+            When no rows of these inputs are in it.
+        """
+        return self._quickly(document) or self._carefully(document)
+
+    def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        """Read objects, and lists of one length, in the usual envelopes."""
+        entries = document
+        if type(document) is dict:
+            entries = [document]
+            if len(document) == 1:
+                ((name, inside),) = document.items()
+                if name not in self._known and type(inside) is list:
+                    entries = inside
+        if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
+            return None
+        kinds = set(map(type, entries))
+        if kinds == {dict} and "features" in entries[0] and "features" not in self._known:
+            if any(len(entry) != 1 for entry in entries):
+                return None
+            entries = [entry.get("features") for entry in entries]
+            kinds = set(map(type, entries))
+            if kinds != {list}:
+                return None
+        if kinds == {list}:
+            return (entries, ()) if set(map(len, entries)) == {len(self._names)} else None
+        return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
+
+    def _objects(
+        self, entries: Sequence[Mapping[str, object]], *, is_alone: bool
+    ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        plans = self._plans
+        for entry in entries:
+            plan = plans[tuple(entry)]
+            if plan is None:
+                return None
+            pick, others, known = plan
+            values = [*entry.values(), None]
+            if is_alone and type(values[known]) is list:
+                return None  # It may be one of columns.
+            for place, name in others:
+                extras.append((len(rows), name, as_text(values[place])))
+            rows.append(pick(values))
+        return rows, extras
+
+    def _plan(self, keys: tuple[str, ...]) -> Plan | None:
+        """Say where in an object of these fields the inputs stand; behind it stands None."""
+        if self._known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
+            return None
+        place = {name: at for at, name in enumerate(keys)}
+        others = [(at, as_text(name)) for name, at in place.items() if name not in self._known]
+        pick = picker([place.get(name, len(keys)) for name in self._names])
+        known = next(at for name, at in place.items() if name in self._known)
+        return Plan(pick, tuple(others[:_MAX_EXTRAS]), known)
+
+    def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Give the rows of one document in any of the shapes."""
+        found = self._framed(document)
+        if isinstance(found, dict):
+            found = by_columns(found, self._known) or [found]
+        elif found and isinstance(found, list) and _is_flat(found):
+            # One row, or one value each of a model of one input.
+            found = [[value] for value in found] if len(self._names) == 1 else [found]
+        if not isinstance(found, list) or not found:
+            raise BodyError("no rows; expected an object, a list of rows, or {“instances”: [rows]}")
+        require_rows(len(found))
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        for number, entry in enumerate(found):
+            row, others = self._row(entry, number + 1)
+            rows.append(row)
+            extras += [(number, as_text(name), as_text(value)) for name, value in others]
+        return rows, extras
+
+    def _framed(self, document: object) -> object:
+        """Take rows out of what stands around them: envelopes, tensors, a frame of pandas."""
+        found = opened(document, self._known, _ENVELOPES)
+        is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
+        if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
+            return _split(found)
+        return self._of_tensors(found) if is_tensors(found) else found
+
+    def _of_tensors(self, found: object) -> object:
+        assert isinstance(found, list), "is_tensors says so"
+        tensors = read_tensors(found, len(self._names))
+        if any(tensor.name in self._known for tensor in tensors):
+            return by_columns({tensor.name: tensor.rows for tensor in tensors}, self._known)
+        width = sum(tensor.width for tensor in tensors)
+        if width != len(self._names):
+            raise BodyError(f"tensors of {width} values a row; expected {len(self._names)}")
+        return [
+            [value for part in parts for value in part]
+            for parts in zip(*(tensor.rows for tensor in tensors), strict=True)
+        ]
+
+    def _row(self, entry: object, number: int) -> tuple[Row, list[tuple[str, object]]]:
+        row = _inner(entry, self._known)
+        if isinstance(row, dict):
+            if len(row) and self._known.isdisjoint(row):
+                raise BodyError(f"row {number} has none of the signature's fields")
+            others = [(name, row[name]) for name in row if name not in self._known]
+            return [row.get(name) for name in self._names], others[:_MAX_EXTRAS]
+        if isinstance(row, list) and len(row) == len(self._names):
+            return row, []
+        if isinstance(row, list):
+            raise BodyError(f"row {number} has {len(row)} values; expected {len(self._names)}")
+        raise BodyError(f"row {number} is neither a list nor an object")
+
+
+class Plans(dict[Key, Plan | None]):
+    """Remembers for a bounded number of keys how what has them is read; None: step by step."""
+
+    def __init__(self, make: Callable[[Key], Plan | None]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> Plan | None:
+        if len(self) >= _MAX_PLANS:
+            return None
+        plan = self[key] = self._make(key)
+        return plan
+
+
+def opened(document: object, known: Container[str], envelopes: Sequence[str]) -> object:
+    """Take the envelope off: one of those named, or the only field, if it is unknown.
+
+    Below ``data`` of SageMaker's nested form the rows stand under one more name. FastAPI's
+    ``embed`` takes the parameter's name.
+    """
+    if not isinstance(document, dict):
+        return document
+    if len(document) == 1:
+        ((name, inside),) = document.items()
+        return inside if name not in known and isinstance(inside, list | dict) else document
+    if any(name in known for name in document) or {"columns", "data"} <= document.keys():
+        return document
+    found = [document[name] for name in envelopes if isinstance(document.get(name), list | dict)]
+    return found[0] if len(found) == 1 else document
+
+
+def by_columns(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
+    """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one."""
+    columns = {name: value for name, value in found.items() if name in known}
+    lists = [_flat(value) for value in columns.values() if isinstance(value, list)]
+    if not lists or len(lists) < len(columns):
+        return None
+    if len({len(values) for values in lists}) > 1:
+        raise BodyError("columns of different lengths")
+    require_rows(len(lists[0]))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _flat(values: list[object]) -> list[object]:
+    """Take single values out of lists of one: a tensor of shape [n, 1] is a column."""
+    if all(isinstance(value, list) and len(value) == 1 for value in values):
+        return [value[0] for value in values if isinstance(value, list)]
+    return values
+
+
+def _split(found: Mapping[str, object]) -> list[object]:
+    """Read a frame of pandas in the orient ``split``: names once, then rows."""
+    names, rows = found["columns"], found["data"]
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise BodyError("“columns” and “data” are to be lists")
+    if not all(isinstance(name, str) for name in names):
+        return rows  # Numbered, as pandas does without names.
+    if any(not isinstance(row, list) or len(row) != len(names) for row in rows):
+        raise BodyError(f"a row of “data” has other than {len(names)} values")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _inner(entry: object, known: Container[str]) -> object:
+    """Take a row out of SageMaker's ``{"features": …}`` and ``{"data": {"features": {…}}}``."""
+    for name in ("data", "features", "values"):
+        if isinstance(entry, dict) and len(entry) == 1 and name in entry and name not in known:
+            inside = entry[name]
+            if not isinstance(inside, list | dict):
+                break
+            entry = inside
+    return entry
+
+
+def _is_flat(found: Iterable[object]) -> bool:
+    return not any(isinstance(entry, list | dict) for entry in found)
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[object]], Row]:
+    """Make a function that takes the values at some places, in their order."""
+    if len(places) == 1:
+        (place,) = places
+        return lambda values: (values[place],)
+    if not places:
+        return lambda _: ()
+    return itemgetter(*places)

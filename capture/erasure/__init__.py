@@ -1,0 +1,1 @@
+"""Rows that are asked to be forgotten, wherever they lie."""

@@ -1,0 +1,109 @@
+"""Taking ids out of what is written about rows: documents of executions, records set aside."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+from driftline.capture.spool.frame import seed_of, unpack
+from driftline.capture.spool.tail import QUARANTINE
+from driftline.capture.tables.storage import open_storage, trouble
+
+__all__ = ["clear_documents", "clear_quarantine"]
+
+ERASED = "(erased)"
+# A window may begin so long before a row that it holds.
+_LONGEST_WINDOW = timedelta(days=32)
+_STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
+
+
+def clear_documents(
+    root: str, ids: Iterable[str], span: tuple[datetime, datetime] | None, *, dry_run: bool = False
+) -> int:
+    """Write ``(erased)`` in the place of ids in the documents of executions; count the documents.
+
+    They point at rows by their ids; values of single rows do not stand in them.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    ids
+        Event ids and inference ids.
+    span
+        Earliest and latest time of the rows: only windows that can hold them are looked at. None:
+        all are.
+    dry_run
+        Only count.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be read or written.
+    """
+    sought = {form for one in ids for form in (json.dumps(one)[1:-1], one)}
+    if not sought:
+        return 0
+    # The longest first, for one may begin another; and none inside of a longer word.
+    texts = sorted(sought, key=len, reverse=True)
+    inner = b"|".join(re.escape(text.encode()) for text in texts)
+    pattern = re.compile(rb"(?<![\w-])(?:" + inner + rb")(?![\w-])")
+    filesystem, path = open_storage(root)
+    cleared = 0
+    try:
+        selector = pafs.FileSelector(f"{path}/executions", recursive=True, allow_not_found=True)
+        for entry in filesystem.get_file_info(selector):
+            if not entry.is_file or not _may_hold(entry.path, span):
+                continue
+            with filesystem.open_input_stream(entry.path) as stream:
+                content = stream.readall()
+            clean, count = pattern.subn(ERASED.encode(), content)
+            if count:
+                cleared += 1
+                if not dry_run:
+                    _write(filesystem, entry.path, clean)
+    except OSError as error:
+        raise trouble(f"{root}/executions", error) from error
+    return cleared
+
+
+def clear_quarantine(
+    spool_dir: Path, endpoint: str | None, ids: Iterable[str], *, dry_run: bool = False
+) -> int:
+    """Delete the records of these ids that no broker took and that lie aside on this host."""
+    sought, deleted = frozenset(ids), 0
+    for file in sorted(Path(spool_dir, QUARANTINE).glob("*.dlf")):
+        spool = file.stem.rpartition("-")[0]
+        frame = unpack(file.read_bytes(), 0, seed_of(spool))
+        if frame is None or (endpoint is not None and frame.meta.get("endpoint") != endpoint):
+            continue
+        if sought.intersection((frame.meta.get("event_id"), frame.meta.get("inference_id"))):
+            deleted += 1
+            if not dry_run:
+                file.unlink(missing_ok=True)
+    return deleted
+
+
+def _may_hold(path: str, span: tuple[datetime, datetime] | None) -> bool:
+    found = _STAMP.search(path)
+    if span is None or found is None:
+        return True
+    start = datetime.strptime(found[1], "%Y%m%dT%H%M%S%z")
+    return span[0] - _LONGEST_WINDOW <= start <= span[1]
+
+
+def _write(filesystem: pafs.FileSystem, path: str, content: bytes) -> None:
+    """Put a document in the place of another, whole."""
+    if not isinstance(filesystem, pafs.LocalFileSystem):
+        with filesystem.open_output_stream(path) as stream:
+            stream.write(content)
+        return
+    unfinished = f"{path}.new"
+    with filesystem.open_output_stream(unfinished) as stream:
+        stream.write(content)
+    filesystem.move(unfinished, path)

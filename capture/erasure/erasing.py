@@ -1,0 +1,308 @@
+"""Erasing on request: the rows of requests, their labels, and what documents say of them.
+
+Files that hold a row are written anew without it and deleted at once, with every file that a
+compaction or retention has replaced and that still lies there: who reads an older state at that
+moment has to read again. What comes later from a spool or broker is met by the sink and by
+upkeep for as long as the request stands (``standing``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.erasure.clearing import clear_documents, clear_quarantine
+from driftline.capture.erasure.erasures import Kind, record_removed, record_requests, removed_folder
+from driftline.capture.erasure.expunging import (
+    Expunged,
+    Match,
+    expunge,
+    lying_files,
+    matching,
+    part_of,
+)
+from driftline.capture.line.writer_name import WriterName
+from driftline.capture.tables.dataset import Dataset, list_endpoints
+from driftline.capture.tables.rewriting import held_files
+from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.truth.labels import list_labelled, truth_folder
+
+__all__ = ["EndpointErased", "Erased", "Eraser", "endpoints_of", "erase", "find"]
+
+log = logging.getLogger(__name__)
+
+_IDS = ("event_id", "inference_id", "event_time")
+_ROWS = ("event_id", "spool_id", "spool_seq")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointErased:
+    """What was removed of an endpoint.
+
+    Parameters
+    ----------
+    requests, rows
+        Captured requests, and their rows.
+    labels
+        Labels of ground truth.
+    files
+        Files that were written anew or deleted for that.
+    """
+
+    requests: int = 0
+    rows: int = 0
+    labels: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What a request to erase came to.
+
+    Parameters
+    ----------
+    dry_run
+        Whether it was only counted.
+    asked, unknown
+        Ids that were asked for, and how many of them stood nowhere.
+    endpoints
+        What was removed, by endpoint; those without anything are left out.
+    documents
+        Documents of executions that named a removed row.
+    quarantined
+        Records on this host that no broker took.
+    until
+        Until when records and labels that come later under these ids are dropped.
+    """
+
+    dry_run: bool
+    asked: int
+    unknown: int
+    endpoints: Mapping[str, EndpointErased]
+    documents: int
+    quarantined: int
+    until: datetime | None
+
+
+@dataclass(slots=True)
+class Found:
+    """What is known of rows that are to go.
+
+    Attributes
+    ----------
+    events, inferences
+        Event ids and inference ids of the rows.
+    parts
+        Where they lie.
+    span
+        Earliest and latest event time.
+    """
+
+    events: set[str] = field(default_factory=set)
+    inferences: set[str] = field(default_factory=set)
+    parts: set[str] = field(default_factory=set)
+    span: tuple[datetime, datetime] | None = None
+
+    def include(self, other: Found, keys: set[str]) -> None:
+        """Take what was found elsewhere in, and ids that labels had."""
+        self.events |= other.events | keys
+        self.inferences |= other.inferences
+        if other.span is not None:
+            first, last = self.span or other.span
+            self.span = min(first, other.span[0]), max(last, other.span[1])
+
+    def add(self, path: str, rows: pa.Table) -> None:
+        """Take rows of a file in."""
+        self.events.update(pc.unique(rows["event_id"].drop_null()).to_pylist())
+        self.inferences.update(pc.unique(rows["inference_id"].drop_null()).to_pylist())
+        self.parts.add(part_of(path))
+        times = pc.min_max(rows["event_time"]).as_py()
+        if times["min"] is not None:
+            first, last = self.span or (times["min"], times["max"])
+            self.span = min(first, times["min"]), max(last, times["max"])
+
+
+def erase(
+    root: str,
+    names: Path,
+    ids: Mapping[Kind, Sequence[str]],
+    *,
+    now: datetime,
+    keep: timedelta,
+    endpoint: str | None = None,
+    spool_dir: Path | None = None,
+    dry_run: bool = False,
+) -> Erased:
+    """Remove all that is stored under ids, and have what comes later dropped.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    names
+        Folder of this host with the names of those that rewrite its tables.
+    ids
+        Inference ids and event ids; labels are sought under both.
+    now
+        The time, aware.
+    keep
+        How long what comes under these ids is dropped: as long as a record may lie in a spool or a
+        broker.
+    endpoint
+        Only of this endpoint; None: of all.
+    spool_dir
+        This host's spool, for records that were set aside there.
+    dry_run
+        Only count.
+
+    Raises
+    ------
+    UnavailableError
+        When the storage cannot be read or written. Asking again is safe, and what is left is done
+        by the upkeep in any case.
+    """
+    asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
+    keys = {one for some in asked.values() for one in some}
+    # First of all: what is committed from now on is met by others, however long this takes.
+    until = None if dry_run else record_requests(root, asked, endpoint, now=now, keep=keep)
+    erased: dict[str, EndpointErased] = {}
+    found = Found()
+    name = WriterName(names)
+    try:
+        for one in endpoints_of(root) if endpoint is None else [endpoint]:
+            eraser = Eraser(root, one, f"upkeep-{name.name}", now, dry_run=dry_run)
+            if not dry_run:
+                eraser.sweep()
+            rows = eraser.find(asked)
+            erased[one] = eraser.remove(rows, keys)
+            found.include(rows, eraser.labelled)
+            if until and rows.events - keys:
+                # Labels may come later under these, too.
+                record_requests(root, {"event_id": rows.events}, one, now=now, keep=keep)
+    finally:
+        name.close()
+    return Erased(
+        dry_run=dry_run,
+        asked=len(keys),
+        unknown=len(keys - found.events - found.inferences),
+        endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
+        documents=clear_documents(root, keys | found.events, found.span, dry_run=dry_run),
+        quarantined=0
+        if spool_dir is None
+        else clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run),
+        until=until,
+    )
+
+
+def endpoints_of(root: str) -> list[str]:
+    """Name the endpoints that have records or labels."""
+    return sorted({*list_endpoints(root), *list_labelled(root)})
+
+
+class Eraser:
+    """Removes rows and labels of one endpoint."""
+
+    def __init__(
+        self, root: str, endpoint: str, writer: str, now: datetime, *, dry_run: bool = False
+    ) -> None:
+        self.labelled: set[str] = set()
+        self._endpoint = endpoint
+        self._rows = Dataset(root, endpoint, writer=writer).folder
+        self._truth = truth_folder(root, endpoint, writer=writer)
+        self._removed = removed_folder(root)
+        self._now = now
+        self._dry_run = dry_run
+
+    def sweep(self) -> None:
+        """Remove what one of this name wrote and did not commit, before it was killed."""
+        self._rows.sweep()
+        self._truth.sweep()
+
+    def find(self, ids: Mapping[Kind, Sequence[str]]) -> Found:
+        """Find the rows that ids name, wherever they still lie."""
+        self._rows.catch_up()
+        columns: dict[str, pa.Array] = {
+            kind: pa.array(some, pa.string()) for kind, some in ids.items()
+        }
+        return find(self._rows, lying_files(self._rows), lambda rows: _is_in(rows, columns))
+
+    def remove(self, found: Found, keys: set[str]) -> EndpointErased:
+        """Remove the requests that were found, with all their rows, and labels of these keys."""
+        requests: set[tuple[str, int]] = set()
+
+        def note(rows: pa.Table) -> None:
+            pairs = zip(rows["spool_id"].to_pylist(), rows["spool_seq"].to_pylist(), strict=True)
+            requests.update(pairs)
+            if not self._dry_run:
+                record_removed(self._removed, self._endpoint, sorted(requests), self._now)
+
+        events = {"event_id": pa.array(sorted(found.events), pa.string())}
+        rows = expunge(
+            self._rows,
+            _ROWS,
+            lambda rows: _is_in(rows, events),
+            parts=found.parts,
+            note=note,
+            dry_run=self._dry_run,
+        )
+        left = self._still_used(found, events)
+        labels = self._remove_labels(keys | found.events | (found.inferences - left))
+        return EndpointErased(len(requests), rows.rows, labels.rows, rows.files + labels.files)
+
+    def _still_used(self, found: Found, events: Mapping[str, pa.Array]) -> set[str]:
+        """Name the inference ids that other requests have, too: their labels are those', too."""
+        if not found.inferences or self._rows.table is None:
+            return set()
+        shared = {"inference_id": pa.array(sorted(found.inferences), pa.string())}
+        self._rows.refresh()
+        paths = [file.path for file in held_files(self._rows.table)]
+        others = matching(
+            self._rows, paths, _IDS, lambda rows: _is_in(rows, shared) & ~_is_in(rows, events)
+        )
+        return {one for _, rows in others for one in rows["inference_id"].to_pylist()}
+
+    def remove_labels(self, paths: Iterable[str], match: Match) -> int:
+        """Remove the labels that are found in some files; give how many went."""
+        self._truth.catch_up()
+        found = matching(self._truth, paths, ("key",), match)
+        keys = {one for _, rows in found for one in rows["key"].to_pylist()}
+        return self._remove_labels(keys).rows if keys else 0
+
+    def _remove_labels(self, keys: set[str]) -> Expunged:
+        sought = {"key": pa.array(sorted(keys), pa.string())}
+
+        def note(rows: pa.Table) -> None:
+            self.labelled.update(rows["key"].to_pylist())
+
+        return expunge(
+            self._truth,
+            ("key",),
+            lambda rows: _is_in(rows, sought),
+            note=note,
+            dry_run=self._dry_run,
+        )
+
+
+def find(folder: DeltaFolder, paths: Iterable[str], match: Match) -> Found:
+    """Find the rows of a capture table that match, in some files."""
+    found = Found()
+    if folder.table is not None:
+        for path, rows in matching(folder, paths, _IDS, match):
+            found.add(path, rows)
+    return found
+
+
+def _is_in(rows: pa.Table, sought: Mapping[str, pa.Array]) -> np.ndarray:
+    """Say which rows have one of the values in one of the columns, bool, shape (rows,)."""
+    chosen = np.zeros(rows.num_rows, np.bool_)
+    for name, values in sought.items():
+        if len(values):
+            chosen |= pc.is_in(rows[name], value_set=values).to_numpy()
+    return chosen

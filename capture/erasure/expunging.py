@@ -1,0 +1,197 @@
+"""Finding rows in all files of a table, and writing the files anew without them.
+
+Also in files that no state of the table needs any more and that still lie there: bytes that are to
+be gone are to be gone from all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
+
+from driftline.capture.tables.cleaning import delete_files, replaced_files
+from driftline.capture.tables.merging import read_groups
+from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
+from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.table import DeltaFolder
+from driftline.errors import ConflictError
+
+__all__ = ["Expunged", "Match", "expunge", "lying_files", "matching", "part_of"]
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 20
+
+# Says of the rows of a table which are meant: bool, shape (rows,).
+Match = Callable[[pa.Table], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """What went from a table: rows, and files that held them (written anew, or left over)."""
+
+    rows: int = 0
+    files: int = 0
+
+
+def lying_files(folder: DeltaFolder) -> list[str]:
+    """Name the files that hold the table's rows, and the replaced ones that are still there."""
+    if folder.table is None:
+        return []
+    held = {file.path for file in held_files(folder.table)}
+    return sorted(held) + _left_over(folder)
+
+
+def matching(
+    folder: DeltaFolder, paths: Iterable[str], columns: Sequence[str], match: Match
+) -> Iterator[tuple[str, pa.Table]]:
+    """Give the columns of the rows that match, by file; files that went meanwhile have none."""
+    schema = _schema(folder, columns)
+    for path in paths:
+        try:
+            for rows in read_groups(folder, path, schema):
+                chosen = match(rows)
+                if chosen.any():
+                    yield path, rows.filter(pa.array(chosen))
+        except FileNotFoundError:
+            continue
+        except (OSError, pa.ArrowException) as error:
+            raise trouble(folder.uri, error) from error
+
+
+def expunge(
+    folder: DeltaFolder,
+    columns: Sequence[str],
+    match: Match,
+    *,
+    parts: Collection[str] | None = None,
+    note: Callable[[pa.Table], None] | None = None,
+    dry_run: bool = False,
+) -> Expunged:
+    """Remove the rows that match, from the table and from the disk.
+
+    Parameters
+    ----------
+    folder
+        The table.
+    columns
+        What ``match`` and ``note`` are given of the rows.
+    match
+        Says which rows go.
+    parts
+        Where they can be; None: anywhere.
+    note
+        Told the rows before they go, of a dry run, too; perhaps more than once.
+    dry_run
+        Only count.
+
+    Raises
+    ------
+    ConflictError
+        When others rewrite the table all the while.
+    StorageError
+        When the storage cannot be read or written; doing it again is safe.
+    """
+    for _ in range(_ATTEMPTS):
+        folder.refresh()
+        table = folder.table
+        if table is None:
+            return Expunged()
+        held = [one for one in held_files(table) if parts is None or one.part in parts]
+        found: dict[str, list[pa.Table]] = {}
+        for path, rows in matching(folder, [one.path for one in held], columns, match):
+            found.setdefault(path, []).append(rows)
+        old = [one for one in held if one.path in found]
+        count = sum(rows.num_rows for many in found.values() for rows in many)
+        if note is not None and count:
+            note(pa.concat_tables([rows for many in found.values() for rows in many]))
+        if dry_run:
+            return Expunged(count, len(old))
+        try:
+            if old:
+                _replace(folder, table, old, match)
+        except OvertakenError as error:
+            log.info("erasing looks again: %s", error)
+            continue
+        delete_files(folder, [one.path for one in old])
+        return Expunged(count, len(old) + _clear_left_over(folder, columns, match, parts))
+    raise ConflictError(f'table "{folder.uri}": others rewrite it all the while; ask again')
+
+
+def _replace(folder: DeltaFolder, table: DeltaTable, old: Sequence[Held], match: Match) -> None:
+    schema = _schema(folder)
+    new: list[AddAction] = []
+    try:
+        for one in old:
+            new += _without(folder, one, schema, match)
+    except BaseException as error:
+        delete_files(folder, [action.path for action in new])
+        if isinstance(error, OSError | pa.ArrowException):
+            raise trouble(folder.uri, error) from error
+        raise
+    rewrite(folder, table, old, new, is_change=True, reason="erasure")
+
+
+def _without(folder: DeltaFolder, old: Held, schema: pa.Schema, match: Match) -> list[AddAction]:
+    """Write a file anew without the rows that match; gives nothing when no row is left."""
+    file = folder.new_file(old.part, schema)
+    try:
+        for rows in read_groups(folder, old.path, schema):
+            kept = rows.filter(pa.array(~match(rows)))
+            if kept.num_rows:
+                file.write(kept)
+        if file.rows:
+            return [file.finish()]
+    except BaseException:
+        file.abandon()
+        raise
+    file.abandon()
+    return []
+
+
+def _clear_left_over(
+    folder: DeltaFolder, columns: Sequence[str], match: Match, parts: Collection[str] | None
+) -> int:
+    """Delete the replaced files that hold such rows, too."""
+    folder.refresh()
+    lying = (path for path in _left_over(folder) if parts is None or part_of(path) in parts)
+    return delete_files(
+        folder, sorted({path for path, _ in matching(folder, lying, columns, match)})
+    )
+
+
+def _left_over(folder: DeltaFolder) -> list[str]:
+    replaced = replaced_files(folder)
+    if not replaced:
+        return []
+    try:
+        entries = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
+    except OSError as error:
+        raise trouble(folder.uri, error) from error
+    names = {entry.path[len(folder.path) + 1 :] for entry in entries}
+    return sorted(replaced & names)
+
+
+def part_of(path: str) -> str:
+    """Name the part that a file lies in; "" where a table has none."""
+    return path.rpartition("/")[0].rpartition("=")[2]
+
+
+def _schema(folder: DeltaFolder, columns: Sequence[str] | None = None) -> pa.Schema:
+    """Give the schema of the table's files, or of some of their columns."""
+    held = folder.schema()
+    assert held is not None, "only asked of tables that are there"
+    return pa.schema(
+        [
+            field
+            for field in held
+            if field.name != folder.partition and (columns is None or field.name in columns)
+        ]
+    )

@@ -1,0 +1,198 @@
+"""What comes although it is to be erased: met by the sink, and behind it by the upkeep.
+
+The sink drops records whose own ids are asked for before they are stored. What it cannot see (an id
+inside a body, a request that was made while it was committing, a label) the upkeep removes within a
+minute from the files that were added since it last looked.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.erasure.erasing import Eraser, endpoints_of, find
+from driftline.capture.erasure.erasures import (
+    KINDS,
+    Wanted,
+    forget,
+    open_requests,
+    record_removed,
+    removed_folder,
+    requests_folder,
+)
+from driftline.capture.erasure.expunging import lying_files, part_of
+from driftline.capture.tables.dataset import PARTITION, Dataset
+from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
+from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.truth.labels import truth_folder
+
+__all__ = ["ErasedRecords", "LateErasing"]
+
+log = logging.getLogger(__name__)
+
+# The sink looks so often for what is asked to be erased.
+_LOOK_EVERY_S = 5.0
+
+
+class ErasedRecords:
+    """Drops records that are asked to be erased, for the sink.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    writer
+        The sink's name.
+    now, monotonic
+        Clocks; the first one aware.
+
+    Attributes
+    ----------
+    dropped
+        Records that were dropped.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        writer: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.dropped = 0
+        self._requests = requests_folder(root)
+        self._removed = removed_folder(root, writer=writer)
+        self._now = now
+        self._monotonic = monotonic
+        self._wanted = Wanted()
+        self._look_at_s = monotonic()
+
+    def drop(self, endpoint: str, records: Records) -> Records:
+        """Give the records that are to be stored; the others are noted as erased first.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage cannot be read or written.
+        """
+        if self._monotonic() >= self._look_at_s:
+            self._wanted = open_requests(self._requests)
+            self._look_at_s = self._monotonic() + _LOOK_EVERY_S
+        if not self._wanted or not len(records):
+            return records
+        gone = self._wanted.matches(endpoint, records.meta("event_id"), "event_id")
+        gone |= self._wanted.matches(endpoint, records.meta("inference_id"), "inference_id")
+        if not gone.any():
+            return records
+        chosen = records.take(gone)
+        pairs = list(zip(chosen.spool_id.to_pylist(), chosen.seq.tolist(), strict=True))
+        record_removed(self._removed, endpoint, pairs, self._now())
+        self.dropped += len(pairs)
+        log.info("sink dropped what is to be erased endpoint=%s records=%d", endpoint, len(pairs))
+        return records.take(~gone)
+
+
+class LateErasing:
+    """Meets what was committed under ids that are to be erased, by one who did not know it yet.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    writer
+        Beginning of the names of files that this one writes.
+    now
+        The clock, aware.
+    """
+
+    def __init__(self, root: str, *, writer: str, now: Callable[[], datetime]) -> None:
+        self._root = root
+        self._writer = writer
+        self._now = now
+        self._requests = requests_folder(root, writer=writer)
+        self._positions: dict[str, int] = {}
+
+    def catch_up(self) -> int:
+        """Erase what came since the last time; give how many requests and labels that were.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage cannot be read or written; the next time begins where this one did.
+        """
+        forget(self._requests, self._now())
+        tables = [
+            (one, folder) for one in endpoints_of(self._root) for folder in self._folders(one)
+        ]
+        # Before the requests: what is asked for after this look is sought by who asks.
+        versions = {folder.path: _version(folder) for _, folder in tables}
+        wanted = open_requests(self._requests)
+        erased = 0
+        if wanted:
+            for endpoint, folder in tables:
+                if versions[folder.path] != (known := self._position(folder)):
+                    erased += self._meet(folder, endpoint, added_since(folder, known), wanted)
+            if versions != self._positions:
+                self._keep({_seen(folder): versions[folder.path] for _, folder in tables})
+        self._positions = versions
+        return erased
+
+    def _folders(self, endpoint: str) -> tuple[DeltaFolder, DeltaFolder]:
+        rows = Dataset(self._root, endpoint, writer=self._writer).folder
+        return rows, truth_folder(self._root, endpoint, writer=self._writer)
+
+    def _position(self, folder: DeltaFolder) -> int:
+        """Say up to which version a table was looked at, by this process or one before it."""
+        if folder.path not in self._positions:
+            self._requests.catch_up()
+            self._positions[folder.path] = self._requests.mark(_seen(folder)) - 1
+        return self._positions[folder.path]
+
+    def _keep(self, versions: Mapping[str, int]) -> None:
+        """Have the next process go on from here: it need not hash all ids of all days."""
+        self._requests.refresh()
+        schema = self._requests.schema()
+        marks = {name: at + 1 for name, at in versions.items() if at >= self._requests.mark(name)}
+        if marks and schema is not None:
+            with suppress(MarkMovedError):  # Another one of a second sink has looked further.
+                self._requests.append(schema.empty_table(), marks)
+
+    def _meet(self, folder: DeltaFolder, endpoint: str, new: Added, wanted: Wanted) -> int:
+        paths = [*new.files]
+        if new.parts:
+            paths += [one for one in lying_files(folder) if part_of(one) in new.parts]
+        if not paths or folder.table is None:
+            return 0
+        eraser = Eraser(self._root, endpoint, self._writer, self._now())
+        if folder.partition != PARTITION:
+            return eraser.remove_labels(
+                paths, lambda rows: wanted.matches(endpoint, rows["key"], *KINDS)
+            )
+        found = find(
+            folder,
+            paths,
+            lambda rows: (
+                wanted.matches(endpoint, rows["event_id"], "event_id")
+                | wanted.matches(endpoint, rows["inference_id"], "inference_id")
+            ),
+        )
+        if not found.events:
+            return 0
+        gone = eraser.remove(found, set())
+        log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
+        return gone.requests
+
+
+def _version(folder: DeltaFolder) -> int:
+    folder.catch_up()
+    return NO_TABLE if folder.table is None else int(folder.table.version())
+
+
+def _seen(folder: DeltaFolder) -> str:
+    """Name the mark that says how far a table was looked at."""
+    return "seen/" + "/".join(folder.path.rsplit("/", 2)[1:])

@@ -1,0 +1,1 @@
+"""Inferences that another's logger tells of, as two events each."""

@@ -1,0 +1,187 @@
+"""Halves of inferences that wait for their other half: one file each, so that no kill loses them.
+
+A half is on its way to the disk before its sender is answered. Before a record is written to the
+spool a line in the journal says so, and afterwards its file goes: what a kill leaves between the
+two is the only thing in doubt, and the spools of the host tell. Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.errors import UnavailableError
+
+__all__ = ["FOLDER", "Half", "Halves", "Taken"]
+
+# In the spool folder; readers of spools pass over names that begin with a dot.
+FOLDER = ".halves"
+_JOURNAL = "journal"
+_LOCK = "lock"
+_SUFFIX = ".half"
+_UNFINISHED = ".new"
+_MAX_JOURNAL_BYTES = 1 << 20
+_SLACK_NS = 2_000_000_000  # Clocks of files are coarse.
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A request or a response that waits.
+
+    Parameters
+    ----------
+    key
+        What both halves have in common: 64 hexadecimal digits.
+    is_request
+        Which half it is.
+    meta
+        What the record will tell of it.
+    arrived_ns
+        Wall clock when it came in.
+    time_us
+        When it was, as the sender tells it, microseconds since 1970; None: not told.
+    size_bytes
+        True length of the body, of which ``body`` is what is kept.
+    """
+
+    key: str
+    is_request: bool
+    meta: dict[str, str]
+    arrived_ns: int
+    time_us: int | None
+    size_bytes: int
+    body: bytes
+
+
+class Taken(NamedTuple):
+    """A line of the journal: which halves of a key went to a spool together ("qr"), and when."""
+
+    key: str
+    sides: str
+    at_ns: int
+    spool_id: str
+
+
+class Halves:
+    """The folder of halves; one process has it at a time.
+
+    Parameters
+    ----------
+    spool_dir
+        The host's spool folder.
+
+    Raises
+    ------
+    UnavailableError
+        When another process has it.
+    """
+
+    def __init__(self, spool_dir: Path) -> None:
+        self._spool_dir = spool_dir
+        self._folder = spool_dir / FOLDER
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise UnavailableError(
+                f'"{self._folder}": another process receives cloud events here; send them to that '
+                "one, or give this installation a spool_dir of its own"
+            ) from None
+        self._journal = self._open_journal()
+
+    def close(self) -> None:
+        """Let another process have the folder; what waits stays."""
+        os.close(self._journal)
+        os.close(self._lock)
+
+    def put(self, half: Half) -> None:
+        """Keep a half; it survives this process when the call returns. Raises OSError."""
+        told = asdict(half)
+        del told["body"]
+        head = json.dumps({**told, "kept": len(half.body)}).encode("ascii")
+        path = self._path(half.key)
+        unfinished = path.with_suffix(_UNFINISHED)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(head + b"\n" + half.body)
+            unfinished.rename(path)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+    def get(self, key: str) -> Half | None:
+        """Read a half; None when it is not there, or damaged, as only power loss leaves it."""
+        try:
+            head, _, body = self._path(key).read_bytes().partition(b"\n")
+            told = json.loads(head)
+            is_whole = told.pop("kept") == len(body) and told["key"] == key
+            return Half(**told, body=body) if is_whole else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def remove(self, key: str) -> None:
+        """Forget a half."""
+        self._path(key).unlink(missing_ok=True)
+
+    def waiting(self) -> Iterator[tuple[str, int]]:
+        """Give the key of each half that waits, and the bytes of its file."""
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            yield path.stem, path.stat().st_size
+        for path in self._folder.glob(f"*{_UNFINISHED}"):
+            path.unlink(missing_ok=True)  # Nobody was answered for it.
+
+    def take(self, taken: Taken) -> None:
+        """Note that a record is about to be written to a spool. Raises OSError."""
+        line = f"{taken.key} {taken.sides} {taken.at_ns} {taken.spool_id}\n".encode("ascii")
+        if os.write(self._journal, line) != len(line):
+            raise OSError("short write: the volume is full")
+
+    def taken(self) -> list[Taken]:
+        """Give what the journal tells, the oldest first."""
+        found = []
+        for line in (self._folder / _JOURNAL).read_bytes().decode("ascii", "replace").splitlines():
+            parts = line.split(" ")
+            if len(parts) == 4 and parts[2].isdecimal():
+                found.append(Taken(parts[0], parts[1], int(parts[2]), parts[3]))
+        return found
+
+    def forget_before(self, at_ns: int) -> None:
+        """Shorten the journal when it has grown long."""
+        if os.fstat(self._journal).st_size < _MAX_JOURNAL_BYTES:
+            return
+        kept = [one for one in self.taken() if one.at_ns >= at_ns]
+        unfinished = self._folder / f"{_JOURNAL}{_UNFINISHED}"
+        text = "".join(f"{one.key} {one.sides} {one.at_ns} {one.spool_id}\n" for one in kept)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        unfinished.rename(self._folder / _JOURNAL)
+        os.close(self._journal)
+        self._journal = self._open_journal()
+
+    def was_written(self, taken: Taken, event_id: str) -> bool | None:
+        """Say whether a record has come to a spool; None when its spool was shipped and is gone."""
+        needle = event_id.encode("ascii")
+        for segment in self._spool_dir.glob(f"*/*{SEGMENT_SUFFIX}"):
+            with suppress(FileNotFoundError):  # A reader may remove it meanwhile.
+                is_new = segment.stat().st_mtime_ns >= taken.at_ns - _SLACK_NS
+                if is_new and needle in segment.read_bytes():
+                    return True
+        return False if (self._spool_dir / taken.spool_id).is_dir() else None
+
+    def _open_journal(self) -> int:
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.open(self._folder / _JOURNAL, mode, 0o600)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}{_SUFFIX}"

@@ -1,0 +1,118 @@
+"""What one commit of the sink takes: records by endpoint, and gaps; and what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from driftline.capture.decoding.bounds import BodyError
+from driftline.capture.decoding.inflate import unpack
+from driftline.capture.decoding.records import Records
+from driftline.capture.line.delivery import Delivery
+from driftline.capture.line.sound import readable, sound_records
+from driftline.capture.spool.frame import Frame, Kind
+
+__all__ = ["Batch", "cut_by_size"]
+
+_GROUP_BYTES = 32 << 20
+
+
+class Batch:
+    """Deliveries taken apart by endpoint.
+
+    Parameters
+    ----------
+    deliveries
+        What came, each spool's in sequence and without repetitions.
+
+    Attributes
+    ----------
+    endpoints
+        Names of the endpoints that have records here.
+    gaps
+        Gaps with their spool's id: those that were sent, and those in the place of frames that the
+        tables do not take.
+    """
+
+    def __init__(self, deliveries: Sequence[Delivery]) -> None:
+        self._deliveries = deliveries
+        self._records = Records.join([delivery.records for delivery in deliveries])
+        self._delivery = np.repeat(np.arange(len(deliveries)), [len(one) for one in deliveries])
+        self.gaps: list[tuple[str, Frame]] = []
+        self._gaps_at: list[int] = []
+        is_sound = sound_records(self._records)
+        for index in np.flatnonzero(~is_sound).tolist():
+            frame = readable(self._records.frame(index))
+            is_sound[index] = frame.kind == Kind.RECORD
+            if frame.kind == Kind.GAP:
+                self.gaps.append((self._spool(index), frame))
+                self._gaps_at.append(index)
+        names = self._records.meta("endpoint").dictionary_encode()
+        codes = names.indices.fill_null(-1).to_numpy()
+        found = ((name, (codes == code) & is_sound) for code, name in enumerate(names.dictionary))
+        self._masks = {name.as_py(): mask for name, mask in found if mask.any()}
+        self.endpoints = tuple(self._masks)
+
+    def records(self, endpoint: str) -> Records:
+        """Give the records of an endpoint."""
+        return self._records.take(self._masks[endpoint])
+
+    def offsets(self, endpoint: str) -> dict[str, int]:
+        """Say how far in each partition of a broker the records of an endpoint lay."""
+        numbers = np.unique(self._delivery[self._masks[endpoint]]).tolist()
+        origins = (self._deliveries[number].origin for number in numbers)
+        return {origin.name: origin.offset for origin in origins if origin is not None}
+
+    def spools(self, endpoints: Collection[str]) -> set[str]:
+        """Name the spools of these endpoints' records."""
+        codes = [np.unique(self._records.codes[self._masks[name]]) for name in endpoints]
+        return {self._records.spools[code] for found in codes for code in found.tolist()}
+
+    def left(self, endpoints: Collection[str]) -> list[Delivery]:
+        """Give the records of these endpoints, and the gaps of their spools, as they came."""
+        spools = self.spools(endpoints)
+        mask = np.zeros(len(self._records), np.bool_)
+        for name in endpoints:
+            mask |= self._masks[name]
+        mask[[at for at in self._gaps_at if self._spool(at) in spools]] = True
+        return [
+            Delivery(
+                delivery.spool_id,
+                self._records.take(mask & (self._delivery == number)),
+                delivery.origin,
+            )
+            for number, delivery in enumerate(self._deliveries)
+            if mask[self._delivery == number].any()
+        ]
+
+    def _spool(self, index: int) -> str:
+        return str(self._records.spools[self._records.codes[index]])
+
+
+def cut_by_size(records: Records) -> list[Records]:
+    """Cut records into groups whose bodies, unpacked, are of a size that can be held in memory."""
+    sizes = records.kept_bytes
+    for name, bodies in (("request", records.request), ("response", records.response)):
+        encodings = records.meta(f"{name}_encoding")
+        for index in np.flatnonzero(encodings.is_valid().to_numpy(zero_copy_only=False)).tolist():
+            sizes[index] += _unpacked_bytes(bodies[index].as_py(), encodings[index].as_py())
+    group = np.cumsum(sizes) // _GROUP_BYTES
+    borders = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(records)]
+    return [
+        records if past - first == len(records) else records.take(slice(first, past))
+        for first, past in pairwise(borders)
+        if first < past
+    ]
+
+
+def _unpacked_bytes(content: bytes, encoding: str) -> int:
+    """Say how many bytes the decoder makes of a packed body, by doing it: no header can be trusted.
+
+    What cannot be unpacked takes none.
+    """
+    try:
+        return len(unpack(content, encoding))
+    except BodyError:
+        return 0

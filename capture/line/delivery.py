@@ -1,0 +1,98 @@
+"""A delivery: some frames of one spool in sequence, and where on a broker they lay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.spool.frame import Frame
+
+__all__ = ["Delivery", "Origin", "Redactor", "redacted"]
+
+
+class Redactor(Protocol):
+    """What takes out of records what must not be stored."""
+
+    @property
+    def endpoints(self) -> frozenset[str]:
+        """The endpoints that have rules, in lower case; "*" stands for all."""
+
+    def covers(self, endpoint: str) -> bool:
+        """Say whether an endpoint has rules; frames of all others are left as they lie."""
+
+    def frames(self, frames: list[Frame]) -> list[Frame]:
+        """Give the frames as they may go on: as many, with the same numbers, in this order."""
+
+
+class Origin(NamedTuple):
+    """Where on a broker records came from: a partition's name, and the offset there."""
+
+    name: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Records and gaps of one spool, in sequence, and where on a broker they lay."""
+
+    spool_id: str
+    records: Records
+    origin: Origin | None = None
+
+    @classmethod
+    def of(cls, spool_id: str, frames: Sequence[Frame], origin: Origin | None = None) -> Delivery:
+        """Make one of single frames."""
+        return cls(spool_id, Records.of((spool_id, frame) for frame in frames), origin)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The records and gaps unpacked, for who has to look at each."""
+        return self.records.frames()
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence number of the last frame."""
+        return int(self.records.header["seq"][-1])
+
+    @property
+    def first_ns(self) -> int:
+        """Wall clock of the first frame, ns since 1970."""
+        return int(self.records.header["wall_ns"][0])
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the frames take."""
+        return int(self.records.header["length"].sum())
+
+    def after(self, seq: int) -> Delivery:
+        """Give what lies behind a sequence number."""
+        return Delivery(
+            self.spool_id, self.records.take(self.records.header["seq"] > seq), self.origin
+        )
+
+
+def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
+    """Give the records as they may go on; those of endpoints without rules go as they lie."""
+    if redactor is None or not redactor.endpoints:
+        return delivery
+    records, spool_id = delivery.records, delivery.spool_id
+    names = records.meta("endpoint").fill_null("")
+    ruled = [name for name in names.unique().to_pylist() if redactor.covers(name)]
+    concerned = pc.is_in(names, pa.array(ruled, pa.string())).to_numpy(zero_copy_only=False)
+    if not concerned.any():
+        return delivery
+    changed = Records.of(
+        (spool_id, frame) for frame in redactor.frames(records.take(concerned).frames())
+    )
+    merged = Records.join([records.take(~concerned), changed])
+    order = np.argsort(merged.header["seq"], kind="stable")
+    return Delivery(spool_id, merged.take(order), delivery.origin)

@@ -1,0 +1,247 @@
+"""From frames to letters that a broker accepts: cut to size, in order, the poisonous set aside.
+
+A letter of a spool goes only after the one before it was acknowledged, for the sink takes what
+comes after a hole for the next and what comes late for a repetition. What a broker refuses twice is
+halved until the record that it does not want is alone; a gap goes in its place, and the record to
+the dead letters, or to a folder if they do not take it either.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.line.letter import Letter, light, write, write_records
+from driftline.capture.line.sound import gap_instead
+from driftline.capture.spool.frame import Frame, frame_bytes
+from driftline.capture.spool.tail import QUARANTINE, Delivery
+from driftline.errors import UnavailableError
+
+__all__ = ["Dispatcher", "Refusal", "Wire"]
+
+log = logging.getLogger(__name__)
+
+_LETTER_RECORDS = 1_000
+_LETTER_BYTES = 900_000
+_PARTITION_NAME = "partition"
+
+
+class Refusal(NamedTuple):
+    """What a broker has against a letter; ``is_size``: that it is too large."""
+
+    name: str
+    is_size: bool
+
+
+class Wire(Protocol):
+    """What takes letters away."""
+
+    max_bytes: int
+    made: int
+
+    def partitions(self) -> int:
+        """Give how many partitions there are; raises UnavailableError when nobody knows."""
+
+    def put(self, letters: Sequence[Letter]) -> list[Refusal | None]:
+        """Send letters; None for each that is safe. Raises UnavailableError when nobody answers."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Frames that go into one letter; ``poison``: the record whose place the gap in it takes."""
+
+    records: Records
+    refusals: int = 0
+    poison: Frame | None = None
+    why: str = ""
+
+
+class Dispatcher:
+    """Sends what a spool holds; the sidecar's end of a broker.
+
+    Parameters
+    ----------
+    wire
+        What takes letters away.
+    spool_dir
+        The spool folder: each spool keeps its partition in it as long as it lives, whatever becomes
+        of their number, or two sinks could have one spool.
+
+    Attributes
+    ----------
+    counters
+        ``letters`` and ``records`` sent, ``refused`` letters, records ``light`` that went without
+        their bodies, records set aside as ``poison``.
+    """
+
+    def __init__(self, wire: Wire, spool_dir: Path) -> None:
+        self.counters = {"letters": 0, "records": 0, "refused": 0, "light": 0, "poison": 0}
+        self._wire = wire
+        self._spool_dir = spool_dir
+        self._partitions: dict[str, int] = {}
+
+    def send(self, batch: Sequence[Delivery]) -> dict[str, int]:
+        """Send records; give for each spool up to where they are safe.
+
+        Raises
+        ------
+        UnavailableError
+            When none could be sent; nothing is lost, they can be sent again.
+        """
+        waiting = {found.spool_id: deque(_runs(found.records)) for found in batch}
+        safe: dict[str, int] = {}
+        try:
+            while waiting:
+                self._round(waiting, safe)
+        except UnavailableError as error:
+            if not safe:
+                raise
+            log.warning("sidecar sent a part error=%s", error)
+        return safe
+
+    @property
+    def made(self) -> int:
+        """How many connections were made: one more after each failure."""
+        return self._wire.made
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._wire.close()
+
+    def _round(self, waiting: dict[str, deque[_Run]], safe: dict[str, int]) -> None:
+        """Send the next letter of each spool."""
+        letters = [self._letter(spool_id, runs) for spool_id, runs in waiting.items()]
+        outcomes = self._wire.put(letters)
+        for letter, outcome in zip(letters, outcomes, strict=True):
+            runs = waiting[letter.spool_id]
+            run = runs.popleft()
+            if outcome is not None:
+                self.counters["refused"] += 1
+                runs.extendleft(reversed(self._mend(letter.spool_id, run, outcome)))
+                continue
+            if run.poison is not None:
+                self._set_aside(letter.spool_id, run.poison, run.why)
+            self.counters["letters"] += 1
+            self.counters["records"] += len(run.records)
+            safe[letter.spool_id] = int(run.records.header["seq"][-1])
+            if not runs:
+                del waiting[letter.spool_id]
+
+    def _letter(self, spool_id: str, runs: deque[_Run]) -> Letter:
+        """Write the next letter; a record that is too large for any goes without its bodies."""
+        run = runs[0]
+        letter = write_records(spool_id, run.records, partition=self._partition(spool_id))
+        if letter.size_bytes <= self._wire.max_bytes:
+            return letter
+        if len(run.records) > 1:
+            runs.popleft()
+            runs.extendleft(reversed(_halves(run)))
+            return self._letter(spool_id, runs)
+        if run.records.kept_bytes[0]:
+            self._lighten(spool_id, run)
+            return self._letter(spool_id, runs)
+        return letter
+
+    def _mend(self, spool_id: str, run: _Run, why: Refusal) -> list[_Run]:
+        """Say what to send in the place of a letter that was refused."""
+        if run.poison is not None:
+            raise UnavailableError(
+                f"the topic refuses every record, last with {why.name}; look at its settings"
+            )
+        run.refusals += 1
+        run.why = why.name
+        if run.refusals < 2 and not why.is_size:
+            return [run]
+        if len(run.records) > 1:
+            return _halves(run)
+        (frame,) = run.records.frames()
+        if why.is_size and (frame.request or frame.response):
+            self._lighten(spool_id, run)
+            return [run]
+        gap = Records.of([(spool_id, gap_instead(frame, "poison"))])
+        return [_Run(gap, poison=frame, why=why.name)]
+
+    def _lighten(self, spool_id: str, run: _Run) -> None:
+        self.counters["light"] += 1
+        (frame,) = run.records.frames()
+        log.warning(
+            "record too large for the topic, sent without its bodies spool=%s seq=%d bytes=%d",
+            spool_id, frame.seq, len(frame.request) + len(frame.response),
+        )  # fmt: skip
+        run.records = Records.of([(spool_id, light(frame))])
+
+    def _set_aside(self, spool_id: str, frame: Frame, why: str) -> None:
+        """Put a poisonous record where somebody can look at it; the gap in its place is sent."""
+        self.counters["poison"] += 1
+        log.error("record refused spool=%s seq=%d why=%s", spool_id, frame.seq, why)
+        letter = write(spool_id, [frame], is_dead=True, more={"dl.error": why})
+        try:
+            refused = self._wire.put([letter])[0]
+        except UnavailableError as error:
+            refused = Refusal(str(error), is_size=False)
+        if refused is None:
+            return
+        folder = self._spool_dir / QUARANTINE
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            path = folder / f"{spool_id}-{frame.seq}.dlf"
+            path.write_bytes(frame_bytes(spool_id, frame))
+        except OSError as error:
+            log.error("record not set aside spool=%s seq=%d error=%s", spool_id, frame.seq, error)
+
+    def _partition(self, spool_id: str) -> int:
+        """Give the partition of a spool, settled when its first letter goes."""
+        found = self._partitions.get(spool_id)
+        if found is not None:
+            return found
+        file = self._spool_dir / spool_id / _PARTITION_NAME
+        count = self._wire.partitions()
+        try:
+            settled = int(file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            settled = count
+        if settled >= count:
+            settled = zlib.crc32(spool_id.encode("ascii")) % count
+            _write_durably(file, str(settled))
+        self._partitions[spool_id] = settled
+        return settled
+
+
+def _write_durably(file: Path, text: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, text.encode("ascii"))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _runs(records: Records) -> Iterator[_Run]:
+    """Cut frames into what makes a letter of a good size."""
+    ends = np.cumsum(records.header["length"].astype(np.int64))
+    first = 0
+    while first < len(records):
+        room = _LETTER_BYTES + (ends[first - 1] if first else 0)
+        past = int(np.searchsorted(ends, room, "right"))
+        past = max(min(past, first + _LETTER_RECORDS), first + 1)
+        yield _Run(records.take(slice(first, past)))
+        first = past
+
+
+def _halves(run: _Run) -> list[_Run]:
+    """Cut in two; halves of what was refused are refused once already."""
+    half = len(run.records) // 2
+    doubted = min(run.refusals, 1)
+    return [_Run(run.records.take(part), doubted) for part in (slice(half), slice(half, None))]

@@ -1,0 +1,185 @@
+"""A letter: a run of one spool's frames as they lie in its segments, compressed, with an address.
+
+The frames travel as they are: each keeps the checksum that the server gave it until the sink has
+it, bodies are decoded once, where the signature is, and both ways to the table share one decoder.
+The headers say what is inside, so that anybody can count letters without opening them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.capture.decoding.records import Records, is_whole
+from driftline.capture.line.sound import MAX_NUMBER
+from driftline.capture.spool.frame import MAX_FRAME_BYTES, Flag, Frame, seed_of, walk
+from driftline.errors import InputError
+
+__all__ = [
+    "Letter",
+    "LetterError",
+    "light",
+    "open_letter",
+    "read_letter",
+    "write",
+    "write_records",
+]
+
+VERSION = "1"
+ENCODING = "frames+zstd"
+_LEVEL = 3
+_MAX_OPEN_BYTES = MAX_FRAME_BYTES + (8 << 20)  # One largest frame, or a letter of many small ones.
+_MAX_SPAN = 1 << 24
+_NS_PER_MS = 1_000_000
+
+
+class LetterError(InputError):
+    """A letter that cannot be read.
+
+    Attributes
+    ----------
+    spool_id, last_seq, count
+        What its headers still tell: whose it is, up to where, how many frames; else "", 0 and None.
+    """
+
+    def __init__(
+        self, message: str, *, spool_id: str = "", last_seq: int = 0, count: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.spool_id = spool_id
+        self.last_seq = last_seq
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Frames of one spool, ready to travel.
+
+    ``headers`` are pairs of a name and bytes; ``partition`` is where a broker keeps the spool.
+    """
+
+    spool_id: str
+    partition: int
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    is_dead: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes on the way, names of headers and a frame around them included."""
+        return len(self.value) + sum(len(n) + len(v) + 8 for n, v in self.headers) + 256
+
+
+def write(
+    spool_id: str,
+    frames: Sequence[Frame],
+    *,
+    partition: int = 0,
+    is_dead: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> Letter:
+    """Put single frames into a letter, as with ``write_records``."""
+    records = Records.of((spool_id, frame) for frame in frames)
+    return write_records(spool_id, records, partition=partition, is_dead=is_dead, more=more)
+
+
+def write_records(
+    spool_id: str,
+    records: Records,
+    *,
+    partition: int = 0,
+    is_dead: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> Letter:
+    """Put frames, as they lie, into a letter, with headers beyond the usual if there are ``more``.
+
+    Parameters
+    ----------
+    spool_id
+        The spool that all of them are of.
+    records
+        At least one frame, in sequence.
+    """
+    raw = records.bytes()
+    seqs, times = records.header["seq"], records.header["wall_ns"]
+    told = {
+        "dl.v": VERSION,
+        "dl.enc": ENCODING,
+        "dl.spool": spool_id,
+        "dl.seq0": str(seqs[0]),
+        "dl.seq1": str(seqs[-1]),
+        "dl.n": str(len(records)),
+        "dl.raw": str(len(raw)),
+        "dl.t0": str(times.min() // _NS_PER_MS),
+        "dl.t1": str(times.max() // _NS_PER_MS),
+        **(more or {}),
+    }
+    value = pa.Codec("zstd", compression_level=_LEVEL).compress(raw, asbytes=True)
+    headers = tuple((name, text.encode()) for name, text in told.items())
+    return Letter(spool_id, partition, value, headers, is_dead)
+
+
+def open_letter(
+    value: bytes | None, headers: Iterable[tuple[str, bytes]]
+) -> tuple[str, list[Frame]]:
+    """Take the frames out one by one, as with ``read_letter``."""
+    spool_id, records = read_letter(value, headers)
+    return spool_id, records.frames()
+
+
+def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
+    """Take the frames out; give whose they are, and them in sequence.
+
+    Raises
+    ------
+    LetterError
+        When it is of another form, damaged, or not one of ours.
+    """
+    told = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
+    try:
+        spool_id = told["dl.spool"]
+        first, last, count, size = (int(told[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
+        seed = seed_of(str(uuid.UUID(spool_id)))
+    except (KeyError, ValueError) as error:
+        raise LetterError(f"its headers are not a letter's: {error!r}") from error
+    if (
+        not 0 < first <= last < min(first + _MAX_SPAN, MAX_NUMBER)
+        or not 0 < count <= last - first + 1
+    ):
+        raise LetterError(f"its headers tell of {count} frames from {first} to {last}")
+    known = {"spool_id": spool_id, "last_seq": last, "count": count}
+    if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
+        raise LetterError(
+            f'form {told.get("dl.v")} "{told.get("dl.enc")}"; expected {VERSION} "{ENCODING}"',
+            **known,  # type: ignore[arg-type] # by these names
+        )
+    if value is None or not 0 < size <= _MAX_OPEN_BYTES:
+        raise LetterError(f"it claims {size} bytes", **known)  # type: ignore[arg-type]
+    try:
+        raw = pa.Codec("zstd").decompress(value, decompressed_size=size, asbytes=True)
+    except (OSError, pa.ArrowException) as error:
+        raise LetterError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
+    starts, _ = walk(raw, 0, _MAX_SPAN, seed)
+    records = Records(raw, np.array(starts, np.int64), [spool_id])
+    whole = int(is_whole(records.header).sum())
+    seqs = records.header["seq"]
+    if whole != count or len(records) != count or not _is_run(seqs, first, last):
+        raise LetterError(f"{whole} of {count} frames are whole", **known)  # type: ignore[arg-type]
+    return spool_id, records
+
+
+def light(frame: Frame) -> Frame:
+    """Give a record without its bodies: what was asked and when stays, and how long both were."""
+    shed = Flag.BODY_SHED
+    shed |= Flag.REQUEST_TRUNCATED if frame.request else 0
+    shed |= Flag.RESPONSE_TRUNCATED if frame.response else 0
+    return frame._replace(flags=frame.flags | shed, request=b"", response=b"")
+
+
+def _is_run(seqs: np.ndarray, first: int, last: int) -> bool:
+    is_rising = bool((seqs[1:] > seqs[:-1]).all())
+    return is_rising and int(seqs[0]) == first and int(seqs[-1]) == last

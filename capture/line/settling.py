@@ -1,0 +1,124 @@
+"""The transport of a sink, telling below the storage root up to where all tables have everything.
+
+A spool's records go to the tables of several endpoints, one after the other. What is missing from
+them may be on its way as long as a commit is half done, and is lost once it is whole. Only the sink
+knows; who audits, perhaps elsewhere, reads it in marks ``d/<spool id>`` of the table of gaps.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from deltalake import CommitProperties, Transaction
+from deltalake.exceptions import DeltaError
+
+from driftline.capture.line.delivery import Delivery
+from driftline.capture.line.transport import Transport
+from driftline.capture.tables.dataset import GAP_SCHEMA, gap_folder
+from driftline.capture.tables.marks import SETTLED
+from driftline.capture.tables.storage import trouble
+from driftline.errors import DriftlineError
+
+__all__ = ["SettlingTransport", "settle"]
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 60.0
+
+
+class SettlingTransport:
+    """A transport as it is, but for the note of what is settled, at most once in a while.
+
+    Parameters
+    ----------
+    transport
+        The transport.
+    root
+        Storage root.
+    every_s
+        Seconds between two notes: each is an entry in a table's log.
+    monotonic
+        Clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        root: str,
+        *,
+        every_s: float = _EVERY_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = transport
+        self._root = root
+        self._every_s = every_s
+        self._monotonic = monotonic
+        self._settled: dict[str, int] = {}
+        self._due_s = monotonic()
+
+    @property
+    def name(self) -> str:
+        """The transport's name."""
+        return self._transport.name
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give the next records."""
+        return self._transport.receive(max_records)
+
+    def commit(self, marks: Mapping[str, int]) -> None:
+        """Hand on that all tables have what was received, and note it when that is due."""
+        self._transport.commit(marks)
+        self._settled.update(marks)
+        if self._settled and self._monotonic() >= self._due_s:
+            self._note()
+
+    def close(self) -> None:
+        """Note what is left, and let go."""
+        if self._settled:
+            self._note()
+        self._transport.close()
+
+    def _note(self) -> None:
+        """Best effort: without it an audit takes the newest records for being on their way."""
+        self._due_s = self._monotonic() + self._every_s
+        try:
+            settle(self._root, self._settled, writer=self.name)
+            self._settled = {}
+        except DriftlineError as error:
+            log.warning("sink could not note what is settled error=%s", error)
+
+
+def settle(root: str, marks: Mapping[str, int], *, writer: str = "sink") -> None:
+    """Note up to which number of each spool all tables have what they ever will.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be written.
+    """
+    folder = gap_folder(root, writer=writer)
+    if folder.table is None:
+        folder.append(GAP_SCHEMA.empty_table(), {})
+        folder.refresh()
+    table = folder.table
+    assert table is not None
+    named = {f"{SETTLED}{spool_id}": seq for spool_id, seq in marks.items()}
+    # What a broker gives once more is no step back.
+    new = [
+        Transaction(name, seq)
+        for name, seq in named.items()
+        if seq > (table.transaction_version(name) or 0)
+    ]
+    if not new:
+        return
+    try:
+        table.create_write_transaction(
+            [],
+            mode="append",
+            schema=table.schema(),
+            commit_properties=CommitProperties(app_transactions=new),
+        )
+    except (DeltaError, OSError) as error:
+        raise trouble(folder.uri, error) from error

@@ -1,0 +1,161 @@
+"""The sidecar: ships what the servers of a host write to the spool, for ever.
+
+Whatever the broker does, the servers never notice: the disk is the queue, and of it only so much is
+in memory at any time. What is shipped is marked durably first and removed from the spool second.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from driftline.capture.line.delivery import Delivery, Redactor, redacted
+from driftline.capture.line.transport import Sender
+from driftline.capture.spool.room import spool_bytes
+from driftline.capture.spool.tail import SpoolTail
+from driftline.errors import UnavailableError
+
+__all__ = ["Sidecar"]
+
+log = logging.getLogger(__name__)
+
+_BATCH_RECORDS = 4_000
+_MAX_WAITING_BYTES = 32 << 20
+_FIRST_BACK_OFF_S = 0.1
+_MAX_BACK_OFF_S = 10.0
+_TELL_EVERY_S = 30.0
+
+
+class Sidecar:
+    """Moves records from the spool folder of this host to a broker.
+
+    Parameters
+    ----------
+    spool_dir
+        The host's spool folder.
+    sender
+        The way to the broker.
+    poll_s
+        How long to wait when there is nothing new.
+    redactor
+        Takes out of records what must not leave the host; None: nothing.
+    monotonic, now_ns
+        Clocks.
+
+    Raises
+    ------
+    ConflictError
+        When another process reads this folder.
+
+    Attributes
+    ----------
+    counters
+        ``records`` shipped, ``failures`` that were waited out.
+    """
+
+    def __init__(
+        self,
+        spool_dir: Path,
+        sender: Sender,
+        *,
+        poll_s: float = 0.1,
+        redactor: Redactor | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.counters = {"records": 0, "failures": 0}
+        self._spool_dir = spool_dir
+        self._tail = SpoolTail(spool_dir)
+        self._sender = sender
+        self._poll_s = poll_s
+        self._redactor = redactor
+        self._monotonic = monotonic
+        self._now_ns = now_ns
+        self._waiting: dict[str, Delivery] = {}
+        self._told_at_s = monotonic()
+        self._told_records = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Ship until ``stop`` is set, then once what is left; wait out what the broker does."""
+        back_off_s = _FIRST_BACK_OFF_S
+        while not stop.is_set():
+            try:
+                shipped = self.step()
+                back_off_s = _FIRST_BACK_OFF_S
+                pause_s = 0.0 if shipped else self._poll_s
+            except UnavailableError as error:
+                self.counters["failures"] += 1
+                log.warning("sidecar retries in_s=%.1f %s error=%s", back_off_s, self._lag(), error)
+                pause_s, back_off_s = back_off_s, min(back_off_s * 2, _MAX_BACK_OFF_S)
+            self._tell()
+            if pause_s:
+                self._wait(stop, pause_s)
+        try:
+            self.step()
+        except UnavailableError as error:
+            log.warning("sidecar stops with records left in the spool error=%s", error)
+        self._sender.close()
+        self._tail.close()
+
+    def step(self) -> int:
+        """Ship what is there now, up to a batch; give how many records are safe.
+
+        Raises
+        ------
+        UnavailableError
+            When the broker takes nothing now; the records wait.
+        """
+        self._read()
+        if not self._waiting:
+            self._tail.remove_finished()
+            return 0
+        safe = self._sender.send(list(self._waiting.values()))
+        shipped = 0
+        for spool_id, seq in safe.items():
+            sent = self._waiting.pop(spool_id)
+            left = sent.after(seq)
+            shipped += len(sent) - len(left)
+            if len(left):
+                self._waiting[spool_id] = left
+        self.counters["records"] += shipped
+        self._tail.mark_shipped(safe)
+        self._tail.release(safe)
+        self._tail.remove_finished(keep=self._waiting)
+        return shipped
+
+    def _read(self) -> None:
+        """Read on in the spools of which nothing waits, unless too much waits already."""
+        room = _BATCH_RECORDS if self._waiting_bytes() < _MAX_WAITING_BYTES else 0
+        # Also without room: what was written must get to the disk.
+        for found in self._tail.receive(room, skip=self._waiting):
+            self._waiting[found.spool_id] = redacted(found, self._redactor)
+
+    def _waiting_bytes(self) -> int:
+        return sum(found.size_bytes for found in self._waiting.values())
+
+    def _wait(self, stop: threading.Event, pause_s: float) -> None:
+        """Wait, and meanwhile have what the servers write put on the disk."""
+        until = self._monotonic() + pause_s
+        while not stop.is_set() and (left := until - self._monotonic()) > 0:
+            stop.wait(min(left, 1.0))
+            self._tail.receive(0)
+
+    def _tell(self) -> None:
+        now = self._monotonic()
+        if now - self._told_at_s >= _TELL_EVERY_S:
+            shipped, self._told_records = self._told_records, self.counters["records"]
+            self._told_at_s = now
+            if self._told_records != shipped or self._waiting:
+                log.info("sidecar shipped=%d %s", self._told_records - shipped, self._lag())
+
+    def _lag(self) -> str:
+        """Say how much lies in the spool, and how old the oldest is that is not shipped."""
+        waits_since = (found.first_ns for found in self._waiting.values())
+        oldest = min(waits_since, default=self._now_ns())
+        lag_s = max(self._now_ns() - oldest, 0) / 1e9
+        waiting = sum(map(len, self._waiting.values()))
+        size = spool_bytes(self._spool_dir)
+        return f"waiting={waiting} spool_bytes={size} lag_s={lag_s:.1f}"

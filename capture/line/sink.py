@@ -1,0 +1,376 @@
+"""The sink: records from the transport to the tables, exactly once.
+
+Each commit of an endpoint's table carries its rows and, for each spool, the last sequence number
+among them. What comes again, after a kill of any process at any moment, is known by these marks and
+dropped; nothing is removed from the spool before every table has what was in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.decoding.rows import build_rows
+from driftline.capture.erasure.standing import ErasedRecords
+from driftline.capture.line.batch import Batch, cut_by_size
+from driftline.capture.line.sound import unreadable
+from driftline.capture.line.transport import Delivery, Transport
+from driftline.capture.spool.frame import Frame
+from driftline.capture.tables.dataset import (
+    Dataset,
+    Gap,
+    MarkMovedError,
+    gap_folder,
+    record_gaps,
+    time_of,
+)
+from driftline.capture.tables.table import DeltaFolder
+from driftline.errors import DriftlineError
+from driftline.signature import Signature
+
+__all__ = ["Sink"]
+
+log = logging.getLogger(__name__)
+
+_MAX_ATTEMPTS = 5
+_MAX_BACK_OFF_S = 30.0
+
+Observe = Callable[[str, pa.Table, float], None]
+
+
+class Prepared(NamedTuple):
+    """What is to be stored in a table: new records in groups, and their rows if it is one group."""
+
+    received: int
+    groups: list[Records]
+    signature: Signature | None
+    rows: pa.Table | None
+    unreadable: list[tuple[str, Frame]]
+
+
+class Sink:
+    """Moves records into the tables of their endpoints.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    transport
+        Where records come from.
+    signatures
+        Gives the signature of an endpoint, or None when it has none: then bodies are kept raw.
+    commit_interval_s, commit_records, commit_bytes
+        A commit is made when the oldest record has waited this long, or so many records, or bytes
+        of frames, are waiting; whichever comes first. The last two bound the memory, too.
+    poll_s
+        How long ``run`` waits when there is nothing new.
+    monotonic
+        Clock for the interval, in seconds.
+    observe
+        Is told of each commit: endpoint, rows, seconds.
+
+    Attributes
+    ----------
+    counters
+        ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
+        that were tried again.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        transport: Transport,
+        signatures: Callable[[str], Signature | None],
+        *,
+        commit_interval_s: float = 10.0,
+        commit_records: int = 10_000,
+        commit_bytes: int = 64 << 20,
+        poll_s: float = 0.1,
+        monotonic: Callable[[], float] = time.monotonic,
+        observe: Observe | None = None,
+    ) -> None:
+        self._observe = observe
+        self.counters = {
+            "records": 0, "rows": 0, "gaps": 0, "commits": 0, "duplicates": 0, "failures": 0,
+        }  # fmt: skip
+        self._root = root
+        self._transport = transport
+        self._signatures = signatures
+        self._commit_interval_s = commit_interval_s
+        self._commit_records = commit_records
+        self._commit_bytes = commit_bytes
+        self._poll_s = poll_s
+        self._monotonic = monotonic
+        self._erased = ErasedRecords(root, writer=transport.name, monotonic=monotonic)
+        self._datasets: dict[str, Dataset] = {}
+        self._gaps: DeltaFolder | None = None
+        self._pending: list[Delivery] = []
+        self._pending_records = 0
+        self._pending_bytes = 0
+        self._has_new = False
+        self._seen: dict[str, int] = {}
+        # Endpoints that failed: when each is tried again, and after how long a pause.
+        self._pauses: dict[str, tuple[float, float]] = {}
+        self._oldest_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Commit what comes until ``stop`` is set, then what is left; retry whatever goes wrong."""
+        back_off_s = self._poll_s
+        while not stop.is_set():
+            try:
+                received = self._receive(until_due=True)
+                if self._is_due():
+                    self._commit(is_patient=True)
+                elif not self._pending:
+                    self._transport.commit({})  # Spools that ended meanwhile can go.
+                back_off_s = self._poll_s
+            except Exception as error:  # noqa: BLE001 - an end would stop all that is still to come.
+                self.counters["failures"] += 1
+                back_off_s = min(back_off_s * 2, _MAX_BACK_OFF_S)
+                log.warning("sink retries in_s=%.1f error=%s", back_off_s, _told(error))
+                received = 0
+            if not received:
+                stop.wait(back_off_s)
+        try:
+            self.step()
+        except Exception as error:  # noqa: BLE001 - what is not stored is where it came from.
+            log.warning("sink stops with records left in the spool error=%s", _told(error))
+        self._transport.close()
+
+    def step(self) -> int:
+        """Commit what is there now; give how many records were new to the tables.
+
+        It ends even while more keeps coming in.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage cannot be written; nothing is lost, a later step commits it.
+        """
+        before = self.counters["records"]
+        is_full = True
+        while is_full:
+            self._receive()
+            is_full = self._is_full()
+            if self._pending:
+                self._commit()
+        self._transport.commit({})
+        return self.counters["records"] - before
+
+    def _receive(self, *, until_due: bool = False) -> int:
+        """Take what is there, up to what one commit may hold; give how many frames came.
+
+        The transport is asked even when there is no room: it may have to show that it lives.
+        """
+        received = 0
+        while True:
+            room = 0 if self._is_full() else self._commit_records - self._pending_records
+            found = self._transport.receive(room)
+            if not found:
+                break
+            if not self._pending:
+                self._oldest_s = self._monotonic()
+            for delivery in found:
+                self._note(delivery)
+                received += len(delivery)
+            if until_due and self._is_due():  # Records may trickle in without an end.
+                break
+        return received
+
+    def _note(self, delivery: Delivery) -> None:
+        """Keep what is new of a delivery: a sender repeats after trouble what was sent before."""
+        last = self._seen.get(delivery.spool_id, 0)
+        new = delivery.after(last) if last else delivery
+        self.counters["duplicates"] += len(delivery) - len(new)
+        self._seen[delivery.spool_id] = max(last, delivery.last_seq)
+        if len(new):
+            self._pending.append(new)
+            self._pending_records += len(new)
+            self._pending_bytes += new.size_bytes
+            self._has_new = True
+
+    def _is_due(self) -> bool:
+        is_ripe = self._has_new or any(not self._is_paused(name) for name in self._pauses)
+        is_old = self._monotonic() - self._oldest_s >= self._commit_interval_s
+        return bool(self._pending) and is_ripe and (self._is_full() or is_old)
+
+    def _is_full(self) -> bool:
+        return (
+            self._pending_records >= self._commit_records
+            or self._pending_bytes >= self._commit_bytes
+        )
+
+    def _commit(self, *, is_patient: bool = False) -> None:
+        """Store all that is pending, table by table, then let the transport forget it.
+
+        An endpoint that fails is left for later and stops no other; its failure is raised in the
+        end. ``is_patient``: those that failed lately are not tried before it is time. Gaps go
+        first: what no row can be made of is counted before any mark moves past it.
+        """
+        self._has_new = False
+        batch = Batch(self._pending)
+        failures: dict[str, Exception | None] = {}
+        prepared: dict[str, Prepared] = {}
+        for endpoint in batch.endpoints:
+            if is_patient and self._is_paused(endpoint):
+                failures[endpoint] = None
+                continue
+            try:
+                prepared[endpoint] = self._prepare(endpoint, batch.records(endpoint))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not stop the others.
+                failures[endpoint] = error
+        if failures:
+            # A spool's gaps are stored in sequence: those behind what could not be looked at wait.
+            for endpoint in [name for name, made in prepared.items() if made.unreadable]:
+                failures[endpoint] = None
+                del prepared[endpoint]
+        waiting = batch.spools(failures)
+        gaps = [gap for gap in batch.gaps if gap[0] not in waiting]
+        for made in prepared.values():
+            gaps += [(spool, unreadable(frame)) for spool, frame in made.unreadable]
+        if gaps:
+            self._store_gaps([_gap_of(*gap) for gap in gaps])
+        for endpoint in list(prepared):
+            try:
+                self._store(endpoint, batch, prepared.pop(endpoint))
+            except Exception as error:  # noqa: BLE001 - as above
+                failures[endpoint] = error
+        self._settle(batch, failures)
+
+    def _settle(self, batch: Batch, failures: Mapping[str, Exception | None]) -> None:
+        """Keep what is left of a commit, or let the transport forget it all."""
+        for endpoint in batch.endpoints:
+            if endpoint not in failures:
+                self._pauses.pop(endpoint, None)
+            elif failures[endpoint] is not None:
+                # Files may lie there that no commit knows: the next attempt sweeps first.
+                self._datasets.pop(endpoint, None)
+                _, last_s = self._pauses.get(endpoint, (0.0, self._poll_s))
+                pause_s = min(last_s * 2, _MAX_BACK_OFF_S)
+                self._pauses[endpoint] = self._monotonic() + pause_s, pause_s
+        self._pending = batch.left(failures) if failures else []
+        self._pending_records = sum(map(len, self._pending))
+        self._pending_bytes = sum(delivery.size_bytes for delivery in self._pending)
+        for error in failures.values():
+            if error is not None:
+                raise error
+        if not failures:
+            self._transport.commit(self._seen)
+            self._seen = {}
+
+    def _is_paused(self, endpoint: str) -> bool:
+        return self._monotonic() < self._pauses.get(endpoint, (0.0, 0.0))[0]
+
+    def _prepare(self, endpoint: str, records: Records) -> Prepared:
+        """Find the records that the table of an endpoint does not have, and make their rows.
+
+        Where they are too large to be held all at once, the rows are made again when stored.
+        """
+        dataset = self._dataset(endpoint)
+        stored = np.array([dataset.mark(spool) for spool in records.spools], np.int64)
+        unseen = records.take(records.seq > stored[records.codes])
+        new = self._erased.drop(endpoint, unseen)
+        signature = dataset.settle(self._signatures(endpoint))
+        groups = cut_by_size(new)
+        rows: pa.Table | None = None
+        odd: list[tuple[str, Frame]] = []
+        for group in groups:
+            built = build_rows(group, signature)
+            odd += built.unreadable
+            rows = built.rows if len(groups) == 1 else None
+        return Prepared(len(records) - len(unseen) + len(new), groups, signature, rows, odd)
+
+    def _store(self, endpoint: str, batch: Batch, prepared: Prepared) -> None:
+        """Commit the records of one endpoint that its table does not have."""
+        dataset = self._dataset(endpoint)
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                for group in prepared.groups:
+                    rows = prepared.rows
+                    if rows is None:
+                        rows = build_rows(group, prepared.signature).rows
+                    is_last = group is prepared.groups[-1]
+                    self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
+            except MarkMovedError as error:
+                log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
+                dataset.folder.refresh()
+                prepared = self._prepare(endpoint, batch.records(endpoint))
+                continue
+            self.counters["duplicates"] += prepared.received - sum(map(len, prepared.groups))
+            return
+        raise MarkMovedError(
+            f'table of "{endpoint}": another sink commits the same spool; stop one of them'
+        )
+
+    def _append(
+        self, dataset: Dataset, records: Records, rows: pa.Table, offsets: Mapping[str, int]
+    ) -> None:
+        """Commit rows with the marks of their spools.
+
+        ``offsets``: how far in each partition of a broker they lay, for who reconciles the two.
+        """
+        if not rows.num_rows:
+            return
+        seqs, codes = records.seq, records.codes
+        marks = {
+            records.spools[code]: int(seqs[codes == code].max())
+            for code in np.unique(codes).tolist()
+        }
+        began_s = self._monotonic()
+        dataset.append(rows, marks, offsets)
+        if self._observe is not None:
+            self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
+        count = pc.sum(pc.equal(rows["row_index"], 0)).as_py()
+        self.counters["records"] += count
+        self.counters["rows"] += rows.num_rows
+        self.counters["commits"] += 1
+        log.info(
+            "sink commit endpoint=%s records=%d rows=%d", dataset.endpoint, count, rows.num_rows
+        )
+
+    def _store_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Commit the gaps that their table does not have."""
+        if self._gaps is None:
+            self._gaps = gap_folder(self._root, writer=self._transport.name)
+            self._gaps.sweep()
+        try:
+            self.counters["gaps"] += record_gaps(self._gaps, gaps)
+        except DriftlineError:
+            self._gaps = None
+            raise
+
+    def _dataset(self, endpoint: str) -> Dataset:
+        """Open a table once; what this sink's forerunner wrote but did not commit goes."""
+        if endpoint not in self._datasets:
+            dataset = Dataset(self._root, endpoint, writer=self._transport.name)
+            if removed := dataset.sweep():
+                log.info("sink removed uncommitted files endpoint=%s files=%d", endpoint, removed)
+            self._datasets[endpoint] = dataset
+        return self._datasets[endpoint]
+
+
+def _told(error: Exception) -> str:
+    """Say what went wrong; of what nobody thought of only the kind, for it may quote a body."""
+    return str(error) if isinstance(error, DriftlineError) else type(error).__name__
+
+
+def _gap_of(spool_id: str, frame: Frame) -> Gap:
+    meta = frame.meta
+    return Gap(
+        spool_id=spool_id,
+        seq=frame.seq,
+        endpoint=meta.get("endpoint", ""),
+        reason=meta.get("reason", ""),
+        records=int(meta["records"]) if "records" in meta else None,
+        size_bytes=int(meta.get("bytes", "0")),
+        first_time=time_of(int(meta.get("first_ns", "0"))),
+        last_time=time_of(int(meta.get("last_ns", "0"))),
+    )

@@ -1,0 +1,127 @@
+"""What can go into the tables: a frame that cannot is one gap, and never the end of the sink.
+
+A checksum only says that a frame is as it was written. Who wrote it may have been another version,
+or somebody else: a name that leads out of the storage folder, text where a number belongs, a number
+that no column takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.tap.target import is_name
+
+__all__ = [
+    "MAX_NUMBER", "gap_instead", "lost", "readable", "sound_records", "unreadable", "whole",
+]  # fmt: skip
+
+MAX_NUMBER = (1 << 63) - 1
+_NS_PER_MS = 1_000_000
+_DIGITS = 20  # Of the largest number that a frame may tell.
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
+
+
+def readable(frame: Frame) -> Frame:
+    """Give a frame that the tables take, or the gap in the place of one that they do not."""
+    return frame if _is_sound(frame) else unreadable(frame)
+
+
+def sound_records(records: Records) -> np.ndarray:
+    """Say which are records that the tables take, shape (records,); all others are gaps, or odd.
+
+    The same as to ask ``readable`` of each, but by the few different texts that they hold.
+    """
+    header = records.header
+    is_sound = records.kind == Kind.RECORD
+    for name in ("seq", "wall_ns", "request_bytes", "response_bytes"):
+        is_sound &= header[name] <= np.uint64(MAX_NUMBER)
+    is_sound &= _judged(records.meta("rate"), _is_share, is_missing_fine=True)
+    is_sound &= _judged(records.meta("event_time_us"), _is_dated, is_missing_fine=True)
+    is_sound &= _judged(records.meta("endpoint"), is_name, is_missing_fine=False)
+    return np.asarray(is_sound)
+
+
+def _judged(
+    texts: pa.StringArray, judge: Callable[[str], bool], *, is_missing_fine: bool
+) -> np.ndarray:
+    """Ask of each different text once, and say it of all."""
+    if texts.null_count == len(texts):
+        return np.full(len(texts), is_missing_fine)
+    found = texts.dictionary_encode()
+    verdicts = np.array([*map(judge, found.dictionary.to_pylist()), is_missing_fine], np.bool_)
+    return np.asarray(verdicts[pc.fill_null(found.indices, len(verdicts) - 1).to_numpy()])
+
+
+def unreadable(frame: Frame) -> Frame:
+    """Give the gap in the place of a frame that no row can be made of."""
+    kept = frame._replace(seq=min(frame.seq, MAX_NUMBER), wall_ns=min(frame.wall_ns, MAX_NUMBER))
+    if frame.kind == Kind.RECORD:
+        return gap_instead(kept, "unreadable")
+    return lost("unreadable", kept.seq, None, kept.wall_ns // _NS_PER_MS)
+
+
+def gap_instead(frame: Frame, reason: str) -> Frame:
+    """Give the gap that stands in the place of a record that cannot go on."""
+    endpoint = frame.meta.get("endpoint", "")
+    meta = {
+        "reason": reason,
+        "endpoint": endpoint if is_name(endpoint) else "",
+        "records": "1",
+        "bytes": str(len(frame.request) + len(frame.response)),
+        "first_ns": str(frame.wall_ns),
+        "last_ns": str(frame.wall_ns),
+    }
+    return Frame(Kind.GAP, 0, frame.seq, frame.wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -> Frame:
+    """Give the gap that counts what was lost or nobody can read; None: how many is unknown."""
+    wall_ns = (timestamp_ms or 0) * _NS_PER_MS
+    meta = {"reason": reason, "last_ns": str(wall_ns)}
+    if records is not None:
+        meta["records"] = str(records)
+    return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+def whole(text: str) -> int:
+    """Read a count; 0 when it is none."""
+    return int(text) if len(text) < _DIGITS and text.isascii() and text.isdecimal() else 0
+
+
+def _is_sound(frame: Frame) -> bool:
+    meta = frame.meta
+    if max(frame.seq, frame.wall_ns, frame.request_bytes, frame.response_bytes) > MAX_NUMBER:
+        return False
+    try:
+        if frame.kind == Kind.GAP:
+            names = ("records", "bytes", "first_ns", "last_ns", "total")
+            return all(0 <= int(meta.get(name, "0")) <= MAX_NUMBER for name in names)
+    except ValueError:
+        return False
+    return (
+        frame.kind == Kind.RECORD
+        and _is_share(meta.get("rate", "1"))
+        and _is_dated(meta.get("event_time_us", "0"))
+        and is_name(meta.get("endpoint", ""))
+    )
+
+
+def _is_share(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_dated(text: str) -> bool:
+    try:
+        return _FIRST_US <= int(text) <= _LAST_US
+    except ValueError:
+        return False

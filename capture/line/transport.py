@@ -1,0 +1,106 @@
+"""The seam between spool and table: how records travel.
+
+A transport of its own (a message broker) is two ends: the sidecar sends what it reads from the
+spool, the sink receives. On the embedded default there is nothing between them: the sink reads the
+segments where they lie, and a segment goes when the table holds its records.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from driftline.capture.line.delivery import Delivery, Redactor, redacted
+from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.waiting import note_stored
+
+__all__ = ["Delivery", "LocalTransport", "Redactor", "Sender", "Transport"]
+
+_NAME_FILE = ".name"
+
+
+class Sender(Protocol):
+    """The sidecar's end. Each spool in sequence, without a hole."""
+
+    def send(self, batch: Sequence[Delivery]) -> Mapping[str, int]:
+        """Hand records over, one delivery a spool; give up to where each spool's are safe there.
+
+        Raises UnavailableError when none are.
+        """
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class Transport(Protocol):
+    """The sink's end. At least once: the sink drops what its table's marks say it has."""
+
+    @property
+    def name(self) -> str:
+        """A name that stays the same over restarts and is no other sink's: part of file names."""
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give the next records of each spool in sequence; empty when there is nothing new."""
+
+    def commit(self, marks: Mapping[str, int]) -> None:
+        """Learn that all that was received is stored, up to these sequence numbers."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class LocalTransport:
+    """Reads the segments of this host directly.
+
+    Parameters
+    ----------
+    spool_dir
+        The host's spool folder.
+    sync_interval_s
+        How often segments are put on the disk.
+    redactor
+        Takes out of records what must not be stored; None: nothing.
+
+    Raises
+    ------
+    ConflictError
+        When another process reads this folder.
+    """
+
+    def __init__(
+        self,
+        spool_dir: str | os.PathLike[str],
+        *,
+        sync_interval_s: float = 1.0,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor
+        self._tail = SpoolTail(spool_dir, sync_interval_s=sync_interval_s)
+        self.name = _name_of(spool_dir)
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give the next records of each spool in sequence."""
+        return [redacted(found, self._redactor) for found in self._tail.receive(max_records)]
+
+    def commit(self, marks: Mapping[str, int]) -> None:
+        """Tell what is stored, and remove the segments that hold no more."""
+        note_stored(self._tail.folder, marks)
+        self._tail.release(marks)
+        self._tail.remove_finished()
+
+    def close(self) -> None:
+        """Let another process read."""
+        self._tail.close()
+
+
+def _name_of(spool_dir: str | os.PathLike[str]) -> str:
+    """Give the folder a random name once and read it ever after."""
+    file = Path(spool_dir, _NAME_FILE)
+    if not file.exists():
+        unfinished = file.with_suffix(".new")
+        unfinished.write_text(uuid.uuid4().hex[:12], encoding="ascii")
+        unfinished.replace(file)
+    return file.read_text(encoding="ascii")

@@ -1,0 +1,256 @@
+"""Bodies rewritten: JSON, JSON Lines and CSV with addressed values changed.
+
+JSON is parsed and written anew, compactly: what was not parsed, such as the first of two equal
+names, cannot be in it. Of CSV only the addressed cells change, byte by byte. What could be read in
+two ways is not rewritten at all: ``RewriteError``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from driftline.capture.decoding.bounds import BodyError
+from driftline.capture.decoding.inflate import unpack
+from driftline.capture.redaction.values import DROPPED, Change
+
+__all__ = [
+    "CsvEdit",
+    "Edited",
+    "Form",
+    "JsonEdit",
+    "RewriteError",
+    "form_of",
+    "inflated",
+    "rewrite_csv",
+    "rewrite_json",
+    "rewrite_json_lines",
+]
+
+Form = str
+_JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines")
+# Names under which clients send whatever they send, curl's default among them.
+_FORM = "application/x-www-form-urlencoded"
+_VAGUE = ("", "text/plain", _FORM)
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+# A quoted cell, or one without quotes; then what ends it.
+_CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
+_NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
+
+
+class RewriteError(ValueError):
+    """A body cannot be rewritten safely; the message names what it is, never what is in it."""
+
+
+class JsonEdit(NamedTuple):
+    """A pointer's steps, what to do there, and which rule says so."""
+
+    steps: tuple[str, ...]
+    change: Change
+    rule: int
+
+
+class CsvEdit(NamedTuple):
+    """A column from 0, how many there must be (0: any number), what to do, and by which rule."""
+
+    column: int
+    width: int
+    change: Change
+    rule: int
+
+
+class Edited(NamedTuple):
+    """A body as it may be kept, and the rules that have found their place in it."""
+
+    content: bytes
+    hits: set[int]
+
+
+def form_of(content_type: str, content: bytes) -> Form:
+    """Say how to read a body: "json", "jsonlines" or "csv".
+
+    Raises
+    ------
+    RewriteError
+        For any other kind, and for text that is not what it is called.
+    """
+    name = content_type.split(";", 1)[0].strip().lower()
+    if name in _JSON_LINES:
+        return "jsonlines"
+    if name == "application/json" or name.endswith("+json"):
+        return "json"
+    is_bracketed = content.lstrip(_BLANK)[:1] in (b"{", b"[")
+    if name in _VAGUE and is_bracketed:
+        return "json"
+    if name == "text/csv" or (name in _VAGUE and name != _FORM):
+        if is_bracketed:
+            # Its fields stand elsewhere than columns would tell.
+            raise RewriteError("it is called CSV and begins like JSON")
+        return "csv"
+    raise RewriteError("its content type is none of JSON, JSON Lines and CSV")
+
+
+def inflated(content: bytes, encoding: str) -> bytes:
+    """Unpack a body within a bound.
+
+    Raises
+    ------
+    RewriteError
+        For an unknown encoding, and for what is damaged, cut off or too large.
+    """
+    try:
+        return unpack(content, encoding)
+    except BodyError:  # Without its message: it may quote the encoding that was sent.
+        raise RewriteError("it cannot be unpacked") from None
+
+
+def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
+    """Change the addressed values of a document; written anew also when there were none.
+
+    Raises
+    ------
+    RewriteError
+        When it is not JSON.
+    """
+    hits: set[int] = set()
+    try:
+        document = json.loads(content)
+        for edit in edits:
+            if _edit(document, edit.steps, edit.change):
+                hits.add(edit.rule)
+        return Edited(_written(document), hits)
+    except (ValueError, RecursionError):
+        raise RewriteError("it is not JSON") from None
+
+
+def rewrite_json_lines(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
+    """Change the addressed values of each line's document.
+
+    Raises
+    ------
+    RewriteError
+        When a line is not JSON.
+    """
+    found = [rewrite_json(line, edits) for line in content.splitlines() if line.strip()]
+    hits = set(chain.from_iterable(edited.hits for edited in found))
+    return Edited(b"".join(edited.content + b"\n" for edited in found), hits)
+
+
+def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) -> Edited:
+    """Change the addressed cells; all other bytes stay as they are.
+
+    Parameters
+    ----------
+    content
+        The body.
+    edits
+        What to do.
+    is_strict
+        Whether each row must have the addressed columns.
+
+    Raises
+    ------
+    RewriteError
+        When it is not UTF-8, its quotes can be read in two ways, or it has other columns.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise RewriteError("it is not UTF-8") from None
+    if "\0" in text:
+        raise RewriteError("it is not text")
+    hits: set[int] = set()
+    lines = _plain_rows(text) if '"' not in text and "\r" not in text else _quoted_rows(text)
+    parts: list[str] = []
+    for cells, end in lines:
+        if cells != [""]:
+            for edit in edits:
+                if _edit_row(cells, edit, is_strict=is_strict):
+                    hits.add(edit.rule)
+        parts += (",".join(cells), end)
+    return Edited("".join(parts).encode("utf-8") if hits else content, hits)
+
+
+def _edit(node: Any, steps: tuple[str, ...], change: Change) -> bool:  # noqa: ANN401 - JSON
+    """Change what a pointer leads to; whether there was anything."""
+    step, rest = steps[0], steps[1:]
+    keys: Sequence[Any] = ()
+    if isinstance(node, dict):
+        keys = list(node) if step == "*" else [step] if step in node else ()
+    elif isinstance(node, list):
+        if step in ("*", "-"):
+            keys = range(len(node))
+        elif _INDEX.fullmatch(step) and int(step) < len(node):
+            keys = (int(step),)
+    if rest:
+        found = [_edit(node[key], rest, change) for key in keys]
+        return any(found)
+    for key in keys:
+        changed = change(node[key])
+        if changed is not DROPPED:
+            node[key] = changed
+        elif isinstance(node, dict):
+            del node[key]
+        else:
+            node[key] = None  # What stands behind it is known by its position.
+    return bool(keys)
+
+
+def _written(document: object) -> bytes:
+    form: Callable[..., str] = json.dumps
+    try:
+        return form(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    except UnicodeEncodeError:  # Half of a surrogate pair can only be written escaped.
+        return form(document, separators=(",", ":")).encode("ascii")
+
+
+def _plain_rows(text: str) -> Iterator[tuple[list[str], str]]:
+    """Give the cells of each line and what ends it."""
+    lines = text.split("\n")
+    for line in lines[:-1]:
+        yield line.split(","), "\n"
+    if lines[-1]:
+        yield lines[-1].split(","), ""
+
+
+def _quoted_rows(text: str) -> Iterator[tuple[list[str], str]]:
+    """Give the cells of each row, as they are written, and what ends it (RFC 4180)."""
+    cells: list[str] = []
+    at = 0
+    while at < len(text):
+        found = _CELL.match(text, at)
+        if found is None:
+            raise RewriteError("its quotes are not those of CSV")
+        cells.append(found[1])
+        at = found.end()
+        if found[2] == "," and at < len(text):
+            continue
+        if found[2] == ",":
+            cells.append("")  # An empty cell at the very end.
+            yield cells, ""
+        else:
+            yield cells, found[2]
+        cells = []
+
+
+def _edit_row(cells: list[str], edit: CsvEdit, *, is_strict: bool) -> bool:
+    if edit.column >= len(cells) or (edit.width and len(cells) != edit.width):
+        if is_strict:
+            raise RewriteError("its rows have other columns than the rule tells")
+        if edit.column >= len(cells):
+            return False
+    cell = cells[edit.column]
+    is_quoted = cell.startswith('"')
+    value = cell[1:-1].replace('""', '"') if is_quoted else cell
+    if value:  # An empty cell is a missing value.
+        changed = edit.change(value)
+        new = "" if changed is DROPPED or changed is None else str(changed)
+        if _NEEDS_QUOTES.search(new):
+            doubled = new.replace('"', '""')
+            new = f'"{doubled}"'
+        cells[edit.column] = new
+    return True

@@ -1,0 +1,1 @@
+"""SageMaker's capture files, in and out."""

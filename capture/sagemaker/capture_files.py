@@ -1,0 +1,263 @@
+"""Files of SageMaker's data capture in a folder or bucket: where they lie, what they are called.
+
+``<prefix>/<endpoint>/<variant>/yyyy/mm/dd/hh/<mm-ss-ms>-<uuid>.jsonl``, one file for each minute.
+The names come of endpoint, variant and minute alone, so that an export that is made again writes
+the same files: late records are added to theirs, and what was erased goes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from driftline.capture.sagemaker.batch_files import batch_rows
+from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture_line import CaptureLine
+from driftline.errors import InputError
+from driftline.storage import is_remote
+
+__all__ = ["FileCounts", "read_capture_lines", "variant_of", "write_batch_hour", "write_hour"]
+
+_FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")
+_TIME = re.compile(rb'"inferenceTime":"[0-9-]+T[0-9]{2}:([0-9]{2})')
+_LAID_OUT = re.compile(r"([^/]+)/\d{4}/\d\d/\d\d/\d\d/[^/]+$")
+_BLOCK_BYTES = 4 << 20
+# A line with a body of SageMaker's largest, in base64, and as much again.
+MAX_LINE_BYTES = 80 << 20
+_MAX_DOCUMENT_BYTES = 256 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """What became of the files of some hours."""
+
+    written: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    lines: int = 0
+
+    def __add__(self, other: FileCounts) -> FileCounts:
+        return FileCounts(
+            self.written + other.written,
+            self.unchanged + other.unchanged,
+            self.removed + other.removed,
+            self.lines + other.lines,
+        )
+
+
+def write_hour(
+    target: str, endpoint: str, variant: str, hour: datetime, lines: Iterable[bytes]
+) -> FileCounts:
+    """Write the files of an hour; one that is there with the same content is left alone.
+
+    Only whole files appear. Files of the hour's other minutes that an earlier export wrote go.
+
+    Parameters
+    ----------
+    target
+        Folder or URI.
+    endpoint, variant
+        The names of the first two folders.
+    hour
+        Start of the hour, UTC.
+    lines
+        Without line ends, in the order of their times.
+
+    Raises
+    ------
+    InputError
+        When the target cannot be written.
+    UnavailableError
+        When the storage does not answer; exporting again goes on from there.
+    """
+    filesystem, path = open_storage(target)
+    folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
+    counts = FileCounts()
+    try:
+        held = {
+            entry.base_name: entry.size
+            for entry in filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        }
+        stale = {_name(endpoint, variant, hour + timedelta(minutes=one)) for one in range(60)}
+        # A minute at a time is held in memory.
+        for minute, group in groupby(lines, _minute_of):
+            name = _name(endpoint, variant, hour + timedelta(minutes=minute))
+            found = [*group, b""]
+            counts += _put(filesystem, f"{folder}/{name}", b"\n".join(found), held.get(name))
+            counts += FileCounts(lines=len(found) - 1)
+            stale.discard(name)
+        for name in sorted(stale & held.keys()):
+            filesystem.delete_file(f"{folder}/{name}")
+            counts += FileCounts(removed=1)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{target}: cannot be written ({error})") from error
+    except OSError as error:
+        raise trouble(target, error) from error
+    return counts
+
+
+def write_batch_hour(
+    target: str, endpoint: str, variant: str, hour: datetime, lines: Iterable[CaptureLine]
+) -> tuple[FileCounts, int]:
+    """Write an hour as Batch Transform's capture: objects of inputs and outputs, and manifests.
+
+    ``<target>/data/<endpoint>/<variant>/…`` hold the rows, one a line, ``<target>/input/`` and
+    ``<target>/output/`` the manifests that name them. Writing again writes the same files.
+
+    Returns
+    -------
+    tuple[FileCounts, int]
+        What was written, its lines being rows; and the requests left out since they cannot be
+        lines: binary bodies, or other numbers of rows in than out.
+    """
+    filesystem, path = open_storage(target)
+    inputs: dict[str, list[str]] = defaultdict(list)
+    outputs: dict[str, list[str]] = defaultdict(list)
+    left_out = 0
+    for line in lines:
+        found = batch_rows(line)
+        if found is None:
+            left_out += 1
+            continue
+        suffix, given, answered = found
+        inputs[suffix] += given
+        outputs[suffix] += answered
+    counts = FileCounts(lines=sum(map(len, inputs.values())))
+    named = variant or "AllTraffic"
+    at = f"{hour:%Y/%m/%d/%H}"
+    folder = f"data/{endpoint}/{named}/{at}"
+    prefix = f"{target.rstrip('/')}/{folder}/"
+    if not is_remote(target):
+        prefix = f"file://{path}/{folder}/"
+    key = uuid.uuid5(_FILES, f"{endpoint}/{variant}/{hour:%Y-%m-%dT%H}")
+    files: dict[str, str] = {}
+    for suffix, rows in inputs.items():
+        files[f"{folder}/{key}{suffix}"] = "".join(f"{row}\n" for row in rows)
+        files[f"{folder}/{key}{suffix}.out"] = "".join(f"{row}\n" for row in outputs[suffix])
+    # The manifests last: what they name is there.
+    for side, end in (("input", ""), ("output", ".out")):
+        names = [f"{key}{suffix}{end}" for suffix in sorted(inputs)]
+        if names:
+            listed = json.dumps([{"prefix": prefix}, *names], separators=(",", ":"))
+            files[f"{side}/{at}/{key}.json"] = listed
+    try:
+        for name, content in files.items():
+            held = filesystem.get_file_info(f"{path}/{name}")
+            counts += _put(filesystem, f"{path}/{name}", content.encode(), held.size)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{target}: cannot be written ({error})") from error
+    except OSError as error:
+        raise trouble(target, error) from error
+    return counts, left_out
+
+
+def read_capture_lines(
+    filesystem: pafs.FileSystem, path: str, shown: str, *, one_a_line: bool = False
+) -> Iterator[tuple[int, bytes]]:
+    """Give the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
+
+    A file whose first letter opens a list, or that holds one object over several lines, gives each
+    record as if it stood in a line, unless ``one_a_line``. A line that is longer than any record
+    can be is given cut.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or its packing is damaged; what came before was given.
+    """
+    try:
+        with filesystem.open_input_stream(path, compression="detect") as stream:
+            yield from _numbered(stream, one_a_line=one_a_line)
+    except FileNotFoundError as error:
+        raise InputError(f"{shown}: no such file") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{shown}: cannot be read ({error})") from error
+
+
+def variant_of(path: str) -> str | None:
+    """Give the variant in a path that is laid out as SageMaker does; None in any other."""
+    found = _LAID_OUT.search(path)
+    return found[1] if found else None
+
+
+def _numbered(stream: io.RawIOBase, *, one_a_line: bool) -> Iterator[tuple[int, bytes]]:
+    block = (stream.read(_BLOCK_BYTES) or b"").removeprefix(_BOM)
+    if not one_a_line and _is_document(block):
+        yield from _records(block + (stream.read(_MAX_DOCUMENT_BYTES) or b""))
+        return
+    rest, number = b"", 1
+    while block:
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield number, line
+            number += 1
+        if len(rest) > MAX_LINE_BYTES:
+            yield number, rest
+            while block and b"\n" not in block:
+                block = stream.read(_BLOCK_BYTES)
+            _, _, rest = (block or b"").partition(b"\n")
+            number += 1
+        block = stream.read(_BLOCK_BYTES)
+    if rest.strip():
+        yield number, rest
+
+
+def _is_document(head: bytes) -> bool:
+    """Say whether a file is one JSON value over several lines rather than one a line."""
+    start = head.lstrip()
+    first, _, others = start.partition(b"\n")
+    return start[:1] == b"[" or (first.strip() == b"{" and bool(others.strip()))
+
+
+def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
+    """Give the records of a list as lines, or a record by itself; what is no JSON as it is."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        yield 1, text[:MAX_LINE_BYTES]
+        return
+    for number, record in enumerate(found if isinstance(found, list) else [found], 1):
+        yield number, json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _minute_of(line: bytes) -> int:
+    found = _TIME.search(line)
+    return int(found[1]) if found else 0
+
+
+def _name(endpoint: str, variant: str, minute: datetime) -> str:
+    key = uuid.uuid5(_FILES, f"{endpoint}/{variant}/{minute:%Y-%m-%dT%H:%M}")
+    return f"{minute:%M}-00-000-{key}.jsonl"
+
+
+def _put(
+    filesystem: pafs.FileSystem, path: str, content: bytes, held_bytes: int | None
+) -> FileCounts:
+    """Write a file whole, unless it is there as it would be."""
+    if held_bytes == len(content):
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            if bytes(stream.read()) == content:
+                return FileCounts(unchanged=1)
+    folder, _, name = path.rpartition("/")
+    filesystem.create_dir(folder, recursive=True)
+    # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
+    is_local = isinstance(filesystem, pafs.LocalFileSystem)
+    target = f"{folder}/.{name}.{os.getpid()}" if is_local else path
+    with filesystem.open_output_stream(target, compression=None) as sink:
+        sink.write(content)
+    if is_local:
+        Path(target).replace(path)
+    return FileCounts(written=1)

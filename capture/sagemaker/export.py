@@ -1,0 +1,179 @@
+"""Captured records as SageMaker's capture lines, hour by hour, as its own tools read them.
+
+Only requests that were answered are written, and only with the whole of both bodies: SageMaker's
+capture knows no others, and a cut body would be read as wrong values. What is left out is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture_line import CaptureLine
+from driftline.errors import ConflictError
+
+__all__ = ["CLOSED_AFTER", "Hour", "captured_hours", "captured_lines", "closed_before"]
+
+# A record may lie in the spool for a while; what comes even later is in the next export.
+CLOSED_AFTER = timedelta(minutes=5)
+_HOUR = timedelta(hours=1)
+# Bodies that are held in memory at once.
+_SPAN_BYTES = 64 << 20
+_FIRST_FAILURE = 400
+_CUT = int(
+    Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED | Flag.REDACTION_FAILED
+)
+_ORDER = ("event_time", "spool_id", "spool_seq")
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What an hour of one variant has for an export.
+
+    Parameters
+    ----------
+    start
+        The UTC hour, by event time.
+    variant
+        The variant that answered.
+    lines
+        Requests that are written.
+    left_out
+        Requests that are not, by reason: ``failed``, ``truncated``, ``incomplete``.
+    """
+
+    start: datetime
+    variant: str
+    lines: int
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def closed_before(now: datetime) -> datetime:
+    """Give the end of the last hour that is over, and whose records have had time to be stored."""
+    return _floor(now.astimezone(UTC) - CLOSED_AFTER)
+
+
+def captured_hours(
+    root: str, endpoint: str, start: datetime | None, end: datetime, *, variant: str | None = None
+) -> list[Hour]:
+    """List the hours of an endpoint that have records, in order; only whole ones before ``end``.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name of the endpoint; one without a table has none.
+    start, end
+        Half-open span of event time, aware; None: from the first record on.
+    variant
+        Only this one; None: all.
+    """
+    last = _floor(end.astimezone(UTC))
+    data = Dataset(root, endpoint).folder.open(*_days(start, last))
+    if data is None:
+        return []
+    chosen = _span(start, last) & (pads.field("row_index") == 0)
+    if variant is not None:
+        chosen &= pads.field("variant") == variant
+    rows = data.to_table(["event_time", "variant", "status", "flags"], filter=chosen)
+    table = pa.table(
+        {
+            "hour": pc.floor_temporal(rows["event_time"], unit="hour"),
+            "variant": pc.fill_null(rows["variant"], ""),
+            "outcome": pa.array(_outcomes(rows), pa.string()),
+        }
+    )
+    counted = table.group_by(["hour", "variant", "outcome"]).aggregate([([], "count_all")])
+    found: dict[tuple[datetime, str], dict[str, int]] = {}
+    for row in counted.to_pylist():
+        key = row["hour"].astimezone(UTC), row["variant"]
+        found.setdefault(key, {})[row["outcome"]] = row["count_all"]
+    return [
+        Hour(hour, name, outcomes.pop("", 0), dict(sorted(outcomes.items())))
+        for (hour, name), outcomes in sorted(found.items())
+    ]
+
+
+def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[CaptureLine]:
+    """Give the lines of one hour of a variant, by event time, spool and sequence.
+
+    All of them are of one state of the table, and some 64 MB of bodies are held at once.
+
+    Raises
+    ------
+    ConflictError
+        When files of that state are removed meanwhile; ask again.
+    """
+    begin = _floor(hour.astimezone(UTC))
+    data = Dataset(root, endpoint).folder.open(*_days(begin, begin + _HOUR))
+    if data is None:
+        return
+    named = pads.field("variant") == variant
+    if not variant:
+        named = named | pads.field("variant").is_null()
+    chosen = _span(begin, begin + _HOUR) & (pads.field("row_index") == 0) & named
+    chosen &= (pads.field("status") > 0) & (pads.field("status") < _FIRST_FAILURE)
+    columns = [*LINE_COLUMNS, *([FORM] if FORM in data.schema.names else [])]
+    read = list(dict.fromkeys([*columns, *_ORDER, "status", "flags"]))
+    try:
+        for first, last in _spans(data, chosen, begin):
+            rows = data.to_table(read, filter=chosen & _span(first, last))
+            rows = rows.filter(pa.array(_outcomes(rows) == ""))
+            yield from lines_of(rows.sort_by([(name, "ascending") for name in _ORDER]))
+    except FileNotFoundError as error:
+        raise ConflictError(
+            f'records of "{endpoint}" were moved meanwhile; export again'
+        ) from error
+
+
+def _spans(
+    data: pads.Dataset, chosen: pads.Expression, begin: datetime
+) -> Iterator[tuple[datetime, datetime]]:
+    """Cut an hour at minutes into spans whose bodies are held in memory."""
+    sizes = data.to_table(["event_time", "request_bytes", "response_bytes"], filter=chosen)
+    minutes = pc.minute(sizes["event_time"]).to_numpy()
+    weights = pc.add(
+        pc.fill_null(sizes["request_bytes"], 0), pc.fill_null(sizes["response_bytes"], 0)
+    )
+    by_minute = np.bincount(minutes, weights=weights.to_numpy(), minlength=60)
+    first, held = 0, 0.0
+    for minute in range(60):
+        if held and held + by_minute[minute] > _SPAN_BYTES:
+            yield begin + timedelta(minutes=first), begin + timedelta(minutes=minute)
+            first, held = minute, 0.0
+        held += by_minute[minute]
+    yield begin + timedelta(minutes=first), begin + _HOUR
+
+
+def _outcomes(rows: pa.Table) -> np.ndarray:
+    """Say of each request why it is left out; empty: it is not."""
+    status, flags = rows["status"].to_numpy(), rows["flags"].to_numpy()
+    found = np.full(len(status), "", dtype="<U10")
+    found[flags & _CUT > 0] = "truncated"
+    found[flags & int(Flag.INCOMPLETE) > 0] = "incomplete"
+    found[(status <= 0) | (status >= _FIRST_FAILURE)] = "failed"
+    return found
+
+
+def _span(start: datetime | None, end: datetime) -> pads.Expression:
+    time = pads.field("event_time")
+    inside = time < pa.scalar(end, UTC_MICROSECONDS)
+    return inside if start is None else inside & (time >= pa.scalar(start, UTC_MICROSECONDS))
+
+
+def _days(start: datetime | None, end: datetime) -> tuple[str | None, str]:
+    first = None if start is None else start.astimezone(UTC).date().isoformat()
+    return first, (end - timedelta(microseconds=1)).date().isoformat()
+
+
+def _floor(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

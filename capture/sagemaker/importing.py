@@ -1,0 +1,243 @@
+"""SageMaker's capture lines into the table of an endpoint, exactly once.
+
+A record is known by its event id: what the table has already is counted and left out, so a file may
+come again, under another name, packed, or joined with others. What is new of one call is one
+commit, as a spool of its own: its id is made of the event ids, its sequence numbers are 1 to n, and
+its mark is n. A call that is repeated because its answer was lost finds its records there; one that
+is killed has left none; and an audit that adds up spools adds up here, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.decoding.rows import build_rows
+from driftline.capture.erasure.erasures import open_requests, requests_folder
+from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
+from driftline.capture.spool.frame import Frame
+from driftline.capture.tables.dataset import Dataset, MarkMovedError
+from driftline.capture.truth.labels import gathered
+from driftline.capture_line import CaptureLine, LineError, read_line
+from driftline.errors import ConflictError
+from driftline.signature import Signature
+
+__all__ = ["BadLine", "Stored", "store_lines"]
+
+log = logging.getLogger(__name__)
+
+_MAX_ATTEMPTS = 5
+_IMPORTS = uuid.UUID("5b0b1f0e-3c1e-5f0a-9a53-6a1d8f6f4c11")
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is no record: which one, from 0, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
+
+    Parameters
+    ----------
+    lines
+        Lines that came; empty ones are none.
+    imported
+        Records that were stored now.
+    rows
+        Their rows.
+    known
+        Records that the table had already, or that came before in the same call.
+    unparsed
+        Of those imported, the ones with a body that the signature does not fit; they are kept raw.
+    bad
+        Lines that are no record.
+    erased
+        Records that somebody asked to be erased, left out.
+    """
+
+    lines: int
+    imported: int
+    rows: int
+    known: int
+    unparsed: int
+    bad: tuple[BadLine, ...] = ()
+    erased: int = 0
+
+
+def store_lines(
+    root: str,
+    endpoint: str,
+    lines: Sequence[bytes],
+    signature: Signature | None,
+    *,
+    variant: str = "AllTraffic",
+) -> Stored:
+    """Store the records of capture lines that an endpoint's table does not have, in one commit.
+
+    Event and arrival time are the line's inferenceTime; how long it took is not known.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name of the endpoint.
+    lines
+        One JSON object each.
+    signature
+        The endpoint's; None keeps the bodies raw.
+    variant
+        The variant that answered: lines do not say.
+
+    Raises
+    ------
+    UnavailableError
+        When the storage cannot be written; storing again is safe.
+    """
+    read = _read(lines, endpoint, variant)
+    erased = _erased(root, endpoint, read.found)
+    dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
+    for _ in range(_MAX_ATTEMPTS):
+        new = _unknown(dataset, read.found)
+        rows, unreadable = _rows(dataset, new, signature, variant)
+        if unreadable:
+            # Left out from the start, so that the sequence numbers have no hole.
+            read.refuse(unreadable, "no row can be made of it")
+            continue
+        if new:
+            try:
+                dataset.append(rows, {_spool_of(endpoint, new): len(new)})
+            except MarkMovedError:
+                # The same lines came twice at once; what the other one stored is known now.
+                dataset.folder.refresh()
+                continue
+        known = read.count - len(read.bad) - erased - len(new)
+        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known)
+        return Stored(
+            lines=read.count,
+            imported=len(new),
+            rows=rows.num_rows,
+            known=known,
+            erased=erased,
+            unparsed=_unparsed(rows),
+            bad=tuple(sorted(read.bad, key=lambda one: one.index)),
+        )
+    raise ConflictError(f'import into "{endpoint}": others import the same; try again')
+
+
+@dataclass(slots=True)
+class _Read:
+    """Lines that were read: records by their event ids, where each stood, and what is none."""
+
+    count: int = 0
+    found: dict[str, CaptureLine] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    bad: list[BadLine] = field(default_factory=list)
+
+    def refuse(self, event_ids: Iterable[str], reason: str) -> None:
+        for one in event_ids:
+            del self.found[one]
+            self.bad.append(BadLine(self.places[one], reason))
+
+
+def _read(lines: Sequence[bytes], endpoint: str, variant: str) -> _Read:
+    read = _Read()
+    for index, text in enumerate(lines):
+        if not text.strip():
+            continue
+        read.count += 1
+        try:
+            line = read_line(text)
+            frame_of(line, 1, endpoint=endpoint, variant=variant)
+        except LineError as error:
+            read.bad.append(BadLine(index, str(error)))
+        else:
+            read.found.setdefault(line.event_id, line)
+            read.places.setdefault(line.event_id, index)
+    return read
+
+
+def _erased(root: str, endpoint: str, found: dict[str, CaptureLine]) -> int:
+    """Leave out the records that an open request wants erased; give how many there were."""
+    wanted = open_requests(requests_folder(root))
+    if not wanted or not found:
+        return 0
+    gone = wanted.matches(endpoint, pa.array(found, pa.string()), "event_id")
+    callers = pa.array([line.inference_id for line in found.values()], pa.string())
+    gone |= wanted.matches(endpoint, callers, "inference_id")
+    for event_id, is_gone in list(zip(found, gone.tolist(), strict=True)):
+        if is_gone:
+            del found[event_id]
+    return int(gone.sum())
+
+
+def _unparsed(rows: pa.Table) -> int:
+    firsts = pc.equal(rows["row_index"], 0)
+    return pc.sum(pc.and_(pc.is_valid(rows["parse_error"]), firsts)).as_py() or 0
+
+
+def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLine]:
+    """Give the records that the table does not have, by event id, in the order of the lines."""
+    days = [line.time.date().isoformat() for line in found.values() if line.time is not None]
+    data = dataset.folder.open(min(days), max(days)) if days else None
+    if data is None:
+        return list(found.values())
+    sought = pa.array(found, pa.string())
+    first = pads.field("row_index") == 0
+    known: set[str] = set()
+    for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
+        known.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
+    return [line for event_id, line in found.items() if event_id not in known]
+
+
+def _rows(
+    dataset: Dataset, lines: Sequence[CaptureLine], signature: Signature | None, variant: str
+) -> tuple[pa.Table, set[str]]:
+    """Make the rows of records as the sink does, without a latency, and with the lines' forms.
+
+    Gives the ids of those that no row can be made of, too.
+    """
+    spool = _spool_of(dataset.endpoint, lines)
+    frames = list(_frames(lines, dataset.endpoint, variant))
+    built = build_rows(Records.of((spool, frame) for frame in frames), dataset.settle(signature))
+    rows = built.rows
+    at = rows.column_names.index("latency_us")
+    rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.int64()))
+    ids = {
+        seq: inference_id
+        for seq, index, inference_id in zip(
+            *(rows[name].to_pylist() for name in ("spool_seq", "row_index", "inference_id")),
+            strict=True,
+        )
+        if index == 0
+    }
+    forms = {seq: form_of(line, ids.get(seq)) for seq, line in enumerate(lines, 1)}
+    if any(forms.values()):
+        firsts = zip(rows["spool_seq"].to_pylist(), rows["row_index"].to_pylist(), strict=True)
+        column = [forms[seq] if index == 0 else None for seq, index in firsts]
+        rows = rows.append_column(FORM, pa.array(column, pa.string()))
+    return rows, {frame.meta["event_id"] for _, frame in built.unreadable}
+
+
+def _frames(lines: Sequence[CaptureLine], endpoint: str, variant: str) -> Iterator[Frame]:
+    for seq, line in enumerate(lines, 1):
+        yield frame_of(line, seq, endpoint=endpoint, variant=variant)
+
+
+def _spool_of(endpoint: str, lines: Sequence[CaptureLine]) -> str:
+    """Name the spool of some records: the same records, the same name."""
+    digest = hashlib.blake2b(digest_size=16)
+    for line in lines:
+        digest.update(line.event_id.encode("utf-8", "replace") + b"\0")
+    return str(uuid.uuid5(_IMPORTS, f"{endpoint}/{digest.hexdigest()}"))

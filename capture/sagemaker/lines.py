@@ -1,0 +1,140 @@
+"""Lines of SageMaker's data capture to records of the spool, and rows of the table back to lines.
+
+What a line has that the table has no column for (its keys' order, an encoding that its Content-Type
+would not give, a side that is not there) stands as a few letters of JSON in the column
+``line_form``, which a table has only when such lines came; so an export gives the same bytes again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture_line import CaptureLine, LineError, Side, encoding_of
+
+__all__ = ["FORM", "LINE_COLUMNS", "form_of", "frame_of", "lines_of"]
+
+FORM = "line_form"
+# What of a request's first row makes its line; the form, too, where the table has it.
+LINE_COLUMNS = (
+    "event_id", "inference_id", "event_time", "request_content_type", "response_content_type",
+    "request_body", "response_body", "custom_attributes",
+)  # fmt: skip
+_ANSWERED = 200
+_STANDARD = CaptureLine("", None, None, None)
+
+
+def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Frame:
+    """Make the record of a line, as if it had been captured here when it was answered.
+
+    SageMaker keeps only what was answered, so its status is 200; how long it took is not known.
+
+    Raises
+    ------
+    LineError
+        When the line has no id or no time: then it cannot be stored exactly once, or at all.
+    """
+    if not line.event_id:
+        raise LineError("no eventMetadata.eventId; expected the request's id")
+    if line.time is None:
+        raise LineError("no eventMetadata.inferenceTime; expected when it was answered")
+    time_ns = _nanoseconds(line.time)
+    request, response = _content(line.request), _content(line.response)
+    meta = {
+        "endpoint": endpoint,
+        "variant": variant,
+        "rate": "1",
+        "event_id": line.event_id,
+        "inference_id": line.inference_id,
+        "request_content_type": line.request.content_type if line.request else None,
+        "response_content_type": line.response.content_type if line.response else None,
+        "custom_attributes": ",".join(line.custom_attributes) or None,
+    }
+    return Frame(
+        Kind.RECORD, 0, seq, time_ns, 0, 0, 0, len(request), len(response), _ANSWERED,
+        {name: value for name, value in meta.items() if value is not None}, request, response,
+    )  # fmt: skip
+
+
+def form_of(line: CaptureLine, inference_id: str | None) -> str | None:
+    """Say how a line differs from the one that would be written for its row; None: not at all.
+
+    ``inference_id``: what the row has; a body may name one that the line's event does not.
+    """
+    found: dict[str, Any] = {}
+    if line.order != _STANDARD.order:
+        found["order"] = list(line.order)
+    if line.is_ascii:
+        found["ascii"] = True
+    for name, side in (("input", line.request), ("output", line.response)):
+        if side is None:
+            found[name] = None
+        elif side.encoding != encoding_of(side.content_type, side.content):
+            found[name] = side.encoding
+    if inference_id is not None and line.inference_id is None:
+        found["id"] = None
+    if len(line.custom_attributes) > 1:
+        found["attributes"] = list(line.custom_attributes)
+    return json.dumps(found, separators=(",", ":")) if found else None
+
+
+def lines_of(rows: pa.Table) -> Iterator[CaptureLine]:
+    """Give the line of each of these rows, the first ones of requests, in their order.
+
+    Parameters
+    ----------
+    rows
+        Columns of ``LINE_COLUMNS``; ``line_form`` may be missing.
+    """
+    columns = [rows[name].to_pylist() for name in LINE_COLUMNS]
+    forms = rows[FORM].to_pylist() if FORM in rows.column_names else [None] * rows.num_rows
+    for (event_id, inference_id, time, asked, replied, request, response, custom), form in zip(
+        zip(*columns, strict=True), forms, strict=True
+    ):
+        line = CaptureLine(
+            event_id=event_id,
+            time=time,
+            request=_side(request, asked),
+            response=_side(response, replied),
+            inference_id=inference_id,
+            custom_attributes=(custom,) if custom else (),
+        )
+        yield line if form is None else _formed(line, json.loads(form))
+
+
+def _formed(line: CaptureLine, form: dict[str, Any]) -> CaptureLine:
+    sides = {"input": line.request, "output": line.response}
+    for name, side in sides.items():
+        if name in form:
+            encoding = form[name]
+            is_there = encoding is not None and side is not None
+            sides[name] = replace(side, encoding=encoding) if is_there and side else None
+    return replace(
+        line,
+        request=sides["input"],
+        response=sides["output"],
+        inference_id=None if "id" in form else line.inference_id,
+        custom_attributes=tuple(form.get("attributes", line.custom_attributes)),
+        order=tuple(form.get("order", line.order)),
+        is_ascii=form.get("ascii", False),
+    )
+
+
+def _side(body: bytes | None, content_type: str | None) -> Side:
+    content = body or b""
+    return Side(content, content_type, encoding_of(content_type, content))
+
+
+def _content(side: Side | None) -> bytes:
+    return b"" if side is None else side.content
+
+
+def _nanoseconds(moment: datetime) -> int:
+    since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000

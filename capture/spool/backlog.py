@@ -1,0 +1,65 @@
+"""How much lies in the spools of a host, and since when: one measure for all who tell of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.waiting import oldest_waiting_ns
+
+__all__ = ["Backlog", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What lies in a spool folder.
+
+    Parameters
+    ----------
+    size_bytes, segments, spools
+        Bytes of all segments, how many of them, and of how many spools.
+    oldest_s
+        Age in seconds of the oldest record that is neither stored nor with the broker; 0 when none
+        waits.
+    """
+
+    size_bytes: int = 0
+    segments: int = 0
+    spools: int = 0
+    oldest_s: float = 0.0
+
+
+def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlog:
+    """Measure a spool folder while others write to it and remove from it.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; it need not be there.
+    now_ns
+        Wall clock, in nanoseconds.
+    """
+    size = segments = spools = 0
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names only.
+    except FileNotFoundError:
+        return Backlog()
+    for name in names:
+        if name.startswith("."):
+            continue
+        try:
+            with os.scandir(folder / name) as files:
+                found = [
+                    file.stat().st_size for file in files if file.name.endswith(SEGMENT_SUFFIX)
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # Removed meanwhile by the reader, or no spool.
+        size, segments, spools = size + sum(found), segments + len(found), spools + bool(found)
+    now = now_ns()
+    oldest_ns = oldest_waiting_ns(folder)
+    age_s = 0.0 if oldest_ns is None else max(now - oldest_ns, 0) / 1e9
+    return Backlog(size, segments, spools, age_s)

@@ -1,0 +1,124 @@
+"""What the taps of a host have counted since its first spool: read without asking any process.
+
+Each tap counts in pages beside its spool (``traffic``, ``drops``), which outlive it. A spool goes
+when all it held is stored; what its pages say is then added to one file in the spool folder, so
+that the sums only grow, whoever dies. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.traffic import read_counters
+
+__all__ = ["COUNTERS_NAME", "TOTALS_NAME", "EndpointCounts", "keep_counts", "read_counts"]
+
+COUNTERS_NAME = "counters"
+TOTALS_NAME = ".totals"
+
+
+@dataclass(slots=True)
+class EndpointCounts:
+    """What the taps of a host have counted of one endpoint.
+
+    Attributes
+    ----------
+    requests, sampled
+        How many came, and how many of them were chosen to be recorded.
+    dropped
+        How many of those were not recorded, by reason.
+    """
+
+    requests: int = 0
+    sampled: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def recorded(self) -> int:
+        """How many went into the spool."""
+        return self.sampled - sum(self.dropped.values())
+
+
+def read_counts(folder: Path) -> dict[str, EndpointCounts]:
+    """Add up what all taps of a spool folder have counted, dead ones and removed spools included.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; it need not be there.
+
+    Returns
+    -------
+    dict
+        By endpoint; "" stands for those past the room of a page.
+    """
+    while True:
+        found, folded = _read_totals(folder)
+        for spool in _spools(folder):
+            if spool.name not in folded:
+                _add(found, spool)
+        # A spool that was folded while we read would be missing, or be there twice.
+        if _read_totals(folder)[1] == folded:
+            return found
+
+
+def keep_counts(folder: Path, spool_id: str) -> None:
+    """Keep what a spool's pages say, before the spool goes; again has no effect.
+
+    Only for the one process that removes spools. Best effort: what cannot be written is lost to the
+    sums, and to nothing else.
+    """
+    with suppress(OSError):
+        found, folded = _read_totals(folder)
+        if spool_id in folded:
+            return
+        _add(found, folder / spool_id)
+        # Those that are gone for good need not be remembered.
+        left = {one for one in folded if (folder / one).exists()} | {spool_id}
+        document = {
+            "folded": sorted(left),
+            "endpoints": {name: _packed(one) for name, one in found.items()},
+        }
+        unfinished = folder / f"{TOTALS_NAME}.new"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        unfinished.replace(folder / TOTALS_NAME)
+
+
+def _add(found: dict[str, EndpointCounts], spool: Path) -> None:
+    for traffic in read_counters(spool / COUNTERS_NAME):
+        counts = found.setdefault(traffic.endpoint, EndpointCounts())
+        counts.requests += traffic.requests
+        counts.sampled += traffic.sampled
+    with suppress(NotADirectoryError):
+        for drop in read_drops(spool / COUNTERS_NAME):
+            counts = found.setdefault(drop.endpoint, EndpointCounts())
+            counts.dropped[drop.reason] = counts.dropped.get(drop.reason, 0) + drop.records
+
+
+def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
+    """Give the sums of spools that are gone, and those of them that may still be seen."""
+    try:
+        document = json.loads((folder / TOTALS_NAME).read_text(encoding="utf-8"))
+        found = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}
+        return found, set(document["folded"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}, set()
+
+
+def _packed(counts: EndpointCounts) -> tuple[int, int, Mapping[str, int]]:
+    return counts.requests, counts.sampled, counts.dropped
+
+
+def _spools(folder: Path) -> Iterator[Path]:
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names only.
+            if not name.startswith("."):
+                yield folder / name

@@ -1,0 +1,113 @@
+"""One spool on the disk: its folder, the lock that says its writer lives, its segments.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from driftline.capture.spool.drops import DropCounters
+from driftline.capture.spool.frame import pack_meta
+from driftline.capture.spool.room import COUNTERS_NAME
+
+__all__ = ["LOCK_NAME", "SEGMENT_SUFFIX", "SpoolFolder", "boot_id", "new_spool_id"]
+
+SEGMENT_SUFFIX = ".dls"
+LOCK_NAME = "writer.lock"
+UNFINISHED_PREFIX = ".new-"
+
+
+class SpoolFolder:
+    """Makes a spool's folder under another name first: with its lock held it comes to be.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder.
+    drops
+        Go on in a page of the new folder.
+    now_ns
+        Wall clock, for the spool's id.
+
+    Attributes
+    ----------
+    path, spool_id
+        Where it lies, and its name.
+
+    Raises
+    ------
+    OSError
+        When it cannot be made; nothing of it is left then.
+    """
+
+    def __init__(self, folder: Path, drops: DropCounters, now_ns: int) -> None:
+        self.spool_id = new_spool_id(now_ns)
+        self.path = folder / self.spool_id
+        unfinished = folder / f"{UNFINISHED_PREFIX}{self.spool_id}"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished.mkdir(mode=0o700)
+        self._lock = -1
+        try:
+            self._lock = os.open(unfinished / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            drops.attach(unfinished / COUNTERS_NAME)
+            unfinished.rename(self.path)
+        except OSError:
+            drops.close()
+            self.close()
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    def open_segment(self, first_seq: int) -> int:
+        """Open a segment for appending, named by the first number in it; give its descriptor.
+
+        One of the same name holds no record: its first one failed. It is begun anew.
+        """
+        path = self.path / f"{first_seq:016x}{SEGMENT_SUFFIX}"
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
+
+    def header(self, durability: str) -> bytes:
+        """Pack what a segment's first frame tells."""
+        return pack_meta(
+            {
+                "spool_id": self.spool_id,
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+                "boot_id": boot_id(),
+                "durability": durability,
+            }
+        )
+
+    def is_there(self) -> bool:
+        """Say whether nobody has removed the folder."""
+        return self.path.exists()
+
+    def close(self) -> None:
+        """Let go of the lock: no more will be written."""
+        if self._lock >= 0:
+            with suppress(OSError):
+                os.close(self._lock)
+            self._lock = -1
+
+
+def new_spool_id(now_ns: int) -> str:
+    """Make a UUIDv7: sorts by the time it was made, random otherwise (RFC 9562, 5.7)."""
+    number = int.from_bytes(os.urandom(10), "big") | (now_ns // 1_000_000 & (1 << 48) - 1) << 80
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def boot_id() -> str:
+    """Name this run of the kernel; what an older one left unsynced may be missing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

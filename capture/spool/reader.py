@@ -1,0 +1,319 @@
+"""The sidecar's eye: reads one spool, from the oldest frame that is still there.
+
+A reader never stops at damage: it looks for the next frame whose checksum is right, and the hole in
+the sequence becomes a gap. A spool whose writer is dead ends with what nobody could tell any more:
+a torn frame, drops that no gap frame reported, a tail that power loss may have taken.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from driftline.capture.decoding.records import Records, is_whole
+from driftline.capture.line.sound import whole
+from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.folder import LOCK_NAME, SEGMENT_SUFFIX, boot_id
+from driftline.capture.spool.frame import (
+    HEADER_BYTES,
+    Frame,
+    Kind,
+    find_frame,
+    frame_length,
+    seed_of,
+    walk,
+)
+from driftline.capture.spool.room import COUNTERS_NAME
+from driftline.capture.spool.waiting import MARK_NAME, read_mark
+
+__all__ = ["SpoolReader"]
+
+log = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 4 << 20
+
+
+class SpoolReader:
+    """Reads one spool from its oldest segment on.
+
+    Attributes
+    ----------
+    is_finished
+        The writer is dead and everything was read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spool_id = folder.name
+        self.is_finished = False
+        self._seed = seed_of(self.spool_id)
+        self._segment: int | None = None
+        self._offset = 0
+        shipped = read_mark(folder)
+        self._expected = shipped + 1 if shipped else None
+        self._end = 1
+        self._boot_id = ""
+        self._is_synced_by_kernel = False
+        self._is_closed = False
+        self._told: dict[tuple[str, str], int] = {}
+        self._synced = (0, 0)
+
+    def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
+        """Give the next records and gaps unpacked; empty when there is nothing new."""
+        return self.read_records(max_records, max_bytes).frames()
+
+    def read_records(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> Records:
+        """Give the next records and gaps as they lie; none when there is nothing new."""
+        found = _Found(self.spool_id)
+        while len(found) < max_records and not self.is_finished:
+            # The order matters: what is asked first can only be outdated on the safe side.
+            is_dead = not self._has_writer()
+            segments = self._segments()
+            if self._segment is None and segments:
+                self._enter(segments[0])
+            if self._segment is None:
+                if is_dead:
+                    found.add_frames(self._last_words(torn=False))
+                break
+            newer = [seq for seq in segments if seq > self._segment]
+            progress, rest = self._read_segment(
+                found, max_records - len(found), max_bytes, is_final=is_dead or bool(newer)
+            )
+            if progress:
+                max_bytes -= progress
+                if max_bytes <= 0:
+                    break
+            elif newer:
+                self._enter(newer[0])
+            elif is_dead:
+                found.add_frames(self._last_words(torn=rest > 0 and not self._is_closed))
+            else:
+                break
+        return found.records()
+
+    def discard(self, seq: int) -> None:
+        """Remove the segments that hold nothing past a sequence number, save the newest."""
+        segments = self._segments()
+        for first, following in pairwise(segments):
+            if following - 1 <= seq and first != self._segment:
+                self._path(first).unlink(missing_ok=True)
+
+    def mark_shipped(self, seq: int) -> None:
+        """Note durably that records up to a sequence number need not be read again, ever."""
+        unfinished = self.folder / f"{MARK_NAME}.new"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, b"%d" % seq)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.replace(self.folder / MARK_NAME)
+
+    def sync(self) -> None:
+        """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it.
+
+        Also of segments that are not read yet: a broker may be away for long. Nothing of a writer
+        that wants none of it, once its first segment has said so.
+        """
+        if self._is_synced_by_kernel:
+            return
+        for first in self._segments():
+            with suppress(FileNotFoundError):
+                state = (first, self._path(first).stat().st_size)
+                if state > self._synced:
+                    descriptor = os.open(self._path(first), os.O_RDONLY)
+                    try:
+                        os.fdatasync(descriptor)
+                    finally:
+                        os.close(descriptor)
+                    self._synced = state
+
+    def _path(self, first_seq: int) -> Path:
+        return self.folder / f"{first_seq:016x}{SEGMENT_SUFFIX}"
+
+    def _segments(self) -> list[int]:
+        found = []
+        for name in os.listdir(self.folder):  # noqa: PTH208 - names only, on a hot path.
+            if name.endswith(SEGMENT_SUFFIX):
+                with suppress(ValueError):
+                    found.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))
+        return sorted(found)
+
+    def _enter(self, first_seq: int) -> None:
+        self._segment = first_seq
+        self._offset = 0
+        self._end = max(self._end, first_seq)
+        if self._expected is None:
+            self._expected = first_seq
+
+    def _has_writer(self) -> bool:
+        """Ask whether the writer holds its lock; the kernel lets go of it when the process dies."""
+        try:
+            descriptor = os.open(self.folder / LOCK_NAME, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _read_segment(
+        self, found: _Found, max_records: int, max_bytes: int, *, is_final: bool
+    ) -> tuple[int, int]:
+        """Read frames from where we stand; give the bytes passed and the bytes left unread.
+
+        ``is_final``: nothing will be added, so that damage at the end is skipped, not awaited.
+        """
+        assert self._segment is not None
+        try:
+            descriptor = os.open(self._path(self._segment), os.O_RDONLY)
+        except FileNotFoundError:
+            return 0, 0
+        try:
+            data = os.pread(
+                descriptor, max(min(max_bytes, _CHUNK_BYTES), HEADER_BYTES), self._offset
+            )
+            needed = frame_length(data, 0) if len(data) >= HEADER_BYTES else None
+            if needed is not None and needed > len(data):
+                data = os.pread(descriptor, needed, self._offset)
+            at = self._take(data, found, max_records)
+            if at == 0 and data:
+                at = self._skip_damage(descriptor, is_final=is_final)
+            rest = os.fstat(descriptor).st_size - self._offset - at
+        finally:
+            os.close(descriptor)
+        self._offset += at
+        return at, rest
+
+    def _take(self, data: bytes, found: _Found, max_records: int) -> int:
+        """Add the whole frames at the beginning of the data; give where they end.
+
+        Runs of records in sequence, which is nearly all, go on as they lie.
+        """
+        starts, end = walk(data, 0, max_records, self._seed)
+        here = Records(data, np.array(starts, np.int64), [self.spool_id])
+        is_sound = is_whole(here.header)
+        if not is_sound.all():
+            cut = int(np.argmin(is_sound))
+            end, here = starts[cut], here.take(slice(0, cut))
+        is_record = here.kind == Kind.RECORD
+        seqs = here.header["seq"]
+        follows = is_record[1:] & is_record[:-1] & (seqs[1:] == seqs[:-1] + np.uint64(1))
+        borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(here)]
+        for first, past in pairwise(borders):
+            if first < past:
+                self._accept(here, first, past, found)
+        return end
+
+    def _accept(self, here: Records, first: int, past: int, found: _Found) -> None:
+        """Take a run of records in sequence, or a single frame of any kind."""
+        kind, seq = int(here.kind[first]), int(here.header["seq"][first])
+        if kind == Kind.SEGMENT:
+            meta = here.frame(first).meta
+            self._boot_id = meta.get("boot_id", "")
+            self._is_synced_by_kernel = meta.get("durability") == "process"
+            return
+        assert self._expected is not None
+        if kind == Kind.CLOSE:
+            self._is_closed = True
+        if seq > self._expected:
+            wall_ns = int(here.header["wall_ns"][first])
+            found.add_frames([self._gap("corrupt", seq - 1, seq - self._expected, wall_ns)])
+            self._expected = seq
+        if kind == Kind.GAP:  # Also one that was shipped before: it is told.
+            meta = here.frame(first).meta
+            key = (meta.get("reason", ""), meta.get("endpoint", ""))
+            self._told[key] = whole(meta.get("total", "0"))
+        if kind in (Kind.RECORD, Kind.GAP):
+            next_seq = seq + past - first
+            self._end = max(self._end, next_seq)
+            if next_seq > self._expected:
+                found.add(here.take(slice(first + self._expected - seq, past)))
+                self._expected = next_seq
+
+    def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
+        """Give how far the next good frame is, 0 when there is none yet and more may come."""
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, size - self._offset, self._offset)
+        found = find_frame(data, 1, self._seed)
+        if found is not None:
+            log.warning(
+                "spool damage skipped spool=%s segment=%s bytes=%d",
+                self.spool_id, self._segment, found,
+            )  # fmt: skip
+            return found
+        if is_final:
+            log.warning(
+                "spool segment ends torn spool=%s segment=%s bytes=%d",
+                self.spool_id, self._segment, len(data),
+            )  # fmt: skip
+        return 0
+
+    def _last_words(self, *, torn: bool) -> Iterator[Frame]:
+        """Tell, once the writer is dead, what no gap frame told; then the spool is finished.
+
+        Numbered from the end of the segments on, the same each time: what is shipped of it is not
+        told again by whoever finds the spool after a kill.
+        """
+        self.is_finished = True
+        for seq, gap in enumerate(self._untold(torn=torn), self._end):
+            if self._expected is None or seq >= self._expected:
+                self._expected = seq + 1
+                yield gap._replace(seq=seq)
+
+    def _untold(self, *, torn: bool) -> Iterator[Frame]:
+        """Give the gaps that stand in no segment, without their numbers."""
+        if torn:
+            yield self._gap("torn", 0, 1, 0)
+        for drop in read_drops(self.folder / COUNTERS_NAME):
+            told = max(drop.reported, self._told.get((drop.reason, drop.endpoint), 0))
+            if drop.records > told:
+                gap = self._gap(drop.reason, 0, drop.records - told, drop.last_ns)
+                gap.meta.update(
+                    endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns)
+                )
+                yield gap
+        if not self._is_closed and self._boot_id not in ("", boot_id()):
+            yield self._gap("power_loss", 0, None, 0)
+
+    def _gap(self, reason: str, seq: int, records: int | None, wall_ns: int) -> Frame:
+        meta = {"reason": reason, "last_ns": str(wall_ns)}
+        if records is not None:
+            meta["records"] = str(records)
+        return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
+class _Found:
+    """Gathers what is read of a spool, piece by piece."""
+
+    def __init__(self, spool_id: str) -> None:
+        self._spool_id = spool_id
+        self._pieces: list[Records] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, records: Records) -> None:
+        """Add frames as they lie."""
+        self._pieces.append(records)
+        self._count += len(records)
+
+    def add_frames(self, frames: Iterable[Frame]) -> None:
+        """Add frames that lie nowhere."""
+        if len(made := Records.of((self._spool_id, frame) for frame in frames)):
+            self.add(made)
+
+    def records(self) -> Records:
+        """Give all of it."""
+        return Records.join(self._pieces)

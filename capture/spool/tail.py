@@ -1,0 +1,118 @@
+"""The spools of a host: read in turn, put on the disk, and removed when they are shipped."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+from driftline.capture.line.delivery import Delivery, Origin
+from driftline.capture.spool.counting import keep_counts
+from driftline.capture.spool.reader import SpoolReader
+from driftline.errors import ConflictError
+
+__all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
+
+_READER_LOCK = ".reader.lock"
+_DONE_PREFIX = ".done-"
+QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
+
+
+class SpoolTail:
+    """Reads all spools below a folder in turn, and removes what is shipped.
+
+    Only one process reads a folder: it holds a lock that the kernel frees when it dies.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; made when it is missing.
+    sync_interval_s
+        How often what the writers wrote is put on the disk; this bounds what power loss can take.
+
+    Raises
+    ------
+    ConflictError
+        When another process reads this folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sync_interval_s = sync_interval_s
+        self._synced_s = 0.0
+        self._readers: dict[str, SpoolReader] = {}
+        self._lock = os.open(self.folder / _READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise ConflictError(
+                f'spool "{self.folder}": another process ships it; stop that one, or give this '
+                f"installation a spool_dir of its own"
+            ) from None
+        for leftover in self.folder.glob(f"{_DONE_PREFIX}*"):
+            shutil.rmtree(leftover)
+
+    def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
+        """Give new frames of all spools but some, at most about ``max_records``."""
+        self._discover()
+        self._sync()
+        found: list[Delivery] = []
+        for reader in list(self._readers.values()):
+            if max_records <= 0:
+                break
+            if reader.spool_id in skip:
+                continue
+            records = reader.read_records(max_records)
+            if len(records):
+                max_records -= len(records)
+                found.append(Delivery(reader.spool_id, records))
+                # Who was served goes to the end of the queue, so that none is starved.
+                self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
+        return found
+
+    def mark_shipped(self, marks: Mapping[str, int]) -> None:
+        """Note durably what need not be read again; before ``release``, or a hole would show."""
+        for spool_id, seq in marks.items():
+            if (reader := self._readers.get(spool_id)) is not None:
+                reader.mark_shipped(seq)
+
+    def release(self, marks: Mapping[str, int]) -> None:
+        """Remove what is stored up to these sequence numbers; finished spools go as a whole."""
+        for spool_id, seq in marks.items():
+            if (reader := self._readers.get(spool_id)) is not None:
+                reader.discard(seq)
+
+    def remove_finished(self, *, keep: Container[str] = ()) -> None:
+        """Remove the spools of dead writers, save ``keep``; what was received must be stored."""
+        for spool_id, reader in list(self._readers.items()):
+            if reader.is_finished and spool_id not in keep:
+                keep_counts(self.folder, spool_id)
+                # Renamed first: half a spool must not be read again as a whole one.
+                done = self.folder / f"{_DONE_PREFIX}{spool_id}"
+                reader.folder.rename(done)
+                shutil.rmtree(done)
+                del self._readers[spool_id]
+
+    def close(self) -> None:
+        """Let another process read."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _discover(self) -> None:
+        for entry in sorted(os.listdir(self.folder)):  # noqa: PTH208 - names only.
+            if not entry.startswith(".") and entry not in self._readers and entry != QUARANTINE:
+                folder = self.folder / entry
+                if folder.is_dir():
+                    self._readers[entry] = SpoolReader(folder)
+
+    def _sync(self) -> None:
+        if (now := time.monotonic()) - self._synced_s >= self._sync_interval_s:
+            self._synced_s = now
+            for reader in self._readers.values():
+                reader.sync()

@@ -1,0 +1,128 @@
+"""Since when the oldest record waits in the spool: what a scrape and the doctor ask, cheaply.
+
+Who reads the spool notes beside each one up to where its records are safe. What lies behind that
+mark waits; of each spool only the headers of one or two segments are looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.frame import (
+    HEADER_BYTES,
+    Frame,
+    Kind,
+    find_frame,
+    frame_length,
+    seed_of,
+    unpack,
+)
+
+__all__ = ["MARK_NAME", "STORED_NAME", "note_stored", "oldest_waiting_ns", "read_mark"]
+
+# From where the sidecar goes on: what a broker has need not be read again.
+MARK_NAME = "shipped"
+# What a sink on the same host has stored. Told, never gone on from: that is for the tables' marks,
+# or a table that was lost or made anew would miss what still lies in the spool.
+STORED_NAME = "stored"
+_CHUNK_BYTES = 1 << 20
+# Kind and sequence number of a frame: behind magic, length, checksum and version; behind the flags.
+_KIND_AT = 13
+_SEQ = struct.Struct("<Q")
+_SEQ_AT = 16
+
+
+def read_mark(spool: Path, name: str = MARK_NAME) -> int:
+    """Give up to which sequence number a spool's records need not be read again; 0 for none."""
+    with suppress(FileNotFoundError, ValueError):
+        return int((spool / name).read_text(encoding="ascii"))
+    return 0
+
+
+def note_stored(folder: Path, marks: Mapping[str, int]) -> None:
+    """Tell beside each spool what is stored, for who asks what waits; nobody goes on from it.
+
+    Best effort: a note that cannot be written only makes the oldest record look older.
+    """
+    for spool_id, seq in marks.items():
+        unfinished = folder / spool_id / f"{STORED_NAME}.new"
+        with suppress(OSError):
+            unfinished.write_text(str(seq), encoding="ascii")
+            unfinished.replace(folder / spool_id / STORED_NAME)
+
+
+def oldest_waiting_ns(folder: Path) -> int | None:
+    """Give the wall clock, in ns, of the oldest record of all spools that is not safe yet.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; it need not be there.
+
+    Returns
+    -------
+    int or None
+        None when nothing waits. Segments that go meanwhile are passed over: what was in them is
+        safe.
+    """
+    spools = (one for one in folder.glob("*/") if not one.name.startswith("."))
+    found = (_oldest_of(spool) for spool in spools)
+    return min((wall_ns for wall_ns in found if wall_ns is not None), default=None)
+
+
+def _oldest_of(spool: Path) -> int | None:
+    """Find the first record past the mark; segments are named by the first number in them."""
+    mark = max(read_mark(spool), read_mark(spool, STORED_NAME))
+    segments = sorted(spool.glob(f"*{SEGMENT_SUFFIX}"))
+    with suppress(ValueError):
+        behind = {one for one, next_one in pairwise(segments) if _first_seq(next_one) <= mark + 1}
+        segments = [one for one in segments if one not in behind]
+    for segment in segments:
+        with suppress(FileNotFoundError):
+            frame = _first_past(segment, mark, seed_of(spool.name))
+            if frame is not None:
+                return frame.wall_ns
+    return None
+
+
+def _first_seq(segment: Path) -> int:
+    return int(segment.stem, 16)
+
+
+def _first_past(segment: Path, mark: int, seed: int) -> Frame | None:
+    """Walk from header to header; damage is passed over as the reader does it.
+
+    Read, not mapped: its writer may cut off what a full disk left unfinished.
+    """
+    with segment.open("rb") as file:
+        start, data, at = 0, b"", 0  # Where in the file what is held begins, and where we are.
+        while True:
+            if at + HEADER_BYTES > start + len(data):
+                start, data = at, os.pread(file.fileno(), _CHUNK_BYTES, at)
+                if len(data) < HEADER_BYTES:
+                    return None
+            length = frame_length(data, at - start)
+            if length is not None and not _is_past(data, at - start, mark):
+                at += length
+                continue
+            if length is not None:
+                whole = os.pread(file.fileno(), length, at)
+                frame = unpack(whole, 0, seed) if len(whole) == length else None
+                if frame is not None:
+                    return frame
+            file.seek(at)
+            found = find_frame(file.read(), 1, seed)
+            if found is None:
+                return None
+            at += found
+
+
+def _is_past(data: bytes, at: int, mark: int) -> bool:
+    is_numbered = data[at + _KIND_AT] in (Kind.RECORD, Kind.GAP)
+    return is_numbered and _SEQ.unpack_from(data, at + _SEQ_AT)[0] > mark

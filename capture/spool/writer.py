@@ -1,0 +1,399 @@
+"""The spool: append-only segment files of checksummed frames, one writer process each.
+
+``SpoolWriter`` makes ``<folder>/<spool id>/`` when it first appends, never before, so that a server
+may be loaded and then forked. A record costs one ``writev``; in the page cache it survives kill -9
+of the process. Nothing here raises into the caller: what cannot be written is dropped, counted
+durably, and told by a gap frame as soon as writing works again. Standard library only.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from driftline.capture.spool.drops import DropCounters
+from driftline.capture.spool.folder import SpoolFolder
+from driftline.capture.spool.frame import (
+    Kind,
+    pack_meta,
+    pack_parts,
+    seed_of,
+    shed_flags,
+    unpack_meta,
+)  # fmt: skip
+from driftline.capture.spool.room import Room
+from driftline.capture.spool.traffic import TrafficCounters
+
+if TYPE_CHECKING:
+    from driftline.capture.spool.flusher import Flusher
+
+__all__ = ["Durability", "OnFull", "SpoolWriter"]
+
+log = logging.getLogger(__name__)
+
+Durability = Literal["process", "interval", "request"]
+OnFull = Literal["drop", "metadata_only"]
+
+SECOND_NS = 1_000_000_000
+_MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
+_WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+# Plain numbers: an enum costs more than the system call's share on the request path.
+_RECORD = int(Kind.RECORD)
+_LAST_NUMBERED = int(Kind.GAP)
+_NOTHING: tuple[bytes, ...] = ()
+
+Numbers = tuple[int, ...]  # The first nine fields of a frame.
+
+
+class SpoolWriter:
+    """Appends capture records of one process to a spool of its own.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; all spools in it share one budget.
+    max_bytes
+        Bytes that all spools of the folder may take together; above it records are dropped.
+    min_free_bytes
+        Bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB.
+    segment_bytes, segment_s
+        Size and age at which a new segment begins, so that old ones can be removed.
+    durability
+        "process": a record survives the process (page cache); "interval": whoever reads the spool
+        also puts it on the disk each second; "request": it is there when ``append`` returns.
+    on_full
+        "drop": records are dropped when the budget is used up; "metadata_only": bodies are left out
+        already when four fifths of it are.
+    now_ns, mono_ns
+        Clocks, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        max_bytes: int = 2 << 30,
+        min_free_bytes: int | None = None,
+        segment_bytes: int = 64 << 20,
+        segment_s: float = 60.0,
+        durability: Durability = "interval",
+        on_full: OnFull = "drop",
+        now_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.folder = Path(folder)
+        self.durability = durability
+        self._max_bytes = max_bytes
+        self._min_free_bytes = min_free_bytes
+        # Small against the budget: what is shipped is removed by whole segments.
+        self._segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
+        self._segment_ns = int(segment_s * SECOND_NS)
+        self._sheds = on_full == "metadata_only"
+        self._now_ns, self._mono_ns = now_ns, mono_ns
+        self.traffic = TrafficCounters()
+        self._reset()
+        forget = weakref.WeakMethod(self._after_fork)
+        os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._spool: SpoolFolder | None = None
+        self._segment = -1
+        self._segment_size = 0
+        self._segment_born_ns = 0
+        self._retired: list[int] = []
+        self._is_new_segment = False
+        self._seed = 0
+        self._next_seq = 1
+        self._room = Room(
+            self.folder, max_bytes=self._max_bytes, min_free_bytes=self._min_free_bytes
+        )
+        # Until then there is nothing to look at before a record is written.
+        self._calm_ns = 0
+        self._checked_ns: int | None = None
+        self._retry_ns = 0
+        self._reason = "full"
+        self._is_failing = False
+        self._is_lost = False
+        self._open_again_ns: int | None = None
+        self.traffic.detach()
+        self._drops = DropCounters(self.traffic)
+        self._flusher: Flusher | None = None
+
+    def append(
+        self,
+        meta: Mapping[str, str] | bytes,
+        request: Sequence[bytes] = (),
+        response: Sequence[bytes] = (),
+        *,
+        flags: int = 0,
+        wall_ns: int = 0,
+        mono_ns: int = 0,
+        first_byte_us: int = 0,
+        total_us: int = 0,
+        request_bytes: int = 0,
+        response_bytes: int = 0,
+        status: int = 0,
+        is_waiting: bool = True,
+    ) -> bool:
+        """Write one record; False when it was dropped (and counted).
+
+        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
+        several threads. With ``durability="request"`` it waits for the disk, unless ``is_waiting``
+        is false: then who calls waits for ``flusher``.
+        """
+        packed = meta if isinstance(meta, bytes) else pack_meta(meta)
+        with self._lock:
+            now = self._mono_ns()
+            reason = None if now < self._calm_ns else self._prepare(now)
+            if reason is None:
+                if self._sheds and self._room.is_scarce:
+                    flags |= shed_flags(request, response)
+                    request = response = _NOTHING
+                reason = self._write(
+                    (
+                        _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                        request_bytes, response_bytes,
+                    ),
+                    status, packed, request, response,
+                )  # fmt: skip
+            if reason is not None:
+                size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
+                endpoint = unpack_meta(packed).get("endpoint", "")
+                self._count(reason, endpoint, size, wall_ns or self._now_ns())
+                return False
+        if is_waiting and self.durability == "request":
+            self.flusher.wait()
+        return True
+
+    @property
+    def flusher(self) -> Flusher:
+        """What puts on the disk all that was appended; with ``durability="request"``."""
+        if self._flusher is None:
+            # Only here: it brings asyncio, which a batch job may not have loaded.
+            from driftline.capture.spool.flusher import Flusher
+
+            with self._lock:
+                self._flusher = self._flusher or Flusher(self._unflushed)
+        return self._flusher
+
+    def count_drop(self, reason: str, endpoint: str) -> None:
+        """Count a record that never came to ``append``; the next gap frame tells it."""
+        with self._lock:
+            self._count(reason, endpoint, 0, self._now_ns())
+
+    def _count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
+        """Count a drop; in a spool, though it may hold no record yet, for memory dies with us."""
+        now = self._mono_ns()
+        self._calm_ns = 0
+        if self._spool is None and (self._open_again_ns is None or now >= self._open_again_ns):
+            self._open_again_ns = now + SECOND_NS
+            with suppress(OSError):
+                self._open_spool()
+        self._drops.count(reason, endpoint, size_bytes, min(max(wall_ns, 0), _MAX_NS))
+
+    @property
+    def spool_id(self) -> str | None:
+        """The id of the spool that is being written; None before the first record."""
+        return None if self._spool is None else self._spool.spool_id
+
+    @property
+    def dropped(self) -> int:
+        """How many records this writer has dropped."""
+        return self._drops.records
+
+    def close(self) -> None:
+        """End the spool cleanly; a later append begins a new one."""
+        with self._lock:
+            if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
+                self._write(self._plain(Kind.CLOSE), 0, b"", (), ())
+                if self.durability == "request":
+                    with suppress(OSError):
+                        os.fdatasync(self._segment)
+            self._close_files()
+            held = self._lock, self._flusher
+            self._reset()
+            self._lock, self._flusher = held
+
+    def _after_fork(self) -> None:
+        """Leave the parent's spool to the parent: close its files here, begin anew when needed."""
+        self._close_files()
+        self._reset()
+
+    def _close_files(self) -> None:
+        self._drops.close()
+        for descriptor in (self._segment, *self._retired):
+            if descriptor >= 0:
+                os.close(descriptor)
+        if self._spool is not None:
+            self._spool.close()
+        self._segment = -1
+
+    def _prepare(self, now: int) -> str | None:
+        """Have an open segment with room, and no drop untold; the reason when that cannot be."""
+        self._calm_ns = 0
+        reason = self._make_room(now) or self._tell_gaps()
+        if reason is None and self._checked_ns is not None:
+            self._calm_ns = min(
+                self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
+            )
+        return reason
+
+    def _make_room(self, now: int) -> str | None:
+        """Have an open segment with room; the reason when there is none."""
+        if now < self._retry_ns:
+            return self._reason
+        is_stale = self._checked_ns is None or now - self._checked_ns >= SECOND_NS
+        if is_stale or self._room.left_bytes <= 0:
+            self._checked_ns = now
+            try:
+                self._look_for_removal()
+                self._room.measure(now)
+            except OSError as error:
+                return self._fail(error)
+        if self._room.left_bytes <= 0:
+            if self._segment_size > _WORTH_FREEING_BYTES:
+                # Its reader can remove a segment only when another one has begun.
+                self._open_segment(now)
+            self._retry_ns = now + SECOND_NS // 5
+            self._reason = "full"
+            return self._reason
+        is_due = (
+            self._segment_size >= self._segment_bytes
+            or now - self._segment_born_ns >= self._segment_ns
+        )
+        if self._segment >= 0 and not is_due:
+            return None
+        return self._open_segment(now)
+
+    def _look_for_removal(self) -> None:
+        """Begin anew when somebody has removed what is being written, and tell that of it."""
+        if self._segment < 0 or os.fstat(self._segment).st_nlink:
+            return
+        assert self._spool is not None
+        log.error("capture segment removed under its writer spool=%s", self._spool.spool_id)
+        self._give_up_segment()
+        if not self._spool.is_there():
+            self._close_files()
+            self._spool, self._next_seq, self._is_lost = None, 1, True
+        # Otherwise the hole in the sequence tells how many are gone.
+
+    def _open_segment(self, now: int) -> str | None:
+        try:
+            if self._spool is None:
+                self._open_spool()
+            assert self._spool is not None
+            self._give_up_segment()
+            self._segment = self._spool.open_segment(self._next_seq)
+        except OSError as error:
+            return self._fail(error)
+        self._is_new_segment = True
+        self._segment_size = 0
+        self._segment_born_ns = now
+        header = self._spool.header(self.durability)
+        return self._write(self._plain(Kind.SEGMENT), 0, header, (), ())
+
+    def _open_spool(self) -> None:
+        self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
+        self._seed = seed_of(self._spool.spool_id)
+
+    def _give_up_segment(self) -> None:
+        """Close the segment; when somebody waits for the disk, once it is there."""
+        if self._segment >= 0:
+            if self.durability == "request":
+                self._retired.append(self._segment)
+            else:
+                os.close(self._segment)
+        self._segment = -1
+
+    def _unflushed(self) -> list[int]:
+        """Give what the disk may not have yet: files, and the folders that name new ones."""
+        with self._lock:
+            if self._segment >= 0:
+                self._retired.append(os.dup(self._segment))
+                if self._is_new_segment and self._spool is not None:
+                    folders = (self._spool.path, self.folder)
+                    self._retired += [os.open(folder, os.O_RDONLY) for folder in folders]
+                    self._is_new_segment = False
+            files, self._retired = self._retired, []
+            return files
+
+    def _plain(self, kind: Kind) -> Numbers:
+        now = max(self._now_ns(), 0)
+        return (int(kind), 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0)
+
+    def _tell_gaps(self) -> str | None:
+        if self._is_lost:
+            # A spool was removed as a whole; how much of it nobody had read yet, nobody knows.
+            gone = {"reason": "removed", "last_ns": str(min(max(self._now_ns(), 0), _MAX_NS))}
+            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(gone), (), ()):
+                return reason
+            self._is_lost = False
+        for drop in self._drops.pending() if self._drops.has_pending else ():
+            meta = drop.untold()
+            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(meta), (), ()):
+                return reason
+            self._drops.report(drop)
+        return None
+
+    def _write(
+        self,
+        numbers: Numbers,
+        status: int,
+        meta: bytes,
+        request: Sequence[bytes],
+        response: Sequence[bytes],
+    ) -> str | None:
+        """Append a frame whole or not at all; the reason when it could not be."""
+        if len(request) + len(response) > _MAX_BUFFERS:
+            request, response = (b"".join(request),), (b"".join(response),)
+        buffers, size = pack_parts(self._seed, numbers, status, meta, request, response)
+        try:
+            written = os.writev(self._segment, buffers)
+        except OSError as error:
+            return self._fail(error)
+        if written != size:
+            # Near a full volume writev first returns a short count without an error.
+            return self._fail(OSError(errno.ENOSPC, "short write: the volume is full"))
+        if self._is_failing and numbers[0] == _RECORD:
+            self._is_failing = False
+            log.warning("capture records again spool=%s", self.spool_id)
+        self._segment_size += size
+        self._room.left_bytes -= size
+        if self._room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+            self._calm_ns = 0
+        if numbers[0] <= _LAST_NUMBERED:
+            self._next_seq += 1
+        return None
+
+    def _fail(self, error: OSError) -> str:
+        """Undo a half-written frame, give the segment up and try again in a second.
+
+        Told once, not each second: the count of what is dropped goes on.
+        """
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning(
+                "capture drops records until this is mended folder=%s error=%s", self.folder, error
+            )
+        self._calm_ns = 0
+        self._retry_ns = self._mono_ns() + SECOND_NS
+        self._reason = "full" if error.errno in _FULL else "io_error"
+        if self._segment >= 0:
+            try:
+                os.ftruncate(self._segment, self._segment_size)
+            except OSError:
+                log.warning("torn frame left for the reader spool=%s", self.spool_id)
+            with suppress(OSError):
+                self._give_up_segment()
+            self._segment = -1
+        return self._reason

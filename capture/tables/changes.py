@@ -1,0 +1,208 @@
+"""Which hours of event time records or labels came for since one last looked.
+
+A monitor whose window is done runs it again only when something new belongs to it. What is new
+stands in the logs of the two tables: only the files that were added are read, of records only their
+times; labels are brought to times by one search for their ids among the captured records. A label
+without a record is no change yet: its record, when it comes, is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+
+from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
+from driftline.capture.tables.table import DeltaFolder, StorageError
+from driftline.capture.truth.labels import RECEIVED_DATE, gathered, truth_folder
+
+__all__ = ["Changes", "Position", "changes"]
+
+# Most labels are for records of the last days, so that older ones are not searched.
+_SPANS = (2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far one has looked: versions of the table of records and of that of labels.
+
+    -1 stands for a table that was not there yet.
+    """
+
+    capture: int = NO_TABLE
+    truth: int = NO_TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What came since a position.
+
+    Parameters
+    ----------
+    position
+        From where to look the next time.
+    hours
+        Starts of the UTC hours of event time that records or labels came for, in order.
+    """
+
+    position: Position
+    hours: tuple[datetime, ...]
+
+
+def changes(
+    root: str,
+    endpoint: str,
+    since: Position | None,
+    *,
+    before: datetime,
+    labels: bool,
+    after: datetime | None = None,
+) -> Changes:
+    """Say which hours of event time were touched by what was stored after a position.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name of the endpoint.
+    since
+        Where one stood; None: one has never looked, and gets the position of now and no hours.
+    before
+        Only hours that begin before this time.
+    labels
+        Whether labels count, too; otherwise their position stays where it is.
+    after
+        Only hours that end after this time: older days are then not searched for labels.
+
+    Raises
+    ------
+    StorageError
+        When the tables cannot be read now.
+    """
+    records = Dataset(root, endpoint).folder
+    truth = truth_folder(root, endpoint)
+    if since is None:
+        return Changes(Position(_version(records), _version(truth)), ())
+    # Labels first: a record that comes between the two looks is then seen by the second.
+    new_labels = added_since(truth, since.truth) if labels else Added(since.truth)
+    new_records = added_since(records, since.capture)
+    try:
+        times = [_record_hours(records, new_records)]
+        if keys := _new_keys(truth, new_labels):
+            times.append(_label_hours(records, *keys, after))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageError(f'records and labels of "{endpoint}": {error}') from error
+    first = None if after is None else _hour(after)
+    hours = sorted(
+        hour
+        for hour in {one.replace(tzinfo=UTC) for found in times for one in found}
+        if hour < before and (first is None or hour >= first)
+    )
+    return Changes(Position(new_records.version, new_labels.version), tuple(hours))
+
+
+def _version(folder: DeltaFolder) -> int:
+    folder.catch_up()
+    return NO_TABLE if folder.table is None else int(folder.table.version())
+
+
+def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:
+    """Give the hours of new records; all hours of a day of which it is not known."""
+    found: set[datetime] = set()
+    for part in added.parts:
+        day = datetime.fromisoformat(part)
+        found.update(day + timedelta(hours=hour) for hour in range(24))
+    if added.files:
+        schema = pa.schema([("event_time", UTC_MICROSECONDS)])
+        for batch in _files(folder, added.files, schema).to_batches():
+            found |= _hours(batch["event_time"])
+    return found
+
+
+def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
+    """Give the ids of new labels, and the last day on which one was received."""
+    schema = pa.schema([("key", pa.string())])
+    sources: list[pads.Dataset] = []
+    if added.files:
+        sources.append(_files(folder, added.files, schema))
+    for part in added.parts:
+        data = folder.open(part, part)
+        if data is not None:
+            sources.append(data)
+    if not sources:
+        return None
+    keys = [pc.unique(batch["key"]) for one in sources for batch in one.to_batches(columns=["key"])]
+    days = [*added.parts, *(_part(file) for file in added.files)]
+    return pc.unique(pa.chunked_array(keys, pa.string())), max(days)
+
+
+def _label_hours(
+    folder: DeltaFolder, keys: pa.Array, received: str, after: datetime | None
+) -> set[datetime]:
+    """Give the hours of the records that labels are for, from a search over their ids.
+
+    A label is taken to be received not earlier than the day before its event, as windows do. Days
+    are searched from the newest on, and the search ends when each label was found by its event id:
+    older records cannot have it. An inference id may be that of many records, near and far.
+    """
+    last = datetime.fromisoformat(received).date() + timedelta(days=1)
+    first = None if after is None else after.astimezone(UTC).date()
+    found: set[datetime] = set()
+    left = keys
+    for begin, end in _spans(first, last):
+        data = folder.open(None if begin is None else begin.isoformat(), end.isoformat())
+        if data is None:
+            break
+        for rows in gathered(data.to_batches(columns=["event_id", "inference_id", "event_time"])):
+            by_event, by_inference = (
+                pc.is_in(rows[name], value_set=keys) for name in ("event_id", "inference_id")
+            )
+            found |= _hours(rows["event_time"].filter(pc.or_(by_event, by_inference)))
+            seen = pc.unique(rows["event_id"].filter(by_event))
+            left = left.filter(pc.invert(pc.is_in(left, value_set=seen)))
+        if not len(left):
+            break
+    return found
+
+
+def _spans(first: date | None, last: date) -> Iterator[tuple[date | None, date]]:
+    """Cut the days up to a last one into spans, both ends included, the newest and shortest first.
+
+    Without a first day the last of them has no beginning.
+    """
+    for days in _SPANS:
+        begin = last - timedelta(days=days - 1)
+        if first is not None and begin <= first:
+            break
+        yield begin, last
+        last = begin - timedelta(days=1)
+    yield first, last
+
+
+def _files(folder: DeltaFolder, files: Iterable[str], schema: pa.Schema) -> pads.Dataset:
+    return pads.dataset(
+        list(files),
+        schema=schema,
+        format="parquet",
+        filesystem=pafs.SubTreeFileSystem(folder.path, folder.filesystem),
+    )
+
+
+def _part(file: str) -> str:
+    return file.split("/")[0].removeprefix(f"{RECEIVED_DATE}=")
+
+
+def _hours(times: pa.Array | pa.ChunkedArray) -> set[datetime]:
+    """Give the starts of the hours that times lie in, UTC without zone."""
+    floored = pc.floor_temporal(times.cast(pa.timestamp("us")), unit="hour")
+    return set(pc.unique(floored).to_pylist())
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,126 @@
+"""What goes from a table: days that are too old, and files that no state of it needs any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
+from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.table import DeltaFolder
+
+__all__ = ["EXPIRED", "RETENTION", "delete_files", "expire", "replaced_files", "vacuum"]
+
+# Marks that count the requests of each spool that retention took away.
+EXPIRED = "x/"
+RETENTION = "retention"
+# No commit takes so long: a file that none knows after that was left behind by a kill.
+_UNKNOWN_H = 24
+_ATTEMPTS = 5
+
+
+def expire(folder: DeltaFolder, before: str) -> int:
+    """Take the parts before a day away; give how many rows they had.
+
+    The files stay until ``vacuum``, so that who reads an older state of the table can end in peace.
+    How many requests of each spool go is added to its mark ``x/<spool id>`` in the same commit.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be written; the parts stay.
+    """
+    for _ in range(_ATTEMPTS):
+        folder.refresh()
+        table = folder.table
+        if table is None:
+            return 0
+        old = [file for file in held_files(table) if file.part < before]
+        if not old:
+            return 0
+        counts = _requests(folder, table, before)
+        with suppress(OvertakenError):
+            rewrite(folder, table, old, [], is_change=True, reason=RETENTION, counts=counts)
+            return sum(file.rows for file in old)
+    return 0
+
+
+def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, int]:
+    """Count the requests of each spool in the parts before a day."""
+    counted: Counter[str] = Counter()
+    data = table.to_pyarrow_dataset(
+        filesystem=pafs.SubTreeFileSystem(folder.path, folder.filesystem),
+        file_pruning_predicate=[(str(folder.partition), "<", before)],
+    )
+    if "spool_id" not in data.schema.names:
+        return {}
+    try:
+        for batch in data.to_batches(columns=["spool_id", "row_index"], use_threads=False):
+            first = batch.filter(pc.equal(batch["row_index"], 0))
+            for entry in pc.value_counts(first["spool_id"]).to_pylist():
+                counted[f"{EXPIRED}{entry['values']}"] += entry["counts"]
+    except (OSError, pa.ArrowException) as error:
+        raise trouble(folder.uri, error) from error
+    return dict(counted)
+
+
+def replaced_files(folder: DeltaFolder, older_h: int = 0) -> set[str]:
+    """Name the files that were taken away at least so many hours ago; they may be gone already."""
+    table = folder.table
+    if table is None:
+        return set()
+    try:
+        named = table.vacuum(older_h, dry_run=True, enforce_retention_duration=False)
+    except (DeltaError, OSError) as error:
+        raise trouble(folder.uri, error) from error
+    return {unquote(name).removeprefix(f"{folder.path}/") for name in named}
+
+
+def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
+    """Delete the files that went from the table that long ago; give how many there were.
+
+    Files that no commit ever knew go, too, when they are a day old. Nothing is written to the log.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be listed.
+    """
+    folder.refresh()
+    table = folder.table
+    if table is None:
+        return 0
+    held = {file.path for file in held_files(table)}
+    dead = replaced_files(folder, older_h)
+    kept = held | (replaced_files(folder) - dead)
+    known_by = now.astimezone(UTC) - timedelta(hours=max(older_h, _UNKNOWN_H))
+    try:
+        entries = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
+    except OSError as error:
+        raise trouble(folder.uri, error) from error
+    gone = []
+    for entry in entries:
+        name = entry.path[len(folder.path) + 1 :]
+        if not name.endswith(".parquet") or name.startswith("_delta_log/") or name in kept:
+            continue
+        if name in dead or (entry.mtime is not None and entry.mtime < known_by):
+            gone.append(name)
+    return delete_files(folder, gone)
+
+
+def delete_files(folder: DeltaFolder, names: list[str]) -> int:
+    """Delete files of a table's folder; give how many were there."""
+    deleted = 0
+    for name in names:
+        with suppress(FileNotFoundError):
+            folder.filesystem.delete_file(f"{folder.path}/{name}")
+            deleted += 1
+    return deleted

@@ -1,0 +1,297 @@
+"""The Delta table of an endpoint: rows, and how far each spool is in it, in one commit.
+
+``<root>/capture/<endpoint>/`` is partitioned by ``event_date``. A commit adds files and, for each
+spool, an application transaction ``s/<spool id>`` with the last sequence number, so rows and marks
+are in the table together or not at all (reference/capture.md, section 5.1). delta-rs refuses a
+commit on a stale snapshot that carries a mark which moved meanwhile: that is the fence against a
+second sink; the check against one's own repetition is ``mark``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.capture.tables.storage import list_folders
+from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.signature import Column, Signature
+
+__all__ = [
+    "META_SCHEMA",
+    "PARTITION",
+    "ROW_ORDER",
+    "CaptureStats",
+    "Dataset",
+    "Gap",
+    "MarkMovedError",
+    "read_gaps",
+    "record_gaps",
+    "table_schema",
+]
+
+log = logging.getLogger(__name__)
+
+PARTITION = "event_date"
+# In time, and then as they were written: no two rows are equal in all four.
+ROW_ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
+META_SCHEMA = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("row_index", pa.int32()),
+        ("inference_id", pa.string()),
+        ("variant", pa.string()),
+        ("model", pa.string()),
+        ("event_time", UTC_MICROSECONDS),
+        ("arrival_time", UTC_MICROSECONDS),
+        ("status", pa.int16()),
+        ("latency_us", pa.int64()),
+        ("flags", pa.int32()),
+        ("request_content_type", pa.string()),
+        ("response_content_type", pa.string()),
+        ("request_bytes", pa.int64()),
+        ("response_bytes", pa.int64()),
+        ("request_body", pa.binary()),
+        ("response_body", pa.binary()),
+        ("custom_attributes", pa.string()),
+        ("headers", pa.map_(pa.string(), pa.string())),
+        ("parse_error", pa.string()),
+        ("spool_id", pa.string()),
+        ("spool_seq", pa.int64()),
+        ("sampling_rate", pa.float32()),
+    ]
+)
+
+GAP_SCHEMA = pa.schema(
+    [
+        ("spool_id", pa.string()),
+        ("seq", pa.int64()),
+        ("endpoint", pa.string()),
+        ("reason", pa.string()),
+        ("dropped_records", pa.int64()),
+        ("dropped_bytes", pa.int64()),
+        ("first_time", UTC_MICROSECONDS),
+        ("last_time", UTC_MICROSECONDS),
+    ]
+)
+
+# Dictionary pages help where few values repeat; ids and bodies only pay for them.
+_REPEATED = (
+    "variant", "model", "request_content_type", "response_content_type", "spool_id", "parse_error",
+    "inference_id", "custom_attributes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records that were not stored, as counted where they were lost.
+
+    ``records`` is None when the number cannot be known (power loss); ``endpoint`` is empty when the
+    loss cannot be told apart by endpoint (damaged segments).
+    """
+
+    spool_id: str
+    seq: int
+    endpoint: str
+    reason: str
+    records: int | None
+    size_bytes: int
+    first_time: datetime | None
+    last_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStats:
+    """What the table of an endpoint holds.
+
+    ``spools`` maps each spool to the last sequence number in the table; ``size_bytes`` are the
+    bytes of the table's files; times are None while it is empty.
+    """
+
+    requests: int
+    rows: int
+    unparsed: int
+    failed: int
+    spools: Mapping[str, int]
+    gaps: tuple[Gap, ...]
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int
+
+    @property
+    def dropped(self) -> int:
+        """How many records are known to be lost."""
+        return sum(gap.records or 0 for gap in self.gaps)
+
+
+def table_schema(signature: Signature | None) -> pa.Schema:
+    """Give the Arrow schema of an endpoint's table; without a signature it has no typed columns."""
+    columns = () if signature is None else (*signature.inputs, *signature.outputs)
+    typed = [pa.field(column.column, ARROW_TYPES[column.type]) for column in columns]
+    unfit = pa.field("unfit", pa.map_(pa.string(), pa.string()))
+    return pa.schema([*META_SCHEMA, *typed, unfit, pa.field(PARTITION, pa.string())])
+
+
+class Dataset:
+    """The capture table of one endpoint.
+
+    Parameters
+    ----------
+    root
+        Storage root: a path or URI.
+    endpoint
+        Name of the endpoint.
+    writer
+        Who writes, part of its file names; only a sink needs to say so.
+    """
+
+    def __init__(self, root: str, endpoint: str, *, writer: str = "sink") -> None:
+        self.endpoint = endpoint
+        self._root = root
+        self.folder = DeltaFolder(
+            root,
+            f"capture/{endpoint}",
+            partition=PARTITION,
+            writer=writer,
+            repeated=_REPEATED,
+            order=ROW_ORDER,
+        )
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever committed."""
+        return self.folder.table is not None
+
+    def append(
+        self, table: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+    ) -> int:
+        """Commit rows and marks, and a broker's offsets, in one step; give the number of rows.
+
+        Raises
+        ------
+        MarkMovedError
+            When a mark has reached these rows already; nothing was written.
+        """
+        return self.folder.append(table, marks, offsets)
+
+    def mark(self, spool_id: str) -> int:
+        """Give the last sequence number of a spool that is in the table, 0 for none."""
+        return self.folder.mark(spool_id)
+
+    def marks(self, spools: Iterable[str] | None = None) -> dict[str, int]:
+        """Give the marks of these spools, or of all that have rows in the table."""
+        if spools is None:
+            data = self.folder.open()
+            spools = (
+                []
+                if data is None
+                else pc.unique(data.to_table(["spool_id"])["spool_id"]).to_pylist()
+            )
+        return {spool: self.mark(spool) for spool in spools}
+
+    def settle(self, signature: Signature | None) -> Signature | None:
+        """Give the signature with the types that columns of the same name already have here.
+
+        A changed type should come as a new column; where it does not, the old column keeps its
+        type, and what does not fit goes to ``unfit`` instead of stopping the sink.
+        """
+        schema = self.folder.schema()
+        if signature is None or schema is None:
+            return signature
+        known = {kind: name for name, kind in ARROW_TYPES.items()}
+
+        def settled(column: Column) -> Column:
+            at = schema.get_field_index(column.column)
+            held = column.type if at < 0 else known.get(schema.field(at).type, column.type)
+            return column if held == column.type else replace(column, type=held)
+
+        return replace(
+            signature,
+            features=tuple(map(settled, signature.features)),
+            outputs=tuple(map(settled, signature.outputs)),
+        )
+
+    def sweep(self) -> int:
+        """Remove files of this writer that no commit knows; only safe when it runs once."""
+        return self.folder.sweep()
+
+    def stats(self) -> CaptureStats:
+        """Count what the table holds; an endpoint without a table has counts of zero."""
+        data = self.folder.open()
+        if data is None:
+            return CaptureStats(0, 0, 0, 0, {}, (), None, None, 0)
+        rows = data.to_table(["row_index", "status", "parse_error", "spool_id", "event_time"])
+        first = pc.equal(rows["row_index"], 0)
+        spools = self.marks(pc.unique(rows["spool_id"]).to_pylist())
+        span = pc.min_max(rows["event_time"]).as_py()
+        failed = pc.and_(first, pc.greater_equal(rows["status"], 400))
+        unparsed = pc.and_(first, pc.is_valid(rows["parse_error"]))
+        return CaptureStats(
+            requests=pc.sum(first).as_py() or 0,
+            rows=rows.num_rows,
+            unparsed=pc.sum(unparsed).as_py() or 0,
+            failed=pc.sum(failed).as_py() or 0,
+            spools=spools,
+            gaps=tuple(
+                gap
+                for gap in read_gaps(self._root)
+                if gap.endpoint == self.endpoint or (not gap.endpoint and gap.spool_id in spools)
+            ),
+            oldest=span["min"],
+            newest=span["max"],
+            size_bytes=self.folder.size_bytes(),
+        )
+
+
+def list_endpoints(root: str) -> list[str]:
+    """Name the endpoints that have a folder of captured records, in order."""
+    return list_folders(root, "capture")
+
+
+def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:
+    """Open the table of gaps of an installation."""
+    return DeltaFolder(
+        root,
+        "gaps",
+        partition=None,
+        writer=writer,
+        repeated=("reason", "endpoint"),
+        order=("first_time", "spool_id", "seq"),
+    )
+
+
+def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
+    """Commit gaps that the table does not have yet; give how many were new."""
+    new = [gap for gap in gaps if gap.seq > folder.mark(gap.spool_id)]
+    if not new:
+        return 0
+    columns = [
+        [getattr(gap, name) for gap in new]
+        for name in (
+            "spool_id", "seq", "endpoint", "reason", "records", "size_bytes", "first_time",
+            "last_time",
+        )
+    ]  # fmt: skip
+    arrays = [pa.array(column, f.type) for column, f in zip(columns, GAP_SCHEMA, strict=True)]
+    marks = {gap.spool_id: max(g.seq for g in new if g.spool_id == gap.spool_id) for gap in new}
+    return folder.append(pa.Table.from_arrays(arrays, schema=GAP_SCHEMA), marks)
+
+
+def read_gaps(root: str) -> list[Gap]:
+    """Read all gaps of an installation, oldest spool first."""
+    data = gap_folder(root).open()
+    if data is None:
+        return []
+    rows = data.to_table().sort_by([("spool_id", "ascending"), ("seq", "ascending")])
+    columns = [rows[name].to_pylist() for name in GAP_SCHEMA.names]
+    return [Gap(*values) for values in zip(*columns, strict=True)]
+
+
+def time_of(wall_ns: int) -> datetime | None:
+    """Turn nanoseconds since 1970 into a time; None for 0."""
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC) if wall_ns else None

@@ -1,0 +1,76 @@
+"""How large an endpoint's table grows: by what its last whole days took."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.rewriting import held_files
+
+__all__ = ["Forecast", "forecast"]
+
+_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a table takes now, and what it comes to if traffic stays as it is.
+
+    Parameters
+    ----------
+    bytes_now
+        Bytes of the files that hold its rows.
+    bytes_per_day
+        Median of the last seven whole UTC days, those without records included (their mean where
+        most are); None while there is no whole day.
+    bytes_at_retention
+        Bytes when the oldest day that is kept is as old as retention lets it be.
+    days
+        Whole days that the median is of.
+    """
+
+    bytes_now: int
+    bytes_per_day: int | None
+    bytes_at_retention: int | None
+    days: int
+
+
+def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) -> Forecast:
+    """Say what an endpoint's table comes to at the end of retention.
+
+    Replaced files that still lie there, and the log, come on top for a day.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name.
+    retention_days
+        Days that records are kept.
+    now
+        The time, aware.
+
+    Raises
+    ------
+    StorageError
+        When the table cannot be read now.
+    """
+    folder = Dataset(root, endpoint).folder
+    folder.catch_up()
+    if folder.table is None:
+        return Forecast(0, None, None, 0)
+    sizes: Counter[str] = Counter()
+    for file in held_files(folder.table):
+        sizes[file.part] += file.size
+    today = now.astimezone(UTC).date()
+    past = [day for day in sizes if day < today.isoformat()]
+    whole = [(today - timedelta(days=back)).isoformat() for back in range(1, _DAYS + 1)]
+    # Of a table that is younger than a week, the days since its first.
+    known = [sizes[day] for day in whole if past and day >= min(past)]
+    if not known:
+        return Forecast(sizes.total(), None, None, 0)
+    # Where most days have no records, a few days still fill the disk.
+    daily = round(statistics.median(known) or statistics.fmean(known))
+    return Forecast(sizes.total(), daily, daily * retention_days, len(known))

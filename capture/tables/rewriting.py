@@ -1,0 +1,132 @@
+"""Putting files of a table in the place of others, in one commit that only one can win.
+
+delta-rs lets two writers of old states take away the same file twice, so that rows which both wrote
+anew would stand there twice (deltalake 1.6.6, see the test). Who takes files away therefore moves a
+mark of its own in the same commit: of two that looked at the same state, the second is refused.
+Appends do not touch that mark, and so neither wait for a rewriting nor disturb it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+
+from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.table import DeltaFolder
+from driftline.errors import ConflictError
+
+__all__ = ["REASON", "Held", "OvertakenError", "held_files", "rewrite"]
+
+_FENCE = "rewrites"
+REASON = "driftline"
+
+
+class OvertakenError(ConflictError):
+    """Another one has rewritten the table since its files were looked at; look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file of a table: its path below the table, its part ("" without), rows and bytes."""
+
+    path: str
+    part: str
+    rows: int
+    size: int
+
+
+def held_files(table: DeltaTable) -> list[Held]:
+    """Name the files of a state of a table, in no order."""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    count = actions.num_rows
+    parts = [name for name in actions.column_names if name.startswith("partition.")]
+    rows = "num_records" if "num_records" in actions.column_names else None
+    return [
+        Held(unquote(path), part or "", held or 0, size)
+        for path, part, held, size in zip(
+            actions["path"].to_pylist(),
+            actions[parts[0]].to_pylist() if parts else [""] * count,
+            actions[rows].to_pylist() if rows else [0] * count,
+            actions["size_bytes"].to_pylist(),
+            strict=True,
+        )
+    ]
+
+
+def rewrite(
+    folder: DeltaFolder,
+    table: DeltaTable,
+    old: Sequence[Held],
+    new: Sequence[AddAction],
+    *,
+    is_change: bool,
+    reason: str,
+    counts: Mapping[str, int] | None = None,
+) -> None:
+    """Take files of a state of a table away and put others there.
+
+    Parameters
+    ----------
+    folder, table
+        The table, and the state of it that ``old`` was chosen from; nobody may have moved it.
+    old, new
+        Files that go, and files that come. A refused commit removes the new ones.
+    is_change
+        Whether rows go; False: they only lie elsewhere.
+    reason
+        What for, as the log tells it under ``REASON``.
+    counts
+        Marks that are raised by so much in the same commit.
+
+    Raises
+    ------
+    OvertakenError
+        When somebody else took files away since; the table is as it was.
+    StorageError
+        When the storage cannot be written.
+    """
+    now_ms = int(time.time() * 1000)
+    column = folder.partition
+    removals = [
+        RemoveAction(
+            path=file.path,
+            data_change=is_change,
+            deletion_timestamp=now_ms,
+            partition_values={column: file.part} if column else {},
+            size=file.size,
+        )
+        for file in old
+    ]
+    raised = {
+        name: (table.transaction_version(name) or 0) + n for name, n in (counts or {}).items()
+    }
+    raised[_FENCE] = (table.transaction_version(_FENCE) or 0) + 1
+    try:
+        table.create_write_transaction(
+            [*new, *removals],
+            mode="append",
+            schema=table.schema(),
+            partition_by=[column] if column else None,
+            commit_properties=CommitProperties(
+                custom_metadata={REASON: reason},
+                app_transactions=[Transaction(name, value) for name, value in raised.items()],
+            ),
+        )
+    except CommitFailedError as error:
+        for action in new:
+            with suppress(OSError):
+                folder.filesystem.delete_file(f"{folder.path}/{action.path}")
+        raise OvertakenError(f'table "{folder.uri}": {error}') from error
+    except (DeltaError, OSError) as error:
+        # Whether the commit took place is open: the new files stay until that is known.
+        raise trouble(folder.uri, error) from error
+    finally:
+        folder.refresh()

@@ -1,0 +1,351 @@
+"""A folder as a Delta table that takes rows together with marks, exactly once.
+
+Files are written whole under a hidden name, synced and renamed, then registered by one commit that
+also carries the marks. Their names begin with the writer's, so that after a kill a writer finds and
+removes what it had written but not committed, and a plain Parquet glob is exact again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.fs as pafs
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import Schema
+from deltalake.transaction import AddAction, RemoveAction
+
+from driftline.capture.tables.part_file import PartFile
+from driftline.capture.tables.storage import StorageError, open_storage, reaching, trouble
+from driftline.errors import ConflictError
+from driftline.storage import delta_options
+
+__all__ = ["LOG_KEPT", "LOG_RETENTION", "DeltaFolder", "MarkMovedError", "StorageError"]
+
+
+# So many tables each thread keeps open for reading.
+_KEPT_TABLES = 8
+# A commit that others came before, without touching its spools, is tried again so often.
+_ATTEMPTS = 5
+# Entries of the log that a checkpoint covers are kept this long: of who looks for news more rarely,
+# all rows count as new. With a commit each ten seconds it is some 9,000 of them.
+LOG_RETENTION = "delta.logRetentionDuration"
+LOG_KEPT = "interval 24 hours"
+
+
+_Entry = tuple[int | None, int | None] | bytes
+
+
+class _Kept(threading.local):
+    """The tables that this thread read last, by address: the next time only their news are read.
+
+    A table's log holds up to a hundred entries that would be read anew each time.
+    """
+
+    def __init__(self) -> None:
+        self.tables: dict[str, tuple[DeltaTable, _Entry]] = {}
+
+
+_kept = _Kept()
+
+
+class MarkMovedError(ConflictError):
+    """Another commit holds these records already, or came in between; read the marks again."""
+
+
+class DeltaFolder:
+    """One Delta table at ``<root>/<name>``, opened when it is first needed.
+
+    Parameters
+    ----------
+    root, name
+        Storage root and the table's path below it.
+    partition
+        Text column that parts the rows into folders; None for no parts.
+    writer
+        Beginning of the names of the files that this one writes.
+    repeated
+        Text columns whose values repeat, worth a dictionary.
+    order
+        Columns by which rows that are put together are sorted, the first one a time.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        name: str,
+        *,
+        partition: str | None,
+        writer: str,
+        repeated: Sequence[str],
+        order: Sequence[str] = (),
+    ) -> None:
+        self.filesystem, path = open_storage(root)
+        self.path = f"{path}/{name}"
+        self._is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        self.uri = self.path if self._is_local else f"{root.rstrip('/')}/{name}"
+        self._options = delta_options(root)
+        self.partition = partition
+        self.order = tuple(order)
+        self._writer = writer
+        self._repeated = list(repeated)
+        self._table: DeltaTable | None = None
+
+    @property
+    def table(self) -> DeltaTable | None:
+        """The table as it was when last looked at; None while there is none."""
+        if self._table is None:
+            try:
+                self._table = self._opened()
+            except TableNotFoundError:
+                return None
+            except (DeltaError, OSError) as error:
+                raise trouble(self.uri, error) from error
+        return self._table
+
+    def _opened(self) -> DeltaTable:
+        return DeltaTable(self.uri, storage_options=self._options)
+
+    def refresh(self) -> None:
+        """Look at the newest state of the table at the next use."""
+        self._table = None
+
+    def catch_up(self) -> None:
+        """Look at the newest state now, of a table that this thread has read before at its news.
+
+        A writer that goes on from marks it has read rather takes ``refresh`` once, and keeps a
+        state that nobody else of its thread moves.
+        """
+        self._table, entry = _kept.tables.pop(self.uri, (None, None))
+        try:
+            # Of a table that was made anew, or whose log was cut, that entry is another, or gone.
+            if self._table is not None and self._entry(self._table) == entry:
+                self._table.update_incremental()
+            else:
+                self._table = None
+        except (DeltaError, OSError):
+            self._table = None
+        if self.table is not None:
+            self._keep(self.table)
+
+    def schema(self) -> pa.Schema | None:
+        """Give the Arrow schema of the table; None while there is none."""
+        return None if self.table is None else pa.schema(self.table.schema().to_arrow())
+
+    def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
+        """Open the newest state for reading, or only the parts from ``first`` to ``last``."""
+        self.catch_up()
+        return self.read(first, last)
+
+    def read(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
+        """Open the state as last looked at, or only the parts from ``first`` to ``last``."""
+        if self.table is None:
+            return None
+        inside = [
+            (str(self.partition), sign, value)
+            for sign, value in ((">=", first), ("<=", last))
+            if value is not None
+        ]
+        return self.table.to_pyarrow_dataset(
+            filesystem=pafs.SubTreeFileSystem(self.path, self.filesystem),
+            file_pruning_predicate=inside or None,
+        )
+
+    def mark(self, spool_id: str) -> int:
+        """Give the last sequence number of a spool in the table as last looked at; 0 for none."""
+        if self.table is None:
+            return 0
+        with reaching(self.uri):  # The log is read for it.
+            return self.table.transaction_version(f"s/{spool_id}") or 0
+
+    def append(
+        self, rows: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+    ) -> int:
+        """Commit rows and marks in one step; give the number of rows.
+
+        ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
+        to be looked up; what counts are the marks of the spools.
+
+        Raises
+        ------
+        MarkMovedError
+            When a mark is there already, or moved meanwhile; the table is as it was.
+        StorageError
+            When the storage cannot be written; the table is as it was.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            table = self._ready(rows.schema)
+            seen = {spool: self.mark(spool) for spool in marks}
+            for spool, seq in marks.items():
+                if seen[spool] >= seq:
+                    raise MarkMovedError(
+                        f'table "{self.uri}": spool {spool} stands past {seq} already'
+                    )
+            try:
+                self._commit(table, rows, marks, offsets or {})
+            except CommitFailedError as error:
+                # Another writer came first. If it moved none of these marks (it made the table at
+                # the same moment, or widened it), the rows are as new as before.
+                self.refresh()
+                is_same = {spool: self.mark(spool) for spool in marks} == seen
+                if not is_same or attempt == _ATTEMPTS:
+                    raise MarkMovedError(f'table "{self.uri}": {error}') from error
+            else:
+                break
+        return int(rows.num_rows)
+
+    def _commit(
+        self,
+        table: DeltaTable,
+        rows: pa.Table,
+        marks: Mapping[str, int],
+        offsets: Mapping[str, int],
+    ) -> None:
+        """Write the files, then make them and the marks known; a refused commit leaves no file."""
+        written: list[AddAction | RemoveAction] = []
+        try:
+            written += [self._write(part, value) for value, part in self._parts(rows)]
+            table.create_write_transaction(
+                written,
+                mode="append",
+                schema=table.schema(),
+                partition_by=[self.partition] if self.partition else None,
+                commit_properties=CommitProperties(
+                    app_transactions=[
+                        *(Transaction(f"s/{spool}", seq) for spool, seq in marks.items()),
+                        *(Transaction(f"k/{part}", at) for part, at in offsets.items()),
+                    ]
+                ),
+            )
+            table.update_incremental()
+            if _kept.tables.get(self.uri, (None,))[0] is table:
+                self._keep(table)
+        except CommitFailedError:
+            self._discard(written)
+            raise
+        except (DeltaError, OSError) as error:
+            # Whether the commit took place is open: keep the files; the marks tell next time.
+            self.refresh()
+            raise trouble(self.uri, error) from error
+
+    def sweep(self) -> int:
+        """Remove this writer's files that no commit knows; give how many there were."""
+        self.refresh()
+        table = self.table
+        if table is None:
+            return 0
+        known = {unquote(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()}
+        selector = pafs.FileSelector(self.path, recursive=True)
+        removed = 0
+        with reaching(self.uri):
+            for entry in self.filesystem.get_file_info(selector):
+                name = entry.path[len(self.path) + 1 :]
+                is_own = entry.base_name.lstrip(".").startswith(f"{self._writer}-")
+                if entry.is_file and is_own and name not in known:
+                    self.filesystem.delete_file(entry.path)
+                    removed += 1
+        return removed
+
+    def size_bytes(self) -> int:
+        """Add up the files of the table as last looked at."""
+        if self.table is None:
+            return 0
+        return pc.sum(pa.table(self.table.get_add_actions())["size_bytes"]).as_py() or 0
+
+    def _keep(self, table: DeltaTable) -> None:
+        """Keep a table open for this thread, as the one that was read last."""
+        _kept.tables.pop(self.uri, None)
+        _kept.tables[self.uri] = table, self._entry(table)
+        while len(_kept.tables) > _KEPT_TABLES:
+            del _kept.tables[next(iter(_kept.tables))]
+
+    def _entry(self, table: DeltaTable) -> _Entry:
+        """Tell the log's entry of the state that is open: its size and time of writing.
+
+        Buckets know times to the second only: of what lies there, the entry's own bytes.
+        """
+        path = f"{self.path}/_delta_log/{table.version():020d}.json"
+        try:
+            if not self._is_local:
+                with self.filesystem.open_input_stream(path) as stream:
+                    return hashlib.blake2b(stream.readall(), digest_size=16).digest()
+            found = self.filesystem.get_file_info(path)
+        except OSError as error:
+            raise trouble(self.uri, error) from error
+        return found.size, found.mtime_ns
+
+    def _ready(self, schema: pa.Schema) -> DeltaTable:
+        """Give the table, made or widened so that it holds these columns."""
+        table = self.table
+        try:
+            if table is None:
+                table = self._table = self._made(schema)
+            held = set(pa.schema(table.schema().to_arrow()).names)
+            if missing := [field for field in schema if field.name not in held]:
+                fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
+                table.alter.add_columns(fields)
+                table.update_incremental()
+        except (DeltaError, OSError) as error:
+            self.refresh()
+            raise trouble(self.uri, error) from error
+        return table
+
+    def _made(self, schema: pa.Schema) -> DeltaTable:
+        """Make the table, or open the one that another writer has made at the same moment."""
+        if self._is_local:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+        parts = [self.partition] if self.partition else None
+        try:
+            return DeltaTable.create(
+                self.uri,
+                schema,
+                mode="ignore",
+                partition_by=parts,
+                configuration={LOG_RETENTION: LOG_KEPT},
+                storage_options=self._options,
+            )
+        except CommitFailedError:
+            return self._opened()
+
+    def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
+        if rows.num_rows == 0:
+            return []
+        if self.partition is None:
+            return [(None, rows)]
+        values = rows[self.partition]
+        different = sorted(pc.unique(values).to_pylist())
+        if len(different) == 1:  # To filter is to copy.
+            return [(different[0], rows)]
+        return [(value, rows.filter(pc.equal(values, value))) for value in different]
+
+    def new_file(self, part: str | None, schema: pa.Schema) -> PartFile:
+        """Begin a file of a part, by the schema of rows without the partition's column."""
+        return PartFile(
+            self.filesystem,
+            self.path,
+            part=None if self.partition is None else (self.partition, str(part)),
+            writer=self._writer,
+            schema=schema,
+            repeated=self._repeated,
+        )
+
+    def _write(self, rows: pa.Table, part: str | None) -> AddAction:
+        content = rows if self.partition is None else rows.drop_columns([self.partition])
+        file = self.new_file(part, content.schema)
+        try:
+            file.write(content)
+            return file.finish()
+        except BaseException:
+            file.abandon()
+            raise
+
+    def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
+        for action in actions:
+            self.filesystem.delete_file(f"{self.path}/{action.path}")

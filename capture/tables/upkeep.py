@@ -1,0 +1,219 @@
+"""Keeping the tables small and young, beside the sink that fills them.
+
+A loop of its own: it puts small files together, takes away what is too old, and deletes files that
+no state of a table needs any more. It gives way to whoever else writes; what it could not do now it
+does the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from driftline.capture.erasure.erasures import removed_folder, requests_folder
+from driftline.capture.erasure.standing import LateErasing
+from driftline.capture.line.writer_name import WriterName
+from driftline.capture.tables.cleaning import expire, vacuum
+from driftline.capture.tables.compaction import compact
+from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
+from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, DeltaFolder
+from driftline.capture.truth.labels import EARLIEST_LABEL, list_labelled, truth_folder
+from driftline.errors import DriftlineError
+
+__all__ = ["NAMES", "Upkeep"]
+
+log = logging.getLogger(__name__)
+
+# In the spool folder, for it is this host's own: the names of those that rewrite tables.
+NAMES = ".upkeep"
+# After midnight records of the day before still come, by commits that wait and clocks that differ.
+_CLOSED_AFTER = timedelta(hours=2)
+_TIDY_EVERY_S = 3600.0
+# The scheduler of the system serves the sink's thread first.
+_NICENESS = 10
+
+
+class Upkeep:
+    """Looks after all tables of a storage root.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    names
+        Folder of this host with the names of those that rewrite its tables, as ``WriterName``.
+    keep_from
+        Gives the first day to keep; rows of earlier days go, and with them the labels that were
+        received before any that a kept row can have. None: everything stays.
+    vacuum_after_h
+        Hours that replaced files stay for those who read an older state of a table.
+    interval_s
+        How long ``run`` waits between two looks at the tables.
+    now, monotonic
+        Clocks; the first one aware.
+
+    Attributes
+    ----------
+    counters
+        Small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of theirs, files
+        ``vacuumed``, requests ``erased`` that came after they were to be, and ``failures``.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        names: Path,
+        *,
+        keep_from: Callable[[], date] | None = None,
+        vacuum_after_h: int = 24,
+        interval_s: float = 60.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counters = {
+            "compacted": 0, "expired": 0, "expired_labels": 0, "vacuumed": 0, "erased": 0,
+            "failures": 0,
+        }  # fmt: skip
+        self._root = root
+        self._name = WriterName(names)
+        self._writer = f"upkeep-{self._name.name}"
+        self._keep_from = keep_from
+        self._vacuum_after_h = vacuum_after_h
+        self._interval_s = interval_s
+        self._now = now
+        self._monotonic = monotonic
+        self._tidy_at_s = monotonic()
+        self._is_swept = False
+        self._erasing = LateErasing(root, writer=self._writer, now=now)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look after the tables until ``stop`` is set; what fails is tried again the next time."""
+        _give_way()
+        while not stop.is_set():
+            try:
+                self.step(stop)
+            except DriftlineError as error:
+                log.warning("upkeep tries again later: %s", error)
+            # Nothing that goes wrong here may stop the sink beside it.
+            except Exception:
+                self.counters["failures"] += 1
+                log.exception("upkeep failed")
+            # Of several sinks not all at once: the second to finish would have worked for nothing.
+            stop.wait(self._interval_s * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
+        self.close()
+
+    def close(self) -> None:
+        """Let another process go by this one's name."""
+        self._name.close()
+
+    def step(self, stop: threading.Event | None = None) -> None:
+        """Look after each table once; once an hour also for what is too old or left over.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage cannot be read or written; a later step does what was left.
+        """
+        if not self._is_swept:
+            self._sweep()
+        is_due = self._monotonic() >= self._tidy_at_s
+        tasks: list[Callable[[], None]] = [self._erase_late]
+        tasks += [self._expire] if is_due else []
+        tasks += [partial(self._keep, folder, stop, is_due=is_due) for folder in self._folders()]
+        failures: list[DriftlineError] = []
+        for task in tasks:
+            if stop is not None and stop.is_set():
+                return
+            try:
+                task()
+            except DriftlineError as error:  # One table's trouble must not stop the others.
+                self.counters["failures"] += 1
+                failures.append(error)
+        if is_due:
+            self._tidy_at_s = self._monotonic() + _TIDY_EVERY_S
+        pa.default_memory_pool().release_unused()
+        if failures:
+            raise failures[0]
+
+    def _erase_late(self) -> None:
+        self.counters["erased"] += self._erasing.catch_up()
+
+    def _keep(self, folder: DeltaFolder, stop: threading.Event | None, *, is_due: bool) -> None:
+        """Look after one table."""
+        closed_before = (self._now().astimezone(UTC) - _CLOSED_AFTER).date().isoformat()
+        try:
+            self.counters["compacted"] += compact(folder, closed_before, stop)
+        finally:
+            if is_due:
+                _shorten_log(folder)
+                self.counters["vacuumed"] += vacuum(folder, self._vacuum_after_h, self._now())
+
+    def _sweep(self) -> None:
+        """Remove what one of this name wrote and did not commit, before it was killed."""
+        for folder in self._folders():
+            if removed := folder.sweep():
+                log.info("upkeep removed uncommitted files table=%s files=%d", folder.uri, removed)
+        self._is_swept = True
+
+    def _expire(self) -> None:
+        if self._keep_from is None:
+            return
+        first = self._keep_from()
+        for endpoint in list_endpoints(self._root):
+            rows = expire(self._capture(endpoint), first.isoformat())
+            self.counters["expired"] += rows
+            if rows:
+                log.info("expired endpoint=%s before=%s rows=%d", endpoint, first, rows)
+        before = (first - EARLIEST_LABEL).isoformat()
+        for endpoint in list_labelled(self._root):
+            labels = expire(self._truth(endpoint), before)
+            self.counters["expired_labels"] += labels
+            if labels:
+                log.info("expired endpoint=%s before=%s labels=%d", endpoint, before, labels)
+
+    def _folders(self) -> Iterator[DeltaFolder]:
+        for endpoint in list_endpoints(self._root):
+            yield self._capture(endpoint)
+        for endpoint in list_labelled(self._root):
+            yield self._truth(endpoint)
+        yield gap_folder(self._root, writer=self._writer)
+        yield requests_folder(self._root, writer=self._writer)
+        yield removed_folder(self._root, writer=self._writer)
+
+    def _capture(self, endpoint: str) -> DeltaFolder:
+        return Dataset(self._root, endpoint, writer=self._writer).folder
+
+    def _truth(self, endpoint: str) -> DeltaFolder:
+        return truth_folder(self._root, endpoint, writer=self._writer)
+
+
+def _shorten_log(folder: DeltaFolder) -> None:
+    """Have a table that an older version made forget old entries of its log, as new ones do."""
+    folder.refresh()
+    table = folder.table
+    if table is None or table.metadata().configuration.get(LOG_RETENTION) == LOG_KEPT:
+        return
+    try:
+        table.alter.set_table_properties({LOG_RETENTION: LOG_KEPT})
+    except (DeltaError, OSError) as error:
+        raise trouble(folder.uri, error) from error
+    finally:
+        folder.refresh()
+
+
+def _give_way() -> None:
+    """Let every other thread of this machine go first; Linux keeps that for each thread."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,0 +1,343 @@
+"""A window of captured records: Arrow batches of typed columns under the user's own names.
+
+What a window gives depends on its records alone, never on the files they happen to lie in: rows
+come sorted by event time, spool and sequence, and the digest is one of spools and sequences. Where
+labels are asked for, each row gets the one that is known now, and the digest covers them, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset
+from driftline.capture.truth.labelling import Labels, join_labels
+from driftline.capture.truth.labels import EARLIEST_LABEL, read_truth
+from driftline.errors import InputError
+from driftline.signature import Signature
+
+__all__ = ["ROW_IDS", "UNFIT", "Labels", "Window", "WindowRead", "read_window", "unfit_counts"]
+
+UNFIT = "unfit"
+# The columns that say which captured row it is.
+ROW_IDS = ("event_id", "row_index", "event_time", "inference_id")
+_FIRST_FAILURE = 400
+_BATCH_ROWS = 65_536
+_ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
+_UNFIT_TYPE = pa.map_(pa.string(), pa.string())
+# Stands for the column of labels, which no table has.
+_LABEL = "\0label"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span [start, end) of event time, in UTC.
+
+    Raises
+    ------
+    InputError
+        When a time has no zone, or the end is not after the start.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for what, value in (("start", self.start), ("end", self.end)):
+            if value.tzinfo is None:
+                raise InputError(f"window {what} {value}: no time zone; expected UTC")
+            object.__setattr__(self, what, value.astimezone(UTC))
+        if self.end <= self.start:
+            raise InputError(f"window [{self.start}, {self.end}): expected the end after the start")
+
+    @property
+    def stamp(self) -> str:
+        """The start as it stands in folder names and links: ``20130115T000000Z``."""
+        return f"{self.start:%Y%m%dT%H%M%SZ}"
+
+    @property
+    def length(self) -> timedelta:
+        """How long the window is."""
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        return f"[{self.start:%Y-%m-%dT%H:%M:%SZ}, {self.end:%Y-%m-%dT%H:%M:%SZ})"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRead:
+    """What a window holds.
+
+    Parameters
+    ----------
+    window
+        The span that was read.
+    row_count
+        Rows that ``batches`` gives: of answered requests (status below 400) that could be parsed.
+    request_count
+        Requests of any status.
+    failed_count
+        Requests with status 400 or above, or without one: they were never answered.
+    unparsed_count
+        Answered requests whose request or response could not be parsed in full.
+    late_count
+        Requests that came in at or after ``late_after``.
+    digest
+        Hash of the records' spools and sequence numbers; equal records give equal digests. Where
+        labels were asked for, of the rows' labels, too.
+    labelled_count
+        Rows that have a label.
+    unfit_label_count
+        Rows without one since theirs does not fit the type.
+    stray_label_count
+        Labels of this window's requests for a row that the request does not have.
+    stray_label_ids
+        The first few ids of such labels.
+    """
+
+    window: Window
+    row_count: int
+    request_count: int
+    failed_count: int
+    unparsed_count: int
+    late_count: int
+    digest: str
+    schema: pa.Schema = field(repr=False)
+    _data: pads.Dataset | None = field(repr=False)
+    _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
+    _days: tuple[str, ...] = field(default=(), repr=False)
+    labelled_count: int = 0
+    unfit_label_count: int = 0
+    stray_label_count: int = 0
+    stray_label_ids: tuple[str, ...] = ()
+    _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
+        if self._data is None:
+            return
+        for day in self._days:
+            yield from self._on(day)
+
+    def table(self) -> pa.Table:
+        """Give all rows as one table."""
+        return pa.Table.from_batches(self.batches(), schema=self.schema)
+
+    def _on(self, day: str) -> Iterator[pa.RecordBatch]:
+        assert self._data is not None
+        held = {column for _, column, _ in self._columns} & set(self._data.schema.names)
+        # The day's own partition, so that no other day's file is opened.
+        chosen = (
+            (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
+        )
+        rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
+        order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
+        found = {column: rows[column].take(order) for column in held}
+        if day in self._labels:
+            found[_LABEL] = self._labels[day]
+        arrays = [
+            found[column].cast(kind) if column in found else pa.nulls(rows.num_rows, kind)
+            for _, column, kind in self._columns
+        ]
+        table = pa.Table.from_arrays(arrays, schema=self.schema).combine_chunks()
+        yield from table.to_batches(max_chunksize=_BATCH_ROWS)
+
+
+def read_window(
+    root: str,
+    endpoint: str,
+    window: Window,
+    signature: Signature,
+    *,
+    columns: Sequence[str] | None = None,
+    late_after: datetime | None = None,
+    labels: Labels | None = None,
+) -> WindowRead:
+    """Read the captured records of an endpoint whose event time lies in a window.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    endpoint
+        Name of the endpoint; one without a table gives an empty window.
+    window
+        Half-open span of event time.
+    signature
+        Says which columns there are, and their types; a column that the table lacks is all null.
+    columns
+        Names to give: the signature's own, or columns of the capture table such as ``event_id``,
+        ``row_index``, ``event_time``, ``inference_id``. None: all inputs and outputs of the
+        signature. The map ``unfit`` always comes last.
+    late_after
+        From when on a record counts as late; None: from the window's end on.
+    labels
+        The column that ground truth is given as, where ``columns`` name it or else before
+        ``unfit``; null where no label is known. Labels are found by event id or inference id and
+        row index; the last one received counts. None: no labels are read.
+
+    Raises
+    ------
+    InputError
+        When a column is neither of the signature nor of the table, or the labels' name is taken.
+    """
+    wanted = _wanted(signature, columns, labels)
+    dataset = Dataset(root, endpoint)
+    first, last = window.start.date().isoformat(), window.end.date().isoformat()
+    data = dataset.folder.open(first, last)
+    schema = pa.schema([pa.field(name, kind) for name, _, kind in wanted])
+    if data is None:
+        return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
+    read = ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION]
+    if labels is not None:
+        read += ["event_id", "inference_id", "event_time"]
+    records = data.to_table(read, filter=_inside(window.start, window.end))
+    answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
+    usable = pc.and_(answered, pc.equal(_bits(records, Flag.REQUEST_UNPARSED), 0))
+    empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted)
+    found = _counted(empty, records, answered, usable, late_after or window.end)
+    if labels is None:
+        return found
+    return _labelled(found, root, endpoint, records.filter(usable), labels)
+
+
+def _counted(
+    read: WindowRead,
+    records: pa.Table,
+    answered: pa.ChunkedArray,
+    usable: pa.ChunkedArray,
+    late_after: datetime,
+) -> WindowRead:
+    """Add what the records of a window come to, by which of them were answered and are rows."""
+    first_row = pc.equal(records["row_index"], 0)
+    unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
+    late = pc.greater_equal(records["arrival_time"], pa.scalar(late_after, UTC_MICROSECONDS))
+    return replace(
+        read,
+        row_count=_count(usable),
+        request_count=_count(first_row),
+        failed_count=_count(pc.and_(first_row, pc.invert(answered))),
+        unparsed_count=_count(pc.and_(pc.and_(first_row, answered), unparsed)),
+        late_count=_count(pc.and_(first_row, late)),
+        digest=_digest(records.filter(first_row)),
+        _days=tuple(sorted(pc.unique(records[PARTITION].filter(usable)).to_pylist())),
+    )
+
+
+def _labelled(
+    read: WindowRead, root: str, endpoint: str, rows: pa.Table, labels: Labels
+) -> WindowRead:
+    """Add what is known of the labels of a window's rows."""
+    # As batches give them, so that each day's labels are a part of one array.
+    in_order = [(name, "ascending") for name in (PARTITION, *_ORDER)]
+    rows = rows.take(pc.sort_indices(rows, sort_keys=in_order))
+    ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
+    received_from = (read.window.start - EARLIEST_LABEL).date()
+    truth = read_truth(root, endpoint, pc.unique(ids.drop_null()), received_from)
+    joined = join_labels(rows, truth, labels.type)
+    days = pc.run_end_encode(rows[PARTITION].combine_chunks())
+    ends = days.run_ends.to_pylist()
+    digest = hashlib.blake2b(bytes.fromhex(read.digest) + joined.digest, digest_size=16)
+    return replace(
+        read,
+        # Without any label the digest stays that of the records.
+        digest=digest.hexdigest() if joined.digest else read.digest,
+        labelled_count=joined.labelled_count,
+        unfit_label_count=joined.unfit_count,
+        stray_label_count=joined.stray_count,
+        stray_label_ids=joined.stray_ids,
+        _labels={
+            day: joined.values.slice(start, end - start)
+            for day, start, end in zip(days.values.to_pylist(), [0, *ends], ends, strict=False)
+        },
+    )
+
+
+_UNPARSED = int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)
+
+
+def unfit_counts(batch: pa.RecordBatch) -> dict[str, int]:
+    """Count, by column name, the values of a batch that did not fit their type.
+
+    A name that the signature does not know is that of an extra field of a JSON object.
+    """
+    entries = batch.column(batch.num_columns - 1)
+    if entries.type != _UNFIT_TYPE:
+        return {}
+    offsets = entries.offsets
+    first, last = offsets[0].as_py(), offsets[-1].as_py()
+    counted = pc.value_counts(entries.keys.slice(first, last - first)).to_pylist()
+    return {
+        entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda e: e["values"])
+    }
+
+
+def _wanted(
+    signature: Signature, columns: Sequence[str] | None, labels: Labels | None
+) -> tuple[tuple[str, str, pa.DataType], ...]:
+    own = {
+        column.name: (column.name, column.column, ARROW_TYPES[column.type])
+        for column in (*signature.inputs, *signature.outputs)
+    }
+    if labels is not None:
+        if labels.name in own or labels.name in (*META_SCHEMA.names, UNFIT):
+            raise InputError(f'window: "{labels.name}" is a column already; expected another name')
+        own[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
+        if columns is not None and labels.name not in columns:
+            columns = [*columns, labels.name]
+    found = []
+    for name in own if columns is None else columns:
+        if name in own:
+            found.append(own[name])
+        elif name in META_SCHEMA.names:
+            found.append((name, name, META_SCHEMA.field(name).type))
+        elif name != UNFIT:
+            known = ", ".join([*own, *META_SCHEMA.names])
+            raise InputError(f'window: no column "{name}"; expected one of {known}')
+    return (*found, (UNFIT, UNFIT, _UNFIT_TYPE))
+
+
+def _inside(start: datetime, end: datetime) -> pads.Expression:
+    time = pads.field("event_time")
+    return (time >= pa.scalar(start, UTC_MICROSECONDS)) & (time < pa.scalar(end, UTC_MICROSECONDS))
+
+
+def _usable() -> pads.Expression:
+    unparsed = pc.bit_wise_and(
+        pads.field("flags"), pa.scalar(int(Flag.REQUEST_UNPARSED), pa.int32())
+    )
+    status = pads.field("status")
+    return (status > 0) & (status < _FIRST_FAILURE) & (unparsed == 0)
+
+
+def _bits(records: pa.Table, bits: int) -> pa.ChunkedArray:
+    return pc.bit_wise_and(records["flags"], pa.scalar(int(bits), pa.int32()))
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return pc.sum(mask).as_py() or 0
+
+
+def _digest(requests: pa.Table | None) -> str:
+    """Hash the requests' spools and sequence numbers in sorted order."""
+    digest = hashlib.blake2b(digest_size=16)
+    if requests is not None and requests.num_rows:
+        ordered = requests.select(["spool_id", "spool_seq"]).sort_by(
+            [("spool_id", "ascending"), ("spool_seq", "ascending")]
+        )
+        spools = ordered["spool_id"].combine_chunks().dictionary_encode()
+        codes = spools.indices.to_numpy(zero_copy_only=False)
+        seqs = ordered["spool_seq"].to_numpy().astype("<i8")
+        for code, spool in enumerate(spools.dictionary.to_pylist()):
+            digest.update(spool.encode() + b"\0")
+            digest.update(np.ascontiguousarray(seqs[codes == code]).tobytes())
+    return digest.hexdigest()

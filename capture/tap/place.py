@@ -1,0 +1,165 @@
+"""Where a process records to, found as the service finds it: no argument in the usual case.
+
+Apps of other people capture with the standard library alone, so the few settings that they share
+with the service are read here from the same places by the same rule: the environment, then
+``driftline.toml`` in the working folder, then the defaults. Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args
+from urllib.parse import unquote, urlsplit
+
+from driftline.capture.spool.writer import Durability, OnFull
+from driftline.capture.tap.recorder import DEFAULT_HEADERS
+
+__all__ = ["CapturePlace", "find_place"]
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FILE_NAME = "driftline.toml"
+_ROOT = ".driftline"
+_PREFIX = "DRIFTLINE_"
+
+Append = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True)
+class CapturePlace:
+    """How an installation wants records to be written.
+
+    Parameters
+    ----------
+    spool_dir
+        Folder of the host's spool, absolute.
+    spool_max_bytes
+        Bytes that all spools in it may take.
+    max_body_bytes
+        Bytes kept of each body.
+    append
+        Whether a record is written "before" or "after" the last bytes of the response.
+    sampling_percentage, max_inflight_bytes, headers
+        See ``driftline.capture.tap.tap.Capture``.
+    durability, on_full
+        See ``driftline.capture.spool.writer.SpoolWriter``.
+    """
+
+    spool_dir: Path
+    spool_max_bytes: int = 2 << 30
+    max_body_bytes: int = 1 << 20
+    append: Append = "before"
+    sampling_percentage: float = 100.0
+    durability: Durability = "interval"
+    on_full: OnFull = "drop"
+    max_inflight_bytes: int = 64 << 20
+    headers: tuple[str, ...] = DEFAULT_HEADERS
+
+
+def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
+    """Find where this process records to.
+
+    A settings file that cannot be read is logged, and the defaults hold: ``driftline up`` refuses
+    to start on it with the reason, and an app must answer whatever lies beside it.
+
+    Parameters
+    ----------
+    environment
+        Usually left out: the process's own.
+    """
+    file = Path.cwd() / _FILE_NAME
+    folder = file.resolve().parent if file.exists() else file.parent
+    values = _values(file, os.environ if environment is None else environment)
+    root = values.get("storage.root") or _ROOT
+    # Of a root elsewhere, as in a bucket, the spool stays on this machine.
+    is_elsewhere = "://" in root and not root.startswith("file:")
+    local = values.get("storage.local_dir") or (_ROOT if is_elsewhere else root)
+    spool = values.get("capture.spool_dir")
+    usual = CapturePlace(_path(folder, spool) if spool else _path(folder, local) / "spool")
+    headers = values.get("capture.headers")
+    return replace(
+        usual,
+        spool_max_bytes=_count(values, "spool_max_bytes", usual.spool_max_bytes),
+        max_body_bytes=_count(values, "max_body_bytes", usual.max_body_bytes),
+        max_inflight_bytes=_count(values, "max_inflight_bytes", usual.max_inflight_bytes),
+        append=_one_of(Append, values.get("capture.append"), usual.append),
+        durability=_one_of(Durability, values.get("capture.durability"), usual.durability),
+        on_full=_one_of(OnFull, values.get("capture.on_full"), usual.on_full),
+        sampling_percentage=_share(values.get("capture.sampling_percentage")),
+        headers=usual.headers if headers is None else tuple(_parts(headers)),
+    )
+
+
+_KEYS = (
+    "storage.root",
+    "storage.local_dir",
+    *(f"capture.{entry.name}" for entry in fields(CapturePlace)),
+)
+
+
+def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Give what is set, as text: the environment wins over the file."""
+    found: dict[str, str] = {}
+    sections = _read(file)
+    for key in _KEYS:
+        section, name = key.split(".")
+        part = sections.get(section)
+        if isinstance(part, dict) and name in part:
+            value = part[name]
+            found[key] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    for variable, text in sorted(environment.items()):
+        # As the service reads them: after the first part of the name in any case.
+        key = variable.removeprefix(_PREFIX).lower().replace("__", ".", 1)
+        if variable.startswith(_PREFIX) and key in _KEYS:
+            found[key] = text
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        log.error("capture settings not read file=%s error=%s; the defaults hold", file, error)
+        return {}
+
+
+def _path(folder: Path, text: str) -> Path:
+    parts = urlsplit(text)
+    return (folder / (unquote(parts.path) if parts.scheme == "file" else text)).resolve()
+
+
+def _count(values: Mapping[str, str], name: str, default: int) -> int:
+    """Read a number of bytes; what is none, the service refuses by name."""
+    text = values.get(f"capture.{name}")
+    try:
+        found = default if text is None else int(float(text) if "." in text else text)
+    except (ValueError, OverflowError):
+        return default
+    return found if found > 0 else default
+
+
+def _share(text: str | None) -> float:
+    """Read a percentage; what is none, the service refuses by name."""
+    try:
+        found = 100.0 if text is None else float(text)
+    except ValueError:
+        return 100.0
+    return found if 0 < found <= 100 else 100.0
+
+
+def _one_of(choice: Any, text: str | None, usual: T) -> T:  # noqa: ANN401 - a Literal
+    """Read one of a few words; what is none of them, the service refuses by name."""
+    return cast("T", text) if text in get_args(choice) else usual
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,265 @@
+"""What all requests of a process share in the tap: spool, limits, counts, what is kept of headers.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tap.target import CaptureTarget, parse_event_time
+from driftline.errors import InputError
+
+__all__ = ["DEFAULT_HEADERS", "DENIED_HEADERS", "KnownTarget", "Recorder", "kept_headers"]
+
+log = logging.getLogger(__name__)
+
+# Of requests; beside what has a column of its own.
+DEFAULT_HEADERS = (
+    "accept",
+    "traceparent",
+    "x-amzn-sagemaker-session-id",
+    "x-amzn-sagemaker-target-container-hostname",
+    "x-amzn-sagemaker-target-model",
+    "x-amzn-sagemaker-target-variant",
+    "x-request-id",
+)
+# Credentials: not recorded whoever asks for it.
+DENIED_HEADERS = frozenset(
+    (
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-amz-security-token",
+        "x-api-key",
+    )
+)
+# Headers of requests that have a column of their own, always recorded.
+_COLUMNS = {
+    b"content-type": b"request_content_type",
+    b"content-encoding": b"request_encoding",
+    b"inference-header-content-length": b"request_inference_header_length",
+    b"x-amzn-sagemaker-inference-id": b"inference_id",
+    b"x-amzn-sagemaker-custom-attributes": b"custom_attributes",
+}
+_MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
+_MAX_KNOWN = 1_000
+_HASH_SPAN = 1 << 32
+_PLAIN_META_BYTES = 60_000
+
+Headers = dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTarget:
+    """A target, and what is worked out once for all of its requests.
+
+    ``described`` is what all its records share, packed; ``threshold`` is what the hash of an id
+    must be below to be recorded; ``at`` is where its requests are counted.
+    """
+
+    target: CaptureTarget
+    endpoint: str
+    described: bytes
+    nul_count: int
+    threshold: float
+    at: int
+
+
+class Recorder:
+    """What all exchanges of a process share.
+
+    Parameters
+    ----------
+    spool
+        Where frames go.
+    max_body_bytes, max_inflight_bytes
+        Bytes kept of each body, and of all bodies of requests that are not finished.
+    is_before
+        Whether a frame is written before the response is completed, or after.
+    headers
+        Names of request headers that are kept; see ``kept_headers``.
+    now_ns
+        Wall clock, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        spool: SpoolWriter,
+        *,
+        max_body_bytes: int,
+        max_inflight_bytes: int,
+        is_before: bool,
+        headers: frozenset[bytes],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.spool = spool
+        self.max_body_bytes = max_body_bytes
+        self.max_inflight_bytes = max_inflight_bytes
+        self.is_before = is_before
+        self.waits_for_disk = spool.durability == "request"
+        self.now_ns = now_ns
+        self.traffic = spool.traffic
+        self._interesting = headers | _COLUMNS.keys()
+        self._known: dict[int, KnownTarget] = {}
+        self._begin()
+        forget = weakref.WeakMethod(self._begin)
+        os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
+
+    def _begin(self) -> None:
+        """Count from zero, also in a forked child."""
+        self.inflight_bytes = 0
+        self.faults = 0
+        self.stored = 0
+        self.dropped = 0
+        self.requests = 0
+        self.sampled = 0
+        self._faults_in_a_row = 0
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What this process has counted."""
+        names = ("requests", "sampled", "stored", "dropped", "faults")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def is_able(self) -> bool:
+        """Whether to record at all: not after a hundred faults in a row."""
+        return self._faults_in_a_row < _MAX_FAULTS
+
+    def known(self, target: CaptureTarget) -> KnownTarget:
+        """Give what is worked out of a target; kept with the target, so that its id stays its."""
+        found = self._known.get(id(target))
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[id(target)] = self._work_out(target)
+        return found
+
+    def _work_out(self, target: CaptureTarget) -> KnownTarget:
+        share = target.sampling_percentage / 100
+        pairs = {
+            "endpoint": target.endpoint,
+            "variant": target.variant,
+            "model": target.model,
+            "rate": repr(share),
+        }
+        described = pack_meta(pairs) + b"\0event_id\0"
+        at = self.spool.traffic.slot(target.endpoint)
+        threshold = share * _HASH_SPAN
+        count = described.count(b"\0")
+        return KnownTarget(target, target.endpoint, described, count, threshold, at)
+
+    def fault(self, error: Exception, endpoint: str) -> None:
+        """Count a fault of the tap itself, and the record that it cost."""
+        if self.is_able:
+            self.faults += 1
+            self._faults_in_a_row += 1
+            log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
+        self.spool.count_drop("tap_error", endpoint)
+
+    def pass_by(self, endpoint: str) -> None:
+        """Count a record that is not made because the tap has given up."""
+        self.dropped += 1
+        self.spool.count_drop("tap_off", endpoint)
+
+    def outcome(self, *, is_stored: bool) -> None:
+        """Count what became of a record."""
+        self._faults_in_a_row = 0
+        if is_stored:
+            self.stored += 1
+        else:
+            self.dropped += 1
+
+    async def until_safe(self) -> None:
+        """Wait until the disk has what was written; the event loop goes on meanwhile."""
+        flusher = self.spool.flusher
+        try:
+            await flusher.wait_async()
+        except RuntimeError:
+            flusher.wait()  # The server runs on another loop than asyncio's.
+
+    def meta(
+        self, known: KnownTarget, request_id: str, given: Headers, answered: Headers
+    ) -> tuple[bytes, int]:
+        """Pack what describes a request: names and values, parted by NUL; and give its flag."""
+        parts = [known.described + request_id.encode()]
+        kept = []
+        for header in given.keys() & self._interesting:
+            name = _COLUMNS.get(header)
+            if name is None:
+                kept.append(header)
+            else:
+                parts += (name, given[header])
+        if kept:
+            parts += (b"headers", _lines(given, kept))
+        if value := answered.get(b"content-type"):
+            parts += (b"response_content_type", value)
+        if value := answered.get(b"content-encoding"):
+            parts += (b"response_encoding", value)
+        if value := answered.get(b"inference-header-content-length"):
+            parts += (b"response_inference_header_length", value)
+        flag = 0
+        if known.target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
+            flag, time_us = _event_time(value)
+            parts += (b"event_time_us", time_us) if time_us else ()
+        packed = b"\0".join(parts)
+        is_plain = packed.isascii() and len(packed) < _PLAIN_META_BYTES
+        if is_plain and packed.count(b"\0") == len(parts) - 1 + known.nul_count:
+            return packed, flag
+        pairs = unpack_meta(known.described.removesuffix(b"\0event_id\0"))
+        texts = ["event_id", request_id, *map(_text, parts[1:])]
+        return pack_meta({**pairs, **dict(zip(texts[::2], texts[1::2], strict=True))}), flag
+
+
+def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
+    """Give the names of request headers that are kept beside those with columns of their own.
+
+    Parameters
+    ----------
+    names
+        In any case; None: the default ones. Those that carry credentials are left out, and told.
+
+    Raises
+    ------
+    InputError
+        When it is a text, not a list of texts.
+    """
+    if names is None:
+        names = DEFAULT_HEADERS
+    if isinstance(names, str):
+        raise InputError(f'capture: headers "{names}"; expected a list such as ["{names}"]')
+    lower = {name.strip().lower() for name in names}
+    if denied := sorted(lower & DENIED_HEADERS):
+        log.warning("capture never records headers that carry credentials: %s", ", ".join(denied))
+    return frozenset(name.encode() for name in lower - DENIED_HEADERS if name) - _COLUMNS.keys()
+
+
+def _lines(given: Headers, names: list[bytes]) -> bytes:
+    """Give headers as lines of ``name:value``; a line break in a value becomes a space."""
+    lines = [name + b":" + given[name] for name in sorted(names)]
+    joined = b"\n".join(lines)
+    if joined.count(b"\n") == len(lines) - 1:
+        return joined
+    return b"\n".join(line.replace(b"\n", b" ") for line in lines)
+
+
+def _event_time(value: bytes) -> tuple[int, bytes]:
+    time_us = parse_event_time(_text(value))
+    if time_us is None:
+        return int(Flag.EVENT_TIME_MALFORMED), b""
+    return int(Flag.EVENT_TIME_GIVEN), b"%d" % time_us
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

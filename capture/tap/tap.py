@@ -1,0 +1,231 @@
+"""The tap: an ASGI layer that records requests and responses as they pass.
+
+It keeps references to body chunks and hands every chunk on at once, save for one: with
+``append="before"`` the frame is written before the chunk that completes the response is passed on,
+so whatever was answered is in the spool. One ``writev`` a request, no network, no parsing, no await
+of its own. Its own faults never reach the request. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
+from driftline.capture.tap.exchange import (
+    REQUEST_ID_KEY,
+    App,
+    Exchange,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    begin,
+)
+from driftline.capture.tap.place import CapturePlace, find_place
+from driftline.capture.tap.recorder import Recorder, kept_headers
+from driftline.capture.tap.target import CaptureTarget, parse_event_time
+from driftline.errors import InputError
+
+__all__ = [
+    "REQUEST_ID_KEY",
+    "Capture",
+    "CaptureTarget",
+    "Route",
+    "parse_event_time",
+    "posts_to",
+]
+
+Route = Callable[[Scope], CaptureTarget | None]
+
+
+class Capture:
+    """Record what an ASGI app answers (outermost layer; ``app.add_middleware(Capture, …)``).
+
+    Parameters
+    ----------
+    app
+        The application; it sees every call unchanged, with ``driftline.request_id`` in its scope.
+    endpoint
+        Name under which POST requests are recorded; or give ``route``.
+    paths
+        Only requests to these paths are recorded, such as ``("/predict", "/models/{name}")``; a
+        name in braces stands for one part of a path. Left out: every POST.
+    spool_dir
+        Folder of the host's spool, shared by all processes that record or ship. Left out, it is
+        found as ``driftline up`` finds it in the working folder: by DRIFTLINE_CAPTURE__SPOOL_DIR,
+        driftline.toml, or ``.driftline/spool``.
+    sampling_percentage
+        Share of requests that is recorded. Those with an inference id, or else a trace, are chosen
+        by it, so that retries and all parts of a chain agree. This and all below save ``route`` and
+        ``now_ns`` are those of the installation when left out.
+    max_body_bytes
+        Bytes kept of each body; the true length always is.
+    append
+        "before": the record is written before the bytes that complete the response are passed on;
+        "after": afterwards, and a kill in between loses it.
+    route
+        Decides for each HTTP scope what it is recorded as; None = not at all. Wins over
+        ``endpoint``, ``paths`` and ``sampling_percentage``.
+    now_ns
+        Wall clock, in nanoseconds.
+    spool_max_bytes, durability, on_full
+        See ``SpoolWriter``. With "request" an answer waits until the disk has its record; other
+        requests go on meanwhile.
+    max_inflight_bytes
+        Bytes kept of the bodies of all unfinished requests; above it metadata alone is recorded.
+    headers
+        Request headers that are recorded beside those with columns of their own. Such as carry
+        credentials never are.
+    place
+        What the installation says of all these; usually left out, see ``spool_dir``.
+
+    Attributes
+    ----------
+    counters
+        ``requests`` seen, ``sampled`` chosen, ``stored`` written, ``dropped`` not written,
+        ``faults`` of the tap itself.
+
+    Raises
+    ------
+    InputError
+        At once, never from a request: for a wrong name, share, path or ``append``.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        endpoint: str | None = None,
+        paths: Sequence[str] | None = None,
+        spool_dir: str | os.PathLike[str] | None = None,
+        sampling_percentage: float | None = None,
+        max_body_bytes: int | None = None,
+        append: Literal["before", "after"] | None = None,
+        route: Route | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
+        spool_max_bytes: int | None = None,
+        durability: Durability | None = None,
+        on_full: OnFull | None = None,
+        max_inflight_bytes: int | None = None,
+        headers: Sequence[str] | None = None,
+        place: CapturePlace | None = None,
+    ) -> None:
+        place = place or find_place()
+        if append not in (None, "before", "after"):
+            raise InputError(f'capture: append "{append}"; expected "before" or "after"')
+        if durability not in (None, *get_args(Durability)):
+            raise InputError(f'capture: durability "{durability}"; expected {_either(Durability)}')
+        if on_full not in (None, *get_args(OnFull)):
+            raise InputError(f'capture: on_full "{on_full}"; expected {_either(OnFull)}')
+        if route is None:
+            if endpoint is None:
+                raise InputError("capture: neither endpoint nor route; expected one of them")
+            share = place.sampling_percentage
+            share = share if sampling_percentage is None else sampling_percentage
+            route = posts_to(paths, CaptureTarget(endpoint, sampling_percentage=share))
+        self.app = app
+        self.spool = SpoolWriter(
+            place.spool_dir if spool_dir is None else spool_dir,
+            max_bytes=place.spool_max_bytes if spool_max_bytes is None else spool_max_bytes,
+            durability=durability or place.durability,
+            on_full=on_full or place.on_full,
+            now_ns=now_ns,
+        )
+        self._recorder = Recorder(
+            self.spool,
+            max_body_bytes=place.max_body_bytes if max_body_bytes is None else max_body_bytes,
+            max_inflight_bytes=(
+                place.max_inflight_bytes if max_inflight_bytes is None else max_inflight_bytes
+            ),
+            is_before=(append or place.append) == "before",
+            headers=kept_headers(place.headers if headers is None else headers),
+            now_ns=now_ns,
+        )
+        self._route = route
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What this process has counted."""
+        return self._recorder.counters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, and record it when it is one to be recorded."""
+        if scope["type"] != "http":
+            is_life = scope["type"] == "lifespan"
+            await self.app(scope, receive, self._closing(send) if is_life else send)
+            return
+        exchange = self._begin(scope, receive, send)
+        if not isinstance(exchange, Exchange):
+            await self.app(scope, receive, exchange)
+            return
+        try:
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        finally:
+            exchange.finish()
+
+    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Exchange | Send:
+        """Give the exchange of a request that is recorded, else what its answer goes through."""
+        endpoint = ""
+        try:
+            target = self._route(scope)
+            if target is None:
+                return send
+            endpoint = target.endpoint
+            recorder = self._recorder
+            if not recorder.is_able:
+                recorder.pass_by(endpoint)
+                return send
+            return begin(recorder, recorder.known(target), scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - capture must never fail a request.
+            self._recorder.fault(error, endpoint)
+            return send
+
+    def _closing(self, send: Send) -> Send:
+        """End the spool when the app has shut down, so that its reader need not wait."""
+
+        async def closing(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                self.spool.close()
+            await send(message)
+
+        return closing
+
+
+def _either(choice: Any) -> str:  # noqa: ANN401 - a Literal
+    return " or ".join(f'"{one}"' for one in get_args(choice))
+
+
+def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:
+    """Give a route that takes POST requests to these paths, or to all.
+
+    Raises
+    ------
+    InputError
+        When a path does not begin with a slash, or a text is given in place of a list.
+    """
+    if paths is None:
+        return lambda scope: target if scope["method"] == "POST" else None
+    if isinstance(paths, str):
+        raise InputError(f'capture: paths "{paths}"; expected a list such as ["{paths}"]')
+    for path in paths:
+        if not path.startswith("/"):
+            raise InputError(f'capture: path "{path}"; expected one such as "/predict"')
+    parts = [re.sub(r"\\{[^/{}]*\\}", "[^/]+", re.escape(path)) for path in paths]
+    pattern = re.compile("|".join(parts) or r"(?!)")
+
+    def route(scope: Scope) -> CaptureTarget | None:
+        if scope["method"] != "POST":
+            return None
+        path = scope["path"]
+        # Inside a mounted app the path has the place of the mount before it.
+        inner = path.removeprefix(scope.get("root_path", ""))
+        return target if pattern.fullmatch(path) or pattern.fullmatch(inner) else None
+
+    return route

@@ -1,0 +1,1 @@
+"""Ground truth: labels as they come, and how they fit the rows."""

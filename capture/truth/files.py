@@ -1,0 +1,295 @@
+"""Ground truth out of files and bodies: JSON Lines, JSON, CSV and Parquet, chunk by chunk."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from driftline.capture.truth.labels import LABEL_SCHEMA
+from driftline.capture.truth.records import MAX_ROW_INDEX, LabelNames, label_table
+from driftline.errors import InputError
+
+__all__ = ["Form", "LabelNames", "read_label_body", "read_label_file"]
+
+Form = Literal["jsonlines", "json", "csv", "parquet"]
+
+_BLOCK_BYTES = 8 << 20
+_BOM = b"\xef\xbb\xbf"
+_JSON_ERRORS = (ValueError, RecursionError)
+
+
+def read_label_file(
+    file: str | os.PathLike[str],
+    names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+    *,
+    filesystem: pafs.FileSystem | None = None,
+    shown: str = "",
+) -> Iterator[pa.Table]:
+    """Read a file of labels; its form is told by its content. Packed text (.gz, …) is unpacked.
+
+    Parameters
+    ----------
+    file
+        Its path, on this machine or on the file system given.
+    names
+        What its columns or fields are called.
+    filesystem
+        Where the path is one, such as a bucket; None: this machine.
+    shown
+        What the user typed, for messages; empty: the path.
+
+    Yields
+    ------
+    pa.Table
+        Labels in the schema of labels, some 100,000 at a time.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or something in it is no label: the file, the place, and what was
+        expected. Nothing should be stored before all has been read once.
+    """
+    path, system = os.fspath(file), filesystem or pafs.LocalFileSystem()
+    named = shown or path
+    try:
+        with system.open_input_file(path) as raw:
+            if raw.read(4) == b"PAR1":
+                yield from _from_parquet(pq.ParquetFile(raw), named, names)
+                return
+        with system.open_input_stream(path, compression="detect") as stream:
+            is_json = Path(path).suffix.lower() == ".json"
+            yield from _from_text(stream, named, names, whole=is_json)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{named}: cannot be read ({error})") from error
+
+
+def read_label_body(
+    body: bytes,
+    form: Form,
+    names: LabelNames = LabelNames(),  # noqa: B008 - frozen
+    *,
+    shown: str = "body",
+) -> Iterator[pa.Table]:
+    """Read labels that came as bytes of a declared form; like ``read_label_file``."""
+    if form == "parquet":
+        try:
+            yield from _from_parquet(pq.ParquetFile(io.BytesIO(body)), shown, names)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise InputError(f"{shown}: not readable as Parquet ({error})") from error
+    elif form == "csv":
+        yield from _from_csv(io.BytesIO(body), shown, names)
+    else:
+        yield from _from_text(io.BytesIO(body), shown, names, whole=form == "json", is_json=True)
+
+
+def _from_text(
+    stream: IO[bytes], shown: str, names: LabelNames, *, whole: bool, is_json: bool = False
+) -> Iterator[pa.Table]:
+    """Read JSON or CSV; ``whole``: JSON that may stretch over several lines."""
+    head = stream.read(_BLOCK_BYTES).removeprefix(_BOM)
+    start = head.lstrip()[:1]
+    if not start:
+        raise InputError(f"{shown}: nothing in it; expected labels")
+    joined: Any = _Joined(head, stream)
+    if start == b"[" or (whole and start == b"{"):
+        yield from _from_json(bytes(joined.read()), shown, names)
+    elif start == b"{" or is_json:
+        yield from _from_lines(joined, shown, names)
+    else:
+        yield from _from_csv(joined, shown, names)
+
+
+class _Joined(io.RawIOBase):
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            found, self._head = self._head + self._rest.read(), b""
+        elif self._head:
+            found, self._head = self._head[:size], self._head[size:]
+        else:
+            found = self._rest.read(size)
+        return found
+
+
+def _from_json(text: bytes, shown: str, names: LabelNames) -> Iterator[pa.Table]:
+    try:
+        found = json.loads(text)
+    except _JSON_ERRORS as error:
+        if text.lstrip()[:1] != b"{":
+            raise InputError(f"{shown}: not JSON ({error}); expected a list of objects") from None
+        yield from _from_lines(io.BytesIO(text), shown, names)
+        return
+    records = found if isinstance(found, list) else [found]
+    yield label_table(records, names, lambda number: f"{shown}, record {number + 1}")
+
+
+def _from_lines(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:  # noqa: ANN401 - any stream
+    """Read an object a line, a block of lines at a time."""
+    rest, first = b"", 1
+    while block := stream.read(_BLOCK_BYTES):
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if lines:
+            yield _from_block(lines, first, shown, names)
+        first += len(lines)
+    if rest.strip():
+        yield _from_block([rest], first, shown, names)
+
+
+def _from_block(lines: Sequence[bytes], first: int, shown: str, names: LabelNames) -> pa.Table:
+    filled = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
+
+    def place(number: int) -> str:
+        return f"{shown}, line {filled[number][0]}"
+
+    try:
+        records = json.loads(b"[" + b",".join(line for _, line in filled) + b"]")
+    except _JSON_ERRORS:
+        records = []
+    if len(records) != len(filled):
+        # A line is broken, or holds several values: find it.
+        records = []
+        for number, (_, line) in enumerate(filled):
+            try:
+                records.append(json.loads(line))
+            except _JSON_ERRORS as error:
+                raise InputError(
+                    f"{place(number)}: not JSON ({error}); expected an object a line"
+                ) from None
+    return label_table(records, names, place)
+
+
+def _from_csv(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:  # noqa: ANN401 - any stream
+    """Read CSV with a header, as text; the rows before a broken one are not given."""
+    broken: list[pacsv.InvalidRow] = []
+
+    def refuse(row: pacsv.InvalidRow) -> str:
+        broken.append(row)
+        return "error"
+
+    head = stream.read(1 << 16).removeprefix(_BOM)
+    header, _, rest = head.partition(b"\n")
+    try:
+        fields = next(csv.reader([header.decode("utf-8", "replace").strip("\r")]), [])
+    except csv.Error as error:
+        raise InputError(
+            f"{shown}: not readable as CSV with a header, in UTF-8 ({error})"
+        ) from error
+    ids, wanted = _columns([field.strip() for field in fields], shown, names)
+    done = 0
+    if not rest.strip():
+        return
+    try:
+        reader = pacsv.open_csv(
+            _Joined(head, stream),
+            # One thread, so that the number of a broken row is known.
+            read_options=pacsv.ReadOptions(
+                use_threads=False, block_size=_BLOCK_BYTES, column_names=fields, skip_rows=1
+            ),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(fields, pa.string()), strings_can_be_null=False
+            ),
+        )
+        for batch in reader:
+            table = pa.Table.from_batches([batch]).rename_columns([one.strip() for one in fields])
+            yield _from_columns(table.select(wanted), ids, shown, names, done)
+            done += batch.num_rows
+    except pa.ArrowInvalid as error:
+        if broken:
+            row = broken[0]
+            raise InputError(
+                f"{shown}, line {row.number}: {row.actual_columns} fields; expected "
+                f"{row.expected_columns} as in the first line"
+            ) from None
+        raise InputError(f"{shown}: not readable as CSV with a header, in UTF-8") from error
+
+
+def _from_parquet(file: pq.ParquetFile, shown: str, names: LabelNames) -> Iterator[pa.Table]:
+    ids, wanted = _columns(file.schema_arrow.names, shown, names)
+    done = 0
+    for batch in file.iter_batches(columns=wanted, batch_size=1 << 17):
+        columns = [
+            _as_texts(column, name, shown)
+            for name, column in zip(wanted, batch.columns, strict=True)
+        ]
+        yield _from_columns(pa.table(columns, names=wanted), ids, shown, names, done)
+        done += batch.num_rows
+
+
+def _as_texts(column: pa.Array, name: str, shown: str) -> pa.Array:
+    """Write the values of a column as texts; NaN, which is how pandas writes it, is no value."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(
+            f'{shown}: column "{name}" of type {column.type}; expected one value a row'
+        ) from error
+
+
+def _columns(held: Sequence[str], shown: str, names: LabelNames) -> tuple[list[str], list[str]]:
+    """Give the columns that may hold ids, and all that are read."""
+    ids = [name for name in names.ids if name in held]
+    if "id" in ids:
+        ids = ["id"]
+    if not ids or names.label not in held:
+        found = ", ".join(held[:20]) or "none"
+        raise InputError(
+            f"{shown}: columns {found}; expected {' or '.join(names.ids)}, and {names.label}"
+        )
+    rows = [names.row_index] if names.row_index in held else []
+    wanted = [*ids, names.label, *rows]
+    if twice := [name for name in wanted if list(held).count(name) > 1]:
+        raise InputError(f'{shown}: column "{twice[0]}" stands twice; expected it once')
+    return ids, wanted
+
+
+def _from_columns(
+    table: pa.Table, ids: Sequence[str], shown: str, names: LabelNames, done: int
+) -> pa.Table:
+    """Give columns of texts in the schema of labels; ``done`` rows came before."""
+    filled = [pc.if_else(pc.equal(table[name], ""), None, table[name]) for name in ids]
+    key = pc.coalesce(*filled)
+    if key.null_count:
+        row = done + pc.index(pc.is_null(key), True).as_py() + 1
+        raise InputError(f"{shown}, row {row}: no {' or '.join(ids)}; expected the request's id")
+    index = pa.nulls(table.num_rows, pa.int32())
+    if names.row_index in table.column_names:
+        index = _indices(table[names.row_index], shown, names, done)
+    return pa.Table.from_arrays([key, index, table[names.label]], schema=LABEL_SCHEMA)
+
+
+def _indices(texts: pa.ChunkedArray, shown: str, names: LabelNames, done: int) -> pa.ChunkedArray:
+    trimmed = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"\.0*$", "")
+    trimmed = pc.fill_null(pc.if_else(pc.equal(trimmed, ""), "0", trimmed), "0")
+    fits = pc.match_substring_regex(trimmed, f"^[0-9]{{1,{len(str(MAX_ROW_INDEX))}}}$")
+    at = pc.index(fits, False).as_py()
+    if at >= 0:
+        raise InputError(
+            f'{shown}, row {done + at + 1}: {names.row_index} "{trimmed[at].as_py()[:40]}"; '
+            "expected a whole number from 0"
+        )
+    return trimmed.cast(pa.int32())

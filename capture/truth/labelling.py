@@ -1,0 +1,205 @@
+"""Labels to the rows of a window: which label a captured row gets, typed, and what fits no row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.coerce import ARROW_TYPES, from_text
+from driftline.signature import ColumnType
+
+__all__ = [
+    "Joined",
+    "Labels",
+    "LastLabels",
+    "join_labels",
+    "last_of_each",
+    "places_of",
+    "seek_slots",
+    "typed_labels",
+]
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The column that ground truth is given as: its name, and the type its values are read as.
+
+    Both are those of the reference's label: an endpoint's own signature knows none.
+    """
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What joining labels to the rows of a window gave.
+
+    Parameters
+    ----------
+    values
+        The label of each row, in its type; null where there is none.
+    labelled_count
+        Rows that have a label.
+    unfit_count
+        Rows whose label does not fit the type; they count as without one.
+    stray_count
+        Labels of a request of this window that name a row which the request does not have.
+    stray_ids
+        The first of their ids, in order.
+    digest
+        Hash of the rows' places and labels, and of what did not fit; empty without any.
+    """
+
+    values: pa.Array
+    labelled_count: int = 0
+    unfit_count: int = 0
+    stray_count: int = 0
+    stray_ids: tuple[str, ...] = ()
+    digest: bytes = b""
+
+
+def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
+    """Find the label of each row, by its event id or inference id and its row index.
+
+    Parameters
+    ----------
+    rows
+        Rows of a window, of which the columns event_id, inference_id, row_index, spool_id and
+        spool_seq are read; their order is part of the digest.
+    truth
+        Labels in the schema of their table. Of several for one row the last one counts, by time of
+        receipt and number of the load, whichever of the two ids it was found by.
+    kind
+        The type to read labels as.
+    """
+    if not truth.num_rows:
+        return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
+    last = last_of_each(truth)
+    index = rows["row_index"].to_numpy()
+    codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
+    by_event, by_inference = (seek_slots(one, index, last.slots) for one in codes)
+    ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
+    found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+    values, unfit = typed_labels(last.labels, kind)
+    is_unfit = np.zeros(len(last.slots), bool)
+    is_unfit[unfit] = True
+    labels = values.take(pa.array(np.maximum(found, 0), mask=found < 0))
+    has_label = found >= 0
+    lost = has_label & is_unfit[found]
+    strays = _strays(last, codes, (by_event, by_inference))
+    hasher = hashlib.blake2b(digest_size=16)
+    named = rows.select(["spool_id", "spool_seq", "row_index"])
+    named = named.append_column("label", labels).append_column("lost", pa.array(lost))
+    _hash(hasher, named.filter(pa.array(has_label)))
+    _hash(hasher, strays)
+    return Joined(
+        values=labels,
+        labelled_count=int((has_label & ~lost).sum()),
+        unfit_count=int(lost.sum()),
+        stray_count=strays.num_rows,
+        stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),
+        digest=hasher.digest() if has_label.any() or strays.num_rows else b"",
+    )
+
+
+class LastLabels(NamedTuple):
+    """The last label of each id and row, in order of slots: place of the id, then the row.
+
+    ``ranks`` say in which order they were received.
+    """
+
+    keys: pa.Array
+    slots: np.ndarray
+    ranks: np.ndarray
+    labels: pa.Array
+
+
+def last_of_each(truth: pa.Table) -> LastLabels:
+    """Choose the label of each id and row that was received last; ``truth``: as it is stored."""
+    truth = truth.sort_by([("received_time", "ascending"), ("load_number", "ascending")])
+    keys = pc.unique(truth["key"])
+    slots = (places_of(truth["key"], keys) << 32) | truth["row_index"].to_numpy()
+    # Backwards, the first of each is the one that was received last.
+    chosen, from_end = np.unique(slots[::-1], return_index=True)
+    ranks = len(slots) - 1 - from_end
+    labels = truth["label"].combine_chunks().take(pa.array(ranks))
+    return LastLabels(keys, chosen, ranks, labels)
+
+
+def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Give, for each row, where its slot stands, shape (rows,); -1 where it is not there."""
+    sought = (codes << 32) | index
+    at = np.minimum(np.searchsorted(slots, sought), len(slots) - 1)
+    return np.where((codes >= 0) & (slots[at] == sought), at, -1)
+
+
+def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
+    """Give id and row index of the labels whose request is here without such a row."""
+    is_here = np.zeros(len(last.keys), bool)
+    for one in codes:
+        is_here[one[one >= 0]] = True
+    is_used = np.zeros(len(last.slots), bool)
+    for one in found:
+        is_used[one[one >= 0]] = True
+    of_key = last.slots >> 32
+    chosen = is_here[of_key] & ~is_used
+    return pa.table(
+        {
+            "key": last.keys.take(pa.array(of_key[chosen])),
+            "row_index": pa.array(last.slots[chosen] & 0xFFFFFFFF),
+        }
+    ).sort_by([("key", "ascending"), ("row_index", "ascending")])
+
+
+def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
+    """Give the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
+    if ids.null_count == len(ids):
+        return np.full(len(ids), -1, np.int64)
+    found = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
+    codes: np.ndarray = found.to_numpy().astype(np.int64)
+    return codes
+
+
+def typed_labels(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, np.ndarray]:
+    """Read labels as their type; gives the values and which did not fit.
+
+    More forms fit than in a request, since labels come from other systems: whole numbers with a
+    point are truth values, and truth values are numbers.
+    """
+    if kind == "bool":
+        texts = pc.replace_substring_regex(texts, r"^\s*([01])\.0*\s*$", r"\1")
+    elif kind in ("int64", "double"):
+        for pattern, number in ((r"^\s*(?i:true)\s*$", "1"), (r"^\s*(?i:false)\s*$", "0")):
+            texts = pc.replace_substring_regex(texts, pattern, number)
+    coerced = from_text(texts, kind)
+    return coerced.values, coerced.unfit
+
+
+def _hash(hasher: hashlib.blake2b, rows: pa.Table) -> None:
+    """Take the rows' values into a hash, whatever buffers and chunks they lie in."""
+    for column in rows.columns:
+        hasher.update(pc.is_valid(column).to_numpy().tobytes())
+        if pa.types.is_string(column.type):
+            # Texts in order of appearance, then which one each row has: both are the rows' own.
+            coded = column.combine_chunks().dictionary_encode()
+            hasher.update(json.dumps(coded.dictionary.to_pylist()).encode())
+            column = coded.indices.cast(pa.int64())
+        elif pa.types.is_timestamp(column.type):
+            column = column.cast(pa.int64())
+        filled = pc.fill_null(column, False if pa.types.is_boolean(column.type) else 0)
+        numbers = (
+            filled.to_numpy(zero_copy_only=False)
+            if isinstance(filled, pa.Array)
+            else filled.to_numpy()
+        )
+        hasher.update(np.ascontiguousarray(numbers).tobytes())

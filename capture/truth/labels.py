@@ -1,0 +1,248 @@
+"""Ground truth of an endpoint: the table of labels that came in, and how they are put there.
+
+``<root>/truth/<endpoint>/`` is partitioned by the day of receipt. A load is one commit and takes
+the next number of a mark, so loads have an order even when two come at the same moment, and two
+servers cannot take the same number. Nothing is overwritten: of several labels of one row the last
+one counts, by time of receipt, then by number of the load.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.tables.storage import list_folders
+from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.errors import InputError
+
+__all__ = [
+    "EARLIEST_LABEL",
+    "LABEL_SCHEMA",
+    "RECEIVED_DATE",
+    "TRUTH_SCHEMA",
+    "TruthCounts",
+    "gathered",
+    "list_labelled",
+    "put",
+    "read_truth",
+    "truth_folder",
+]
+
+log = logging.getLogger(__name__)
+
+RECEIVED_DATE = "received_date"
+# What somebody hands in: an event id or inference id, the row in that request, the label as text.
+LABEL_SCHEMA = pa.schema([("key", pa.string()), ("row_index", pa.int32()), ("label", pa.string())])
+TRUTH_SCHEMA = pa.schema(
+    [
+        *LABEL_SCHEMA,
+        ("received_time", UTC_MICROSECONDS),
+        ("load_number", pa.int64()),
+        (RECEIVED_DATE, pa.string()),
+    ]
+)
+
+# No label is received long before what it is the label of; clocks may differ a little.
+EARLIEST_LABEL = timedelta(days=1)
+
+_LOADS = "loads"
+_MAX_ATTEMPTS = 20
+_GATHERED_ROWS = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class TruthCounts:
+    """What became of the labels of a load.
+
+    Parameters
+    ----------
+    received
+        Labels that came.
+    stored
+        Labels that were stored.
+    duplicates
+        Labels that a later one of the same load, for the same row, took the place of.
+    empty
+        Labels without a value: not known yet, so not stored.
+    conflicts
+        Rows that got labels of different text in the same load, of which the last one counts.
+    """
+
+    received: int
+    stored: int
+    duplicates: int
+    empty: int
+    conflicts: int = 0
+
+    def __add__(self, other: TruthCounts) -> TruthCounts:
+        return TruthCounts(
+            self.received + other.received,
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.empty + other.empty,
+            self.conflicts + other.conflicts,
+        )
+
+
+def truth_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFolder:
+    """Open the table of an endpoint's labels; ``writer``: how names of new files begin."""
+    return DeltaFolder(
+        root,
+        f"truth/{endpoint}",
+        partition=RECEIVED_DATE,
+        writer=writer,
+        repeated=("label",),
+        order=("received_time", "load_number", "key", "row_index"),
+    )
+
+
+def list_labelled(root: str) -> list[str]:
+    """Name the endpoints that have a folder of labels, in order."""
+    return list_folders(root, "truth")
+
+
+def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> TruthCounts:
+    """Store labels, all in one commit; the last one of a row wins.
+
+    Whether a label belongs to a captured row shows only in the windows: rows may come after their
+    labels, and labels of any age are taken.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    endpoint
+        Name of the endpoint.
+    labels
+        Columns of ``LABEL_SCHEMA``; ``row_index`` may be missing or null, which is row 0.
+    now
+        The clock that says when the labels were received, aware.
+
+    Raises
+    ------
+    InputError
+        When an id is missing or empty, or a row index negative.
+    UnavailableError
+        When the storage cannot be written; loading again is safe.
+    """
+    known, received, empty = _checked(labels)
+    if not known.num_rows:
+        return TruthCounts(received, 0, 0, empty)
+    slots = _slots(known)
+    last = known.take(pa.array(_last_of_each(slots)))
+    duplicates = known.num_rows - last.num_rows
+    conflicts = _conflicts(slots, known["label"]) if duplicates else 0
+    counts = TruthCounts(received, last.num_rows, duplicates, empty, conflicts)
+    folder = truth_folder(root, endpoint)
+    for _ in range(_MAX_ATTEMPTS):
+        folder.catch_up()
+        moment = now().astimezone(UTC)
+        number = folder.mark(_LOADS) + 1
+        try:
+            folder.append(_stamped(last, moment, number), {_LOADS: number})
+        except MarkMovedError:
+            # Another load came in between and has this number.
+            continue
+        log.info("truth endpoint=%s load=%d labels=%d", endpoint, number, last.num_rows)
+        return counts
+    raise MarkMovedError(f'labels of "{endpoint}": too many loads at once; send them again')
+
+
+def read_truth(root: str, endpoint: str, keys: pa.Array, received_from: date) -> pa.Table:
+    """Give the stored labels of some ids, in the schema of the table, in no order.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name; an endpoint without labels gives no rows.
+    keys
+        Event ids and inference ids.
+    received_from
+        First day of receipt that is read, UTC.
+    """
+    data = truth_folder(root, endpoint).open(first=received_from.isoformat())
+    if data is None:
+        return TRUTH_SCHEMA.empty_table()
+    # Sought here and not by a filter of the scan: minima and maxima of long texts are cut short.
+    found = [
+        part.filter(pc.is_in(part["key"], value_set=keys))
+        for part in gathered(data.to_batches(columns=TRUTH_SCHEMA.names))
+    ]
+    return pa.concat_tables(
+        [TRUTH_SCHEMA.empty_table(), *(part.cast(TRUTH_SCHEMA) for part in found)]
+    )
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Put batches together to tables of some 500,000 rows, as a search for many ids wants them."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count >= _GATHERED_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting, count = [], 0
+    if count:
+        yield pa.Table.from_batches(waiting)
+
+
+def _checked(labels: pa.Table) -> tuple[pa.Table, int, int]:
+    """Give the labels that have a value, how many came, and how many have none."""
+    if "row_index" not in labels.column_names:
+        labels = labels.append_column("row_index", pa.nulls(labels.num_rows, pa.int32()))
+    try:
+        labels = labels.select(LABEL_SCHEMA.names).cast(LABEL_SCHEMA)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"labels: {error}; expected key, row_index and label") from error
+    index = pc.fill_null(labels["row_index"], 0)
+    labels = labels.set_column(1, LABEL_SCHEMA.field(1), index)
+    if pc.any(pc.less(index, 0)).as_py():
+        lowest = pc.min(index).as_py()
+        raise InputError(f"labels: row_index {lowest}; expected the row in the request, from 0")
+    if pc.any(pc.equal(pc.fill_null(labels["key"], ""), "")).as_py():
+        raise InputError("labels: a label has no id; expected an event id or inference id")
+    has_value = pc.not_equal(pc.utf8_trim_whitespace(pc.fill_null(labels["label"], "")), "")
+    known = labels.filter(has_value)
+    return known, labels.num_rows, labels.num_rows - known.num_rows
+
+
+def _slots(labels: pa.Table) -> np.ndarray:
+    """Give each label the number of the row that it is for, shape (labels,)."""
+    codes = labels["key"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    slots: np.ndarray = (codes << 32) | labels["row_index"].to_numpy()
+    return slots
+
+
+def _last_of_each(slots: np.ndarray) -> np.ndarray:
+    """Give where the last label of each row stands, in order."""
+    _, from_end = np.unique(slots[::-1], return_index=True)
+    return np.sort(len(slots) - 1 - from_end)
+
+
+def _conflicts(slots: np.ndarray, labels: pa.ChunkedArray) -> int:
+    """Count the rows that have labels of different text; blanks around them are nothing."""
+    texts = pc.utf8_trim_whitespace(labels).combine_chunks().dictionary_encode()
+    pairs = np.unique(np.stack([slots, texts.indices.to_numpy().astype(np.int64)]), axis=1)
+    _, counts = np.unique(pairs[0], return_counts=True)
+    return int((counts > 1).sum())
+
+
+def _stamped(labels: pa.Table, moment: datetime, number: int) -> pa.Table:
+    count = labels.num_rows
+    return pa.Table.from_arrays(
+        [
+            *labels.columns,
+            pa.repeat(pa.scalar(moment, UTC_MICROSECONDS), count),
+            pa.repeat(pa.scalar(number, pa.int64()), count),
+            pa.repeat(moment.date().isoformat(), count),
+        ],
+        schema=TRUTH_SCHEMA,
+    )

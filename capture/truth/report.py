@@ -1,0 +1,316 @@
+"""How labels and captured rows fit together: what is covered, what waits, what contradicts.
+
+Nothing is decided here: windows take the last label of each row, as ever. This tells what a team
+should know before it trusts a number: labels for nobody, two answers for one row, requests that are
+labelled in part, and how late labels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.tables.dataset import PARTITION, Dataset
+from driftline.capture.truth.labelling import (
+    LastLabels,
+    last_of_each,
+    places_of,
+    seek_slots,
+    typed_labels,
+)
+from driftline.capture.truth.labels import TRUTH_SCHEMA, truth_folder
+from driftline.signature import ColumnType
+
+__all__ = ["DayCoverage", "TruthReport", "truth_report"]
+
+_EXAMPLES = 5
+_FIRST_FAILURE = 400
+_BLOCK_ROWS = 1 << 19
+_COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time")
+
+
+@dataclass(frozen=True, slots=True)
+class DayCoverage:
+    """How much of a day of event time (UTC) has labels.
+
+    Parameters
+    ----------
+    day
+        The day.
+    requests, rows
+        Answered requests (status below 400) and their rows.
+    labelled_requests
+        Requests each row of which has a label.
+    partly_labelled_requests
+        Requests with fewer labels than rows.
+    labelled_rows
+        Rows with a label, fitting or not.
+    """
+
+    day: date
+    requests: int
+    labelled_requests: int
+    partly_labelled_requests: int
+    rows: int
+    labelled_rows: int
+
+    @property
+    def share(self) -> float | None:
+        """Labelled requests among all of the day, 0 to 1; None without any."""
+        return self.labelled_requests / self.requests if self.requests else None
+
+
+@dataclass(frozen=True, slots=True)
+class TruthReport:
+    """What is known of the labels of an endpoint.
+
+    Parameters
+    ----------
+    labels
+        Labels that are stored, each load's.
+    places
+        Distinct rows, by id and row index, that they are for.
+    repeated
+        Labels that said of a row what another one had said.
+    conflicts, conflict_ids
+        Rows that got different labels, of which the last one counts; the first few ids.
+    unmatched, unmatched_ids, unmatched_since
+        Places whose id no captured request has so far; the first few ids; the first receipt.
+    stray, stray_ids
+        Places of captured requests that have no such row; the first few ids.
+    unfit
+        Places whose label does not fit the type; None when it is not known.
+    delay_s
+        From the event to the receipt of the label that counts, in seconds: ``median``, ``p95`` and
+        ``longest``, over labelled rows; None without any. Below 0: the label came first.
+    days
+        The days that have captured requests, in order.
+    """
+
+    labels: int
+    places: int
+    repeated: int
+    conflicts: int
+    conflict_ids: tuple[str, ...]
+    unmatched: int
+    unmatched_ids: tuple[str, ...]
+    unmatched_since: datetime | None
+    stray: int
+    stray_ids: tuple[str, ...]
+    unfit: int | None
+    delay_s: dict[str, float] | None
+    days: tuple[DayCoverage, ...]
+
+
+def truth_report(
+    root: str,
+    endpoint: str,
+    kind: ColumnType | None,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+) -> TruthReport:
+    """Compare all stored labels of an endpoint with all of its captured requests.
+
+    Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
+
+    Parameters
+    ----------
+    root, endpoint
+        Storage root and name of the endpoint.
+    kind
+        The type that labels are read as; None: they are compared as texts.
+    first, last
+        Days of event time to list, both included; None: all. Labels are sought on every day.
+
+    Raises
+    ------
+    StorageError
+        When the tables cannot be read now.
+    """
+    truth = _stored(root, endpoint)
+    same = _meaning(truth, kind)
+    matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same)
+    days: list[DayCoverage] = []
+    for block in _blocks(root, endpoint):
+        labelled = matching.match(pa.concat_tables([rows for _, rows in block]))
+        start = 0
+        for day, rows in block:
+            if _inside(day, first, last):
+                days.append(_coverage(day, rows, labelled[start : start + rows.num_rows]))
+            start += rows.num_rows
+    return matching.report(tuple(days), kind)
+
+
+class _Matching:
+    """Gathers over days which labels were for whom."""
+
+    def __init__(self, last: LastLabels | None, truth: pa.Table, meaning: np.ndarray) -> None:
+        self._last = last
+        self._labels = truth.num_rows
+        self._conflicting = np.empty(0, bool)
+        self._repeated = 0
+        self._received = np.empty(0, np.int64)
+        self._meaning = np.empty(0, np.int64)
+        if last is not None:
+            ordered = truth.append_column("\0meaning", pa.array(meaning)).sort_by(
+                [("received_time", "ascending"), ("load_number", "ascending")]
+            )
+            self._weigh(last, ordered)
+        count = 0 if last is None else len(last.slots)
+        self._is_used = np.zeros(count, bool)
+        self._is_here = np.zeros(0 if last is None else len(last.keys), bool)
+        self._delays: list[np.ndarray] = []
+
+    def _weigh(self, last: LastLabels, ordered: pa.Table) -> None:
+        """Find which places got different labels, and how often the same was said again."""
+        slots = (places_of(ordered["key"], last.keys) << 32) | ordered["row_index"].to_numpy()
+        at = np.searchsorted(last.slots, slots)
+        meaning = ordered["\0meaning"].to_numpy()
+        pairs = np.unique(np.stack([at, meaning]), axis=1)
+        distinct = np.bincount(pairs[0], minlength=len(last.slots))
+        self._conflicting = distinct > 1
+        self._repeated = self._labels - pairs.shape[1]
+        self._received = ordered["received_time"].cast(pa.int64()).to_numpy()[last.ranks]
+        self._meaning = meaning[last.ranks]
+
+    def match(self, rows: pa.Table) -> np.ndarray:
+        """Find which of these rows have a label, bool, shape (rows,)."""
+        if self._last is None or not rows.num_rows:
+            return np.zeros(rows.num_rows, bool)
+        last = self._last
+        index = rows["row_index"].to_numpy()
+        codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
+        for one in codes:
+            self._is_here[one[one >= 0]] = True
+        by_event, by_inference = (seek_slots(one, index, last.slots) for one in codes)
+        for one in (by_event, by_inference):
+            self._is_used[one[one >= 0]] = True
+        # One row by both of its ids: the two may contradict each other, too.
+        both = (by_event >= 0) & (by_inference >= 0)
+        differ = both & (self._meaning[by_event] != self._meaning[by_inference])
+        self._conflicting[by_event[differ]] = True
+        ranks = np.append(last.ranks, -1)
+        found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+        labelled = found >= 0
+        times = rows["event_time"].cast(pa.int64()).to_numpy()
+        self._delays.append((self._received[found] - times)[labelled])
+        return labelled
+
+    def report(self, days: tuple[DayCoverage, ...], kind: ColumnType | None) -> TruthReport:
+        """Put together what was found on all days."""
+        if self._last is None:
+            unfit = None if kind is None else 0
+            return TruthReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, days)
+        last = self._last
+        of_key = last.slots >> 32
+        unmatched = ~self._is_here[of_key]
+        stray = self._is_here[of_key] & ~self._is_used
+        since = self._received[unmatched].min() if unmatched.any() else None
+        return TruthReport(
+            labels=self._labels,
+            places=len(last.slots),
+            repeated=self._repeated,
+            conflicts=int(self._conflicting.sum()),
+            conflict_ids=self._examples(self._conflicting),
+            unmatched=int(unmatched.sum()),
+            unmatched_ids=self._examples(unmatched),
+            unmatched_since=None if since is None else datetime.fromtimestamp(since / 1e6, UTC),
+            stray=int(stray.sum()),
+            stray_ids=self._examples(stray),
+            unfit=None if kind is None else len(typed_labels(last.labels, kind)[1]),
+            delay_s=_delays(np.concatenate([np.empty(0, np.int64), *self._delays])),
+            days=days,
+        )
+
+    def _examples(self, chosen: np.ndarray) -> tuple[str, ...]:
+        assert self._last is not None
+        keys = self._last.keys.take(pa.array(np.unique(self._last.slots[chosen] >> 32)))
+        return tuple(sorted(keys.to_pylist())[:_EXAMPLES])
+
+
+def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
+    requests = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    count = int(requests.max()) + 1 if len(requests) else 0
+    have = np.bincount(requests, minlength=count)
+    known = np.bincount(requests, weights=labelled, minlength=count)
+    return DayCoverage(
+        day=date.fromisoformat(day),
+        requests=count,
+        labelled_requests=int((known == have).sum()),
+        partly_labelled_requests=int(((known > 0) & (known < have)).sum()),
+        rows=rows.num_rows,
+        labelled_rows=int(labelled.sum()),
+    )
+
+
+def _stored(root: str, endpoint: str) -> pa.Table:
+    data = truth_folder(root, endpoint).open()
+    if data is None:
+        return TRUTH_SCHEMA.empty_table()
+    return data.to_table(TRUTH_SCHEMA.names).cast(TRUTH_SCHEMA)
+
+
+def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
+    """Give labels numbers, equal ones to those of equal meaning, shape (labels,).
+
+    As their type, where it is known: 1 and 1.0 are then the same. Else, or where one does not fit,
+    as text.
+    """
+    texts = pc.utf8_trim_whitespace(pc.fill_null(truth["label"], "")).combine_chunks()
+    if kind is not None:
+        values, _ = typed_labels(texts, kind)
+        texts = pc.coalesce(values.cast(pa.string()), pc.binary_join_element_wise("?", texts, ""))
+    coded: np.ndarray = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
+    return coded
+
+
+def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
+    """Give days with their answered rows, put together to some 500,000 rows.
+
+    Each search for ids first makes an index of all labels, which costs more than the search.
+    """
+    block: list[tuple[str, pa.Table]] = []
+    for day, rows in _days(root, endpoint):
+        block.append((day, rows))
+        if sum(one.num_rows for _, one in block) >= _BLOCK_ROWS:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
+    """Give the answered rows of each captured day, in order."""
+    folder = Dataset(root, endpoint).folder
+    if folder.open() is None or folder.table is None:
+        return
+    actions = pa.table(folder.table.get_add_actions(flatten=True))
+    for day in sorted(set(actions[f"partition.{PARTITION}"].to_pylist())):
+        data = folder.open(day, day)
+        if data is not None:
+            rows = data.to_table(list(_COLUMNS))
+            status = rows["status"]
+            answered = pc.and_(pc.greater(status, 0), pc.less(status, _FIRST_FAILURE))
+            yield day, rows.filter(answered)
+
+
+def _inside(day: str, first: date | None, last: date | None) -> bool:
+    at = date.fromisoformat(day)
+    return (first is None or at >= first) and (last is None or at <= last)
+
+
+def _delays(micros: np.ndarray) -> dict[str, float] | None:
+    if not len(micros):
+        return None
+    seconds = micros / 1e6
+    return {
+        "median": float(np.median(seconds)),
+        "p95": float(np.quantile(seconds, 0.95)),
+        "longest": float(seconds.max()),
+    }

@@ -1,0 +1,383 @@
+"""The sink: each record once, whatever comes again, and nothing wedges it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driftline.capture.decoding import rows
+from driftline.capture.decoding.decode import Decoded, decode
+from driftline.capture.decoding.records import Records
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.frame import Kind, pack_meta
+from driftline.capture.spool.waiting import STORED_NAME
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset, read_gaps
+from driftline.capture.tables.table import StorageError
+from driftline.signature import Signature
+
+Write = Callable[..., bool]
+
+
+def test_a_spool_read_again_from_its_beginning_adds_nothing(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(10):
+        write(writer)
+    first = drain()
+    for _ in range(5):
+        write(writer)
+    second = drain()
+
+    assert first.counters["records"] == 10
+    assert second.counters["records"] == 5
+    assert second.counters["duplicates"] == 10
+    assert Dataset(root, "flights").stats().requests == 15
+
+
+def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(3):
+        write(writer)
+    drain()
+    shutil.rmtree(Path(root) / "capture")
+
+    drain()
+
+    assert Dataset(root, "flights").stats().requests == 3
+
+
+def test_a_note_that_cannot_be_written_stops_nothing(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir, segment_bytes=1)
+    write(writer)
+    (spool,) = spool_dir.glob("*-*/")
+    (spool / f"{STORED_NAME}.new").mkdir()  # Nobody can write a file there.
+    for _ in range(5):
+        write(writer)
+
+    last = drain()
+
+    assert last.counters["gaps"] == 0
+    assert Dataset(root, "flights").stats().requests == 6
+
+
+def test_each_endpoint_has_a_table_of_its_own(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(30):
+        write(writer, endpoint=f"e{number % 3}")
+    drain()
+
+    assert [Dataset(root, f"e{number}").stats().requests for number in range(3)] == [10, 10, 10]
+
+
+def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        write(writer, endpoint=f"e{number % 2}")
+    blocked = Path(root, "capture", "e1")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+
+    with pytest.raises(StorageError):
+        drain()
+    blocked.unlink()
+    drain()
+
+    assert [Dataset(root, f"e{number}").stats().requests for number in range(2)] == [10, 10]
+
+
+def test_the_same_sink_goes_on_after_storage_trouble(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    Path(root).write_text("in the way")
+    sink = Sink(root, LocalTransport(spool_dir), lambda _: signature)
+    with pytest.raises(StorageError):
+        sink.step()
+
+    Path(root).unlink()
+    write(writer)
+
+    assert sink.step() == 2
+    assert Dataset(root, "flights").stats().requests == 2
+
+
+def test_bodies_lie_on_the_first_row_only(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    write(SpoolWriter(spool_dir), b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", event_id="e1")
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    names = ["event_id", "row_index", "request_body", "response_body", "request_bytes"]
+    assert data.to_table(names).to_pylist() == [
+        dict(zip(names, ["e1", 0, b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", 11], strict=True)),
+        dict(zip(names, ["e1", 1, None, None, None], strict=True)),
+    ]
+
+
+def test_an_endpoint_without_a_signature_is_kept_raw_and_typed_later(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    drain(None)
+    write(writer)
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
+    assert found["feature_temp"].to_pylist() == [None, 1.5]
+    assert found["parse_error"].to_pylist() == ["the endpoint has no signature", None]
+
+
+def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fragile(records: Records, signature: Signature | None) -> Decoded:
+        if signature is not None and b"poison" in records.request.to_pylist():
+            raise KeyError("a bug")
+        return decode(records, signature)
+
+    monkeypatch.setattr(rows, "decode", fragile)
+    writer = SpoolWriter(spool_dir)
+    for number in range(20):
+        write(writer, b"poison" if number == 13 else b"1.5,3,UA")
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
+    assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
+    assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError('a bug')"
+
+
+ODD = {
+    "rate": {"rate": "often"},
+    "time": {"event_time_us": "noon"},
+    "overflow": {"event_time_us": "9" * 25},
+    "name": {"endpoint": "../../elsewhere"},
+    "no-name": {"endpoint": ""},
+}
+
+
+def seqs(root: str) -> list[int]:
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found: list[int] = data.to_table(["spool_seq"]).sort_by("spool_seq")["spool_seq"].to_pylist()
+    return found
+
+
+@pytest.mark.parametrize("meta", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("odd", [1, 4, 7])
+def test_a_record_that_no_row_can_be_made_of_is_one_gap_and_stops_no_other(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    meta: dict[str, str],
+    odd: int,
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(1, 8):
+        write(writer, **(meta if number == odd else {}))
+    first = drain()
+    second = drain()
+    writer.close()
+    drain()
+
+    assert seqs(root) == [number for number in range(1, 8) if number != odd]
+    (gap,) = read_gaps(root)
+    assert (gap.seq, gap.reason, gap.records) == (odd, "unreadable", 1)
+    assert gap.endpoint == ("" if "endpoint" in meta else "flights")
+    assert (first.counters["records"], first.counters["gaps"]) == (6, 1)
+    assert (second.counters["records"], second.counters["gaps"]) == (0, 0)
+    assert [entry.name for entry in Path(root, "capture").iterdir()] == ["flights"]
+    assert list(spool_dir.glob("[!.]*")) == []
+
+
+def test_a_gap_that_cannot_be_read_is_a_gap(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    odd = {"reason": "full", "records": "many", "total": "all"}
+    assert writer._write(writer._plain(Kind.GAP), 0, pack_meta(odd), (), ()) is None
+    write(writer)
+    drain()
+    drain()
+
+    assert seqs(root) == [1, 3]
+    (gap,) = read_gaps(root)
+    assert (gap.seq, gap.reason, gap.records) == (2, "unreadable", None)
+
+
+def test_what_nobody_thought_of_is_found_by_halving_and_counted_before_the_marks_pass(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = rows._meta
+
+    def fragile(records: Records, decoded: Decoded) -> object:
+        if any(frame.meta.get("event_id") in ("e5", "e8") for frame in records):
+            raise AttributeError("a bug")
+        return whole(records, decoded)
+
+    monkeypatch.setattr(rows, "_meta", fragile)
+    writer = SpoolWriter(spool_dir)
+    for number in range(1, 11):
+        write(writer, event_id=f"e{number}", endpoint="other" if number == 8 else "flights")
+    blocked = Path(root, "capture", "flights", "_delta_log")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    with pytest.raises(StorageError):
+        drain()
+    blocked.unlink()
+    drain()
+    drain()
+
+    assert seqs(root) == [1, 2, 3, 4, 6, 7, 9, 10]
+    found = [(gap.seq, gap.endpoint, gap.reason, gap.records) for gap in read_gaps(root)]
+    assert found == [(5, "flights", "unreadable", 1), (8, "other", "unreadable", 1)]
+
+
+def test_gaps_are_stored_once(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    writer.count_drop("full", "flights")
+    write(writer)
+    drain()
+    drain()
+
+    (gap,) = read_gaps(root)
+    assert (gap.reason, gap.endpoint, gap.records, gap.seq) == ("full", "flights", 1, 2)
+
+
+def test_a_spool_whose_writer_ended_goes_once_it_is_stored(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    writer.close()
+    drain()
+
+    assert [path.name for path in spool_dir.iterdir() if path.is_dir()] == []
+    assert Dataset(root, "flights").stats().requests == 1
+
+
+def test_segments_go_as_they_are_stored(
+    spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir, segment_bytes=2_000)
+    for _ in range(100):
+        write(writer)
+    drain()
+
+    assert len(list(spool_dir.rglob("*.dls"))) == 1
+
+
+def test_run_commits_by_age_and_by_number_and_the_rest_when_stopped(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    now = [0.0]
+    writer = SpoolWriter(spool_dir)
+    sink = Sink(
+        root,
+        LocalTransport(spool_dir),
+        lambda _: signature,
+        commit_interval_s=10,
+        commit_records=5,
+        poll_s=0.01,
+        monotonic=lambda: now[0],
+    )
+    stop, waiting = threading.Event(), threading.Event()
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+
+    def until(records: int) -> int:
+        for _ in range(500):
+            if sink.counters["records"] >= records:
+                break
+            waiting.wait(0.01)
+        return sink.counters["records"]
+
+    for _ in range(7):
+        write(writer)
+    by_number = until(5)
+    waiting.wait(0.1)
+    too_young = sink.counters["records"]
+    now[0] = 11.0
+    by_age = until(7)
+    write(writer)
+    stop.set()
+    thread.join(20)
+
+    assert (by_number, too_young, by_age) == (5, 5, 7)
+    assert sink.counters["records"] == 8
+
+
+def test_run_waits_out_storage_trouble(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    write(SpoolWriter(spool_dir))
+    Path(root).write_text("in the way")
+    sink = Sink(
+        root, LocalTransport(spool_dir), lambda _: signature, commit_interval_s=0, poll_s=0.01
+    )
+    stop, waiting = threading.Event(), threading.Event()
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+    while not sink.counters["failures"]:
+        waiting.wait(0.01)
+    Path(root).unlink()
+    for _ in range(500):
+        if sink.counters["records"]:
+            break
+        waiting.wait(0.01)
+    stop.set()
+    thread.join(20)
+
+    assert sink.counters["records"] == 1
+
+
+def test_files_of_a_killed_sink_are_swept(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    drain()
+    (stored,) = Path(root).rglob("*.parquet")
+    prefix = stored.name.split("-")[0]
+    shutil.copy(stored, stored.with_name(f"{prefix}-orphan.parquet"))
+
+    write(writer)
+    drain()
+
+    assert len(list(Path(root).rglob("*.parquet"))) == 2
+    assert Dataset(root, "flights").stats().requests == 2

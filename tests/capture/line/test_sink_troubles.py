@@ -1,0 +1,159 @@
+"""The sink in trouble: what fails is kept and tried again, and stops nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from driftline.capture.line import sink as sinks
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset, read_gaps
+from driftline.capture.tables.table import StorageError
+from driftline.signature import Signature
+from tests.capture.line.kafka_tools import wait_until
+
+Write = Callable[..., bool]
+
+
+def seqs(root: str, endpoint: str) -> list[int]:
+    data = Dataset(root, endpoint).folder.open()
+    if data is None:
+        return []
+    found: list[int] = sorted(data.to_table(["spool_seq"])["spool_seq"].to_pylist())
+    return found
+
+
+@contextmanager
+def running(root: str, spool_dir: Path, signature: Signature) -> Iterator[Sink]:
+    """Run a sink that commits at once."""
+    sink = Sink(
+        root, LocalTransport(spool_dir), lambda _: signature, commit_interval_s=0, poll_s=0.01
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=sink.run, args=(stop,))
+    thread.start()
+    try:
+        yield sink
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def test_an_endpoint_that_fails_does_not_stop_the_others_and_loses_nothing(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    blocked = Path(root, "capture", "e1")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    for number in range(4):
+        write(writer, endpoint=f"e{number % 2}")
+
+    with running(root, spool_dir, signature) as sink:
+        wait_until(lambda: seqs(root, "e0") == [1, 3] and sink.counters["failures"] > 0, 20)
+        writer.count_drop("full", "e0")
+        for number in range(4):
+            write(writer, endpoint=f"e{number % 2}")
+        wait_until(lambda: seqs(root, "e0") == [1, 3, 6, 8], 20)
+        # The gap lies behind records of its spool that are not looked at yet.
+        assert read_gaps(root) == []
+        assert list(spool_dir.glob("*-*/stored")) == []
+        blocked.unlink()
+        wait_until(lambda: seqs(root, "e1") == [2, 4, 7, 9], 40)
+
+    assert seqs(root, "e0") == [1, 3, 6, 8]
+    assert [(gap.seq, gap.reason) for gap in read_gaps(root)] == [(5, "full")]
+    assert (sink.counters["records"], sink.counters["gaps"]) == (8, 1)
+
+
+def test_records_of_an_endpoint_that_fails_are_in_memory_within_bounds(
+    root: str, spool_dir: Path, write: Write, signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(100):
+        write(writer, endpoint="e1")
+
+    def lookup(_: str) -> Signature:
+        raise KeyError("nobody thought of this")
+
+    sink = Sink(root, LocalTransport(spool_dir), lookup, commit_records=20)
+    for _ in range(5):
+        with pytest.raises(KeyError):
+            sink.step()
+
+    assert sink._pending_records == 20
+    sink._signatures = lambda _: signature
+    assert sink.step() == 100
+    assert seqs(root, "e1") == list(range(1, 101))
+
+
+def test_what_nobody_thought_of_while_writing_is_counted_and_tried_again(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    signature: Signature,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, failed = Dataset.append, threading.Event()
+
+    def fragile(self: Dataset, *given: object) -> int:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("a bug of a library")
+        return real(self, *given)  # type: ignore[arg-type] # as they came
+
+    monkeypatch.setattr(sinks.Dataset, "append", fragile)
+    write(SpoolWriter(spool_dir))
+
+    with running(root, spool_dir, signature) as sink:
+        wait_until(lambda: sink.counters["records"] == 1, 20)
+
+    assert sink.counters["failures"] == 1
+    assert seqs(root, "flights") == [1]
+
+
+def test_packed_bodies_are_committed_by_what_they_expand_to(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    signature: Signature,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    largest = 0
+    build = sinks.build_rows
+
+    def watched(records: sinks.Records, found: Signature | None) -> object:
+        nonlocal largest
+        largest = max(largest, len(records))
+        return build(records, found)
+
+    monkeypatch.setattr(sinks, "build_rows", watched)
+    writer = SpoolWriter(spool_dir)
+    # 900,000 bytes each: a hundred take 90 MB when they are unpacked, and 100 KB before.
+    packed = gzip.compress(b"1.5,3," + b"UA" * 450_000)
+    for number in range(100):
+        odd = number == 41
+        write(writer, b"not gzip" if odd else packed, request_encoding="gzip")
+    sink = Sink(root, LocalTransport(spool_dir), lambda _: signature)
+    blocked = Path(root, "capture", "flights")
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    with pytest.raises(StorageError):
+        sink.step()
+    blocked.unlink()
+
+    assert sink.step() == 100
+    assert largest <= 40
+    assert sink.counters["commits"] >= 3
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "feature_temp"]).sort_by("spool_seq")
+    assert found["spool_seq"].to_pylist() == list(range(1, 101))
+    assert found["feature_temp"].to_pylist() == [None if n == 41 else 1.5 for n in range(100)]

@@ -1,0 +1,262 @@
+"""The reader: damage costs what was damaged, is counted, and never stops what follows."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driftline.capture.spool import reader as spool_reader
+from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.tail import SpoolReader, SpoolTail
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.errors import ConflictError
+
+Write = Callable[..., bool]
+
+
+def spool_of(folder: Path) -> Path:
+    (spool,) = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return spool
+
+
+def filled(spool_dir: Path, write: Write, count: int = 20, **options: int) -> SpoolWriter:
+    writer = SpoolWriter(spool_dir, **options)  # type: ignore[arg-type] # sizes only
+    for number in range(count):
+        assert write(writer, b"%06d" % number)
+    return writer
+
+
+def kinds(frames: list[Frame]) -> list[tuple[int, int]]:
+    return [(frame.kind, frame.seq) for frame in frames]
+
+
+def test_a_living_spool_is_followed(spool_dir: Path, write: Write) -> None:
+    writer = filled(spool_dir, write, 3)
+    reader = SpoolReader(spool_of(spool_dir))
+
+    first = reader.read(100)
+    nothing = reader.read(100)
+    write(writer, b"later")
+    second = reader.read(100)
+
+    assert [len(first), len(nothing), len(second)] == [3, 0, 1]
+    assert not reader.is_finished
+
+
+def test_reading_in_small_steps_gives_the_same(spool_dir: Path, write: Write) -> None:
+    filled(spool_dir, write, 50, segment_bytes=1_500).close()
+    reader = SpoolReader(spool_of(spool_dir))
+
+    found: list[Frame] = []
+    while not reader.is_finished:
+        found += reader.read(3, 200)
+
+    assert [frame.seq for frame in found] == list(range(1, 51))
+
+
+def test_a_frame_larger_than_a_step_is_read(spool_dir: Path, write: Write) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer, b"x" * 300_000)
+
+    (found,) = SpoolReader(spool_of(spool_dir)).read(10, 1_000)
+
+    assert len(found.request) == 300_000
+
+
+def test_a_torn_tail_of_a_dead_writer_is_one_counted_record(spool_dir: Path, write: Write) -> None:
+    filled(spool_dir, write, 5).close()
+    (segment,) = spool_of(spool_dir).glob("*.dls")
+    # The clean close frame goes, and half of the last record with it.
+    os.truncate(segment, segment.stat().st_size - 80 - 60)
+    reader = SpoolReader(spool_of(spool_dir))
+
+    found = reader.read(100)
+
+    assert kinds(found) == [(Kind.RECORD, seq) for seq in (1, 2, 3, 4)] + [(Kind.GAP, 5)]
+    assert found[-1].meta["reason"] == "torn"
+    assert found[-1].meta["records"] == "1"
+    assert reader.is_finished
+
+
+def test_a_damaged_record_in_the_middle_is_a_gap_and_the_rest_is_read(
+    spool_dir: Path, write: Write
+) -> None:
+    filled(spool_dir, write, 9)
+    (segment,) = spool_of(spool_dir).glob("*.dls")
+    data = bytearray(segment.read_bytes())
+    at = data.index(b"000004")
+    data[at : at + 3] = b"\xff\xff\xff"
+    segment.write_bytes(data)
+
+    found = SpoolReader(spool_of(spool_dir)).read(100)
+
+    assert [frame.seq for frame in found] == list(range(1, 10))
+    assert [frame.seq for frame in found if frame.kind == Kind.GAP] == [5]
+    assert found[4].meta == {
+        "reason": "corrupt",
+        "records": "1",
+        "last_ns": found[4].meta["last_ns"],
+    }
+
+
+def test_a_segment_overwritten_with_noise_costs_its_own_records_only(
+    spool_dir: Path, write: Write
+) -> None:
+    filled(spool_dir, write, 60, segment_bytes=2_000)
+    segments = sorted(spool_of(spool_dir).glob("*.dls"))
+    firsts = [int(path.stem, 16) for path in segments]
+    segments[1].write_bytes(random.Random(1).randbytes(segments[1].stat().st_size))
+
+    found = SpoolReader(spool_of(spool_dir)).read(100)
+
+    (gap,) = (frame for frame in found if frame.kind == Kind.GAP)
+    assert int(gap.meta["records"]) == firsts[2] - firsts[1]
+    assert len(found) == 60 - (firsts[2] - firsts[1]) + 1
+    assert found[-1].seq == 60
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_damage_never_stops_the_reader_and_every_record_is_read_or_counted(
+    spool_dir: Path, write: Write, seed: int
+) -> None:
+    filled(spool_dir, write, 100, segment_bytes=4_000).close()
+    chance = random.Random(seed)
+    for _ in range(5):
+        segment = chance.choice(sorted(spool_of(spool_dir).glob("*.dls")))
+        data = bytearray(segment.read_bytes())
+        start = chance.randrange(len(data))
+        data[start : start + chance.randrange(1, 300)] = chance.randbytes(chance.randrange(0, 300))
+        segment.write_bytes(data)
+    reader = SpoolReader(spool_of(spool_dir))
+
+    found: list[Frame] = []
+    while not reader.is_finished:
+        found += reader.read(1_000)
+
+    records = {f.seq for f in found if f.kind == Kind.RECORD}
+    lost = sum(int(f.meta["records"]) for f in found if f.kind == Kind.GAP)
+    read = [f for f in found if f.kind == Kind.RECORD]
+    assert len(records) == len(read)
+    assert all(f.request == b"%06d" % (f.seq - 1) for f in read)
+    # Records torn off the very end cannot be counted one by one: at least one is told.
+    assert len(records) + lost == 100 or (found[-1].meta.get("reason") == "torn")
+
+
+def test_a_spool_from_before_the_last_boot_without_a_clean_end_tells_power_loss(
+    spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = """
+import os, signal, sys
+from driftline.capture.spool.writer import SpoolWriter
+SpoolWriter(sys.argv[1]).append({"endpoint": "flights"}, [b"x"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script, str(spool_dir)], check=False, timeout=30)
+    monkeypatch.setattr(spool_reader, "boot_id", lambda: "another boot")
+
+    _, gap = SpoolReader(spool_of(spool_dir)).read(10)
+
+    assert gap.meta["reason"] == "power_loss"
+    assert "records" not in gap.meta
+
+
+def test_only_one_process_reads_a_folder(spool_dir: Path) -> None:
+    tail = SpoolTail(spool_dir)
+
+    with pytest.raises(ConflictError, match="another process ships it"):
+        SpoolTail(spool_dir)
+
+    tail.close()
+    SpoolTail(spool_dir).close()
+
+
+def test_released_segments_go_and_a_finished_spool_goes_as_a_whole(
+    spool_dir: Path, write: Write
+) -> None:
+    writer = filled(spool_dir, write, 60, segment_bytes=2_000)
+    tail = SpoolTail(spool_dir)
+    (delivery,) = tail.receive(1_000)
+
+    tail.release({delivery.spool_id: delivery.last_seq})
+    left = len(list(spool_of(spool_dir).glob("*.dls")))
+    writer.close()
+    tail.receive(1_000)
+    tail.remove_finished()
+
+    assert left == 1
+    assert list(spool_dir.glob("[!.]*")) == []
+    tail.close()
+
+
+def test_what_is_not_released_is_read_again(spool_dir: Path, write: Write) -> None:
+    filled(spool_dir, write, 60, segment_bytes=2_000)
+    tail = SpoolTail(spool_dir)
+    (first,) = tail.receive(1_000)
+    tail.release({first.spool_id: 30})
+    tail.close()
+
+    tail = SpoolTail(spool_dir)
+    (again,) = tail.receive(1_000)
+    tail.close()
+
+    assert again.last_seq == 60
+    assert again.frames[0].seq <= 31
+    assert all(frame.kind == Kind.RECORD for frame in again.frames)
+
+
+def test_many_spools_take_turns(spool_dir: Path, write: Write) -> None:
+    for _ in range(3):
+        filled(spool_dir, write, 10)
+    tail = SpoolTail(spool_dir)
+
+    served = [tail.receive(5)[0].spool_id for _ in range(6)]
+
+    assert len(set(served[:3])) == 3
+    assert tail.receive(5) == []
+    tail.close()
+
+
+def test_a_writer_killed_at_any_moment_leaves_every_record_that_it_reported(
+    spool_dir: Path,
+) -> None:
+    script = """
+import os, sys
+from driftline.capture.spool.writer import SpoolWriter
+writer = SpoolWriter(sys.argv[1], segment_bytes=20000)
+number = 0
+while True:
+    meta = {"endpoint": "flights", "event_id": f"{sys.argv[2]}:{number}"}
+    assert writer.append(meta, [b"x" * 500])
+    os.write(1, b"%d\\n" % number)
+    number += 1
+"""
+    chance = random.Random(7)
+    told: set[str] = set()
+    for run in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(spool_dir), str(run)], stdout=subprocess.PIPE
+        ) as writer:
+            assert writer.stdout is not None
+            wanted = chance.randrange(50, 800)
+            lines = [writer.stdout.readline() for _ in range(wanted)]
+            writer.send_signal(signal.SIGKILL)
+            lines += writer.stdout.read().splitlines()
+        told |= {f"{run}:{int(line)}" for line in lines if line.strip()}
+
+    found: list[Frame] = []
+    for spool in sorted(spool_dir.iterdir()):
+        reader = SpoolReader(spool)
+        while not reader.is_finished:
+            found += reader.read(10_000)
+
+    read = [frame.meta["event_id"] for frame in found if frame.kind == Kind.RECORD]
+    assert len(read) == len(set(read))
+    assert told <= set(read)
+    assert len(set(read) - told) <= 6  # At most the one that was written but not told.

@@ -1,0 +1,267 @@
+"""The writer: one spool a process, whole frames, and loss only as counted loss."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.tail import SpoolReader
+from driftline.capture.spool.writer import SpoolWriter
+
+Write = Callable[..., bool]
+
+
+def frames_of(folder: Path) -> list[Frame]:
+    """Read all spools of a folder to their end."""
+    found: list[Frame] = []
+    for spool in sorted(folder.iterdir()):
+        if not spool.name.startswith("."):
+            found += SpoolReader(spool).read(1_000_000, 1 << 30)
+    return found
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.ns = 10**18
+
+    def __call__(self) -> int:
+        return self.ns
+
+    def pass_s(self, seconds: float) -> None:
+        self.ns += int(seconds * 1e9)
+
+
+def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:
+    writer = SpoolWriter(spool_dir)
+
+    assert writer.spool_id is None
+    assert not spool_dir.exists()
+
+
+def test_records_are_numbered_from_one_without_holes(spool_dir: Path, write: Write) -> None:
+    writer = SpoolWriter(spool_dir)
+
+    assert all(write(writer, b"%d" % number) for number in range(100))
+
+    found = frames_of(spool_dir)
+    assert [frame.seq for frame in found] == list(range(1, 101))
+    assert [frame.request for frame in found] == [b"%d" % number for number in range(100)]
+
+
+def test_the_spool_is_closed_to_other_users(spool_dir: Path, write: Write) -> None:
+    write(SpoolWriter(spool_dir))
+
+    (spool,) = spool_dir.iterdir()
+    modes = {path.stat().st_mode & 0o777 for path in spool.iterdir()}
+    assert spool.stat().st_mode & 0o777 == 0o700
+    assert modes == {0o600}
+
+
+def test_a_segment_ends_at_its_size_and_at_its_age(spool_dir: Path, write: Write) -> None:
+    clock = Clock()
+    writer = SpoolWriter(spool_dir, segment_bytes=2_000, segment_s=60, mono_ns=clock)
+
+    for number in range(20):
+        write(writer, b"%04d" % number + b"x" * 200)
+        clock.pass_s(10)
+
+    (spool,) = spool_dir.iterdir()
+    segments = sorted(path.name for path in spool.glob("*.dls"))
+    assert segments[0] == "0000000000000001.dls"
+    assert len(segments) == 4  # Every sixth record by age; size alone would give three.
+    assert len(frames_of(spool_dir)) == 20
+
+
+def test_a_forked_child_writes_a_spool_of_its_own(spool_dir: Path, write: Write) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer, b"parent")
+
+    child = os.fork()
+    if child == 0:
+        write(writer, b"child")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    write(writer, b"parent again")
+
+    requests = [[f.request for f in SpoolReader(spool).read(10)] for spool in spool_dir.iterdir()]
+    assert sorted(requests) == [[b"child"], [b"parent", b"parent again"]]
+
+
+def test_a_child_that_outlives_its_parent_does_not_keep_the_spool_open(spool_dir: Path) -> None:
+    script = """
+import os, sys
+from driftline.capture.spool.writer import SpoolWriter
+writer = SpoolWriter(sys.argv[1])
+writer.append({"endpoint": "flights"}, [b"x"])
+child = os.fork()
+if child == 0:
+    os.write(1, b"c")
+    os.read(0, 1)
+os._exit(0)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(spool_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        parent.stdout.read(1)
+        parent.wait(20)
+        (spool,) = spool_dir.iterdir()
+        reader = SpoolReader(spool)
+
+        reader.read(10)
+
+        assert reader.is_finished
+
+
+def test_threads_share_a_writer(spool_dir: Path, write: Write) -> None:
+    writer = SpoolWriter(spool_dir)
+
+    def work(number: int) -> None:
+        for count in range(200):
+            write(writer, b"%d:%d" % (number, count))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = frames_of(spool_dir)
+    assert [frame.seq for frame in found] == list(range(1, 801))
+    assert len({frame.request for frame in found}) == 800
+
+
+def test_a_body_of_very_many_chunks_is_whole(spool_dir: Path) -> None:
+    writer = SpoolWriter(spool_dir)
+
+    writer.append({"endpoint": "flights"}, [b"ab"] * 5_000, [b"c"] * 5_000)
+
+    (found,) = frames_of(spool_dir)
+    assert found.request == b"ab" * 5_000
+    assert found.response == b"c" * 5_000
+
+
+def test_past_the_budget_records_are_dropped_counted_and_told(
+    spool_dir: Path, write: Write
+) -> None:
+    clock = Clock()
+    writer = SpoolWriter(spool_dir, max_bytes=20_000, mono_ns=clock, segment_bytes=5_000)
+
+    stored = 0
+    for _ in range(100):
+        stored += write(writer, b"x" * 1_000)
+        clock.pass_s(0.3)
+    (spool,) = spool_dir.iterdir()
+    for segment in sorted(spool.glob("*.dls"))[:-1]:
+        segment.unlink()
+    clock.pass_s(2)
+    assert write(writer, b"after")
+
+    gap, last = frames_of(spool_dir)[-2:]
+    assert 10 < stored < 20
+    assert gap.kind == Kind.GAP
+    assert gap.meta["reason"] == "full"
+    assert gap.meta["endpoint"] == "flights"
+    assert gap.meta["records"] == str(100 - stored)
+    assert last.request == b"after"
+    assert last.seq == gap.seq + 1
+
+
+def test_a_full_disk_costs_records_but_no_error_and_leaves_whole_frames(
+    spool_dir: Path, write: Write
+) -> None:
+    clock = Clock()
+    writer = SpoolWriter(spool_dir, mono_ns=clock)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        stored = [write(writer, b"%06d" % number + b"x" * 3_000) for number in range(100)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    clock.pass_s(1.1)
+    assert write(writer, b"after")
+
+    found = frames_of(spool_dir)
+    records = [frame for frame in found if frame.kind == Kind.RECORD]
+    gaps = [frame for frame in found if frame.kind == Kind.GAP]
+    assert 10 < sum(stored) < 20
+    assert len(records) == sum(stored) + 1
+    assert [frame.seq for frame in found] == list(range(1, len(found) + 1))
+    assert {gap.meta["reason"] for gap in gaps} <= {"io_error", "full"}
+    assert sum(int(gap.meta["records"]) for gap in gaps) == 100 - sum(stored)
+
+
+def test_a_spool_that_cannot_be_made_drops_and_tries_again(tmp_path: Path, write: Write) -> None:
+    clock = Clock()
+    (tmp_path / "file").write_text("in the way")
+    writer = SpoolWriter(tmp_path / "file" / "spool", mono_ns=clock)
+
+    assert not write(writer)
+
+    (tmp_path / "file").unlink()
+    clock.pass_s(1.1)
+    assert write(writer)
+    gap, record = frames_of(tmp_path / "file" / "spool")
+    assert gap.meta["records"] == "1"
+    assert record.kind == Kind.RECORD
+
+
+def test_counts_of_drops_outlive_a_killed_writer(spool_dir: Path) -> None:
+    script = """
+import os, signal, sys
+from driftline.capture.spool.writer import SpoolWriter
+writer = SpoolWriter(sys.argv[1], max_bytes=3000)
+for _ in range(50):
+    writer.append({"endpoint": "flights"}, [b"x" * 1000])
+print(writer.dropped, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(spool_dir)], capture_output=True, check=False, timeout=30
+    )
+    dropped = int(ended.stdout)
+
+    (spool,) = spool_dir.iterdir()
+    found = SpoolReader(spool).read(100)
+
+    assert ended.returncode == -signal.SIGKILL
+    assert dropped > 40
+    assert sum(drop.records for drop in read_drops(spool / "counters")) == dropped
+    assert sum(int(f.meta["records"]) for f in found if f.kind == Kind.GAP) == dropped
+
+
+def test_closing_ends_the_spool_and_a_later_record_begins_another(
+    spool_dir: Path, write: Write
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    writer.close()
+    write(writer)
+
+    readers = [SpoolReader(spool) for spool in sorted(spool_dir.iterdir())]
+    counts = [len(reader.read(10)) for reader in readers]
+
+    assert counts == [1, 1]
+    assert sorted(reader.is_finished for reader in readers) == [False, True]
+
+
+@pytest.mark.parametrize("durability", ["process", "request"])
+def test_both_durabilities_store(spool_dir: Path, write: Write, durability: str) -> None:
+    writer = SpoolWriter(spool_dir, durability=durability)  # type: ignore[arg-type] # parametrised
+
+    assert write(writer)
+    assert len(frames_of(spool_dir)) == 1

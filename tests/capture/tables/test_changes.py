@@ -1,0 +1,290 @@
+"""Changes: which hours of event time were touched since one last looked, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.changes import Changes, Position, changes
+from driftline.capture.tables.cleaning import expire, vacuum
+from driftline.capture.tables.compaction import compact
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.table import StorageError
+from driftline.capture.tables.window import Labels, Window, read_window
+from driftline.capture.truth.labels import put, truth_folder
+from tests.capture.conftest import SIGNATURE, record
+
+Drain = Callable[..., Sink]
+Write = Callable[..., bool]
+DAY = datetime(2013, 1, 15, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LATER = DAY + timedelta(days=30)
+
+
+def load(root: str, *keys: str, at: datetime = DAY + timedelta(days=3), label: str = "1") -> None:
+    labels = pa.table({"key": list(keys), "label": [label] * len(keys)})
+    put(root, "flights", labels, lambda: at)
+
+
+def look(root: str, since: Position | None, **options: Any) -> Changes:
+    chosen = {"before": LATER, "labels": True, **options}
+    return changes(root, "flights", since, **chosen)
+
+
+@pytest.fixture
+def stored(root: str, spool_dir: Path, drain: Drain) -> SpoolWriter:
+    """Store one request at half past each of six hours, e0 to e5, by two commits."""
+    writer = SpoolWriter(spool_dir)
+    for number in range(6):
+        record(
+            writer, event_id=f"e{number}", at=DAY + (number + 0.5) * HOUR, inference_id=f"i{number}"
+        )
+        if number == 2:
+            drain()
+    drain()
+    return writer
+
+
+def test_who_never_looked_gets_a_position_and_no_hours(root: str, stored: SpoolWriter) -> None:
+    load(root, "e1")
+
+    first = look(root, None)
+
+    assert first.hours == ()
+    assert look(root, first.position) == first
+
+
+def test_what_comes_after_a_look_at_nothing_is_seen(
+    root: str, spool_dir: Path, drain: Drain
+) -> None:
+    empty = look(root, None)
+    assert empty == Changes(Position(-1, -1), ())
+    record(SpoolWriter(spool_dir), at=DAY + 5 * HOUR, event_id="e0")
+    drain()
+
+    records = look(root, empty.position)
+    load(root, "e0")
+    labels = look(root, records.position)
+
+    assert records.hours == labels.hours == (DAY + 5 * HOUR,)
+    assert look(root, labels.position).hours == ()
+
+
+def test_new_records_touch_their_hours_only(root: str, stored: SpoolWriter, drain: Drain) -> None:
+    since = look(root, None).position
+    record(stored, at=DAY + 1.9 * HOUR)
+    record(stored, at=DAY - 0.1 * HOUR, status=500)
+    drain()
+
+    found = look(root, since)
+
+    assert found.hours == (DAY - HOUR, DAY + HOUR)
+    assert found.position.capture > since.capture
+    assert found.position.truth == since.truth
+
+
+def test_new_labels_touch_the_hours_of_their_records(root: str, stored: SpoolWriter) -> None:
+    since = look(root, None).position
+    load(root, "e0", "i4", "nobody")
+
+    found = look(root, since)
+
+    assert found.hours == (DAY, DAY + 4 * HOUR)
+    assert look(root, found.position).hours == ()
+    assert look(root, since, labels=False) == Changes(since, ())
+
+
+def test_a_label_whose_record_is_not_stored_yet_is_not_lost(
+    root: str, stored: SpoolWriter, drain: Drain
+) -> None:
+    since = look(root, None).position
+    load(root, "late")
+    early = look(root, since)
+    record(stored, event_id="late", at=DAY + 3.2 * HOUR)
+    drain()
+
+    after = look(root, early.position)
+
+    assert early.hours == ()
+    assert after.hours == (DAY + 3 * HOUR,)
+    window = Window(DAY + 3 * HOUR, DAY + 4 * HOUR)
+    read = read_window(root, "flights", window, SIGNATURE, labels=Labels("late", "int64"))
+    assert (read.row_count, read.labelled_count) == (2, 1)
+
+
+def test_hours_outside_of_what_is_asked_for_are_left_out(root: str, stored: SpoolWriter) -> None:
+    since = look(root, None).position
+    load(root, "e0", "e2", "e3", "e5")
+
+    found = look(root, since, before=DAY + 5 * HOUR, after=DAY + 2.2 * HOUR)
+
+    assert found.hours == (DAY + 2 * HOUR, DAY + 3 * HOUR)
+    assert look(root, since, after=DAY + timedelta(days=1)).hours == ()
+
+
+def test_compaction_and_retention_are_no_changes(
+    root: str, stored: SpoolWriter, drain: Drain
+) -> None:
+    load(root, "e0")
+    load(root, "e1")
+    record(stored, at=DAY - timedelta(days=40))
+    drain()
+    since = look(root, None).position
+
+    records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
+    assert compact(records, "2026-01-01") == 2
+    assert compact(labels, "2026-01-01") == 2
+    assert expire(records, "2013-01-01") == 1
+
+    found = look(root, since)
+    assert found.hours == ()
+    assert found.position.capture > since.capture
+    assert found.position.truth > since.truth
+
+
+def test_files_that_were_compacted_away_count_with_their_whole_day(
+    root: str, stored: SpoolWriter, drain: Drain
+) -> None:
+    since = look(root, None).position
+    record(stored, at=DAY + 1.5 * HOUR)
+    drain()
+    load(root, "e4")
+    records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
+    load(root, "nobody")
+    for folder in (records, labels):
+        compact(folder, "2026-01-01")
+        vacuum(folder, 0, LATER)
+
+    found = look(root, since)
+    only_labels = look(root, Position(found.position.capture, since.truth))
+
+    assert found.hours == tuple(DAY + number * HOUR for number in range(24))
+    assert only_labels.hours == (DAY + 4 * HOUR,)
+
+
+def test_a_log_that_was_cut_short_counts_as_all_changed(root: str, stored: SpoolWriter) -> None:
+    since = look(root, None).position
+    load(root, "e0", "e3")
+    log = Path(truth_folder(root, "flights").path) / "_delta_log"
+    DeltaTable(truth_folder(root, "flights").uri).create_checkpoint()
+    (log / f"{0:020d}.json").unlink()
+
+    found = look(root, since)
+
+    assert found.hours == (DAY, DAY + 3 * HOUR)
+
+
+def test_a_table_made_anew_counts_as_all_changed(root: str, stored: SpoolWriter) -> None:
+    far = Position(capture=500, truth=500)
+    load(root, "e5")
+
+    found = look(root, far)
+
+    assert len(found.hours) == 24
+    assert found.position == look(root, None).position
+
+
+def test_days_before_the_records_of_the_labels_are_not_searched(
+    root: str, stored: SpoolWriter, drain: Drain
+) -> None:
+    """The old day's file is damaged: whoever searched it would fail."""
+    old = DAY - timedelta(days=20)
+    record(stored, event_id="old", at=old, inference_id="twice")
+    record(stored, event_id="new", at=DAY, inference_id="twice")
+    drain()
+    since = look(root, None).position
+    load(root, "e1", "e4")
+    folder = Path(Dataset(root, "flights").folder.path, f"event_date={old:%Y-%m-%d}")
+    (file,) = folder.glob("*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+
+    found = look(root, since)
+    load(root, "twice")
+    with pytest.raises(StorageError):
+        look(root, found.position)
+    file.write_bytes(whole)
+
+    assert found.hours == (DAY + HOUR, DAY + 4 * HOUR)
+    # An inference id may be that of several records, however far apart.
+    assert look(root, found.position).hours == (old, DAY)
+
+
+@pytest.mark.parametrize("days", [0, 1, 3, 5, 6, 20, 200])
+def test_records_of_any_age_are_found(root: str, spool_dir: Path, drain: Drain, days: int) -> None:
+    at = DAY + timedelta(days=3) - timedelta(days=days)
+    record(SpoolWriter(spool_dir), event_id="one", at=at)
+    drain()
+    since = look(root, None).position
+    load(root, "one", "nobody")
+
+    assert look(root, since).hours == (at,)
+    assert look(root, since, after=at).hours == (at,)
+    assert look(root, since, after=at + HOUR).hours == ()
+
+
+Step = tuple[str, int, int]
+# Around midnight, so that two days are in it.
+HOURS = range(21, 27)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["record", "label", "look"]), st.sampled_from(HOURS), st.integers(0, 4)
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=STEPS)
+def test_a_window_whose_digest_moved_was_told_whatever_the_order(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
+) -> None:
+    """Records and labels come in any order; no hour changes without having been told."""
+    folder = tmp_path_factory.mktemp("any")
+    root, writer = str(folder / "root"), SpoolWriter(folder / "spool")
+    drain = _drain(root, folder / "spool")
+    known = look(root, None).position
+    seen = _digests(root)
+    for what, hour, name in [*steps, ("look", 0, 0)]:
+        if what == "record":
+            record(writer, at=DAY + (hour + 0.3) * HOUR, inference_id=f"i{name}")
+            drain()
+        elif what == "label":
+            load(root, f"i{name}", label=str(hour))
+        else:
+            found = look(root, known)
+            now, known = _digests(root), found.position
+            moved = {start for start in now if now[start] != seen[start]}
+            assert moved <= set(found.hours)
+            seen = now
+
+
+def _drain(root: str, spool_dir: Path) -> Callable[[], object]:
+    def run() -> None:
+        transport = LocalTransport(spool_dir)
+        Sink(root, transport, lambda _: SIGNATURE).step()
+        transport.close()
+
+    return run
+
+
+def _digests(root: str) -> dict[datetime, str]:
+    starts = [DAY + number * HOUR for number in HOURS]
+    labels = Labels("late", "int64")
+    return {
+        start: read_window(
+            root, "flights", Window(start, start + HOUR), SIGNATURE, labels=labels
+        ).digest
+        for start in starts
+    }

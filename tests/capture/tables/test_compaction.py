@@ -1,0 +1,262 @@
+"""Compaction: few sorted files in the place of many, the same rows, and one winner of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.changes import changes
+from driftline.capture.tables.cleaning import EXPIRED, expire, vacuum
+from driftline.capture.tables.compaction import TARGET_BYTES, compact, worth_merging
+from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps, record_gaps
+from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
+from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.window import Window, read_window
+from tests.capture.conftest import SIGNATURE, record
+
+Drain = Callable[..., Sink]
+DAY = datetime(2026, 1, 15, tzinfo=UTC)
+WINDOW = Window(DAY, DAY + timedelta(days=1))
+CLOSED = "2026-01-16"
+
+
+@pytest.fixture
+def stored(root: str, spool_dir: Path, drain: Drain) -> DeltaFolder:
+    """Store 60 requests of one day in 12 commits, the later the earlier in time."""
+    writer = SpoolWriter(spool_dir)
+    for number in range(60):
+        at = DAY + timedelta(hours=23) - timedelta(minutes=20 * number)
+        record(writer, event_id=f"e{number}", at=at, request=b"1.5,%d,UA" % number)
+        if number % 5 == 4:
+            drain()
+    return Dataset(root, "flights").folder
+
+
+def rows_of(folder: DeltaFolder) -> pl.DataFrame:
+    return pl.read_delta(folder.uri).sort("spool_id", "spool_seq", "row_index")
+
+
+def test_the_rows_stay_what_they_are_and_lie_in_one_sorted_file(stored: DeltaFolder) -> None:
+    before = rows_of(stored)
+
+    removed = compact(stored, CLOSED)
+
+    (file,) = DeltaTable(stored.uri).file_uris()
+    times = pq.read_table(file, partitioning=None)["event_time"].to_pylist()
+    assert removed == 12
+    assert times == sorted(times) and len(times) == 60
+    assert rows_of(stored).equals(before)
+    assert compact(stored, CLOSED) == 0
+
+
+def test_windows_give_the_same_digest_and_nothing_counts_as_new(
+    root: str, stored: DeltaFolder
+) -> None:
+    since = changes(root, "flights", None, before=WINDOW.end, labels=True).position
+    before = read_window(root, "flights", WINDOW, SIGNATURE)
+    rows = before.table()
+
+    compact(stored, CLOSED)
+    vacuum(stored, 0, DAY)
+
+    after = read_window(root, "flights", WINDOW, SIGNATURE)
+    found = changes(root, "flights", since, before=WINDOW.end, labels=True)
+    assert after.digest == before.digest
+    assert after.table().equals(rows)
+    assert found.hours == ()
+    assert found.position.capture > since.capture
+
+
+def test_marks_outlive_compaction_checkpoints_a_cut_log_and_vacuum(
+    root: str, stored: DeltaFolder, spool_dir: Path, drain: Drain
+) -> None:
+    (spool,) = Dataset(root, "flights").marks()
+    compact(stored, CLOSED)
+    table = DeltaTable(stored.uri)
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
+    table.create_checkpoint()
+    table.cleanup_metadata()
+    vacuum(stored, 0, DAY)
+
+    logs = list(Path(stored.path, "_delta_log").glob("*.json"))
+    assert len(logs) == 1
+    assert Dataset(root, "flights").mark(spool) == 60
+    assert drain().counters["records"] == 0
+    assert len(rows_of(stored)) == 60
+
+
+def test_a_long_log_is_cut_by_itself_once_its_entries_are_old(
+    root: str, stored: DeltaFolder
+) -> None:
+    table = DeltaTable(stored.uri)
+    assert table.metadata().configuration["delta.logRetentionDuration"] == "interval 24 hours"
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
+    rows = Dataset(root, "flights").folder.open()
+    assert rows is not None
+    one = rows.to_table().slice(0, 1)
+    for number in range(1, 104):
+        stored.append(one, {"other": number})
+
+    log = Path(stored.path, "_delta_log")
+    assert len(list(log.glob("*.checkpoint.parquet"))) == 1
+    assert len(list(log.glob("*.json"))) < 30
+    stored.refresh()
+    assert stored.mark("other") == 103
+
+
+def test_of_two_rewriters_of_one_state_the_second_is_refused(
+    root: str, stored: DeltaFolder
+) -> None:
+    """delta-rs alone (1.6.6) lets both pass, and each row stands there twice."""
+    first, second = (Dataset(root, "flights", writer=name).folder for name in ("a", "b"))
+    tables = first.table, second.table
+    assert tables[0] is not None and tables[1] is not None
+    old = held_files(tables[1])
+    schema = pq.read_schema(f"{stored.path}/{old[0].path}")
+
+    assert compact(first, CLOSED) == 12
+    file = second.new_file(old[0].part, schema)
+    file.write(pa.concat_tables([_whole(stored, held) for held in old]).cast(schema))
+    with pytest.raises(OvertakenError):
+        rewrite(second, tables[1], old, [file.finish(is_change=False)], is_change=False, reason="x")
+
+    assert len(rows_of(stored)) == 60
+    assert not list(Path(stored.path).rglob("b-*.parquet"))
+
+
+def _whole(folder: DeltaFolder, held: Held) -> pa.Table:
+    return pq.ParquetFile(f"{folder.path}/{held.path}").read()
+
+
+def test_an_append_that_comes_in_between_stays_and_disturbs_nobody(
+    root: str, stored: DeltaFolder, spool_dir: Path, drain: Drain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SpoolWriter(spool_dir)
+
+    def late(*arguments: object, **options: object) -> None:
+        record(writer, event_id="late", at=DAY)
+        drain()
+        rewrite(*arguments, **options)  # type: ignore[arg-type] # passed on as they came
+
+    # Not instead of anything: the moment between reading and committing, made certain.
+    monkeypatch.setattr("driftline.capture.tables.compaction.rewrite", late)
+    assert compact(stored, CLOSED) == 12
+
+    found = rows_of(stored)
+    assert len(found) == found["event_id"].n_unique() == 61
+
+
+def test_rows_from_before_a_column_was_added_have_null_there(
+    root: str, spool_dir: Path, drain: Drain
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    record(writer, b"1.5", b"1", event_id="old", at=DAY)
+    drain(replace(SIGNATURE, features=SIGNATURE.features[:1], outputs=SIGNATURE.outputs[:1]))
+    record(writer, event_id="new", at=DAY)
+    drain()
+    folder = Dataset(root, "flights").folder
+
+    assert compact(folder, CLOSED) == 2
+
+    found = rows_of(folder).select("event_id", "feature_temp", "feature_carrier", "probability")
+    assert found.rows() == [("old", 1.5, None, None), ("new", 1.5, "UA", 0.25)]
+
+
+def test_gaps_are_put_together_too(root: str) -> None:
+    folder = gap_folder(root)
+    for seq in range(1, 71):
+        record_gaps(folder, [Gap("s", seq, "flights", "full", 2, 100, DAY, DAY)])
+    before = read_gaps(root)
+
+    assert compact(folder, CLOSED) == 70
+    assert read_gaps(root) == before and len(before) == 70
+
+
+def test_a_file_that_is_gone_stops_the_compaction_and_changes_nothing(stored: DeltaFolder) -> None:
+    victim = next(Path(stored.path).rglob("*.parquet"))
+    victim.unlink()
+    version = DeltaTable(stored.uri).version()
+
+    with pytest.raises(Exception, match="flights"):
+        compact(stored, CLOSED)
+
+    assert DeltaTable(stored.uri).version() == version
+    assert len(list(Path(stored.path).rglob("*.parquet"))) == 11
+
+
+@given(
+    sizes=st.lists(st.integers(1, 2 * TARGET_BYTES), max_size=200),
+    is_open=st.booleans(),
+)
+def test_what_is_chosen_is_small_enough_and_never_outweighs_the_rest(
+    sizes: list[int], is_open: bool
+) -> None:
+    files = [Held(f"{number}", "p", 1, size) for number, size in enumerate(sizes)]
+
+    chosen = worth_merging(files, is_open=is_open)
+
+    assert len(chosen) != 1
+    assert all(file.size < TARGET_BYTES // 2 for file in chosen)
+    if chosen:
+        *smaller, largest = sorted(file.size for file in chosen)
+        assert largest <= sum(smaller) * (1 if is_open else 8)
+        assert len(chosen) >= (64 if is_open else 2)
+        assert sum(smaller) + largest <= 8 * TARGET_BYTES
+
+
+@given(arrivals=st.lists(st.integers(1, 200_000), min_size=1, max_size=400))
+@settings(max_examples=20, deadline=None)
+def test_however_files_come_few_are_left_and_each_byte_is_moved_few_times(
+    arrivals: Sequence[int],
+) -> None:
+    files: list[Held] = []
+    moved = 0
+    for number, size in enumerate(arrivals):
+        files.append(Held(f"{number}", "p", 1, size))
+        chosen = worth_merging(files, is_open=True)
+        if chosen:
+            total = sum(file.size for file in chosen)
+            moved += total
+            files = [file for file in files if file not in chosen]
+            files.append(Held(f"m{number}", "p", 1, total))
+    assert len(files) < 128
+    assert moved <= sum(arrivals) * 9  # log2 of the 400 files
+
+
+def test_retention_counts_what_it_takes_by_spool_in_the_same_commit(
+    root: str, stored: DeltaFolder
+) -> None:
+    (spool,) = Dataset(root, "flights").marks()
+
+    assert expire(stored, "2026-01-16") == 60
+
+    table = DeltaTable(stored.uri)
+    assert table.transaction_version(f"{EXPIRED}{spool}") == 60
+    assert table.file_uris() == []
+    assert expire(stored, "2026-01-16") == 0
+    assert vacuum(stored, 24, datetime.now(UTC)) == 0
+    assert vacuum(stored, 0, datetime.now(UTC)) == 12
+    assert not list(Path(stored.path).rglob("*.parquet"))
+
+
+def test_vacuum_leaves_what_a_commit_may_still_register_for_a_day(stored: DeltaFolder) -> None:
+    unknown = Path(stored.path, "event_date=2026-01-15", "someone-1.parquet")
+    unknown.write_bytes(b"in the making")
+    now = datetime.now(UTC)
+
+    assert vacuum(stored, 0, now) == 0
+    assert vacuum(stored, 0, now + timedelta(hours=23)) == 0
+    assert vacuum(stored, 0, now + timedelta(hours=25)) == 1
+    assert len(rows_of(stored)) == 60

@@ -1,0 +1,266 @@
+"""The table: rows and marks in one commit, columns only added, files either whole or gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from driftline.capture.decoding.records import Records
+from driftline.capture.decoding.rows import build_rows
+from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.tables.dataset import (
+    Dataset,
+    Gap,
+    MarkMovedError,
+    gap_folder,
+    read_gaps,
+    record_gaps,
+    table_schema,
+)
+from driftline.capture.tables.table import StorageError
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+DAY_NS = 86_400 * 10**9
+SPOOL = "01890000-0000-7000-8000-000000000001"
+
+
+def rows(signature: Signature, *seqs: int, spool: str = SPOOL) -> pa.Table:
+    meta = {"request_content_type": "text/csv", "response_content_type": "text/csv"}
+    records = [
+        (
+            spool,
+            Frame(
+                Kind.RECORD, 0, seq, seq * DAY_NS, 0, 0, 5, 8, 6, 200, meta, b"1.5,3,UA", b"1,0.25"
+            ),
+        )
+        for seq in seqs
+    ]  # fmt: skip
+    return build_rows(Records.of(records), signature).rows
+
+
+def test_the_columns_are_those_of_the_contract(signature: Signature) -> None:
+    assert table_schema(signature).names == [
+        "event_id", "row_index", "inference_id", "variant", "model", "event_time", "arrival_time",
+        "status", "latency_us", "flags", "request_content_type", "response_content_type",
+        "request_bytes", "response_bytes", "request_body", "response_body", "custom_attributes",
+        "headers", "parse_error", "spool_id", "spool_seq", "sampling_rate", "feature_temp",
+        "feature_dep_delay", "feature_carrier", "prediction", "probability", "unfit", "event_date",
+    ]  # fmt: skip
+
+
+def test_rows_and_marks_come_together(root: str, signature: Signature) -> None:
+    dataset = Dataset(root, "flights")
+
+    assert not dataset.exists
+    assert dataset.append(rows(signature, 1, 2, 3), {SPOOL: 3}) == 3
+
+    assert Dataset(root, "flights").marks() == {SPOOL: 3}
+    assert Dataset(root, "flights").stats().rows == 3
+
+
+def test_a_mark_that_is_there_already_is_refused(root: str, signature: Signature) -> None:
+    Dataset(root, "flights").append(rows(signature, 1, 2), {SPOOL: 2})
+
+    with pytest.raises(MarkMovedError):
+        Dataset(root, "flights").append(rows(signature, 1, 2), {SPOOL: 2})
+
+    assert Dataset(root, "flights").stats().rows == 2
+
+
+def test_a_second_sink_that_looked_earlier_is_fenced_off(root: str, signature: Signature) -> None:
+    Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
+    slow, quick = Dataset(root, "flights"), Dataset(root, "flights")
+    assert slow.mark(SPOOL) == quick.mark(SPOOL) == 1
+
+    quick.append(rows(signature, 2), {SPOOL: 2})
+    with pytest.raises(MarkMovedError):
+        slow.append(rows(signature, 2), {SPOOL: 2})
+
+    files = list(Path(root, "capture/flights").rglob("*.parquet"))
+    assert len(files) == 2
+    assert slow.mark(SPOOL) == 2
+
+
+def test_sinks_of_different_spools_do_not_disturb_each_other(
+    root: str, signature: Signature
+) -> None:
+    Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
+    other = SPOOL.replace("1890", "1891")
+    first, second = Dataset(root, "flights"), Dataset(root, "flights")
+    assert first.mark(SPOOL) + second.mark(SPOOL) == 2
+
+    first.append(rows(signature, 2), {SPOOL: 2})
+    second.append(rows(signature, 1, spool=other), {other: 1})
+
+    assert Dataset(root, "flights").marks() == {SPOOL: 2, other: 1}
+
+
+def test_a_new_column_is_added_and_old_rows_have_none(root: str, signature: Signature) -> None:
+    Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
+    wider = replace(
+        signature, outputs=(*signature.outputs, Column("x", "x", "double", "probability"))
+    )
+
+    Dataset(root, "flights").append(rows(wider, 2), {SPOOL: 2})
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    assert data.to_table(["spool_seq", "x"]).num_rows == 2
+    assert data.schema.field("x").type == pa.float64()
+
+
+def test_a_changed_type_keeps_the_old_column(root: str, signature: Signature) -> None:
+    Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
+    changed = replace(signature, features=(replace(signature.features[0], type="string"),))
+
+    settled = Dataset(root, "flights").settle(changed)
+
+    assert settled is not None
+    assert settled.features[0].type == "double"
+
+
+def test_sweeping_removes_only_own_files_that_no_commit_knows(
+    root: str, signature: Signature
+) -> None:
+    dataset = Dataset(root, "flights", writer="mine")
+    dataset.append(rows(signature, 1), {SPOOL: 1})
+    folder = Path(root, "capture/flights/event_date=1970-01-02")
+    (folder / "mine-orphan.parquet").write_bytes(b"x")
+    (folder / ".mine-half.parquet").write_bytes(b"x")
+    (folder / "other-orphan.parquet").write_bytes(b"x")
+
+    assert dataset.sweep() == 2
+
+    assert {path.name.split("-")[0] for path in folder.iterdir()} == {"mine", "other"}
+    assert Dataset(root, "flights").stats().rows == 1
+
+
+def test_a_root_that_cannot_be_written_is_retriable(tmp_path: Path, signature: Signature) -> None:
+    (tmp_path / "root").write_text("a file")
+
+    with pytest.raises(StorageError) as caught:
+        Dataset(str(tmp_path / "root"), "flights").append(rows(signature, 1), {SPOOL: 1})
+
+    assert caught.value.retriable
+
+
+def test_an_unknown_kind_of_root_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="expected a path or a URI"):
+        Dataset("gopher://x", "flights")
+
+
+def test_a_file_uri_is_the_same_as_its_path(root: str, signature: Signature) -> None:
+    Dataset(f"file://{root}", "flights").append(rows(signature, 1), {SPOOL: 1})
+
+    assert Dataset(root, "flights").stats().rows == 1
+
+
+def test_stats_count_requests_rows_failures_and_gaps(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., object]
+) -> None:
+    from driftline.capture.spool.writer import SpoolWriter
+
+    writer = SpoolWriter(spool_dir)
+    write(writer, b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", at=datetime(2013, 1, 15, tzinfo=UTC))
+    write(writer, b"bad", at=datetime(2013, 1, 16, tzinfo=UTC))
+    write(writer, b"1,1,a", status=503, at=datetime(2013, 1, 17, tzinfo=UTC))
+    writer.count_drop("full", "flights")
+    writer.count_drop("full", "another")
+    write(writer, b"3,3,c")
+    drain()
+
+    stats = Dataset(root, "flights").stats()
+
+    assert (stats.requests, stats.rows, stats.unparsed, stats.failed) == (4, 5, 1, 1)
+    assert stats.dropped == 1
+    assert [gap.endpoint for gap in stats.gaps] == ["flights"]
+    assert stats.oldest == datetime(2013, 1, 15, tzinfo=UTC)
+    assert stats.newest == datetime(2013, 1, 17, tzinfo=UTC)
+    assert list(stats.spools.values()) == [6]
+    assert stats.size_bytes == sum(
+        path.stat().st_size for path in Path(root, "capture/flights").rglob("*.parquet")
+    )
+
+
+def test_an_endpoint_without_a_table_has_counts_of_zero(root: str) -> None:
+    stats = Dataset(root, "flights").stats()
+
+    assert (stats.requests, stats.rows, stats.gaps, stats.oldest) == (0, 0, (), None)
+    assert not os.path.exists(root)  # noqa: PTH110
+
+
+def test_gaps_are_recorded_once(root: str) -> None:
+    gaps = [
+        Gap(SPOOL, 4, "flights", "full", 7, 70, datetime(2013, 1, 1, tzinfo=UTC), None),
+        Gap(SPOOL, 9, "", "power_loss", None, 0, None, None),
+    ]
+
+    assert record_gaps(gap_folder(root), gaps[:1]) == 1
+    assert record_gaps(gap_folder(root), gaps) == 1
+    assert record_gaps(gap_folder(root), gaps) == 0
+
+    assert read_gaps(root) == gaps
+
+
+def test_who_has_read_a_table_reads_its_news_only(root: str, signature: Signature) -> None:
+    """The log's older entries are gone: whoever read them again would fail."""
+    writer = Dataset(root, "flights")
+    for seq in (1, 2, 3):
+        writer.append(rows(signature, seq), {SPOOL: seq})
+    assert Dataset(root, "flights").stats().rows == 3
+    log = Path(writer.folder.path, "_delta_log")
+    writer.append(rows(signature, 4), {SPOOL: 4})
+    (log / f"{1:020d}.json").unlink()
+
+    assert Dataset(root, "flights").stats().rows == 4
+    with ThreadPoolExecutor() as another:
+        # Each thread keeps its own: this one has read nothing yet.
+        assert isinstance(another.submit(Dataset(root, "flights").stats).exception(), StorageError)
+
+
+def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None:
+    for seqs in ((1, 2, 3), (7,)):
+        dataset = Dataset(root, "flights")
+        for seq in seqs:
+            dataset.append(rows(signature, seq), {SPOOL: seq})
+        assert Dataset(root, "flights").stats().rows == len(seqs)
+        assert Dataset(root, "flights").mark(SPOOL) == seqs[-1]
+        shutil.rmtree(dataset.folder.path)
+
+    assert Dataset(root, "flights").stats().rows == 0
+
+
+def test_reading_does_not_move_what_a_writer_sees(root: str, signature: Signature) -> None:
+    """Else a sink that lost its place would take another's rows for its own."""
+    first, second = (Dataset(root, "flights") for _ in range(2))
+    first.append(rows(signature, 1), {SPOOL: 1})
+    assert second.mark(SPOOL) == 1
+    first.append(rows(signature, 2), {SPOOL: 2})
+
+    assert Dataset(root, "flights").stats().rows == 2
+    with pytest.raises(MarkMovedError):
+        second.append(rows(signature, 2), {SPOOL: 2})
+    assert Dataset(root, "flights").stats().rows == 2
+
+
+def test_writers_that_make_the_table_at_the_same_moment_share_it(
+    root: str, signature: Signature
+) -> None:
+    def write(number: int) -> int:
+        spool = f"01890000-0000-7000-8000-00000000000{number % 4}"
+        dataset = Dataset(f"{root}/{number // 4}", "flights")
+        return dataset.append(rows(signature, 1, spool=spool), {spool: 1})
+
+    with ThreadPoolExecutor(4) as writers:
+        assert list(writers.map(write, range(40))) == [1] * 40
+
+    assert [Dataset(f"{root}/{place}", "flights").stats().rows for place in range(10)] == [4] * 10

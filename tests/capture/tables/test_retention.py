@@ -1,0 +1,106 @@
+"""Old rows go, the marks stay: what was expired never comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.upkeep import NAMES, Upkeep
+from driftline.capture.truth.labels import put, truth_folder
+
+OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def _expire(root: str, spool_dir: Path, keep_from: date) -> Upkeep:
+    """Look once for what is too old."""
+    upkeep = Upkeep(root, spool_dir / NAMES, keep_from=lambda: keep_from)
+    upkeep.step()
+    upkeep.close()
+    return upkeep
+
+
+def test_days_before_the_first_to_keep_go_and_do_not_return(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(5):
+        write(writer, at=OLD)
+        write(writer, at=NEW)
+    drain()
+
+    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
+    again = drain()
+
+    found = pl.read_delta(Dataset(root, "flights").folder.uri)
+    assert upkeep.counters["expired"] == 5
+    assert found["event_date"].unique().to_list() == ["2026-03-01"]
+    assert again.counters["records"] == 0
+
+
+def test_nothing_goes_when_all_is_young(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer, at=NEW)
+    drain()
+
+    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
+
+    assert upkeep.counters["expired"] == 0
+    assert Dataset(root, "flights").stats().requests == 1
+
+
+def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool_dir: Path) -> None:
+    first_kept = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    for days in (-30, -2, -1, 0, 28):
+        labels = pa.table({"key": ["e0", "e1"], "label": ["0", "1"]})
+        received = first_kept + timedelta(days=days)
+        put(root, "flights", labels, lambda at=received: at)
+
+    # No row of this endpoint was ever captured: its labels go all the same.
+    upkeep = _expire(root, spool_dir, first_kept.date())
+
+    found = pl.read_delta(truth_folder(root, "flights").uri)
+    kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
+    assert sorted(found["received_date"].unique()) == kept
+    assert (len(found), upkeep.counters["expired_labels"]) == (6, 4)
+
+
+def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Path) -> None:
+    labels = pa.table({"key": ["e0"], "label": ["1"]})
+    put(root, "flights", labels, lambda: OLD)
+    _expire(root, spool_dir, NEW.date())
+
+    put(root, "flights", labels, lambda: NEW)
+
+    found = pl.read_delta(truth_folder(root, "flights").uri)
+    assert found.select("received_date", "load_number").rows() == [("2026-03-01", 2)]
+
+
+def test_a_damaged_table_does_not_stop_the_upkeep_of_the_others(
+    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for _ in range(3):
+        write(writer, at=NEW, endpoint="arrivals")
+        write(writer, at=NEW, endpoint="flights")
+        drain()
+    next(Path(root, "capture", "arrivals").rglob("*.parquet")).unlink()
+    upkeep = Upkeep(root, spool_dir / NAMES)
+
+    with pytest.raises(StorageError, match="arrivals"):
+        upkeep.step()
+    upkeep.close()
+
+    assert upkeep.counters["failures"] == 1
+    assert upkeep.counters["compacted"] == 3

@@ -1,0 +1,224 @@
+"""The window: half-open, by event time, the same whatever files the records lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.window import Window, read_window, unfit_counts
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+Write = Callable[..., bool]
+DAY = Window(datetime(2013, 1, 15, tzinfo=UTC), datetime(2013, 1, 16, tzinfo=UTC))
+
+
+def test_a_window_is_named_by_its_start_in_utc() -> None:
+    east = timezone(timedelta(hours=2))
+
+    window = Window(datetime(2013, 1, 15, 2, tzinfo=east), datetime(2013, 1, 16, 2, tzinfo=east))
+
+    assert window == DAY
+    assert window.stamp == "20130115T000000Z"
+    assert str(window) == "[2013-01-15T00:00:00Z, 2013-01-16T00:00:00Z)"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (datetime(2013, 1, 1), datetime(2013, 1, 2)),  # noqa: DTZ001 - what is refused
+        (DAY.start, DAY.start),
+        (DAY.end, DAY.start),
+    ],
+)
+def test_a_window_without_zone_or_length_is_refused(start: datetime, end: datetime) -> None:
+    with pytest.raises(InputError):
+        Window(start, end)
+
+
+def test_the_start_belongs_to_the_window_and_the_end_does_not(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    tick = timedelta(microseconds=1)
+    for number, at in enumerate([DAY.start - tick, DAY.start, DAY.end - tick, DAY.end]):
+        write(writer, b"%d,1,a" % number, event_time_us=str((at - EPOCH) // tick))
+    drain()
+
+    read = read_window(root, "flights", DAY, signature)
+
+    assert read.table()["temp"].to_pylist() == [1.0, 2.0]
+    assert (read.row_count, read.request_count) == (2, 2)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_columns_have_the_users_names_and_the_signatures_types(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    write(SpoolWriter(spool_dir), b"1.5,3,UA\n2.5,x,", b"1,0.25\n0,0.5", event_id="e1")
+    drain()
+
+    table = read_window(root, "flights", DAY, signature).table()
+    ids = read_window(root, "flights", DAY, signature, columns=["row_index", "temp", "event_id"])
+
+    assert table.schema.names == [
+        "temp", "Dep Delay", "carrier", "prediction", "probability", "unfit",
+    ]  # fmt: skip
+    assert table.drop_columns("unfit").to_pylist() == [
+        {"temp": 1.5, "Dep Delay": 3, "carrier": "UA", "prediction": 1, "probability": 0.25},
+        {"temp": 2.5, "Dep Delay": None, "carrier": None, "prediction": 0, "probability": 0.5},
+    ]
+    assert ids.table().to_pylist() == [
+        {"row_index": 0, "temp": 1.5, "event_id": "e1", "unfit": []},
+        {"row_index": 1, "temp": 2.5, "event_id": "e1", "unfit": [("Dep Delay", "x")]},
+    ]
+
+
+def test_failed_and_unread_requests_are_counted_and_give_no_rows(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer, b"1,1,a\n1,1,a", b"1,1\n1,1")
+    write(writer, b"1,1,a", status=500)
+    write(writer, b"bad")
+    write(writer, b"2,2,b", b"no answer of ours, at all, sorry")
+    drain()
+
+    read = read_window(root, "flights", DAY, signature)
+
+    assert (read.row_count, read.request_count) == (3, 4)
+    assert (read.failed_count, read.unparsed_count) == (1, 2)
+    assert read.table()["temp"].to_pylist() == [1.0, 1.0, 2.0]
+    assert read.table()["prediction"].to_pylist() == [1, 1, None]
+
+
+def test_late_means_come_in_after_the_window_or_a_given_time(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    inside = str((DAY.start - EPOCH) // timedelta(microseconds=1))
+    write(writer, at=DAY.start + timedelta(hours=1))
+    write(writer, at=DAY.end, event_time_us=inside)
+    write(writer, at=DAY.end + timedelta(hours=5), event_time_us=inside)
+    drain()
+
+    default = read_window(root, "flights", DAY, signature)
+    later = read_window(root, "flights", DAY, signature, late_after=DAY.end + timedelta(hours=1))
+
+    assert (default.late_count, later.late_count) == (2, 1)
+
+
+def test_unfit_values_are_counted_by_name_in_any_slice(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    write(SpoolWriter(spool_dir), b"x,y,a\n1,z,b\n1,1,c", b"1,1\n1,1\n1,1")
+    drain()
+
+    (batch,) = read_window(root, "flights", DAY, signature).batches()
+
+    assert unfit_counts(batch) == {"Dep Delay": 2, "temp": 1}
+    assert unfit_counts(batch.slice(1, 1)) == {"Dep Delay": 1}
+    assert unfit_counts(batch.slice(2)) == {}
+    assert unfit_counts(pa.record_batch({"temp": [1.0]})) == {}
+
+
+def test_neither_files_nor_their_order_change_what_is_read(
+    tmp_path: Path, write: Write, signature: Signature
+) -> None:
+    spool_dir = tmp_path / "spool"
+    writer = SpoolWriter(spool_dir)
+    for number in range(60):
+        at = DAY.start + timedelta(minutes=number * 37 % 60)
+        write(writer, b"%d,1,a" % number, at=at, event_id=f"e{number}")
+
+    def read(name: str, commit_records: int) -> tuple[str, Any]:
+        transport = LocalTransport(spool_dir)
+        sink = Sink(
+            str(tmp_path / name), transport, lambda _: signature, commit_records=commit_records
+        )
+        sink.step()
+        transport.close()
+        found = read_window(str(tmp_path / name), "flights", DAY, signature)
+        return found.digest, found.table()
+
+    many, one = read("many", 7), read("one", 5_000)
+
+    assert many == one
+    assert len(list((tmp_path / "many").rglob("*.parquet"))) > 5
+    assert len(list((tmp_path / "one").rglob("*.parquet"))) == 1
+
+
+def test_one_more_record_changes_the_digest(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    write(writer)
+    drain()
+    before = read_window(root, "flights", DAY, signature).digest
+    again = read_window(root, "flights", DAY, signature).digest
+    write(writer)
+    drain()
+
+    after = read_window(root, "flights", DAY, signature).digest
+
+    assert before == again != after
+
+
+def test_a_long_window_comes_day_by_day_in_order(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for hour in reversed(range(0, 96, 6)):
+        write(writer, b"%d,1,a" % hour, at=DAY.start + timedelta(hours=hour))
+    drain()
+    window = Window(DAY.start + timedelta(hours=6), DAY.start + timedelta(hours=66))
+
+    batches = list(read_window(root, "flights", window, signature).batches())
+
+    assert [batch["temp"].to_pylist() for batch in batches] == [
+        [6.0, 12.0, 18.0],
+        [24.0, 30.0, 36.0, 42.0],
+        [48.0, 54.0, 60.0],
+    ]
+
+
+def test_a_column_that_the_table_lacks_is_all_null(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    write(SpoolWriter(spool_dir))
+    drain()
+    wider = Signature((*signature.features, Column("new", "feature_new", "string")))
+
+    table = read_window(root, "flights", DAY, wider).table()
+
+    assert table["new"].to_pylist() == [None]
+    assert table.schema.field("new").type == pa.string()
+
+
+def test_an_endpoint_or_a_day_without_records_is_an_empty_window(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
+) -> None:
+    missing = read_window(root, "flights", DAY, signature)
+    write(SpoolWriter(spool_dir), at=DAY.end)
+    drain()
+    empty = read_window(root, "flights", DAY, signature)
+
+    for read in (missing, empty):
+        assert (read.row_count, read.request_count, list(read.batches())) == (0, 0, [])
+        assert read.table().schema.names[0] == "temp"
+    assert missing.digest == empty.digest
+
+
+def test_an_unknown_column_is_named_with_the_known_ones(root: str, signature: Signature) -> None:
+    with pytest.raises(InputError, match='no column "wind"; expected one of temp, Dep Delay'):
+        read_window(root, "flights", DAY, signature, columns=["wind"])

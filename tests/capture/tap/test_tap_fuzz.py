@@ -1,0 +1,177 @@
+"""Whatever passes the tap: no request is harmed, and each is stored or counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import driftline as dl
+from driftline.capture.spool.frame import Flag, Kind
+from driftline.capture.tap.tap import Capture
+from tests.capture.tap.test_tap import answering, frames_of
+
+Call = Callable[..., list[dict[str, Any]]]
+Message = dict[str, Any]
+
+
+def asked(app: Any, chunks: list[bytes], headers: list[tuple[bytes, bytes]]) -> list[Message]:
+    """Send one request; give what was answered."""
+    messages = [{"type": "http.request", "body": one, "more_body": True} for one in chunks]
+    messages.append({"type": "http.request"})
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+names = st.sampled_from(
+    [b"content-type", b"content-encoding", b"accept", b"traceparent", b"x-request-id",
+     b"x-amzn-sagemaker-inference-id", b"x-amzn-sagemaker-custom-attributes", b"x-own"]
+) | st.binary(max_size=20)  # fmt: skip
+headers = st.lists(st.tuples(names, st.binary(max_size=200)), max_size=12)
+bodies = st.lists(st.binary(max_size=400), max_size=8)
+clocks = st.lists(st.integers(-(1 << 64), 1 << 65), min_size=1, max_size=5)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    given_headers=headers, request=bodies, answer_headers=headers, answer=bodies, clock=clocks,
+    share=st.sampled_from([100.0, 50.0]), limit=st.sampled_from([0, 100, 1 << 20]),
+)  # fmt: skip
+def test_any_request_passes_unchanged_and_is_stored_or_counted(
+    given_headers: list[tuple[bytes, bytes]],
+    request: list[bytes],
+    answer_headers: list[tuple[bytes, bytes]],
+    answer: list[bytes],
+    clock: list[int],
+    share: float,
+    limit: int,
+) -> None:
+    app = answering(*answer, b"end", headers=answer_headers)
+    with tempfile.TemporaryDirectory() as folder:
+        ticks = iter(clock * 100)
+        tap = Capture(
+            app,
+            endpoint="f",
+            spool_dir=folder,
+            sampling_percentage=share,
+            max_body_bytes=limit,
+            now_ns=lambda: next(ticks),
+        )
+
+        plain, tapped = asked(app, request, given_headers), asked(tap, request, given_headers)
+        tap.spool.close()
+        found = frames_of(Path(folder)) if list(Path(folder).iterdir()) else []
+
+    assert tapped[1:] == plain[1:]
+    assert tapped[0]["headers"][: len(answer_headers)] == plain[0]["headers"]
+    assert tap.counters["faults"] == 0
+    assert len(found) == tap.counters["stored"] == tap.counters["sampled"]
+    for frame in found:
+        assert frame.request == b"".join(request)[:limit]
+        assert frame.response == (b"".join(answer) + b"end")[:limit]
+        assert frame.meta["endpoint"] == "f"
+        assert frame.request_bytes == len(b"".join(request))
+
+
+def test_a_flood_of_headers_is_a_record(spool_dir: Path, call: Call) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+    flood = [(b"x-%d" % number, b"v" * 100) for number in range(20_000)]
+
+    call(tap, b"x", headers=[*flood, (b"accept", b"w" * 100_000)])
+
+    (frame,) = frames_of(spool_dir)
+    assert frame.request == b"x"
+    assert frame.meta["endpoint"] == "f"
+    assert 100 < len(frame.meta["headers"]) < 65_536
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 25 << 20])
+def test_bodies_of_25_mib_pass_and_are_kept_to_the_limit(
+    spool_dir: Path, call: Call, limit: int
+) -> None:
+    body = os.urandom(1 << 20) * 25
+    tap = Capture(answering(body), endpoint="f", spool_dir=spool_dir, max_body_bytes=limit)
+
+    sent = call(tap, *(body[at : at + 65_536] for at in range(0, len(body), 65_536)))
+
+    (frame,) = frames_of(spool_dir)
+    assert sent[1]["body"] == body
+    assert (frame.request, frame.response) == (body[:limit], body[:limit])
+    assert (frame.request_bytes, frame.response_bytes) == (25 << 20, 25 << 20)
+
+
+def test_thousands_of_tiny_chunks_are_one_body(spool_dir: Path, call: Call) -> None:
+    parts = [b"%05d," % number for number in range(5_000)]
+    tap = Capture(answering(*parts), endpoint="f", spool_dir=spool_dir)
+
+    sent = call(tap, *parts)
+
+    (frame,) = frames_of(spool_dir)
+    assert frame.request == frame.response == b"".join(parts)
+    assert frame.flags == Flag.STREAMED
+    assert len(sent) == 5_001
+    assert tap._recorder.inflight_bytes == 0
+
+
+def test_workers_forked_before_and_after_the_first_record_each_count_for_themselves(
+    spool_dir: Path,
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+
+    def work(number: int, count: int) -> None:
+        # As a worker of a pre-forking server: threads that ask at the same time.
+        threads = [
+            threading.Thread(
+                target=lambda: [asked(tap, [b"%d" % number], []) for _ in range(count)]
+            )
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    children = []
+    for number in range(3):
+        if (child := os.fork()) == 0:
+            work(number, 5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        children.append(child)
+        asked(tap, [b"parent"], [])
+    for child in children:
+        os.waitpid(child, 0)
+
+    found = frames_of(spool_dir)
+    counts = {body: len([f for f in found if f.request == body]) for body in (b"0", b"1", b"2")}
+    assert counts == {b"0": 15, b"1": 15, b"2": 15}
+    assert len([frame for frame in found if frame.request == b"parent"]) == 3
+    assert len(list(spool_dir.iterdir())) == 4
+    assert tap.counters["stored"] == 3
+    assert len({frame.meta["event_id"] for frame in found}) == 48
+
+
+def test_records_go_on_after_a_gap_when_the_logger_shares_the_folder(spool_dir: Path) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+    with dl.Logger("f", spool_dir=spool_dir) as logger:
+        logger([1, 2], 0)
+        asked(tap, [b"x"], [])
+
+    assert [frame.kind for frame in frames_of(spool_dir)] == [Kind.RECORD, Kind.RECORD]

@@ -1,0 +1,280 @@
+"""What the tap keeps and leaves out: headers, budgets, counts, and the disk before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline.capture.spool import flusher
+from driftline.capture.spool.frame import Flag, Kind
+from driftline.capture.spool.room import COUNTERS_NAME
+from driftline.capture.spool.tail import SpoolReader
+from driftline.capture.spool.traffic import Traffic, TrafficCounters, read_counters
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tap.tap import Capture, CaptureTarget
+from driftline.errors import InputError
+from tests.capture.tap.test_tap import answering, frames_of
+
+Call = Callable[..., list[dict[str, Any]]]
+SECRET = [
+    (b"authorization", b"s3cret"),
+    (b"cookie", b"s3cret"),
+    (b"x-api-key", b"s3cret"),
+    (b"x-amz-security-token", b"s3cret"),
+    (b"proxy-authorization", b"s3cret"),
+    (b"set-cookie", b"s3cret"),
+]
+
+
+def test_listed_headers_are_kept_and_all_others_are_not(spool_dir: Path, call: Call) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+
+    call(tap, b"x", headers=[(b"accept", b"a/b"), (b"x-request-id", b"7"), (b"x-own", b"1")])
+    call(tap, b"x", headers=[(b"x-own", b"1"), *SECRET])
+
+    first, second = (frame.meta for frame in frames_of(spool_dir))
+    assert first["headers"] == "accept:a/b\nx-request-id:7"
+    assert "headers" not in second
+    assert b"s3cret" not in b"".join(path.read_bytes() for path in spool_dir.glob("*/*.dls"))
+
+
+def test_credentials_are_not_kept_although_they_are_listed(
+    spool_dir: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["X-Own", *(name.decode().title() for name, _ in SECRET)]
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, headers=names)
+
+    call(tap, b"x", headers=[(b"x-own", b"1"), (b"accept", b"a/b"), *SECRET])
+
+    assert frames_of(spool_dir)[0].meta["headers"] == "x-own:1"
+    assert "authorization, cookie" in caplog.text
+
+
+def test_a_line_break_in_a_header_forges_no_other(spool_dir: Path, call: Call) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+
+    call(tap, b"x", headers=[(b"accept", b"a\nx-request-id:forged"), (b"x-request-id", b"7")])
+
+    assert frames_of(spool_dir)[0].meta["headers"] == "accept:a x-request-id:forged\nx-request-id:7"
+
+
+def test_a_trace_is_sampled_as_a_whole(tmp_path: Path, call: Call) -> None:
+    chosen = []
+    for name in ("front", "back"):
+        tap = Capture(
+            answering(b"a"), endpoint=name, spool_dir=tmp_path / name, sampling_percentage=50
+        )
+        for number in range(100):
+            parent = b"00-%032x-%016x-01" % (number, number if name == "front" else 7)
+            call(tap, b"%d" % number, headers=[(b"traceparent", parent)])
+        chosen.append({frame.request for frame in frames_of(tmp_path / name)})
+
+    assert chosen[0] == chosen[1]
+    # Fixed ids, so no chance is involved; 50 expected, standard deviation 5.
+    assert 25 < len(chosen[0]) < 75
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"headers": "accept"}, "expected a list"),
+        ({"durability": "never"}, '"process" or "interval" or "request"'),
+        ({"on_full": "block"}, '"drop" or "metadata_only"'),
+    ],
+)
+def test_wrong_options_are_one_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Capture(answering(b"a"), endpoint="f", **options)
+
+
+def test_bodies_are_left_out_while_too_many_requests_are_open(spool_dir: Path) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, max_inflight_bytes=100)
+    tap._recorder.inflight_bytes = 101
+
+    call_once(tap, b"x" * 50)
+
+    (frame,) = frames_of(spool_dir)
+    assert (frame.request, frame.request_bytes, frame.response_bytes) == (b"", 50, 1)
+    assert frame.flags == Flag.BODY_SHED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
+    assert tap._recorder.inflight_bytes == 101
+
+
+def call_once(tap: Any, body: bytes) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    asyncio.run(tap({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
+
+
+def test_bodies_are_shed_at_four_fifths_of_the_budget_and_records_dropped_at_all_of_it(
+    spool_dir: Path,
+) -> None:
+    writer = SpoolWriter(spool_dir, max_bytes=100_000, on_full="metadata_only", mono_ns=seconds())
+
+    stored = [writer.append({"endpoint": "f"}, [b"x" * 1_000], [b"y"]) for _ in range(400)]
+
+    found = [frame for frame in frames_of(spool_dir) if frame.kind == Kind.RECORD]
+    whole = [frame for frame in found if frame.request]
+    shed = [frame for frame in found if not frame.request]
+    assert 60 < len(whole) < 85
+    assert {frame.flags for frame in whole} == {0}
+    assert {frame.flags for frame in shed} == {
+        Flag.BODY_SHED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
+    }
+    assert len(shed) > 40
+    assert stored.count(False) == 400 - len(found) == writer.dropped > 0
+
+
+def seconds() -> Callable[[], int]:
+    """Make a clock on which a second passes with each look."""
+    now = iter(range(10**18, 10**19, 10**9))
+    return lambda: next(now)
+
+
+def test_requests_are_counted_where_they_outlive_the_process(spool_dir: Path, call: Call) -> None:
+    half = CaptureTarget("half", sampling_percentage=50)
+    full = CaptureTarget("full")
+    tap = Capture(
+        answering(b"a"), spool_dir=spool_dir, route=lambda s: full if s["path"] == "/f" else half
+    )
+    for number in range(50):
+        call(tap, b"x", headers=[(b"x-amzn-sagemaker-inference-id", b"%d" % number)])
+    call(tap, b"x", scope={"path": "/f"})
+
+    (spool,) = spool_dir.iterdir()
+    found = {one.endpoint: one for one in read_counters(spool / COUNTERS_NAME)}
+    chosen = len(frames_of(spool_dir)) - 1
+    assert found == {"half": Traffic("half", 50, chosen), "full": Traffic("full", 1, 1)}
+    assert found["half"].left_out == 50 - chosen > 0
+
+
+def test_a_forked_child_counts_for_itself(spool_dir: Path, call: Call) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+    for _ in range(3):
+        call(tap, b"parent")
+
+    child = os.fork()
+    if child == 0:
+        call_once(tap, b"child")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    call(tap, b"parent")
+
+    counts = [read_counters(spool / COUNTERS_NAME) for spool in spool_dir.iterdir()]
+    assert sorted(counts, key=str) == [[Traffic("f", 1, 1)], [Traffic("f", 4, 4)]]
+
+
+def test_more_endpoints_than_the_page_holds_are_counted_together() -> None:
+    counters = TrafficCounters()
+
+    places = [counters.slot(f"e{number}") for number in range(60)]
+
+    assert len(set(places)) == 51
+    assert places[50:] == [counters.slot("")] * 10
+
+
+def test_an_answer_waits_for_the_disk_and_others_go_on_meanwhile(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from threading import Event
+
+    sync, is_syncing, may_sync = os.fdatasync, Event(), Event()
+
+    def slow(file: int) -> None:
+        is_syncing.set()
+        assert may_sync.wait(10)
+        sync(file)
+
+    monkeypatch.setattr(flusher.os, "fdatasync", slow)
+    tap: Any = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, durability="request")
+    sent: list[str] = []
+
+    async def ask(name: str) -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": name.encode()}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(f"{name} {message['type'].rsplit('.')[-1]}")
+
+        await tap({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
+
+    async def run() -> None:
+        first = asyncio.create_task(ask("first"))
+        while not is_syncing.is_set():
+            await asyncio.sleep(0)
+        rest = [asyncio.create_task(ask(f"{number}")) for number in range(20)]
+        while len(sent) < 21:
+            await asyncio.sleep(0)
+        assert not any("body" in one for one in sent)
+        may_sync.set()
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(run())
+
+    assert sum("body" in one for one in sent) == 21
+    assert len(frames_of(spool_dir)) == 21
+
+
+def test_a_disk_that_does_not_take_a_record_is_told_and_the_answer_goes_out(
+    spool_dir: Path, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(flusher.os, "fdatasync", broken)
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, durability="request")
+
+    answers = [call(tap, b"x")[1]["body"] for _ in range(3)]
+
+    assert answers == [b"a"] * 3
+    assert caplog.text.count("before records are on the disk") == 1
+
+
+def test_segments_that_end_are_on_the_disk_before_their_answers(spool_dir: Path) -> None:
+    writer = SpoolWriter(spool_dir, durability="request", segment_bytes=1)
+
+    assert all(writer.append({"endpoint": "f"}, [b"x"]) for _ in range(5))
+    writer.close()
+
+    assert len(list(spool_dir.glob("*/*.dls"))) >= 5
+    assert len(frames_of(spool_dir)) == 5
+
+
+def test_kept_headers_are_a_column_of_the_table(
+    root: str, spool_dir: Path, call: Call, drain: Callable[..., Any]
+) -> None:
+    tap = Capture(answering(b"1,0.5"), endpoint="f", spool_dir=spool_dir)
+    call(tap, b"1.5,3,UA", headers=[(b"accept", b"a:b"), (b"x-request-id", b"caf\xe9")])
+    call(tap, b"1.5,3,UA", headers=[])
+    tap.spool.append({"endpoint": "f", "headers": "no name\naccept:x"}, [b"1"], [b"2"])
+    drain()
+
+    data = Dataset(root, "f").folder.open()
+    assert data is not None
+    found = data.to_table(["headers", "spool_seq"]).sort_by("spool_seq")["headers"].to_pylist()
+    assert found == [[("accept", "a:b"), ("x-request-id", "café")], None, [("accept", "x")]]
+
+
+@pytest.mark.parametrize(("durability", "count"), [("process", 0), ("interval", 1)])
+def test_who_reads_puts_on_the_disk_what_is_wanted_there(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, durability: Any, count: int
+) -> None:
+    SpoolWriter(spool_dir, durability=durability).append({"endpoint": "f"}, [b"x"])
+    (spool,) = spool_dir.iterdir()
+    reader, synced = SpoolReader(spool), []
+    reader.read(10)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+
+    reader.sync()
+
+    assert len(synced) == count

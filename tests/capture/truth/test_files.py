@@ -1,0 +1,256 @@
+"""Files of labels: SageMaker's samples, every encoding, and a sentence for what is none."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.capture.truth.files import Form, LabelNames, read_label_body, read_label_file
+from driftline.errors import InputError
+
+Label = tuple[str, int, str | None]
+
+
+def labels(tables: Any) -> list[Label]:
+    """Give labels as id, row and text."""
+    rows = [row for table in tables for row in table.to_pylist()]
+    return [(row["key"], row["row_index"] or 0, row["label"]) for row in rows]
+
+
+def body(text: str | bytes, form: Form = "jsonlines", **names: str) -> list[Label]:
+    content = text.encode() if isinstance(text, str) else text
+    return labels(read_label_body(content, form, LabelNames(**names)))
+
+
+def sagemaker(data: object, encoding: str | None = "CSV", key: object = "e") -> str:
+    truth = {"data": data} | ({} if encoding is None else {"encoding": encoding})
+    found = {"groundTruthData": truth, "eventMetadata": {"eventId": key}, "eventVersion": "0"}
+    return json.dumps(found)
+
+
+# sagemaker-python-sdk 2.245.0, tests/data/monitor/actuals.jsonl, first and last line.
+ACTUALS = """\
+{"groundTruthData":{"data":"1","encoding":"CSV"},"eventMetadata":{"eventId":"74b0dd56-e7c8-368e-94b1-14a138a96000","inferenceTime":"{%s}"},"eventVersion":"0"}
+{"groundTruthData":{"data":"1","encoding":"CSV"},"eventMetadata":{"eventId":"79f96714-0136-39c8-a221-38faf8a5f96f","inferenceTime":"{%s}"},"eventVersion":"0"}
+"""
+# amazon-sagemaker-examples, a merged record of a batch monitor, as it stands there.
+MERGED = """\
+{
+    "eventMetadata": {"eventId": "ae4ec948-edc0-4195-be9c-0b15b6ca114f"},
+    "eventVersion": "0",
+    "groundTruthData": {"data": "{\\"label\\": 1}", "encoding": "JSON"},
+    "captureData": {"batchTransformOutput": {"data": "{}", "encoding": "JSON"}}
+}
+"""
+
+
+def test_sagemakers_own_samples_are_read(tmp_path: Path) -> None:
+    (tmp_path / "actuals.jsonl").write_text(ACTUALS)
+    (tmp_path / "merged.json").write_text(MERGED)
+
+    assert labels(read_label_file(tmp_path / "actuals.jsonl")) == [
+        ("74b0dd56-e7c8-368e-94b1-14a138a96000", 0, "1"),
+        ("79f96714-0136-39c8-a221-38faf8a5f96f", 0, "1"),
+    ]
+    assert labels(read_label_file(tmp_path / "merged.json")) == [
+        ("ae4ec948-edc0-4195-be9c-0b15b6ca114f", 0, "1")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "expected"),
+    [
+        ("1", "CSV", ["1"]),
+        ("1\n", None, ["1"]),
+        ("1, 0,1", "CSV", ["1", "0", "1"]),
+        ("1\n0\r\n1\n", "CSV", ["1", "0", "1"]),
+        ('"New York, NY",Boston', "CSV", ["New York, NY", "Boston"]),
+        ("", "CSV", [""]),
+        ("0.5", "JSON", ["0.5"]),
+        ('{"label": 1}', "JSON", ["1"]),
+        ('{"label": [1, 0]}', "JSON", ["1", "0"]),
+        ('{"instances": [{"label": 0}, {"label": true}]}', "JSON", ["0", "true"]),
+        ('[{"label": "a", "weight": 2}, {"label": null}]', "JSON", ["a", None]),
+        ('{"late": 1}', "JSON", ["1"]),
+        ('{"label": 1}\n{"label": 0}', "JSON", ["1", "0"]),
+        ("[[1], [0]]", "JSON", ["1", "0"]),
+        (base64.b64encode(b"1,0").decode(), "BASE64", ["1", "0"]),
+        (base64.b64encode(b'{"label": 7}').decode(), "BASE64", ["7"]),
+        (1, "CSV", ["1"]),
+        ({"label": 1}, "JSON", ["1"]),
+    ],
+)
+def test_all_rows_of_a_request_stand_in_one_record(
+    data: object, encoding: str | None, expected: list[str | None]
+) -> None:
+    found = body(sagemaker(data, encoding))
+
+    assert found == [("e", row, label) for row, label in enumerate(expected)]
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False)), min_size=1)
+    )
+)
+def test_rows_are_counted_within_their_request(requests: list[list[Any]]) -> None:
+    lines = [sagemaker(json.dumps(rows), "JSON", f"e{at}") for at, rows in enumerate(requests)]
+    expected = [
+        (f"e{at}", row, json.dumps(label))
+        for at, rows in enumerate(requests)
+        for row, label in enumerate(rows)
+    ]
+
+    assert body("[" + ",".join(lines) + "]", "json") == expected
+
+
+def test_a_list_in_one_piece_is_read_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_text("[" + sagemaker("1") + ",\n" + sagemaker("0") + "]")
+
+    assert labels(read_label_file(tmp_path / "labels.jsonl")) == [("e", 0, "1"), ("e", 0, "0")]
+
+
+def test_plain_objects_may_have_any_of_three_ids_and_many_labels() -> None:
+    text = """
+        {"id": "a", "label": 1}
+        {"event_id": "b", "inference_id": "c", "label": "x", "row_index": 2}
+        {"event_id": 7, "inference_id": null, "label": [true, NaN], "row_index": 1}
+    """
+
+    assert body(text) == [("a", 0, "1"), ("c", 2, "x"), ("7", 1, "true"), ("7", 2, None)]
+    assert body('{"key": "k", "y": 0.5}', id="key", label="y") == [("k", 0, "0.5")]
+
+
+def test_csv_is_text_as_it_stands_there(tmp_path: Path) -> None:
+    text = '\ufeffevent_id,other,label,row_index\r\n007,x,"a, b",\r\n"l\nm",y,1.0,3\r\nz,,,0\r\n'
+    expected = [("007", 0, "a, b"), ("l\nm", 3, "1.0"), ("z", 0, "")]
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
+
+    assert body(text, "csv") == expected
+    assert labels(read_label_file(tmp_path / "packed.csv.gz")) == expected
+    assert body("id,label\n", "csv") == body("id,label", "csv") == []
+
+
+def test_parquet_of_any_plain_type_is_read(tmp_path: Path) -> None:
+    moment = datetime(2013, 1, 15, tzinfo=UTC)
+    for number, (column, expected) in enumerate(
+        [
+            ([1.5, float("nan")], ["1.5", None]),
+            ([True, None], ["true", None]),
+            (pd.Categorical(["a", "b"]), ["a", "b"]),
+            ([moment, moment], ["2013-01-15 00:00:00.000000Z"] * 2),
+        ]
+    ):
+        frame = pd.DataFrame({"inference_id": ["i", "j"], "y": column, "row_index": [0, 4]})
+        file = tmp_path / f"{number}.parquet"
+        frame.to_parquet(file, index=False)
+
+        found = labels(read_label_file(file, LabelNames(label="y")))
+
+        assert found == [("i", 0, expected[0]), ("j", 4, expected[1])]
+
+
+def test_parquet_with_lists_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "label": [[1, 0]]}), tmp_path / "lists.parquet")
+
+    with pytest.raises(InputError, match=r'column "label" of type list.*expected one value a row'):
+        labels(read_label_file(tmp_path / "lists.parquet"))
+
+
+@pytest.mark.parametrize("make", [lambda n: sagemaker("1", key=f"e{n}"), lambda n: f"e{n},1"])
+def test_long_files_come_in_parts_with_true_line_numbers(
+    tmp_path: Path, make: Callable[[int], str]
+) -> None:
+    is_csv = make(0) == "e0,1"
+    lines = [make(number) for number in range(90_000 if not is_csv else 1_000_000)]
+    header = ["id,label"] if is_csv else []
+    file = tmp_path / "long"
+    file.write_text("\n".join([*header, *lines]))
+
+    parts = list(read_label_file(file))
+    file.write_text("\n".join([*header, *lines, "{,,"]))
+
+    assert len(parts) > 1
+    assert sum(part.num_rows for part in parts) == len(lines)
+    assert parts[-1]["key"][-1].as_py() == f"e{len(lines) - 1}"
+    with pytest.raises(InputError, match=f"long, line {len(header) + len(lines) + 1}: "):
+        list(read_label_file(file))
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "message"),
+    [
+        ("jsonlines", sagemaker("1") + "\n\n{", "body, line 3: not JSON"),
+        ("jsonlines", '{"id": "a", "label": 1} {"id": "b", "label": 2}', "body, line 1: not JSON"),
+        ("jsonlines", "null", "body, line 1: expected an object"),
+        ("jsonlines", sagemaker("1", "XML"), 'line 1: encoding "XML"; expected CSV, JSON or BASE'),
+        ("jsonlines", sagemaker("1", key=""), "no eventMetadata.eventId; expected the request's"),
+        ("jsonlines", sagemaker("1", key=1.5), "id 1.5; expected a text"),
+        ("jsonlines", '{"groundTruthData": 1}', "no groundTruthData.data; expected {"),
+        ("jsonlines", sagemaker("1,0\n0,1"), "several lines of several fields; expected one label"),
+        ("jsonlines", sagemaker('"1'), "groundTruthData.data is no CSV"),
+        ("jsonlines", sagemaker("{", "JSON"), "groundTruthData.data is no JSON"),
+        ("jsonlines", sagemaker('{"a": 1, "b": 2}', "JSON"), "a label among 2 fields; expected a"),
+        ("jsonlines", sagemaker("[[1, 2]]", "JSON"), "2 labels for one row; expected one"),
+        ("jsonlines", sagemaker("?", "BASE64"), "groundTruthData.data is no text in base64"),
+        ("jsonlines", '{"captureData": {}}', "no id or inference_id or event_id; expected {"),
+        ("jsonlines", '{"id": "a"}', 'no label; expected {"id": …, "label": …} or a record with'),
+        ("jsonlines", '{"id": "a", "label": {}}', "label {}; expected one value"),
+        ("jsonlines", '{"id": "a", "label": 1, "row_index": -1}', "row_index -1; expected a whole"),
+        ("jsonlines", '{"id": "a", "label": 1, "row_index": true}', "row_index true; expected a"),
+        ("json", "[1", "body: not JSON"),
+        ("json", "[" * 100_000, "body: not JSON"),
+        ("json", '[{"id": "a", "label": 1}, {}]', "body, record 2: no id"),
+        ("json", " ", "body: nothing in it; expected labels"),
+        ("csv", "", "columns none; expected id or inference_id or event_id, and label"),
+        ("csv", "1,0\n2,1\n", "columns 1, 0; expected id or"),
+        ("csv", "id,label,label\na,1,1\n", 'column "label" stands twice'),
+        ("csv", "id,label\na,1,2\n", "line 2: 3 fields; expected 2 as in the first line"),
+        ("csv", "id,label\na,1\n,2\n", "row 2: no id; expected the request's id"),
+        ("csv", "id,label,row_index\na,1,0\nb,1,last\n", 'row 2: row_index "last"; expected a'),
+        ("csv", "id,label,row_index\na,1,-1\n", 'row 1: row_index "-1"; expected a whole number'),
+        ("csv", b"id,label\n\xff,1\n", "not readable as CSV with a header, in UTF-8"),
+        ("csv", "id,label\r1,2\r3,4\r", "not readable as CSV with a header, in UTF-8"),
+        ("jsonlines", sagemaker("1", ["CSV"]), 'encoding ["CSV"]; expected CSV, JSON or BASE64'),
+        ("jsonlines", sagemaker("[" * 900 + "]" * 900, "JSON"), "groundTruthData.data is no JSON"),
+        ("parquet", b"PAR1 and nothing else", "body: not readable as Parquet"),
+    ],
+)
+def test_what_is_no_label_is_named_with_its_place(
+    form: Form, text: str | bytes, message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        body(text, form)
+
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonlines"])
+def test_one_column_cannot_be_two_things(form: Form) -> None:
+    text = "id,label\na,1\n" if form == "csv" else '{"id": "a", "label": 1}'
+
+    with pytest.raises(InputError, match='"id" is named for two of id, label and row index'):
+        body(text, form, label="id")
+
+
+def test_half_a_character_is_kept_as_a_question_mark() -> None:
+    assert body(sagemaker("\ud800")) == [("e", 0, "?")]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
+        list(read_label_file(tmp_path / "absent.csv"))
