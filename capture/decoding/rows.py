@@ -65,7 +65,7 @@ def _kept_raw(record: Records, signature: Signature | None, error: Exception) ->
     name = type(error).__name__
     log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
     decoded = decode(record, None)
-    decoded.errors[0] = f"decoder fault: {error!r}"
+    decoded.errors[0] = f"decoder fault: {name}"
     try:
         return Built(_rows(record, decoded, signature))
     except MemoryError:

@@ -157,7 +157,7 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
 ) -> None:
     def fragile(records: Records, signature: Signature | None) -> Decoded:
         if signature is not None and b"poison" in records.request.to_pylist():
-            raise KeyError("a bug")
+            raise KeyError("a bug at poison")
         return decode(records, signature)
 
     monkeypatch.setattr(rows, "decode", fragile)
@@ -170,7 +170,7 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     assert data is not None
     found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
     assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
-    assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError('a bug')"
+    assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError"
 
 
 ODD = {
