@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.frame import Frame, Kind, pack_meta, unpack_meta
 from driftline.capture_line import CaptureLine, LineError, Side, encoding_of
 
 __all__ = ["FORM", "LINE_COLUMNS", "form_of", "frame_of", "lines_of"]
@@ -27,6 +27,7 @@ LINE_COLUMNS = (
     "request_body", "response_body", "custom_attributes",
 )  # fmt: skip
 _ANSWERED = 200
+_LAST_NS = 2**63 - 1  # In 2262; a table's times are counted from such.
 _STANDARD = CaptureLine("", None, None, None)
 
 
@@ -38,15 +39,18 @@ def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Fra
     Raises
     ------
     LineError
-        When the line has no id or no time: then it cannot be stored exactly once, or at all.
+        When the line has no id or no time, or one that would be stored as another: then it cannot
+        be stored exactly once, or at all.
     """
     if not line.event_id:
         raise LineError("no eventMetadata.eventId; expected the request's id")
     if line.time is None:
         raise LineError("no eventMetadata.inferenceTime; expected when it was answered")
     time_ns = _nanoseconds(line.time)
+    if not 0 <= time_ns <= _LAST_NS:
+        raise LineError(f"inferenceTime of the year {line.time.year}; expected 1970 to 2261")
     request, response = _content(line.request), _content(line.response)
-    meta = {
+    told = {
         "endpoint": endpoint,
         "variant": variant,
         "rate": "1",
@@ -56,9 +60,15 @@ def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Fra
         "response_content_type": line.response.content_type if line.response else None,
         "custom_attributes": ",".join(line.custom_attributes) or None,
     }
+    meta = {name: value for name, value in told.items() if value is not None}
+    if unpack_meta(pack_meta(meta)) != meta:
+        raise LineError(
+            "ids, content types or customAttributes that cannot be kept whole; expected at most "
+            "64 KiB of Unicode without NUL"
+        )
     return Frame(
         Kind.RECORD, 0, seq, time_ns, 0, 0, 0, len(request), len(response), _ANSWERED,
-        {name: value for name, value in meta.items() if value is not None}, request, response,
+        meta, request, response,
     )  # fmt: skip
 
 

@@ -110,6 +110,32 @@ def test_a_bad_line_is_named_and_stops_nothing(root: str) -> None:
     assert sorted(table(root)["event_id"].to_pylist()) == ["a", "c", "d"]
 
 
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"inferenceTime": "1969-12-31T23:59:59Z"}, "of the year 1969"),
+        ({"inferenceTime": "2300-01-01T00:00:00Z"}, "of the year 2300"),
+        ({"eventId": "a\0endpoint\0other"}, "without NUL"),
+        ({"eventId": "\ud800"}, "of Unicode"),
+        ({"eventId": "x" * 70_000}, "at most 64 KiB"),
+        ({"inferenceId": "a\0event_id\0b"}, "without NUL"),
+        ({"customAttributes": ["x" * 70_000]}, "at most 64 KiB"),
+    ],
+)
+def test_what_would_be_stored_as_something_else_is_no_record(
+    root: str, event: dict[str, object], told: str
+) -> None:
+    odd = json.loads(line("odd"))
+    odd["eventMetadata"] |= event
+    lines = [line("a"), json.dumps(odd).encode()]
+
+    stored = store_lines(root, "moved", lines, SEVEN)
+
+    assert (stored.imported, [bad.index for bad in stored.bad]) == (1, [1])
+    assert told in stored.bad[0].reason
+    assert store_lines(root, "moved", lines, SEVEN).known == 1
+
+
 def test_marks_add_up_for_an_audit(root: str) -> None:
     store_lines(root, "moved", [line("a"), b"bad", line("b")], SEVEN)
     store_lines(root, "moved", [line("b"), line("c"), line("c")], SEVEN)
