@@ -44,8 +44,12 @@ _ZONED = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)$"
 _NAIVE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
 _WHOLE_OR_MISSING = {int, type(None)}
 _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
-_EXACT_FLOAT = 2.0**53
+# The next one may stand for two integers.
+_EXACT_FLOAT = 2.0**53 - 1
 _INT64 = range(-(2**63), 2**63)
+# What Python's clock, and so most readers, can count: the years 1 to 9999, in microseconds.
+_FIRST_US = pa.scalar(-62_135_596_800_000_000, pa.int64()).cast(UTC_MICROSECONDS)
+_LAST_US = pa.scalar(253_402_300_799_999_999, pa.int64()).cast(UTC_MICROSECONDS)
 
 
 class Coerced(NamedTuple):
@@ -103,9 +107,8 @@ def _carefully(array: pa.Array, kind: ColumnType) -> Coerced:
     else:
         zoned = _cast(trimmed, _ZONED, UTC_MICROSECONDS)
         naive = _cast(trimmed, _NAIVE, pa.timestamp("us"))
-        values = pc.coalesce(zoned, pc.assume_timezone(naive, "UTC"))
-    lost = pc.and_(pc.is_valid(trimmed), pc.is_null(values))
-    rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+        values = _countable(pc.coalesce(zoned, pc.assume_timezone(naive, "UTC")))
+    rows = _lost(trimmed, values)
     return Coerced(values, rows, array.take(pa.array(rows)).to_pylist())
 
 
@@ -118,8 +121,10 @@ def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
             return from_array(pa.array(values, ARROW_TYPES[kind]), kind)
     except _NOT_OF_ONE_TYPE:
         pass
-    # Arrow makes one structure of all objects' fields: as wide as whoever sends them likes.
-    if set(map(type, values)).isdisjoint((list, dict)):
+    # Arrow makes one structure of all objects' fields, as wide as whoever sends them likes, and of
+    # true beside 1.0 two numbers: what does not fit would be told as another value.
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds.isdisjoint((list, dict)) and (len(kinds) == 1 or kind == "double"):
         try:
             return from_array(pa.array(values), kind)
         except _NOT_OF_ONE_TYPE:
@@ -134,10 +139,10 @@ def from_array(array: pa.Array, kind: ColumnType) -> Coerced:
         return _kept(pa.nulls(len(array), ARROW_TYPES[kind]))
     if pa.types.is_string(array.type):
         return from_text(array, kind)
-    if array.type == ARROW_TYPES[kind]:
-        return _kept(array)
     if kind == "timestamp" and pa.types.is_timestamp(array.type):
         return _from_times(array)
+    if array.type == ARROW_TYPES[kind]:
+        return _kept(array)
     is_number = pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
     if kind == "double" and (is_number or pa.types.is_boolean(array.type)):
         return _kept(array.cast(pa.float64(), safe=False))
@@ -164,12 +169,24 @@ def _from_times(array: pa.Array) -> Coerced:
     """Read times of another unit or zone; a time without zone is UTC, what is finer is cut."""
     zoned = array if array.type.tz is not None else pc.assume_timezone(array, "UTC")
     try:
-        return _kept(zoned.cast(UTC_MICROSECONDS, safe=array.type.unit != "ns"))
-    except pa.ArrowInvalid:  # Too far away to be counted in microseconds.
-        rows = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
-        counts = array.cast(pa.int64()).take(pa.array(rows)).to_pylist()
-        texts = [f"{count} {array.type.unit} since 1970" for count in counts]
-        return Coerced(pa.nulls(len(array), UTC_MICROSECONDS), rows, texts)
+        values = _countable(zoned.cast(UTC_MICROSECONDS, safe=array.type.unit != "ns"))
+    except pa.ArrowInvalid:  # Some are too far away to be counted in microseconds.
+        values = pa.nulls(len(array), UTC_MICROSECONDS)
+    rows = _lost(array, values)
+    counts = array.cast(pa.int64()).take(pa.array(rows)).to_pylist()
+    return Coerced(values, rows, [f"{count} {array.type.unit} since 1970" for count in counts])
+
+
+def _countable(times: pa.Array) -> pa.Array:
+    """Leave out the times that readers fail at."""
+    inside = pc.and_(pc.greater_equal(times, _FIRST_US), pc.less_equal(times, _LAST_US))
+    return times if pc.all(inside).as_py() else pc.if_else(inside, times, None)
+
+
+def _lost(given: pa.Array, values: pa.Array) -> np.ndarray:
+    """Say which rows had a value and have none now, shape (lost,)."""
+    lost = pc.and_(pc.is_valid(given), pc.is_null(values))
+    return np.flatnonzero(lost.to_numpy(zero_copy_only=False))
 
 
 def _from_numbers(array: pa.Array, kind: ColumnType) -> Coerced:
@@ -177,13 +194,12 @@ def _from_numbers(array: pa.Array, kind: ColumnType) -> Coerced:
     if kind == "int64" and pa.types.is_integer(array.type):
         try:
             return _kept(array.cast(pa.int64()))
-        except pa.ArrowInvalid:  # Beyond 64 bits with a sign.
-            pass
+        except pa.ArrowInvalid:  # Beyond 64 bits with a sign, one by one.
+            return _one_by_one(array.to_pylist(), kind)
     whole = _whole(array.cast(pa.float64(), safe=False))
     if kind == "bool":
         whole = pc.if_else(pc.is_in(whole, pa.array([0, 1])), whole, None)
-    lost = pc.and_(pc.is_valid(array), pc.is_null(whole))
-    rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
+    rows = _lost(array, whole)
     texts = [as_text(value) for value in array.take(pa.array(rows)).to_pylist()]
     return Coerced(whole.cast(ARROW_TYPES[kind]), rows, texts)
 
@@ -221,7 +237,7 @@ def _cast_distinct(array: pa.Array, target: pa.DataType) -> pa.Array:
     found = []
     for text in coded.dictionary:
         try:
-            found.append(pc.cast(text, target).as_py())
+            found.append(pc.cast(text, target))
         except pa.ArrowInvalid:
             found.append(None)
     return pa.array(found, target).take(coded.indices)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.decoding.coerce import Coerced, from_text, from_values
+from driftline.capture.decoding.coerce import Coerced, from_array, from_text, from_values
 from driftline.signature import ColumnType
 
 any_value = st.one_of(
@@ -95,6 +95,7 @@ def test_text_that_fits(text: str, kind: ColumnType, value: object) -> None:
         ("1.5", "int64"),
         ("0x1F", "int64"),
         ("9223372036854775808", "int64"),
+        ("9007199254740993.0", "int64"),
         ("nan", "int64"),
         ("1_000", "double"),
         ("1,5", "double"),
@@ -105,6 +106,8 @@ def test_text_that_fits(text: str, kind: ColumnType, value: object) -> None:
         ("2013-02-30", "timestamp"),
         ("tomorrow", "timestamp"),
         ("1358208000", "timestamp"),
+        ("9999-12-31T23:59:59-00:01", "timestamp"),
+        ("0001-01-01T00:00:00+00:01", "timestamp"),
     ],
 )
 def test_text_that_does_not_fit_is_told(text: str, kind: ColumnType) -> None:
@@ -132,3 +135,39 @@ def test_lone_surrogates_do_not_stop_the_column() -> None:
     values, unfit = as_lists(from_values(["a", "\ud800"], "string"))
 
     assert (values, unfit) == (["a", "?"], {})
+
+
+@given(
+    st.lists(any_value, max_size=4),
+    any_value,
+    st.sampled_from(["int64", "double", "string", "bool", "timestamp"]),
+)
+def test_a_value_is_read_and_told_as_if_it_stood_alone(
+    others: list[Any], value: Any, kind: ColumnType
+) -> None:
+    (alone,), alone_told = as_lists(from_values([value], kind))
+
+    found, told = as_lists(from_values([*others, value], kind))
+
+    assert (repr(found[-1]), told.get(len(others))) == (repr(alone), alone_told.get(0))
+
+
+def test_truth_values_beside_numbers_are_told_as_such() -> None:
+    assert as_lists(from_values([True, 1, 1.0], "string"))[1] == {0: "true", 1: "1", 2: "1.0"}
+
+
+def test_a_whole_number_that_is_too_large_takes_none_beside_it_along() -> None:
+    numbers = pa.array([2**60, 2**63 + 1], pa.uint64())
+
+    assert as_lists(from_array(numbers, "int64")) == ([2**60, None], {1: str(2**63 + 1)})
+
+
+@pytest.mark.parametrize("unit", ["s", "us"])
+def test_times_that_readers_cannot_count_are_told(unit: str) -> None:
+    far = 253_402_300_800 * (1 if unit == "s" else 1_000_000)
+    times = pa.array([0, far, None], pa.timestamp(unit, tz="UTC"))
+
+    values, unfit = as_lists(from_array(times, "timestamp"))
+
+    assert values == [datetime(1970, 1, 1, tzinfo=UTC), None, None]
+    assert unfit == {1: f"{far} {unit} since 1970"}
