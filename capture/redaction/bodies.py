@@ -2,11 +2,13 @@
 
 JSON is parsed and written anew, compactly: what was not parsed, such as the first of two equal
 names, cannot be in it. Of CSV only the addressed cells change, byte by byte. What could be read in
-two ways is not rewritten at all: ``RewriteError``.
+two ways, or has rows that a rule fits beside others that it does not, is not rewritten at all:
+``RewriteError``.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,8 @@ __all__ = [
     "RewriteError",
     "form_of",
     "inflated",
+    "packed",
+    "require_bound",
     "rewrite_csv",
     "rewrite_json",
     "rewrite_json_lines",
@@ -40,6 +44,12 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 # A quoted cell, or one without quotes; then what ends it.
 _CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
+# Each value in memory, and each hash, takes many times the bytes that it was sent as.
+_MAX_VALUES = 1_000_000
+_BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
+
+
+_HIT, _MISFIT = "hit", "misfit"
 
 
 class RewriteError(ValueError):
@@ -64,10 +74,16 @@ class CsvEdit(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """A body as it may be kept, and the rules that have found their place in it."""
+    """A body as it may be kept, and what the rules have found in it.
+
+    ``hits``: rules that have found their place; ``misfits``: those that found something else on the
+    way to it, such as a list where they name a field.
+    """
 
     content: bytes
     hits: set[int]
+    misfits: frozenset[int] | set[int] = frozenset()
+    is_packed: bool = False
 
 
 def form_of(content_type: str, content: bytes) -> Form:
@@ -108,6 +124,27 @@ def inflated(content: bytes, encoding: str) -> bytes:
         raise RewriteError("it cannot be unpacked") from None
 
 
+def packed(edited: Edited) -> Edited:
+    """Pack what came packed: a small body that unpacks to a large one must stay small.
+
+    The same content gives the same bytes: without a time.
+    """
+    content = gzip.compress(edited.content, 1, mtime=0)
+    return edited._replace(content=content, is_packed=True)
+
+
+def require_bound(content: bytes) -> None:
+    """Refuse a body of too many values, which would take gigabytes when it is taken apart.
+
+    Raises
+    ------
+    RewriteError
+        When there are more than a million.
+    """
+    if len(content) > _MAX_VALUES and sum(map(content.count, _BEFORE_VALUES)) > _MAX_VALUES:
+        raise RewriteError("it has more than a million values")
+
+
 def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
     """Change the addressed values of a document; written anew also when there were none.
 
@@ -117,12 +154,14 @@ def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
         When it is not JSON.
     """
     hits: set[int] = set()
+    misfits: set[int] = set()
     try:
         document = json.loads(content)
         for edit in edits:
-            if _edit(document, edit.steps, edit.change):
-                hits.add(edit.rule)
-        return Edited(_written(document), hits)
+            found = _edit(document, edit.steps, edit.change)
+            hits.update([edit.rule] * (_HIT in found))
+            misfits.update([edit.rule] * (_MISFIT in found))
+        return Edited(_written(document), hits, misfits)
     except (ValueError, RecursionError):
         raise RewriteError("it is not JSON") from None
 
@@ -137,7 +176,8 @@ def rewrite_json_lines(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
     """
     found = [rewrite_json(line, edits) for line in content.splitlines() if line.strip()]
     hits = set(chain.from_iterable(edited.hits for edited in found))
-    return Edited(b"".join(edited.content + b"\n" for edited in found), hits)
+    misfits = set(chain.from_iterable(edited.misfits for edited in found))
+    return Edited(b"".join(edited.content + b"\n" for edited in found), hits, misfits)
 
 
 def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) -> Edited:
@@ -175,20 +215,14 @@ def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) ->
     return Edited("".join(parts).encode("utf-8") if hits else content, hits)
 
 
-def _edit(node: Any, steps: tuple[str, ...], change: Change) -> bool:  # noqa: ANN401 - JSON
-    """Change what a pointer leads to; whether there was anything."""
+def _edit(node: Any, steps: tuple[str, ...], change: Change) -> set[str]:  # noqa: ANN401 - JSON
+    """Change what a pointer leads to; say whether there was anything, and whether else."""
     step, rest = steps[0], steps[1:]
-    keys: Sequence[Any] = ()
-    if isinstance(node, dict):
-        keys = list(node) if step == "*" else [step] if step in node else ()
-    elif isinstance(node, list):
-        if step in ("*", "-"):
-            keys = range(len(node))
-        elif _INDEX.fullmatch(step) and int(step) < len(node):
-            keys = (int(step),)
+    keys = _keys(node, step)
+    if keys is None:
+        return {_MISFIT}
     if rest:
-        found = [_edit(node[key], rest, change) for key in keys]
-        return any(found)
+        return set().union(*(_edit(node[key], rest, change) for key in keys))
     for key in keys:
         changed = change(node[key])
         if changed is not DROPPED:
@@ -197,7 +231,26 @@ def _edit(node: Any, steps: tuple[str, ...], change: Change) -> bool:  # noqa: A
             del node[key]
         else:
             node[key] = None  # What stands behind it is known by its position.
-    return bool(keys)
+    return {_HIT} if keys else set()
+
+
+def _keys(node: Any, step: str) -> Sequence[Any] | None:  # noqa: ANN401 - JSON
+    """Give where a step leads; nowhere when that is missing, None when this is no place for it."""
+    if isinstance(node, dict):
+        if step == "*":
+            return list(node)
+        if step in node:
+            return (step,)
+        is_fit = not (step == "-" or _INDEX.fullmatch(step))
+    elif isinstance(node, list):
+        if step in ("*", "-"):
+            return range(len(node))
+        if _INDEX.fullmatch(step) and int(step) < len(node):
+            return (int(step),)
+        is_fit = False
+    else:
+        return () if node is None else None
+    return () if is_fit or not node else None
 
 
 def _written(document: object) -> bytes:

@@ -18,6 +18,8 @@ from driftline.capture.redaction.bodies import (
     RewriteError,
     form_of,
     inflated,
+    packed,
+    require_bound,
     rewrite_csv,
     rewrite_json,
     rewrite_json_lines,
@@ -184,10 +186,11 @@ def _redacted(frame: Frame, plan: _Plan) -> Frame:
         asked = _body(frame, "request", request, plan.request, is_strict=True)
         told = _body(frame, "response", response, plan.response, is_strict=plan.response.is_sure)
         _require_hits(plan, asked, told, has_request=bool(request), has_response=bool(response))
-        # What was unpacked to be rewritten stays so.
         for name, was, edited in (("request", request, asked), ("response", response, told)):
             if edited.content is not was and f"{name}_encoding" in meta:
-                meta = {key: text for key, text in meta.items() if key != f"{name}_encoding"}
+                meta = {**meta, f"{name}_encoding": "gzip"}
+                if not edited.is_packed:
+                    del meta[f"{name}_encoding"]
         request, response = asked.content, told.content
     if (request, response, meta) == (frame.request, frame.response, frame.meta):
         return frame
@@ -233,7 +236,8 @@ def _body(frame: Frame, name: str, content: bytes, side: _Side, *, is_strict: bo
     try:
         plain = inflated(content, frame.meta.get(f"{name}_encoding", ""))
         kind = frame.meta.get(f"{name}_content_type", "")
-        return _rewritten(plain, kind, side, is_strict=is_strict)
+        edited = _rewritten(plain, kind, side, is_strict=is_strict)
+        return packed(edited) if edited.content and plain is not content else edited
     except RewriteError as error:
         raise RewriteError(f"{name}: {error}") from None
 
@@ -241,6 +245,7 @@ def _body(frame: Frame, name: str, content: bytes, side: _Side, *, is_strict: bo
 def _rewritten(content: bytes, content_type: str, side: _Side, *, is_strict: bool) -> Edited:
     if not content.strip():
         return Edited(b"", set())
+    require_bound(content)
     form = form_of(content_type, content)
     if is_strict and not (side.csv if form == "csv" else side.json):
         raise RewriteError(f"no rule says where in {form}")
@@ -252,13 +257,18 @@ def _rewritten(content: bytes, content_type: str, side: _Side, *, is_strict: boo
 def _require_hits(
     plan: _Plan, asked: Edited, told: Edited, *, has_request: bool, has_response: bool
 ) -> None:
-    """Refuse a record of whose bodies no rule knew the shape."""
+    """Refuse a record of whose bodies no rule knew the shape, or one knew it of a part only."""
     found = {
         "request": (has_request, asked.hits),
         "response": (has_response, told.hits),
         "both": (has_request or has_response, asked.hits | told.hits),
     }
     for side, rules in plan.needed.items():
+        if any(rules & edited.hits & edited.misfits for edited in (asked, told)):
+            raise RewriteError(
+                f"a rule found its field in a part of it only (side {side}); "
+                "set optional = true where other rows need none"
+            )
         is_there, hits = found[side]
         if is_there and rules.isdisjoint(hits):
             raise RewriteError(

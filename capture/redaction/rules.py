@@ -29,11 +29,16 @@ _BAD_ESCAPE = re.compile(r"~(?![01])")
 _SPELLINGS = {
     "x-amzn-sagemaker-inference-id": "inference_id",
     "x-amzn-sagemaker-custom-attributes": "custom_attributes",
+    "content-type": "request_content_type",
+    "content-encoding": "request_encoding",
+    "inference-header-content-length": "request_inference_header_length",
+    "x-driftline-event-time": "event_time_us",
 }
 # Without them a record has no place in a table.
 _NEEDED = (
     "endpoint", "event_id", "event_time_us", "rate", "variant", "model",
     "request_content_type", "response_content_type", "request_encoding", "response_encoding",
+    "request_inference_header_length", "response_inference_header_length", "headers",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import hmac
 import json
 import logging
 import uuid
+import zlib
 from typing import Any
 
 import pytest
@@ -221,14 +222,32 @@ def test_headers_without_a_column_are_redacted_in_their_line() -> None:
     assert failed.flags == Flag.REDACTION_FAILED
 
 
-def test_a_packed_body_is_unpacked_changed_and_left_so() -> None:
-    packed = gzip.compress(b'{"a":1,"b":2}')
+@pytest.mark.parametrize(
+    ("packed", "encoding"),
+    [(gzip.compress(b'{"a":1,"b":2}'), "gzip"), (zlib.compress(b'{"a":1,"b":2}'), "deflate")],
+)
+def test_a_packed_body_is_unpacked_changed_and_packed_again(packed: bytes, encoding: str) -> None:
+    found = applied(frame(packed, request_encoding=encoding), rule("/a"))
 
-    found = applied(frame(packed, request_encoding="gzip"), rule("/a"))
-
-    assert found.request == b'{"b":2}'
-    assert "request_encoding" not in found.meta
+    assert gzip.decompress(found.request) == b'{"b":2}'
+    assert found.meta["request_encoding"] == "gzip"
     assert found.request_bytes == len(packed)
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_stays_small() -> None:
+    # A batch holds thousands of them; a megabyte of each would be more than a host has.
+    bomb = gzip.compress(b'{"ssn":"1","pad":"' + b" " * 1_000_000 + b'"}')
+
+    found = applied(frame(bomb, request_encoding="gzip"), rule("/ssn"))
+
+    assert found.flags == Flag.REDACTED
+    assert len(found.request) < 16_000
+
+
+def test_an_encoding_that_changes_nothing_is_left_away_with_the_old_bytes() -> None:
+    found = applied(frame(b'{"a":1}', request_encoding="identity"), rule("/a"))
+
+    assert (found.request, "request_encoding" in found.meta) == (b"{}", False)
 
 
 def test_a_whole_body_goes_whatever_it_is() -> None:
@@ -288,6 +307,9 @@ BROKEN = [
     (b'{"ssn":"078-05-1120"}', "text/csv", {}),
     (b'\xef\xbb\xbf{"ssn":"078-05-1120"}', "text/csv", {}),
     (b'{"ssn":"1"}\n{"ssn":"078-05-1120"', "application/jsonlines", {}),
+    (b'{"ssn":"1"}\n["078-05-1120"]', "application/jsonlines", {}),
+    (b'{"ssn":"1","pad":[' + b"1," * 1_000_000 + b"1]}", JSON, {}),
+    (b'{"ssn":"1"}\n' + b"1\n" * 1_000_000, "application/jsonlines", {}),
 ]
 
 
@@ -303,6 +325,43 @@ def test_what_cannot_be_rewritten_leaves_neither_body(
     assert found.flags == Flag.REDACTION_FAILED
     assert (found.request_bytes, found.response_bytes) == (len(body), 7)
     assert cleaner.counters == {"redacted": 0, "redaction_failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("field", "rows"),
+    [
+        ("/rows/*/ssn", [{"ssn": "1"}, ["078-05-1120"]]),
+        ("/rows/*/ssn", [{"ssn": "1"}, "078-05-1120"]),
+        ("/rows/*/ssn", [{"ssn": "1"}, 78051120]),
+        ("/rows/*/1", [[1, "1"], {"ssn": "078-05-1120"}]),
+        ("/rows/*/1", [[1, "1"], ["078-05-1120"]]),
+        ("/rows/-/1/ssn", [[1, {"ssn": "1"}], [1, ["078-05-1120"]]]),
+        ("/rows/*/-", [["1"], {"ssn": "078-05-1120"}]),
+        ("/rows/*/*", [["1"], "078-05-1120"]),
+    ],
+)
+def test_a_row_of_another_shape_than_those_beside_it_leaves_neither_body(
+    field: str, rows: list[object]
+) -> None:
+    given = frame(json.dumps({"rows": rows}).encode(), b'{"p":1}')
+
+    found = applied(given, rule(field, side="request"))
+
+    assert (found.request, found.response) == (b"", b"")
+    assert found.flags == Flag.REDACTION_FAILED
+
+
+def test_a_row_without_the_field_may_stand_beside_one_that_has_it() -> None:
+    rows = [{"ssn": "1"}, {"x": 1}, {}, None]
+
+    assert document({"rows": rows}, rule("/rows/*/ssn")) == {"rows": [{}, {"x": 1}, {}, None]}
+    assert document({"rows": [[1], [], None]}, rule("/rows/*/0")) == {"rows": [[None], [], None]}
+
+
+def test_rows_of_any_shape_may_stand_there_where_the_rule_is_optional() -> None:
+    found = document({"rows": [{"ssn": 1}, [2]]}, rule("/rows/*/ssn", optional=True))
+
+    assert found == {"rows": [{}, [2]]}
 
 
 @pytest.mark.parametrize(
@@ -452,6 +511,9 @@ def test_a_hash_fits_a_text_column_and_is_unfit_for_a_number() -> None:
         ({"field": "column:a", "columns": ("a", "a")}, "each once"),
         ({"field": "column:-1"}, "neither a number nor declared"),
         ({"field": "header:endpoint"}, "no header that can be redacted"),
+        ({"field": "header:Content-Type"}, "no header that can be redacted"),
+        ({"field": "header:content-encoding"}, "no header that can be redacted"),
+        ({"field": "header:X-Driftline-Event-Time"}, "no header that can be redacted"),
         ({"field": "header:inference_id", "side": "request"}, "leave it out"),
         ({"field": "", "action": "hash"}, 'expected "drop"'),
         ({"keep": 3}, "keep does nothing here"),
