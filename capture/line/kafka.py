@@ -45,8 +45,8 @@ __all__ = ["KafkaTransport", "KafkaWire", "kafka_sender"]
 log = logging.getLogger(__name__)
 
 _DELIVERY_MS = 30_000
-# The client turns round without rest for some of this time; whoever calls waits between polls.
-_POLL_MS = 20
+_POLL_MS = 200
+_JOIN_MS = 500
 _COMMIT_MS = 5_000
 _METADATA_MS = 30_000
 _STOP_S = 5.0
@@ -312,7 +312,8 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             consumer.resume(*consumer.paused())
         else:
             consumer.pause(*assigned)
-        polled = consumer.poll(timeout_ms=_POLL_MS if is_wanted else 0)
+        patience_ms = _POLL_MS if is_wanted else 0
+        polled = consumer.poll(timeout_ms=_JOIN_MS if _is_joining(consumer) else patience_ms)
         self._forget_lost()
         for records in polled.values():
             self._polled.extend(records)
@@ -379,6 +380,19 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         if consumer is not None:
             with suppress(KafkaError):
                 consumer.close(autocommit=False, timeout_ms=_COMMIT_MS)
+
+
+def _is_joining(consumer: KafkaConsumer) -> bool:
+    """Whether the partitions are being dealt out anew; if so, have the client see it through.
+
+    When its own news of the topics was the cause and the answer comes between two polls, it forgets
+    that it asked (kafka-python 3.0.12): then it shows no sign of life, and turns round without rest
+    while it polls. What came between two polls it asks for again, so a poll has to wait for it.
+    """
+    coordinator = consumer._coordinator
+    if is_joining := bool(coordinator.rejoining or coordinator.need_rejoin()):
+        coordinator.request_rejoin()
+    return is_joining
 
 
 def _where(origin: Origin, *more: int) -> tuple[object, ...]:
