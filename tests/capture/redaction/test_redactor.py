@@ -224,7 +224,10 @@ def test_headers_without_a_column_are_redacted_in_their_line() -> None:
 
 @pytest.mark.parametrize(
     ("packed", "encoding"),
-    [(gzip.compress(b'{"a":1,"b":2}'), "gzip"), (zlib.compress(b'{"a":1,"b":2}'), "deflate")],
+    [
+        (gzip.compress(b'{"a":1,"b":2}', mtime=0), "gzip"),
+        (zlib.compress(b'{"a":1,"b":2}'), "deflate"),
+    ],
 )
 def test_a_packed_body_is_unpacked_changed_and_packed_again(packed: bytes, encoding: str) -> None:
     found = applied(frame(packed, request_encoding=encoding), rule("/a"))
@@ -299,7 +302,7 @@ BROKEN = [
     (b"\xff\xfe078-05-1120", JSON, {}),
     (b'{"ssn":"078-05-1120"}', JSON, {"request_encoding": "compress"}),
     (b'{"ssn":"078-05-1120"}', JSON, {"request_encoding": "gzip"}),
-    (gzip.compress(b'{"ssn":"078-05-1120"}')[:-9], JSON, {"request_encoding": "gzip"}),
+    (gzip.compress(b'{"ssn":"078-05-1120"}', mtime=0)[:-9], JSON, {"request_encoding": "gzip"}),
     (b'{"other":"078-05-1120"}', JSON, {}),
     (b'[["078-05-1120"]]', JSON, {}),
     (b"[" * 100_000 + b'"078-05-1120"', JSON, {}),
