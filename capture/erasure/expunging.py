@@ -16,7 +16,7 @@ import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from driftline.capture.tables.cleaning import delete_files, replaced_files
+from driftline.capture.tables.cleaning import delete_files
 from driftline.capture.tables.merging import read_groups
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import trouble
@@ -168,7 +168,7 @@ def _clear_left_over(
 
 
 def _left_over(folder: DeltaFolder) -> list[str]:
-    replaced = replaced_files(folder)
+    replaced = folder.replaced()
     if not replaced:
         return []
     try:

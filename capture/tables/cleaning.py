@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["EXPIRED", "RETENTION", "delete_files", "expire", "replaced_files", "vacuum"]
+__all__ = ["EXPIRED", "RETENTION", "delete_files", "expire", "vacuum"]
 
 # Marks that count the requests of each spool that retention took away.
 EXPIRED = "x/"
@@ -72,18 +70,6 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
     return dict(counted)
 
 
-def replaced_files(folder: DeltaFolder, older_h: int = 0) -> set[str]:
-    """Name the files that were taken away at least so many hours ago; they may be gone already."""
-    table = folder.table
-    if table is None:
-        return set()
-    try:
-        named = table.vacuum(older_h, dry_run=True, enforce_retention_duration=False)
-    except (DeltaError, OSError) as error:
-        raise trouble(folder.uri, error) from error
-    return {unquote(name).removeprefix(f"{folder.path}/") for name in named}
-
-
 def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
     """Delete the files that went from the table that long ago; give how many there were.
 
@@ -99,8 +85,8 @@ def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
     if table is None:
         return 0
     held = {file.path for file in held_files(table)}
-    dead = replaced_files(folder, older_h)
-    kept = held | (replaced_files(folder) - dead)
+    dead = folder.replaced(older_h)
+    kept = held | (folder.replaced() - dead)
     known_by = now.astimezone(UTC) - timedelta(hours=max(older_h, _UNKNOWN_H))
     try:
         entries = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))

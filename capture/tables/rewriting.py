@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -121,10 +120,8 @@ def rewrite(
             ),
         )
     except CommitFailedError as error:
-        for action in new:
-            with suppress(OSError):
-                folder.filesystem.delete_file(f"{folder.path}/{action.path}")
-        raise OvertakenError(f'table "{folder.uri}": {error}') from error
+        if not folder.took_place(new):
+            raise OvertakenError(f'table "{folder.uri}": {error}') from error
     except (DeltaError, OSError) as error:
         # Whether the commit took place is open: the new files stay until that is known.
         raise trouble(folder.uri, error) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -228,20 +229,36 @@ class DeltaFolder:
             if _kept.tables.get(self.uri, (None,))[0] is table:
                 self._keep(table)
         except CommitFailedError:
-            self._discard(written)
-            raise
+            if not self.took_place(written):
+                raise
         except (DeltaError, OSError) as error:
             # Whether the commit took place is open: keep the files; the marks tell next time.
             self.refresh()
             raise trouble(self.uri, error) from error
 
+    def took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
+        """Say whether a commit that was refused is in the log after all; else remove its files.
+
+        A bucket may take an entry and answer with an error. The library then puts it again, and is
+        refused by its own.
+        """
+        self.refresh()
+        names = {action.path for action in written}
+        if names & self._held():
+            return True
+        for name in names:
+            with suppress(FileNotFoundError):
+                self.filesystem.delete_file(f"{self.path}/{name}")
+        return False
+
     def sweep(self) -> int:
-        """Remove this writer's files that no commit knows; give how many there were."""
+        """Remove this writer's files that no commit ever knew; give how many there were."""
         self.refresh()
         table = self.table
         if table is None:
             return 0
-        known = {unquote(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()}
+        # Those that were replaced stay for who reads an older state; ``vacuum`` deletes them.
+        known = self._held() | self.replaced()
         selector = pafs.FileSelector(self.path, recursive=True)
         removed = 0
         with reaching(self.uri):
@@ -252,6 +269,30 @@ class DeltaFolder:
                     self.filesystem.delete_file(entry.path)
                     removed += 1
         return removed
+
+    def replaced(self, older_h: int = 0) -> set[str]:
+        """Name the files that went from the table so many hours ago; they may be deleted already.
+
+        Raises
+        ------
+        StorageError
+            When the storage does not answer.
+        """
+        if self.table is None:
+            return set()
+        try:
+            named = self.table.vacuum(older_h, dry_run=True, enforce_retention_duration=False)
+        except (DeltaError, OSError) as error:
+            raise trouble(self.uri, error) from error
+        return {unquote(name).removeprefix(f"{self.path}/") for name in named}
+
+    def _held(self) -> set[str]:
+        """Name the files of the state that is open."""
+        if self.table is None:
+            return set()
+        return {
+            unquote(path) for path in pa.table(self.table.get_add_actions())["path"].to_pylist()
+        }
 
     def size_bytes(self) -> int:
         """Add up the files of the table as last looked at."""
@@ -345,7 +386,3 @@ class DeltaFolder:
         except BaseException:
             file.abandon()
             raise
-
-    def _discard(self, actions: Sequence[AddAction | RemoveAction]) -> None:
-        for action in actions:
-            self.filesystem.delete_file(f"{self.path}/{action.path}")

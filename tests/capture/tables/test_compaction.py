@@ -61,6 +61,19 @@ def test_the_rows_stay_what_they_are_and_lie_in_one_sorted_file(stored: DeltaFol
     assert compact(stored, CLOSED) == 0
 
 
+def test_a_sink_that_starts_anew_leaves_the_replaced_files_to_who_reads_them(
+    root: str, stored: DeltaFolder
+) -> None:
+    table = DeltaTable(stored.uri)
+    reader, file = table.to_pyarrow_dataset(), Path(table.file_uris()[0])
+    compact(stored, CLOSED)
+
+    removed = Dataset(root, "flights", writer=file.stem.rsplit("-", 5)[0]).sweep()
+
+    assert removed == 0
+    assert reader.count_rows() == len(reader.to_table()) == 60
+
+
 def test_windows_give_the_same_digest_and_nothing_counts_as_new(
     root: str, stored: DeltaFolder
 ) -> None:
