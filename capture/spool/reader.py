@@ -70,8 +70,22 @@ class SpoolReader:
         return self.read_records(max_records, max_bytes).frames()
 
     def read_records(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> Records:
-        """Give the next records and gaps as they lie; none when there is nothing new."""
+        """Give the next records and gaps as they lie; none when there is nothing new.
+
+        Raises
+        ------
+        OSError
+            When the disk gives nothing now; nothing is passed over by that.
+        """
         found = _Found(self.spool_id)
+        try:
+            self._read_into(found, max_records, max_bytes)
+        except OSError:
+            if not len(found):
+                raise
+        return found.records()
+
+    def _read_into(self, found: _Found, max_records: int, max_bytes: int) -> None:
         while len(found) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
             is_dead = not self._has_writer()
@@ -96,7 +110,6 @@ class SpoolReader:
                 found.add_frames(self._last_words(torn=rest > 0 and not self._is_closed))
             else:
                 break
-        return found.records()
 
     def discard(self, seq: int) -> None:
         """Remove the segments that hold nothing past a sequence number, save the newest."""
@@ -139,8 +152,12 @@ class SpoolReader:
         return self.folder / f"{first_seq:016x}{SEGMENT_SUFFIX}"
 
     def _segments(self) -> list[int]:
+        try:
+            names = os.listdir(self.folder)  # noqa: PTH208 - names only, on a hot path.
+        except FileNotFoundError:
+            names = []  # Removed by somebody; its writer tells of that in its next spool.
         found = []
-        for name in os.listdir(self.folder):  # noqa: PTH208 - names only, on a hot path.
+        for name in names:
             if name.endswith(SEGMENT_SUFFIX):
                 with suppress(ValueError):
                     found.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))

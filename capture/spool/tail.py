@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import time
 from collections.abc import Container, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from driftline.capture.decoding.records import Records
 from driftline.capture.line.delivery import Delivery, Origin
 from driftline.capture.spool.counting import keep_counts
 from driftline.capture.spool.reader import SpoolReader
@@ -16,7 +19,10 @@ from driftline.errors import ConflictError
 
 __all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
 
+log = logging.getLogger(__name__)
+
 _READER_LOCK = ".reader.lock"
+_READ, _SYNC = "read", "put on the disk"
 _DONE_PREFIX = ".done-"
 QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
 
@@ -45,6 +51,7 @@ class SpoolTail:
         self._sync_interval_s = sync_interval_s
         self._synced_s = 0.0
         self._readers: dict[str, SpoolReader] = {}
+        self._failing: set[tuple[str, str]] = set()
         self._lock = os.open(self.folder / _READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +62,7 @@ class SpoolTail:
                 f"installation a spool_dir of its own"
             ) from None
         for leftover in self.folder.glob(f"{_DONE_PREFIX}*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
         """Give new frames of all spools but some, at most about ``max_records``."""
@@ -67,19 +74,37 @@ class SpoolTail:
                 break
             if reader.spool_id in skip:
                 continue
-            records = reader.read_records(max_records)
-            if len(records):
+            records = self._read(reader, max_records)
+            if records is not None and len(records):
                 max_records -= len(records)
                 found.append(Delivery(reader.spool_id, records))
                 # Who was served goes to the end of the queue, so that none is starved.
                 self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
         return found
 
+    def _read(self, reader: SpoolReader, max_records: int) -> Records | None:
+        """Read on in one spool; what the disk refuses there keeps nobody from the others."""
+        try:
+            records = reader.read_records(max_records)
+        except OSError as error:
+            self._tell_failing(reader, _READ, error)
+            return None
+        self._failing.discard((reader.spool_id, _READ))
+        return records
+
+    def _tell_failing(self, reader: SpoolReader, what: str, error: OSError) -> None:
+        """Log the first of a row of errors."""
+        if (reader.spool_id, what) not in self._failing:
+            self._failing.add((reader.spool_id, what))
+            log.error("spool cannot be %s, tried again spool=%s error=%s",
+                      what, reader.spool_id, error)  # fmt: skip
+
     def mark_shipped(self, marks: Mapping[str, int]) -> None:
         """Note durably what need not be read again; before ``release``, or a hole would show."""
         for spool_id, seq in marks.items():
             if (reader := self._readers.get(spool_id)) is not None:
-                reader.mark_shipped(seq)
+                with suppress(FileNotFoundError):  # Somebody has removed the spool.
+                    reader.mark_shipped(seq)
 
     def release(self, marks: Mapping[str, int]) -> None:
         """Remove what is stored up to these sequence numbers; finished spools go as a whole."""
@@ -94,8 +119,10 @@ class SpoolTail:
                 keep_counts(self.folder, spool_id)
                 # Renamed first: half a spool must not be read again as a whole one.
                 done = self.folder / f"{_DONE_PREFIX}{spool_id}"
-                reader.folder.rename(done)
-                shutil.rmtree(done)
+                with suppress(FileNotFoundError):  # Somebody has removed it.
+                    reader.folder.rename(done)
+                shutil.rmtree(done, ignore_errors=True)
+                self._failing -= {(spool_id, _READ), (spool_id, _SYNC)}
                 del self._readers[spool_id]
 
     def close(self) -> None:
@@ -105,7 +132,11 @@ class SpoolTail:
             self._lock = -1
 
     def _discover(self) -> None:
-        for entry in sorted(os.listdir(self.folder)):  # noqa: PTH208 - names only.
+        try:
+            entries = sorted(os.listdir(self.folder))  # noqa: PTH208 - names only.
+        except FileNotFoundError:
+            return  # Removed by somebody; writers make it anew.
+        for entry in entries:
             if not entry.startswith(".") and entry not in self._readers and entry != QUARANTINE:
                 folder = self.folder / entry
                 if folder.is_dir():
@@ -115,4 +146,8 @@ class SpoolTail:
         if (now := time.monotonic()) - self._synced_s >= self._sync_interval_s:
             self._synced_s = now
             for reader in self._readers.values():
-                reader.sync()
+                try:
+                    reader.sync()
+                    self._failing.discard((reader.spool_id, _SYNC))
+                except OSError as error:
+                    self._tell_failing(reader, _SYNC, error)

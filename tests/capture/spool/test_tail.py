@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,6 +223,89 @@ def test_many_spools_take_turns(spool_dir: Path, write: Write) -> None:
 
     assert len(set(served[:3])) == 3
     assert tail.receive(5) == []
+    tail.close()
+
+
+def test_a_spool_that_somebody_removes_stops_no_other(spool_dir: Path, write: Write) -> None:
+    removed, left = (filled(spool_dir, write, 3) for _ in range(2))
+    tail = SpoolTail(spool_dir, sync_interval_s=0)
+    assert len(tail.receive(100)) == 2
+    assert removed.spool_id is not None
+
+    shutil.rmtree(spool_dir / removed.spool_id)
+    write(left, b"later")
+    (found,) = tail.receive(100)
+    tail.mark_shipped({removed.spool_id: 3, found.spool_id: found.last_seq})
+    tail.release({removed.spool_id: 3})
+    tail.remove_finished()
+
+    assert found.spool_id == left.spool_id
+    assert [path.name for path in spool_dir.glob("[!.]*")] == [left.spool_id]
+    tail.close()
+
+
+def test_a_folder_that_somebody_removes_is_read_when_it_is_there_again(
+    spool_dir: Path, write: Write
+) -> None:
+    filled(spool_dir, write, 3)
+    tail = SpoolTail(spool_dir, sync_interval_s=0)
+    tail.receive(100)
+
+    shutil.rmtree(spool_dir)
+    nothing = tail.receive(100)
+    tail.remove_finished()
+    filled(spool_dir, write, 2)
+    (found,) = tail.receive(100)
+
+    assert nothing == []
+    assert len(found) == 2
+    tail.close()
+
+
+def test_a_spool_that_the_disk_refuses_costs_no_record_of_any(
+    spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [filled(spool_dir, write, 40, segment_bytes=1_500).spool_id for _ in range(3)]
+    tail = SpoolTail(spool_dir)
+    asked = Counter[str]()
+    ask = SpoolReader._has_writer
+
+    def failing(self: SpoolReader) -> bool:
+        # One cannot be read at all, one from its second segment on.
+        asked[self.spool_id] += 1
+        if (self.spool_id, asked[self.spool_id]) in ((names[0], 1), (names[0], 2), (names[1], 2)):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return ask(self)
+
+    monkeypatch.setattr(SpoolReader, "_has_writer", failing)
+
+    found: dict[str, list[int]] = {str(name): [] for name in names}
+    for _ in range(4):
+        for delivery in tail.receive(1_000):
+            found[delivery.spool_id] += [frame.seq for frame in delivery.frames]
+
+    assert all(seqs == list(range(1, 41)) for seqs in found.values())
+    assert caplog.text.count("cannot be read") == 1
+    tail.close()
+
+
+def test_a_disk_that_does_not_sync_keeps_nobody_from_reading(
+    spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = filled(spool_dir, write, 2)
+    tail = SpoolTail(spool_dir, sync_interval_s=0)
+    tail.receive(100)
+    write(writer)
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse)
+    (found,) = tail.receive(100)
+    tail.receive(100)
+
+    assert len(found) == 1
+    assert caplog.text.count("cannot be put on the disk") == 1
     tail.close()
 
 
