@@ -24,6 +24,9 @@ from driftline.signature import Column, ColumnType
 
 __all__ = ["read_csv"]
 
+# Python's own bound of a quoted text, for the whole process; bodies are bounded by the tap.
+csv.field_size_limit(1 << 30)
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Rows as Python lists take fifty times their text; so many are turned into columns at once.
 _ROWS_AT_ONCE = 1 << 14

@@ -1,7 +1,7 @@
 """Bodies of Parquet files to columns.
 
 A Parquet file packs in two ways, by a codec and by codes for values that repeat; both are bounded
-by what the file says of itself before anything is unpacked.
+by what the file's pages say of themselves before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from driftline.capture.decoding.bounds import BodyError, require_rows
 from driftline.capture.decoding.coerce import as_text, from_array
-from driftline.capture.decoding.inflate import MAX_INFLATED_BYTES, require_bound
+from driftline.capture.decoding.inflate import MAX_INFLATED_BYTES
+from driftline.capture.decoding.parquet_pages import require_small_pages
 from driftline.capture.decoding.reading import Reading
 from driftline.capture.decoding.shapes import Extra
 
@@ -69,8 +70,6 @@ def _table(content: bytes, names: Sequence[str], id_name: str | None) -> dict[st
     require_rows(metadata.num_rows)
     if metadata.num_columns > _MAX_COLUMNS:
         raise BodyError(f"{metadata.num_columns} columns; expected at most {_MAX_COLUMNS}")
-    sizes = [metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups)]
-    require_bound(sum(sizes), len(content))
     present = file.schema_arrow.names
     if len(set(present)) < len(present):
         raise BodyError("two columns of one name")
@@ -80,6 +79,7 @@ def _table(content: bytes, names: Sequence[str], id_name: str | None) -> dict[st
             raise BodyError("the file has none of the signature's columns")
         chosen = dict(zip(names, present, strict=True))
     texts = _require_flat(metadata.schema, set(chosen.values()))
+    require_small_pages(content, metadata, set(chosen.values()))
     file = pq.ParquetFile(
         pa.BufferReader(content), metadata=metadata, pre_buffer=False, read_dictionary=texts
     )

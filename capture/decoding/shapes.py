@@ -59,6 +59,7 @@ class RequestRows:
         self.columns: tuple[Column, ...] = signature.inputs
         self._names = [column.name for column in self.columns]
         # The id is no input, but told among the extras, so that it can be picked up from there.
+        self._id_name = signature.inference_id
         self._known = {column.name for column in signature.columns} - {signature.inference_id}
         self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
@@ -119,10 +120,15 @@ class RequestRows:
         if self._known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
             return None
         place = {name: at for at, name in enumerate(keys)}
-        others = [(at, as_text(name)) for name, at in place.items() if name not in self._known]
+        others = [(place[name], as_text(name)) for name in self._unknown(keys)]
         pick = picker([place.get(name, len(keys)) for name in self._names])
         known = next(at for name, at in place.items() if name in self._known)
-        return Plan(pick, tuple(others[:_MAX_EXTRAS]), known)
+        return Plan(pick, tuple(others), known)
+
+    def _unknown(self, names: Iterable[str]) -> list[str]:
+        """Choose the fields that are told beside a row: not too many, but the id in any case."""
+        found = [name for name in names if name not in self._known]
+        return sorted(found, key=lambda name: name != self._id_name)[:_MAX_EXTRAS]
 
     def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
         """Give the rows of one document in any of the shapes."""
@@ -169,8 +175,8 @@ class RequestRows:
         if isinstance(row, dict):
             if len(row) and self._known.isdisjoint(row):
                 raise BodyError(f"row {number} has none of the signature's fields")
-            others = [(name, row[name]) for name in row if name not in self._known]
-            return [row.get(name) for name in self._names], others[:_MAX_EXTRAS]
+            others = [(name, row[name]) for name in self._unknown(row)]
+            return [row.get(name) for name in self._names], others
         if isinstance(row, list) and len(row) == len(self._names):
             return row, []
         if isinstance(row, list):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from driftline.capture.decoding.decode import Decoded
@@ -72,6 +74,17 @@ def test_the_id_in_a_body_is_the_inference_id_of_a_request_of_one_row() -> None:
     assert found.inference_ids.to_pylist() == ["A-7", "17", None, None, None, None, None]
     assert [row for row in found.unfit.to_pylist() if row] == []
     assert [error for error in found.errors if error] == ["response: 1 rows; the request had 2"]
+
+
+def test_the_id_is_found_behind_however_many_fields_that_nobody_knows() -> None:
+    signature = Signature(APP.features, APP.outputs, inference_id="order")
+    asked = {"km": 1.5, **{f"x{at}": at for at in range(100)}, "order": "A-7"}
+    bodies = [json.dumps(asked).encode(), json.dumps({"instances": [asked], "id": 1}).encode()]
+
+    found = decode([frame(body, JSON) for body in bodies], signature)
+
+    assert found.inference_ids.to_pylist() == ["A-7", "A-7"]
+    assert [len(row) for row in found.unfit.to_pylist()] == [63, 63]
 
 
 @pytest.mark.parametrize(

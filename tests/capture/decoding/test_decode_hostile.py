@@ -51,6 +51,23 @@ def repeated(count: int, size: int) -> pa.Table:
     return pa.table({"carrier": pa.DictionaryArray.from_arrays(codes, text)})
 
 
+def understated(body: bytes) -> bytes:
+    """Have the footer of a file say that all of it unpacks to a byte; its pages still tell."""
+    metadata = pq.ParquetFile(io.BytesIO(body)).metadata
+    group = metadata.row_group(0)
+    footer = len(body) - 8 - metadata.serialized_size
+    for size in {group.total_byte_size, group.column(0).total_uncompressed_size}:
+        # Seven bits a byte, the lowest first, of twice the number: Thrift's way.
+        places = range(0, (2 * size).bit_length(), 7)
+        number = bytearray(2 * size >> place & 127 | 128 for place in places)
+        number[-1] &= 127
+        assert number in body[footer:]
+        one = b"\x82" + b"\x80" * (len(number) - 2) + b"\0"
+        body = body[:footer] + body[footer:].replace(number, one)
+    assert pq.ParquetFile(io.BytesIO(body)).metadata.row_group(0).total_byte_size == 1
+    return body
+
+
 LONG = pa.table({"carrier": [SECRET + "x" * (32 << 20)]})
 FILE = parquet(pa.table({"temp": [1.5], "count": [2], "carrier": [SECRET]}))
 DEEP = 200_000
@@ -131,6 +148,9 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "parquet of nothing": (parquet(pa.table({"temp": pa.array([], pa.float64())})), PARQUET, ""),
     "parquet of rows": (parquet(pa.table({"temp": np.zeros(MAX_ROWS + 1)})), PARQUET, ""),
     "parquet bomb": (parquet(LONG, compression="zstd"), PARQUET, ""),
+    "parquet bomb told as small": (
+        understated(parquet(LONG, compression="zstd", write_statistics=False)), PARQUET, ""
+    ),
     "parquet of codes": (parquet(repeated(200_000, 100_000)), PARQUET, ""),
     "parquet nested": (parquet(pa.table({"carrier": [[SECRET]]})), PARQUET, ""),
     "parquet of others": (parquet(pa.table({"GEHEIM": [1]})), PARQUET, ""),
@@ -168,6 +188,7 @@ ACCEPTED: dict[str, tuple[bytes, str, tuple[Any, ...], dict[str, str]]] = {
     "half a pair": (b'{"temp": 1, "carrier": "\\ud800"}', JSON, (1.0, None, "?"), {}),
     "NUL": (b"1,2,a\0b", CSV, (1.0, 2, "a\0b"), {}),
     "long digits": (b"1,2," + b"9" * 200_000, CSV, (1.0, 2, "9" * 200_000), {}),
+    "a long text in quotes": (b'1,2,"' + b"x" * 200_000 + b'"', CSV, (1.0, 2, "x" * 200_000), {}),
     "nested value": (b'{"temp": {"a": [1]}, "count": 1}', JSON, (None, 1, None),
                      {"temp": '{"a": [1]}'}),
 }  # fmt: skip
