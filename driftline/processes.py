@@ -95,6 +95,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         retention_days=settings.capture.retention_days,
         erasure_days=settings.capture.erasure_days,
         allow_networks=settings.notify.allow_networks,
+        redactor=redactor(settings),
     )
     serve(create_app(context), listener, ready)
 

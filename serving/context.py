@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.serving.artefacts import ModelStore
 
@@ -55,6 +56,8 @@ class ServerContext:
         Days that records under erased ids are dropped when they come.
     allow_networks
         Networks (CIDR) that channels may name although they are not public.
+    redactor
+        Takes out of imported records what must not be stored; None: nothing.
     """
 
     engine: Engine
@@ -74,6 +77,7 @@ class ServerContext:
     erasure_days: int = 30
     allow_networks: Sequence[str] = ()
     local_dir: Path | None = None
+    redactor: Redactor | None = None
 
     @property
     def place(self) -> CapturePlace:

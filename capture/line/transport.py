@@ -78,12 +78,17 @@ class LocalTransport:
         redactor: Redactor | None = None,
     ) -> None:
         self._redactor = redactor
+        self._read: list[Delivery] = []
         self._tail = SpoolTail(spool_dir, sync_interval_s=sync_interval_s)
         self.name = _name_of(spool_dir)
 
     def receive(self, max_records: int) -> list[Delivery]:
         """Give the next records of each spool in sequence."""
-        return [redacted(found, self._redactor) for found in self._tail.receive(max_records)]
+        # Kept until all are done: what was read is not read again.
+        self._read = self._read or self._tail.receive(max_records)
+        found = [redacted(one, self._redactor) for one in self._read]
+        self._read = []
+        return found
 
     def commit(self, marks: Mapping[str, int]) -> None:
         """Tell what is stored, and remove the segments that hold no more."""

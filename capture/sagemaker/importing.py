@@ -4,7 +4,8 @@ A record is known by its event id: what the table has already is counted and lef
 come again, under another name, packed, or joined with others. What is new of one call is one
 commit, as a spool of its own: its id is made of the event ids, its sequence numbers are 1 to n, and
 its mark is n. A call that is repeated because its answer was lost finds its records there; one that
-is killed has left none; and an audit that adds up spools adds up here, too.
+is killed has left none; and an audit that adds up spools adds up here, too. Rules of redaction hold
+as for what is captured.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,8 +23,9 @@ import pyarrow.dataset as pads
 from driftline.capture.decoding.records import Records
 from driftline.capture.decoding.rows import build_rows
 from driftline.capture.erasure.erasures import open_requests, requests_folder
+from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
-from driftline.capture.spool.frame import Frame
+from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.tables.dataset import Dataset, MarkMovedError
 from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine, LineError, read_line
@@ -35,6 +37,7 @@ __all__ = ["BadLine", "Stored", "store_lines"]
 log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 5
+_REDACTED = Flag.REDACTED | Flag.REDACTION_FAILED
 _IMPORTS = uuid.UUID("5b0b1f0e-3c1e-5f0a-9a53-6a1d8f6f4c11")
 
 
@@ -84,6 +87,7 @@ def store_lines(
     signature: Signature | None,
     *,
     variant: str = "AllTraffic",
+    redactor: Redactor | None = None,
 ) -> Stored:
     """Store the records of capture lines that an endpoint's table does not have, in one commit.
 
@@ -99,6 +103,8 @@ def store_lines(
         The endpoint's; None keeps the bodies raw.
     variant
         The variant that answered: lines do not say.
+    redactor
+        Takes out of records what must not be stored; None: nothing.
 
     Raises
     ------
@@ -110,7 +116,7 @@ def store_lines(
     dataset = Dataset(root, endpoint, writer=f"import-{uuid.uuid4().hex[:12]}")
     for _ in range(_MAX_ATTEMPTS):
         new = _unknown(dataset, read.found)
-        rows, unreadable = _rows(dataset, new, signature, variant)
+        rows, unreadable = _rows(dataset, new, signature, variant, redactor)
         if unreadable:
             # Left out from the start, so that the sequence numbers have no hole.
             read.refuse(unreadable, "no row can be made of it")
@@ -202,7 +208,11 @@ def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLin
 
 
 def _rows(
-    dataset: Dataset, lines: Sequence[CaptureLine], signature: Signature | None, variant: str
+    dataset: Dataset,
+    lines: Sequence[CaptureLine],
+    signature: Signature | None,
+    variant: str,
+    redactor: Redactor | None,
 ) -> tuple[pa.Table, set[str]]:
     """Make the rows of records as the sink does, without a latency, and with the lines' forms.
 
@@ -210,6 +220,13 @@ def _rows(
     """
     spool = _spool_of(dataset.endpoint, lines)
     frames = list(_frames(lines, dataset.endpoint, variant))
+    if redactor is not None:
+        frames = redactor.frames(frames)
+        lines = [
+            # Their form would tell each of the attributes that a rule may have changed.
+            replace(line, custom_attributes=()) if frame.flags & _REDACTED else line
+            for line, frame in zip(lines, frames, strict=True)
+        ]
     built = build_rows(Records.of((spool, frame) for frame in frames), dataset.settle(signature))
     rows = built.rows
     at = rows.column_names.index("latency_us")

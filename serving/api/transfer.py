@@ -80,8 +80,9 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
             signature = signature_of(context.engine, endpoint)
             with turn:
                 return endpoint, store_lines(
-                    context.root, endpoint, lines, signature, variant=variant
-                )
+                    context.root, endpoint, lines, signature, variant=variant,
+                    redactor=context.redactor,
+                )  # fmt: skip
 
         endpoint, stored = await run_in_threadpool(store_all)
         return {"endpoint": endpoint, "variant": variant, **asdict(stored)}

@@ -21,7 +21,10 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.sink import Sink
+from driftline.capture.redaction.redactor import Redactor
+from driftline.capture.redaction.rules import Rule
 from driftline.capture.sagemaker.importing import Stored, store_lines
+from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.window import Window, read_window
@@ -260,3 +263,30 @@ def test_however_lines_are_cut_and_repeated_each_is_stored_once(
     assert sum(one.lines for one in stored) == sum(one.imported + one.known for one in stored)
     if sent:
         assert sorted(table(root)["event_id"].to_pylist()) == sorted(sent)
+
+
+def test_rules_of_redaction_hold_for_imported_lines(root: str) -> None:
+    rules = [
+        Rule("Moved", "column:0", "drop", side="request"),
+        Rule("*", "header:custom_attributes", "drop"),
+        Rule("*", "header:inference_id", "drop"),
+    ]
+    told = json.loads(line("one", data="078-05-1120,2,3,4,5,6,7"))
+    told["captureData"]["endpointInput"]["customAttributes"] = ["ssn=078-05-1120", "b"]
+    told["eventMetadata"] |= {
+        "inferenceId": "078-05-1120",
+        "customAttributes": ["078-05-1120", "b"],
+    }
+    other = json.loads(line("two"))
+    other["captureData"]["endpointInput"] |= {"data": "078-05-1120", "observedContentType": "x/y"}
+    lines = [json.dumps(one).encode() for one in (told, other)]
+
+    stored = store_lines(root, "moved", lines, SEVEN, redactor=Redactor(rules))
+    again = store_lines(root, "moved", lines, SEVEN, redactor=Redactor(rules))
+
+    rows = table(root).sort_by("event_id").to_pylist()
+    assert "078-05-1120" not in repr(rows)
+    assert [row["request_body"] for row in rows] == [b",2,3,4,5,6,7", b""]
+    assert [Flag.REDACTED in Flag(row["flags"]) for row in rows] == [True, False]
+    assert [Flag.REDACTION_FAILED in Flag(row["flags"]) for row in rows] == [False, True]
+    assert (stored.imported, stored.unparsed, again.known) == (2, 1, 2)
