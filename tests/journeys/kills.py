@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.tables.dataset import read_gaps
 from driftline.deployment import deploy
 from driftline.up import Supervisor, start
@@ -46,7 +48,8 @@ PATIENCE_S = 120.0
 class Outcome:
     """What a rehearsal ended with.
 
-    ``answered`` and ``stored`` are ids of requests; ``counted`` is how many gaps tell of.
+    ``answered`` and ``stored`` are ids of requests; ``counted`` is how many gaps tell of;
+    ``audited`` is what the audit says of all that.
     """
 
     kills: Counter[str]
@@ -55,6 +58,7 @@ class Outcome:
     stored: list[str]
     counted: int
     spools_left: int
+    audited: Audit
     seconds: float
 
 
@@ -190,6 +194,7 @@ def rehearse(
             stored=house.stored(),
             counted=house.counted(),
             spools_left=len(spools),
+            audited=audit(str(folder / "store"), now=lambda: datetime.now(UTC)),
             seconds=time.monotonic() - began,
         )
 

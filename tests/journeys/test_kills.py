@@ -31,5 +31,9 @@ def test_every_answer_is_stored_exactly_once_after_twenty_kills(
     assert len(lost) <= found.counted
     assert len(found.stored) == len(set(found.stored))
     assert found.spools_left <= 1
+    assert found.audited.adds_up, found.audited
+    assert found.audited.in_flight == 0, found.audited
+    assert found.audited.stored == len(found.stored)
+    assert found.audited.numbers == found.audited.stored + found.audited.gaps
     # What is stored beyond the answers: requests that were cut off, at most one a customer.
     assert len(set(found.stored) - found.answered) <= 2
