@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -308,15 +309,11 @@ class _Book:
     def _cover(self, spool_id: str, start: int, stop: int) -> np.ndarray:
         """Count how often each number of a window is stored, or told of; 2 stands for more."""
         cover = np.zeros(stop - start, np.uint8)
-        for numbers in self._stored(spool_id, start, stop):
-            counted = np.bincount(numbers - start, minlength=len(cover))
-            np.minimum(cover + np.minimum(counted, 2), 2, out=cover, casting="unsafe")
-        told = self._gaps.get(spool_id)
-        if told is not None:
-            inside = told[(told >= start) & (told < stop)] - start
-            np.minimum(
-                cover + np.bincount(inside, minlength=len(cover)), 2, out=cover, casting="unsafe"
-            )
+        told = self._gaps.get(spool_id, np.empty(0, np.int64))
+        inside = told[(told >= start) & (told < stop)]
+        for numbers in chain(self._stored(spool_id, start, stop), [inside]):
+            at, counts = np.unique(numbers - start, return_counts=True)
+            cover[at] = np.minimum(cover[at] + np.minimum(counts, 2), 2)
         erased = self._erased.get(spool_id)
         if erased is not None:  # One that is still there is about to go.
             inside = erased[(erased >= start) & (erased < stop)] - start

@@ -8,7 +8,8 @@ that somebody removed leaves no other trace.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -25,6 +26,8 @@ from driftline.capture.tables.table import DeltaFolder
 __all__ = ["Stock", "take_stock"]
 
 log = logging.getLogger(__name__)
+
+_READ_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -138,30 +141,42 @@ def _brought_up(
     if known is None or known.files.items() - files.items():
         known = Part({}, {})
     accounts = dict(known.accounts)
-    for spool_id, account in _read(folder, endpoint, files.keys() - known.files, stock).items():
+    found, unreadable = _read(folder, files.keys() - known.files)
+    for spool_id, account in found.items():
         accounts[spool_id] = accounts.get(spool_id, EMPTY).plus(account)
-    return Part(files, accounts)
+    for file in unreadable:
+        log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)
+        stock.damaged.add(f"{endpoint}/{file}")
+        stock.files[endpoint].remove(file)
+    # Not known as read: the next look tells of it again.
+    return Part({file: size for file, size in files.items() if file not in unreadable}, accounts)
 
 
-def _read(
-    folder: DeltaFolder, endpoint: str, files: Iterable[str], stock: Stock
-) -> dict[str, Account]:
-    """Read files; one that is no Parquet any more is damage, and does not stop the others."""
+def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Account], frozenset[str]]:
+    """Read files; name those that are no Parquet any more, which do not stop the others."""
+    with suppress(pa.ArrowInvalid, OSError):
+        return read_accounts(folder, files), frozenset()
+    found: dict[str, Account] = {}
+    unreadable: set[str] = set()
+    for file in files:
+        try:
+            accounts = read_accounts(folder, [file])
+        except (pa.ArrowInvalid, OSError) as error:
+            # A page that cannot be decompressed is an OSError, too: does the storage answer?
+            _read_through(folder, file)
+            log.debug("error=%s", error)
+            unreadable.add(file)
+            continue
+        for spool_id, account in accounts.items():
+            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
+    return found, frozenset(unreadable)
+
+
+def _read_through(folder: DeltaFolder, file: str) -> None:
+    """Read the bytes of a file, whatever they are."""
     try:
-        return read_accounts(folder, files)
-    except pa.ArrowInvalid:
-        found: dict[str, Account] = {}
-        for file in files:
-            try:
-                accounts = read_accounts(folder, [file])
-            except pa.ArrowInvalid as error:
-                log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)
-                log.debug("error=%s", error)
-                stock.damaged.add(f"{endpoint}/{file}")
-                stock.files[endpoint].remove(file)
-                continue
-            for spool_id, account in accounts.items():
-                found[spool_id] = found.get(spool_id, EMPTY).plus(account)
-        return found
+        with folder.filesystem.open_input_stream(f"{folder.path}/{file}", compression=None) as all_:
+            while all_.read(_READ_BYTES):
+                pass
     except OSError as error:
         raise trouble(folder.uri, error) from error

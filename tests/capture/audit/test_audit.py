@@ -114,6 +114,30 @@ def test_a_file_removed_by_hand_is_found_to_the_number(
     assert check().missing == 10
 
 
+def test_a_file_with_a_page_that_cannot_be_read_is_damage_and_does_not_end_audits(
+    root: str, spool_dir: Path, drain: Drain, check: Check
+) -> None:
+    writer = SpoolWriter(spool_dir)
+    for number in range(300):
+        record(writer, at=DAYS[number % 3])
+    drain()
+    file = next(Path(root, "capture/flights/event_date=2013-01-15").glob("*.parquet"))
+    meta = pq.read_metadata(file).row_group(0)
+    names = [meta.column(at).path_in_schema for at in range(meta.num_columns)]
+    column = meta.column(names.index("spool_seq"))
+    with file.open("r+b") as stream:
+        stream.seek(column.data_page_offset + column.total_compressed_size - 20)
+        stream.write(b"\xff" * 20)
+    with pytest.raises(OSError, match=r"ZSTD|deserialize|corrupt"):
+        pq.read_table(file, partitioning=None)
+
+    found = check()
+
+    assert found.missing == 100
+    assert found.damaged == (f"flights/{file.parent.name}/{file.name}",)
+    assert check() == check(full=False) == found
+
+
 def test_a_table_that_is_gone_as_a_whole_is_missed_by_its_name(
     root: str, spool_dir: Path, drain: Drain, check: Check
 ) -> None:
