@@ -123,8 +123,8 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Commit what comes until ``stop`` is set, then what is left; retry whatever goes wrong."""
-        # Each commit asks for large pieces and frees them all: other pools keep a sixth more, or have
-        # the kernel zero their pages anew each time.
+        # Each commit asks for large pieces and frees them all: other pools keep a sixth more at
+        # their peak, or have the kernel clear pages anew each time.
         pa.set_memory_pool(pa.system_memory_pool())
         back_off_s = self._poll_s
         while not stop.is_set():
