@@ -81,12 +81,16 @@ class Halves:
     ------
     UnavailableError
         When another process has it.
+    OSError
+        When it cannot be made; it is free for the next attempt then.
     """
 
     def __init__(self, spool_dir: Path) -> None:
         self._spool_dir = spool_dir
         self._folder = spool_dir / FOLDER
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One by one: of parents that it makes, mkdir does not set the mode.
+        for folder in (spool_dir, self._folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,7 +100,11 @@ class Halves:
                 f'"{self._folder}": another process receives cloud events here; send them to that '
                 "one, or give this installation a spool_dir of its own"
             ) from None
-        self._journal = self._open_journal()
+        try:
+            self._journal = self._open_journal()
+        except OSError:
+            os.close(self._lock)
+            raise
 
     def close(self) -> None:
         """Let another process have the folder; what waits stays."""
@@ -143,7 +151,10 @@ class Halves:
     def take(self, taken: Taken) -> None:
         """Note that a record is about to be written to a spool. Raises OSError."""
         line = f"{taken.key} {taken.sides} {taken.at_ns} {taken.spool_id}\n".encode("ascii")
-        if os.write(self._journal, line) != len(line):
+        written = os.write(self._journal, line)
+        if written != len(line):
+            # What is left of it would spoil the next line.
+            os.ftruncate(self._journal, os.fstat(self._journal).st_size - written)
             raise OSError("short write: the volume is full")
 
     def taken(self) -> list[Taken]:
@@ -162,12 +173,17 @@ class Halves:
         kept = [one for one in self.taken() if one.at_ns >= at_ns]
         unfinished = self._folder / f"{_JOURNAL}{_UNFINISHED}"
         text = "".join(f"{one.key} {one.sides} {one.at_ns} {one.spool_id}\n" for one in kept)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-        unfinished.rename(self._folder / _JOURNAL)
-        os.close(self._journal)
-        self._journal = self._open_journal()
+        # It stays open under its new name: to open it again could fail.
+        journal = self._open_journal(unfinished.name, os.O_TRUNC)
+        try:
+            with os.fdopen(os.dup(journal), "w", encoding="ascii") as file:
+                file.write(text)
+            unfinished.rename(self._folder / _JOURNAL)
+        except OSError:
+            os.close(journal)
+            raise
+        old, self._journal = self._journal, journal
+        os.close(old)
 
     def was_written(self, taken: Taken, event_id: str) -> bool | None:
         """Say whether a record has come to a spool; None when its spool was shipped and is gone."""
@@ -179,9 +195,9 @@ class Halves:
                     return True
         return False if (self._spool_dir / taken.spool_id).is_dir() else None
 
-    def _open_journal(self) -> int:
-        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.open(self._folder / _JOURNAL, mode, 0o600)
+    def _open_journal(self, name: str = _JOURNAL, more: int = 0) -> int:
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | more
+        return os.open(self._folder / name, mode, 0o600)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}{_SUFFIX}"

@@ -254,14 +254,15 @@ def _address(upstream: str) -> tuple[httpx.URL, bytes, bytes]:
     try:
         parts = urlsplit(upstream)
         is_http = parts.scheme in ("http", "https") and bool(parts.hostname)
-        has_more = bool(parts.query or parts.fragment or parts.username)
+        has_more = bool(parts.query or parts.fragment or "@" in parts.netloc)
         if is_http and not has_more:
             url = httpx.URL(f"{parts.scheme}://{parts.netloc}")
             return url, url.netloc, parts.path.rstrip("/").encode()
     except (ValueError, httpx.InvalidURL):
         pass
+    shown = upstream.rpartition("@")[2]  # Without a password.
     raise InputError(
-        f'upstream "{upstream}": expected an address such as http://127.0.0.1:8000'
+        f'upstream "{shown}": expected an address such as http://127.0.0.1:8000'
     ) from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import signal
 import subprocess
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.capture.events.cloudevents import Event
-from driftline.capture.events.halves import FOLDER
+from driftline.capture.events.halves import FOLDER, Halves, Taken
 from driftline.capture.events.pairing import Expected, Pairing
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.frame import Flag, Frame, Kind
@@ -194,8 +196,68 @@ def test_files_of_halves_are_for_their_owner_only(pairing: Pairing, spool_dir: P
     send(pairing, event("a", "q"))
 
     folder = spool_dir / FOLDER
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {one.stat().st_mode & 0o777 for one in (spool_dir, folder)} == {0o700}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_a_receiver_that_could_not_begin_begins_when_it_can(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairing = Pairing(CapturePlace(spool_dir))
+    begin = Halves._open_journal
+
+    def refuse(_self: Halves) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Halves, "_open_journal", refuse)
+    with pytest.raises(OSError, match="No space"):
+        send(pairing, event("a", "q"))
+    monkeypatch.setattr(Halves, "_open_journal", begin)
+
+    assert send(pairing, event("a", "q")) == ["waiting"]
+    pairing.close()
+
+
+def test_a_line_that_a_full_disk_cuts_spoils_no_other(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves = Halves(spool_dir)
+    first, second = Taken("a" * 64, "qr", 1, "-"), Taken("b" * 64, "q", 2, "-")
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:30]))
+        with pytest.raises(OSError, match="short write"):
+            halves.take(first)
+
+    halves.take(second)
+
+    assert halves.taken() == [second]
+    halves.close()
+
+
+@pytest.mark.parametrize("name", ["_open_journal", "rename"])
+def test_a_journal_that_cannot_be_shortened_is_written_on(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("driftline.capture.events.halves._MAX_JOURNAL_BYTES", 1)
+    halves = Halves(spool_dir)
+    first, second, third = (Taken("a" * 64, "qr", number, "-") for number in range(3))
+    halves.take(first)
+
+    def refuse(*_args: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as scarce:
+        scarce.setattr(Halves if name == "_open_journal" else Path, name, refuse)
+        with pytest.raises(OSError, match="Too many"):
+            halves.forget_before(1)
+    halves.take(second)
+    assert halves.taken() == [first, second]
+
+    halves.forget_before(1)
+    halves.take(third)
+    assert halves.taken() == [second, third]
+    halves.close()
 
 
 def test_a_second_receiver_of_the_same_folder_is_refused(pairing: Pairing, spool_dir: Path) -> None:

@@ -118,6 +118,14 @@ def test_the_command_runs_until_told_to_stop(upstream: Upstream, tmp_path: Path)
     assert (frame.request, frame.response) == (b"1,2", b"3")
 
 
+@pytest.mark.parametrize("name", ["user:", ":"])
+def test_an_address_with_a_password_is_refused_without_it(name: str) -> None:
+    with pytest.raises(InputError, match="expected an address") as told:
+        ReverseProxy(f"http://{name}hunter2@127.0.0.1:9")
+
+    assert "hunter2" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
