@@ -14,8 +14,9 @@ import re
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -28,11 +29,20 @@ from driftline.capture_line import CaptureLine
 from driftline.errors import InputError
 from driftline.storage import is_remote
 
-__all__ = ["FileCounts", "read_capture_lines", "variant_of", "write_batch_hour", "write_hour"]
+__all__ = [
+    "FileCounts",
+    "read_capture_lines",
+    "variant_of",
+    "write_batch_hour",
+    "write_hour",
+    "written_hours",
+]
 
 _FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")
 _TIME = re.compile(rb'"inferenceTime":"[0-9-]+T[0-9]{2}:([0-9]{2})')
+_HOUR = re.compile(r"/\d{4}/\d\d/\d\d/\d\d$")
 _LAID_OUT = re.compile(r"([^/]+)/\d{4}/\d\d/\d\d/\d\d/[^/]+$")
+_SUFFIXES = (".csv", ".jsonl")
 _BLOCK_BYTES = 4 << 20
 # A line with a body of SageMaker's largest, in base64, and as much again.
 MAX_LINE_BYTES = 80 << 20
@@ -115,7 +125,8 @@ def write_batch_hour(
     """Write an hour as Batch Transform's capture: objects of inputs and outputs, and manifests.
 
     ``<target>/data/<endpoint>/<variant>/…`` hold the rows, one a line, ``<target>/input/`` and
-    ``<target>/output/`` the manifests that name them. Writing again writes the same files.
+    ``<target>/output/`` the manifests that name them. Writing again writes the same files; of the
+    hour's others those that an earlier export wrote go.
 
     Returns
     -------
@@ -157,11 +168,54 @@ def write_batch_hour(
         for name, content in files.items():
             held = filesystem.get_file_info(f"{path}/{name}")
             counts += _put(filesystem, f"{path}/{name}", content.encode(), held.size)
+        for name in _batch_names(folder, at, key):
+            if name not in files and filesystem.get_file_info(f"{path}/{name}").is_file:
+                filesystem.delete_file(f"{path}/{name}")
+                counts += FileCounts(removed=1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"{target}: cannot be written ({error})") from error
     except OSError as error:
         raise trouble(target, error) from error
     return counts, left_out
+
+
+def written_hours(
+    target: str, folder: str, first: datetime, last: datetime
+) -> list[tuple[str, datetime]]:
+    """List the hours from one time to before another that have folders, with their variants.
+
+    Parameters
+    ----------
+    target, folder
+        Where exports go, and the endpoint's folder in it.
+    first, last
+        Aware UTC.
+
+    Raises
+    ------
+    UnavailableError
+        When the storage does not answer.
+    """
+    filesystem, path = open_storage(target)
+    found = [f"{path}/{folder}"]
+    try:
+        for _ in ("variant", "year", "month", "day", "hour"):
+            found = [
+                entry.path
+                for one in found
+                for entry in filesystem.get_file_info(pafs.FileSelector(one, allow_not_found=True))
+                if entry.type == pafs.FileType.Directory
+            ]
+    except OSError as error:
+        raise trouble(target, error) from error
+    hours: list[tuple[str, datetime]] = []
+    for one in sorted(found):
+        variant, *parts = one.rsplit("/", 5)[1:]
+        with suppress(ValueError):  # A folder of somebody else's.
+            at = datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[arg-type,misc]  # Four.
+            if _HOUR.search(one) and first <= at < last:
+                hours.append((variant, at))
+    return hours
 
 
 def read_capture_lines(
@@ -206,10 +260,12 @@ def _numbered(stream: io.RawIOBase, *, one_a_line: bool) -> Iterator[tuple[int, 
             number += 1
         if len(rest) > MAX_LINE_BYTES:
             yield number, rest
+            number, rest = number + 1, b""
             while block and b"\n" not in block:
                 block = stream.read(_BLOCK_BYTES)
-            _, _, rest = (block or b"").partition(b"\n")
-            number += 1
+            _, _, block = (block or b"").partition(b"\n")
+            if block:
+                continue
         block = stream.read(_BLOCK_BYTES)
     if rest.strip():
         yield number, rest
@@ -231,6 +287,15 @@ def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
         return
     for number, record in enumerate(found if isinstance(found, list) else [found], 1):
         yield number, json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _batch_names(folder: str, at: str, key: uuid.UUID) -> list[str]:
+    """Give all files that a batch's hour may have, the manifests before what they name."""
+    ends = [f"{suffix}{end}" for suffix in _SUFFIXES for end in ("", ".out")]
+    return [
+        *(f"{side}/{at}/{key}.json" for side in ("input", "output")),
+        *(f"{folder}/{key}{end}" for end in ends),
+    ]
 
 
 def _minute_of(line: bytes) -> int:

@@ -73,11 +73,12 @@ def captured_hours(
     root, endpoint
         Storage root and name of the endpoint; one without a table has none.
     start, end
-        Half-open span of event time, aware; None: from the first record on.
+        Half-open span of event time, aware, of which the whole hours are meant; None: from the
+        first record on.
     variant
         Only this one; None: all.
     """
-    last = _floor(end.astimezone(UTC))
+    start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
     data = Dataset(root, endpoint).folder.open(*_days(start, last))
     if data is None:
         return []

@@ -10,7 +10,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from driftline.capture.sagemaker.capture_files import FileCounts, write_batch_hour, write_hour
+from driftline.capture.sagemaker.capture_files import (
+    FileCounts,
+    write_batch_hour,
+    write_hour,
+    written_hours,
+)
 from driftline.capture_line import LineError, read_line
 from driftline.client import Client
 from driftline.commands import options
@@ -78,6 +83,7 @@ def export(
                 counts = write_hour(*place, lines)
             total += counts
             advance(total.lines, count)
+        total += _clear(output, layout, found, variant)
     shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
     if as_json:
         options.show_json({**shown, **asdict(total), "left_out": dict(left_out)})
@@ -90,6 +96,25 @@ def export(
     if left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
         typer.echo(f"left out: {reasons}", err=True)
+
+
+def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
+    """Remove the files of hours of which an erasure left nothing, and which so are not listed."""
+    counts = FileCounts()
+    if found["erased_from"] is None:
+        return counts
+    first, last = (datetime.fromisoformat(found[key]) for key in ("erased_from", "before"))
+    listed = {(one["variant"], datetime.fromisoformat(one["start"])) for one in found["items"]}
+    write = write_hour if layout == "endpoint" else write_batch_hour
+    endpoint = found["endpoint"]
+    folder = endpoint if layout == "endpoint" else f"data/{endpoint}"
+    for name, at in written_hours(output, folder, first, last):
+        # Records without a variant lie there, too.
+        for one in (name, "") if name == "AllTraffic" else (name,):
+            if (one, at) not in listed and variant in (None, one):
+                done = write(output, endpoint, one, at, [])
+                counts += done[0] if isinstance(done, tuple) else done
+    return counts
 
 
 @capture.command("import")

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.sagemaker.export import captured_hours, captured_lines, closed_before
 from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.tables.dataset import list_endpoints
@@ -96,14 +97,23 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         end: Annotated[datetime | None, Query(alias="to")] = None,
         variant: str | None = None,
     ) -> dict[str, Any]:
-        """List the hours that are over and have records, with what an export of them holds."""
+        """List the hours that are over and have records, with what an export of them holds.
+
+        Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
+        table that was made anew says nothing of what was exported before.
+        """
         endpoint = _captured(context, name)
         closed = closed_before(context.now())
         last = closed if end is None else min(closed, _utc(end))
         first = None if start is None else _utc(start)
         found = captured_hours(context.root, endpoint, first, last, variant=variant)
         items = [asdict(one) | {"start": one.start.isoformat()} for one in found]
-        return {"endpoint": endpoint, "before": last.isoformat(), "items": items}
+        return {
+            "endpoint": endpoint,
+            "before": last.isoformat(),
+            "erased_from": _erased_from(context, endpoint, first),
+            "items": items,
+        }
 
     @routes.get("/endpoints/{name}/capture/lines", response_class=StreamingResponse)
     def lines(
@@ -113,6 +123,15 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         endpoint = _captured(context, name)
         body = _written(context.root, endpoint, _utc(hour), variant)
         return StreamingResponse(body, media_type=_LINES)
+
+
+def _erased_from(context: ServerContext, endpoint: str, first: datetime | None) -> str | None:
+    """Say from when on hours that have no records can only be such that an erasure emptied."""
+    if endpoint not in erasure_counts(context.root):
+        return None
+    kept = context.now().astimezone(UTC) - timedelta(days=context.retention_days - 1)
+    whole = kept.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (whole if first is None else max(whole, first)).isoformat()
 
 
 def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[bytes]:

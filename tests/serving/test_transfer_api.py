@@ -108,6 +108,30 @@ def test_what_was_imported_is_exported_as_it_was(server, moved, tmp_path):
     assert sorted(file for file in out.rglob("*") if file.is_file()) == files
 
 
+@pytest.mark.parametrize("layout", ["endpoint", "batch"])
+def test_an_hour_that_was_erased_goes_from_what_was_exported(server, moved, tmp_path, layout):
+    mark = f'"eventId":"{uuid.uuid4().hex}'.encode()
+    lines = sample_lines("baseline/capture.csv.jsonl")
+    gone = [line.replace(b'"eventId":"', mark) for line in lines]
+    kept = [line.replace(b"2022-04-18T", b"2022-04-19T") for line in lines]
+    export = ("capture", "export", moved, "-o", tmp_path, "--layout", layout, "--json")
+    with Client(server.url) as client:
+        client.import_lines(moved, b"\n".join(gone + kept), variant="AllTraffic")
+        first = driftline(server, *export)
+        (tmp_path / "notes.txt").write_text("mine")
+        before = [file for file in tmp_path.rglob("*") if file.is_file()]
+        client.erase(event_ids=[json.loads(line)["eventMetadata"]["eventId"] for line in gone])
+    code, shown, said = driftline(server, *export)
+
+    assert (first[0], code) == (0, 0), said
+    left = [file for file in tmp_path.rglob("*") if file.is_file()]
+    told = json.loads(shown)
+    assert (told["written"], told["lines"]) == (0, len(kept))
+    assert told["removed"] == len(before) - len(left) > 0
+    assert not [file for file in left if "/18/" in str(file)]
+    assert tmp_path / "notes.txt" in left
+
+
 def test_an_endpoint_that_nobody_declared_keeps_them_raw_and_says_so(server, tmp_path):
     name = f"free-{uuid.uuid4().hex[:8]}"
     file = FIXTURES / "capture/captured-data.jsonl"

@@ -177,6 +177,22 @@ def test_requests_become_lines_and_are_read_back(tmp_path: Path) -> None:
     assert f"{lines[-1].event_id}-1" in by_id
 
 
+def test_what_an_hour_has_no_more_goes_with_its_manifests(tmp_path: Path) -> None:
+    csv, document = (
+        read_line(sample_lines(f"baseline/capture.{name}.jsonl")[0]) for name in ("csv", "json")
+    )
+    place = (str(tmp_path), "churn", "AllTraffic", HOUR)
+    write_batch_hour(*place, [csv, document])
+
+    fewer, _ = write_batch_hour(*place, [csv])
+    none, _ = write_batch_hour(*place, [])
+
+    # A manifest that named both kinds is written anew.
+    assert (fewer.written, fewer.unchanged, fewer.removed) == (2, 2, 2)
+    assert none.removed == 4
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
 def test_bodies_that_cannot_be_lines_are_left_out() -> None:
     csv = Side(b"1\n2", "text/csv", "CSV")
 

@@ -10,6 +10,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.capture.line.sink import Sink
+from driftline.capture.sagemaker import capture_files
 from driftline.capture.sagemaker.capture_files import (
     FileCounts,
     read_capture_lines,
@@ -225,3 +226,17 @@ def test_files_of_other_forms_give_their_records(tmp_path: Path) -> None:
     (tmp_path / "packed.jsonl.gz").write_bytes(damaged)
     with pytest.raises(InputError, match="cannot be read"):
         list(read_capture_lines(system, str(tmp_path / "packed.jsonl.gz"), "x"))
+
+
+def test_lines_behind_one_that_is_too_long_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_files, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(capture_files, "_BLOCK_BYTES", 64)
+    lines = [b"first", b"x" * 500, b"second", b"y" * 300, b"third", b"fourth"]
+    (tmp_path / "some.jsonl").write_bytes(b"\n".join(lines))
+
+    found = list(read_capture_lines(pafs.LocalFileSystem(), str(tmp_path / "some.jsonl"), "some"))
+
+    assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
+    assert [line for _, line in found if len(line) < 100] == [lines[at] for at in (0, 2, 4, 5)]
