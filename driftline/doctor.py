@@ -62,6 +62,7 @@ MENDS = {
     "torn": "nothing: a server was killed while it wrote",
     "power_loss": 'nothing, or [capture] durability = "request" where no record may be lost',
     "poison": "see the topic of dead letters for who sends what is no letter",
+    "missing": "nothing: an audit missed them, and somebody has accepted that",
     "retention": "let the topic keep records for longer than a sink may be away",
     "unreadable": "see that all processes are of one version",
 }
@@ -350,7 +351,10 @@ def _audit(root: str) -> Finding:
     if not found["adds_up"]:
         what = ", ".join(f"{found[one]:,} {one}" for one in ("missing", "doubled", "torn"))
         files = f", {len(found['damaged'])} files gone" if found["damaged"] else ""
-        mend = "driftline capture audit says which; bring the files back from a copy"
+        mend = (
+            "driftline capture audit says which; bring the files back from a copy, or, where there "
+            "is none, have them counted as lost: driftline capture audit --accept"
+        )
         return Finding("audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
     if age > LATE_AUDIT:
         mend = "see that the scheduler runs: driftline up --only scheduler"

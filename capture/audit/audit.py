@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 _WINDOW = 1 << 25
 _MAX_RUNS = 100
 # A gap stands for one number, but for these, which stand for as many as they lost.
-_WIDE = frozenset({"corrupt", "poison"})
+_WIDE = frozenset({"corrupt", "missing", "poison"})
 _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -64,7 +64,7 @@ class SpoolAudit:
     torn
         Requests whose rows are not all there, or there twice.
     missing_runs, doubled_runs
-        Where they are, as first and last number; the first hundred runs.
+        Where they are, as first and last number; the first runs of them.
     """
 
     spool_id: str
@@ -140,6 +140,7 @@ def audit(
     now: Callable[[], datetime],
     spool_dir: Path | None = None,
     full: bool = False,
+    max_runs: int | None = _MAX_RUNS,
 ) -> Audit:
     """Audit all that was ever captured below a storage root.
 
@@ -154,6 +155,8 @@ def audit(
         is stored as a whole. None with a broker between the two.
     full
         Read everything anew, not only what is new since the last audit.
+    max_runs
+        How many runs of what was found each spool is told with; None: all.
 
     Raises
     ------
@@ -166,7 +169,7 @@ def audit(
     if book.suspects():
         # What a sink was just committing is complete at a second look, or known to be on its way.
         book.look(full=False)
-    found = tuple(book.examined())
+    found = tuple(book.examined(max_runs))
     ledger.write(root)
     made = book.sums()
     return Audit(
@@ -235,10 +238,10 @@ class _Book:
                 found.append(spool_id)
         return found
 
-    def examined(self) -> Iterator[SpoolAudit]:
+    def examined(self, max_runs: int | None) -> Iterator[SpoolAudit]:
         """Look at each suspect number by number."""
         for spool_id in self.suspects():
-            found = self._examine(spool_id)
+            found = self._examine(spool_id, max_runs)
             if found.missing or found.doubled or found.torn or found.in_flight:
                 yield found
             else:
@@ -280,7 +283,7 @@ class _Book:
         self._ledger.digests[spool_id] = whole
         return whole
 
-    def _examine(self, spool_id: str) -> SpoolAudit:
+    def _examine(self, spool_id: str, max_runs: int | None) -> SpoolAudit:
         endpoints = tuple(self._ledger.carried.get(spool_id, ()))
         last, final = self._last[spool_id], self._final(spool_id)
         missing: list[Run] = []
@@ -302,8 +305,8 @@ class _Book:
             doubled=length_of(doubled),
             in_flight=length_of(missing) - absent,
             torn=self._held.get(spool_id, EMPTY).torn,
-            missing_runs=tuple(lost[:_MAX_RUNS]) if left else (),
-            doubled_runs=tuple(doubled[:_MAX_RUNS]),
+            missing_runs=tuple(lost[:max_runs]) if left else (),
+            doubled_runs=tuple(doubled[:max_runs]),
         )
 
     def _cover(self, spool_id: str, start: int, stop: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -270,16 +270,15 @@ def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
     new = [gap for gap in gaps if gap.seq > folder.mark(gap.spool_id)]
     if not new:
         return 0
-    columns = [
-        [getattr(gap, name) for gap in new]
-        for name in (
-            "spool_id", "seq", "endpoint", "reason", "records", "size_bytes", "first_time",
-            "last_time",
-        )
-    ]  # fmt: skip
-    arrays = [pa.array(column, f.type) for column, f in zip(columns, GAP_SCHEMA, strict=True)]
     marks = {gap.spool_id: max(g.seq for g in new if g.spool_id == gap.spool_id) for gap in new}
-    return folder.append(pa.Table.from_arrays(arrays, schema=GAP_SCHEMA), marks)
+    return folder.append(gap_rows(new), marks)
+
+
+def gap_rows(gaps: Iterable[Gap]) -> pa.Table:
+    """Give gaps as rows of their table."""
+    columns = zip(*map(astuple, gaps), strict=True)
+    arrays = [pa.array(column, f.type) for column, f in zip(columns, GAP_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=GAP_SCHEMA)
 
 
 def read_gaps(root: str) -> list[Gap]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from driftline.capture.audit.accepting import accept
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.note import document_of
 from driftline.client import Client
@@ -77,24 +78,27 @@ def make_audit(
     full: Annotated[
         bool, typer.Option("--full", help="Read everything anew, not only what is new.")
     ] = False,
+    is_accepted: Annotated[
+        bool,
+        typer.Option("--accept", help="Count what is missing as lost, when no copy is left."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Prove that every number a spool has given is stored once, or counted as lost.
 
     Reads the storage root of the settings; needs no server. Exit code 0: it adds up; 1: records are
-    missing or doubled, or a file is gone; 3: it could not be decided.
+    missing or doubled, or a file is gone; 3: it could not be decided. With --accept, what is
+    missing becomes gaps and files that are gone leave their table: later audits add up again.
 
     Example: driftline capture audit --full
     """
     configure_logging()
     settings = load(config_file, environment=os.environ)
     use_options(settings.storage.options)
-    found = audit(
-        settings.root,
-        now=lambda: datetime.now(UTC),
-        spool_dir=settings.spool_dir if settings.capture.transport == "local" else None,
-        full=full,
-    )
+    spool_dir = settings.spool_dir if settings.capture.transport == "local" else None
+    if is_accepted:
+        accept(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir)
+    found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
     if as_json:
         options.show_json(document_of(found))
     else:
