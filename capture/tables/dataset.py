@@ -10,6 +10,7 @@ second sink; the check against one's own repetition is ``mark``.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
@@ -225,25 +226,39 @@ class Dataset:
         data = self.folder.open()
         if data is None:
             return CaptureStats(0, 0, 0, 0, {}, (), None, None, 0)
-        rows = data.to_table(["row_index", "status", "parse_error", "spool_id", "event_time"])
-        first = pc.equal(rows["row_index"], 0)
-        spools = self.marks(pc.unique(rows["spool_id"]).to_pylist())
-        span = pc.min_max(rows["event_time"]).as_py()
-        failed = pc.and_(first, pc.greater_equal(rows["status"], 400))
-        unparsed = pc.and_(first, pc.is_valid(rows["parse_error"]))
+        found: Counter[str] = Counter()
+        names: set[str] = set()
+        times: list[datetime] = []
+        # Batch by batch: all rows at once are gigabytes.
+        for rows in data.to_batches(
+            ["row_index", "status", "parse_error", "spool_id", "event_time"]
+        ):
+            first = pc.equal(rows["row_index"], 0)
+            found["rows"] += rows.num_rows
+            for name, chosen in (
+                ("requests", first),
+                ("failed", pc.and_(first, pc.greater_equal(rows["status"], 400))),
+                ("unparsed", pc.and_(first, pc.is_valid(rows["parse_error"]))),
+            ):
+                found[name] += pc.sum(chosen).as_py() or 0
+            names.update(pc.unique(rows["spool_id"].drop_null()).to_pylist())
+            span = pc.min_max(rows["event_time"]).as_py()
+            times = [time for time in (*times, *span.values()) if time is not None]
+            times = [min(times), max(times)] if times else []
+        spools = self.marks(names)
         return CaptureStats(
-            requests=pc.sum(first).as_py() or 0,
-            rows=rows.num_rows,
-            unparsed=pc.sum(unparsed).as_py() or 0,
-            failed=pc.sum(failed).as_py() or 0,
+            requests=found["requests"],
+            rows=found["rows"],
+            unparsed=found["unparsed"],
+            failed=found["failed"],
             spools=spools,
             gaps=tuple(
                 gap
                 for gap in read_gaps(self._root)
                 if gap.endpoint == self.endpoint or (not gap.endpoint and gap.spool_id in spools)
             ),
-            oldest=span["min"],
-            newest=span["max"],
+            oldest=times[0] if times else None,
+            newest=times[-1] if times else None,
             size_bytes=self.folder.size_bytes(),
         )
 
