@@ -229,11 +229,24 @@ def _from_parquet(file: pq.ParquetFile, shown: str, names: LabelNames) -> Iterat
     done = 0
     for batch in file.iter_batches(columns=wanted, batch_size=1 << 17):
         columns = [
-            _as_texts(column, name, shown)
+            _as_texts(_as_ids(column, name, shown) if name in ids else column, name, shown)
             for name, column in zip(wanted, batch.columns, strict=True)
         ]
         yield _from_columns(pa.table(columns, names=wanted), ids, shown, names, done)
         done += batch.num_rows
+
+
+def _as_ids(column: pa.Array, name: str, shown: str) -> pa.Array:
+    """Give ids that pandas has made floats as the whole numbers that they were."""
+    if not pa.types.is_floating(column.type):
+        return column
+    told = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
+    is_exact = pc.and_(pc.equal(told, pc.round(told)), pc.less(pc.abs(told), 2.0**53))
+    if not pc.all(is_exact).as_py():
+        raise InputError(
+            f'{shown}: column "{name}" has numbers with a point; expected ids as texts'
+        )
+    return told.cast(pa.int64())
 
 
 def _as_texts(column: pa.Array, name: str, shown: str) -> pa.Array:

@@ -115,25 +115,30 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
 class LastLabels(NamedTuple):
     """The last label of each id and row, in order of slots: place of the id, then the row.
 
-    ``ranks`` say in which order they were received.
+    ``ranks`` say in which order they were received, ``rows`` where they stand in the table.
     """
 
     keys: pa.Array
     slots: np.ndarray
     ranks: np.ndarray
+    rows: np.ndarray
     labels: pa.Array
 
 
 def last_of_each(truth: pa.Table) -> LastLabels:
     """Choose the label of each id and row that was received last; ``truth``: as it is stored."""
-    truth = truth.sort_by([("received_time", "ascending"), ("load_number", "ascending")])
-    keys = pc.unique(truth["key"])
-    slots = (places_of(truth["key"], keys) << 32) | truth["row_index"].to_numpy()
+    # By numbers: texts, of which there may be millions, are not copied.
+    received = truth["received_time"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((truth["load_number"].to_numpy(), received))
+    coded = truth["key"].combine_chunks().dictionary_encode()
+    keys, codes = coded.dictionary, coded.indices.to_numpy().astype(np.int64)
+    slots = (codes << 32) | truth["row_index"].to_numpy()
     # Backwards, the first of each is the one that was received last.
-    chosen, from_end = np.unique(slots[::-1], return_index=True)
+    chosen, from_end = np.unique(slots[order[::-1]], return_index=True)
     ranks = len(slots) - 1 - from_end
-    labels = truth["label"].combine_chunks().take(pa.array(ranks))
-    return LastLabels(keys, chosen, ranks, labels)
+    rows = order[ranks]
+    labels = truth["label"].take(pa.array(rows)).combine_chunks()
+    return LastLabels(keys, chosen, ranks, rows, labels)
 
 
 def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ __all__ = ["DayCoverage", "TruthReport", "truth_report"]
 _EXAMPLES = 5
 _FIRST_FAILURE = 400
 _BLOCK_ROWS = 1 << 19
+_LABEL_COLUMNS = ("key", "row_index", "label", "received_time", "load_number")
 _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time")
 
 
@@ -158,26 +159,25 @@ class _Matching:
         self._received = np.empty(0, np.int64)
         self._meaning = np.empty(0, np.int64)
         if last is not None:
-            ordered = truth.append_column("\0meaning", pa.array(meaning)).sort_by(
-                [("received_time", "ascending"), ("load_number", "ascending")]
-            )
-            self._weigh(last, ordered)
+            self._weigh(last, truth, meaning)
         count = 0 if last is None else len(last.slots)
         self._is_used = np.zeros(count, bool)
         self._is_here = np.zeros(0 if last is None else len(last.keys), bool)
         self._delays: list[np.ndarray] = []
 
-    def _weigh(self, last: LastLabels, ordered: pa.Table) -> None:
+    def _weigh(self, last: LastLabels, truth: pa.Table, meaning: np.ndarray) -> None:
         """Find which places got different labels, and how often the same was said again."""
-        slots = (places_of(ordered["key"], last.keys) << 32) | ordered["row_index"].to_numpy()
+        slots = (places_of(truth["key"], last.keys) << 32) | truth["row_index"].to_numpy()
         at = np.searchsorted(last.slots, slots)
-        meaning = ordered["\0meaning"].to_numpy()
-        pairs = np.unique(np.stack([at, meaning]), axis=1)
-        distinct = np.bincount(pairs[0], minlength=len(last.slots))
+        # Sorted by both; equal pairs then stand side by side.
+        order = np.lexsort((meaning, at))
+        at, said = at[order], meaning[order]
+        is_new = np.append(True, (np.diff(at) != 0) | (np.diff(said) != 0))
+        distinct = np.bincount(at[is_new], minlength=len(last.slots))
         self._conflicting = distinct > 1
-        self._repeated = self._labels - pairs.shape[1]
-        self._received = ordered["received_time"].cast(pa.int64()).to_numpy()[last.ranks]
-        self._meaning = meaning[last.ranks]
+        self._repeated = self._labels - int(is_new.sum())
+        self._received = truth["received_time"].cast(pa.int64()).to_numpy()[last.rows]
+        self._meaning = meaning[last.rows]
 
     def match(self, rows: pa.Table) -> np.ndarray:
         """Find which of these rows have a label, bool, shape (rows,)."""
@@ -251,9 +251,8 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
 
 def _stored(root: str, endpoint: str) -> pa.Table:
     data = truth_folder(root, endpoint).open()
-    if data is None:
-        return TRUTH_SCHEMA.empty_table()
-    return data.to_table(TRUTH_SCHEMA.names).cast(TRUTH_SCHEMA)
+    held = pa.schema([TRUTH_SCHEMA.field(name) for name in _LABEL_COLUMNS])
+    return held.empty_table() if data is None else data.to_table(held.names).cast(held)
 
 
 def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:

@@ -162,6 +162,20 @@ def test_parquet_of_any_plain_type_is_read(tmp_path: Path) -> None:
         assert found == [("i", 0, expected[0]), ("j", 4, expected[1])]
 
 
+def test_ids_that_pandas_made_floats_are_the_whole_numbers_that_they_were(tmp_path: Path) -> None:
+    file = tmp_path / "floats.parquet"
+    frame = pd.DataFrame(
+        {"inference_id": [20260115123.0, float("nan")], "event_id": ["a", "b"], "label": [1, 0]}
+    )
+    frame.to_parquet(file, index=False)
+
+    assert labels(read_label_file(file)) == [("20260115123", 0, "1"), ("b", 0, "0")]
+    for odd in (0.5, 2.0**60, float("inf")):
+        frame.assign(inference_id=odd).to_parquet(file, index=False)
+        with pytest.raises(InputError, match=r"numbers with a point; expected ids as texts"):
+            labels(read_label_file(file))
+
+
 def test_parquet_with_lists_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"], "label": [[1, 0]]}), tmp_path / "lists.parquet")
 
