@@ -14,7 +14,7 @@ from driftline.settings import load
 
 __all__ = ["proxy"]
 
-PORT = 8082  # The next one after server and dashboard.
+PORT = 8085  # The next one after those of `driftline up` and its processes.
 
 
 def proxy(

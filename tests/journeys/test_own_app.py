@@ -70,7 +70,7 @@ class Walk:
         for port, free in self.ports.items():
             command = re.sub(rf"(:|--port ){port}\b", rf"\g<1>{free}", command)
         if line.startswith("driftline proxy"):
-            command += f" --port {self.ports['8082']}"
+            command += f" --port {self.ports['8085']}"
         ready = next((text for start, text in LASTING.items() if line.startswith(start)), None)
         if ready is not None:
             self._keep(command, ready)
@@ -122,7 +122,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """Follow the whole document; where it says "within ten seconds", wait for that."""
     found = Walk(
         tmp_path_factory.mktemp("app"),
-        {port: free_port() for port in ("8000", "8080", "8081", "8082")},
+        {port: free_port() for port in ("8000", "8080", "8081", "8085")},
     )
     for code in blocks("python"):
         name = code.split("\n", 1)[0].removeprefix("# ")
