@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -97,10 +97,11 @@ def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
                 inputs.setdefault(name, one.prefix + name)
     found = []
     for output, hour in outputs.items():
-        name = output.removesuffix(".out")
-        ends = [one for one in inputs if name.endswith(f"/{one}") or name == one]
-        chosen = max(ends, key=len, default=None)
-        found.append(BatchObject(output, None if chosen is None else inputs[chosen], hour))
+        # What it is called after however many folders, the longest name first.
+        parts = output.removesuffix(".out").split("/")
+        ends = ("/".join(parts[at:]) for at in range(len(parts)))
+        chosen = next((inputs[end] for end in ends if end in inputs), None)
+        found.append(BatchObject(output, chosen, hour))
     return found
 
 
@@ -116,7 +117,7 @@ def pair_lines(
     one
         Where they are from: its URI and the number make the id of a line that has none.
     """
-    asked = None if given is None else iter(_filled(given))
+    asked = None if given is None else _filled(given)
     for number, text in _filled(output):
         request = None if asked is None else next(asked, None)
         if asked is not None and request is None:
@@ -183,6 +184,10 @@ def _pair(text: bytes, request: bytes | None, one: BatchObject, number: int) -> 
         raise LineError("no UTF-8") from None
     read = _of_json if answer.lstrip().startswith("{") else _of_csv
     key, time, given, answered = read(answer, asked)
+    try:
+        "".join((key or "", given or "", answered)).encode()
+    except UnicodeEncodeError:
+        raise LineError("half a surrogate pair; expected Unicode") from None
     return CaptureLine(
         event_id=key or str(uuid.uuid5(_BATCHES, f"{one.output}:{number}")),
         time=time or one.hour,
@@ -237,5 +242,5 @@ def _side(text: str) -> Side:
     return Side(text.encode(), _LINES if is_json else _CSV, "JSON" if is_json else "CSV")
 
 
-def _filled(lines: Iterable[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
-    return [(number, text) for number, text in lines if text.strip()]
+def _filled(lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    return ((number, text) for number, text in lines if text.strip())

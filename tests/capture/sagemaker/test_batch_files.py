@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -132,6 +133,34 @@ def test_lines_that_have_no_partner_are_told() -> None:
     assert long[1] == (2, long[1][1])
     assert "no line for line 2" in str(long[1][1])
     assert [type(line) for _, line in odd] == [LineError, LineError]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "\\ud800", "SageMakerInferenceId": "x"}',
+        '{"SageMakerInferenceId": "\\ud800", "a": 1}',
+    ],
+)
+def test_half_a_character_is_a_bad_line_and_stops_nothing(text: str) -> None:
+    odd, good = pair_lines(numbered(text, "1"), None, ONE)
+
+    assert "surrogate" in str(odd[1])
+    assert isinstance(good[1], CaptureLine)
+
+
+def test_objects_find_each_other_in_a_time_that_grows_with_their_number() -> None:
+    names = [f"part/{at}.csv" for at in range(20_000)]
+    manifests = [
+        Manifest(False, HOUR, "s3://in/", tuple(names)),
+        Manifest(True, HOUR, "s3://out/job/", tuple(f"{name}.out" for name in names)),
+    ]
+    start = time.process_time()
+
+    found = pair_objects(manifests)
+
+    assert time.process_time() - start < 5
+    assert [one.input for one in found] == [f"s3://in/{name}" for name in names]
 
 
 def test_requests_become_lines_and_are_read_back(tmp_path: Path) -> None:
