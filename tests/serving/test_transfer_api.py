@@ -10,6 +10,8 @@ import uuid
 
 import pytest
 
+from driftline.capture.redaction.redactor import Redactor
+from driftline.capture.redaction.rules import Rule
 from driftline.capture.tables.dataset import Dataset
 from driftline.client import Client
 from driftline.errors import InputError, NotFoundError, UnavailableError
@@ -26,7 +28,8 @@ SIGNATURE = {
 @pytest.fixture(scope="module")
 def server(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("transfer")
-    with start(folder, max_request_bytes=3_000_000, retention_days=36_500) as found:
+    rules = Redactor([Rule("Guarded", "", "drop", side="request")])
+    with start(folder, max_request_bytes=3_000_000, retention_days=36_500, redactor=rules) as found:
         yield found
 
 
@@ -64,6 +67,18 @@ def bucket(tmp_path):
     )
     (folder / "odd.jsonl").write_bytes(lines[0] + b"\n{broken\n" + lines[1] + b"\n")
     return folder
+
+
+def test_rules_of_redaction_hold_for_what_is_imported(server, declare, bucket):
+    assert server.apply(declare("Endpoint", "guarded", signature=SIGNATURE)).status_code == 200
+
+    code, _, said = driftline(server, "capture", "import", bucket, "--endpoint", "guarded")
+
+    assert code == 0, said
+    rows = Dataset(server.context.root, "guarded").folder.open().to_table().to_pylist()
+    assert len(rows) == 49
+    assert not any(row["request_body"] for row in rows)
+    assert all(row["response_body"] for row in rows)
 
 
 def test_a_folder_is_imported_once_and_what_is_bad_is_named(server, moved, bucket):
