@@ -259,10 +259,15 @@ class SpoolReader:
                 self._expected = next_seq
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
-        """Give how far the next good frame is, 0 when there is none yet and more may come."""
+        """Give how far the next good frame is, 0 when there is none yet and more may come.
+
+        0 as well when it is here by now: its writer was in the midst of writing it.
+        """
         size = os.fstat(descriptor).st_size
         data = os.pread(descriptor, size - self._offset, self._offset)
-        found = find_frame(data, 1, self._seed)
+        found = find_frame(data, 0, self._seed)
+        if found == 0:
+            return 0
         if found is not None:
             log.warning(
                 "spool damage skipped spool=%s segment=%s bytes=%d",

@@ -246,3 +246,25 @@ def test_a_clock_that_jumps_costs_no_record(spool_dir: Path, wall_ns: int) -> No
 
     (spool,) = spool_dir.iterdir()
     assert [frame.kind for frame in read_all(spool)] == [Kind.RECORD, Kind.GAP, Kind.RECORD]
+
+
+def test_a_frame_that_was_being_written_is_read_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(SpoolWriter(tmp_path)) as writer:
+        writer.append({"event_id": "a"}, [b"x" * 5_000])
+        reader = SpoolReader(next(tmp_path.iterdir()))
+        assert [frame.seq for frame in reader.read(10)] == [1]
+        writer.append({"event_id": "b"}, [b"x" * 5_000])
+
+        def torn(descriptor: int, count: int, offset: int) -> bytes:
+            """See but half of it, and have it and the next one be whole right after."""
+            monkeypatch.undo()
+            writer.append({"event_id": "c"}, [b"x" * 5_000])
+            return os.pread(descriptor, 3_000, offset)
+
+        monkeypatch.setattr(os, "pread", torn)
+        first = reader.read(10)
+
+        assert [frame.seq for frame in [*first, *reader.read(10)]] == [2, 3]
+        assert all(frame.kind == Kind.RECORD for frame in first)
