@@ -256,12 +256,15 @@ def test_a_frame_that_was_being_written_is_read_when_it_is_whole(
         reader = SpoolReader(next(tmp_path.iterdir()))
         assert [frame.seq for frame in reader.read(10)] == [1]
         writer.append({"event_id": "b"}, [b"x" * 5_000])
+        pread, looks = os.pread, iter([2_000, 3_000])
 
         def torn(descriptor: int, count: int, offset: int) -> bytes:
-            """See but half of it, and have it and the next one be whole right after."""
-            monkeypatch.undo()
-            writer.append({"event_id": "c"}, [b"x" * 5_000])
-            return os.pread(descriptor, 3_000, offset)
+            """See but a part of it twice, and have it and the next one be whole right after."""
+            size = next(looks)
+            if size == 3_000:
+                monkeypatch.undo()
+                writer.append({"event_id": "c"}, [b"x" * 5_000])
+            return pread(descriptor, size, offset)
 
         monkeypatch.setattr(os, "pread", torn)
         first = reader.read(10)
