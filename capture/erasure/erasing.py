@@ -174,6 +174,7 @@ def erase(
     until = None if dry_run else record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
     found = Found()
+    documents = 0
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
@@ -181,11 +182,14 @@ def erase(
             if not dry_run:
                 eraser.sweep()
             rows = eraser.find(asked)
-            erased[one] = eraser.remove(rows, keys)
-            found.include(rows, eraser.labelled)
             if until and rows.events - keys:
                 # Labels may come later under these, too.
                 record_requests(root, {"event_id": rows.events}, one, now=now, keep=keep)
+            if until and rows.events:
+                # Rows go last: after a kill they are what tells what else is to go.
+                documents += clear_documents(root, keys | rows.events, rows.span)
+            erased[one] = eraser.remove(rows, keys)
+            found.include(rows, eraser.labelled)
     finally:
         name.close()
     return Erased(
@@ -193,7 +197,9 @@ def erase(
         asked=len(keys),
         unknown=len(keys - found.events - found.inferences),
         endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
-        documents=clear_documents(root, keys | found.events, found.span, dry_run=dry_run),
+        # Again, for what was written meanwhile from rows that were still there.
+        documents=documents
+        + clear_documents(root, keys | found.events, found.span, dry_run=dry_run),
         quarantined=0
         if spool_dir is None
         else clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run),
@@ -244,6 +250,8 @@ class Eraser:
                 record_removed(self._removed, self._endpoint, sorted(requests), self._now)
 
         events = {"event_id": pa.array(sorted(found.events), pa.string())}
+        left = self._still_used(found, events)
+        labels = self._remove_labels(keys | found.events | (found.inferences - left))
         rows = expunge(
             self._rows,
             _ROWS,
@@ -252,8 +260,6 @@ class Eraser:
             note=note,
             dry_run=self._dry_run,
         )
-        left = self._still_used(found, events)
-        labels = self._remove_labels(keys | found.events | (found.inferences - left))
         return EndpointErased(len(requests), rows.rows, labels.rows, rows.files + labels.files)
 
     def _still_used(self, found: Found, events: Mapping[str, pa.Array]) -> set[str]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from driftline.capture.decoding.records import Records
+from driftline.capture.erasure.clearing import clear_documents
 from driftline.capture.erasure.erasing import Eraser, endpoints_of, find
 from driftline.capture.erasure.erasures import (
     KINDS,
@@ -183,7 +184,9 @@ class LateErasing:
         )
         if not found.events:
             return 0
+        clear_documents(self._root, found.events, found.span)
         gone = eraser.remove(found, set())
+        clear_documents(self._root, found.events, found.span)  # What was judged meanwhile.
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests
 

@@ -13,12 +13,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from driftline.capture.erasure import expunging
 from driftline.capture.erasure.erasing import EndpointErased, Erased, erase
 from driftline.capture.erasure.erasures import (
     erased_sequences,
     erasure_counts,
     forget,
     open_requests,
+    record_requests,
     requests_folder,
 )
 from driftline.capture.line.sink import Sink
@@ -239,6 +241,48 @@ def test_documents_that_point_at_erased_rows_do_not_name_them(
     assert found.documents == 1
     assert said["stray_label_ids"] == ["(erased)"]
     assert [row["event_id"] for row in said["rows"]] == ["(erased)", "e70"]
+
+
+def test_an_erasure_that_was_killed_half_way_is_ended_by_the_next_one(
+    root: str, stored: SpoolWriter, ask: Erase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(root, "executions", "quality", "20260115T120000Z", "1")
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps({"rows": [{"event_id": "e7"}]}))
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    # Just after rows went for good: nobody knows any more that e7 and the id are the same.
+    with monkeypatch.context() as patch:
+        patch.setattr(expunging, "_clear_left_over", killed)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                ask(event_ids=("e7",))
+    ask(event_ids=("e7",))
+
+    assert "e7" not in (folder / "report.json").read_text()
+    assert "e7" not in events(root)
+    assert files_with(root, SECRET, ID.encode()) == []
+
+
+def test_documents_of_what_came_later_do_not_name_it(
+    root: str, spool_dir: Path, stored: SpoolWriter, drain: Drain
+) -> None:
+    upkeep = Upkeep(root, spool_dir / NAMES, now=lambda: NOW)
+    upkeep.step()
+    record(stored, event_id="later", at=DAY)
+    drain()
+    folder = Path(root, "executions", "quality", "20260115T120000Z", "1")
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps({"rows": [{"event_id": "later"}]}))
+    # As of one who asked while the sink was committing.
+    record_requests(root, {"event_id": ["later"]}, None, now=NOW, keep=KEEP)
+
+    upkeep.step()
+
+    assert "later" not in events(root)
+    assert "later" not in (folder / "report.json").read_text()
 
 
 def test_only_the_endpoint_that_is_named_is_touched(
