@@ -39,6 +39,7 @@ _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-j
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
 _VAGUE = ("", "text/plain", _FORM)
+_MARK = "\ufeff"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 # A quoted cell, or one without quotes; then what ends it.
@@ -204,8 +205,10 @@ def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) ->
     if "\0" in text:
         raise RewriteError("it is not text")
     hits: set[int] = set()
-    lines = _plain_rows(text) if '"' not in text and "\r" not in text else _quoted_rows(text)
-    parts: list[str] = []
+    rows = text.removeprefix(_MARK)  # A byte order mark is no part of the first cell.
+    parts = [text[: len(text) - len(rows)]]
+    is_plain = '"' not in rows and "\r" not in rows
+    lines = _plain_rows(rows) if is_plain else _quoted_rows(rows)
     for cells, end in lines:
         if cells != [""]:
             for edit in edits:

@@ -63,7 +63,7 @@ def masked(keep: int) -> Change:
     def change(value: object) -> object:
         if value is None:
             return None
-        text = "" if isinstance(value, dict | list) else _text(value)
+        text = "" if isinstance(value, dict | list) else _text(value).strip()
         return _MASK + text[-keep:] if 0 < keep < len(text) else _MASK
 
     return change

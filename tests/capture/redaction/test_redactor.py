@@ -103,6 +103,28 @@ def test_equal_values_have_equal_hashes_in_json_and_csv() -> None:
     assert in_csv == f"{in_json},1".encode()
 
 
+@pytest.mark.parametrize("body", [b"42,1\n", b'"42",1\r\n', b"42,1\n43,1"])
+@pytest.mark.parametrize(
+    "action",
+    [{"action": "hash"}, {"action": "mask", "keep": 2}, {"action": "bucket", "width": 10.0}],
+)
+def test_a_byte_order_mark_is_no_part_of_the_first_cell(
+    body: bytes, action: dict[str, Any]
+) -> None:
+    marked, plain = (
+        applied(frame(start + body, kind="text/csv"), rule("column:0", **action)).request
+        for start in (b"\xef\xbb\xbf", b"")
+    )
+
+    assert marked == b"\xef\xbb\xbf" + plain
+    assert b"42," not in plain.replace(b'"', b"")
+
+
+@pytest.mark.parametrize("value", ["42", " 42", "42 \t", "\u00a042"])
+def test_blanks_around_a_short_value_do_not_show_it(value: str) -> None:
+    assert document({"a": value}, rule("/a", "mask", keep=2)) == {"a": "***"}
+
+
 def test_a_mask_keeps_the_end_and_tells_no_length() -> None:
     card = rule("/card", "mask", keep=4)
 
