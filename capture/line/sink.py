@@ -21,6 +21,7 @@ from driftline.capture.decoding.records import Records
 from driftline.capture.decoding.rows import build_rows
 from driftline.capture.erasure.standing import ErasedRecords
 from driftline.capture.line.batch import Batch, cut_by_size
+from driftline.capture.line.memory import keep_freed_memory
 from driftline.capture.line.sound import unreadable
 from driftline.capture.line.transport import Delivery, Transport
 from driftline.capture.spool.frame import Frame
@@ -123,9 +124,7 @@ class Sink:
 
     def run(self, stop: threading.Event) -> None:
         """Commit what comes until ``stop`` is set, then what is left; retry whatever goes wrong."""
-        # Each commit asks for large pieces and frees them all: other pools keep a sixth more at
-        # their peak, or have the kernel clear pages anew each time.
-        pa.set_memory_pool(pa.system_memory_pool())
+        keep_freed_memory()
         back_off_s = self._poll_s
         while not stop.is_set():
             try:
