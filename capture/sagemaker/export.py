@@ -6,6 +6,7 @@ capture knows no others, and a cut body would be read as wrong values. What is l
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.storage import reaching
+from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine
 from driftline.errors import ConflictError
 
@@ -77,6 +80,11 @@ def captured_hours(
         first record on.
     variant
         Only this one; None: all.
+
+    Raises
+    ------
+    StorageError
+        When the table cannot be read now.
     """
     start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
     data = Dataset(root, endpoint).folder.open(*_days(start, last))
@@ -85,23 +93,33 @@ def captured_hours(
     chosen = _span(start, last) & (pads.field("row_index") == 0)
     if variant is not None:
         chosen &= pads.field("variant") == variant
-    rows = data.to_table(["event_time", "variant", "status", "flags"], filter=chosen)
-    table = pa.table(
-        {
-            "hour": pc.floor_temporal(rows["event_time"], unit="hour"),
-            "variant": pc.fill_null(rows["variant"], ""),
-            "outcome": pa.array(_outcomes(rows), pa.string()),
-        }
-    )
-    counted = table.group_by(["hour", "variant", "outcome"]).aggregate([([], "count_all")])
-    found: dict[tuple[datetime, str], dict[str, int]] = {}
-    for row in counted.to_pylist():
-        key = row["hour"].astimezone(UTC), row["variant"]
-        found.setdefault(key, {})[row["outcome"]] = row["count_all"]
+    with reaching(f"{root}/capture/{endpoint}"):
+        found = _counted(data, chosen)
     return [
         Hour(hour, name, outcomes.pop("", 0), dict(sorted(outcomes.items())))
         for (hour, name), outcomes in sorted(found.items())
     ]
+
+
+def _counted(
+    data: pads.Dataset, chosen: pads.Expression
+) -> dict[tuple[datetime, str], Counter[str]]:
+    """Count requests by hour and variant, and by why they are left out; empty: they are not."""
+    found: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
+    columns = ["event_time", "variant", "status", "flags"]
+    for rows in gathered(data.to_batches(columns=columns, filter=chosen)):
+        table = pa.table(
+            {
+                "hour": pc.floor_temporal(rows["event_time"], unit="hour"),
+                "variant": pc.fill_null(rows["variant"], ""),
+                "outcome": pa.array(_outcomes(rows), pa.string()),
+            }
+        )
+        counted = table.group_by(["hour", "variant", "outcome"]).aggregate([([], "count_all")])
+        for row in counted.to_pylist():
+            key = row["hour"].astimezone(UTC), row["variant"]
+            found[key][row["outcome"]] += row["count_all"]
+    return found
 
 
 def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[CaptureLine]:

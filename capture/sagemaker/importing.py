@@ -27,6 +27,7 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
 from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.tables.dataset import Dataset, MarkMovedError
+from driftline.capture.tables.storage import reaching
 from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine, LineError, read_line
 from driftline.errors import ConflictError
@@ -202,8 +203,9 @@ def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLin
     sought = pa.array(found, pa.string())
     first = pads.field("row_index") == 0
     known: set[str] = set()
-    for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
-        known.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
+    with reaching(dataset.folder.uri):
+        for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
+            known.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
     return [line for event_id, line in found.items() if event_id not in known]
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.tables.dataset import PARTITION, Dataset
+from driftline.capture.tables.storage import reaching
 from driftline.capture.truth.labelling import (
     LastLabels,
     last_of_each,
@@ -134,6 +135,13 @@ def truth_report(
     StorageError
         When the tables cannot be read now.
     """
+    with reaching(f"{root}/truth and capture of {endpoint}"):
+        return _compared(root, endpoint, kind, first, last)
+
+
+def _compared(
+    root: str, endpoint: str, kind: ColumnType | None, first: date | None, last: date | None
+) -> TruthReport:
     truth = _stored(root, endpoint)
     same = _meaning(truth, kind)
     matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same)

@@ -23,10 +23,16 @@ __all__ = ["load", "report", "truth"]
 LABELS_PER_REQUEST = 50_000
 COUNTS = ("received", "stored", "duplicates", "conflicts", "empty")
 DAYS_SHOWN = 14
-DAY_COLUMNS = (
-    "day", "requests", "labelled_requests", "partly_labelled_requests", "share", "rows",
-    "labelled_rows",
-)  # fmt: skip
+# Their names are shorter than those of JSON, so that none is cut at 80 columns.
+DAY_COLUMNS = {
+    "day": "day",
+    "requests": "requests",
+    "labelled": "labelled_requests",
+    "partly": "partly_labelled_requests",
+    "share": "share",
+    "rows": "rows",
+    "labelled rows": "labelled_rows",
+}
 
 truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
 
@@ -115,7 +121,8 @@ def report(
         return
     days = found["days"] if span else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
-    options.show_table(DAY_COLUMNS, rows)
+    shown = [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
+    options.show_table(list(DAY_COLUMNS), shown)
     _tell(found)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from driftline.capture.truth.labels import truth_folder
 from driftline.client import Client
+from driftline.commands import truth
 from driftline.errors import InputError, NotFoundError
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}
@@ -241,3 +242,13 @@ def test_labels_of_different_text_in_one_body_are_counted(flights):
     answer = flights.post("id,label\na,1\na,0\nb,1\nb, 1\n")
 
     assert (answer.json()["duplicates"], answer.json()["conflicts"]) == (2, 1)
+
+
+def test_the_table_of_days_fits_a_terminal(flights, capsys, monkeypatch):
+    flights.post("id,label\na,1\n")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    truth.report(flights.name, None, None, flights.server.url, as_json=False)
+
+    head = capsys.readouterr().out.splitlines()[0].split()
+    assert " ".join(head) == "day requests labelled partly share rows labelled rows"

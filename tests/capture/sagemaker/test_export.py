@@ -22,6 +22,7 @@ from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.storage import StorageError
 from driftline.capture_line import write_line
 from driftline.errors import InputError
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
@@ -240,3 +241,15 @@ def test_lines_behind_one_that_is_too_long_are_given(
 
     assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
     assert [line for _, line in found if len(line) < 100] == [lines[at] for at in (0, 2, 4, 5)]
+
+
+def test_a_file_that_is_gone_meanwhile_is_told_and_no_fault(root: str) -> None:
+    lines = sample_lines("capture/capture.jsonl")
+    store_lines(root, "moved", lines[:1], None)
+    (file,) = Path(root).rglob("*.parquet")
+    file.unlink()
+
+    with pytest.raises(StorageError, match="moved"):
+        captured_hours(root, "moved", None, NOW)
+    with pytest.raises(StorageError, match="moved"):
+        store_lines(root, "moved", lines, None)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.window import Labels, Window, read_window
 from driftline.capture.truth.labels import put
 from driftline.capture.truth.report import DayCoverage, TruthReport, truth_report
@@ -226,3 +227,12 @@ def _filled(folder: Path) -> Path:
     Sink(str(folder / "root"), transport, lambda _: SIGNATURE).step()
     transport.close()
     return folder / "root"
+
+
+def test_a_file_that_is_gone_meanwhile_is_told_and_no_fault(root: str) -> None:
+    load(root, ("e0", "1"))
+    (file,) = Path(root).rglob("*.parquet")
+    file.unlink()
+
+    with pytest.raises(StorageError, match="truth"):
+        report(root)
