@@ -22,7 +22,7 @@ __all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
 log = logging.getLogger(__name__)
 
 _READER_LOCK = ".reader.lock"
-_READ, _SYNC = "read", "put on the disk"
+_READ, _SYNC, _MARK = "read", "put on the disk", "marked as shipped"
 _DONE_PREFIX = ".done-"
 QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
 
@@ -100,16 +100,25 @@ class SpoolTail:
                       what, reader.spool_id, error)  # fmt: skip
 
     def mark_shipped(self, marks: Mapping[str, int]) -> None:
-        """Note durably what need not be read again; before ``release``, or a hole would show."""
+        """Note durably what need not be read again; before ``release``, or a hole would show.
+
+        What a full disk does not take now is noted with the next mark, and released after it.
+        """
         for spool_id, seq in marks.items():
             if (reader := self._readers.get(spool_id)) is not None:
-                with suppress(FileNotFoundError):  # Somebody has removed the spool.
+                try:
                     reader.mark_shipped(seq)
+                    self._failing.discard((spool_id, _MARK))
+                except FileNotFoundError:
+                    continue  # Somebody has removed the spool.
+                except OSError as error:
+                    self._tell_failing(reader, _MARK, error)
 
     def release(self, marks: Mapping[str, int]) -> None:
         """Remove what is stored up to these sequence numbers; finished spools go as a whole."""
         for spool_id, seq in marks.items():
-            if (reader := self._readers.get(spool_id)) is not None:
+            reader = self._readers.get(spool_id)
+            if reader is not None and (spool_id, _MARK) not in self._failing:
                 reader.discard(seq)
 
     def remove_finished(self, *, keep: Container[str] = ()) -> None:
@@ -122,7 +131,7 @@ class SpoolTail:
                 with suppress(FileNotFoundError):  # Somebody has removed it.
                     reader.folder.rename(done)
                 shutil.rmtree(done, ignore_errors=True)
-                self._failing -= {(spool_id, _READ), (spool_id, _SYNC)}
+                self._failing -= {(spool_id, what) for what in (_READ, _SYNC, _MARK)}
                 del self._readers[spool_id]
 
     def close(self) -> None:

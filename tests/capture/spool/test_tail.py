@@ -289,6 +289,31 @@ def test_a_spool_that_the_disk_refuses_costs_no_record_of_any(
     tail.close()
 
 
+def test_a_disk_that_takes_no_mark_keeps_what_is_shipped_and_stops_nobody(
+    spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    filled(spool_dir, write, 60, segment_bytes=2_000)
+    tail = SpoolTail(spool_dir)
+    (found,) = tail.receive(1_000)
+    segments = len(list(spool_of(spool_dir).glob("*.dls")))
+
+    def refuse(_self: SpoolReader, _seq: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(SpoolReader, "mark_shipped", refuse)
+        for _ in range(2):
+            tail.mark_shipped({found.spool_id: 30})
+            tail.release({found.spool_id: 30})
+    assert len(list(spool_of(spool_dir).glob("*.dls"))) == segments
+    assert caplog.text.count("cannot be marked as shipped") == 1
+
+    tail.mark_shipped({found.spool_id: 60})
+    tail.release({found.spool_id: 60})
+    assert len(list(spool_of(spool_dir).glob("*.dls"))) == 1
+    tail.close()
+
+
 def test_a_disk_that_does_not_sync_keeps_nobody_from_reading(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
