@@ -63,7 +63,7 @@ print(upkeep.counters["compacted"], upkeep.counters["failures"])
 
 # They know nothing of driftline. Each line: rows, distinct events.
 READER = """
-import signal, sys, threading
+import os, signal, sys, threading
 from deltalake import DeltaTable
 
 stop = threading.Event()
@@ -81,6 +81,7 @@ def polars():
 
 def duck():
     import duckdb
+    duckdb.execute("set enable_progress_bar = false")  # It comes after two seconds.
     captured = DeltaTable(folder).to_pyarrow_dataset()
     return duckdb.sql("select count(*), count(distinct event_id) from captured").fetchall()[0]
 
@@ -88,6 +89,8 @@ read = {"pandas": pandas, "polars": polars, "duckdb": duck}[kind]
 while not stop.is_set():
     print(*read(), flush=True)
 print(*read(), flush=True)
+# Interpreters may abort at their end after a read by deltalake: see docs/capture.md.
+os._exit(0)
 """
 
 
