@@ -27,6 +27,7 @@ __all__ = [
     "pack",
     "pack_meta",
     "pack_parts",
+    "pack_record",
     "seed_of",
     "shed_flags",
     "unpack",
@@ -60,6 +61,9 @@ class Kind(IntEnum):
     GAP = 2
     SEGMENT = 3
     CLOSE = 4
+
+
+_RECORD = int(Kind.RECORD)  # A plain number: an enum's costs more.
 
 
 class Flag(IntFlag):
@@ -189,6 +193,37 @@ def pack_parts(
         checksum = zlib.crc32(chunk, checksum)
     head = _HEAD.pack(MAGIC, length, checksum)
     return [head, *chunks, _PADDING[padding]], length + padding
+
+
+def pack_record(
+    seed: int, flags: int, seq: int, wall_ns: int, mono_ns: int, first_byte_us: int, total_us: int,
+    request_bytes: int, response_bytes: int, status: int, meta: bytes, request: Sequence[bytes],
+    response: Sequence[bytes],
+) -> tuple[list[bytes], int]:  # fmt: skip
+    """Give the buffers of a record as ``pack_parts`` does; cheaper when bodies are of one chunk.
+
+    Those are not joined: to allocate kilobytes twice costs more than a checksum and a buffer each.
+    """
+    if len(request) == 1 and len(response) == 1:
+        asked, answered = request[0], response[0]
+        length = HEADER_BYTES + len(meta) + len(asked) + len(answered)
+        try:
+            start = _REST.pack(
+                VERSION, _RECORD, flags, seq, wall_ns, mono_ns, first_byte_us, total_us,
+                request_bytes, response_bytes, len(asked), len(answered), status, len(meta),
+            ) + meta  # fmt: skip
+        except struct.error:
+            pass  # ``pack_parts`` makes it fit.
+        else:
+            checksum = zlib.crc32(answered, zlib.crc32(asked, zlib.crc32(start, seed)))
+            padding = -length % 8
+            start = _HEAD.pack(MAGIC, length, checksum) + start
+            return [start, asked, answered, _PADDING[padding]], length + padding
+    numbers = (
+        _RECORD, flags, seq, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
+        response_bytes,
+    )  # fmt: skip
+    return pack_parts(seed, numbers, status, meta, request, response)
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:

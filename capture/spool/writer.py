@@ -25,6 +25,7 @@ from driftline.capture.spool.frame import (
     Kind,
     pack_meta,
     pack_parts,
+    pack_record,
     seed_of,
     shed_flags,
     unpack_meta,
@@ -46,12 +47,8 @@ SECOND_NS = 1_000_000_000
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-# Plain numbers: an enum costs more than the system call's share on the request path.
-_RECORD = int(Kind.RECORD)
-_LAST_NUMBERED = int(Kind.GAP)
+_RECORD, _LAST_NUMBERED = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
 _NOTHING: tuple[bytes, ...] = ()
-
-Numbers = tuple[int, ...]  # The first nine fields of a frame.
 
 
 class SpoolWriter:
@@ -143,37 +140,45 @@ class SpoolWriter:
         request_bytes: int = 0,
         response_bytes: int = 0,
         status: int = 0,
-        is_waiting: bool = True,
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
         ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
-        several threads. With ``durability="request"`` it waits for the disk, unless ``is_waiting``
-        is false: then who calls waits for ``flusher``.
+        several threads. With ``durability="request"`` it waits for the disk.
         """
-        packed = meta if isinstance(meta, bytes) else pack_meta(meta)
+        is_stored = self.append_packed(
+            self._mono_ns(), flags, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
+            response_bytes, status, meta if isinstance(meta, bytes) else pack_meta(meta), request,
+            response,
+        )  # fmt: skip
+        if is_stored and self.durability == "request":
+            self.flusher.wait()
+        return is_stored
+
+    def append_packed(
+        self, now: int, flags: int, wall_ns: int, mono_ns: int, first_byte_us: int, total_us: int,
+        request_bytes: int, response_bytes: int, status: int, meta: bytes,
+        request: Sequence[bytes], response: Sequence[bytes],
+    ) -> bool:  # fmt: skip
+        """Do what ``append`` does, at the monotonic time ``now``; who calls waits for the disk."""
         with self._lock:
-            now = self._mono_ns()
             reason = None if now < self._calm_ns else self._prepare(now)
             if reason is None:
                 if self._sheds and self._room.is_scarce:
                     flags |= shed_flags(request, response)
                     request = response = _NOTHING
-                reason = self._write(
-                    (
-                        _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                        request_bytes, response_bytes,
-                    ),
-                    status, packed, request, response,
+                if len(request) + len(response) > _MAX_BUFFERS:
+                    request, response = (b"".join(request),), (b"".join(response),)
+                buffers, frame_bytes = pack_record(
+                    self._seed, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                    request_bytes, response_bytes, status, meta, request, response,
                 )  # fmt: skip
-            if reason is not None:
-                size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
-                endpoint = unpack_meta(packed).get("endpoint", "")
-                self._count(reason, endpoint, size, wall_ns or self._now_ns())
-                return False
-        if is_waiting and self.durability == "request":
-            self.flusher.wait()
-        return True
+                if (reason := self._put(_RECORD, buffers, frame_bytes)) is None:
+                    return True
+            size = sum(map(len, request)) + sum(map(len, response)) + len(meta)
+            endpoint = unpack_meta(meta).get("endpoint", "")
+            self._count(reason, endpoint, size, wall_ns or self._now_ns())
+        return False
 
     @property
     def flusher(self) -> Flusher:
@@ -215,7 +220,7 @@ class SpoolWriter:
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
             if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
-                self._write(self._plain(Kind.CLOSE), 0, b"", (), ())
+                self._write(self._plain(Kind.CLOSE), b"")
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
@@ -300,7 +305,7 @@ class SpoolWriter:
         self._segment_size = 0
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
-        return self._write(self._plain(Kind.SEGMENT), 0, header, (), ())
+        return self._write(self._plain(Kind.SEGMENT), header)
 
     def _open_spool(self) -> None:
         self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
@@ -327,7 +332,7 @@ class SpoolWriter:
             files, self._retired = self._retired, []
             return files
 
-    def _plain(self, kind: Kind) -> Numbers:
+    def _plain(self, kind: Kind) -> tuple[int, ...]:
         now = max(self._now_ns(), 0)
         return (int(kind), 0, self._next_seq, now, self._mono_ns(), 0, 0, 0, 0)
 
@@ -335,43 +340,38 @@ class SpoolWriter:
         if self._is_lost:
             # A spool was removed as a whole; how much of it nobody had read yet, nobody knows.
             gone = {"reason": "removed", "last_ns": str(min(max(self._now_ns(), 0), _MAX_NS))}
-            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(gone), (), ()):
+            if reason := self._write(self._plain(Kind.GAP), pack_meta(gone)):
                 return reason
             self._is_lost = False
         for drop in self._drops.pending() if self._drops.has_pending else ():
             meta = drop.untold()
-            if reason := self._write(self._plain(Kind.GAP), 0, pack_meta(meta), (), ()):
+            if reason := self._write(self._plain(Kind.GAP), pack_meta(meta)):
                 return reason
             self._drops.report(drop)
         return None
 
-    def _write(
-        self,
-        numbers: Numbers,
-        status: int,
-        meta: bytes,
-        request: Sequence[bytes],
-        response: Sequence[bytes],
-    ) -> str | None:
+    def _write(self, numbers: tuple[int, ...], meta: bytes) -> str | None:
+        """Append a frame that is no record; the reason when it could not be."""
+        return self._put(numbers[0], *pack_parts(self._seed, numbers, 0, meta, (), ()))
+
+    def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
         """Append a frame whole or not at all; the reason when it could not be."""
-        if len(request) + len(response) > _MAX_BUFFERS:
-            request, response = (b"".join(request),), (b"".join(response),)
-        buffers, size = pack_parts(self._seed, numbers, status, meta, request, response)
         try:
             written = os.writev(self._segment, buffers)
         except OSError as error:
             return self._fail(error)
         if written != size:
-            # Near a full volume writev first returns a short count without an error.
+            # Near a full volume a write first returns a short count without an error.
             return self._fail(OSError(errno.ENOSPC, "short write: the volume is full"))
-        if self._is_failing and numbers[0] == _RECORD:
+        if self._is_failing and kind == _RECORD:
             self._is_failing = False
             log.warning("capture records again spool=%s", self.spool_id)
         self._segment_size += size
-        self._room.left_bytes -= size
-        if self._room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+        room = self._room
+        room.left_bytes -= size
+        if room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
             self._calm_ns = 0
-        if numbers[0] <= _LAST_NUMBERED:
+        if kind <= _LAST_NUMBERED:
             self._next_seq += 1
         return None
 

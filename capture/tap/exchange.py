@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from time import monotonic_ns
 from typing import Any
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.recorder import KnownTarget, Recorder
-from driftline.capture.tap.target import new_id
+from driftline.capture.tap.target import CaptureTarget, new_id
 
 __all__ = [
     "REQUEST_ID_KEY",
@@ -44,37 +44,58 @@ _REQUEST_CUT = int(Flag.REQUEST_TRUNCATED)
 _RESPONSE_CUT = int(Flag.RESPONSE_TRUNCATED)
 _STREAMED = int(Flag.STREAMED)
 
-Headers = dict[bytes, bytes]
+_LENGTH = b"content-length"
+# What is looked at of a response's headers: names of columns, and two that are for the tap itself.
+_ANSWERED = {
+    b"content-type": b"response_content_type",
+    b"content-encoding": b"response_encoding",
+    b"inference-header-content-length": b"response_inference_header_length",
+    _LENGTH: _LENGTH,
+    REQUEST_ID_HEADER: REQUEST_ID_HEADER,
+}
+
+HeaderList = Iterable[tuple[bytes, bytes]]
 Chunks = list[bytes | bytearray]
 
 
 def begin(
-    recorder: Recorder, known: KnownTarget, scope: Scope, receive: Receive, send: Send
+    recorder: Recorder, target: CaptureTarget, scope: Scope, receive: Receive, send: Send
 ) -> Exchange | Send:
-    """Decide whether a request is recorded: give its exchange, or a ``send`` that tells its id."""
+    """Decide whether a request is recorded: give its exchange, or a ``send`` for its answer."""
+    if not recorder.is_able:
+        recorder.pass_by(target.endpoint)
+        return send
+    known = recorder.known.get(id(target)) or recorder.learn(target)
     words, at = recorder.traffic.words, known.at
     words[at] += 1
     recorder.requests += 1
-    headers: Headers = dict(scope["headers"])
-    request_id = _given_id(scope) or new_id()
+    request_id = scope.get(REQUEST_ID_KEY)
+    if request_id is None and (state := scope.get("state")):
+        request_id = state.get(REQUEST_ID_KEY)
+    if not request_id or not isinstance(request_id, str):
+        request_id = new_id()
     scope[REQUEST_ID_KEY] = request_id
-    if known.threshold <= _MAX_CRC and not _is_chosen(known.threshold, headers, request_id):
+    if not known.is_all and not _is_chosen(known.threshold, scope["headers"], request_id):
         return _telling(request_id, send)
     words[at + 1] += 1
     recorder.sampled += 1
-    return Exchange(recorder, known, scope, headers, request_id, receive, send)
+    return Exchange(recorder, known, scope, request_id, receive, send)
 
 
-_MAX_CRC = 0xFFFF_FFFF
 _TRACE_ID = slice(3, 35)  # Of 00-<32 digits>-<16 digits>-<2 digits> (W3C Trace Context).
 
 
-def _is_chosen(threshold: float, headers: Headers, request_id: str) -> bool:
+def _is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
     """Choose by what retries and all parts of a chain have in common, if there is such an id."""
-    key = headers.get(b"x-amzn-sagemaker-inference-id")
-    if not key:
-        key = headers.get(b"traceparent", b"")[_TRACE_ID] or request_id.encode()
-    return zlib.crc32(key) < threshold
+    if threshold <= 0:
+        return False
+    key = trace = b""
+    for name, value in headers:
+        if name == b"x-amzn-sagemaker-inference-id":
+            key = value
+        elif name == b"traceparent":
+            trace = value
+    return zlib.crc32(key or trace[_TRACE_ID] or request_id.encode()) < threshold
 
 
 def _telling(request_id: str, send: Send) -> Send:
@@ -83,8 +104,7 @@ def _telling(request_id: str, send: Send) -> Send:
     def telling(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             try:
-                headers = list(message.get("headers", ()))
-                message = _with_id(message, headers, _lower(headers), request_id)
+                message = _with_id(message, request_id)
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.
                 log.debug("request id not told error=%r", error)
         return send(message)
@@ -92,14 +112,12 @@ def _telling(request_id: str, send: Send) -> Send:
     return telling
 
 
-def _lower(headers: list[tuple[bytes, bytes]]) -> Headers:
-    return {name.lower(): value for name, value in headers}
-
-
-def _with_id(
-    message: Message, headers: list[tuple[bytes, bytes]], named: Headers, request_id: str
-) -> Message:
-    if REQUEST_ID_HEADER not in named:
+def _with_id(message: Message, request_id: str) -> Message:
+    headers = list(message.get("headers", ()))
+    for name, _ in headers:
+        if name == REQUEST_ID_HEADER or (not name.islower() and name.lower() == REQUEST_ID_HEADER):
+            break
+    else:
         headers.append((REQUEST_ID_HEADER, request_id.encode("latin-1", "replace")))
     return {**message, "headers": headers}
 
@@ -109,18 +127,19 @@ class Exchange:
 
     __slots__ = (
         "_answered",
-        "_expected",
         "_first_ns",
         "_flags",
-        "_headers",
+        "_given",
         "_inflight",
         "_is_written",
         "_known",
+        "_length",
         "_mono_ns",
         "_receive",
         "_recorder",
         "_request",
         "_request_bytes",
+        "_request_id",
         "_request_kept",
         "_response",
         "_response_bytes",
@@ -128,7 +147,6 @@ class Exchange:
         "_send",
         "_status",
         "_wall_ns",
-        "request_id",
         "scope",
     )
 
@@ -137,7 +155,6 @@ class Exchange:
         recorder: Recorder,
         known: KnownTarget,
         scope: Scope,
-        headers: Headers,
         request_id: str,
         receive: Receive,
         send: Send,
@@ -147,13 +164,18 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._wall_ns = recorder.now_ns()
-        self._mono_ns = time.monotonic_ns()
-        self._headers = headers
-        self.request_id = request_id
+        self._mono_ns = monotonic_ns()
+        self._request_id = request_id.encode("utf-8", "replace")
+        interesting = recorder.interesting
+        given: list[bytes] = []
+        self._given = given
+        for name, value in scope["headers"]:
+            if name in interesting:
+                given += (name, value)
         self.scope = _without_bypasses(scope) if "extensions" in scope else scope
         self._is_written = False
-        self._expected = -1
-        self._answered: Headers = _NONE
+        self._answered: Sequence[bytes] = _NOTHING
+        self._length: bytes | None = None
         self._request: Chunks = []
         self._response: Chunks = []
         self._flags = self._status = self._first_ns = self._inflight = 0
@@ -166,9 +188,23 @@ class Exchange:
         if not self._is_written:
             try:
                 if body := message.get("body"):
-                    self._request_bytes += len(body)
-                    kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
-                    self._request_kept += kept
+                    size = len(body)
+                    recorder = self._recorder
+                    if (
+                        type(body) is bytes
+                        and not self._request_bytes
+                        and size <= recorder.max_body_bytes
+                        and recorder.inflight_bytes <= recorder.max_inflight_bytes
+                    ):
+                        # Nearly always a request comes at once; the same as ``_keep`` does.
+                        self._request = [body]
+                        self._request_bytes = self._request_kept = size
+                        self._inflight += size
+                        recorder.inflight_bytes += size
+                    else:
+                        self._request_bytes += size
+                        kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
+                        self._request_kept += kept
                 elif message["type"] == "http.disconnect":
                     self._flags |= Flag.CLIENT_GONE
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.
@@ -182,13 +218,28 @@ class Exchange:
             if kind == "http.response.start":
                 message = self._note_start(message)
             elif kind == "http.response.body" and not self._is_written:
-                self._note_body(message)
-                # With Content-Length the client has all of it before the last message, if that one
-                # is empty.
-                if not message.get("more_body") or 0 <= self._expected <= self._response_bytes:
-                    if not self._recorder.is_before:
+                recorder = self._recorder
+                body = message.get("body", b"")
+                is_last = not message.get("more_body")
+                if (
+                    is_last
+                    and type(body) is bytes
+                    and not self._first_ns
+                    and len(body) <= recorder.max_body_bytes
+                    and recorder.inflight_bytes <= recorder.max_inflight_bytes
+                ):
+                    # Nearly always an answer goes at once; it is never in flight.
+                    self._response = [body]
+                    self._response_bytes = len(body)
+                else:
+                    self._note_body(body)
+                    # With Content-Length the client has all of it before the last message, if that
+                    # one is empty.
+                    is_last = is_last or self._is_complete()
+                if is_last:
+                    if not recorder.is_before:
                         return self._send_then_write(message)
-                    if self._write() and self._recorder.waits_for_disk:
+                    if self._write() and recorder.waits_for_disk:
                         return self._send_when_safe(message)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
@@ -239,18 +290,41 @@ class Exchange:
     def _note_start(self, message: Message) -> Message:
         self._status = message["status"]
         headers = list(message.get("headers", ()))
-        self._answered = named = _lower(headers)
-        length = named.get(b"content-length")
-        if length is not None and length.isdigit():
-            self._expected = int(length)
-        return _with_id(message, headers, named, self.request_id)
+        answered: list[bytes] = []
+        self._answered = answered
+        is_told = False
+        for name, value in headers:
+            column = _ANSWERED.get(name)
+            if column is None:
+                if name.islower():
+                    continue
+                column = _ANSWERED.get(name.lower())
+            if column is None:
+                continue
+            if column is _LENGTH:
+                self._length = value
+            elif column is REQUEST_ID_HEADER:
+                is_told = True
+            else:
+                answered += (column, value)
+        if not is_told:
+            told = self._request_id
+            if not told.isascii():
+                told = told.decode().encode("latin-1", "replace")
+            headers.append((REQUEST_ID_HEADER, told))
+        return {**message, "headers": headers}
 
-    def _note_body(self, message: Message) -> None:
+    def _is_complete(self) -> bool:
+        """Say whether as much was answered as the headers have announced."""
+        length = self._length
+        return length is not None and length.isdigit() and int(length) <= self._response_bytes
+
+    def _note_body(self, body: bytes) -> None:
         if not self._first_ns:
-            self._first_ns = time.monotonic_ns()
+            self._first_ns = monotonic_ns()
         elif self._response_bytes:
             self._flags |= _STREAMED
-        if body := message.get("body"):
+        if body:
             self._response_bytes += len(body)
             kept = self._keep(self._response, body, self._response_kept, _RESPONSE_CUT)
             self._response_kept += kept
@@ -282,41 +356,31 @@ class Exchange:
 
     def _write(self) -> bool:
         self._is_written = True
-        ended_ns = time.monotonic_ns()
+        ended_ns = monotonic_ns()
         began_ns = self._mono_ns
         recorder = self._recorder
-        meta, flag = recorder.meta(self._known, self.request_id, self._headers, self._answered)
-        is_stored = recorder.spool.append(
+        request, response = self._request, self._response
+        meta, flag = recorder.meta(self._known, self._request_id, self._given, self._answered)
+        is_stored = recorder.spool.append_packed(
+            ended_ns,
+            self._flags | flag,
+            self._wall_ns,
+            began_ns,
+            ((self._first_ns or ended_ns) - began_ns) // 1000,
+            (ended_ns - began_ns) // 1000,
+            self._request_bytes,
+            self._response_bytes,
+            self._status,
             meta,
-            _whole(self._request),
-            _whole(self._response),
-            flags=self._flags | flag,
-            wall_ns=self._wall_ns,
-            mono_ns=began_ns,
-            first_byte_us=((self._first_ns or ended_ns) - began_ns) // 1000,
-            total_us=(ended_ns - began_ns) // 1000,
-            request_bytes=self._request_bytes,
-            response_bytes=self._response_bytes,
-            status=self._status,
-            is_waiting=False,
+            # A bytearray is there only behind very many chunks.
+            request if len(request) <= _MAX_CHUNKS else [b"".join(request)],  # type: ignore[arg-type]
+            response if len(response) <= _MAX_CHUNKS else [b"".join(response)],  # type: ignore[arg-type]
         )
-        recorder.outcome(is_stored=is_stored)
+        recorder.count(is_stored)
         return is_stored
 
 
-_NONE: Headers = {}
-
-
-def _whole(chunks: Chunks) -> list[bytes]:
-    # A bytearray is there only behind very many chunks.
-    return chunks if len(chunks) <= _MAX_CHUNKS else [b"".join(chunks)]  # type: ignore[return-value]
-
-
-def _given_id(scope: Scope) -> str | None:
-    found = scope.get(REQUEST_ID_KEY)
-    if found is None and (state := scope.get("state")) is not None:
-        found = state.get(REQUEST_ID_KEY)
-    return found if isinstance(found, str) and found else None
+_NOTHING: Sequence[bytes] = ()
 
 
 def _without_bypasses(scope: Scope) -> Scope:

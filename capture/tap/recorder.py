@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
@@ -49,6 +49,10 @@ _COLUMNS = {
     b"x-amzn-sagemaker-inference-id": b"inference_id",
     b"x-amzn-sagemaker-custom-attributes": b"custom_attributes",
 }
+# Nearly the same in all requests, so that what is made of them is, too.
+_ALIKE = frozenset((b"accept", b"content-encoding", b"content-type"))
+_MAX_COMMON, _COMMON_BYTES = 256, 1_000
+_EVENT_TIME = b"x-driftline-event-time"
 _MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_KNOWN = 1_000
 _HASH_SPAN = 1 << 32
@@ -70,6 +74,7 @@ class KnownTarget:
     described: bytes
     nul_count: int
     threshold: float
+    is_all: bool
     at: int
 
 
@@ -107,8 +112,10 @@ class Recorder:
         self.waits_for_disk = spool.durability == "request"
         self.now_ns = now_ns
         self.traffic = spool.traffic
-        self._interesting = headers | _COLUMNS.keys()
-        self._known: dict[int, KnownTarget] = {}
+        self.interesting = headers | _COLUMNS.keys() | {_EVENT_TIME}
+        self._kept = headers
+        self._common: dict[tuple[bytes, ...], bytes] = {}
+        self.known: dict[int, KnownTarget] = {}
         self._begin()
         forget = weakref.WeakMethod(self._begin)
         os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
@@ -122,6 +129,7 @@ class Recorder:
         self.requests = 0
         self.sampled = 0
         self._faults_in_a_row = 0
+        self.is_able = True
 
     @property
     def counters(self) -> dict[str, int]:
@@ -129,18 +137,12 @@ class Recorder:
         names = ("requests", "sampled", "stored", "dropped", "faults")
         return {name: getattr(self, name) for name in names}
 
-    @property
-    def is_able(self) -> bool:
-        """Whether to record at all: not after a hundred faults in a row."""
-        return self._faults_in_a_row < _MAX_FAULTS
-
-    def known(self, target: CaptureTarget) -> KnownTarget:
-        """Give what is worked out of a target; kept with the target, so that its id stays its."""
-        found = self._known.get(id(target))
-        if found is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            found = self._known[id(target)] = self._work_out(target)
+    def learn(self, target: CaptureTarget) -> KnownTarget:
+        """Work out what is the same for all requests of a target."""
+        if len(self.known) >= _MAX_KNOWN:
+            self.known.clear()
+        # Kept with the target, so that its id stays its.
+        found = self.known[id(target)] = self._work_out(target)
         return found
 
     def _work_out(self, target: CaptureTarget) -> KnownTarget:
@@ -155,13 +157,15 @@ class Recorder:
         at = self.spool.traffic.slot(target.endpoint)
         threshold = share * _HASH_SPAN
         count = described.count(b"\0")
-        return KnownTarget(target, target.endpoint, described, count, threshold, at)
+        is_all = threshold >= _HASH_SPAN
+        return KnownTarget(target, target.endpoint, described, count, threshold, is_all, at)
 
     def fault(self, error: Exception, endpoint: str) -> None:
         """Count a fault of the tap itself, and the record that it cost."""
         if self.is_able:
             self.faults += 1
             self._faults_in_a_row += 1
+            self.is_able = self._faults_in_a_row < _MAX_FAULTS
             log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
         self.spool.count_drop("tap_error", endpoint)
 
@@ -170,7 +174,7 @@ class Recorder:
         self.dropped += 1
         self.spool.count_drop("tap_off", endpoint)
 
-    def outcome(self, *, is_stored: bool) -> None:
+    def count(self, is_stored: bool) -> None:
         """Count what became of a record."""
         self._faults_in_a_row = 0
         if is_stored:
@@ -187,36 +191,59 @@ class Recorder:
             flusher.wait()  # The server runs on another loop than asyncio's.
 
     def meta(
-        self, known: KnownTarget, request_id: str, given: Headers, answered: Headers
+        self,
+        known: KnownTarget,
+        request_id: bytes,
+        given: Sequence[bytes],
+        answered: Sequence[bytes],
     ) -> tuple[bytes, int]:
-        """Pack what describes a request: names and values, parted by NUL; and give its flag."""
-        parts = [known.described + request_id.encode()]
-        kept = []
-        for header in given.keys() & self._interesting:
-            name = _COLUMNS.get(header)
-            if name is None:
-                kept.append(header)
-            else:
-                parts += (name, given[header])
-        if kept:
-            parts += (b"headers", _lines(given, kept))
-        if value := answered.get(b"content-type"):
-            parts += (b"response_content_type", value)
-        if value := answered.get(b"content-encoding"):
-            parts += (b"response_encoding", value)
-        if value := answered.get(b"inference-header-content-length"):
-            parts += (b"response_inference_header_length", value)
-        flag = 0
-        if known.target.trust_event_time and (value := given.get(b"x-driftline-event-time")):
-            flag, time_us = _event_time(value)
-            parts += (b"event_time_us", time_us) if time_us else ()
-        packed = b"\0".join(parts)
+        """Pack what describes a request: names and values, parted by NUL; and give its flag.
+
+        Parameters
+        ----------
+        given
+            The interesting headers of the request, names and values in turn.
+        answered
+            Columns of the response's headers, in the same way.
+        """
+        key = (*given, *answered)
+        common = self._common.get(key)
+        if common is not None and request_id.isascii() and b"\0" not in request_id:
+            return b"".join((known.described, request_id, common)), 0
+        headers = dict(zip(given[::2], given[1::2], strict=True))
+        parts, flag = self._parts(known, headers)
+        for pair in dict(zip(answered[::2], answered[1::2], strict=True)).items():
+            parts += pair
+        packed = b"\0".join((known.described + request_id, *parts))
         is_plain = packed.isascii() and len(packed) < _PLAIN_META_BYTES
-        if is_plain and packed.count(b"\0") == len(parts) - 1 + known.nul_count:
+        if is_plain and packed.count(b"\0") == len(parts) + known.nul_count:
+            is_small = len(packed) < _COMMON_BYTES and len(given) == 2 * len(headers)
+            if is_small and _ALIKE.issuperset(headers):
+                if len(self._common) >= _MAX_COMMON:
+                    self._common.clear()
+                self._common[key] = b"".join(b"\0" + part for part in parts)
             return packed, flag
         pairs = unpack_meta(known.described.removesuffix(b"\0event_id\0"))
-        texts = ["event_id", request_id, *map(_text, parts[1:])]
+        texts = ["event_id", *map(_text, (request_id, *parts))]
         return pack_meta({**pairs, **dict(zip(texts[::2], texts[1::2], strict=True))}), flag
+
+    def _parts(self, known: KnownTarget, headers: Headers) -> tuple[list[bytes], int]:
+        """Give names and values that tell of a request's headers, and a flag."""
+        parts: list[bytes] = []
+        kept = []
+        flag = 0
+        for header, value in headers.items():
+            column = _COLUMNS.get(header)
+            if column is not None:
+                parts += (column, value)
+            elif header in self._kept:
+                kept.append(header)
+        if kept:
+            parts += (b"headers", _lines(headers, kept))
+        if known.target.trust_event_time and (given_time := headers.get(_EVENT_TIME)):
+            flag, time_us = _event_time(given_time)
+            parts += (b"event_time_us", time_us) if time_us else ()
+        return parts, flag
 
 
 def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:

@@ -158,7 +158,14 @@ class Capture:
             is_life = scope["type"] == "lifespan"
             await self.app(scope, receive, self._closing(send) if is_life else send)
             return
-        exchange = self._begin(scope, receive, send)
+        exchange: Exchange | Send = send
+        target = None
+        try:
+            target = self._route(scope)
+            if target is not None:
+                exchange = begin(self._recorder, target, scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - capture must never fail a request.
+            self._recorder.fault(error, "" if target is None else target.endpoint)
         if not isinstance(exchange, Exchange):
             await self.app(scope, receive, exchange)
             return
@@ -169,23 +176,6 @@ class Capture:
             raise
         finally:
             exchange.finish()
-
-    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Exchange | Send:
-        """Give the exchange of a request that is recorded, else what its answer goes through."""
-        endpoint = ""
-        try:
-            target = self._route(scope)
-            if target is None:
-                return send
-            endpoint = target.endpoint
-            recorder = self._recorder
-            if not recorder.is_able:
-                recorder.pass_by(endpoint)
-                return send
-            return begin(recorder, recorder.known(target), scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - capture must never fail a request.
-            self._recorder.fault(error, endpoint)
-            return send
 
     def _closing(self, send: Send) -> Send:
         """End the spool when the app has shut down, so that its reader need not wait."""

@@ -70,10 +70,29 @@ def is_sampled(key: bytes, share: float) -> bool:
     return zlib.crc32(key) / _HASH_SPAN < share
 
 
+_ids: list[str] = []
+_AHEAD = "0123456789abcdef"
+os.register_at_fork(after_in_child=_ids.clear)  # Or parent and child would give the same.
+
+
 def new_id() -> str:
-    """Make the text of a UUIDv4, 120 bits of it random; uuid.uuid4 takes four times as long."""
-    text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"
+    """Give the text of a UUIDv4.
+
+    Sixteen are made at once, as a system call for each costs more than all the rest: of their 122
+    bits they share 60 random ones, 44 are random for each, and the last digit tells them apart.
+    """
+    try:
+        return _ids.pop()
+    except IndexError:
+        text = os.urandom(8 + 6 * len(_AHEAD)).hex()
+        shared = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[16:19]}-"
+        made = [
+            shared + text[at : at + 11] + digit
+            for at, digit in zip(range(19, len(text), 11), _AHEAD, strict=False)
+        ]
+        last = made.pop()
+        _ids.extend(made)
+        return last
 
 
 def parse_event_time(text: str) -> int | None:

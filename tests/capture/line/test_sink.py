@@ -223,7 +223,7 @@ def test_a_gap_that_cannot_be_read_is_a_gap(
     writer = SpoolWriter(spool_dir)
     write(writer)
     odd = {"reason": "full", "records": "many", "total": "all"}
-    assert writer._write(writer._plain(Kind.GAP), 0, pack_meta(odd), (), ()) is None
+    assert writer._write(writer._plain(Kind.GAP), pack_meta(odd)) is None
     write(writer)
     drain()
     drain()

@@ -18,7 +18,7 @@ from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.spool.traffic import Traffic, TrafficCounters, read_counters
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tap.tap import Capture, CaptureTarget
+from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture, CaptureTarget
 from driftline.errors import InputError
 from tests.capture.tap.test_tap import answering, frames_of
 
@@ -278,3 +278,33 @@ def test_who_reads_puts_on_the_disk_what_is_wanted_there(
     reader.sync()
 
     assert len(synced) == count
+
+
+def test_headers_that_were_seen_before_are_told_of_each_request_and_kept_within_bounds(
+    spool_dir: Path, call: Call
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="flights", spool_dir=spool_dir)
+    kinds = [f"text/x{number % 400}" for number in range(800)]
+
+    for kind in kinds:
+        call(tap, b"x", headers=[(b"content-type", kind.encode()), (b"accept", b"a/b")])
+
+    metas = [frame.meta for frame in frames_of(spool_dir)]
+    assert [meta["request_content_type"] for meta in metas] == kinds
+    assert {meta["headers"] for meta in metas} == {"accept:a/b"}
+    assert len({meta["event_id"] for meta in metas}) == 800
+    assert len(tap._recorder._common) <= 256
+
+
+def test_an_id_from_above_cannot_forge_a_name_when_headers_were_seen_before(
+    spool_dir: Path, call: Call
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="flights", spool_dir=spool_dir)
+
+    for request_id in ("plain", "a\0endpoint\0other", "caf\u00e9", "plain"):
+        call(tap, b"x", scope={REQUEST_ID_KEY: request_id})
+
+    metas = [frame.meta for frame in frames_of(spool_dir)]
+    assert {meta["endpoint"] for meta in metas} == {"flights"}
+    ids = [meta["event_id"] for meta in metas]
+    assert ids == ["plain", "aendpointother", "caf\u00e9", "plain"]
