@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from time import monotonic_ns
 from typing import Any
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.recorder import KnownTarget, Recorder
-from driftline.capture.tap.target import CaptureTarget, new_id
+from driftline.capture.tap.target import CaptureTarget, hash_of, new_id
 
 __all__ = [
     "REQUEST_ID_KEY",
@@ -95,7 +94,7 @@ def _is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
             key = value
         elif name == b"traceparent":
             trace = value
-    return zlib.crc32(key or trace[_TRACE_ID] or request_id.encode()) < threshold
+    return hash_of(key or trace[_TRACE_ID] or request_id.encode()) < threshold
 
 
 def _telling(request_id: str, send: Send) -> Send:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tap.target import CaptureTarget, parse_event_time
+from driftline.capture.tap.target import HASH_SPAN, CaptureTarget, parse_event_time
 from driftline.errors import InputError
 
 __all__ = ["DEFAULT_HEADERS", "DENIED_HEADERS", "KnownTarget", "Recorder", "kept_headers"]
@@ -55,7 +55,6 @@ _MAX_COMMON, _COMMON_BYTES = 256, 1_000
 _EVENT_TIME = b"x-driftline-event-time"
 _MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_KNOWN = 1_000
-_HASH_SPAN = 1 << 32
 _PLAIN_META_BYTES = 60_000
 
 Headers = dict[bytes, bytes]
@@ -155,9 +154,9 @@ class Recorder:
         }
         described = pack_meta(pairs) + b"\0event_id\0"
         at = self.spool.traffic.slot(target.endpoint)
-        threshold = share * _HASH_SPAN
+        threshold = share * HASH_SPAN
         count = described.count(b"\0")
-        is_all = threshold >= _HASH_SPAN
+        is_all = threshold >= HASH_SPAN
         return KnownTarget(target, target.endpoint, described, count, threshold, is_all, at)
 
     def fault(self, error: Exception, endpoint: str) -> None:
