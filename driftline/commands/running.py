@@ -16,6 +16,7 @@ from driftline.database import migrate as bring_up
 from driftline.database import open_database
 from driftline.errors import InputError
 from driftline.logs import configure_logging
+from driftline.loopback import require_loopback
 from driftline.processes import (
     run_background,
     run_dashboard,
@@ -51,6 +52,7 @@ def up(
     """
     found = _load(config_file)
     roles = [name for name in only.split(",") if name]
+    _require_loopback(found, roles)
     if not roles or {"capture", "sidecar"}.intersection(roles):
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
     engine = open_database(found)
@@ -190,6 +192,15 @@ def _load(file: Path | None) -> Settings:
     found = load(file, environment=os.environ)
     configure_logging(found.log.format)
     return found
+
+
+def _require_loopback(found: Settings, roles: list[str]) -> None:
+    """Refuse a listener for others before anything starts; ``roles``: those to run, or all."""
+    for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
+        if not roles or section in roles:
+            require_loopback(section, host)
+    if not roles or not {"server", "dashboard"}.issuperset(roles):
+        require_loopback("metrics", found.metrics.host)
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:
