@@ -1,9 +1,8 @@
-"""Bodies rewritten: JSON, JSON Lines and CSV with addressed values changed.
+"""Bodies rewritten: JSON and JSON Lines with addressed values changed; how each body is read.
 
 JSON is parsed and written anew, compactly: what was not parsed, such as the first of two equal
-names, cannot be in it. Of CSV only the addressed cells change, byte by byte. What could be read in
-two ways, or has rows that a rule fits beside others that it does not, is not rewritten at all:
-``RewriteError``.
+names, cannot be in it. What could be read in two ways, or has rows that a rule fits beside others
+that it does not, is not rewritten at all: ``RewriteError``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +19,6 @@ from driftline.capture.decoding.inflate import unpack
 from driftline.capture.redaction.values import DROPPED, Change
 
 __all__ = [
-    "CsvEdit",
     "Edited",
     "Form",
     "JsonEdit",
@@ -29,7 +27,6 @@ __all__ = [
     "inflated",
     "packed",
     "require_bound",
-    "rewrite_csv",
     "rewrite_json",
     "rewrite_json_lines",
 ]
@@ -39,12 +36,8 @@ _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-j
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
 _VAGUE = ("", "text/plain", _FORM)
-_MARK = "\ufeff"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-# A quoted cell, or one without quotes; then what ends it.
-_CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
-_NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 # Each value in memory, and each hash, takes many times the bytes that it was sent as.
 _MAX_VALUES = 1_000_000
 _BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
@@ -61,15 +54,6 @@ class JsonEdit(NamedTuple):
     """A pointer's steps, what to do there, and which rule says so."""
 
     steps: tuple[str, ...]
-    change: Change
-    rule: int
-
-
-class CsvEdit(NamedTuple):
-    """A column from 0, how many there must be (0: any number), what to do, and by which rule."""
-
-    column: int
-    width: int
     change: Change
     rule: int
 
@@ -181,43 +165,6 @@ def rewrite_json_lines(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
     return Edited(b"".join(edited.content + b"\n" for edited in found), hits, misfits)
 
 
-def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) -> Edited:
-    """Change the addressed cells; all other bytes stay as they are.
-
-    Parameters
-    ----------
-    content
-        The body.
-    edits
-        What to do.
-    is_strict
-        Whether each row must have the addressed columns.
-
-    Raises
-    ------
-    RewriteError
-        When it is not UTF-8, its quotes can be read in two ways, or it has other columns.
-    """
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise RewriteError("it is not UTF-8") from None
-    if "\0" in text:
-        raise RewriteError("it is not text")
-    hits: set[int] = set()
-    rows = text.removeprefix(_MARK)  # A byte order mark is no part of the first cell.
-    parts = [text[: len(text) - len(rows)]]
-    is_plain = '"' not in rows and "\r" not in rows
-    lines = _plain_rows(rows) if is_plain else _quoted_rows(rows)
-    for cells, end in lines:
-        if cells != [""]:
-            for edit in edits:
-                if _edit_row(cells, edit, is_strict=is_strict):
-                    hits.add(edit.rule)
-        parts += (",".join(cells), end)
-    return Edited("".join(parts).encode("utf-8") if hits else content, hits)
-
-
 def _edit(node: Any, steps: tuple[str, ...], change: Change) -> set[str]:  # noqa: ANN401 - JSON
     """Change what a pointer leads to; say whether there was anything, and whether else."""
     step, rest = steps[0], steps[1:]
@@ -262,51 +209,3 @@ def _written(document: object) -> bytes:
         return form(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError:  # Half of a surrogate pair can only be written escaped.
         return form(document, separators=(",", ":")).encode("ascii")
-
-
-def _plain_rows(text: str) -> Iterator[tuple[list[str], str]]:
-    """Give the cells of each line and what ends it."""
-    lines = text.split("\n")
-    for line in lines[:-1]:
-        yield line.split(","), "\n"
-    if lines[-1]:
-        yield lines[-1].split(","), ""
-
-
-def _quoted_rows(text: str) -> Iterator[tuple[list[str], str]]:
-    """Give the cells of each row, as they are written, and what ends it (RFC 4180)."""
-    cells: list[str] = []
-    at = 0
-    while at < len(text):
-        found = _CELL.match(text, at)
-        if found is None:
-            raise RewriteError("its quotes are not those of CSV")
-        cells.append(found[1])
-        at = found.end()
-        if found[2] == "," and at < len(text):
-            continue
-        if found[2] == ",":
-            cells.append("")  # An empty cell at the very end.
-            yield cells, ""
-        else:
-            yield cells, found[2]
-        cells = []
-
-
-def _edit_row(cells: list[str], edit: CsvEdit, *, is_strict: bool) -> bool:
-    if edit.column >= len(cells) or (edit.width and len(cells) != edit.width):
-        if is_strict:
-            raise RewriteError("its rows have other columns than the rule tells")
-        if edit.column >= len(cells):
-            return False
-    cell = cells[edit.column]
-    is_quoted = cell.startswith('"')
-    value = cell[1:-1].replace('""', '"') if is_quoted else cell
-    if value:  # An empty cell is a missing value.
-        changed = edit.change(value)
-        new = "" if changed is DROPPED or changed is None else str(changed)
-        if _NEEDS_QUOTES.search(new):
-            doubled = new.replace('"', '""')
-            new = f'"{doubled}"'
-        cells[edit.column] = new
-    return True

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from driftline.capture.redaction.bodies import (
-    CsvEdit,
     Edited,
     JsonEdit,
     RewriteError,
@@ -20,10 +19,10 @@ from driftline.capture.redaction.bodies import (
     inflated,
     packed,
     require_bound,
-    rewrite_csv,
     rewrite_json,
     rewrite_json_lines,
 )
+from driftline.capture.redaction.csv_bodies import CsvEdit, rewrite_csv
 from driftline.capture.redaction.keys import Keys
 from driftline.capture.redaction.rules import EVERY, CsvPlace, HeaderPlace, JsonPlace, Rule
 from driftline.capture.redaction.values import DROPPED, Change, drop
@@ -164,7 +163,7 @@ def _add(plan: _Plan, number: int, rule: Rule, change: Change) -> None:
         if isinstance(place, JsonPlace):
             side.json.append(JsonEdit(place.steps, change, number))
         elif isinstance(place, CsvPlace):
-            side.csv.append(CsvEdit(place.index, place.width, change, number))
+            side.csv.append(CsvEdit(place, change, number))
         else:
             side.whole.add(number)
 

@@ -51,10 +51,14 @@ class JsonPlace:
 
 @dataclass(frozen=True, slots=True)
 class CsvPlace:
-    """A column of a CSV body, counted from 0; ``width``: how many there are, 0 when not told."""
+    """A column of a CSV body, counted from 0; ``columns``: all there are, empty when not told.
+
+    ``is_named``: the rule gives its name, so that it follows a header.
+    """
 
     index: int
-    width: int = 0
+    columns: tuple[str, ...] = ()
+    is_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +185,13 @@ class Rule:
         if len(set(self.columns)) != width:
             raise self._error("columns names one twice; expected each once")
         if name in self.columns:
-            return CsvPlace(self.columns.index(name), width)
+            return CsvPlace(self.columns.index(name), self.columns, is_named=True)
         if not (name.isascii() and name.isdecimal() and len(name) < 7):
             known = "expected one of columns" if width else "expected columns = [names in order]"
             raise self._error(f'column "{name}" is neither a number nor declared; {known}')
         if width and int(name) >= width:
             raise self._error(f"column {name} of {width} columns; they count from 0")
-        return CsvPlace(int(name), width)
+        return CsvPlace(int(name), self.columns)
 
     def _header(self, name: str) -> HeaderPlace:
         name = _SPELLINGS.get(name, name)
