@@ -33,6 +33,7 @@ from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.database import open_database
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.mends import MENDS
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.standing import overdue
 from driftline.processes import kafka_options
@@ -52,20 +53,6 @@ LONG_WAIT = timedelta(minutes=5)
 RECENT = timedelta(days=7)
 DAY = timedelta(days=1)
 LATE_AUDIT = timedelta(hours=3)
-# What brings records back, by why they were lost.
-MENDS = {
-    "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
-    "io_error": "make room on the disk of the spool, or mend it",
-    "tap_error": "see the log of the server for the fault, and report it",
-    "tap_off": "see the log of the server for a hundred faults in a row, then start it anew",
-    "corrupt": "check the disk of the spool",
-    "torn": "nothing: a server was killed while it wrote",
-    "power_loss": 'nothing, or [capture] durability = "request" where no record may be lost',
-    "poison": "see the topic of dead letters for who sends what is no letter",
-    "missing": "nothing: an audit missed them, and somebody has accepted that",
-    "retention": "let the topic keep records for longer than a sink may be away",
-    "unreadable": "see that all processes are of one version",
-}
 ANSWER_WITHIN_S = 3.0
 
 
@@ -101,14 +88,15 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     """
     yield from _machine(settings)
     use_options(settings.storage.options)
-    yield _storage(settings.root)
+    store = _storage(settings.root)
+    yield store
     storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
     yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
     if settings.capture.transport == "kafka":
         yield _kafka(kafka_options(settings))
     yield from _database(settings, now)
-    yield from _losses(settings.root)
-    yield _audit(settings.root)
+    yield from _losses(settings.root, store)
+    yield _audit(settings.root, store)
     yield _process("server", f"{settings.server_url}/readyz", f"server,{storing},scheduler,alarms")
     yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
 
@@ -301,14 +289,25 @@ def _messages(engine: Engine) -> Iterator[Finding]:
         )
 
 
-def _losses(root: str) -> Iterator[Finding]:
+def _unread(what: str, kept: str, mend: str, error: Exception, store: Finding) -> Finding:
+    """Say that something stored cannot be read: seldom its own fault, so nobody is to remove it."""
+    if store.verdict == "defect":
+        return Finding(
+            what, "defect", f"{kept} cannot be read, nor the store used", "see the store"
+        )
+    # Of a bucket the sentence has its mend in it.
+    found, _, known = str(error).partition("\n")[0].partition("; ")
+    return Finding(what, "defect", f"{kept} cannot be read ({found})", known or mend)
+
+
+def _losses(root: str, store: Finding) -> Iterator[Finding]:
     """Say what was lost lately, by reason."""
     since = datetime.now(UTC) - RECENT
     try:
         gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
     except (DriftlineError, OSError, pa.ArrowInvalid) as error:
-        found = f"the table of losses cannot be read ({str(error).splitlines()[0]})"
-        yield Finding("capture", "defect", found, f"mend or remove {root}/gaps")
+        mend = f"let this user read {root}/gaps; what is damaged there, bring back from a copy"
+        yield _unread("capture", "the table of losses", mend, error, store)
         return
     if not gaps:
         yield Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
@@ -337,12 +336,12 @@ def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _audit(root: str) -> Finding:
+def _audit(root: str, store: Finding) -> Finding:
     """Say what the last audit has found."""
     try:
         found = read_note(root)
     except DriftlineError as error:
-        return Finding("audit", "defect", str(error), "see the store")
+        return _unread("audit", "what it found", f"let this user read {root}", error, store)
     if found is None:
         return Finding("audit", "ok", "none was made yet; the scheduler makes one every hour")
     made = datetime.fromisoformat(found["time"])

@@ -251,6 +251,24 @@ def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
     assert "server" in found
 
 
+def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
+    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
+    for file in Path(settings.root, "gaps").rglob("*.parquet"):
+        file.write_bytes(b"broken")
+    damaged = findings_of(settings)["capture"]
+    options = {
+        "endpoint_url": "http://127.0.0.1:1", "allow_http": "true", "region": "us-east-1",
+        "access_key_id": "a", "secret_access_key": "b",
+    }  # fmt: skip
+    storage = replace(settings.storage, root="s3://models/driftline", options=options)
+    away = findings_of(replace(settings, storage=storage))
+
+    assert "bring back from a copy" in damaged.mend
+    assert "the storage cannot be reached" in away["store"].found
+    assert (away["capture"].mend, away["audit"].mend) == ("see the store", "see the store")
+    assert not any("remove" in one.mend for one in (damaged, *away.values()))
+
+
 def test_a_clock_that_cannot_be_read_is_a_defect_and_no_end(settings, tmp_path):
     broken = override(settings, "scheduler", "clock", f"file:{tmp_path}/none")
 
