@@ -29,6 +29,7 @@ from driftline.capture.erasure.expunging import (
     part_of,
 )
 from driftline.capture.line.writer_name import WriterName
+from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
@@ -80,6 +81,8 @@ class Erased:
         Records on this host that no broker took.
     until
         Until when records and labels that come later under these ids are dropped.
+    open_spools
+        Spools of this host whose newest segment stays, raw, for their writers live.
     """
 
     dry_run: bool
@@ -89,6 +92,7 @@ class Erased:
     documents: int
     quarantined: int
     until: datetime | None
+    open_spools: int = 0
 
 
 @dataclass(slots=True)
@@ -204,6 +208,7 @@ def erase(
         if spool_dir is None
         else clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run),
         until=until,
+        open_spools=0 if spool_dir is None else count_open(spool_dir),
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
 from driftline.capture.spool.waiting import oldest_waiting_ns
 
-__all__ = ["Backlog", "measure"]
+__all__ = ["Backlog", "count_open", "measure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +63,15 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
     oldest_ns = oldest_waiting_ns(folder)
     age_s = 0.0 if oldest_ns is None else max(now - oldest_ns, 0) / 1e9
     return Backlog(size, segments, spools, age_s)
+
+
+def count_open(folder: Path) -> int:
+    """Count the spools whose newest segment stays, for their writers live and may append to it.
+
+    Parameters
+    ----------
+    folder
+        The host's spool folder; it need not be there.
+    """
+    spools = {one.parent for one in folder.glob(f"*/*{SEGMENT_SUFFIX}")}
+    return sum(has_writer(one) for one in spools if not one.name.startswith("."))

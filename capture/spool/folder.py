@@ -16,7 +16,7 @@ from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.frame import pack_meta
 from driftline.capture.spool.room import COUNTERS_NAME
 
-__all__ = ["LOCK_NAME", "SEGMENT_SUFFIX", "SpoolFolder", "boot_id", "new_spool_id"]
+__all__ = ["LOCK_NAME", "SEGMENT_SUFFIX", "SpoolFolder", "boot_id", "has_writer", "new_spool_id"]
 
 SEGMENT_SUFFIX = ".dls"
 LOCK_NAME = "writer.lock"
@@ -94,6 +94,21 @@ class SpoolFolder:
             with suppress(OSError):
                 os.close(self._lock)
             self._lock = -1
+
+
+def has_writer(spool: Path) -> bool:
+    """Ask whether the writer holds its lock; the kernel lets go of it when the process dies."""
+    try:
+        descriptor = os.open(spool / LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # Two who ask see no writer.
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def new_spool_id(now_ns: int) -> str:

@@ -7,7 +7,6 @@ a torn frame, drops that no gap frame reported, a tail that power loss may have 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ import numpy as np
 from driftline.capture.decoding.records import Records, is_whole
 from driftline.capture.line.sound import whole
 from driftline.capture.spool.drops import read_drops
-from driftline.capture.spool.folder import LOCK_NAME, SEGMENT_SUFFIX, boot_id
+from driftline.capture.spool.folder import SEGMENT_SUFFIX, boot_id, has_writer
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Frame,
@@ -88,7 +87,7 @@ class SpoolReader:
     def _read_into(self, found: _Found, max_records: int, max_bytes: int) -> None:
         while len(found) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
-            is_dead = not self._has_writer()
+            is_dead = not has_writer(self.folder)
             segments = self._segments()
             if self._segment is None and segments:
                 self._enter(segments[0])
@@ -169,20 +168,6 @@ class SpoolReader:
         self._end = max(self._end, first_seq)
         if self._expected is None:
             self._expected = first_seq
-
-    def _has_writer(self) -> bool:
-        """Ask whether the writer holds its lock; the kernel lets go of it when the process dies."""
-        try:
-            descriptor = os.open(self.folder / LOCK_NAME, os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     def _read_segment(
         self, found: _Found, max_records: int, max_bytes: int, *, is_final: bool

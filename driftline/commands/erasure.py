@@ -79,6 +79,11 @@ def erase(
         typer.echo(f"{total['documents']:,} documents of executions named them")
     if not dry_run:
         typer.echo(f"what comes later under these ids is dropped until {total['until'][:10]}")
+        if count := total["open_spools"]:
+            typer.echo(
+                f"not in the spool of the server's host: {count:,} open there may hold them, raw, "
+                "until their processes write again after a minute, or end"
+            )
 
 
 def _ids(file: Path) -> list[str]:
@@ -99,5 +104,5 @@ def _summed(found: list[dict[str, Any]]) -> dict[str, Any]:
         for name, gone in more["endpoints"].items():
             known = total["endpoints"].setdefault(name, dict.fromkeys(gone, 0))
             total["endpoints"][name] = {key: known[key] + value for key, value in gone.items()}
-        total["until"] = more["until"]
+        total["until"], total["open_spools"] = more["until"], more["open_spools"]
     return total

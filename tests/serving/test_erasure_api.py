@@ -79,6 +79,20 @@ def test_the_command_takes_a_file_and_says_what_went(captured, tmp_path):
     assert "what comes later under these ids is dropped until" in told
 
 
+def test_the_command_tells_of_a_spool_that_its_writer_keeps_open(captured):
+    _, before, _ = command(captured, "--event-id", "e8")
+    writer = SpoolWriter(captured.context.spool_dir)
+    record(writer, event_id="e7", inference_id="i7")
+
+    _, told, _ = command(captured, "--event-id", "e7")
+    _, dry, _ = command(captured, "--event-id", "e7", "--dry-run")
+    writer.close()
+
+    sentence = "not in the spool of the server's host: 1 open there may hold them, raw, until"
+    assert sentence in told
+    assert not any("spool" in one for one in (before, dry))
+
+
 def test_nothing_found_is_all_right_and_no_id_is_wrong_use(captured):
     code, told, _ = command(captured, "--inference-id", "nobody")
     assert (code, told.splitlines()[0]) == (0, "nothing is stored under this id")

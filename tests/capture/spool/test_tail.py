@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.spool import reader as spool_reader
+from driftline.capture.spool.folder import has_writer
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.tail import SpoolReader, SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
@@ -268,16 +269,16 @@ def test_a_spool_that_the_disk_refuses_costs_no_record_of_any(
     names = [filled(spool_dir, write, 40, segment_bytes=1_500).spool_id for _ in range(3)]
     tail = SpoolTail(spool_dir)
     asked = Counter[str]()
-    ask = SpoolReader._has_writer
+    ask = has_writer
 
-    def failing(self: SpoolReader) -> bool:
+    def failing(spool: Path) -> bool:
         # One cannot be read at all, one from its second segment on.
-        asked[self.spool_id] += 1
-        if (self.spool_id, asked[self.spool_id]) in ((names[0], 1), (names[0], 2), (names[1], 2)):
+        asked[spool.name] += 1
+        if (spool.name, asked[spool.name]) in ((names[0], 1), (names[0], 2), (names[1], 2)):
             raise OSError(errno.EMFILE, "Too many open files")
-        return ask(self)
+        return ask(spool)
 
-    monkeypatch.setattr(SpoolReader, "_has_writer", failing)
+    monkeypatch.setattr(spool_reader, "has_writer", failing)
 
     found: dict[str, list[int]] = {str(name): [] for name in names}
     for _ in range(4):
