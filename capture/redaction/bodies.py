@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.inflate import unpack
+from driftline.capture.redaction.json_shapes import (
+    UncertainError,
+    holds_rows,
+    is_index,
+    require_certain,
+)
 from driftline.capture.redaction.values import DROPPED, Change
 
 __all__ = [
@@ -37,7 +42,6 @@ _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-j
 _FORM = "application/x-www-form-urlencoded"
 _VAGUE = ("", "text/plain", _FORM)
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 # Each value in memory, and each hash, takes many times the bytes that it was sent as.
 _MAX_VALUES = 1_000_000
 _BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
@@ -56,6 +60,11 @@ class JsonEdit(NamedTuple):
     steps: tuple[str, ...]
     change: Change
     rule: int
+
+    @property
+    def by_position(self) -> bool:
+        """Whether a step counts elements."""
+        return any(map(is_index, self.steps))
 
 
 class Edited(NamedTuple):
@@ -142,11 +151,16 @@ def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
     misfits: set[int] = set()
     try:
         document = json.loads(content)
+        for edit in edits:  # All of them first: an edit may take away what tells.
+            if edit.by_position:
+                require_certain(document, edit.steps)
         for edit in edits:
             found = _edit(document, edit.steps, edit.change)
             hits.update([edit.rule] * (_HIT in found))
             misfits.update([edit.rule] * (_MISFIT in found))
         return Edited(_written(document), hits, misfits)
+    except UncertainError as error:
+        raise RewriteError(str(error)) from None
     except (ValueError, RecursionError):
         raise RewriteError("it is not JSON") from None
 
@@ -191,11 +205,11 @@ def _keys(node: Any, step: str) -> Sequence[Any] | None:  # noqa: ANN401 - JSON
             return list(node)
         if step in node:
             return (step,)
-        is_fit = not (step == "-" or _INDEX.fullmatch(step))
+        is_fit = not (step == "-" or is_index(step) or holds_rows(node))
     elif isinstance(node, list):
         if step in ("*", "-"):
             return range(len(node))
-        if _INDEX.fullmatch(step) and int(step) < len(node):
+        if is_index(step) and int(step) < len(node):
             return (int(step),)
         is_fit = False
     else:
