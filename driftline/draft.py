@@ -16,7 +16,9 @@ from driftline.guess import Guess
 from driftline.roles import Roles
 from driftline.serving.deploy import monitor_resources, roles_spec
 
-__all__ = ["draft_resources", "draft_text", "endpoint_name", "require_free", "write_draft"]
+__all__ = [
+    "draft_resources", "draft_text", "endpoint_name", "require_free", "sent_note", "write_draft",
+]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 
@@ -72,8 +74,22 @@ def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[s
     ]
 
 
-def draft_text(resources: Sequence[dict[str, Any]], guesses: Sequence[Guess], *, file: Path) -> str:
-    """Write resources as YAML under a comment that says what was guessed, and why."""
+def sent_note(roles: Roles) -> str:
+    """Say what rows without names must not hold, for such rows are read by position; or nothing."""
+    named = (roles.id_column, roles.timestamp, roles.label, roles.prediction)
+    others = [one for one in (*roles.exclude, *named, *roles.probability) if one]
+    if not others:
+        return ""
+    return (
+        "apps must not send these, or send names (CSV with a header, objects), for rows without "
+        f"names are read by position: {', '.join(dict.fromkeys(others))}"
+    )
+
+
+def draft_text(
+    resources: Sequence[dict[str, Any]], guesses: Sequence[Guess], *, file: Path, note: str = ""
+) -> str:
+    """Write resources as YAML under a comment that says what was guessed, why, and a note."""
     width = max((len(guess.role) for guess in guesses), default=0)
     lines = [
         f"#   {guess.role:<{width}}  {json.dumps(guess.value, ensure_ascii=False)}: {guess.reason}"
@@ -84,6 +100,7 @@ def draft_text(resources: Sequence[dict[str, Any]], guesses: Sequence[Guess], *,
     head = [
         "# Written by `driftline init`. What it took for what, and why:",
         *told,
+        *([f"# Note: {' '.join(note.splitlines())}"] if note else ()),
         "# Change below what is wrong, then: driftline apply -f " + file.name,
     ]
     documents = yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, width=100)

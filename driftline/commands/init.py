@@ -10,7 +10,14 @@ import typer
 
 from driftline.baseline.source import open_source
 from driftline.commands import options
-from driftline.draft import draft_resources, draft_text, endpoint_name, require_free, write_draft
+from driftline.draft import (
+    draft_resources,
+    draft_text,
+    endpoint_name,
+    require_free,
+    sent_note,
+    write_draft,
+)
 from driftline.guess import guess_roles
 from driftline.roles import Roles
 from driftline.trial import Trial, try_out
@@ -59,7 +66,8 @@ def init(
     guessed = guess_roles(source, roles)
     trial = try_out(source, guessed.roles)  # Before the file: it shows whether the roles hold.
     resources = draft_resources(data, endpoint, guessed.roles)
-    write_draft(file, draft_text(resources, guessed.guesses, file=file))
+    note = sent_note(guessed.roles)
+    write_draft(file, draft_text(resources, guessed.guesses, file=file, note=note))
     if as_json:
         options.show_json(
             {
@@ -76,6 +84,8 @@ def init(
         typer.echo(f'{guess.role:<11} "{guess.value}": {guess.reason}')
     if not guessed.guesses:
         typer.echo("every column is a feature: none is named like anything else")
+    if note:
+        typer.echo(note)
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
     _show(trial)

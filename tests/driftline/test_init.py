@@ -54,6 +54,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return folder, json.loads(found.stdout)
 
 
+def test_rows_without_names_are_told_what_not_to_hold(tmp_path: Path) -> None:
+    frame = orders(400).assign(batch_id=[f"B-{n}" for n in range(400)])
+    frame.to_csv(tmp_path / "orders.csv", index=False)
+
+    found = init("orders.csv", cwd=tmp_path)
+    text = (tmp_path / "orders.yaml").read_text()
+
+    for one in (found.stdout, text):
+        (line,) = (line for line in one.splitlines() if "apps must not send these" in line)
+        named = line.rpartition(": ")[2].split(", ")
+        assert set(named) == {
+            "batch_id", "order_id", "ordered_at", "late", "predicted_late", "score",
+        }  # fmt: skip
+
+
 def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, Any]]) -> None:
     folder, told = made
     documents = list(yaml.safe_load_all((folder / "My-Orders.yaml").read_text()))
