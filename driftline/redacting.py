@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from driftline.capture.redaction.keys import read_keys
 from driftline.capture.redaction.redactor import Redactor
 from driftline.errors import InputError
@@ -9,9 +11,13 @@ from driftline.settings import Settings, SettingsError
 
 __all__ = ["redactor"]
 
+log = logging.getLogger(__name__)
+
 
 def redactor(settings: Settings) -> Redactor | None:
     """Give what applies the rules of ``[[capture.redact]]``; None when there are none.
+
+    What they leave open is told in the log.
 
     Raises
     ------
@@ -23,6 +29,14 @@ def redactor(settings: Settings) -> Redactor | None:
         return None
     file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
     try:
-        return Redactor(capture.redact, read_keys(capture.redact_keys, file))
+        found = Redactor(capture.redact, read_keys(capture.redact_keys, file))
     except InputError as error:
         raise SettingsError(str(error)) from error
+    for endpoint, side in found.unguarded():
+        log.warning(
+            'redaction of "%s": all rules for a %s are optional, so bodies of another shape pass '
+            "as they were sent; leave out optional: of several rules one that finds its field "
+            "is enough",
+            endpoint, side,
+        )  # fmt: skip
+    return found

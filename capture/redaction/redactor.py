@@ -100,6 +100,26 @@ class Redactor:
         """Say whether an endpoint has rules; its records may not pass by otherwise."""
         return EVERY in self.endpoints or endpoint.lower() in self.endpoints
 
+    def unguarded(self) -> list[tuple[str, str]]:
+        """Give endpoints and sides whose bodies pass as they are where they have another shape.
+
+        So it is where all rules that point into their JSON are optional.
+        """
+        found: list[tuple[str, str]] = []
+        for endpoint in sorted(self.endpoints):
+            plan = self._plan(endpoint)
+            if (
+                plan.request.json
+                and not plan.request.whole
+                and not plan.needed.keys() - {"response"}
+            ):
+                found.append((endpoint, "request"))
+            response = plan.response
+            is_meant = response.is_sure and response.json and not response.whole
+            if is_meant and "response" not in plan.needed:
+                found.append((endpoint, "response"))
+        return found
+
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
         """Give frames as they may leave the host, in the same order; gaps as they are."""
         return [self._frame(frame) for frame in frames]

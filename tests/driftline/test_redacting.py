@@ -173,3 +173,33 @@ def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, co
     assert found.returncode == 2
     assert "no key to hash with" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+OPTIONAL = f"{RULE}optional = true\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        (RULE, False),
+        (OPTIONAL, True),
+        (OPTIONAL + RULE, False),
+        (OPTIONAL + RULE.replace('"flights"', '"*"'), False),
+        (OPTIONAL + RULE.replace('"flights"', '"other"'), True),
+        (f'{OPTIONAL}{RULE}side = "response"\n', True),
+        (f'{OPTIONAL}side = "response"\n', True),
+        (OPTIONAL + RULE.replace("/a", ""), False),
+        (OPTIONAL.replace("/a", "column:1"), False),
+        (OPTIONAL.replace("/a", "header:x"), False),
+    ],
+)
+def test_an_endpoint_without_a_rule_that_is_required_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, is_told: bool
+) -> None:
+    assert redactor(load(_file(tmp_path, text), environment={})) is not None
+
+    told = [one.getMessage() for one in caplog.records if "optional" in one.getMessage()]
+    assert len(told) == is_told
+    if is_told:
+        assert 'redaction of "flights"' in told[0]
+        assert "one that finds its field is enough" in told[0]

@@ -438,6 +438,19 @@ def test_a_response_of_another_form_fails_where_the_rule_is_for_responses() -> N
     assert found.flags == Flag.REDACTION_FAILED
 
 
+@pytest.mark.parametrize("body", ['{"instances":[{"ssn":"1"}]}', '{"rows":[{"ssn":"1"}]}', "1,2"])
+def test_of_rules_for_several_shapes_one_that_finds_its_field_is_enough(body: str) -> None:
+    fields = ("/instances/*/ssn", "/rows/*/ssn", "column:0")
+    rules = [rule(field, side="request") for field in fields]
+    kind = "text/csv" if body == "1,2" else JSON
+
+    known = applied(frame(body.encode(), kind=kind), *rules)
+    other = applied(frame(b'{"people":[{"ssn":"1"}]}'), *rules)
+
+    assert (known.flags, b"1" in known.request) == (Flag.REDACTED, False)
+    assert other.flags == Flag.REDACTION_FAILED
+
+
 def test_a_field_that_may_be_missing_may_be_missing() -> None:
     found = applied(frame(b'{"b": 1}'), rule("/a", optional=True))
 
