@@ -335,10 +335,12 @@ def _check(settings: Settings) -> None:
     for section, kind in sections().items():
         for entry in fields(kind):
             value = getattr(getattr(settings, section), entry.name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
-                raise SettingsError(
-                    f"[{section}] {entry.name} = {value}; expected a number above 0"
-                )
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            # Of the metrics the numbers are ports, and 0 is none.
+            if is_number and value <= 0 and (section != "metrics" or value < 0):
+                wanted = "0 for none, or a number above it"
+                wanted = wanted if section == "metrics" else "a number above 0"
+                raise SettingsError(f"[{section}] {entry.name} = {value}; expected {wanted}")
             largest = _LARGEST.get(entry.name)
             if largest is not None and value > largest:
                 raise SettingsError(f"[{section}] {entry.name} = {value}; expected 1 to {largest}")

@@ -72,6 +72,18 @@ def test_wrong_settings_give_one_sentence(tmp_path: Path, text: str, expected: s
     assert "\n" not in str(raised.value)
 
 
+def test_no_port_is_one_for_metrics_alone(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text("[metrics]\nsidecar_port = 0\nsink_port = 0\nbackground_port = 0\n")
+
+    found = load(file, environment={}).metrics
+    file.write_text("[metrics]\nsink_port = -1\n")
+
+    assert (found.sidecar_port, found.sink_port, found.background_port) == (0, 0, 0)
+    with pytest.raises(SettingsError, match="expected 0 for none, or a number above it"):
+        load(file, environment={})
+
+
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load(tmp_path / "none.toml", environment={})
