@@ -40,7 +40,7 @@ from driftline.processes import kafka_options
 from driftline.settings import Settings
 from driftline.storage import use_options
 
-__all__ = ["Finding", "examine", "worst"]
+__all__ = ["Finding", "examine", "examine_store", "worst"]
 
 Verdict = Literal["ok", "warning", "defect"]
 
@@ -88,7 +88,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     """
     yield from _machine(settings)
     use_options(settings.storage.options)
-    store = _storage(settings.root)
+    store = examine_store(settings.root)
     yield store
     storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
     yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
@@ -123,16 +123,17 @@ def _machine(settings: Settings) -> Iterator[Finding]:
         yield Finding("open files", "ok", found)
 
 
-def _storage(root: str) -> Finding:
+def examine_store(root: str) -> Finding:
     """Write a file, read it, remove it."""
+    name = f".doctor-{datetime.now(UTC).timestamp():.6f}"
     try:
-        probe = locate(root) / f".doctor-{datetime.now(UTC).timestamp():.6f}"
+        probe = locate(root) / name
         probe.write(b"probe")
         is_kept = probe.read() == b"probe"
         probe.system.delete_file(probe.path)
     except (DriftlineError, OSError) as error:
         # Of a bucket the sentence has its mend in it.
-        found, _, mend = str(error).partition("; ")
+        found, _, mend = str(error).replace(f"/{name}", "").partition("; ")
         mend = mend or "let this user write there, or set [storage] root"
         return Finding("store", "defect", found, mend)
     if not is_kept:

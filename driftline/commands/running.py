@@ -26,6 +26,7 @@ from driftline.processes import (
 )
 from driftline.redacting import redactor
 from driftline.settings import Settings, describe, load, override
+from driftline.storage import is_remote, use_options
 from driftline.up import start
 
 __all__ = [
@@ -66,6 +67,9 @@ def up(
             if not roles or name in roles:
                 typer.echo(f"{name:<9} {url}", err=True)
         typer.echo("ready; Ctrl-C ends it", err=True)
+        if is_remote(found.root) and roles != ["sidecar"]:
+            # Beside the watch: a bucket that does not answer is waited for.
+            threading.Thread(target=_tell_of_storage, args=(found,), name="storage").start()
     except BaseException:
         supervisor.stop()
         raise
@@ -201,6 +205,21 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
             require_loopback(section, host)
     if not roles or not {"server", "dashboard"}.issuperset(roles):
         require_loopback("metrics", found.metrics.host)
+
+
+def _tell_of_storage(found: Settings) -> None:
+    """Say when the bucket cannot be used; whoever needs it tries again by itself."""
+    # Imported here because it pulls in more than a start needs.
+    from driftline.doctor import examine_store
+
+    use_options(found.storage.options)
+    store = examine_store(found.root)
+    if store.verdict != "ok":
+        typer.echo(
+            f"{'storage':<9} {store.found}; {store.mend}; until then what is captured waits in "
+            "the spool",
+            err=True,
+        )
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:

@@ -1,7 +1,9 @@
 """The supervisor: whatever happens to a log, the process that writes it goes on."""
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,39 @@ def test_a_listener_for_others_is_refused_before_anything_starts(
     assert f'[{section}] host "0.0.0.0": while [auth]' in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
+
+
+def test_the_last_line_tells_that_the_storage_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "driftline.toml").write_text("""
+        [storage]
+        root = "s3://models/driftline"
+        [storage.options]
+        endpoint_url = "http://127.0.0.1:1"
+        allow_http = true
+        access_key_id = "a"
+        secret_access_key = "b"
+        [metrics]
+        background_port = 0
+    """)
+    command = [sys.executable, "-m", "driftline", "up", "--only", "alarms"]
+
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stderr is not None
+        deadline = threading.Timer(60, up.kill)
+        deadline.start()
+        told = []
+        for line in up.stderr:
+            told.append(line)
+            if line.startswith("storage "):
+                break
+        deadline.cancel()
+        is_running = up.poll() is None
+        up.send_signal(signal.SIGINT)
+
+    assert told[-2:] == [
+        "ready; Ctrl-C ends it\n",
+        "storage   s3://models/driftline: the storage cannot be reached; see that it runs, or "
+        "correct its endpoint_url; until then what is captured waits in the spool\n",
+    ]
+    assert is_running
+    assert up.returncode == 0
