@@ -124,6 +124,8 @@ def _is_header(place: CsvPlace, first: Sequence[str], second: Sequence[str]) -> 
     """Say whether a row is the header of a rule's columns; refuse what may be one of others."""
     columns = place.columns
     if columns and sorted(first) == sorted(columns):
+        if not any(map(_may_name, columns)):
+            raise RewriteError("its first line may be a header, or a row of numbers")
         return True
     told = [_plain(name) for name in first]
     known = {_plain(name) for name in columns}

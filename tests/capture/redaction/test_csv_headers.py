@@ -105,6 +105,12 @@ def test_a_rule_by_number_without_columns_refuses_what_may_be_a_header(body: str
     assert_nothing_is_left(applied(body, note(field="column:0", columns=())))
 
 
+def test_numbers_that_are_called_as_columns_are_may_be_a_row() -> None:
+    found = applied("1,0\n5,XSECRETX", note(field="column:1", columns=("0", "1")))
+
+    assert_nothing_is_left(found)
+
+
 def test_rules_that_do_not_agree_on_the_header_leave_neither_body() -> None:
     digits = ("a", "0")
     rules = [note(field="column:a", columns=digits), note(field="column:1", columns=())]
