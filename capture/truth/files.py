@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,6 +24,8 @@ from driftline.errors import InputError
 __all__ = ["Form", "LabelNames", "read_label_body", "read_label_file"]
 
 Form = Literal["jsonlines", "json", "csv", "parquet"]
+# Opens a file at its beginning, as often as it is called.
+_Opened = Callable[[], pa.NativeFile]
 
 _BLOCK_BYTES = 8 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -67,9 +70,13 @@ def read_label_file(
             if raw.read(4) == b"PAR1":
                 yield from _from_parquet(pq.ParquetFile(raw), named, names)
                 return
-        with system.open_input_stream(path, compression="detect") as stream:
-            is_json = Path(path).suffix.lower() == ".json"
-            yield from _from_text(stream, named, names, whole=is_json)
+        is_json = Path(path).suffix.lower() == ".json"
+        yield from _from_text(
+            partial(system.open_input_stream, path, compression="detect"),
+            named,
+            names,
+            whole=is_json,
+        )
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"{named}: cannot be read ({error})") from error
 
@@ -84,44 +91,44 @@ def read_label_body(
     """Read labels that came as bytes of a declared form; like ``read_label_file``."""
     if form == "parquet":
         try:
-            yield from _from_parquet(pq.ParquetFile(io.BytesIO(body)), shown, names)
+            yield from _from_parquet(pq.ParquetFile(pa.BufferReader(body)), shown, names)
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{shown}: not readable as Parquet ({error})") from error
     elif form == "csv":
-        yield from _from_csv(io.BytesIO(body), shown, names)
+        yield from _from_csv(partial(pa.BufferReader, body), shown, names)
     else:
-        yield from _from_text(io.BytesIO(body), shown, names, whole=form == "json", is_json=True)
+        opened = partial(pa.BufferReader, body)
+        yield from _from_text(opened, shown, names, whole=form == "json", is_json=True)
 
 
 def _from_text(
-    stream: IO[bytes], shown: str, names: LabelNames, *, whole: bool, is_json: bool = False
+    opened: _Opened, shown: str, names: LabelNames, *, whole: bool, is_json: bool = False
 ) -> Iterator[pa.Table]:
     """Read JSON or CSV; ``whole``: JSON that may stretch over several lines."""
-    head = stream.read(_BLOCK_BYTES).removeprefix(_BOM)
-    start = head.lstrip()[:1]
-    if not start:
-        raise InputError(f"{shown}: nothing in it; expected labels")
-    joined: Any = _Joined(head, stream)
-    if start == b"[" or (whole and start == b"{"):
-        yield from _from_json(bytes(joined.read()), shown, names)
-    elif start == b"{" or is_json:
-        yield from _from_lines(joined, shown, names)
-    else:
-        yield from _from_csv(joined, shown, names)
+    with opened() as stream:
+        head = stream.read(_BLOCK_BYTES).removeprefix(_BOM)
+        start = head.lstrip()[:1]
+        if not start:
+            raise InputError(f"{shown}: nothing in it; expected labels")
+        joined = _Joined(head, stream)
+        if start == b"[" or (whole and start == b"{"):
+            yield from _from_json(joined.read(), shown, names)
+            return
+        if start == b"{" or is_json:
+            yield from _from_lines(joined, shown, names)
+            return
+    yield from _from_csv(opened, shown, names)
 
 
-class _Joined(io.RawIOBase):
+class _Joined:
     """A stream of which the beginning was read already."""
 
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+    def __init__(self, head: bytes, rest: pa.NativeFile) -> None:
         self._head = head
         self._rest = rest
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
+    def read(self, size: int = -1) -> bytes:
+        if size < 0:
             found, self._head = self._head + self._rest.read(), b""
         elif self._head:
             found, self._head = self._head[:size], self._head[size:]
@@ -178,15 +185,20 @@ def _from_block(lines: Sequence[bytes], first: int, shown: str, names: LabelName
     return label_table(records, names, place)
 
 
-def _from_csv(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:  # noqa: ANN401 - any stream
-    """Read CSV with a header, as text; the rows before a broken one are not given."""
+def _from_csv(opened: _Opened, shown: str, names: LabelNames) -> Iterator[pa.Table]:
+    """Read CSV with a header, as text; the rows before a broken one are not given.
+
+    pyarrow reads ahead in a thread of its own: of a file of its own, and closed before an error
+    goes on. A stream in Python would be asked while the interpreter ends, which aborts it.
+    """
     broken: list[pacsv.InvalidRow] = []
 
     def refuse(row: pacsv.InvalidRow) -> str:
         broken.append(row)
         return "error"
 
-    head = stream.read(1 << 16).removeprefix(_BOM)
+    with opened() as stream:
+        head = stream.read(1 << 16).removeprefix(_BOM)
     header, _, rest = head.partition(b"\n")
     try:
         fields = next(csv.reader([header.decode("utf-8", "replace").strip("\r")]), [])
@@ -199,21 +211,27 @@ def _from_csv(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:
     if not rest.strip():
         return
     try:
-        reader = pacsv.open_csv(
-            _Joined(head, stream),
-            # One thread, so that the number of a broken row is known.
-            read_options=pacsv.ReadOptions(
-                use_threads=False, block_size=_BLOCK_BYTES, column_names=fields, skip_rows=1
-            ),
-            parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(fields, pa.string()), strings_can_be_null=False
-            ),
-        )
-        for batch in reader:
-            table = pa.Table.from_batches([batch]).rename_columns([one.strip() for one in fields])
-            yield _from_columns(table.select(wanted), ids, shown, names, done)
-            done += batch.num_rows
+        with (
+            opened() as stream,
+            pacsv.open_csv(
+                stream,
+                # One thread, so that the number of a broken row is known.
+                read_options=pacsv.ReadOptions(
+                    use_threads=False, block_size=_BLOCK_BYTES, column_names=fields, skip_rows=1
+                ),
+                parse_options=pacsv.ParseOptions(
+                    newlines_in_values=True, invalid_row_handler=refuse
+                ),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(fields, pa.string()), strings_can_be_null=False
+                ),
+            ) as reader,
+        ):
+            for batch in reader:
+                table = pa.Table.from_batches([batch])
+                table = table.rename_columns([one.strip() for one in fields])
+                yield _from_columns(table.select(wanted), ids, shown, names, done)
+                done += batch.num_rows
     except pa.ArrowInvalid as error:
         if broken:
             row = broken[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -268,3 +270,29 @@ def test_half_a_character_is_kept_as_a_question_mark() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
         list(read_label_file(tmp_path / "absent.csv"))
+
+
+def test_a_refused_file_leaves_no_reader_behind_that_holds_up_the_exit(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "bad.csv.gz", "wb", 1) as file:
+        file.write(b"id,label,row_index\ncsv,true,-1\n")
+        for _ in range(10):
+            file.write(b"csv,true,0\n" * 400_000)
+    program = (
+        "import sys\n"
+        "from driftline.capture.truth.files import read_label_file\n"
+        "from driftline.errors import InputError\n"
+        "try:\n"
+        "    list(read_label_file(sys.argv[1]))\n"
+        "except InputError as error:\n"
+        "    sys.exit(2)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "bad.csv.gz")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (2, "")
