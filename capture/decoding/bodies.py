@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -28,7 +29,7 @@ from driftline.signature import Signature
 
 __all__ = ["MEDIA_TYPES", "Sent", "read_requests", "read_responses"]
 
-Kind = Literal["csv", "json", "jsonlines", "npy", "parquet", "tensors", "unknown"]
+Kind = Literal["csv", "json", "jsonlines", "npy", "parquet", "tensors", "unknown", "none"]
 
 MEDIA_TYPES: dict[str, Kind] = {
     "text/csv": "csv",
@@ -40,6 +41,9 @@ MEDIA_TYPES: dict[str, Kind] = {
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
 }
+# Types that say that a body has no rows; of others that are unknown the first bytes tell.
+_ROWLESS = re.compile(r"(image|audio|video)/.+|text/(event-stream|html)|application/pdf")
+_SHOWN = 80
 # What stands in memory besides the bodies themselves grows with what is read at once.
 _BYTES_AT_ONCE = 16 << 20
 _BLANK = b" \t\r\n"
@@ -120,6 +124,10 @@ def _groups(sent: Sent) -> Iterator[_Group]:
     for index in np.flatnonzero(is_wanted & (lengths == 0)):
         sent.errors[index] = "empty body"
     is_wanted &= lengths > 0
+    for index in np.flatnonzero(is_wanted & (kinds == "none")):
+        name = _media_type(sent.content_types[index].as_py())
+        sent.errors[index] = f'content type "{name[:_SHOWN]}" is not read'
+    is_wanted &= kinds != "none"
     for kind in sorted(set(kinds[is_wanted & ~is_packed].tolist())):
         indices = np.flatnonzero(is_wanted & ~is_packed & (kinds == kind))
         steps = np.cumsum(lengths[indices], dtype=np.int64) // _BYTES_AT_ONCE
@@ -199,5 +207,11 @@ def _kinds(sent: Sent) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _kind_of(content_type: str) -> Kind:
-    name = content_type.split(";", 1)[0].strip().lower()
+    name = _media_type(content_type)
+    if _ROWLESS.fullmatch(name) and not name.endswith("+json"):
+        return "none"
     return "json" if name.endswith("+json") else MEDIA_TYPES.get(name, "unknown")
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.split(";", 1)[0].strip().lower()

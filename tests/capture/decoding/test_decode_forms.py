@@ -362,3 +362,17 @@ def test_the_tap_tells_where_binary_data_begins_on_both_sides(
     assert found.errors == [None]
     assert numbers(found) == [(1, 2, 3)]
     assert answers(found) == [(1, 0.75)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream; charset=utf-8", "Image/png", "audio/wav", "text/html"]
+)
+def test_a_type_that_has_no_rows_is_not_read_as_csv(kind: str) -> None:
+    name = kind.partition(";")[0].lower()
+
+    found = decode([frame(b"1,2\n", kind, b"data: 1\n\ndata: 2\n", kind)], NUMBERS)
+
+    told = f'content type "{name}" is not read'
+    assert found.errors[0] is not None
+    assert found.errors[0].startswith(f"request: {told}")
+    assert found.row_counts.tolist() == [1]
