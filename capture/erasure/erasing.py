@@ -177,8 +177,7 @@ def erase(
     # First of all: what is committed from now on is met by others, however long this takes.
     until = None if dry_run else record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
-    found = Found()
-    documents = 0
+    found, documents = Found(), 0
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
@@ -204,11 +203,11 @@ def erase(
         # Again, for what was written meanwhile from rows that were still there.
         documents=documents
         + clear_documents(root, keys | found.events, found.span, dry_run=dry_run),
-        quarantined=0
-        if spool_dir is None
-        else clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run),
+        quarantined=clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run)
+        if spool_dir
+        else 0,
         until=until,
-        open_spools=0 if spool_dir is None else count_open(spool_dir),
+        open_spools=count_open(spool_dir) if spool_dir else 0,
     )
 
 
