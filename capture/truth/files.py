@@ -128,6 +128,7 @@ class _Joined:
         self._rest = rest
 
     def read(self, size: int = -1) -> bytes:
+        found: bytes
         if size < 0:
             found, self._head = self._head + self._rest.read(), b""
         elif self._head:
