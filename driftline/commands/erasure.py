@@ -90,7 +90,10 @@ def _ids(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: {error}; expected a text file of ids, one a line") from error
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise InputError(
+            f"{file}: cannot be read ({why}); expected a text file of ids, one a line"
+        ) from error
     ids = [line.strip() for line in lines]
     return [one for one in ids if one]
 

@@ -30,6 +30,7 @@ __all__ = ["capture", "export", "load"]
 CHUNK_LINES = 5_000
 CHUNK_BYTES = 8 << 20
 BAD_SHOWN = 10
+PLACES_SHOWN = 3
 
 
 @capture.command("export")
@@ -61,6 +62,8 @@ def export(
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
     options.open_places(output)
+    for option, moment in (("--from", start), ("--to", end)):
+        _check_time(option, moment)
     chosen = {"from": start, "to": end, "variant": variant}
     total, left_out = FileCounts(), Counter[str]()
     with Client(options.address(server)) as client, progress("exporting", unit="lines") as advance:
@@ -96,6 +99,15 @@ def export(
     if left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
         typer.echo(f"left out: {reasons}", err=True)
+
+
+def _check_time(option: str, given: str | None) -> None:
+    try:
+        datetime.fromisoformat(given or "2026-01-15")
+    except ValueError:
+        raise InputError(
+            f'{option} "{given}": expected a time such as 2026-01-15 or 2026-01-15T10:00:00Z'
+        ) from None
 
 
 def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
@@ -163,6 +175,11 @@ def load(
                 total.add(chunk, _send(client, facts["endpoint"], chunk))
                 advance(total.counts["lines"], seen.lines)
     _tell(facts, total, as_json=as_json)
+    if total.counts["bad"] and total.counts["bad"] == total.counts["lines"]:
+        raise InputError(
+            f"{', '.join(paths[:PLACES_SHOWN])}: none of {total.counts['lines']:,} lines is a "
+            "record; expected SageMaker's capture lines, one JSON object each"
+        )
 
 
 @dataclass(slots=True)
@@ -293,7 +310,12 @@ def _tell(facts: dict[str, Any], total: _Total, *, as_json: bool) -> None:
         + (f", {counts['unparsed']:,} kept raw" if counts["unparsed"] else "")
         + (f", {counts['erased']:,} to be erased" if counts["erased"] else "")
     )
-    for one in total.bad[:BAD_SHOWN]:
-        typer.echo(f"{one['place']}: {one['reason']}", err=True)
-    if len(total.bad) > BAD_SHOWN:
-        typer.echo(f"{len(total.bad) - BAD_SHOWN:,} more with --json", err=True)
+    places: dict[str, list[str]] = {}
+    for one in total.bad:
+        places.setdefault(one["reason"], []).append(one["place"])
+    for reason, held in list(places.items())[:BAD_SHOWN]:
+        shown = ", ".join(held[:PLACES_SHOWN]) + (" …" if len(held) > PLACES_SHOWN else "")
+        count = f" ({len(held):,} lines)" if len(held) > 1 else ""
+        typer.echo(f"{shown}: {reason}{count}", err=True)
+    if len(places) > BAD_SHOWN:
+        typer.echo(f"{len(places) - BAD_SHOWN:,} more reasons with --json", err=True)

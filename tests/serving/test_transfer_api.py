@@ -101,6 +101,21 @@ def test_a_folder_is_imported_once_and_what_is_bad_is_named(server, moved, bucke
     assert rows["variant"].to_pylist().count("blue") == 3
 
 
+def test_files_without_any_record_are_refused_and_a_reason_is_told_once(server, moved, tmp_path):
+    (tmp_path / "notes.md").write_text("# Notes\n" * 15)
+
+    code, shown, said = driftline(
+        server, "capture", "import", tmp_path / "notes.md", "--endpoint", moved
+    )
+
+    assert code == 2
+    assert "15 bad" in shown
+    assert said.count("no JSON") == 1
+    assert "notes.md:3 …: no JSON" in said
+    assert "(15 lines)" in said
+    assert "none of 15 lines is a record; expected SageMaker's capture lines" in said
+
+
 def test_what_was_imported_is_exported_as_it_was(server, moved, tmp_path):
     for name in SAMPLES:
         (tmp_path / "in").mkdir(exist_ok=True)
