@@ -184,7 +184,8 @@ def stream_csv_file(file: CsvFile, types: dict[str, pa.DataType]) -> Iterator[pa
     """Read a file piece by piece with fixed types."""
     with file.place.system.open_input_stream(file.place.path) as stream:
         try:
-            yield from arrow_csv.open_csv(stream, **file.options(types))
+            with arrow_csv.open_csv(stream, **file.options(types)) as reader:
+                yield from reader
         except pa.ArrowInvalid as error:
             raise _broken(file, error) from error
 
