@@ -151,14 +151,11 @@ def erase(
     root
         Storage root.
     names
-        Folder of this host with the names of those that rewrite its tables.
+        Folder with the names of this host's writers.
     ids
         Inference ids and event ids; labels are sought under both.
-    now
-        The time, aware.
-    keep
-        How long what comes under these ids is dropped: as long as a record may lie in a spool or a
-        broker.
+    now, keep
+        The time, aware, and how long what comes is dropped: as long as spool or broker may keep it.
     endpoint
         Only of this endpoint; None: of all.
     spool_dir
@@ -169,8 +166,7 @@ def erase(
     Raises
     ------
     UnavailableError
-        When the storage cannot be read or written. Asking again is safe, and what is left is done
-        by the upkeep in any case.
+        When the storage cannot be used. Asking again is safe; upkeep does what is left anyway.
     """
     asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
     keys = {one for some in asked.values() for one in some}
@@ -195,20 +191,27 @@ def erase(
             found.include(rows, eraser.labelled)
     finally:
         name.close()
+    # Again, for what was written meanwhile from rows that were still there.
+    late = clear_documents(root, keys | found.events, found.span, dry_run=dry_run)
     return Erased(
         dry_run=dry_run,
         asked=len(keys),
         unknown=len(keys - found.events - found.inferences),
         endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
-        # Again, for what was written meanwhile from rows that were still there.
-        documents=documents
-        + clear_documents(root, keys | found.events, found.span, dry_run=dry_run),
-        quarantined=clear_quarantine(spool_dir, endpoint, keys, dry_run=dry_run)
-        if spool_dir
-        else 0,
+        documents=documents + late,
         until=until,
-        open_spools=count_open(spool_dir) if spool_dir else 0,
+        **_at_spool(spool_dir, endpoint, keys, dry_run=dry_run),
     )
+
+
+def _at_spool(
+    folder: Path | None, endpoint: str | None, keys: set[str], *, dry_run: bool
+) -> dict[str, int]:
+    """Clear what this host has set aside, and count the spools that their writers keep open."""
+    if folder is None:
+        return {"quarantined": 0, "open_spools": 0}
+    cleared = clear_quarantine(folder, endpoint, keys, dry_run=dry_run)
+    return {"quarantined": cleared, "open_spools": count_open(folder)}
 
 
 def endpoints_of(root: str) -> list[str]:
