@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
 from driftline.demo.model import pipeline, save
 from driftline.monitors.attribution.blocks import block_spread, block_tail

@@ -19,8 +19,8 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from driftline.capture.decoding.decode import decode
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.signature import Column, Signature
 
 RECORDS = 2_000

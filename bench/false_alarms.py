@@ -20,7 +20,7 @@ from scipy import signal, stats
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.monitors.data_quality import judge
 from driftline.monitors.inspection import reference_columns
 

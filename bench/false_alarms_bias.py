@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
 from driftline.demo.model import PREDICTION, PROBABILITY, train
 from driftline.monitors.bias import kind as bias

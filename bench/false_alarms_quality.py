@@ -23,7 +23,7 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.demo import flights, model
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.answers import Answers, read_answers

@@ -19,7 +19,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.audit.note import read_note
 from driftline.capture.tables.dataset import CaptureStats, Dataset
 from driftline.capture.tables.storage import list_folders, open_storage
-from driftline.capture.tables.window import Window, WindowRead, read_window, unfit_counts
+from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment

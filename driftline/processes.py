@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.line.sink import Sink
     from driftline.capture.line.transport import Transport
-    from driftline.capture.tables.upkeep import Upkeep
+    from driftline.capture.line.upkeep import Upkeep
     from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.auditor import Auditor
 
@@ -277,7 +277,7 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
 
 def _upkeep(settings: Settings) -> Upkeep:
     """Build the loop that looks after the tables."""
-    from driftline.capture.tables.upkeep import NAMES, Upkeep
+    from driftline.capture.line.upkeep import NAMES, Upkeep
 
     return Upkeep(
         settings.root,

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 
 __all__ = ["Schedule", "ScheduleError", "due_windows", "touched_windows", "windows_from"]

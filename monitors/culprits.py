@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import UNFIT, Predicate
-from driftline.capture.tables.window import ROW_IDS
+from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.violation import Segment
 
 __all__ = ["Culprits", "Target", "find_culprits", "matching_rows"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from driftline.alerts.datapoint import Datapoint
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.definitions import NEEDS_LABELS
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.capture.truth.labelling import Labels
+from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import EXAMINERS, NEEDS_LABELS, settle_roles
 from driftline.monitors.question import Budget, Predictor, Question, WindowFacts

@@ -23,7 +23,7 @@ from driftline.alerts.guard import hold
 from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition

@@ -11,7 +11,7 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import ROW_IDS, UNFIT
+from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from driftline.capture.tables.changes import Position
+from driftline.capture.windows.changes import Position
 from driftline.monitors.standing import Standing, with_state
 from driftline.monitors.tables import leases
 

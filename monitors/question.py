@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.roles import Roles
 
 __all__ = ["BatchMaker", "Budget", "Predictor", "Question", "UnfitCounter", "WindowFacts"]

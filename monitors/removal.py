@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select
 
-from driftline.capture.tables.window import Window, WindowRead
+from driftline.capture.windows.window import Window, WindowRead
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 

@@ -19,7 +19,7 @@ from driftline.alerts.datapoint import Datapoint
 from driftline.baseline.jackson import to_jackson
 from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.culprits import matching_rows

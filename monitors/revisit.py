@@ -13,8 +13,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 
-from driftline.capture.tables.changes import Changes, changes
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.changes import Changes, changes
+from driftline.capture.windows.window import Window
 from driftline.monitors import lease
 from driftline.monitors.cron import touched_windows, windows_from
 from driftline.monitors.kinds import NEEDS_LABELS

@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import DriftlineError
 from driftline.monitors import lease, revisit
 from driftline.monitors.away import is_away

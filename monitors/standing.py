@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, Row, select
 
-from driftline.capture.tables.changes import Position
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.changes import Position
+from driftline.capture.windows.window import Window
 from driftline.monitors.cron import Schedule, windows_from
 from driftline.monitors.definitions import MonitorDefinition, from_row
 from driftline.monitors.tables import definitions, leases

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from driftline.capture.decoding.bodies import Sent, read_requests, read_responses
 from driftline.capture.decoding.reading import Bodies
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.records import Records
 from driftline.signature import Signature
 
 __all__ = ["Decoded", "decode"]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from driftline.capture.decoding.records import Records
 from driftline.capture.erasure.clearing import clear_documents
 from driftline.capture.erasure.erasing import Eraser, endpoints_of, find
 from driftline.capture.erasure.erasures import (
@@ -26,6 +25,7 @@ from driftline.capture.erasure.erasures import (
     requests_folder,
 )
 from driftline.capture.erasure.expunging import lying_files, part_of
+from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError

@@ -19,10 +19,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from driftline.capture.decoding.records import Records
 from driftline.capture.line.letter import Letter, light, write, write_records
 from driftline.capture.line.sound import gap_instead
 from driftline.capture.spool.frame import Frame, frame_bytes
+from driftline.capture.spool.records import Records
 from driftline.capture.spool.tail import QUARANTINE, Delivery
 from driftline.errors import UnavailableError
 

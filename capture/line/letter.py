@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from driftline.capture.decoding.records import Records, is_whole
 from driftline.capture.line.sound import MAX_NUMBER
 from driftline.capture.spool.frame import MAX_FRAME_BYTES, Flag, Frame, seed_of, walk
+from driftline.capture.spool.records import Records, is_whole
 from driftline.errors import InputError
 
 __all__ = [

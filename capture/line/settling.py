@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from deltalake import CommitProperties, Transaction
 from deltalake.exceptions import DeltaError
 
-from driftline.capture.line.delivery import Delivery
 from driftline.capture.line.transport import Transport
+from driftline.capture.spool.delivery import Delivery
 from driftline.capture.tables.dataset import GAP_SCHEMA, gap_folder
 from driftline.capture.tables.marks import SETTLED
 from driftline.capture.tables.storage import trouble

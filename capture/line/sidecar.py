@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from driftline.capture.line.delivery import Delivery, Redactor, redacted
 from driftline.capture.line.transport import Sender
+from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.room import spool_bytes
 from driftline.capture.spool.tail import SpoolTail
 from driftline.errors import UnavailableError

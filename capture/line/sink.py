@@ -17,14 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.records import Records
-from driftline.capture.decoding.rows import build_rows
 from driftline.capture.erasure.standing import ErasedRecords
 from driftline.capture.line.batch import Batch, cut_by_size
 from driftline.capture.line.memory import keep_freed_memory
 from driftline.capture.line.sound import unreadable
 from driftline.capture.line.transport import Delivery, Transport
 from driftline.capture.spool.frame import Frame
+from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
     Dataset,
     Gap,
@@ -33,6 +32,7 @@ from driftline.capture.tables.dataset import (
     record_gaps,
     time_of,
 )
+from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.table import DeltaFolder
 from driftline.errors import DriftlineError
 from driftline.signature import Signature

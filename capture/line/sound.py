@@ -13,17 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.capture.tap.target import is_name
 
 __all__ = [
-    "MAX_NUMBER", "gap_instead", "lost", "readable", "sound_records", "unreadable", "whole",
+    "MAX_NUMBER", "gap_instead", "lost", "readable", "sound_records", "unreadable",
 ]  # fmt: skip
 
 MAX_NUMBER = (1 << 63) - 1
 _NS_PER_MS = 1_000_000
-_DIGITS = 20  # Of the largest number that a frame may tell.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
@@ -87,11 +86,6 @@ def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -
     if records is not None:
         meta["records"] = str(records)
     return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
-
-
-def whole(text: str) -> int:
-    """Read a count; 0 when it is none."""
-    return int(text) if len(text) < _DIGITS and text.isascii() and text.isdecimal() else 0
 
 
 def _is_sound(frame: Frame) -> bool:

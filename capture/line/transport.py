@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from driftline.capture.line.delivery import Delivery, Redactor, redacted
+from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.tail import SpoolTail
 from driftline.capture.spool.waiting import note_stored
 

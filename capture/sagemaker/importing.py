@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.decoding.records import Records
-from driftline.capture.decoding.rows import build_rows
 from driftline.capture.erasure.erasures import open_requests, requests_folder
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
 from driftline.capture.spool.frame import Flag, Frame
+from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import Dataset, MarkMovedError
+from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
 from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine, LineError, read_line

@@ -33,6 +33,7 @@ __all__ = [
     "unpack",
     "unpack_meta",
     "walk",
+    "whole",
 ]
 
 MAGIC = 0x3146_4C44  # "DLF1"
@@ -52,6 +53,7 @@ _LARGEST = tuple(
 )  # From kind to status.
 _SMALL_BYTES = 32 << 10
 _MAX_META_BYTES = 0xFFFF
+_DIGITS = 20  # Of the largest number that a frame may tell.
 
 
 class Kind(IntEnum):
@@ -135,6 +137,11 @@ def pack_meta(pairs: Mapping[str, str]) -> bytes:
     limit = max(_MAX_META_BYTES // (8 * max(len(pairs), 1)), 16)
     cut = {name[:limit]: value[:limit] for name, value in list(pairs.items())[:64]}
     return "\0".join(part for pair in cut.items() for part in pair).encode("utf-8", "replace")
+
+
+def whole(text: str) -> int:
+    """Read a count; 0 when it is none."""
+    return int(text) if len(text) < _DIGITS and text.isascii() and text.isdecimal() else 0
 
 
 def unpack_meta(packed: bytes) -> dict[str, str]:

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from driftline.capture.decoding.records import Records, is_whole
-from driftline.capture.line.sound import whole
 from driftline.capture.spool.drops import read_drops
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, boot_id, has_writer
 from driftline.capture.spool.frame import (
@@ -28,7 +26,9 @@ from driftline.capture.spool.frame import (
     frame_length,
     seed_of,
     walk,
+    whole,
 )
+from driftline.capture.spool.records import Records, is_whole
 from driftline.capture.spool.room import COUNTERS_NAME
 from driftline.capture.spool.waiting import MARK_NAME, read_mark
 

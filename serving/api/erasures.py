@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
-from driftline.capture.tables.upkeep import NAMES
+from driftline.capture.line.upkeep import NAMES
 from driftline.errors import InputError
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext

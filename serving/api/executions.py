@@ -18,8 +18,8 @@ from sqlalchemy import select
 from driftline.baseline import store as baselines
 from driftline.baseline.location import locate
 from driftline.baseline.predicate import Predicate
-from driftline.capture.tables.window import ROW_IDS, Window, read_window
 from driftline.capture.truth.labelling import Labels
+from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
 from driftline.monitors.culprits import matching_rows

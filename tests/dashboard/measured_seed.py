@@ -23,7 +23,7 @@ from driftline.alerts.channels import Channel, put_channel
 from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.evaluator import Evaluator
 from driftline.alerts.notify import Deliverer
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.examination import NO_LABELS

@@ -29,7 +29,7 @@ from driftline.alerts.evaluator import Evaluator
 from driftline.alerts.notify import Deliverer
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.demo import bug, flights
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition

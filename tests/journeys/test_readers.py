@@ -19,10 +19,10 @@ import duckdb
 import polars as pl
 import pytest
 
+from driftline.capture.line.upkeep import NAMES
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import vacuum
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.upkeep import NAMES
 from tests.capture.conftest import SIGNATURE, record
 from tests.journeys.conftest import eventually
 
@@ -49,7 +49,7 @@ UPKEEP = """
 import signal, sys, threading
 from datetime import UTC, datetime
 from pathlib import Path
-from driftline.capture.tables.upkeep import Upkeep
+from driftline.capture.line.upkeep import Upkeep
 
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())

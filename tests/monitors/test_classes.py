@@ -10,8 +10,8 @@ import pytest
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
 from driftline.capture.truth.labels import put
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 from driftline.alerts import metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
 from driftline.capture.truth.labels import put
+from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.execution import Execution, run

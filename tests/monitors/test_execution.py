@@ -16,7 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
 from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, get_execution, run

@@ -18,8 +18,8 @@ from driftline.alerts.definition import AlarmDefinition
 from driftline.alerts.evaluator import Evaluator
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.changes import Position
 from driftline.capture.truth.labels import put as put_labels
+from driftline.capture.windows.changes import Position
 from driftline.monitors import lease, revisit, scheduler, tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.execution import Execution

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, event, insert
 
-from driftline.capture.tables.changes import Position
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.changes import Position
+from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.scheduler import Scheduler
 from driftline.monitors.standing import list_standings, overdue

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driftline.capture.decoding.decode import decode
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Flag, Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.signature import Column, Signature
 
 SPOOL = "01890a5d-ac96-774b-bcce-b302099a8057"

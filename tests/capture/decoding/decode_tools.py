@@ -8,8 +8,8 @@ from typing import Any
 
 from driftline.capture.decoding import decode as decoding
 from driftline.capture.decoding.decode import Decoded
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.signature import Column, Signature
 
 SIGNATURE = Signature(

@@ -24,10 +24,10 @@ from driftline.capture.erasure.erasures import (
     requests_folder,
 )
 from driftline.capture.line.sink import Sink
+from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.upkeep import NAMES, Upkeep
 from driftline.capture.truth.labels import put, truth_folder
 from tests.capture.conftest import SIGNATURE, record
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from driftline.capture.decoding.records import Records
-from driftline.capture.decoding.rows import build_rows
 from driftline.capture.line.batch import Batch
-from driftline.capture.line.delivery import Delivery, redacted
 from driftline.capture.line.dispatch import Dispatcher
 from driftline.capture.line.letter import Letter, read_letter
 from driftline.capture.line.sound import readable
+from driftline.capture.spool.delivery import Delivery, redacted
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
+from driftline.capture.spool.records import Records
 from driftline.capture.spool.tail import SpoolReader
+from driftline.capture.tables.rows import build_rows
 from tests.capture.conftest import SIGNATURE
 
 SPOOLS = [str(uuid.UUID(int=number)) for number in (7, 8)]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.sound import MAX_NUMBER, gap_instead, readable, whole
-from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.line.sound import MAX_NUMBER, gap_instead, readable
+from driftline.capture.spool.frame import Frame, Kind, whole
 
 
 def record(**changes: object) -> Frame:

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from driftline.capture.decoding.decode import decode
-from driftline.capture.decoding.records import Records
 from driftline.capture.redaction.keys import Key, Keys, read_keys
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.redaction.values import Change
 from driftline.capture.spool.frame import Flag, Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 

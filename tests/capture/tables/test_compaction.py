@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.changes import changes
 from driftline.capture.tables.cleaning import EXPIRED, expire, vacuum
 from driftline.capture.tables.compaction import TARGET_BYTES, compact, worth_merging
 from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps, record_gaps
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder
-from driftline.capture.tables.window import Window, read_window
+from driftline.capture.windows.changes import changes
+from driftline.capture.windows.window import Window, read_window
 from tests.capture.conftest import SIGNATURE, record
 
 Drain = Callable[..., Sink]

@@ -13,9 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from driftline.capture.decoding.records import Records
-from driftline.capture.decoding.rows import build_rows
 from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
     Dataset,
     Gap,
@@ -25,6 +24,7 @@ from driftline.capture.tables.dataset import (
     record_gaps,
     table_schema,
 )
+from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.table import StorageError
 from driftline.errors import InputError
 from driftline.signature import Column, Signature

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
-from driftline.capture.tables.upkeep import NAMES, Upkeep
 from tests.capture.conftest import SIGNATURE, record
 
 ARRIVAL = datetime(2026, 1, 15, 12, tzinfo=UTC)

@@ -17,9 +17,9 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.window import Labels, Window, read_window
 from driftline.capture.truth.labels import put
 from driftline.capture.truth.report import DayCoverage, TruthReport, truth_report
+from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
 
 NOON = datetime(2013, 1, 15, 12, tzinfo=UTC)

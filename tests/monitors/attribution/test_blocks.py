@@ -11,7 +11,7 @@ import pytest
 
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.attribution.blocks import block_length, block_spread, block_tail
 from driftline.monitors.attribution.importance import HOUR_US, KEY, Attributions

@@ -14,7 +14,7 @@ from driftline.alerts.tables import metrics
 from driftline.baseline import store
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.attribution.drift import compare, holm_levels, settle
 from driftline.monitors.attribution.importance import Attributions, Importance

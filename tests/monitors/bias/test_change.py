@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.monitors.bias import kind as bias
 from driftline.monitors.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
 from driftline.monitors.bias.judgement import GroupCounts, judge_groups

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.capture.tables.window import Window
+from driftline.capture.windows.window import Window
 from driftline.monitors.kinds import settle_roles
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.kind import examine

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Frame
+from driftline.capture.spool.records import Records
 
 __all__ = ["Delivery", "Origin", "Redactor", "redacted"]
 

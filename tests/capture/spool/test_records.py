@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Frame, Kind, pack, pack_meta, seed_of
+from driftline.capture.spool.records import Records
 
 SPOOLS = [str(uuid.UUID(int=number)) for number in (7, 8, 9)]
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=12)

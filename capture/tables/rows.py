@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.decoding.decode import Decoded, decode
-from driftline.capture.decoding.records import Records
 from driftline.capture.spool.frame import Flag, Frame
+from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
 from driftline.signature import Signature
 

@@ -20,9 +20,9 @@ import pytest
 
 from driftline.capture.erasure.erasures import erased_sequences
 from driftline.capture.line.sink import Sink
+from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.upkeep import NAMES, Upkeep
 from tests.capture.conftest import record
 
 DAY = datetime(2026, 1, 15, tzinfo=UTC)
@@ -35,7 +35,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from driftline.capture.erasure.erasing import erase
-from driftline.capture.tables.upkeep import Upkeep
+from driftline.capture.line.upkeep import Upkeep
 
 root, names, kind = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 now = lambda: datetime(2026, 1, 20, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.window import Window, read_window, unfit_counts
+from driftline.capture.windows.window import Window, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 

@@ -11,10 +11,10 @@ from pyarrow.fs import FileSelector
 from driftline.capture.erasure.erasing import EndpointErased, erase
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.upkeep import NAMES, Upkeep
 from tests.capture.conftest import SIGNATURE, record
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
