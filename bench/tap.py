@@ -1,8 +1,8 @@
 """What the tap costs: the same app without and with it, side by side, in one run.
 
 Ways: the bare ASGI callable in this process; the same, a FastAPI app and the bundled server under
-uvicorn, with uvloop and httptools (as `uvicorn[standard]` and `fastapi run` have it; install the two
-beside, they are no packages of ours) and with
+uvicorn, with uvloop and httptools (as `uvicorn[standard]` and `fastapi run` have it; install the
+two beside, for they are no packages of ours) and with
 asyncio and h11. Each answers 1 KiB to a request of 1 KiB; the bundled server answers 404. The
 server is saturated: sixteen connections each send a request before the first answer is read, as
 otherwise waking up and cold caches are measured. One server process has the app twice, plain and
