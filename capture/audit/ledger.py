@@ -13,10 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from driftline.capture.audit.account import EMPTY, Account
-from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture.tables.storage import get_file, put_file
 
 __all__ = ["FOLDER", "Ledger", "Part", "read_ledger"]
 
@@ -92,8 +90,6 @@ class Ledger:
         StorageError
             When the storage cannot be written.
         """
-        filesystem, path = open_storage(root)
-        folder = f"{path}/{FOLDER}"
         document = {
             "version": _VERSION,
             "parts": list(self._documents()),
@@ -102,14 +98,7 @@ class Ledger:
             "carried": self.carried,
             "digests": self.digests,
         }
-        data = gzip.compress(json.dumps(document).encode(), mtime=0)
-        try:
-            filesystem.create_dir(folder, recursive=True)
-            with filesystem.open_output_stream(f"{folder}/.{_NAME}", compression=None) as stream:
-                stream.write(data)
-            filesystem.move(f"{folder}/.{_NAME}", f"{folder}/{_NAME}")
-        except OSError as error:
-            raise trouble(f"{root}/{FOLDER}", error) from error
+        put_file(root, FOLDER, _NAME, gzip.compress(json.dumps(document).encode(), mtime=0))
 
     def _documents(self) -> Iterator[dict[str, Any]]:
         for (endpoint, day), part in self.parts.items():
@@ -129,15 +118,9 @@ def read_ledger(root: str) -> Ledger:
     StorageError
         When the storage does not answer.
     """
-    filesystem, path = open_storage(root)
-    file = f"{path}/{FOLDER}/{_NAME}"
-    try:
-        if filesystem.get_file_info(file).type != pafs.FileType.File:
-            return Ledger()
-        with filesystem.open_input_stream(file, compression=None) as stream:
-            data = bytes(stream.read())
-    except OSError as error:
-        raise trouble(f"{root}/{FOLDER}", error) from error
+    data = get_file(root, FOLDER, _NAME)
+    if data is None:
+        return Ledger()
     try:
         document = json.loads(gzip.decompress(data))
     except (OSError, ValueError, EOFError):

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from driftline.capture.audit.audit import Audit
 from driftline.capture.audit.ledger import FOLDER
 from driftline.capture.tables.dataset import Gap
-from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture.tables.storage import get_file, put_file
 
 __all__ = ["document_of", "dropped_by_endpoint", "read_note", "write_note"]
 
@@ -61,15 +59,7 @@ def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None
     StorageError
         When the storage cannot be written.
     """
-    filesystem, path = open_storage(root)
-    folder = f"{path}/{FOLDER}"
-    try:
-        filesystem.create_dir(folder, recursive=True)
-        with filesystem.open_output_stream(f"{folder}/.{name}") as stream:
-            stream.write(json.dumps(document).encode())
-        filesystem.move(f"{folder}/.{name}", f"{folder}/{name}")
-    except OSError as error:
-        raise trouble(folder, error) from error
+    put_file(root, FOLDER, name, json.dumps(document).encode())
 
 
 def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
@@ -80,15 +70,11 @@ def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
     StorageError
         When the storage does not answer.
     """
-    filesystem, path = open_storage(root)
-    file = f"{path}/{FOLDER}/{name}"
+    data = get_file(root, FOLDER, name)
+    if data is None:
+        return None
     try:
-        if filesystem.get_file_info(file).type != pafs.FileType.File:
-            return None
-        with filesystem.open_input_stream(file) as stream:
-            found = json.loads(bytes(stream.read()))
+        found = json.loads(data)
     except ValueError:
         return None
-    except OSError as error:
-        raise trouble(file, error) from error
     return found if isinstance(found, dict) else None

@@ -11,7 +11,15 @@ from deltalake.exceptions import DeltaError
 from driftline.errors import UnavailableError
 from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = ["StorageError", "list_folders", "open_storage", "reaching", "trouble"]
+__all__ = [
+    "StorageError",
+    "get_file",
+    "list_folders",
+    "open_storage",
+    "put_file",
+    "reaching",
+    "trouble",
+]
 
 
 class StorageError(UnavailableError):
@@ -48,6 +56,44 @@ def list_folders(root: str, name: str) -> list[str]:
     except OSError as error:
         raise trouble(root, error) from error
     return sorted(e.base_name for e in entries if e.type == pafs.FileType.Directory)
+
+
+def put_file(root: str, folder: str, name: str, data: bytes) -> None:
+    """Put ``<root>/<folder>/<name>`` there, or in the place of what was there, whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be written.
+    """
+    filesystem, path = open_storage(root)
+    hidden, file = f"{path}/{folder}/.{name}", f"{path}/{folder}/{name}"
+    try:
+        filesystem.create_dir(f"{path}/{folder}", recursive=True)
+        with filesystem.open_output_stream(hidden, compression=None) as stream:
+            stream.write(data)
+        filesystem.move(hidden, file)
+    except OSError as error:
+        raise trouble(f"{root}/{folder}", error) from error
+
+
+def get_file(root: str, folder: str, name: str) -> bytes | None:
+    """Read ``<root>/<folder>/<name>``; None where there is no such file.
+
+    Raises
+    ------
+    StorageError
+        When the storage does not answer.
+    """
+    filesystem, path = open_storage(root)
+    file = f"{path}/{folder}/{name}"
+    try:
+        if filesystem.get_file_info(file).type != pafs.FileType.File:
+            return None
+        with filesystem.open_input_stream(file, compression=None) as stream:
+            return bytes(stream.read())
+    except OSError as error:
+        raise trouble(f"{root}/{folder}", error) from error
 
 
 @contextmanager
