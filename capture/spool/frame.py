@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 __all__ = [
     "HEADER_BYTES",
+    "MAGIC",
     "MAX_FRAME_BYTES",
+    "PADDING",
     "VERSION",
     "Flag",
     "Frame",
@@ -25,9 +27,10 @@ __all__ = [
     "frame_bytes",
     "frame_length",
     "pack",
+    "pack_head",
     "pack_meta",
     "pack_parts",
-    "pack_record",
+    "pack_rest",
     "seed_of",
     "shed_flags",
     "unpack",
@@ -43,9 +46,11 @@ _HEADER = struct.Struct("<IIIBBHQQQIIQQIIHH")
 _START = struct.Struct("<II")
 _HEAD = struct.Struct("<III")
 _REST = struct.Struct("<BBHQQQIIQQIIHH")
+# What the checksum does not cover, with it; and the rest of the header.
+pack_head, pack_rest = _HEAD.pack, _REST.pack
 HEADER_BYTES = _HEADER.size
 _AFTER_CRC = _HEAD.size
-_PADDING = tuple(bytes(count) for count in range(8))
+PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
 _LARGEST = tuple(
@@ -63,9 +68,6 @@ class Kind(IntEnum):
     GAP = 2
     SEGMENT = 3
     CLOSE = 4
-
-
-_RECORD = int(Kind.RECORD)  # A plain number: an enum's costs more.
 
 
 class Flag(IntFlag):
@@ -184,12 +186,12 @@ def pack_parts(
     response_kept = len(response[0]) if len(response) == 1 else sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
     try:
-        rest = _REST.pack(VERSION, *numbers, request_kept, response_kept, status, len(meta))
+        rest = pack_rest(VERSION, *numbers, request_kept, response_kept, status, len(meta))
     except struct.error:
         # A clock before 1970, a status that is none: kept as near as the field goes.
         given = (*numbers, request_kept, response_kept, status)
         within = [min(max(one, 0), top) for one, top in zip(given, _LARGEST, strict=True)]
-        rest = _REST.pack(VERSION, *within, len(meta))
+        rest = pack_rest(VERSION, *within, len(meta))
     padding = -length % 8
     chunks = [rest, meta, *request, *response]
     if length <= _SMALL_BYTES:
@@ -198,39 +200,8 @@ def pack_parts(
     checksum = seed
     for chunk in chunks:
         checksum = zlib.crc32(chunk, checksum)
-    head = _HEAD.pack(MAGIC, length, checksum)
-    return [head, *chunks, _PADDING[padding]], length + padding
-
-
-def pack_record(
-    seed: int, flags: int, seq: int, wall_ns: int, mono_ns: int, first_byte_us: int, total_us: int,
-    request_bytes: int, response_bytes: int, status: int, meta: bytes, request: Sequence[bytes],
-    response: Sequence[bytes],
-) -> tuple[list[bytes], int]:  # fmt: skip
-    """Give the buffers of a record as ``pack_parts`` does; cheaper when bodies are of one chunk.
-
-    Those are not joined: to allocate kilobytes twice costs more than a checksum and a buffer each.
-    """
-    if len(request) == 1 and len(response) == 1:
-        asked, answered = request[0], response[0]
-        length = HEADER_BYTES + len(meta) + len(asked) + len(answered)
-        try:
-            start = _REST.pack(
-                VERSION, _RECORD, flags, seq, wall_ns, mono_ns, first_byte_us, total_us,
-                request_bytes, response_bytes, len(asked), len(answered), status, len(meta),
-            ) + meta  # fmt: skip
-        except struct.error:
-            pass  # ``pack_parts`` makes it fit.
-        else:
-            checksum = zlib.crc32(answered, zlib.crc32(asked, zlib.crc32(start, seed)))
-            padding = -length % 8
-            start = _HEAD.pack(MAGIC, length, checksum) + start
-            return [start, asked, answered, _PADDING[padding]], length + padding
-    numbers = (
-        _RECORD, flags, seq, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
-        response_bytes,
-    )  # fmt: skip
-    return pack_parts(seed, numbers, status, meta, request, response)
+    head = pack_head(MAGIC, length, checksum)
+    return [head, *chunks, PADDING[padding]], length + padding
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:

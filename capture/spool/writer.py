@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from driftline.capture.spool.append import Appender, short_write
 from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
     Kind,
     pack_meta,
     pack_parts,
-    pack_record,
     seed_of,
     shed_flags,
     unpack_meta,
@@ -51,7 +51,7 @@ _RECORD, _LAST_NUMBERED = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
 _NOTHING: tuple[bytes, ...] = ()
 
 
-class SpoolWriter:
+class SpoolWriter(Appender):
     """Appends capture records of one process to a spool of its own.
 
     Parameters
@@ -155,29 +155,29 @@ class SpoolWriter:
             self.flusher.wait()
         return is_stored
 
-    def append_packed(
-        self, now: int, flags: int, wall_ns: int, mono_ns: int, first_byte_us: int, total_us: int,
-        request_bytes: int, response_bytes: int, status: int, meta: bytes,
-        request: Sequence[bytes], response: Sequence[bytes],
+    def _append_with_care(
+        self, reason: str | None, now: int, flags: int, wall_ns: int, mono_ns: int,
+        first_byte_us: int, total_us: int, request_bytes: int, response_bytes: int, status: int,
+        meta: bytes, request: Sequence[bytes], response: Sequence[bytes],
     ) -> bool:  # fmt: skip
-        """Do what ``append`` does, at the monotonic time ``now``; who calls waits for the disk."""
-        with self._lock:
-            reason = None if now < self._calm_ns else self._prepare(now)
-            if reason is None:
-                if self._sheds and self._room.is_scarce:
-                    flags |= shed_flags(request, response)
-                    request = response = _NOTHING
-                if len(request) + len(response) > _MAX_BUFFERS:
-                    request, response = (b"".join(request),), (b"".join(response),)
-                buffers, frame_bytes = pack_record(
-                    self._seed, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                    request_bytes, response_bytes, status, meta, request, response,
-                )  # fmt: skip
-                if (reason := self._put(_RECORD, buffers, frame_bytes)) is None:
-                    return True
-            size = sum(map(len, request)) + sum(map(len, response)) + len(meta)
-            endpoint = unpack_meta(meta).get("endpoint", "")
-            self._count(reason, endpoint, size, wall_ns or self._now_ns())
+        if reason is None and now >= self._calm_ns:
+            reason = self._prepare(now)
+        if reason is None:
+            if self._sheds and self._room.is_scarce:
+                flags |= shed_flags(request, response)
+                request = response = _NOTHING
+            if len(request) + len(response) > _MAX_BUFFERS:
+                request, response = (b"".join(request),), (b"".join(response),)
+            numbers = (
+                _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                request_bytes, response_bytes,
+            )  # fmt: skip
+            packed = pack_parts(self._seed, numbers, status, meta, request, response)
+            if (reason := self._put(_RECORD, *packed)) is None:
+                return True
+        size = sum(map(len, request)) + sum(map(len, response)) + len(meta)
+        endpoint = unpack_meta(meta).get("endpoint", "")
+        self._count(reason, endpoint, size, wall_ns or self._now_ns())
         return False
 
     @property
@@ -247,7 +247,8 @@ class SpoolWriter:
         """Have an open segment with room, and no drop untold; the reason when that cannot be."""
         self._calm_ns = 0
         reason = self._make_room(now) or self._tell_gaps()
-        if reason is None and self._checked_ns is not None:
+        is_shedding = self._sheds and self._room.is_scarce
+        if reason is None and self._checked_ns is not None and not is_shedding:
             self._calm_ns = min(
                 self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
             )
@@ -361,8 +362,7 @@ class SpoolWriter:
         except OSError as error:
             return self._fail(error)
         if written != size:
-            # Near a full volume a write first returns a short count without an error.
-            return self._fail(OSError(errno.ENOSPC, "short write: the volume is full"))
+            return self._fail(short_write())
         if self._is_failing and kind == _RECORD:
             self._is_failing = False
             log.warning("capture records again spool=%s", self.spool_id)

@@ -13,8 +13,6 @@ from driftline.capture.spool.frame import (
     frame_length,
     pack,
     pack_meta,
-    pack_parts,
-    pack_record,
     seed_of,
     unpack,
 )
@@ -47,18 +45,6 @@ def test_what_is_packed_is_read_back(
     )
     assert frame_length(data, 0) == len(data)
     assert len(data) % 8 == 0
-
-
-@given(chunks, chunks, st.integers(-1, 1 << 65), st.integers(0, 1 << 17))
-def test_the_quick_way_makes_the_same_bytes(
-    request: list[bytes], response: list[bytes], wall_ns: int, status: int
-) -> None:
-    numbers = (3, 7, wall_ns, 12, 13, 14, 15, 16)
-
-    quick, size = pack_record(SEED, *numbers, status, b"meta", request, response)
-    slow, slow_size = pack_parts(SEED, (1, *numbers), status, b"meta", request, response)
-
-    assert (b"".join(quick), size) == (b"".join(slow), slow_size)
 
 
 @given(st.data())

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.spool.drops import read_drops
-from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.spool.writer import SpoolWriter
 
@@ -48,6 +48,25 @@ def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:
 
     assert writer.spool_id is None
     assert not spool_dir.exists()
+
+
+def test_the_quick_way_and_the_careful_one_write_the_same_bytes(spool_dir: Path) -> None:
+    writer = SpoolWriter(spool_dir)
+    bodies = [(b"", b""), (b"asked", b""), (b"asked", b"answered"), (b"a" * 70_000, b"b" * 7)]
+    numbers = {"wall_ns": 1, "mono_ns": 2, "first_byte_us": 3, "total_us": 4, "status": 200}
+    for asked, answered in bodies * 2:
+        assert writer.append({"endpoint": "x"}, [asked], [answered], flags=5, **numbers)
+        assert writer.append({"endpoint": "x"}, [asked, b""], [answered], flags=5, **numbers)
+    assert writer.append({"endpoint": "x"}, [b"q"], [b"a"], wall_ns=-1, status=1 << 17)
+
+    (segment,) = (spool_dir / str(writer.spool_id)).glob("*.dls")
+    found = frames_of(spool_dir)
+    written = b"".join(frame_bytes(str(writer.spool_id), frame) for frame in found)
+    assert segment.read_bytes().endswith(written)
+    assert [(frame.request, frame.response) for frame in found[:-1]] == [
+        pair for pair in bodies * 2 for _ in range(2)
+    ]
+    assert (found[-1].wall_ns, found[-1].status) == (0, (1 << 16) - 1)
 
 
 def test_records_are_numbered_from_one_without_holes(spool_dir: Path, write: Write) -> None:
