@@ -31,12 +31,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.frame import Kind
+from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.tap.tap import Capture, CaptureTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from driftline.capture.tap.exchange import App, Message, Receive, Scope, Send
+    from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 
 BODY = b"x" * 1024
 FRAME = bytes(2_304)  # About what such a record takes.
@@ -147,6 +150,8 @@ class Server:
     """One server process, and connections to it."""
 
     def __init__(self, kind: str, folder: Path, loop: str = "uvloop") -> None:
+        self.folder = folder
+        self.tapped = 0  # How many requests went through the tap.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.address = listener.getsockname()
             given = [kind, folder, listener.fileno(), Path(__file__).parent, loop, LOOPS[loop]]
@@ -160,7 +165,8 @@ class Server:
     def ask(self, path: str, count: int) -> None:
         """Send a request over each connection, then read the answers, as often as it takes."""
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n"
+            "Accept-Encoding: identity\r\n"
             f"Content-Length: {len(BODY)}\r\nContent-Type: text/csv\r\n\r\n"
         )
         for _ in range(count // CONNECTIONS):
@@ -168,6 +174,7 @@ class Server:
                 connection.sendall(head.encode() + BODY)
             for connection in self._connections:
                 read_answer(connection)
+        self.tapped += count // CONNECTIONS * CONNECTIONS if path == TAPPED else 0
 
     def cpu_us(self, path: str, count: int) -> float:
         """Give the CPU that a request takes, over so many."""
@@ -176,11 +183,14 @@ class Server:
         return (cpu_s(self._process.pid) - start) / count * 1e6
 
     def close(self) -> None:
-        """End it."""
+        """End it; nothing that was asked through the tap may be missing from its spool."""
         for connection in self._connections:
             connection.close()
         self._process.terminate()
         self._process.wait(20)
+        recorded = records(self.folder)
+        if recorded != self.tapped:
+            raise SystemExit(f"{self.folder.name}: {recorded} recorded of {self.tapped}")
 
 
 def read_answer(connection: socket.socket) -> None:
@@ -196,6 +206,16 @@ def read_answer(connection: socket.socket) -> None:
             length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
             if len(body) >= int(length):
                 return
+
+
+def records(folder: Path) -> int:
+    """Count the records in all spools in a folder, however deep."""
+    found = 0
+    for spool in {path.parent for path in folder.rglob(f"*{SEGMENT_SUFFIX}")}:
+        reader = SpoolReader(spool)
+        while frames := reader.read(1_000):
+            found += sum(frame.kind == Kind.RECORD for frame in frames)
+    return found
 
 
 def cpu_s(pid: int) -> float:
@@ -272,6 +292,7 @@ def pressed(server: Server, path: str, seconds: float) -> tuple[float, float]:
         thread.start()
     for thread in threads:
         thread.join()
+    server.tapped += len(took) if path == TAPPED else 0
     return len(took) / seconds, statistics.quantiles(took, n=100)[98] * 1e3
 
 
