@@ -47,8 +47,10 @@ class Appender(ABC):
         come as one chunk each way, or at a calm moment, goes by ``_append_with_care``. Bodies are
         not joined: to allocate kilobytes twice costs more than a checksum and a buffer each.
         """
-        with self._lock:
-            reason = None
+        reason = None
+        lock = self._lock
+        lock.acquire()
+        try:
             if now < self._calm_ns and len(request) == 1 and len(response) == 1:
                 asked, answered = request[0], response[0]
                 length = HEADER_BYTES + len(meta) + len(asked) + len(answered)
@@ -80,6 +82,8 @@ class Appender(ABC):
                 reason, now, flags, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
                 response_bytes, status, meta, request, response,
             )  # fmt: skip
+        finally:
+            lock.release()
 
     @abstractmethod
     def _append_with_care(

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Mapping
 from time import monotonic_ns
-from typing import Any
 
 from driftline.capture.spool.frame import Flag
+from driftline.capture.tap.asgi import (
+    REQUEST_ID_HEADER,
+    REQUEST_ID_KEY,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    is_chosen,
+    telling,
+    without_bypasses,
+)
 from driftline.capture.tap.recorder import KnownTarget, Recorder
-from driftline.capture.tap.target import CaptureTarget, hash_of, new_id
+from driftline.capture.tap.target import CaptureTarget, new_id
 
-__all__ = [
-    "REQUEST_ID_KEY",
-    "App",
-    "Exchange",
-    "Message",
-    "Receive",
-    "Scope",
-    "Send",
-    "begin",
-]
+__all__ = ["Exchange", "begin"]
 
-log = logging.getLogger(__name__)
-
-# ASGI's own loose types.
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-REQUEST_ID_KEY = "driftline.request_id"
-REQUEST_ID_HEADER = b"x-amzn-requestid"
 _MAX_CHUNKS = 256
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
 _SERVER_FAILED = 500  # What the server above makes of an app that does not answer.
-# They hand over bytes past the tap: a file by its path, or after the body.
-_BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
 # Plain numbers: an enum's own operators cost more than all the rest of noting a chunk.
 _REQUEST_CUT = int(Flag.REQUEST_TRUNCATED)
 _RESPONSE_CUT = int(Flag.RESPONSE_TRUNCATED)
@@ -53,84 +40,81 @@ _ANSWERED = {
     REQUEST_ID_HEADER: REQUEST_ID_HEADER,
 }
 
-HeaderList = Iterable[tuple[bytes, bytes]]
 Chunks = list[bytes | bytearray]
+Common = Mapping[tuple[bytes, ...], bytes]
+_NOTHING: Common = {}
+_new = object.__new__
 
 
 def begin(
     recorder: Recorder, target: CaptureTarget, scope: Scope, receive: Receive, send: Send
-) -> Exchange | Send:
+) -> tuple[Exchange | None, Send]:
     """Decide whether a request is recorded: give its exchange, or a ``send`` for its answer."""
     if not recorder.is_able:
         recorder.pass_by(target.endpoint)
-        return send
+        return None, send
     known = recorder.known.get(id(target)) or recorder.learn(target)
     words, at = recorder.traffic.words, known.at
     words[at] += 1
     recorder.requests += 1
+    common: Common = recorder.common
     request_id = scope.get(REQUEST_ID_KEY)
     if request_id is None and (state := scope.get("state")):
         request_id = state.get(REQUEST_ID_KEY)
     if not request_id or not isinstance(request_id, str):
         request_id = new_id()
+    elif not request_id.isascii() or "\0" in request_id:
+        common = _NOTHING  # Its meta has to be looked at.
     scope[REQUEST_ID_KEY] = request_id
-    if not known.is_all and not _is_chosen(known.threshold, scope["headers"], request_id):
-        return _telling(request_id, send)
+    headers = scope["headers"]
+    if not known.is_all and not is_chosen(known.threshold, headers, request_id):
+        return None, telling(request_id, send)
     words[at + 1] += 1
     recorder.sampled += 1
-    return Exchange(recorder, known, scope, request_id, receive, send)
-
-
-_TRACE_ID = slice(3, 35)  # Of 00-<32 digits>-<16 digits>-<2 digits> (W3C Trace Context).
-
-
-def _is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
-    """Choose by what retries and all parts of a chain have in common, if there is such an id."""
-    if threshold <= 0:
-        return False
-    key = trace = b""
+    exchange = _new(Exchange)  # Without ``__init__``, which is called from C.
+    exchange._recorder = recorder
+    exchange._known = known
+    exchange._receive = receive
+    exchange._send = send
+    exchange._request_id = request_id.encode("utf-8", "replace")
+    interesting = recorder.interesting
+    exchange._seen = given = []
     for name, value in headers:
-        if name == b"x-amzn-sagemaker-inference-id":
-            key = value
-        elif name == b"traceparent":
-            trace = value
-    return hash_of(key or trace[_TRACE_ID] or request_id.encode()) < threshold
-
-
-def _telling(request_id: str, send: Send) -> Send:
-    """Give a ``send`` that adds the request's id to the answer, and keeps nothing."""
-
-    def telling(message: Message) -> Awaitable[None]:
-        if message["type"] == "http.response.start":
-            try:
-                message = _with_id(message, request_id)
-            except Exception as error:  # noqa: BLE001 - capture must never fail a request.
-                log.debug("request id not told error=%r", error)
-        return send(message)
-
-    return telling
-
-
-def _with_id(message: Message, request_id: str) -> Message:
-    headers = list(message.get("headers", ()))
-    for name, _ in headers:
-        if name == REQUEST_ID_HEADER or (not name.islower() and name.lower() == REQUEST_ID_HEADER):
-            break
-    else:
-        headers.append((REQUEST_ID_HEADER, request_id.encode("latin-1", "replace")))
-    return {**message, "headers": headers}
+        if name in interesting:
+            given.append(name)
+            given.append(value)
+    exchange._given_count = len(given)
+    exchange.scope = without_bypasses(scope) if "extensions" in scope else scope
+    exchange.is_open = True
+    exchange._common = common
+    exchange._request, exchange._response = [], []
+    exchange._length = None
+    exchange._flags = exchange._status = exchange._first_ns = exchange.inflight_bytes = (
+        exchange._request_bytes
+    ) = exchange._request_kept = exchange._response_bytes = exchange._response_kept = 0
+    exchange._wall_ns = recorder.now_ns()
+    exchange._mono_ns = monotonic_ns()
+    return exchange, exchange.send
 
 
 class Exchange:
-    """One request that is recorded, and its response, on their way through the tap."""
+    """One request that is recorded, and its response, on their way through the tap.
+
+    Attributes
+    ----------
+    scope
+        What the app is to see.
+    is_open
+        Whether its frame is neither written nor given up.
+    inflight_bytes
+        What it keeps of bodies.
+    """
 
     __slots__ = (
-        "_answered",
+        "_common",
         "_first_ns",
         "_flags",
-        "_given",
-        "_inflight",
-        "_is_written",
+        "_given_count",
         "_known",
         "_length",
         "_mono_ns",
@@ -143,48 +127,42 @@ class Exchange:
         "_response",
         "_response_bytes",
         "_response_kept",
+        "_seen",
         "_send",
         "_status",
         "_wall_ns",
+        "inflight_bytes",
+        "is_open",
         "scope",
     )
-
-    def __init__(
-        self,
-        recorder: Recorder,
-        known: KnownTarget,
-        scope: Scope,
-        request_id: str,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self._recorder = recorder
-        self._known = known
-        self._receive = receive
-        self._send = send
-        self._wall_ns = recorder.now_ns()
-        self._mono_ns = monotonic_ns()
-        self._request_id = request_id.encode("utf-8", "replace")
-        interesting = recorder.interesting
-        given: list[bytes] = []
-        self._given = given
-        for name, value in scope["headers"]:
-            if name in interesting:
-                given += (name, value)
-        self.scope = _without_bypasses(scope) if "extensions" in scope else scope
-        self._is_written = False
-        self._answered: Sequence[bytes] = _NOTHING
-        self._length: bytes | None = None
-        self._request: Chunks = []
-        self._response: Chunks = []
-        self._flags = self._status = self._first_ns = self._inflight = 0
-        self._request_bytes = self._request_kept = 0
-        self._response_bytes = self._response_kept = 0
+    _common: Common
+    _first_ns: int
+    _flags: int
+    _given_count: int
+    _known: KnownTarget
+    _length: bytes | None
+    _mono_ns: int
+    _receive: Receive
+    _recorder: Recorder
+    _request: Chunks
+    _request_bytes: int
+    _request_id: bytes
+    _request_kept: int
+    _response: Chunks
+    _response_bytes: int
+    _response_kept: int
+    _seen: list[bytes]
+    _send: Send
+    _status: int
+    _wall_ns: int
+    inflight_bytes: int
+    is_open: bool
+    scope: Scope
 
     async def receive(self) -> Message:
         """Hand a message of the request on, keeping a reference to its bytes."""
         message = await self._receive()
-        if not self._is_written:
+        if self.is_open:
             try:
                 if body := message.get("body"):
                     size = len(body)
@@ -196,9 +174,9 @@ class Exchange:
                         and recorder.inflight_bytes <= recorder.max_inflight_bytes
                     ):
                         # Nearly always a request comes at once; the same as ``_keep`` does.
-                        self._request = [body]
+                        self._request.append(body)
                         self._request_bytes = self._request_kept = size
-                        self._inflight += size
+                        self.inflight_bytes += size
                         recorder.inflight_bytes += size
                     else:
                         self._request_bytes += size
@@ -216,26 +194,42 @@ class Exchange:
             kind = message["type"]
             if kind == "http.response.start":
                 message = self._note_start(message)
-            elif kind == "http.response.body" and not self._is_written:
+            elif kind == "http.response.body" and self.is_open:
                 recorder = self._recorder
                 body = message.get("body", b"")
-                is_last = not message.get("more_body")
                 if (
-                    is_last
+                    not self._first_ns
+                    and recorder.is_plain
+                    and not message.get("more_body")
                     and type(body) is bytes
-                    and not self._first_ns
                     and len(body) <= recorder.max_body_bytes
                     and recorder.inflight_bytes <= recorder.max_inflight_bytes
                 ):
-                    # Nearly always an answer goes at once; it is never in flight.
-                    self._response = [body]
-                    self._response_bytes = len(body)
-                else:
-                    self._note_body(body)
-                    # With Content-Length the client has all of it before the last message, if that
-                    # one is empty.
-                    is_last = is_last or self._is_complete()
-                if is_last:
+                    # Nearly always an answer goes at once, and is never in flight. What ``_write``
+                    # does, in one piece: a call costs more than most of it.
+                    now, began_ns, known = monotonic_ns(), self._mono_ns, self._known
+                    took_us = (now - began_ns) // 1000
+                    flags = self._flags
+                    common = self._common.get(tuple(self._seen))
+                    if common is not None:
+                        meta = known.described + self._request_id + common
+                    else:
+                        meta, flag = recorder.meta(
+                            known, self._request_id, self._seen, self._given_count
+                        )
+                        flags |= flag
+                    is_stored = recorder.spool.append_packed(
+                        now, flags, self._wall_ns, began_ns, took_us, took_us,
+                        self._request_bytes, len(body), self._status, meta,
+                        self._request, (body,),  # type: ignore[arg-type]
+                    )  # fmt: skip
+                    self.is_open = False
+                    recorder.count(is_stored)
+                    return self._send(message)
+                self._note_body(body)
+                # With Content-Length the client has all of it before the last message, if that
+                # one is empty.
+                if not message.get("more_body") or self._is_complete():
                     if not recorder.is_before:
                         return self._send_then_write(message)
                     if self._write() and recorder.waits_for_disk:
@@ -255,7 +249,7 @@ class Exchange:
 
     def finish(self) -> None:
         """Write the frame of a response that was never completed."""
-        if not self._is_written:
+        if self.is_open:
             self._flags |= Flag.INCOMPLETE
             # Nothing was answered: without a status it would be taken for an answered request.
             self._status = self._status or (
@@ -265,13 +259,13 @@ class Exchange:
                 self._write()
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.
                 self._fault(error)
-        self._recorder.inflight_bytes -= self._inflight
-        self._inflight = 0
+        self._recorder.inflight_bytes -= self.inflight_bytes
+        self.inflight_bytes = 0
 
     def _fault(self, error: Exception) -> None:
         """Give this record up, and count it; what is written already is no loss."""
-        if not self._is_written:
-            self._is_written = True
+        if self.is_open:
+            self.is_open = False
             self._recorder.fault(error, self._known.endpoint)
 
     async def _send_then_write(self, message: Message) -> None:
@@ -287,13 +281,15 @@ class Exchange:
         await self._send(message)
 
     def _note_start(self, message: Message) -> Message:
+        if self._status:
+            del self._seen[self._given_count :]  # Begun anew.
         self._status = message["status"]
-        headers = list(message.get("headers", ()))
-        answered: list[bytes] = []
-        self._answered = answered
+        headers = [*message.get("headers", ())]
+        answered = self._seen
         is_told = False
+        find = _ANSWERED.get
         for name, value in headers:
-            column = _ANSWERED.get(name)
+            column = find(name)
             if column is None:
                 if name.islower():
                     continue
@@ -305,13 +301,16 @@ class Exchange:
             elif column is REQUEST_ID_HEADER:
                 is_told = True
             else:
-                answered += (column, value)
+                answered.append(column)
+                answered.append(value)
         if not is_told:
             told = self._request_id
             if not told.isascii():
                 told = told.decode().encode("latin-1", "replace")
             headers.append((REQUEST_ID_HEADER, told))
-        return {**message, "headers": headers}
+        message = message.copy() if type(message) is dict else {**message}
+        message["headers"] = headers
+        return message
 
     def _is_complete(self) -> bool:
         """Say whether as much was answered as the headers have announced."""
@@ -349,17 +348,16 @@ class Exchange:
             if len(chunks) == _MAX_CHUNKS:
                 chunks.append(bytearray())
             chunks[-1] += body
-        self._inflight += size
+        self.inflight_bytes += size
         recorder.inflight_bytes += size
         return size
 
     def _write(self) -> bool:
-        self._is_written = True
         ended_ns = monotonic_ns()
         began_ns = self._mono_ns
         recorder = self._recorder
         request, response = self._request, self._response
-        meta, flag = recorder.meta(self._known, self._request_id, self._given, self._answered)
+        meta, flag = recorder.meta(self._known, self._request_id, self._seen, self._given_count)
         is_stored = recorder.spool.append_packed(
             ended_ns,
             self._flags | flag,
@@ -375,16 +373,6 @@ class Exchange:
             request if len(request) <= _MAX_CHUNKS else [b"".join(request)],  # type: ignore[arg-type]
             response if len(response) <= _MAX_CHUNKS else [b"".join(response)],  # type: ignore[arg-type]
         )
+        self.is_open = False
         recorder.count(is_stored)
         return is_stored
-
-
-_NOTHING: Sequence[bytes] = ()
-
-
-def _without_bypasses(scope: Scope) -> Scope:
-    extensions = scope["extensions"]
-    if not extensions or not any(name in extensions for name in _BYPASSES):
-        return scope
-    kept = {name: value for name, value in extensions.items() if name not in _BYPASSES}
-    return {**scope, "extensions": kept}

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from driftline.capture.tap.exchange import App, Message, Receive, Scope, Send
+from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 from driftline.capture.tap.target import new_id
 from driftline.errors import InputError
 from driftline.loopback import LocalOnly

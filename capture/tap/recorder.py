@@ -109,11 +109,12 @@ class Recorder:
         self.max_inflight_bytes = max_inflight_bytes
         self.is_before = is_before
         self.waits_for_disk = spool.durability == "request"
+        self.is_plain = is_before and not self.waits_for_disk
         self.now_ns = now_ns
         self.traffic = spool.traffic
         self.interesting = headers | _COLUMNS.keys() | {_EVENT_TIME}
         self._kept = headers
-        self._common: dict[tuple[bytes, ...], bytes] = {}
+        self.common: dict[tuple[bytes, ...], bytes] = {}
         self.known: dict[int, KnownTarget] = {}
         self._begin()
         forget = weakref.WeakMethod(self._begin)
@@ -193,22 +194,24 @@ class Recorder:
         self,
         known: KnownTarget,
         request_id: bytes,
-        given: Sequence[bytes],
-        answered: Sequence[bytes],
+        seen: Sequence[bytes],
+        given_count: int,
     ) -> tuple[bytes, int]:
         """Pack what describes a request: names and values, parted by NUL; and give its flag.
 
         Parameters
         ----------
-        given
-            The interesting headers of the request, names and values in turn.
-        answered
-            Columns of the response's headers, in the same way.
+        seen
+            The interesting headers of the request, then columns of the response's headers: names
+            and values in turn.
+        given_count
+            How many of these are of the request.
         """
-        key = (*given, *answered)
-        common = self._common.get(key)
+        key = tuple(seen)
+        common = self.common.get(key)
         if common is not None and request_id.isascii() and b"\0" not in request_id:
-            return b"".join((known.described, request_id, common)), 0
+            return known.described + request_id + common, 0
+        given, answered = key[:given_count], key[given_count:]
         headers = dict(zip(given[::2], given[1::2], strict=True))
         parts, flag = self._parts(known, headers)
         for pair in dict(zip(answered[::2], answered[1::2], strict=True)).items():
@@ -218,9 +221,9 @@ class Recorder:
         if is_plain and packed.count(b"\0") == len(parts) + known.nul_count:
             is_small = len(packed) < _COMMON_BYTES and len(given) == 2 * len(headers)
             if is_small and _ALIKE.issuperset(headers):
-                if len(self._common) >= _MAX_COMMON:
-                    self._common.clear()
-                self._common[key] = b"".join(b"\0" + part for part in parts)
+                if len(self.common) >= _MAX_COMMON:
+                    self.common.clear()
+                self.common[key] = b"".join(b"\0" + part for part in parts)
             return packed, flag
         pairs = unpack_meta(known.described.removesuffix(b"\0event_id\0"))
         texts = ["event_id", *map(_text, (request_id, *parts))]

@@ -15,16 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
-from driftline.capture.tap.exchange import (
-    REQUEST_ID_KEY,
-    App,
-    Exchange,
-    Message,
-    Receive,
-    Scope,
-    Send,
-    begin,
-)
+from driftline.capture.tap.asgi import REQUEST_ID_KEY, App, Message, Receive, Scope, Send
+from driftline.capture.tap.exchange import begin
 from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.recorder import Recorder, kept_headers
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
@@ -158,24 +150,25 @@ class Capture:
             is_life = scope["type"] == "lifespan"
             await self.app(scope, receive, self._closing(send) if is_life else send)
             return
-        exchange: Exchange | Send = send
+        exchange = None
         target = None
         try:
             target = self._route(scope)
             if target is not None:
-                exchange = begin(self._recorder, target, scope, receive, send)
+                exchange, send = begin(self._recorder, target, scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._recorder.fault(error, "" if target is None else target.endpoint)
-        if not isinstance(exchange, Exchange):
-            await self.app(scope, receive, exchange)
+        if exchange is None:
+            await self.app(scope, receive, send)
             return
         try:
-            await self.app(exchange.scope, exchange.receive, exchange.send)
+            await self.app(exchange.scope, exchange.receive, send)
         except BaseException as error:
             exchange.fail(error)
             raise
         finally:
-            exchange.finish()
+            if exchange.is_open or exchange.inflight_bytes:
+                exchange.finish()
 
     def _closing(self, send: Send) -> Send:
         """End the spool when the app has shut down, so that its reader need not wait."""

@@ -85,25 +85,23 @@ def hash_of(key: bytes) -> int:
 
 
 _ids: list[str] = []
-_AHEAD = "0123456789abcdef"
+_AHEAD = 64
 os.register_at_fork(after_in_child=_ids.clear)  # Or parent and child would give the same.
 
 
 def new_id() -> str:
     """Give the text of a UUIDv4.
 
-    Sixteen are made at once, as a system call for each costs more than all the rest: of their 122
-    bits they share 60 random ones, 44 are random for each, and the last digit tells them apart.
+    Sixty-four are made at once, as a system call for each costs more than all the rest: of their
+    122 bits they share 72 random ones, and 48 are random for each.
     """
     try:
         return _ids.pop()
     except IndexError:
-        text = os.urandom(8 + 6 * len(_AHEAD)).hex()
-        shared = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[16:19]}-"
-        made = [
-            shared + text[at : at + 11] + digit
-            for at, digit in zip(range(19, len(text), 11), _AHEAD, strict=False)
-        ]
+        text = os.urandom(9).hex()
+        shared = f"{text[:8]}-{text[8:12]}-4{text[12:15]}-a{text[15:18]}-"
+        # Of a set, so that no two are the same.
+        made = [shared + end for end in {*os.urandom(6 * _AHEAD).hex("-", 6).split("-")}]
         last = made.pop()
         _ids.extend(made)
         return last

@@ -293,7 +293,7 @@ def test_headers_that_were_seen_before_are_told_of_each_request_and_kept_within_
     assert [meta["request_content_type"] for meta in metas] == kinds
     assert {meta["headers"] for meta in metas} == {"accept:a/b"}
     assert len({meta["event_id"] for meta in metas}) == 800
-    assert len(tap._recorder._common) <= 256
+    assert len(tap._recorder.common) <= 256
 
 
 def test_an_id_from_above_cannot_forge_a_name_when_headers_were_seen_before(
@@ -308,3 +308,31 @@ def test_an_id_from_above_cannot_forge_a_name_when_headers_were_seen_before(
     assert {meta["endpoint"] for meta in metas} == {"flights"}
     ids = [meta["event_id"] for meta in metas]
     assert ids == ["plain", "aendpointother", "caf\u00e9", "plain"]
+
+
+@pytest.mark.parametrize("chunks", [(b"a",), (b"a", b"b")])
+def test_what_the_tap_cannot_write_is_a_counted_fault(
+    spool_dir: Path, call: Call, chunks: tuple[bytes, ...]
+) -> None:
+    odd: Any = "no number"
+    tap = Capture(answering(*chunks, status=odd), endpoint="f", spool_dir=spool_dir)
+
+    sent = call(tap, b"x")
+
+    assert sent[0]["status"] == odd
+    assert (tap.counters["stored"], tap.counters["faults"]) == (0, 1)
+    assert tap.spool.dropped == 1
+
+
+@pytest.mark.parametrize("name", ["\xe4-1", "a\0b"])
+def test_an_odd_request_id_of_the_server_is_recorded_after_a_plain_one(
+    spool_dir: Path, call: Call, name: str
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
+
+    for request_id in ("plain", name):
+        call(tap, b"x", scope={REQUEST_ID_KEY: request_id})
+
+    first, second = (frame.meta for frame in frames_of(spool_dir))
+    assert (first.pop("event_id"), second.pop("event_id")) == ("plain", name.replace("\0", ""))
+    assert first == second

@@ -1,0 +1,88 @@
+"""What the tap knows of ASGI, and what it does to calls that are not recorded.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from driftline.capture.tap.target import hash_of
+
+__all__ = [
+    "REQUEST_ID_HEADER",
+    "REQUEST_ID_KEY",
+    "App",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "is_chosen",
+    "telling",
+    "without_bypasses",
+]
+
+log = logging.getLogger(__name__)
+
+# ASGI's own loose types.
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_ID_KEY = "driftline.request_id"
+REQUEST_ID_HEADER = b"x-amzn-requestid"
+# They hand over bytes past the tap: a file by its path, or after the body.
+_BYPASSES = ("http.response.pathsend", "http.response.zerocopysend", "http.response.trailers")
+
+HeaderList = Iterable[tuple[bytes, bytes]]
+_TRACE_ID = slice(3, 35)  # Of 00-<32 digits>-<16 digits>-<2 digits> (W3C Trace Context).
+
+
+def is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
+    """Choose by what retries and all parts of a chain have in common, if there is such an id."""
+    if threshold <= 0:
+        return False
+    key = trace = b""
+    for name, value in headers:
+        if name == b"x-amzn-sagemaker-inference-id":
+            key = value
+        elif name == b"traceparent":
+            trace = value
+    return hash_of(key or trace[_TRACE_ID] or request_id.encode()) < threshold
+
+
+def telling(request_id: str, send: Send) -> Send:
+    """Give a ``send`` that adds the request's id to the answer, and keeps nothing."""
+
+    def tell(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            try:
+                message = _with_id(message, request_id)
+            except Exception as error:  # noqa: BLE001 - capture must never fail a request.
+                log.debug("request id not told error=%r", error)
+        return send(message)
+
+    return tell
+
+
+def _with_id(message: Message, request_id: str) -> Message:
+    headers = list(message.get("headers", ()))
+    for name, _ in headers:
+        if name == REQUEST_ID_HEADER or (not name.islower() and name.lower() == REQUEST_ID_HEADER):
+            break
+    else:
+        headers.append((REQUEST_ID_HEADER, request_id.encode("latin-1", "replace")))
+    return {**message, "headers": headers}
+
+
+def without_bypasses(scope: Scope) -> Scope:
+    """Give a scope without the extensions that hand over bytes past the tap."""
+    extensions = scope["extensions"]
+    if not extensions or not any(name in extensions for name in _BYPASSES):
+        return scope
+    kept = {name: value for name, value in extensions.items() if name not in _BYPASSES}
+    return {**scope, "extensions": kept}
