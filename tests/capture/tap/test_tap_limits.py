@@ -336,3 +336,35 @@ def test_an_odd_request_id_of_the_server_is_recorded_after_a_plain_one(
     first, second = (frame.meta for frame in frames_of(spool_dir))
     assert (first.pop("event_id"), second.pop("event_id")) == ("plain", name.replace("\0", ""))
     assert first == second
+
+
+def test_an_app_that_answers_twice_is_recorded_once(spool_dir: Path, call: Call) -> None:
+    once = answering(b"a", headers=[(b"content-type", b"a/b")])
+
+    async def twice(scope: Any, receive: Any, send: Any) -> None:
+        await once(scope, receive, send)
+        await once(scope, receive, send)
+
+    tap = Capture(twice, endpoint="f", spool_dir=spool_dir)
+    call(tap, b"x")
+
+    (frame,) = frames_of(spool_dir)
+    assert (frame.response, frame.meta["response_content_type"]) == (b"a", "a/b")
+    assert tap._recorder.inflight_bytes == 0
+
+
+def test_headers_of_a_response_that_is_begun_anew_are_of_the_last_one(
+    spool_dir: Path, call: Call
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        old = [(b"content-type", b"old/old"), (b"content-encoding", b"br")]
+        await send({"type": "http.response.start", "status": 200, "headers": old})
+        await answering(b"a", status=500, headers=[(b"content-type", b"a/b")])(scope, receive, send)
+
+    call(Capture(app, endpoint="f", spool_dir=spool_dir), b"x")
+
+    (frame,) = frames_of(spool_dir)
+    assert frame.status == 500
+    assert frame.meta["response_content_type"] == "a/b"
+    assert "response_encoding" not in frame.meta
