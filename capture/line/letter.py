@@ -145,7 +145,8 @@ def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tu
         first, last, count, size = (int(told[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
         seed = seed_of(str(uuid.UUID(spool_id)))
     except (KeyError, ValueError) as error:
-        raise LetterError(f"its headers are not a letter's: {error!r}") from error
+        # Not what they say: whoever sent them may have put anything there.
+        raise LetterError(f"its headers are not a letter's ({type(error).__name__})") from error
     if (
         not 0 < first <= last < min(first + _MAX_SPAN, MAX_NUMBER)
         or not 0 < count <= last - first + 1
@@ -154,7 +155,7 @@ def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tu
     known = {"spool_id": spool_id, "last_seq": last, "count": count}
     if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
         raise LetterError(
-            f'form {told.get("dl.v")} "{told.get("dl.enc")}"; expected {VERSION} "{ENCODING}"',
+            f'not of form {VERSION} "{ENCODING}"; expected a sink as new as its sidecar',
             **known,  # type: ignore[arg-type] # by these names
         )
     if value is None or not 0 < size <= _MAX_OPEN_BYTES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -166,7 +167,13 @@ class Recorder:
             self.faults += 1
             self._faults_in_a_row += 1
             self.is_able = self._faults_in_a_row < _MAX_FAULTS
-            log.error("capture fault=%r in_a_row=%d", error, self._faults_in_a_row, exc_info=error)
+            # Not the error itself: a UnicodeDecodeError, say, shows the bytes that it is about.
+            log.error(
+                "capture fault=%s at=%s in_a_row=%d",
+                type(error).__name__,
+                _place(error),
+                self._faults_in_a_row,
+            )
         self.spool.count_drop("tap_error", endpoint)
 
     def pass_by(self, endpoint: str) -> None:
@@ -269,6 +276,12 @@ def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
     if denied := sorted(lower & DENIED_HEADERS):
         log.warning("capture never records headers that carry credentials: %s", ", ".join(denied))
     return frozenset(name.encode() for name in lower - DENIED_HEADERS if name) - _COLUMNS.keys()
+
+
+def _place(error: Exception) -> str:
+    """Say where an error was raised: function and line of each step."""
+    steps = traceback.extract_tb(error.__traceback__)
+    return " ".join(f"{step.name}:{step.lineno}" for step in steps)
 
 
 def _lines(given: Headers, names: list[bytes]) -> bytes:

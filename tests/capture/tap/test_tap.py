@@ -327,6 +327,19 @@ def test_faults_of_the_tap_never_reach_the_request_and_are_counted_as_drops(
     assert tap.spool.dropped == 120
 
 
+def test_the_log_names_the_kind_and_place_of_a_fault_and_no_payload(
+    spool_dir: Path, call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(scope: Any) -> CaptureTarget:
+        return CaptureTarget(b"secret \xff".decode())
+
+    call(Capture(answering(b"a"), spool_dir=spool_dir, route=broken), b"x")
+
+    assert "UnicodeDecodeError" in caplog.text
+    assert "broken:" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_message_that_breaks_the_recording_is_still_passed_on(
     spool_dir: Path, call: Call
 ) -> None:
