@@ -43,7 +43,7 @@ def read_json_file(place: Location, text: str, signature: Signature | None) -> p
         rows.extend(_rows(document))
     if not rows:
         raise InputError(f"{place.shown}: the file holds no rows")
-    return _table(place, rows, position_names(_width(rows[0]), signature))
+    return _table(place, rows, position_names(_width(rows[0]), signature), signature)
 
 
 def _documents(place: Location, text: str) -> Iterator[Any]:
@@ -109,7 +109,7 @@ def _capture_table(
             rows.append(_joined(output, given))
     if not rows:
         raise InputError(f"{place.shown}: the capture file holds no rows")
-    return _table(place, rows, _capture_names(*widths, signature))
+    return _table(place, rows, _capture_names(*widths, signature), signature)
 
 
 def _side(side: Side | None) -> list[Row]:
@@ -154,11 +154,15 @@ def _width(row: Row) -> int:
     return len(row)
 
 
-def _table(place: Location, rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
+def _table(
+    place: Location, rows: Sequence[Row], names: Sequence[str], signature: Signature | None
+) -> pa.Table:
+    known = signature.columns if signature is not None else ()
+    texts = {column.name for column in known if column.type == "string"}
     if all(isinstance(row, Mapping) for row in rows):
         keys = list(dict.fromkeys(key for row in rows for key in row))
         columns = {str(key): [row.get(key) for row in rows] for key in keys}  # type: ignore[union-attr]  # All are mappings, checked above.
-        return pa.table({name: _array(values) for name, values in columns.items()})
+        return pa.table({name: _array(values, name in texts) for name, values in columns.items()})
     lists = [list(row.values()) if isinstance(row, Mapping) else row for row in rows]
     for number, row in enumerate(lists, start=1):
         if len(row) != len(names):
@@ -167,14 +171,22 @@ def _table(place: Location, rows: Sequence[Row], names: Sequence[str]) -> pa.Tab
                 "as in the first row"
             )
     return pa.table(
-        {name: _array([row[index] for row in lists]) for index, name in enumerate(names)}
+        {
+            name: _array([row[index] for row in lists], name in texts)
+            for index, name in enumerate(names)
+        }
     )
 
 
-def _array(values: list[Any]) -> pa.Array:
-    """Make a column; text from CSV sides takes the type that all of it has."""
+def _array(values: list[Any], is_text: bool) -> pa.Array:
+    """Make a column; text from CSV sides takes the type that all of it has.
+
+    A column that is text in the reference stays text: postal codes keep their zeros.
+    """
     if values and all(isinstance(value, str) for value in values):
         texts = text_array(values)
+        if is_text:
+            return texts
         kind = narrow([pa.record_batch({"x": texts})])["x"]
         if kind == pa.string():
             return texts

@@ -204,3 +204,20 @@ def test_a_mark_in_front_of_a_document_is_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "analysis.json").write_bytes(b"\xef\xbb\xbf{}")
 
     assert Baseline.load(tmp_path).documents == {"analysis.json": "{}"}
+
+
+def test_captured_text_that_looks_like_numbers_stays_text_where_the_reference_has_text(
+    tmp_path: Path,
+) -> None:
+    side = {"observedContentType": "text/csv", "mode": "INPUT", "encoding": "CSV"}
+    record = {
+        "captureData": {"endpointInput": {**side, "data": "01234,5"}},
+        "eventMetadata": {"eventId": "a", "inferenceTime": "2024-01-01T00:00:00Z"},
+        "eventVersion": "0",
+    }
+    (tmp_path / "capture.jsonl").write_text(json.dumps(record) + "\n")
+    known = Signature((Column("zip", "feature_zip", "string"), Column("n", "feature_n", "int64")))
+
+    (batch,) = open_source(tmp_path / "capture.jsonl", signature=known).batches()
+
+    assert batch.to_pydict() == {"zip": ["01234"], "n": [5]}
