@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow import fs, ipc
 
-from driftline.baseline.coercion import plain_array, plain_type, text_array
+from driftline.baseline.coercion import plain_array, plain_type
+from driftline.baseline.columnar import ArrowFiles, DatasetRows, delta_dataset, parquet_dataset
 from driftline.baseline.delimited import CsvFile, narrow, read_csv_file, stream_csv_file
+from driftline.baseline.frames import PandasRows, as_stream, as_table, is_pandas
 from driftline.baseline.jsonlines import read_json_file
-from driftline.baseline.location import Location, data_files, locate
+from driftline.baseline.location import Location, data_files
+from driftline.baseline.parts import (
+    Part,
+    PartMaker,
+    fragment_parts,
+    normalised,
+    stream_parts,
+)
+from driftline.baseline.spool import spooled
 from driftline.errors import InputError
 from driftline.signature import Signature
-from driftline.storage import delta_options, storage_error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Source", "open_source"]
 
-BATCH_ROWS = 1 << 17
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
 IN_MEMORY_BYTES = 1 << 28
 HEAD_BYTES = 1 << 20
@@ -43,6 +54,9 @@ class Source:
         Number of rows, when known before reading.
     repeatable
         Whether the data can be read more than once.
+    splitter
+        Cuts the data into parts that are opened on their own; None: they are read from front to
+        end and cut as they come.
     """
 
     schema: pa.Schema
@@ -50,25 +64,22 @@ class Source:
     textual: bool = False
     row_count: int | None = None
     repeatable: bool = True
+    splitter: PartMaker | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all rows; batches of at most some 100,000 rows, never an empty one."""
-        for batch in self.reader():
-            for at in range(0, batch.num_rows, BATCH_ROWS):
-                part = batch.slice(at, BATCH_ROWS)
-                columns = [plain_array(column) for column in part.columns]
-                columns = [
-                    column if column.type == field.type else column.cast(field.type, safe=False)
-                    for column, field in zip(columns, self.schema, strict=True)
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        return normalised(self.reader(), self.schema)
+
+    def parts(self) -> Iterator[Part]:
+        """Cut the data into parts that can be read one beside the other, in order."""
+        return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 
     def buffered(self) -> Source:
-        """Give a source that can be read again; data of one reading is taken into memory."""
+        """Give a source that can be read again: what comes only once is kept, on disk if large."""
         if self.repeatable:
             return self
-        table = pa.Table.from_batches(self.batches(), self.schema)
-        return Source(self.schema, table.to_batches, self.textual, table.num_rows)
+        spool = spooled(self.batches(), self.schema)
+        return Source(self.schema, spool, self.textual, spool.row_count)
 
 
 def open_source(data: object, *, signature: Signature | None = None) -> Source:
@@ -98,21 +109,14 @@ def open_source(data: object, *, signature: Signature | None = None) -> Source:
             return _open_files(data, signature)
         if all(isinstance(part, pa.RecordBatch) for part in data):
             return _from_table(pa.Table.from_batches(data))
-    if isinstance(data, pd.DataFrame):
-        return _from_table(_pandas_table(data))
-    if isinstance(data, pa.RecordBatchReader):
-        return Source(_plain(data.schema), lambda: iter(data), repeatable=False)
-    if isinstance(data, pa.Table):
-        return _from_table(data)
     if isinstance(data, ds.Dataset):
         return _from_dataset(data, "dataset")
-    if isinstance(data, pa.RecordBatch | Mapping) or hasattr(data, "__arrow_c_stream__"):
-        try:
-            return _from_table(pa.table(data))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
-            raise InputError(
-                f"data of type {type(data).__name__} is no table ({error}); expected named columns"
-            ) from error
+    if is_pandas(data):
+        return _from_pandas(data)
+    if (table := as_table(data)) is not None:
+        return _from_table(table)
+    if (stream := as_stream(data)) is not None:
+        return Source(_plain(stream.schema), lambda: iter(stream), repeatable=False).buffered()
     raise InputError(
         f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
         "anything Arrow"
@@ -133,31 +137,27 @@ def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
 
 
 def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
-    def read() -> Iterator[pa.RecordBatch]:
-        try:
-            yield from dataset.scanner(batch_size=BATCH_ROWS).to_batches()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{shown}: a file is broken or gone ({error})") from error
-
-    return Source(_plain(dataset.schema), read, row_count=dataset.count_rows())
+    plain = _plain(dataset.schema)
+    splitter = partial(fragment_parts, dataset, plain, shown) if _is_parquet(dataset) else None
+    return Source(
+        plain, DatasetRows(dataset, shown), row_count=dataset.count_rows(), splitter=splitter
+    )
 
 
-def _pandas_table(frame: pd.DataFrame) -> pa.Table:
-    """Take a frame over column by column; mixed objects become text, as they would in a file."""
-    arrays, names = [], []
-    for index, name in enumerate(frame.columns):
-        series = frame.iloc[:, index]
-        try:
-            array = pa.Array.from_pandas(series)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            array = text_array(None if pd.isna(value) is True else str(value) for value in series)
-        arrays.append(plain_array(array))
-        names.append(str(name))
-    return pa.Table.from_arrays(arrays, names=names)
+def _is_parquet(dataset: ds.Dataset) -> bool:
+    """Say whether each fragment is a file that knows its row groups."""
+    return isinstance(dataset, ds.FileSystemDataset) and isinstance(
+        dataset.format, ds.ParquetFileFormat
+    )
+
+
+def _from_pandas(frame: pd.DataFrame) -> Source:
+    rows = PandasRows.of(frame)
+    return Source(_plain(rows.schema), rows, row_count=len(frame))
 
 
 def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | None) -> Source:
-    if len(paths) == 1 and (delta := _delta_dataset(paths[0])) is not None:
+    if len(paths) == 1 and (delta := delta_dataset(paths[0])) is not None:
         return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
     forms = {_form(file, _read(file, HEAD_BYTES)) for file in files}
@@ -168,9 +168,10 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
         )
     form = forms.pop()
     if form == "Parquet":
-        return _from_dataset(_parquet_dataset(files), os.fspath(paths[0]))
+        return _from_dataset(parquet_dataset(files), os.fspath(paths[0]))
     if form == "Arrow":
-        return _from_table(_joined([_ipc_table(file) for file in files]))
+        rows = ArrowFiles.open(files)
+        return Source(_plain(rows.schema), rows)
     if form == "JSON":
         tables = [read_json_file(file, _text(file), signature) for file in files]
         return _from_table(_joined(tables))
@@ -194,7 +195,7 @@ def _form(file: Location, head: bytes) -> str:
     """Tell the form by content; names lie."""
     if head.startswith(b"PAR1"):
         return "Parquet"
-    if head.startswith(b"ARROW1"):
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "Arrow"
     if not head.strip():
         raise InputError(f"{file.shown}: the file is empty; expected rows")
@@ -203,42 +204,6 @@ def _form(file: Location, head: bytes) -> str:
             f"{file.shown}: binary content; expected CSV, JSON Lines, Parquet or Arrow"
         )
     return "JSON" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "CSV"
-
-
-def _ipc_table(file: Location) -> pa.Table:
-    try:
-        with file.system.open_input_file(file.path) as stream:
-            return ipc.open_file(stream).read_all()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file.shown}: not readable as Arrow ({error})") from error
-
-
-def _parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
-    """Open Parquet files as one; a column that some lack is null there."""
-    paths = [file.path for file in files]
-    try:
-        found = ds.dataset(paths, filesystem=files[0].system, format="parquet", partitioning="hive")
-        parts = [fragment.physical_schema for fragment in found.get_fragments()]
-        schema = pa.unify_schemas([*parts, found.schema], promote_options="permissive")
-        return found.replace_schema(schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise InputError(f"{files[0].shown}: not readable as Parquet ({error})") from error
-
-
-def _delta_dataset(path: str | os.PathLike[str]) -> ds.Dataset | None:
-    place = locate(path)
-    if (place / "_delta_log").kind != fs.FileType.Directory:
-        return None
-    # A heavy import that only a Delta folder needs.
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    shown = os.fspath(path)
-    try:
-        table = DeltaTable(shown, storage_options=delta_options(shown))
-    except (DeltaError, OSError) as error:
-        raise storage_error(shown, error) from error
-    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(place.path, place.system))
 
 
 def _from_csv(files: Sequence[CsvFile]) -> Source:

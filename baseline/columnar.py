@@ -1,0 +1,189 @@
+"""Files that name their types: Parquet, Arrow files and streams, Delta tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs, ipc
+
+from driftline.baseline.coercion import plain_type
+from driftline.baseline.location import Location, locate
+from driftline.errors import InputError
+from driftline.storage import delta_options, storage_error
+
+__all__ = ["ArrowFiles", "DatasetRows", "delta_dataset", "parquet_dataset"]
+
+# Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
+BATCH_ROWS = 1 << 17
+BATCH_CELLS = 1 << 24
+FEWEST_ROWS = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRows:
+    """A data set of Arrow, read from its start.
+
+    Parameters
+    ----------
+    dataset
+        The files.
+    shown
+        How the user named them.
+    """
+
+    dataset: ds.Dataset
+    shown: str
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows."""
+        rows = BATCH_CELLS // max(len(self.dataset.schema), 1)
+        rows = max(FEWEST_ROWS, min(BATCH_ROWS, rows))
+        try:
+            yield from self.dataset.scanner(batch_size=rows).to_batches()
+        except (pa.ArrowException, OSError) as error:
+            raise broken(self.shown, error) from error
+
+
+def broken(shown: str, error: Exception) -> InputError:
+    """Say that a file which was fine at first is not."""
+    told = str(error).partition("\n")[0]
+    return InputError(f"{shown}: a file is broken or gone ({told})")
+
+
+def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
+    """Open Parquet files as one; a column that some lack is null there.
+
+    Raises
+    ------
+    InputError
+        When a file is none, or two of them hold different kinds of values under one name.
+    """
+    paths = [file.path for file in files]
+    try:
+        found = ds.dataset(paths, filesystem=files[0].system, format="parquet", partitioning="hive")
+        parts = [fragment.physical_schema for fragment in found.get_fragments()]
+    except (pa.ArrowException, OSError) as error:
+        told = str(error).partition("\n")[0]
+        raise InputError(f"{files[0].shown}: not readable as Parquet ({told})") from error
+    return found.replace_schema(_one_schema(files, [*parts, found.schema]))
+
+
+def _one_schema(files: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Unite the schemas of files, naming the two that do not go together."""
+    whole = schemas[0]
+    for number, schema in enumerate(schemas):
+        try:
+            whole = pa.unify_schemas([whole, schema], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            file = files[min(number, len(files) - 1)].shown
+            found = [
+                f'column "{field.name}" is {field.type} in {file} and '
+                f"{whole.field(field.name).type} in {files[0].shown}"
+                for field in schema
+                if len(whole.get_all_field_indices(field.name)) == 1
+                and plain_type(whole.field(field.name).type) != plain_type(field.type)
+            ]
+            told = found[0] if found else f"{file}: {str(error).partition(chr(10))[0]}"
+            raise InputError(f"{told}; expected the same type in all files") from error
+    return whole
+
+
+def delta_dataset(path: str | os.PathLike[str]) -> ds.Dataset | None:
+    """Open the folder of a Delta table; None when it is none."""
+    place = locate(path)
+    if (place / "_delta_log").kind != fs.FileType.Directory:
+        return None
+    # A heavy import that only a Delta folder needs.
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    shown = os.fspath(path)
+    try:
+        table = DeltaTable(shown, storage_options=delta_options(shown))
+    except (DeltaError, OSError) as error:
+        raise storage_error(shown, error) from error
+    return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(place.path, place.system))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowFiles:
+    """Arrow IPC files or streams of the same columns, read one batch at a time.
+
+    Parameters
+    ----------
+    files
+        Where they lie.
+    schema
+        Columns of plain types, of all files.
+    """
+
+    files: tuple[Location, ...]
+    schema: pa.Schema
+
+    @classmethod
+    def open(cls, files: Sequence[Location]) -> ArrowFiles:
+        """Look at the schemas.
+
+        Raises
+        ------
+        InputError
+            When a file is none of Arrow's.
+        """
+        schemas = []
+        for file in files:
+            try:
+                with file.system.open_input_file(file.path) as stream:
+                    found = _open(stream).schema
+                schemas.append(
+                    pa.schema([field.with_type(plain_type(field.type)) for field in found])
+                )
+            except (pa.ArrowException, OSError) as error:
+                raise _no_arrow(file, error) from error
+        return cls(tuple(files), _one_schema(files, schemas))
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows; a column that a file lacks is null there."""
+        for file in self.files:
+            try:
+                with file.system.open_input_file(file.path) as stream:
+                    for batch in _batches(_open(stream)):
+                        # A file may promise texts that are none; later that would be a crash.
+                        batch.validate(full=True)
+                        yield self._whole(batch)
+            except (pa.ArrowException, OSError) as error:
+                raise _no_arrow(file, error) from error
+
+    def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if batch.schema.names == self.schema.names:
+            return batch
+        columns = [
+            batch.column(field.name)
+            if field.name in batch.schema.names
+            else pa.nulls(batch.num_rows, field.type)
+            for field in self.schema
+        ]
+        return pa.RecordBatch.from_arrays(columns, names=self.schema.names)
+
+
+def _open(stream: pa.NativeFile) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:
+    head = stream.read(6)
+    stream.seek(0)
+    return ipc.open_file(stream) if head == b"ARROW1" else ipc.open_stream(stream)
+
+
+def _batches(
+    reader: ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader,
+) -> Iterator[pa.RecordBatch]:
+    if isinstance(reader, ipc.RecordBatchFileReader):
+        yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
+    else:
+        yield from reader
+
+
+def _no_arrow(file: Location, error: Exception) -> InputError:
+    told = str(error).partition("\n")[0]
+    return InputError(f"{file.shown}: not readable as Arrow ({told})")

@@ -1,0 +1,190 @@
+"""Data cut into parts that can be read one beside the other, each by whoever gets it.
+
+Where the cuts lie follows from the data alone, never from how many processes read them: the same
+data give the same parts, and so the same bytes in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import ipc
+
+from driftline.baseline.coercion import plain_array
+from driftline.errors import InputError
+
+__all__ = [
+    "BATCH_ROWS",
+    "PART_ROWS",
+    "FragmentPart",
+    "IpcPart",
+    "Part",
+    "PartMaker",
+    "StreamPart",
+    "fragment_parts",
+    "normalised",
+    "stream_parts",
+]
+
+BATCH_ROWS = 1 << 17
+# Rows from which a part is large enough: its summary is then some percent of its size. A power of
+# two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.
+PART_ROWS = 1 << 19
+
+
+class Part(Protocol):
+    """Some of the rows, in the data's order; read once."""
+
+    @property
+    def row_count(self) -> int | None:
+        """How many rows, when that is known before they are read."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows."""
+
+    def portable(self) -> Part:
+        """Give the same part in a form that another process can read: it can be pickled."""
+
+
+def normalised(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Bring batches of any size to the plain types of a schema; never gives an empty one."""
+    for batch in batches:
+        for at in range(0, batch.num_rows, BATCH_ROWS):
+            columns = [plain_array(column) for column in batch.slice(at, BATCH_ROWS).columns]
+            columns = [
+                column if column.type == field.type else column.cast(field.type, safe=False)
+                for column, field in zip(columns, schema, strict=True)
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentPart:
+    """Row groups of Parquet files; whoever reads it opens the files itself.
+
+    Parameters
+    ----------
+    fragments
+        Files, or some row groups of them.
+    schema
+        Of the data set: columns that a file lacks are null in it.
+    plain
+        The same in plain types.
+    shown
+        How the user named the data.
+    row_count
+        Rows in these row groups.
+    """
+
+    fragments: tuple[ds.Fragment, ...]
+    schema: pa.Schema
+    plain: pa.Schema
+    shown: str
+    row_count: int
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the row groups one after the other."""
+        for fragment in self.fragments:
+            scanner = fragment.scanner(schema=self.schema, batch_size=BATCH_ROWS)
+            try:
+                yield from normalised(scanner.to_batches(), self.plain)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise InputError(f"{self.shown}: a file is broken or gone ({error})") from error
+
+    def portable(self) -> FragmentPart:
+        """Give itself: fragments are pickled as paths and numbers of row groups."""
+        return self
+
+
+def fragment_parts(dataset: ds.Dataset, plain: pa.Schema, shown: str) -> Iterator[FragmentPart]:
+    """Cut a data set of Parquet files between row groups, into parts of about `PART_ROWS`."""
+    held: list[ds.Fragment] = []
+    rows = 0
+    for fragment in dataset.get_fragments():
+        groups: list[int] = []
+        for group in fragment.row_groups:
+            groups.append(group.id)
+            rows += group.num_rows
+            if rows >= PART_ROWS:
+                chosen = (*held, fragment.subset(row_group_ids=groups))
+                yield FragmentPart(chosen, dataset.schema, plain, shown, rows)
+                held, groups, rows = [], [], 0
+        if groups:
+            held.append(fragment.subset(row_group_ids=groups))
+    if rows:
+        yield FragmentPart(tuple(held), dataset.schema, plain, shown, rows)
+
+
+class _Feed:
+    """One reading from front to end, handed out a number of rows at a time."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self._batches = iter(batches)
+        self._rest: pa.RecordBatch | None = None
+
+    def more(self) -> bool:
+        """Say whether there is another row."""
+        while self._rest is None or not self._rest.num_rows:
+            self._rest = next(self._batches, None)
+            if self._rest is None:
+                return False
+        return True
+
+    def take(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Give the next so many rows, fewer at the end."""
+        while rows and self.more():
+            assert self._rest is not None  # `more` has just said so.
+            given, self._rest = self._rest.slice(0, rows), self._rest.slice(rows)
+            rows -= given.num_rows
+            yield given
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPart:
+    """The next rows of data that can only be read from front to end, or that lie in memory."""
+
+    feed: _Feed
+    row_count: int | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read on where the part before ended."""
+        return self.feed.take(PART_ROWS)
+
+    def portable(self) -> IpcPart:
+        """Read the rows here and write them down for another process."""
+        batches = list(self.batches())
+        sink = pa.BufferOutputStream()
+        with ipc.new_stream(sink, batches[0].schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        return IpcPart(sink.getvalue(), sum(batch.num_rows for batch in batches))
+
+
+@dataclass(frozen=True, slots=True)
+class IpcPart:
+    """Rows that are carried along, as a stream of Arrow."""
+
+    stream: pa.Buffer
+    row_count: int
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows."""
+        yield from ipc.open_stream(self.stream)
+
+    def portable(self) -> IpcPart:
+        """Give itself."""
+        return self
+
+
+def stream_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[StreamPart]:
+    """Cut any sequence of batches every `PART_ROWS` rows; each part is read before the next."""
+    feed = _Feed(batches)
+    while feed.more():
+        yield StreamPart(feed)
+
+
+PartMaker = Callable[[], Iterator[Part]]

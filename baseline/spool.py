@@ -1,0 +1,115 @@
+"""Data that comes only once, kept so that it can be read again: small in memory, large on disk."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from driftline.errors import UnavailableError
+
+__all__ = ["Spool", "spooled"]
+
+# Rows of up to so many bytes stay in memory.
+IN_MEMORY_BYTES = 1 << 26
+SUFFIX = ".driftline-spool.arrow"
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Rows that were read from something that can be read once.
+
+    Parameters
+    ----------
+    schema
+        Of the rows, as they came.
+    held
+        The rows, when they are few.
+    file
+        The Arrow file with the rows, when they are many; gone when the last user is.
+    row_count
+        How many rows.
+    """
+
+    schema: pa.Schema
+    held: tuple[pa.RecordBatch, ...]
+    file: SpoolFile | None
+    row_count: int
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows once more, from the first."""
+        if self.file is None:
+            yield from self.held
+            return
+        with pa.OSFile(str(self.file.path)) as stream:
+            reader = ipc.open_file(stream)
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+
+
+class SpoolFile:
+    """A file of this process's own among the temporary ones, removed with this object."""
+
+    __slots__ = ("__weakref__", "path")
+
+    def __init__(self) -> None:
+        # Not deleted on close: each reading opens it anew.
+        with tempfile.NamedTemporaryFile(suffix=SUFFIX, delete=False) as made:
+            self.path = Path(made.name)
+        weakref.finalize(self, self.path.unlink, missing_ok=True)
+
+
+def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Spool:
+    """Read all of it now, keeping little in memory.
+
+    Raises
+    ------
+    UnavailableError
+        When the disk for temporary files has no room.
+    """
+    held: list[pa.RecordBatch] = []
+    size = rows = 0
+    source = iter(batches)
+    for batch in source:
+        held.append(batch)
+        size += batch.nbytes
+        rows += batch.num_rows
+        if size > IN_MEMORY_BYTES:
+            file = SpoolFile()
+            return Spool(schema, (), file, rows + _write(file.path, held, source, schema))
+    return Spool(schema, tuple(held), None, rows)
+
+
+def _write(
+    path: Path, held: list[pa.RecordBatch], rest: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> int:
+    """Write what is held and what comes; give the number of rows that came."""
+    rows = 0
+    # Replaced dictionaries are not allowed in a file, so texts are written out.
+    plain = pa.schema([field.with_type(_written(field.type)) for field in schema])
+    options = ipc.IpcWriteOptions(compression="lz4")
+    try:
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            ipc.new_file(sink, plain, options=options) as writer,
+        ):
+            while held:
+                writer.write_batch(held.pop(0).cast(plain))
+            for batch in rest:
+                rows += batch.num_rows
+                writer.write_batch(batch.cast(plain))
+    except OSError as error:
+        raise UnavailableError(
+            f"{path}: data that can be read only once did not fit among the temporary files "
+            f"({error.strerror or error}); set TMPDIR to a folder with room"
+        ) from error
+    return rows
+
+
+def _written(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
