@@ -114,6 +114,14 @@ class BlockCounter:
                 total[at] += part.counts[name][kept]
         self._total, self._parts = BlockCounts(hours, summed), []
 
+    def merge(self, other: BlockCounter) -> BlockCounter:
+        """Give the counter of the rows of both; neither input changes."""
+        merged = BlockCounter(self._sizes)
+        merged._total = self._total
+        merged._parts = [*self._parts, other._total, *other._parts]
+        merged._fold()
+        return merged
+
     def result(self) -> BlockCounts:
         """Give the counts of all rows added."""
         if self._parts:

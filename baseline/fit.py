@@ -1,23 +1,25 @@
 """Reference data to everything a baseline holds, in two readings.
 
 The first makes the profile and from it the cells; the second counts the cells exactly, by hour
-when there is an event time.
+when there is an event time. Both are a map over the parts of the data and a merge in their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from driftline.baseline.blocks import BlockCounter, BlockCounts
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells, number_cells, text_cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.counting import CellCounter, repeated_cells
+from driftline.baseline.engine import Engine, InProcess
+from driftline.baseline.gather import Meter, gather
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.profile import Profile
 from driftline.baseline.schema import infer_signature
@@ -53,21 +55,51 @@ class Fitted:
     outcomes: Outcomes | None
 
 
+@dataclass(slots=True)
+class FirstReading:
+    """What is gathered while the reference is read for the first time.
+
+    Parameters
+    ----------
+    profile
+        The summary of each column.
+    outcomes
+        The columns of labels, answers and groups.
+    """
+
+    profile: Profile
+    outcomes: OutcomeCollector
+
+    @classmethod
+    def start(cls, signature: Signature, roles: Roles) -> FirstReading:
+        """Begin without rows."""
+        return cls(Profile.empty(signature), OutcomeCollector(roles, signature))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self.profile.update(batch)
+        self.outcomes.update(batch)
+
+    def merge(self, other: FirstReading) -> FirstReading:
+        """Give what is known of the rows of both, the other's after these."""
+        return FirstReading(self.profile.merge(other.profile), self.outcomes.merge(other.outcomes))
+
+
 def fit_source(
     source: Source,
     roles: Roles,
     *,
+    engine: Engine | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`."""
     signature = infer_signature(source.schema, roles)
     source = source.buffered()
-    steps = _Progress(progress, source.row_count)
-    profile = Profile.empty(signature)
-    collector = OutcomeCollector(roles, signature)
-    for batch in steps.over(source.batches()):
-        profile.update(batch)
-        collector.add(batch)
+    meter = Meter(progress, source.row_count, readings=2)
+    place = engine or InProcess()
+    start = partial(FirstReading.start, signature, roles)
+    first = gather(start, source.parts(), place, meter.tell)
+    profile = first.profile
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
     _check_event_time(signature, profile)
@@ -77,10 +109,15 @@ def fit_source(
         for column in signature.columns
         if column.role in JUDGED_ROLES
     }
-    blocks = _count(steps.over(source.batches()), profile, cells, signature.event_time)
+    own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
+    counter = partial(CellCounter.start, own, signature.event_time)
+    second = gather(counter, source.parts(), place, meter.tell)
+    for name, cell in cells.items():
+        profile.columns[name].cells = cell
+        profile.columns[name].cell_counts = second.counts[name]
     constraints = suggest(profile)
-    outcomes = _outcomes(roles, signature, collector.table(), profile.row_count)
-    return Fitted(signature, profile, constraints, cells, blocks, outcomes)
+    outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
+    return Fitted(signature, profile, constraints, cells, second.by_hour(), outcomes)
 
 
 def _outcomes(
@@ -101,22 +138,6 @@ def _check_event_time(signature: Signature, profile: Profile) -> None:
         raise InputError(
             f'timestamp "{name}": the column holds no times; expected such as 2013-01-15T06:00:00Z'
         )
-
-
-class _Progress:
-    """Tells the caller how many rows are done; each row counts in both readings."""
-
-    def __init__(self, tell: Callable[[int, int | None], None] | None, rows: int | None) -> None:
-        self._tell = tell
-        self._done = 0
-        self._total = None if rows is None else 2 * rows
-
-    def over(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            yield batch
-            self._done += batch.num_rows
-            if self._tell is not None:
-                self._tell(self._done, self._total)
 
 
 def column_cells(column: ColumnProfile) -> Cells:
@@ -142,63 +163,6 @@ def column_cells(column: ColumnProfile) -> Cells:
         complete=column.levels.is_exact,
         row_count=column.present_count,
     )
-
-
-def _count(
-    batches: Iterator[pa.RecordBatch],
-    profile: Profile,
-    cells: Mapping[str, Cells],
-    event_time: str | None,
-) -> BlockCounts | None:
-    """Count the reference on its own cells, leaving the counts in the profile."""
-    counters = {
-        name: _ReferenceCounter(cell, profile.columns[name]) for name, cell in cells.items()
-    }
-    blocks = None
-    if event_time is not None:
-        blocks = BlockCounter({name: cell.size for name, cell in cells.items()})
-    for batch in batches:
-        codes = {
-            name: counter.update(batch.column(name), by_row=blocks is not None)
-            for name, counter in counters.items()
-        }
-        if blocks is not None and event_time is not None:
-            times, _ = coerce(batch.column(event_time), "timestamp")
-            known = times.is_valid().to_numpy(zero_copy_only=False)
-            moments = pc.cast(times.drop_null(), pa.int64()).to_numpy(zero_copy_only=False)
-            blocks.update(moments, {name: found[known] for name, found in codes.items()})
-    for name, counter in counters.items():
-        profile.columns[name].cells = counter.cells
-        profile.columns[name].cell_counts = counter.counts
-    return None if blocks is None else blocks.result()
-
-
-class _ReferenceCounter:
-    """Counts the reference on its own cells.
-
-    A text value that occurred just once is unknown to the rest of the reference, so its row counts
-    as unseen: the share of such rows estimates how often a window will bring a new value
-    (Good-Turing; drift-methods, 4.2). Counted the plain way that share would always be 0, and a
-    column with ever new names would alarm for ever.
-    """
-
-    def __init__(self, cells: Cells, column: ColumnProfile) -> None:
-        self.cells = cells
-        self.counts = np.zeros(cells.size, dtype=np.int64)
-        self._repeated = cells
-        if cells.known is not None:
-            known = set(cells.known)
-            single = {value for value, count in column.levels.ranked() if count == 1}
-            self._repeated = replace(cells, known=tuple(sorted(known - single)))
-
-    def update(self, array: pa.Array, *, by_row: bool) -> np.ndarray:
-        """Add rows; give each row's cell when asked, else nothing."""
-        if not by_row:
-            self.counts += self._repeated.count(array)
-            return np.empty(0, dtype=np.int64)
-        codes = self._repeated.assign(array)
-        self.counts += np.bincount(codes, minlength=self.cells.size)
-        return codes
 
 
 def _with_levels(signature: Signature, profile: Profile, roles: Roles) -> Signature:

@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
+from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.roles import Facet, Problem, Roles
@@ -178,36 +178,29 @@ class OutcomeCollector:
             column = signature.get(name)
             assert column is not None  # The signature was made of the same roles.
             self._columns.append(column)
-        self._max_rows = max_rows
-        self._stride = 1
-        self._seen = 0
-        self._parts: list[pa.RecordBatch] = []
-        self._held = 0
+        self._rows = SpacedRows(max_rows)
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def update(self, batch: pa.RecordBatch) -> None:
         """Take the rows whose turn it is."""
         if not self._columns:
             return
-        first = -self._seen % self._stride
-        self._seen += batch.num_rows
-        rows = pa.array(np.arange(first, batch.num_rows, self._stride))
-        arrays = [
-            coerce(batch.column(column.name).take(rows), column.type)[0] for column in self._columns
-        ]
-        names = [column.name for column in self._columns]
-        self._parts.append(pa.RecordBatch.from_arrays(arrays, names))
-        self._held += len(rows)
-        while self._held > self._max_rows:
-            # Every second of what is held is what a stride of twice the length would have held.
-            table = self.table()
-            thinned = table.take(pa.array(np.arange(0, table.num_rows, 2)))
-            self._parts = thinned.combine_chunks().to_batches()
-            self._held = thinned.num_rows
-            self._stride *= 2
+        rows = pa.array(self._rows.turn(batch.num_rows))
+        arrays = {
+            column.name: coerce(batch.column(column.name).take(rows), column.type)[0]
+            for column in self._columns
+        }
+        self._rows.add(pa.table(arrays), batch.num_rows)
+
+    def merge(self, other: OutcomeCollector) -> OutcomeCollector:
+        """Give what is kept of the rows of both, the other's after these."""
+        merged = OutcomeCollector.__new__(OutcomeCollector)
+        merged._columns = self._columns
+        merged._rows = self._rows.merge(other._rows)
+        return merged
 
     def table(self) -> pa.Table:
         """Give what was kept."""
-        return pa.Table.from_batches(self._parts) if self._parts else pa.table({})
+        return self._rows.table()
 
 
 def _classes(signature: Signature) -> tuple[str, ...]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.gather import gather
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
@@ -18,10 +22,10 @@ from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.findings import find_violations
 from driftline.monitors.plausibility import Sampler, find_implausible
-from driftline.monitors.question import BatchMaker, Question, UnfitCounter
+from driftline.monitors.question import Question, UnfitCounter
 from driftline.monitors.report import STATISTICS, Report
 from driftline.monitors.violation import FeatureResult
-from driftline.signature import Column
+from driftline.signature import Column, Signature
 
 __all__ = ["examine", "reference_columns"]
 
@@ -44,7 +48,9 @@ def examine(question: Question) -> Report:
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )
     references = reference_columns(baseline)
-    profile, sample = _profile(baseline, batches, question.unfit)
+    start = partial(WindowReading.start, baseline.signature, baseline.cells, question.unfit)
+    reading = gather(start, question.parts(), question.engine, question.tell)
+    profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     judgement = judge(
         baseline.signature,
@@ -111,19 +117,48 @@ def _seen_once(column: ColumnProfile) -> int:
     return int(np.sum(column.levels.counts == 1))
 
 
-def _profile(
-    baseline: Baseline, batches: BatchMaker, unfit: UnfitCounter | None
-) -> tuple[Profile, pa.Table]:
-    """Summarise the rows, and keep some of them for what needs values beside each other."""
-    profile = Profile.empty(baseline.signature, baseline.cells)
-    sampler = Sampler([one.name for one in baseline.signature.columns if one.role == "feature"])
-    known = {column.name for column in baseline.signature.columns}
-    for batch in batches():
-        counts = unfit(batch) if unfit else None
+@dataclass(slots=True)
+class WindowReading:
+    """What is gathered while a window is read.
+
+    Whatever else one reading is to find out comes in here as one more field: with `update` for
+    rows and `merge` for the rows of another part, it works in all engines.
+
+    Parameters
+    ----------
+    profile
+        The summary of each column, counted on the reference's cells.
+    sampler
+        Some rows, for what needs values beside each other.
+    unfit
+        Counts, per batch, the values that capture found unfit.
+    """
+
+    profile: Profile
+    sampler: Sampler
+    unfit: UnfitCounter | None = None
+
+    @classmethod
+    def start(
+        cls, signature: Signature, cells: Mapping[str, Cells], unfit: UnfitCounter | None
+    ) -> WindowReading:
+        """Begin without rows."""
+        features = [one.name for one in signature.columns if one.role == "feature"]
+        return cls(Profile.empty(signature, cells), Sampler(features), unfit)
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        counts = self.unfit(batch) if self.unfit else None
+        known = self.profile.columns
         own = [name for name in batch.schema.names if name in known or name not in OTHER_COLUMNS]
-        profile.update(batch.select(own), counts)
-        sampler.add(batch)
-    return profile, sampler.table()
+        self.profile.update(batch.select(own), counts)
+        self.sampler.update(batch)
+
+    def merge(self, other: WindowReading) -> WindowReading:
+        """Give what is known of the rows of both, the other's after these."""
+        return WindowReading(
+            self.profile.merge(other.profile), self.sampler.merge(other.sampler), self.unfit
+        )
 
 
 def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:

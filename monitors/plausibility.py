@@ -9,7 +9,7 @@ whole column with the reference for what is out by orders of magnitude.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.spacing import SpacedRows
 from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.significance import MIN_ROWS, Numbers, evidence
 from driftline.monitors.units import APART, UnitChange, suspect_unit
@@ -26,6 +27,10 @@ __all__ = ["Implausible", "Sampler", "find_implausible"]
 
 # Rows of which values are looked at, spread evenly over the window.
 SAMPLE_ROWS = 20_000
+# Values kept in all, so that thousands of columns do not fill the memory (128 MB of numbers); but
+# never fewer rows than can show a segment apart from the others.
+SAMPLE_CELLS = 1 << 24
+FEWEST_ROWS = 2_000
 # So many times the reference's whole range beyond its ends is no weather, no sale, no holiday.
 FAR_RANGES = 10.0
 FAR_SHARE = 0.01
@@ -65,7 +70,6 @@ class Implausible:
     evidence: float
 
 
-@dataclass(slots=True)
 class Sampler:
     """Keeps rows evenly spread over what comes, without knowing how much will come.
 
@@ -75,34 +79,31 @@ class Sampler:
         Columns to keep; a batch may lack some.
     """
 
-    columns: Sequence[str]
-    stride: int = 1
-    seen: int = 0
-    parts: list[pa.Table] = field(default_factory=list)
-    kept: int = 0
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+        wide = SAMPLE_CELLS // max(len(columns), 1)
+        self._rows = SpacedRows(min(2 * SAMPLE_ROWS, max(wide, FEWEST_ROWS)))
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def update(self, batch: pa.RecordBatch) -> None:
         """Keep every so-many-th row of a batch."""
         names = [name for name in self.columns if name in batch.schema.names]
-        table = pa.Table.from_batches([batch.select(names)])
-        if self.stride > 1:
-            table = table.take(
-                pa.array(np.arange(-self.seen % self.stride, len(table), self.stride))
-            )
-        self.seen += batch.num_rows
-        self.parts.append(table)
-        self.kept += len(table)
-        while self.kept > 2 * SAMPLE_ROWS:
-            self.stride *= 2
-            whole = self.table()
-            self.parts = [whole.take(pa.array(np.arange(0, len(whole), 2)))]
-            self.kept = len(self.parts[0])
+        chosen = pa.table(batch.select(names).take(pa.array(self._rows.turn(batch.num_rows))))
+        self._rows.add(chosen, batch.num_rows)
+
+    def merge(self, other: Sampler) -> Sampler:
+        """Give the sample of the rows of both, the other's after these."""
+        merged = Sampler(self.columns)
+        merged._rows = self._rows.merge(other._rows)
+        return merged
+
+    @property
+    def stride(self) -> int:
+        """Every how many-th row is kept."""
+        return self._rows.stride
 
     def table(self) -> pa.Table:
         """Give the rows that were kept, in their order."""
-        if not self.parts:
-            return pa.table({})
-        return pa.concat_tables(self.parts, promote_options="permissive")
+        return self._rows.table()
 
 
 def find_implausible(

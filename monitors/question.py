@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.engine import Engine, InProcess, Tell
+from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.roles import Roles
@@ -88,6 +90,12 @@ class Question:
         What the model is known by (its digest), so that it is compared with itself only.
     seed
         Of whatever is drawn at random: the same for the same question.
+    splitter
+        Gives the same rows in parts, where they can be cut.
+    engine
+        Where the parts are read.
+    tell
+        Told of rows that are done.
     """
 
     baseline: Baseline
@@ -99,3 +107,10 @@ class Question:
     predict: Predictor | None = None
     model: str = ""
     seed: int = 0
+    splitter: PartMaker | None = None
+    engine: Engine = field(default_factory=InProcess)
+    tell: Tell | None = None
+
+    def parts(self) -> Iterator[Part]:
+        """Give the rows from the beginning, in parts."""
+        return stream_parts(self.batches()) if self.splitter is None else self.splitter()

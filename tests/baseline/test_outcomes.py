@@ -112,7 +112,7 @@ def test_of_a_large_reference_evenly_spaced_rows_are_kept_however_it_is_cut(size
     start = 0
     for size in sizes:
         batch = pa.record_batch({"y": pa.array(range(start, start + size))})
-        collector.add(batch)
+        collector.update(batch)
         start += size
 
     kept = collector.table()["y"].to_pylist()

@@ -51,7 +51,7 @@ def examine(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausi
     profile.update(table)
     sampler = Sampler(list(values))
     for batch in table.to_batches():
-        sampler.add(batch)
+        sampler.update(batch)
     assert reference.profile is not None
     return find_implausible(
         sampler.table(), reference_columns(reference), reference.profile.columns, profile.columns
@@ -117,7 +117,7 @@ def test_a_few_values_far_outside_are_implausible_without_a_unit(
 def test_the_sample_is_spread_evenly_and_bounded(rng: np.random.Generator) -> None:
     sampler = Sampler(["x"])
     for first in range(0, 200_000, 7_001):
-        sampler.add(
+        sampler.update(
             pa.RecordBatch.from_pydict({"x": np.arange(first, min(first + 7_001, 200_000))})
         )
 

@@ -1,0 +1,193 @@
+"""Where the work on the parts of a data set is done: here, in processes beside, or in a cluster.
+
+An engine is one method. It runs a task on every part and gives the results in the parts' order;
+what the task counts and how results are merged is none of its business (`gather`), and neither is
+how data are cut (`parts`). docs/why/scale-out.md says how another one is added.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import pyarrow as pa
+
+from driftline.baseline.parts import Part
+from driftline.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["Engine", "InProcess", "ProcessPool", "Tell", "open_engine"]
+
+R = TypeVar("R")
+# Told how many more rows are done.
+Tell = Callable[[int], None]
+# Parts on their way for each process: one at work, one waiting.
+IN_FLIGHT = 2
+IDLE_S = 30
+
+
+class Engine(Protocol):
+    """Runs a task on parts."""
+
+    def map(
+        self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
+    ) -> Iterator[R]:
+        """Run a task on every part.
+
+        Parameters
+        ----------
+        task
+            Can be pickled, and its results, too.
+        parts
+            Taken one at a time, and not far ahead of the results.
+        tell
+            Told of rows that are done.
+
+        Yields
+        ------
+        R
+            One result for each part, in the parts' order.
+
+        Raises
+        ------
+        DriftlineError
+            Whatever the task raised; UnavailableError when a process or machine was lost.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """One part after the other, in this process and without a copy."""
+
+    def map(
+        self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
+    ) -> Iterator[R]:
+        """Run a task on every part, as `Engine.map`."""
+        for part in parts:
+            yield task(part if tell is None else _Watched(part, tell))
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A part that tells how far it has been read."""
+
+    part: Part
+    tell: Tell
+
+    @property
+    def row_count(self) -> int | None:
+        return self.part.row_count
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.part.batches():
+            yield batch
+            self.tell(batch.num_rows)
+
+    def portable(self) -> Part:
+        return self.part.portable()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPool:
+    """Several processes on this machine.
+
+    loky starts them: by fork and exec, without importing the main module again, so that a script
+    needs no guard and a notebook works; and a process that dies is an error, never a hang. The
+    processes stay for half a minute, for the next reading.
+
+    Parameters
+    ----------
+    jobs
+        How many processes.
+    """
+
+    jobs: int
+
+    def map(
+        self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
+    ) -> Iterator[R]:
+        """Run a task on every part, as `Engine.map`."""
+        # An import that only several processes need.
+        from loky import get_reusable_executor
+        from loky.process_executor import BrokenProcessPool
+
+        pool = get_reusable_executor(
+            max_workers=self.jobs, timeout=IDLE_S, initializer=_share_cores, initargs=(self.jobs,)
+        )
+        running: deque[tuple[Future[R], int | None]] = deque()
+        try:
+            for part in parts:
+                if len(running) >= IN_FLIGHT * self.jobs:
+                    yield _result(running, tell)
+                carried = part.portable()
+                running.append((pool.submit(task, carried), carried.row_count))
+            while running:
+                yield _result(running, tell)
+        except BrokenProcessPool as error:
+            raise UnavailableError(
+                f"one of {self.jobs} processes ended in the middle of its work, most often for "
+                "want of memory; try again with fewer jobs"
+            ) from error
+        finally:
+            for future, _ in running:
+                future.cancel()
+
+
+def _result(running: deque[tuple[Future[R], int | None]], tell: Tell | None) -> R:
+    future, rows = running[0]
+    found = future.result()
+    running.popleft()
+    if tell is not None and rows is not None:
+        tell(rows)
+    return found
+
+
+def _share_cores(jobs: int) -> None:
+    """Have each process use its share of the cores only."""
+    pa.set_cpu_count(max(1, pa.cpu_count() // jobs))
+
+
+def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engine:
+    """Give the engine of a name.
+
+    Parameters
+    ----------
+    engine
+        "local", "dask" (the client of this process, or the scheduler that Dask's configuration
+        names), "dask:ADDRESS", or an engine.
+    jobs
+        Local only: how many processes; 1 when missing: this one. 0: one for each core.
+
+    Raises
+    ------
+    InputError
+        For another name or number.
+    UnavailableError
+        When there is no scheduler at the address.
+    """
+    if not isinstance(engine, str):
+        return engine
+    name, _, address = engine.partition(":")
+    if name == "dask":
+        if jobs is not None:
+            raise InputError(
+                f"jobs {jobs} with {engine}: the cluster has as many workers as it has; "
+                "leave jobs out"
+            )
+        # Dask is an extra.
+        from driftline.baseline.dask_engine import DaskCluster
+
+        return DaskCluster.at(address or None)
+    if engine != "local":
+        raise InputError(f'engine "{engine}"; expected local, dask or dask:ADDRESS')
+    if jobs is not None and jobs < 0:
+        raise InputError(f"jobs {jobs}; expected 1 or more, or 0 for one for each core")
+    if jobs == 0:
+        from loky import cpu_count
+
+        jobs = cpu_count()
+    return InProcess() if jobs is None or jobs == 1 else ProcessPool(jobs)

@@ -1,0 +1,93 @@
+"""One reading of all parts: count each on its own, then add up in the parts' order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
+
+import pyarrow as pa
+
+from driftline.baseline.engine import Engine, Tell
+from driftline.baseline.parts import Part
+
+__all__ = ["Counter", "Meter", "gather"]
+
+
+class Counter(Protocol):
+    """What grows by rows and adds up; can be pickled."""
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+
+    def merge(self, other: Self) -> Self:
+        """Give the count of the rows of both; the other's come after these."""
+
+
+C = TypeVar("C", bound=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading(Generic[C]):
+    """Counts one part."""
+
+    start: Callable[[], C]
+
+    def __call__(self, part: Part) -> C:
+        counter = self.start()
+        for batch in part.batches():
+            counter.update(batch)
+        return counter
+
+
+def gather(
+    start: Callable[[], C], parts: Iterable[Part], engine: Engine, tell: Tell | None = None
+) -> C:
+    """Count all parts.
+
+    Parameters
+    ----------
+    start
+        Gives a counter without rows; can be pickled (`functools.partial` of a function can).
+    parts
+        The data; none at all give the counter without rows.
+    engine
+        Where each part is counted. The result is the same for all of them, to the last byte.
+    tell
+        Told of rows that are done.
+    """
+    total: C | None = None
+    for found in engine.map(_Reading(start), parts, tell):
+        total = found if total is None else total.merge(found)
+    return start() if total is None else total
+
+
+class Meter:
+    """Adds up what is done over several readings, for a caller who wants to see it.
+
+    Parameters
+    ----------
+    show
+        Called with rows done and rows in total (None when not known); None: nobody wants to.
+    rows
+        Rows of one reading, when known.
+    readings
+        How often each row is read, and counts.
+    """
+
+    def __init__(
+        self, show: Callable[[int, int | None], None] | None, rows: int | None, readings: int = 1
+    ) -> None:
+        self._show = show
+        self._done = 0
+        self._total = None if rows is None else readings * rows
+
+    @property
+    def tell(self) -> Tell | None:
+        """To be handed to an engine."""
+        return None if self._show is None else self._advance
+
+    def _advance(self, rows: int) -> None:
+        self._done += rows
+        if self._show is not None:
+            self._show(self._done, self._total)

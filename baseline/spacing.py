@@ -1,0 +1,78 @@
+"""Some rows of many, evenly spaced, without knowing how many will come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["SpacedRows"]
+
+
+@dataclass(slots=True)
+class SpacedRows:
+    """Keeps all rows up to a limit, then every second, fourth, eighth, ….
+
+    Parameters
+    ----------
+    limit
+        Most rows kept; at least half as many are, once there were so many.
+    stride
+        Every how many-th row is kept, a power of two.
+    seen
+        Rows that came.
+    parts
+        The rows kept, in their order; batches may lack columns that others have.
+    """
+
+    limit: int
+    stride: int = 1
+    seen: int = 0
+    parts: list[pa.Table] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Number of rows kept."""
+        return sum(len(part) for part in self.parts)
+
+    def turn(self, rows: int) -> np.ndarray:
+        """Say which of the next so many rows are to be kept: int64 positions from 0."""
+        return np.arange(-self.seen % self.stride, rows, self.stride)
+
+    def add(self, chosen: pa.Table, rows: int) -> None:
+        """Take the rows whose turn it was, of so many."""
+        self.seen += rows
+        if len(chosen):
+            self.parts.append(chosen)
+        while self.kept > self.limit:
+            self._thin()
+
+    def merge(self, other: SpacedRows) -> SpacedRows:
+        """Give the spaced rows of both, the other's after these; neither input changes.
+
+        The same rows as in one go, unless a part had to be thinned and its first row is out of
+        step; then each is the next one that the part still has.
+        """
+        merged = SpacedRows(self.limit, self.stride, self.seen, list(self.parts))
+        while merged.stride < other.stride:
+            merged._thin()
+        places = merged.turn(other.seen)
+        held = -(-places // other.stride)
+        table = other.table()
+        held = held[held < len(table)]
+        merged.add(table.take(pa.array(held)) if merged.stride > 1 else table, other.seen)
+        return merged
+
+    def _thin(self) -> None:
+        """Let every second of what is held go: a stride of twice the length would hold the rest."""
+        whole = self.table()
+        # Taking makes a copy: a slice would keep all the rest alive.
+        self.parts = [whole.take(pa.array(np.arange(0, len(whole), 2)))]
+        self.stride *= 2
+
+    def table(self) -> pa.Table:
+        """Give the rows kept, in their order."""
+        if not self.parts:
+            return pa.table({})
+        return pa.concat_tables(self.parts, promote_options="permissive")
