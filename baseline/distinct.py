@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["DISTINCT_CAP", "LEVEL_CAP", "DistinctCount", "LevelCounts", "hash_numbers"]
+__all__ = [
+    "DISTINCT_CAP",
+    "LEVEL_CAP",
+    "DistinctCount",
+    "LevelCounts",
+    "hash_integers",
+    "hash_numbers",
+    "hash_texts",
+]
 
 DISTINCT_CAP = 4096
 LEVEL_CAP = 5000
@@ -66,13 +73,28 @@ class LevelCounts:
 
     Beyond the cap every count may be too small by up to `error` (Misra-Gries counters, merged as in
     Agarwal et al., "Mergeable summaries", 2012).
+
+    Parameters
+    ----------
+    values, counts
+        Distinct texts and how often each occurred, shape (values,).
+    error
+        By how much a count may be too small; 0 when all values are here.
+    cap
+        Most values kept, when it is not 5,000.
     """
 
-    __slots__ = ("counts", "error", "values")
+    __slots__ = ("cap", "counts", "error", "values")
 
     def __init__(
-        self, values: pa.Array | None = None, counts: np.ndarray | None = None, error: int = 0
+        self,
+        values: pa.Array | None = None,
+        counts: np.ndarray | None = None,
+        error: int = 0,
+        *,
+        cap: int | None = None,
     ) -> None:
+        self.cap = cap
         self.values = pa.array([], pa.string()) if values is None else values
         self.counts = np.empty(0, dtype=np.int64) if counts is None else counts
         self.error = error
@@ -91,8 +113,9 @@ class LevelCounts:
             minlength=len(both.dictionary),
         ).astype(np.int64)
         found = both.dictionary
-        if len(sums) > LEVEL_CAP:
-            cut = int(np.partition(sums, -(LEVEL_CAP + 1))[-(LEVEL_CAP + 1)])
+        cap = self.cap or LEVEL_CAP
+        if len(sums) > cap:
+            cut = int(np.partition(sums, -(cap + 1))[-(cap + 1)])
             self.error += cut
             sums = sums - cut
             keep = sums > 0
@@ -101,7 +124,8 @@ class LevelCounts:
 
     def merge(self, other: LevelCounts) -> LevelCounts:
         """Give the counts over both; neither input changes."""
-        merged = LevelCounts(self.values, self.counts, self.error + other.error)
+        error = self.error + other.error
+        merged = LevelCounts(self.values, self.counts, error, cap=self.cap)
         merged.update(other.values, other.counts)
         return merged
 
@@ -113,7 +137,16 @@ class LevelCounts:
 
 def hash_numbers(values: np.ndarray) -> np.ndarray:
     """Hash float64 values to 64 bits (the finaliser of splitmix64); 0.0 and -0.0 are equal."""
-    bits = (values + 0.0).view(np.uint64)
+    return _mixed((values + 0.0).view(np.uint64))
+
+
+def hash_integers(values: np.ndarray) -> np.ndarray:
+    """Hash int64 values to 64 bits, none of them as another; not as `hash_numbers` does."""
+    # An odd factor keeps all values apart and moves small ones away from 0, which mixes to 0.
+    return _mixed((values.view(np.uint64) ^ np.uint64(1 << 63)) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
@@ -121,6 +154,9 @@ def hash_numbers(values: np.ndarray) -> np.ndarray:
 
 def hash_texts(values: pa.Array) -> np.ndarray:
     """Hash texts to 64 bits, the same on every machine."""
-    # pandas has the only vectorised keyed hash of text among our packages.
+    # pandas has the only vectorised keyed hash of text among our packages; it is slow to import,
+    # and a column with few values never needs it.
+    import pandas as pd
+
     objects = pc.fill_null(values, "").to_numpy(zero_copy_only=False)
     return pd.util.hash_array(objects, categorize=False)

@@ -16,6 +16,7 @@ import typer
 
 from driftline import __version__
 from driftline.errors import DriftlineError, InputError
+from driftline.lean import leave_pandas_out
 
 __all__ = ["build", "main"]
 
@@ -46,6 +47,8 @@ COMMANDS = {
     "migrate": "running",
     "version": "running",
 }
+# Commands that read data and start no server; they make no pandas objects.
+LEAN = ("baseline", "check")
 
 
 def build(asked: str | None = None) -> typer.Typer:
@@ -61,6 +64,8 @@ def build(asked: str | None = None) -> typer.Typer:
     )
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
+    if asked in LEAN:
+        leave_pandas_out()
     for name, home in COMMANDS.items():
         if asked not in COMMANDS or name == asked:
             command = getattr(importlib.import_module(f"driftline.commands.{home}"), name)

@@ -19,10 +19,9 @@ from driftline.errors import (
     NotFoundError,
     UnavailableError,
 )
+from driftline.loopback import DEFAULT_SERVER
 
 __all__ = ["DEFAULT_SERVER", "KINDS", "Client"]
-
-DEFAULT_SERVER = "http://127.0.0.1:8080"
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS = {

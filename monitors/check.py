@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from driftline.baseline.source import Source, open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds import EXAMINERS, KINDS, kind_of, settle_roles
+from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
 from driftline.monitors.question import Budget, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.roles import Roles
@@ -83,4 +83,4 @@ def check_roles(
         budget=budget or Budget(),
         predict=predict,
     )
-    return EXAMINERS[kind or kind_of(baseline)](question)
+    return examine(kind or kind_of(baseline), question)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from driftline.alerts.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.definitions import NEEDS_LABELS
+from driftline.monitors.names import NEEDS_LABELS
 
 if TYPE_CHECKING:
     from driftline.monitors.question import WindowFacts

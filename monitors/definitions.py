@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
+from driftline.monitors.names import KINDS, NEEDS_LABELS
 from driftline.monitors.tables import definitions, leases
 
 __all__ = [
@@ -29,9 +30,6 @@ __all__ = [
     "put_definition",
 ]
 
-KINDS = ("data-quality", "model-quality", "bias", "attribution")
-# The kinds whose windows change when ground truth arrives.
-NEEDS_LABELS = frozenset({"model-quality", "bias"})
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from driftline.errors import UndecidedError
 
@@ -266,7 +266,7 @@ def kolmogorov_p_value(distance: float, reference_rows: float, window_rows: floa
     Stephens, Journal of the Royal Statistical Society B 32, 1970 (correction for small samples).
     """
     root = math.sqrt(reference_rows * window_rows / (reference_rows + window_rows))
-    return float(stats.kstwobign.sf(distance * (root + 0.12 + 0.11 / root)))
+    return float(special.kolmogorov(distance * (root + 0.12 + 0.11 / root)))
 
 
 def _counts(found: ArrayLike) -> Counts:

@@ -9,7 +9,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.kinds import EXAMINERS, NEEDS_LABELS, settle_roles
+from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
 from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.monitors.violation import plural
@@ -121,4 +121,4 @@ def judge_captured(
         predict=predict,
         seed=seed,
     )
-    return EXAMINERS[definition.kind](question)
+    return examine(definition.kind, question)

@@ -3,45 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
+from typing import cast
 
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.monitors import inspection
-from driftline.monitors.attribution import kind as attribution
-from driftline.monitors.bias import kind as bias
-from driftline.monitors.definitions import KINDS, NEEDS_LABELS
-from driftline.monitors.quality import kind as model_quality
+from driftline.monitors.names import KINDS, NEEDS_LABELS
 from driftline.monitors.question import Question
 from driftline.monitors.report import Report
 from driftline.roles import Roles
 
 __all__ = [
-    "EXAMINERS",
     "KINDS",
     "NEEDS_LABELS",
     "complete",
+    "examine",
     "kind_of",
     "save_kind",
     "settle_roles",
 ]
 
-EXAMINERS: Mapping[str, Callable[[Question], Report]] = {
-    "data-quality": inspection.examine,
-    "model-quality": model_quality.examine,
-    "bias": bias.examine,
-    "attribution": attribution.examine,
+# Where each kind stands. One is imported when it is asked for: a check of data quality shall not
+# wait for the packages of the other three.
+HOMES = {
+    "data-quality": "driftline.monitors.inspection",
+    "model-quality": "driftline.monitors.quality.kind",
+    "bias": "driftline.monitors.bias.kind",
+    "attribution": "driftline.monitors.attribution.kind",
 }
+# The kinds that suggest SageMaker's documents of a reference, besides data quality.
+SUGGESTING = ("model-quality", "bias", "attribution")
 NO_CONSTRAINTS = Constraints.from_json(NONE)
-# SageMaker's documents of a reference, by file name as they lie in a baseline of all kinds.
-SUGGESTIONS: Mapping[str, Callable[[Baseline], Mapping[str, str]]] = {
-    "model-quality": model_quality.suggest,
-    "bias": bias.suggest,
-    "attribution": attribution.suggest,
-}
+
+
+def examine(kind: str, question: Question) -> Report:
+    """Judge a window as its kind does; the kind is one of `KINDS`."""
+    return cast("Report", import_module(HOMES[kind]).examine(question))
+
+
+def _suggest(kind: str, baseline: Baseline) -> Mapping[str, str]:
+    """Give SageMaker's documents by file name, as they lie in a baseline of all kinds."""
+    return cast("Mapping[str, str]", import_module(HOMES[kind]).suggest(baseline))
 
 
 def kind_of(baseline: Baseline) -> str:
@@ -76,8 +82,8 @@ def complete(baseline: Baseline) -> Baseline:
     """
     found: dict[str, str] = {}
     analysis: dict[str, object] = {}
-    for suggest in SUGGESTIONS.values():
-        for name, text in suggest(baseline).items():
+    for kind in SUGGESTING:
+        for name, text in _suggest(kind, baseline).items():
             if name == ANALYSIS:
                 analysis.update(json.loads(text))  # Bias and attribution share one file.
             else:
@@ -97,7 +103,7 @@ def save_kind(baseline: Baseline, kind: str, folder: str) -> None:
     InputError
         When the reference lacks what the kind needs.
     """
-    suggested = SUGGESTIONS[kind](baseline)
+    suggested = _suggest(kind, baseline)
     if not suggested:
         raise InputError(f"{kind}: {NEEDED[kind]}")
     only = replace(

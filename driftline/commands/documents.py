@@ -17,14 +17,12 @@ from driftline.baseline.store import Baseline
 from driftline.commands import options
 from driftline.commands.verdict import junit, print_report
 from driftline.errors import InputError, UndecidedError
-from driftline.monitors.attribution.explaining import explain_reference
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
 from driftline.monitors.question import Predictor
 from driftline.monitors.violation import plural
 from driftline.progress import progress
 from driftline.roles import Roles
-from driftline.serving.remote_model import open_named
 from driftline.settings import load
 
 __all__ = ["Format", "Kind", "baseline", "check"]
@@ -89,6 +87,8 @@ def baseline(
     with progress("baseline") as advance:
         fitted = Baseline.of(rows, _with_config(roles, config), progress=advance)
     if kind is Kind.ATTRIBUTION:
+        from driftline.monitors.attribution.explaining import explain_reference
+
         with _asking(model, roles) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
     if kind is Kind.DATA_QUALITY:
@@ -178,6 +178,9 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
     if model is None:
         yield None
         return
+    # What serves models is slow to import, and a check without one needs none of it.
+    from driftline.serving.remote_model import open_named
+
     found = load(None, environment=os.environ)
     with open_named(
         model,

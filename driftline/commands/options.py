@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from driftline.client import DEFAULT_SERVER
+from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
 from driftline.settings import load
 from driftline.storage import is_remote, use_options

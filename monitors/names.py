@@ -1,0 +1,9 @@
+"""Names of the kinds of monitor, for whoever needs no more than the names."""
+
+from __future__ import annotations
+
+__all__ = ["KINDS", "NEEDS_LABELS"]
+
+KINDS = ("data-quality", "model-quality", "bias", "attribution")
+# The kinds whose windows change when ground truth arrives.
+NEEDS_LABELS = frozenset({"model-quality", "bias"})
