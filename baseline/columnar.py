@@ -15,7 +15,14 @@ from driftline.baseline.location import Location, locate
 from driftline.errors import InputError
 from driftline.storage import delta_options, storage_error
 
-__all__ = ["ArrowFiles", "DatasetRows", "delta_dataset", "parquet_dataset"]
+__all__ = [
+    "ArrowFiles",
+    "DatasetRows",
+    "batch_rows",
+    "broken",
+    "delta_dataset",
+    "parquet_dataset",
+]
 
 # Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
 BATCH_ROWS = 1 << 17
@@ -40,12 +47,16 @@ class DatasetRows:
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
-        rows = BATCH_CELLS // max(len(self.dataset.schema), 1)
-        rows = max(FEWEST_ROWS, min(BATCH_ROWS, rows))
+        rows = batch_rows(self.dataset.schema)
         try:
             yield from self.dataset.scanner(batch_size=rows).to_batches()
         except (pa.ArrowException, OSError) as error:
             raise broken(self.shown, error) from error
+
+
+def batch_rows(schema: pa.Schema) -> int:
+    """Say how many rows a batch of such columns has."""
+    return max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(len(schema), 1)))
 
 
 def broken(shown: str, error: Exception) -> InputError:

@@ -15,10 +15,9 @@ import pyarrow.dataset as ds
 from pyarrow import ipc
 
 from driftline.baseline.coercion import plain_array
-from driftline.errors import InputError
+from driftline.baseline.columnar import BATCH_ROWS, batch_rows, broken
 
 __all__ = [
-    "BATCH_ROWS",
     "PART_ROWS",
     "FragmentPart",
     "IpcPart",
@@ -30,7 +29,6 @@ __all__ = [
     "stream_parts",
 ]
 
-BATCH_ROWS = 1 << 17
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
 # two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.
 PART_ROWS = 1 << 19
@@ -89,11 +87,11 @@ class FragmentPart:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the row groups one after the other."""
         for fragment in self.fragments:
-            scanner = fragment.scanner(schema=self.schema, batch_size=BATCH_ROWS)
             try:
+                scanner = fragment.scanner(schema=self.schema, batch_size=batch_rows(self.schema))
                 yield from normalised(scanner.to_batches(), self.plain)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise InputError(f"{self.shown}: a file is broken or gone ({error})") from error
+            except (pa.ArrowException, OSError) as error:
+                raise broken(self.shown, error) from error
 
     def portable(self) -> FragmentPart:
         """Give itself: fragments are pickled as paths and numbers of row groups."""

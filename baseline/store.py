@@ -26,6 +26,7 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
+from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
@@ -118,6 +119,8 @@ class Baseline:
         threshold: float = 0.5,
         facet: str | Facet | Iterable[str | Facet] = (),
         group: str | None = None,
+        engine: str | Engine = "local",
+        jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
@@ -133,6 +136,9 @@ class Baseline:
             probability an answer without prediction is positive.
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
+        engine, jobs
+            Where the data is read: "local" in so many processes (1 when missing, 0 for one for each
+            core), "dask" or "dask:ADDRESS". The baseline is the same, to the last byte.
         progress
             Called with rows done and rows in total (None when not known); each row counts twice.
 
@@ -154,7 +160,7 @@ class Baseline:
             facet=facet,
             group=group,
         )
-        return cls.of(data, roles, progress=progress)
+        return cls.of(data, roles, engine=engine, jobs=jobs, progress=progress)
 
     @classmethod
     def of(
@@ -162,10 +168,13 @@ class Baseline:
         data: object,
         roles: Roles,
         *,
+        engine: str | Engine = "local",
+        jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> Baseline:
         """Make a baseline as `fit` does, the roles in one value."""
-        fitted: Fitted = fit_source(open_source(data), roles, progress=progress)
+        place = open_engine(engine, jobs)
+        fitted: Fitted = fit_source(open_source(data), roles, engine=place, progress=progress)
         return cls(
             signature=fitted.signature,
             profile=fitted.profile,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike, fspath
 
+from driftline.baseline.engine import Engine, InProcess, open_engine
 from driftline.baseline.source import Source, open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -22,6 +24,9 @@ def check(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
+    engine: str | Engine = "local",
+    jobs: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     **roles: object,
 ) -> Report:
     """Judge data against a baseline.
@@ -39,6 +44,12 @@ def check(
         Accepted false alarms; one a year at one check a day when missing.
     predict
         Asks the model, for "attribution": a table of features in, its answers out.
+    engine, jobs
+        Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
+        for each core), "dask" or "dask:ADDRESS". The report is the same.
+    progress
+        Called with rows done and rows in total (None when not known), once more from 0 where the
+        rows behind violations are looked up.
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -58,7 +69,17 @@ def check(
         named = Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
     except TypeError as error:
         raise InputError(f"check: {error}") from error
-    return check_roles(data, reference, named, kind=kind, budget=budget, predict=predict)
+    return check_roles(
+        data,
+        reference,
+        named,
+        kind=kind,
+        budget=budget,
+        predict=predict,
+        engine=engine,
+        jobs=jobs,
+        progress=progress,
+    )
 
 
 def check_roles(
@@ -69,6 +90,9 @@ def check_roles(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
+    engine: str | Engine = "local",
+    jobs: int | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
@@ -76,11 +100,22 @@ def check_roles(
     baseline = reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
     known = baseline.signature if baseline.signature.columns else None
     source = data if isinstance(data, Source) else open_source(data, signature=known)
+    asked = kind or kind_of(baseline)
+    place = open_engine(engine, jobs)
+    if asked != "data-quality" and not isinstance(place, InProcess):
+        raise InputError(
+            f'kind "{asked}" is read in one process; leave engine and jobs out, or ask for '
+            '"data-quality"'
+        )
     question = Question(
         baseline=baseline,
         batches=source.batches,
         roles=settle_roles(roles, baseline),
         budget=budget or Budget(),
         predict=predict,
+        splitter=source.parts,
+        engine=place,
+        progress=progress,
+        row_count=source.row_count,
     )
-    return examine(kind or kind_of(baseline), question)
+    return examine(asked, question)

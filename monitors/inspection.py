@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.gather import gather
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
@@ -49,7 +48,7 @@ def examine(question: Question) -> Report:
         )
     references = reference_columns(baseline)
     start = partial(WindowReading.start, baseline.signature, baseline.cells, question.unfit)
-    reading = gather(start, question.parts(), question.engine, question.tell)
+    reading = question.gather(start)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     judgement = judge(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.engine import Engine, InProcess, Tell
+from driftline.baseline.engine import Engine, InProcess
+from driftline.baseline.gather import Counter, Meter, gather
 from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -16,6 +18,7 @@ from driftline.roles import Roles
 
 __all__ = ["BatchMaker", "Budget", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
 
+C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
@@ -94,8 +97,11 @@ class Question:
         Gives the same rows in parts, where they can be cut.
     engine
         Where the parts are read.
-    tell
-        Told of rows that are done.
+    progress
+        Called with rows done and rows in total (None when not known), once more from 0 where the
+        rows are read again.
+    row_count
+        How many rows there are, when that is known.
     """
 
     baseline: Baseline
@@ -109,8 +115,14 @@ class Question:
     seed: int = 0
     splitter: PartMaker | None = None
     engine: Engine = field(default_factory=InProcess)
-    tell: Tell | None = None
+    progress: Callable[[int, int | None], None] | None = None
+    row_count: int | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
+
+    def gather(self, start: Callable[[], C]) -> C:
+        """Read all rows once, as `gather` does."""
+        meter = Meter(self.progress, self.row_count)
+        return gather(start, self.parts(), self.engine, meter.tell)

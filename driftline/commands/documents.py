@@ -65,6 +65,18 @@ ConfigOption = Annotated[
 ]
 
 
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="ENGINE", help="Where data is read: local, dask or dask:ADDRESS."
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", help="Processes of the local engine; 0: one for each core.", min=0),
+]
+
+
 @options.with_roles
 def baseline(
     data: Data,
@@ -72,6 +84,8 @@ def baseline(
     kind: KindOption = Kind.DATA_QUALITY,
     model: ModelOption = None,
     config: ConfigOption = None,
+    engine: EngineOption = "local",
+    jobs: JobsOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -85,7 +99,9 @@ def baseline(
     options.open_places(*data, output)
     rows = data if len(data) > 1 else data[0]
     with progress("baseline") as advance:
-        fitted = Baseline.of(rows, _with_config(roles, config), progress=advance)
+        fitted = Baseline.of(
+            rows, _with_config(roles, config), engine=engine, jobs=jobs, progress=advance
+        )
     if kind is Kind.ATTRIBUTION:
         from driftline.monitors.attribution.explaining import explain_reference
 
@@ -122,6 +138,8 @@ def check(
     ] = Format.TEXT,
     model: ModelOption = None,
     config: ConfigOption = None,
+    engine: EngineOption = "local",
+    jobs: JobsOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -134,13 +152,16 @@ def check(
     """
     options.open_places(*data, reference, output or "")
     named = _with_config(roles, config)
-    with _asking(model, named) as predict:
+    with _asking(model, named) as predict, progress("check") as advance:
         report = check_roles(
             data if len(data) > 1 else data[0],
             reference,
             named,
             kind=None if kind is None else kind.value,
             predict=predict,
+            engine=engine,
+            jobs=jobs,
+            progress=advance,
         )
     if output is not None:
         report.save(output)
