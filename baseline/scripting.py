@@ -1,0 +1,308 @@
+"""Record scripts: each captured line through the user's preprocess_handler, then as data.
+
+A source in, a source out. The script is run once over all records, in a child process; its rows
+lie in an unlinked temporary file as text, and get the narrowest type that all of a column has, as
+those of a CSV file do. So however many records there are, memory stays bounded.
+
+References
+----------
+SageMaker developer guide, "Preprocessing and postprocessing"; model-monitor.md section 7.5.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from driftline.baseline.delimited import CsvFile
+from driftline.baseline.location import Location, data_files
+from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
+from driftline.baseline.scripting_spool import TextSpool
+from driftline.baseline.source import Source
+from driftline.errors import InputError
+from driftline.signature import Signature
+
+__all__ = ["Limits", "postprocess", "preprocessed", "preprocessed_records", "script_in"]
+
+HEAD_BYTES = 1 << 20
+# Records that go to the child at once: so many, or so many bytes of text.
+BATCH_RECORDS = 1000
+BATCH_BYTES = 4 << 20
+
+Progress = Callable[[int, int | None], None]
+
+
+def preprocessed(
+    data: object,
+    script: str | os.PathLike[str],
+    *,
+    signature: Signature | None = None,
+    sort_keys: bool = False,
+    limits: Limits | None = None,
+    quiet: bool = False,
+    progress: Progress | None = None,
+) -> Source:
+    """Put each line of some files through a script's ``preprocess_handler``.
+
+    Parameters
+    ----------
+    data
+        Paths of text files: SageMaker capture lines, each an ``inference_record``; of other JSON
+        Lines and of CSV the handler gets each line as text, without a CSV's header.
+    script
+        File with ``preprocess_handler(inference_record)`` or ``(inference_record, logger)``; it
+        gives a dict, a list of dicts, or ``[]`` for a record to drop.
+    signature
+        Of the reference: its texts stay texts, and rows whose keys are positions get its names.
+    sort_keys
+        Whether columns are sorted by key, as SageMaker does it; else they come as they were given.
+    limits
+        What the script may use up.
+    quiet
+        Whether what the script prints and logs is dropped.
+    progress
+        Called with records done, and None.
+
+    Raises
+    ------
+    InputError
+        When the data are not such files, or the script fails: with its line.
+    UndecidedError
+        When the script hangs, crashes, or takes more memory than it may: with its line.
+    """
+    header: list[str] = []
+    records = _records(_paths(data), signature, header)
+    return preprocessed_records(
+        records,
+        script,
+        signature=signature,
+        sort_keys=sort_keys,
+        limits=limits,
+        quiet=quiet,
+        header=header,
+        progress=progress,
+    )
+
+
+def preprocessed_records(
+    records: Iterable[Record],
+    script: str | os.PathLike[str],
+    *,
+    signature: Signature | None = None,
+    sort_keys: bool = False,
+    limits: Limits | None = None,
+    quiet: bool = False,
+    discreet: bool = False,
+    with_ids: bool = False,
+    header: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Source:
+    """Put records that were read through a script's ``preprocess_handler``.
+
+    Parameters
+    ----------
+    records
+        Parsed capture lines, or lines of text.
+    script, signature, sort_keys, limits, quiet, progress
+        As in `preprocessed`.
+    discreet
+        Whether errors leave out what the script's exception says: it may quote a record.
+    with_ids
+        Whether the rows get ``event_id`` and ``row_index``, by which they are found again.
+    header
+        Names of the columns of text lines, for rows whose keys are positions; it may be filled
+        while records are read.
+    """
+    spool = TextSpool()
+    done = 0
+    with ScriptProcess(
+        script, "preprocess_handler", limits=limits, quiet=quiet, discreet=discreet
+    ) as process:
+        for batch in _batches(records):
+            answer = process.ask(batch)
+            ids = _ids(batch) if with_ids else None
+            spool.add(answer.columns, answer.counts, ids)
+            done += len(batch)
+            if progress is not None:
+                progress(done, None)
+    if not spool.row_count and signature is None:
+        raise InputError(
+            f"{os.fspath(script)}: preprocess_handler gave no rows for any of {done:,} records; "
+            "expected at least one"
+        )
+    return spool.source(signature, sort_keys=sort_keys, header=header)
+
+
+def postprocess(
+    script: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+    quiet: bool = False,
+    discreet: bool = False,
+) -> None:
+    """Call a script's ``postprocess_handler()``, once the documents lie in a folder.
+
+    It finds the folder in the environment as ``output_path``, as in SageMaker's container.
+    """
+    with ScriptProcess(
+        script,
+        "postprocess_handler",
+        limits=limits,
+        quiet=quiet,
+        discreet=discreet,
+        environment={"output_path": str(Path(output).resolve())},
+    ) as process:
+        process.ask([None])
+
+
+def script_in(folder: str, name: str) -> Path:
+    """Give a script that an installation allows: a file of its folder, named without a path.
+
+    Raises
+    ------
+    InputError
+        When the installation names no folder, or the name is not one of a file there.
+    """
+    if not folder:
+        raise InputError(
+            f'script "{name}": this installation runs none; expected a folder of scripts in its '
+            "settings, [scheduler] scripts_dir"
+        )
+    place = Path(folder)
+    known = (
+        sorted(one.name for one in place.glob("*.py") if one.is_file()) if place.is_dir() else []
+    )
+    if name not in known:
+        raise InputError(
+            f'script "{name}": not in the folder of scripts; expected one of '
+            f"{', '.join(known) or 'the files there, of which there are none'}"
+        )
+    return place / name
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(record) if isinstance(record, str) else _size(record)
+        if len(batch) >= BATCH_RECORDS or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _size(record: Mapping[str, object]) -> int:
+    """Estimate how much text a captured record holds: that of its sides."""
+    sides = record.get("captureData")
+    found = sides.values() if isinstance(sides, Mapping) else ()
+    return sum(len(str(side.get("data", ""))) for side in found if isinstance(side, Mapping))
+
+
+def _ids(batch: Sequence[Record]) -> list[str]:
+    found = []
+    for record in batch:
+        event = record.get("eventMetadata") if isinstance(record, Mapping) else None
+        found.append(str(event.get("eventId", "")) if isinstance(event, Mapping) else "")
+    return found
+
+
+def _paths(data: object) -> list[str | os.PathLike[str]]:
+    if isinstance(data, str | os.PathLike):
+        return [data]
+    if isinstance(data, list | tuple) and data:
+        paths = [one for one in data if isinstance(one, str | os.PathLike)]
+        if len(paths) == len(data):
+            return paths
+    raise InputError(
+        f"data of type {type(data).__name__} with a preprocess script; expected paths of capture "
+        "lines, JSON Lines or CSV: the script gets one line at a time"
+    )
+
+
+def _records(
+    paths: Sequence[str | os.PathLike[str]], signature: Signature | None, header: list[str]
+) -> Iterator[Record]:
+    for place in (file for path in paths for file in data_files(path)):
+        yield from _records_of(place, signature, header)
+
+
+def _records_of(
+    place: Location, signature: Signature | None, header: list[str]
+) -> Iterator[Record]:
+    head = _head(place)
+    if head.startswith((b"PAR1", b"ARROW1")) or b"\0" in head:
+        raise InputError(
+            f"{place.shown}: not a text file; a preprocess script gets lines: give capture lines, "
+            "JSON Lines or CSV"
+        )
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if start == b"[" and (whole := _list(place)) is not None:
+        yield from whole
+        return
+    lines = _lines(place)
+    if start not in (b"{", b"["):
+        look = CsvFile.look(place, head, signature)
+        lines = _joined(lines)
+        if look.has_header:
+            header[:] = look.names
+            lines = itertools.islice(lines, 1, None)
+    for line in lines:
+        yield _captured(line) if start == b"{" else line
+
+
+def _head(place: Location) -> bytes:
+    try:
+        with place.system.open_input_stream(place.path) as stream:
+            return bytes(stream.read(HEAD_BYTES))
+    except OSError as error:
+        raise InputError(f"{place.shown}: cannot be read ({error})") from error
+
+
+def _lines(place: Location) -> Iterator[str]:
+    """Give the lines that hold something, without their ends."""
+    try:
+        with place.system.open_input_stream(place.path) as stream:
+            for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
+                if text := line.rstrip("\r\n"):
+                    yield text
+    except OSError as error:
+        raise InputError(f"{place.shown}: cannot be read ({error})") from error
+
+
+def _list(place: Location) -> list[Record] | None:
+    """Read a file that is one list of captured records; None when it is none."""
+    try:
+        found = json.loads("\n".join(_lines(place)))
+    except (ValueError, RecursionError):
+        return None
+    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+    return found if is_list else None
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    """Put lines of a CSV together whose end stands in quotes."""
+    held = ""
+    for line in lines:
+        held = f"{held}\n{line}" if held else line
+        if held.count('"') % 2 == 0:
+            yield held
+            held = ""
+    if held:
+        yield held
+
+
+def _captured(line: str) -> Record:
+    """Take a line for a captured record if it is one, else as it is."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return line  # The script may know what to do with it.
+    is_captured = isinstance(found, dict) and isinstance(found.get("captureData"), dict)
+    return found if is_captured else line

@@ -1,0 +1,291 @@
+"""The child process that runs a record script: started by path, standard library only.
+
+It reads one JSON object a line from standard input and answers each with one line on a descriptor
+of its own, so that whatever the script prints cannot be taken for an answer. Limits are set before
+the script's first line runs; a watchdog writes the line that hangs, or at which the process
+crashed, into a file that the parent reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import inspect
+import json
+import logging
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CapturedData", "EventData", "EventMetadata", "main"]
+
+# The watchdog is set anew after so many seconds, not for each record.
+REARM_S = 0.5
+# Messages of the script's logger that are passed on; a line for each of a million records is none.
+LOGGED_MAX = 100
+LOGGED_WIDTH = 1000
+
+
+class EventData:
+    """One side of a captured request, as SageMaker hands it to scripts."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.encoding = found.get("encoding")
+        self.data = found.get("data")
+        self.observedContentType = found.get("observedContentType")
+        self.mode = found.get("mode")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the side as SageMaker's class does: without its mode."""
+        return {
+            "encoding": self.encoding,
+            "data": self.data,
+            "observedContentType": self.observedContentType,
+        }
+
+
+class EventMetadata:
+    """What is known of a captured request, as SageMaker hands it to scripts."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.event_id = found.get("eventId")
+        self.event_time = found.get("inferenceTime")
+        self.custom_attribute = found.get("customAttributes")
+        self.inference_id = found.get("inferenceId")
+
+
+class _Sides:
+    """The sides under the names of 2019: ``inference_record.event_data.endpointInput``."""
+
+    def __init__(self, record: CapturedData) -> None:
+        self.endpointInput = record.endpoint_input
+        self.endpointOutput = record.endpoint_output
+        self.batchTransformOutput = record.batch_transform_output
+
+
+class CapturedData:
+    """One captured request, as SageMaker hands it to scripts."""
+
+    def __init__(self, event_dict: dict[str, Any]) -> None:
+        self.event_dict = event_dict
+        captured = event_dict.get("captureData") or {}
+        self.endpoint_input = _side(captured.get("endpointInput"))
+        self.endpoint_output = _side(captured.get("endpointOutput"))
+        self.batch_transform_output = _side(captured.get("batchTransformOutput"))
+        self.ground_truth = _side(event_dict.get("groundTruthData"))
+        metadata = event_dict.get("eventMetadata")
+        self.event_metadata = None if metadata is None else EventMetadata(metadata)
+        self.event_version = event_dict.get("eventVersion")
+        self.event_data = _Sides(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the record as it was captured, with what the script changed in its sides."""
+        captured = self.event_dict.get("captureData") or {}
+        sides = {
+            "endpointInput": self.endpoint_input,
+            "endpointOutput": self.endpoint_output,
+            "batchTransformOutput": self.batch_transform_output,
+        }
+        for name, side in sides.items():
+            if name in captured and side is not None:
+                captured[name] = side.as_dict()
+        return self.event_dict
+
+
+def _side(found: dict[str, Any] | None) -> EventData | None:
+    return None if found is None else EventData(found)
+
+
+class _Forward(logging.Handler):
+    """Passes the script's messages on to the parent, the first ones of many."""
+
+    def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+        self._left = LOGGED_MAX
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._left > 0:
+            self._left -= 1
+            self._send({"log": [record.levelno, record.getMessage()[:LOGGED_WIDTH]]})
+
+
+class _Failed(Exception):  # noqa: N818 - carries an answer to the parent.
+    """The script cannot be used, or failed: what the parent is to be told."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        super().__init__()
+        self.told = told
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    answers, faults = int(sys.argv[1]), int(sys.argv[2])
+    # Standard input and output belong to the protocol; the script gets others in their place.
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    os.set_inheritable(answers, False)
+    os.set_inheritable(faults, False)
+    with os.fdopen(answers, "wb") as out:
+
+        def send(value: dict[str, Any]) -> None:
+            out.write(json.dumps(value).encode("ascii") + b"\n")
+            out.flush()
+
+        first = json.loads(requests.readline())
+        _limit(first["limits"])
+        faulthandler.enable(faults, all_threads=False)
+        random.seed(0)  # Equal data give equal documents, sampled ones too.
+        watch = _Watch(first["limits"]["record_s"], faults, send)
+        try:
+            handler = _load(first["script"], first["handler"], watch, send)
+            send({"ready": True})
+            for line in requests:
+                send(_serve(json.loads(line)["records"], handler, watch, first))
+        except _Failed as failed:
+            send({"error": failed.told})
+        watch.stop()
+
+
+class _Watch:
+    """Ends the process, telling the line, when one record takes too long."""
+
+    def __init__(self, limit_s: float, faults: int, send: Callable[[dict[str, Any]], None]) -> None:
+        self._limit_s, self._faults, self._send = limit_s, faults, send
+        self._set_at = 0.0
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self._set_at > REARM_S:
+            faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._faults)
+            self._set_at = now
+            self._send({"beat": True})  # A batch may take long, if no record of it does.
+
+    def stop(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        self._set_at = 0.0
+
+
+def _limit(limits: dict[str, Any]) -> None:
+    try:
+        import resource  # Not on every system.
+    except ImportError:
+        return
+    for kind, most in (
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # Some systems know no such limit.
+            resource.setrlimit(kind, (most, most))
+
+
+def _load(
+    script: str, name: str, watch: _Watch, send: Callable[[dict[str, Any]], None]
+) -> Callable[..., Any]:
+    """Run the script's file and give its handler, the logger bound if it takes one."""
+    logger = logging.getLogger("record_script")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(_Forward(send))
+    space: dict[str, Any] = {"__name__": "record_script", "__file__": script}
+    watch.beat()
+    try:
+        code = compile(Path(script).read_bytes(), script, "exec")
+        exec(code, space)  # noqa: S102 - that is what a record script is for.
+    except BaseException as error:  # noqa: BLE001 - whatever the script raises, SystemExit too
+        raise _Failed(_told(error, script)) from None
+    watch.stop()
+    handler = space.get(name)
+    if not callable(handler):
+        raise _Failed({"missing": True})
+    wants = 0 if name == "postprocess_handler" else _argument_count(handler)
+    if wants < 2:
+        return lambda *record: handler(*record)
+    return lambda record: handler(record, logger)
+
+
+def _argument_count(handler: Callable[..., Any]) -> int:
+    try:
+        found = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in positional for one in found)
+
+
+def _serve(
+    records: list[Any], handler: Callable[..., Any], watch: _Watch, first: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the handler on each record; give its rows by column, as text."""
+    names: dict[str, list[str | None]] = {}
+    counts: list[int] = []
+    total = 0
+    for place, record in enumerate(records):
+        watch.beat()
+        try:
+            found = handler(CapturedData(record)) if isinstance(record, dict) else (
+                handler(*([] if record is None else [record]))
+            )  # fmt: skip
+            rows = [] if first["handler"] == "postprocess_handler" else _rows(found)
+            for row in rows:
+                for key, value in row.items():
+                    column = names.setdefault(str(key), [])
+                    column.extend([None] * (total - len(column)))
+                    column.append(_text(value))
+                total += 1
+        except BaseException as error:  # noqa: BLE001 - whatever the script raises, SystemExit too
+            raise _Failed({**_told(error, first["script"]), "place": place}) from None
+        counts.append(len(rows))
+    watch.stop()
+    for column in names.values():
+        column.extend([None] * (total - len(column)))
+    return {"columns": names, "counts": counts}
+
+
+def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the script gives
+    """Take the rows from what a handler gave: one, several, or none for a record to drop."""
+    if found is None:
+        raise TypeError("preprocess_handler gave None; expected a dict, a list of dicts, or []")
+    rows = [found] if isinstance(found, dict) else found
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, dict) for row in rows):
+        raise TypeError(
+            f"preprocess_handler gave {type(found).__name__}; "
+            "expected a dict, a list of dicts, or []"
+        )
+    return [row for row in rows if row]
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
+    """Write a value as a CSV file would have it."""
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()  # A number of numpy.
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list | tuple):
+        value = json.dumps(value, default=str)
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def _told(error: BaseException, script: str) -> dict[str, Any]:
+    """Say where in the script an error arose, and what it says."""
+    line: int | None = None
+    if isinstance(error, SyntaxError) and error.filename == script:
+        line = error.lineno
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == script:
+            line = frame.lineno
+    said = traceback.format_exception_only(error)[-1].strip()
+    return {"line": line, "type": type(error).__name__, "said": said[:LOGGED_WIDTH]}
+
+
+if __name__ == "__main__":
+    main()

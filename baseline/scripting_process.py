@@ -1,0 +1,283 @@
+"""One record script at work in a child process of its own, with limits.
+
+The limits keep an accident from taking the machine along: time for a record, memory, size of files,
+a folder of its own, an environment without secrets. They are no jail: the script runs as the same
+user, with the network that this one has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Self
+
+from driftline.errors import InputError, NotFoundError, UndecidedError
+
+__all__ = ["Answer", "Handler", "Limits", "Record", "ScriptProcess"]
+
+log = logging.getLogger(__name__)
+
+Handler = Literal["preprocess_handler", "postprocess_handler"]
+# A parsed line of data capture, or a line of text as it is.
+Record = Mapping[str, Any] | str
+CHILD = Path(__file__).with_name("scripting_child.py")
+# What programs need to find their files and to write text; nothing that may be a secret.
+KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+# So that libraries do not take a machine's memory for each of its processors.
+FIXED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONHASHSEED": "0",
+}
+# The watchdog in the child knows the script's line; this one is for a child that it cannot end.
+GRACE_S = 10.0
+# For a script's own end, such as functions that it has registered for it.
+FAREWELL_S = 2.0
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a script may use up.
+
+    Parameters
+    ----------
+    record_s
+        Longest time that one record may take, and loading the script; seconds.
+    memory_bytes, file_bytes
+        Address space of the process, and size of any file that it writes.
+    """
+
+    record_s: float = 30.0
+    memory_bytes: int = 2 << 30
+    file_bytes: int = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a script made of a batch of records.
+
+    Parameters
+    ----------
+    columns
+        By key, in order of appearance: a text, or None, for each row.
+    counts
+        Rows of each record; 0 for one that was dropped.
+    """
+
+    columns: Mapping[str, Sequence[str | None]]
+    counts: Sequence[int]
+
+
+class ScriptProcess:
+    """Runs one handler of a script; a context manager.
+
+    Parameters
+    ----------
+    script
+        The file.
+    handler
+        Which of SageMaker's two functions is called.
+    limits
+        What it may use up.
+    quiet
+        Whether what the script prints is dropped; else it goes to standard error, and what it
+        logs to the log.
+    discreet
+        Whether errors leave out what the script's exception says: it may quote a record.
+    environment
+        More of it, such as ``output_path``.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such file.
+    InputError
+        When the script fails, has no such handler, or its handler fails: the line.
+    UndecidedError
+        When it takes too long, crashes or ends by itself.
+    """
+
+    def __init__(
+        self,
+        script: str | os.PathLike[str],
+        handler: Handler,
+        *,
+        limits: Limits | None = None,
+        quiet: bool = False,
+        discreet: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._shown = os.fspath(script)
+        self._script = Path(script).resolve()
+        if not self._script.is_file():
+            raise NotFoundError(f"{self._shown}: no such file; expected a script in Python")
+        self._handler, self._limits = handler, limits or Limits()
+        self._quiet, self._discreet = quiet, discreet
+        self._environment = dict(environment or {})
+        self._done = 0
+        self._buffer = b""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        if os.name != "posix":
+            raise InputError("record scripts run on Linux and macOS only")
+        home = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="driftline-script-"))
+        self._faults: BinaryIO = self._stack.enter_context(
+            tempfile.TemporaryFile()  # noqa: SIM115 - the stack closes it
+        )
+        self._answers, given = os.pipe()
+        self._stack.callback(os.close, self._answers)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - this Python, our own file
+                [sys.executable, "-Iu", str(CHILD), str(given), str(self._faults.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL if self._quiet else None,
+                pass_fds=(given, self._faults.fileno()),
+                env={
+                    **{name: os.environ[name] for name in KEPT if name in os.environ},
+                    **FIXED,
+                    "HOME": home,
+                    "TMPDIR": home,
+                    **self._environment,
+                },
+                cwd=home,
+                start_new_session=True,
+            )
+        finally:
+            os.close(given)
+        self._stack.callback(self._stop)
+        self._send({
+            "script": str(self._script),
+            "handler": self._handler,
+            "limits": {
+                "record_s": self._limits.record_s,
+                "memory_bytes": self._limits.memory_bytes,
+                "file_bytes": self._limits.file_bytes,
+            },
+        })  # fmt: skip
+        self._receive()
+
+    def _stop(self) -> None:
+        """End the child and whatever it started."""
+        assert self._process.stdin is not None  # A pipe was asked for.
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(FAREWELL_S)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def ask(self, records: Sequence[Record | None]) -> Answer:
+        """Have the handler called on each record; None calls it without any argument."""
+        self._send({"records": records})
+        found = self._receive()
+        self._done += len(records)
+        return Answer(found["columns"], found["counts"])
+
+    def _send(self, value: object) -> None:
+        assert self._process.stdin is not None  # A pipe was asked for.
+        try:
+            self._process.stdin.write(json.dumps(value).encode("ascii") + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _receive(self) -> dict[str, Any]:
+        """Wait for the answer; messages of the script's logger come before it."""
+        while True:
+            found: dict[str, Any] = json.loads(self._line())
+            if "log" in found:
+                level, text = found["log"]
+                if not self._quiet:
+                    log.log(level, "script=%s %s", self._script.name, text)
+            elif "error" in found:
+                raise self._failed(found["error"])
+            elif "beat" not in found:
+                return found
+
+    def _line(self) -> bytes:
+        parts = [self._buffer]
+        latest = time.monotonic() + self._limits.record_s + GRACE_S
+        while b"\n" not in parts[-1]:
+            ready, _, _ = select.select([self._answers], [], [], max(0, latest - time.monotonic()))
+            if not ready:
+                raise UndecidedError(
+                    f"{self._shown}: did not answer within {self._limits.record_s:g} s{self._at()}"
+                )
+            part = os.read(self._answers, READ_BYTES)
+            if not part:
+                raise self._gone()
+            parts.append(part)
+        line, _, self._buffer = b"".join(parts).partition(b"\n")
+        return line
+
+    def _failed(self, told: Mapping[str, Any]) -> InputError:
+        """Word what the script's own exception says."""
+        if told.get("missing"):
+            argument = "inference_record" if self._handler == "preprocess_handler" else ""
+            return InputError(
+                f"{self._shown}: no function {self._handler}; expected "
+                f"def {self._handler}({argument})"
+            )
+        line = f", line {told['line']}" if told["line"] else ""
+        said = told["type"] if self._discreet else told["said"]
+        at = self._at(told["place"]) if "place" in told else ""
+        return InputError(f"{self._shown}{line}: {said}{at}")
+
+    def _gone(self) -> UndecidedError:
+        """Word how the process ended, by what the watchdog left."""
+        code = self._process.wait()
+        self._faults.seek(0)
+        text = self._faults.read().decode("utf-8", "replace")
+        own = re.search(rf'File "{re.escape(str(self._script))}", line (\d+)', text)
+        line = f", line {own[1]}" if own else ""
+        if text.startswith("Timeout"):
+            why = (
+                f"took longer than {self._limits.record_s:g} s; make it faster, or leave out "
+                "what waits"
+            )
+        elif code < 0:
+            why = f"crashed ({signal.Signals(-code).name})"
+        else:
+            why = f"ended its process (exit code {code})"
+        return UndecidedError(f"{self._shown}{line}: the script {why}{self._at()}")
+
+    def _at(self, place: int | None = None) -> str:
+        if self._handler == "postprocess_handler":
+            return ""
+        if place is None:
+            return f", after {self._done:,} records" if self._done else ""
+        return f" (record {self._done + place + 1:,})"

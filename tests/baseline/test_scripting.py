@@ -1,0 +1,386 @@
+"""Record scripts run as SageMaker runs them, within limits; what is wrong is told with its line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.scripting import (
+    Limits,
+    postprocess,
+    preprocessed,
+    preprocessed_records,
+    script_in,
+)
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError, NotFoundError, UndecidedError
+
+# Developer guide, "Preprocessing script" (2024), but for the names of its lines.
+GUIDE_ZFILL = """
+def preprocess_handler(inference_record):
+    input_data = inference_record.endpoint_input.data
+    output_data = inference_record.endpoint_output.data.rstrip("\\n")
+    data = output_data + "," + input_data
+    return { str(i).zfill(20) : d for i, d in enumerate(data.split(",")) }
+"""
+# Developer guide, "Custom sampling".
+GUIDE_SAMPLING = """
+import random
+
+def preprocess_handler(inference_record):
+    # set up a sampling rate
+    sampling_rate = 0.1
+    # if random value is smaller than the sampling rate, keep the record
+    if random.random() < sampling_rate:
+        input_data = inference_record.endpoint_input.data
+        return {i: None if x == -1 else x for i, x in enumerate(input_data.split(","))}
+    return []
+"""
+# The introduction example of 2019, with the names that records had then.
+OLD_NAMES = """
+import json
+import random
+
+def preprocess_handler(inference_record):
+    event_data = inference_record.event_data
+    input_data = {"raw": event_data.endpointInput.data}
+    output_data = {"age": float(event_data.endpointOutput.data)}
+    return {**input_data, **output_data}
+"""
+# AWS blog on record filtering, 2021: testers are told by a custom attribute.
+CUSTOM_ATTRIBUTE = """
+import json
+
+def preprocess_handler(inference_record):
+    metadata = inference_record.event_metadata
+    attribute = json.loads(metadata.custom_attribute[0])
+    if attribute["testIndicator"] == "true":
+        return []
+    return {"first": inference_record.endpoint_input.data.split(",")[0]}
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        place = tmp_path / "preprocess.py"
+        place.write_text(text)
+        return place
+
+    return write
+
+
+def line(number: int, data: str, answer: str = "0.5\n", attribute: str = "") -> dict[str, object]:
+    """Make a captured record as an endpoint writes it."""
+    event: dict[str, object] = {"eventId": f"event-{number}"}
+    if attribute:
+        event["customAttributes"] = [attribute]
+    event["inferenceTime"] = "2026-01-15T12:00:00Z"
+    return {
+        "captureData": {
+            "endpointInput": {
+                "observedContentType": "text/csv", "mode": "INPUT", "data": data,
+                "encoding": "CSV",
+            },
+            "endpointOutput": {
+                "observedContentType": "text/csv; charset=utf-8", "mode": "OUTPUT",
+                "data": answer, "encoding": "CSV",
+            },
+        },
+        "eventMetadata": event,
+        "eventVersion": "0",
+    }  # fmt: skip
+
+
+def capture(place: Path, records: Iterable[dict[str, object]]) -> str:
+    place.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return str(place)
+
+
+def table(source: Source) -> pa.Table:
+    return pa.Table.from_batches(source.batches(), source.schema)
+
+
+def test_the_guides_script_gives_columns_by_position(tmp_path: Path, script: Write) -> None:
+    data = capture(tmp_path / "a.jsonl", [line(0, "1,2.5,x"), line(1, "3,4.5,y", "0.25\n")])
+
+    found = table(preprocessed(data, script(GUIDE_ZFILL)))
+
+    assert found.to_pydict() == {
+        "_c0": [0.5, 0.25], "_c1": [1, 3], "_c2": [2.5, 4.5], "_c3": ["x", "y"],
+    }  # fmt: skip
+
+
+def test_positions_get_the_references_names(tmp_path: Path, script: Write) -> None:
+    reference = Baseline.fit(pa.table({"answer": [0.5], "age": [1], "code": ["007"]}))
+    data = capture(tmp_path / "a.jsonl", [line(0, "7,008")])
+
+    source = preprocessed(data, script(GUIDE_ZFILL), signature=reference.signature)
+
+    assert table(source).to_pydict() == {"answer": [0.5], "age": [7], "code": ["008"]}
+
+
+def test_the_guides_sampling_drops_records_the_same_ones_each_time(
+    tmp_path: Path, script: Write
+) -> None:
+    data = capture(tmp_path / "a.jsonl", [line(index, f"{index},1") for index in range(2500)])
+    place = script(GUIDE_SAMPLING)
+
+    first, again = table(preprocessed(data, place)), table(preprocessed(data, place))
+
+    assert 170 < first.num_rows < 330  # Binomial(2500, 0.1); outside by chance in 1 of 10^7.
+    assert first.equals(again)
+
+
+def test_names_of_2019_still_work(tmp_path: Path, script: Write) -> None:
+    data = capture(tmp_path / "a.jsonl", [line(0, "1,2", "7")])
+
+    assert table(preprocessed(data, script(OLD_NAMES))).to_pydict() == {
+        "raw": ["1,2"],
+        "age": [7.0],
+    }
+
+
+def test_records_are_filtered_by_custom_attribute(tmp_path: Path, script: Write) -> None:
+    tested = json.dumps({"testIndicator": "true"})
+    real = json.dumps({"testIndicator": "false"})
+    data = capture(tmp_path / "a.jsonl", [line(0, "1,2", "7", tested), line(1, "5,6", "8", real)])
+
+    assert table(preprocessed(data, script(CUSTOM_ATTRIBUTE))).to_pydict() == {"first": [5]}
+
+
+def test_every_attribute_of_a_record_is_there(tmp_path: Path, script: Write) -> None:
+    place = script(
+        "def preprocess_handler(record, logger):\n"
+        "    logger.info('seen')\n"
+        "    side = record.endpoint_output\n"
+        "    return {'encoding': side.encoding, 'type': side.observedContentType,\n"
+        "            'mode': side.mode, 'id': record.event_metadata.event_id,\n"
+        "            'time': record.event_metadata.event_time, 'version': record.event_version,\n"
+        "            'truth': record.ground_truth.data,\n"
+        "            'batch': record.batch_transform_output is None,\n"
+        "            'same': record.as_dict() is record.event_dict,\n"
+        "            'attribute': record.event_metadata.custom_attribute is None}\n"
+    )
+    merged = {**line(3, "1"), "groundTruthData": {"data": "0", "encoding": "CSV"}}
+
+    (row,) = table(preprocessed(capture(tmp_path / "a.jsonl", [merged]), place)).to_pylist()
+
+    time = row.pop("time")
+    assert row == {
+        "encoding": "CSV", "type": "text/csv; charset=utf-8", "mode": "OUTPUT", "id": "event-3",
+        "version": 0, "truth": 0, "batch": True, "same": True, "attribute": True,
+    }  # fmt: skip
+    assert time.isoformat() == "2026-01-15T12:00:00+00:00"
+
+
+def test_one_record_may_give_several_rows_and_late_columns(tmp_path: Path, script: Write) -> None:
+    place = script(
+        "def preprocess_handler(record):\n"
+        "    rows = [{'b': int(x)} for x in record.endpoint_input.data.split(',')]\n"
+        "    if record.event_metadata.event_id == 'event-1':\n"
+        "        rows[-1]['a'] = True\n"
+        "    return rows\n"
+    )
+    data = capture(tmp_path / "a.jsonl", [line(0, "1,2"), line(1, "3,4")])
+
+    found = table(preprocessed(data, place))
+
+    assert found.to_pydict() == {"b": [1, 2, 3, 4], "a": [None, None, None, True]}
+    assert table(preprocessed(data, place, sort_keys=True)).column_names == ["a", "b"]
+
+
+def test_rows_carry_the_ids_of_their_records(script: Write) -> None:
+    place = script("def preprocess_handler(record):\n    return [{'x': 1}, {'x': 2}]\n")
+
+    found = table(preprocessed_records([line(7, "1"), line(8, "1")], place, with_ids=True))
+
+    assert found["event_id"].to_pylist() == ["event-7", "event-7", "event-8", "event-8"]
+    assert found["row_index"].to_pylist() == [0, 1, 0, 1]
+
+
+def test_a_csv_line_comes_as_it_stands_without_the_header(tmp_path: Path, script: Write) -> None:
+    place = script(
+        "def preprocess_handler(line):\n"
+        "    return dict(enumerate(line.replace('\\n', ' ').split(';')))\n"
+    )
+    (tmp_path / "a.csv").write_text('name;age\n"Anne\nMarie";3\nBob;4\n')
+
+    found = table(preprocessed(str(tmp_path / "a.csv"), place))
+
+    assert found.to_pydict() == {"name": ['"Anne Marie"', "Bob"], "age": [3, 4]}
+
+
+def test_json_lines_that_were_not_captured_come_as_text(tmp_path: Path, script: Write) -> None:
+    place = script("import json\ndef preprocess_handler(line):\n    return json.loads(line)\n")
+    (tmp_path / "a.jsonl").write_text('{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n')
+
+    found = table(preprocessed(str(tmp_path / "a.jsonl"), place))
+
+    assert found.to_pydict() == {"a": [1, 2], "b": ["x", None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "told"),
+    [
+        pytest.param(
+            "def preprocess_handler(record):\n    return {}[record.event_version]\n",
+            InputError, "preprocess.py, line 2: KeyError: '0' (record 2)", id="its exception",
+        ),
+        pytest.param("def preprocess_handler(:\n", InputError, "preprocess.py, line 1: SyntaxError",
+                     id="no Python"),
+        pytest.param("import no_such_module\n", InputError,
+                     "line 1: ModuleNotFoundError: No module named 'no_such_module'", id="import"),
+        pytest.param("x = 1\n", InputError, "no function preprocess_handler; expected def",
+                     id="no handler"),
+        pytest.param("def preprocess_handler(record):\n    pass\n", InputError,
+                     "gave None; expected a dict, a list of dicts, or [] (record 1)", id="None"),
+        pytest.param("def preprocess_handler(record):\n    return [1]\n", InputError,
+                     "gave list; expected a dict, a list of dicts, or []", id="no dicts"),
+        pytest.param("def preprocess_handler(record):\n    raise SystemExit(3)\n", InputError,
+                     "line 2: SystemExit: 3 (record 1)", id="exit"),
+        pytest.param("def preprocess_handler(record):\n    while True:\n        pass\n",
+                     UndecidedError, "took longer than 1 s", id="hang"),
+        pytest.param("import ctypes\ndef preprocess_handler(record):\n    ctypes.string_at(0)\n",
+                     UndecidedError, "line 3: the script crashed (SIGSEGV)", id="crash"),
+        pytest.param("import os\ndef preprocess_handler(record):\n    os._exit(7)\n",
+                     UndecidedError, "ended its process (exit code 7)", id="gone"),
+        pytest.param("def preprocess_handler(record):\n    return {'x': len(bytearray(1 << 40))}\n",
+                     InputError, "line 2: MemoryError (record 1)", id="memory"),
+        pytest.param("def preprocess_handler(record):\n    return []\n", InputError,
+                     "gave no rows for any of 2 records", id="nothing"),
+    ],
+)  # fmt: skip
+def test_a_bad_script_is_told_in_one_sentence_with_its_line(
+    tmp_path: Path, script: Write, text: str, kind: type[Exception], told: str
+) -> None:
+    good = "if record.event_metadata.event_id == 'event-0':\n        return {'a': 1}\n    "
+    if "{}[" in text:
+        text = text.replace("return {}[", good + "return {}[")
+        told = told.replace("line 2", "line 4")
+    data = capture(tmp_path / "a.jsonl", [line(0, "1"), line(1, "2")])
+
+    with pytest.raises(kind) as found:
+        preprocessed(data, script(text), limits=Limits(record_s=1.0), quiet=True)
+
+    assert told in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_a_hang_names_the_line_it_hangs_in(tmp_path: Path, script: Write) -> None:
+    place = script("def wait():\n    while True:\n        pass\n\n"
+                   "def preprocess_handler(record):\n    wait()\n")  # fmt: skip
+
+    with pytest.raises(UndecidedError, match=r"preprocess\.py, line [23]: the script took longer"):
+        preprocessed_records([line(0, "1")], place, limits=Limits(record_s=0.5))
+
+
+def test_a_slow_batch_is_no_hang(script: Write) -> None:
+    place = script(
+        "import time\ndef preprocess_handler(record):\n    time.sleep(0.02)\n    return {'a': 1}\n"
+    )
+
+    source = preprocessed_records(
+        [line(index, "1") for index in range(100)], place, limits=Limits(record_s=1.0)
+    )
+
+    assert source.row_count == 100
+
+
+def test_a_discreet_error_does_not_quote_the_record(script: Write) -> None:
+    place = script(
+        "def preprocess_handler(record):\n    return float(record.endpoint_input.data)\n"
+    )
+
+    with pytest.raises(InputError) as found:
+        preprocessed_records([line(0, "hunter2")], place, discreet=True)
+
+    assert str(found.value).endswith("preprocess.py, line 2: ValueError (record 1)")
+
+
+def test_the_script_sees_no_secret_of_this_process(
+    script: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    place = script(
+        "import os\ndef preprocess_handler(record):\n"
+        "    return {'secret': 'AWS_SECRET_ACCESS_KEY' in os.environ,\n"
+        "            'here': os.path.basename(os.getcwd()).startswith('driftline-script-')}\n"
+    )
+
+    (row,) = table(preprocessed_records([line(0, "1")], place)).to_pylist()
+
+    assert row == {"secret": False, "here": True}
+
+
+def test_what_a_script_prints_is_no_answer(
+    script: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = script('def preprocess_handler(record):\n    print(\'{"columns": 1}\')\n'
+                   "    return {'a': 1}\n")  # fmt: skip
+
+    found = table(preprocessed_records([line(0, "1")], place))
+
+    assert found.to_pydict() == {"a": [1]}
+    assert capfd.readouterr().err == '{"columns": 1}\n'
+
+
+def test_a_frame_has_no_lines(script: Write) -> None:
+    place = script(GUIDE_ZFILL)
+
+    with pytest.raises(InputError, match="expected paths of capture lines"):
+        preprocessed(pa.table({"a": [1]}), place)
+
+
+def test_a_missing_script_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"gone\.py: no such file"):
+        preprocessed(str(tmp_path), tmp_path / "gone.py")
+
+
+def test_the_guides_postprocess_handler_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "post.py"
+    place.write_text(
+        'import os\ndef postprocess_handler():\n    print("Hello from post-proc script!")\n'
+        '    print(os.environ["output_path"])\n'
+    )
+
+    postprocess(place, tmp_path)
+
+    assert capfd.readouterr().err == f"Hello from post-proc script!\n{tmp_path.resolve()}\n"
+
+
+def test_a_failing_postprocess_handler_is_told_with_its_line(tmp_path: Path) -> None:
+    place = tmp_path / "post.py"
+    place.write_text("def postprocess_handler():\n    open('/no/such')\n")
+
+    with pytest.raises(InputError, match=r"post\.py, line 2: FileNotFoundError"):
+        postprocess(place, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "/etc/passwd", "gone.py", "notes.txt", ""])
+def test_only_files_of_the_installations_folder_are_scripts(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    (folder / "good.py").write_text("")
+    (folder / "notes.txt").write_text("")
+    (tmp_path / "evil.py").write_text("")
+
+    with pytest.raises(InputError, match=r"not in the folder of scripts; expected one of good\.py"):
+        script_in(str(folder), name)
+
+    assert os.fspath(script_in(str(folder), "good.py")) == str(folder / "good.py")
+
+
+def test_an_installation_without_a_folder_runs_no_scripts() -> None:
+    with pytest.raises(InputError, match=r"this installation runs none; .*scripts_dir"):
+        script_in("", "good.py")
