@@ -1,9 +1,14 @@
-"""profile.arrow: the finer summaries that only driftline reads, one row per column."""
+"""profile.arrow: the finer summaries that only driftline reads, one row per column.
+
+Format 2 holds what numbers, texts, times and lists look like, too; format 1 is still read, and
+what it lacks is not known then.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,13 +18,17 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.distinct import DistinctCount, LevelCounts
+from driftline.baseline.frequent import NumberCounts
+from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
+from driftline.baseline.texts import SHAPE_CAP, TextSummary
+from driftline.baseline.times import TimeSummary
 from driftline.errors import InputError
 
-__all__ = ["blocks_from_table", "columns_from_table", "columns_to_table"]
+__all__ = ["FORMAT_VERSION", "KEY", "blocks_from_table", "columns_from_table", "columns_to_table"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEY = b"driftline.profile"
 
 COUNTERS = (
@@ -31,23 +40,41 @@ COUNTERS = (
     "integral_count",
 )
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
-SCHEMA = pa.schema(
-    [
-        ("name", pa.string()),
-        ("type", pa.string()),
-        *((counter, pa.int64()) for counter in COUNTERS),
-        ("count", pa.int64()),
-        *((number, pa.float64()) for number in NUMBERS),
-        ("sketch", pa.list_(pa.list_(pa.float64()))),
-        ("level_values", pa.list_(pa.string())),
-        ("level_counts", pa.list_(pa.int64())),
-        ("level_error", pa.int64()),
-        ("hashes", pa.list_(pa.uint64())),
-        ("cells", pa.string()),
-        ("cell_counts", pa.list_(pa.int64())),
-        ("blocks", pa.large_list(pa.int32())),
-    ]
-)
+INTEGERS = pa.list_(pa.int64())
+FIELDS_1 = [
+    ("name", pa.string()),
+    ("type", pa.string()),
+    *((counter, pa.int64()) for counter in COUNTERS),
+    ("count", pa.int64()),
+    *((number, pa.float64()) for number in NUMBERS),
+    ("sketch", pa.list_(pa.list_(pa.float64()))),
+    ("level_values", pa.list_(pa.string())),
+    ("level_counts", INTEGERS),
+    ("level_error", pa.int64()),
+    ("hashes", pa.list_(pa.uint64())),
+    ("cells", pa.string()),
+    ("cell_counts", INTEGERS),
+    ("blocks", pa.large_list(pa.int32())),
+]
+FIELDS_2 = [
+    ("number_values", pa.list_(pa.float64())),
+    ("number_counts", INTEGERS),
+    ("numbers_complete", pa.bool_()),
+    ("lengths", INTEGERS),
+    ("length_counts", INTEGERS),
+    ("length_total", pa.int64()),
+    ("length_minimum", pa.int64()),
+    ("length_maximum", pa.int64()),
+    ("shapes", pa.list_(pa.string())),
+    ("shape_counts", INTEGERS),
+    ("shape_error", pa.int64()),
+    ("time_width_us", pa.int64()),
+    ("time_first", INTEGERS),
+    ("time_last", INTEGERS),
+    ("time_counts", INTEGERS),
+]
+SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2])
+SCHEMAS = {1: pa.schema(FIELDS_1), FORMAT_VERSION: SCHEMA}
 
 
 def columns_to_table(
@@ -80,14 +107,38 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         **{counter: getattr(column, counter) for counter in COUNTERS},
         "count": moments.count,
         **{number: getattr(moments, number) for number in NUMBERS},
-        "sketch": [level.tolist() for level in column.sketch.levels],
+        "sketch": column.sketch.levels,
         "level_values": column.levels.values.to_pylist(),
-        "level_counts": column.levels.counts.tolist(),
+        "level_counts": column.levels.counts,
         "level_error": column.levels.error,
         "hashes": column.distinct.hashes,
         "cells": None if cells is None else json.dumps(cells.to_dict(), ensure_ascii=False),
         "cell_counts": column.cell_counts,
         "blocks": None if block is None else block.ravel(),
+        "number_values": column.numbers.values,
+        "number_counts": column.numbers.counts,
+        "numbers_complete": column.numbers.is_complete,
+        **_text_row(column.texts),
+        "time_width_us": column.times.width_us,
+        "time_first": column.times.first,
+        "time_last": column.times.last,
+        "time_counts": column.times.counts,
+    }
+
+
+def _text_row(texts: TextSummary | None) -> dict[str, Any]:
+    if texts is None:
+        return dict.fromkeys((name for name, _ in FIELDS_2 if name.startswith(("length", "shape"))))
+    lengths, shapes = texts.lengths, texts.shapes
+    return {
+        "lengths": lengths.lengths,
+        "length_counts": lengths.counts,
+        "length_total": lengths.total,
+        "length_minimum": lengths.minimum,
+        "length_maximum": lengths.maximum,
+        "shapes": shapes.values.to_pylist(),
+        "shape_counts": shapes.counts,
+        "shape_error": shapes.error,
     }
 
 
@@ -97,29 +148,67 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
     Raises
     ------
     InputError
-        When the table is none of ours, or of another format.
+        When the table is none of ours, of a newer format, or damaged.
     """
     notes = _notes(table)
-    rows = table.select([name for name in SCHEMA.names if name != "blocks"]).to_pylist()
-    return {row["name"]: _column(row) for row in rows}, notes
+    wanted = SCHEMAS[notes["format"]]
+    try:
+        table = table.select(wanted.names).cast(wanted)
+        table.validate(full=True)
+        fields = {
+            name: _values(table.column(name).combine_chunks())
+            for name in wanted.names
+            if name != "blocks"
+        }
+        rows = (dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True))
+        return {row["name"]: _column(row) for row in rows}, notes
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
+        raise _damaged(error) from error
+
+
+def _values(array: pa.Array) -> list[Any]:
+    """Give one Python or numpy value for each row; lists of numbers as arrays, uncopied."""
+    return _slices(array) if isinstance(array, pa.ListArray) else list(array.to_pylist())
+
+
+def _slices(array: pa.ListArray) -> list[Any]:
+    inner = array.values
+    if isinstance(inner, pa.ListArray):
+        parts: Any = _slices(inner)
+    elif pa.types.is_string(inner.type):
+        parts = inner
+    else:
+        parts = inner.to_numpy(zero_copy_only=False)
+    offsets = array.offsets.to_numpy().tolist()
+    valid = array.is_valid().to_pylist()
+    return [
+        parts[start:end] if known else None
+        for (start, end), known in zip(pairwise(offsets), valid, strict=True)
+    ]
 
 
 def blocks_from_table(table: pa.Table) -> BlockCounts | None:
-    """Read the block counts that columns_to_table wrote; None when it was given none."""
+    """Read the block counts that columns_to_table wrote; None when it was given none.
+
+    Raises
+    ------
+    InputError
+        When the table is none of ours, of a newer format, or damaged.
+    """
     notes = _notes(table)
     if notes["hours"] is None:
         return None
-    hours = np.asarray(notes["hours"], dtype=np.int64)
-    counts: dict[str, np.ndarray] = {}
-    for name, size, block in zip(
-        table.column("name").to_pylist(),
-        table.column("cell_counts").to_pylist(),
-        table.column("blocks"),
-        strict=True,
-    ):
-        if block.is_valid:
-            flat = block.values.to_numpy(zero_copy_only=False).astype(np.int32)
-            counts[name] = flat.reshape(len(hours), len(size))
+    try:
+        hours = np.asarray(notes["hours"], dtype=np.int64)
+        counts: dict[str, np.ndarray] = {}
+        for name, block in zip(
+            table.column("name").to_pylist(), table.column("blocks"), strict=True
+        ):
+            if block.is_valid:
+                flat = block.values.to_numpy(zero_copy_only=False).astype(np.int32)
+                counts[name] = flat.reshape(len(hours), -1) if len(hours) else flat.reshape(0, 0)
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
     return BlockCounts(hours, counts)
 
 
@@ -127,29 +216,63 @@ def _notes(table: pa.Table) -> dict[str, Any]:
     found = (table.schema.metadata or {}).get(KEY)
     if found is None:
         raise InputError("the Arrow file is no driftline profile; make the baseline again")
-    notes: dict[str, Any] = json.loads(found)
-    if notes["format"] != FORMAT_VERSION:
+    try:
+        notes: dict[str, Any] = json.loads(found)
+        version = notes["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(error) from error
+    if version not in SCHEMAS:
         raise InputError(
-            f"profile format {notes['format']}; this driftline reads {FORMAT_VERSION}: "
-            "make the baseline again"
+            f"profile format {version}; this driftline reads up to {FORMAT_VERSION}: "
+            "upgrade driftline, or make the baseline again"
         )
+    if missing := {"row_count", "seen", "extra", "hours"} - notes.keys():
+        raise _damaged(f"no {sorted(missing)[0]}")
     return notes
 
 
+def _damaged(error: object) -> InputError:
+    told = str(error).partition("\n")[0]
+    return InputError(f"the profile is damaged ({told}); make the baseline again")
+
+
 def _column(row: Mapping[str, Any]) -> ColumnProfile:
-    counts = row["cell_counts"]
     return ColumnProfile(
         name=row["name"],
         type=row["type"],
         **{counter: row[counter] for counter in COUNTERS},
         moments=Moments(row["count"], **{number: row[number] for number in NUMBERS}),
         sketch=QuantileSketch.from_levels(row["sketch"]),
-        levels=LevelCounts(
-            pa.array(row["level_values"], pa.string()),
-            np.asarray(row["level_counts"], dtype=np.int64),
-            row["level_error"],
+        # Format 1 did not count numbers: nothing is known of their counts, unless there are none.
+        numbers=NumberCounts(
+            row.get("number_values"),
+            row.get("number_counts"),
+            is_complete=row.get("numbers_complete", row["count"] == 0),
         ),
-        distinct=DistinctCount(np.asarray(row["hashes"], dtype=np.uint64)),
+        levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
+        distinct=DistinctCount(row["hashes"]),
+        texts=_texts(row),
+        times=TimeSummary(
+            row.get("time_width_us", TimeSummary().width_us),
+            row.get("time_first"),
+            row.get("time_last"),
+            row.get("time_counts"),
+        ),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
-        cell_counts=None if counts is None else np.asarray(counts, dtype=np.int64),
+        cell_counts=row["cell_counts"],
+    )
+
+
+def _texts(row: Mapping[str, Any]) -> TextSummary | None:
+    if row.get("lengths") is None:
+        return None
+    return TextSummary(
+        LengthCounts(
+            row["lengths"],
+            row["length_counts"],
+            row["length_total"],
+            row["length_minimum"],
+            row["length_maximum"],
+        ),
+        LevelCounts(row["shapes"], row["shape_counts"], row["shape_error"], cap=SHAPE_CAP),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,14 +11,32 @@ import pyarrow.compute as pc
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import coerce, is_missing
-from driftline.baseline.distinct import DistinctCount, LevelCounts, hash_numbers, hash_texts
+from driftline.baseline.distinct import (
+    DistinctCount,
+    LevelCounts,
+    hash_integers,
+    hash_numbers,
+    hash_texts,
+)
+from driftline.baseline.frequent import (
+    FrequentValue,
+    NumberCounts,
+    frequent_numbers,
+    frequent_texts,
+)
 from driftline.baseline.moments import Moments
+from driftline.baseline.quantiles import Quantile, quantiles
 from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
+from driftline.baseline.texts import TextSummary, shortened
+from driftline.baseline.times import TimeSummary
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
 __all__ = ["ColumnProfile"]
+
+# Up to here float64 holds every whole number.
+EXACT_WHOLE = 2.0**53
 
 
 @dataclass(slots=True)
@@ -37,11 +56,17 @@ class ColumnProfile:
     integral_count
         Whole numbers among the numbers.
     moments, sketch
-        Of finite numbers; for text, moments of the lengths in characters and no sketch.
+        Of finite numbers.
+    numbers
+        Counts of finite numbers while few differ.
     levels
-        Counts of text and boolean values.
+        Counts of text and boolean values; of a text beyond a kilobyte the start and a digest.
     distinct
-        Number of distinct values.
+        Number of distinct values; for text only once the levels are not exact.
+    texts
+        Lengths and shapes of texts, once the levels do not tell them; see `text`.
+    times
+        Where the times lie.
     cells, cell_counts
         The reference's cells and the rows in each, when cells are given.
     """
@@ -56,8 +81,11 @@ class ColumnProfile:
     integral_count: int = 0
     moments: Moments = field(default_factory=Moments)
     sketch: QuantileSketch = field(default_factory=QuantileSketch)
+    numbers: NumberCounts = field(default_factory=NumberCounts)
     levels: LevelCounts = field(default_factory=LevelCounts)
     distinct: DistinctCount = field(default_factory=DistinctCount)
+    texts: TextSummary | None = None
+    times: TimeSummary = field(default_factory=TimeSummary)
     cells: Cells | None = None
     cell_counts: np.ndarray | None = None
 
@@ -84,9 +112,26 @@ class ColumnProfile:
     @property
     def distinct_count(self) -> int:
         """Number of distinct values, an estimate beyond some thousands."""
-        if not self.is_number and self.levels.is_exact:
+        if self.type in ("string", "bool") and self.levels.is_exact:
             return len(self.levels.values)
         return self.distinct.value
+
+    @property
+    def text(self) -> TextSummary | None:
+        """Lengths and shapes of texts; None for other types and where they are not known."""
+        if self.type != "string" or (self.texts is None and not self.levels.is_exact):
+            return None
+        return self.texts or TextSummary.of(self.levels.values, self.levels.counts)
+
+    def quantiles(self, shares: Sequence[float]) -> tuple[Quantile, ...]:
+        """Look up the numbers at or below which these shares (0 to 1) lie, with their error."""
+        return quantiles(self.sketch, self.moments, shares)
+
+    def frequent(self, limit: int = 10) -> tuple[FrequentValue, ...]:
+        """List the most frequent values, each with the bounds of its count; times have none."""
+        if self.is_number:
+            return frequent_numbers(self.numbers, self.sketch, limit)
+        return frequent_texts(self.levels, limit)
 
     def update(self, array: pa.Array | pa.ChunkedArray, unfit: int = 0) -> None:
         """Add rows.
@@ -112,13 +157,15 @@ class ColumnProfile:
             self.cell_counts = counts if self.cell_counts is None else self.cell_counts + counts
         if self.is_number:
             self._update_numbers(values)
-        elif self.type != "timestamp":
+        elif self.type == "timestamp":
+            self._update_times(values.drop_null())
+        else:
             self._update_texts(values.filter(pc.invert(missing)) if missing_count else values)
 
     def _update_numbers(self, values: pa.Array) -> None:
-        numbers = values.drop_null().to_numpy(zero_copy_only=False)
-        whole = numbers.dtype == np.int64
-        numbers = numbers.astype(np.float64, copy=False)
+        found = values.drop_null().to_numpy(zero_copy_only=False)
+        whole = found.dtype == np.int64
+        numbers = found.astype(np.float64, copy=False)
         if not whole:
             finite = np.isfinite(numbers)
             if not finite.all():
@@ -129,20 +176,42 @@ class ColumnProfile:
         self.integral_count += len(numbers) if whole else int((numbers == np.floor(numbers)).sum())
         self.moments.update(numbers)
         self.sketch.update(numbers)
+        if whole and max(-self.moments.minimum, self.moments.maximum) > EXACT_WHOLE:
+            self._add_large(found, numbers)
+            return
+        self.numbers.update(numbers)
         self.distinct.update(hash_numbers(numbers))
 
+    def _add_large(self, whole: np.ndarray, numbers: np.ndarray) -> None:
+        """Tell whole numbers apart that are one and the same as float64, such as long ids."""
+        self.numbers.drop()
+        large = np.abs(numbers) > EXACT_WHOLE
+        self.distinct.update(np.where(large, hash_integers(whole), hash_numbers(numbers)))
+
+    def _update_times(self, values: pa.Array) -> None:
+        times = values.view(pa.int64()).to_numpy(zero_copy_only=False)
+        self.times.update(times)
+        self.distinct.update(hash_integers(times))
+
     def _update_texts(self, values: pa.Array) -> None:
-        if self.type == "string":
-            lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
-            self.moments.update(lengths.astype(np.float64))
         counted = values.value_counts()
-        texts = counted.field("values").cast(pa.string())
-        self.levels.update(texts, counted.field("counts").to_numpy())
-        if not self.levels.is_exact or len(self.distinct.hashes):
-            self.distinct.update(hash_texts(texts))
+        texts, counts = counted.field("values").cast(pa.string()), counted.field("counts")
+        self._add_texts(texts, counts.to_numpy())
+
+    def _add_texts(self, texts: pa.Array, counts: np.ndarray) -> None:
+        """Add counted texts: to the levels, and to what stands in for them when they overflow."""
+        kept = shortened(texts)
+        before, was_exact = (self.levels.values, self.levels.counts), self.levels.is_exact
+        self.levels.update(kept, counts)
+        if was_exact and self.texts is None and (kept is not texts or not self.levels.is_exact):
+            # Until now the levels told all of this; from now on they do not.
+            self.texts = TextSummary.of(*before)
+        if self.texts is not None:
+            self.texts.update(texts, counts)
         if not self.levels.is_exact:
-            # The level table has just let values go: what it still holds must be counted, too.
-            self.distinct.update(hash_texts(self.levels.values))
+            if was_exact:
+                self.distinct.update(hash_texts(before[0]))
+            self.distinct.update(hash_texts(kept))
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
         """Give the summary of the rows of both; neither input changes.
@@ -160,6 +229,7 @@ class ColumnProfile:
         if (self.cells.id if self.cells else None) != (other.cells.id if other.cells else None):
             raise InputError(f'column "{self.name}": the two profiles were counted on other cells')
         counts = [part for part in (self.cell_counts, other.cell_counts) if part is not None]
+        levels = self.levels.merge(other.levels)
         return ColumnProfile(
             name=self.name,
             type=self.type,
@@ -171,8 +241,26 @@ class ColumnProfile:
             integral_count=self.integral_count + other.integral_count,
             moments=self.moments.merge(other.moments),
             sketch=self.sketch.merge(other.sketch),
-            levels=self.levels.merge(other.levels),
-            distinct=self.distinct.merge(other.distinct),
+            numbers=self.numbers.merge(other.numbers),
+            levels=levels,
+            distinct=self._distinct(levels).merge(other._distinct(levels)),
+            texts=self._merged_texts(other, levels),
+            times=self.times.merge(other.times),
             cells=self.cells,
             cell_counts=np.sum(counts, axis=0) if counts else None,
         )
+
+    def _distinct(self, merged: LevelCounts) -> DistinctCount:
+        """Give the count of distinct values to merge; the levels' own, if they get lost."""
+        if merged.is_exact or not self.levels.is_exact:
+            return self.distinct
+        found = DistinctCount()
+        found.update(hash_texts(self.levels.values))
+        return found
+
+    def _merged_texts(self, other: ColumnProfile, merged: LevelCounts) -> TextSummary | None:
+        """Give the summary of texts of both; none while the merged levels tell it."""
+        if self.texts is None and other.texts is None and merged.is_exact:
+            return None
+        mine, others = self.text, other.text
+        return None if mine is None or others is None else mine.merge(others)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -46,11 +47,16 @@ class QuantileSketch:
     def from_levels(
         cls, levels: Sequence[Sequence[float]], items: int = ITEMS, shrinking: float = SHRINKING
     ) -> QuantileSketch:
-        """Take over stored levels, level 0 first."""
+        """Take over stored levels, level 0 first.
+
+        Which half the next compaction keeps is drawn from the count: with the first half each
+        time, hours that are stored and merged one by one would drift off (1 % after a year).
+        """
         sketch = cls(items, shrinking)
         sketch._levels = [np.asarray(level, dtype=np.float64) for level in levels] or [np.empty(0)]
         sketch._compactions = [0] * len(sketch._levels)
-        sketch._offsets = [0] * len(sketch._levels)
+        drawn = (sketch.count * 0x9E3779B97F4A7C15) >> 20
+        sketch._offsets = [(drawn >> height) & 1 for height in range(len(sketch._levels))]
         return sketch
 
     @property
@@ -70,16 +76,32 @@ class QuantileSketch:
 
     def update(self, values: np.ndarray) -> None:
         """Add values, shape (values,), finite, in their order of arrival."""
-        values = np.asarray(values, dtype=np.float64)
-        at = 0
-        while at < len(values):
+        # Level 0 is a stretch of one array that moves on, the higher levels are lists of what was
+        # handed up: so a compaction costs little more than its sort, and there are thousands.
+        arrived = np.concatenate([self._levels[0], np.asarray(values, dtype=np.float64)])
+        start, end = 0, len(self._levels[0])
+        handed = [[level] for level in self._levels]
+        sizes = [len(level) for level in self._levels]
+        while end < len(arrived):
             # Deequ compacts after the insert that exceeds the capacity: so many fit before.
-            free = self._capacity_total() - self._stored() + 1
-            part = values[at : at + free]
-            self._levels[0] = np.concatenate([self._levels[0], part])
-            at += len(part)
-            if len(part) == free:
-                self._compact_first()
+            free = self._capacity_total(len(sizes)) - sum(sizes) + 1
+            end += free
+            sizes[0] += free
+            if end > len(arrived):
+                end = len(arrived)
+                break
+            height = self._full(sizes)
+            level = np.concatenate(handed[height]) if height else arrived[start:end]
+            odd = len(level) % 2
+            kept = self._halve(height, level[: len(level) - odd])
+            if height + 1 == len(sizes):
+                handed.append([])
+                sizes.append(0)
+            handed[height + 1].append(kept)
+            sizes[height + 1] += len(kept)
+            handed[height], sizes[height] = [level[len(level) - odd :]], odd
+            start = start if height else end - odd
+        self._levels = [arrived[start:end].copy(), *(np.concatenate(one) for one in handed[1:])]
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
         """Give the sketch of both sets of values; neither input changes."""
@@ -93,35 +115,35 @@ class QuantileSketch:
             self._compactions[h] if h < len(self._levels) else 0 for h in range(height)
         ]
         merged._offsets = [self._offsets[h] if h < len(self._levels) else 0 for h in range(height)]
-        while merged._stored() >= merged._capacity_total():
-            merged._compact_first()
+        levels = merged._levels
+        while sum(map(len, levels)) >= merged._capacity_total(len(levels)):
+            height = merged._full([len(level) for level in levels])
+            if height + 1 == len(levels):
+                levels.append(np.empty(0))
+            even = len(levels[height]) - len(levels[height]) % 2
+            kept = merged._halve(height, levels[height][:even])
+            levels[height] = levels[height][even:].copy()
+            levels[height + 1] = np.concatenate([levels[height + 1], kept])
         return merged
 
-    def _capacity(self, height: int) -> int:
-        """Give the number of items from which a level is full; the lowest one is the largest."""
-        return _capacities(self.items, self.shrinking)[height]
+    def _capacity_total(self, heights: int) -> int:
+        return _capacity_totals(self.items, self.shrinking)[heights]
 
-    def _capacity_total(self) -> int:
-        return sum(_capacities(self.items, self.shrinking)[: len(self._levels)])
+    def _full(self, sizes: Sequence[int]) -> int:
+        """Find the lowest level that is full; it is the one to be halved."""
+        limits = _capacities(self.items, self.shrinking)
+        return next(h for h, size in enumerate(sizes) if size >= limits[h])
 
-    def _stored(self) -> int:
-        return sum(map(len, self._levels))
-
-    def _compact_first(self) -> None:
-        """Halve the lowest level that is full, and hand the kept half up."""
-        height = next(h for h, level in enumerate(self._levels) if len(level) >= self._capacity(h))
-        if height + 1 == len(self._levels):
-            self._levels.append(np.empty(0))
+    def _halve(self, height: int, level: np.ndarray) -> np.ndarray:
+        """Sort an even number of a level's items in place; give those that move up."""
+        if height + 1 == len(self._compactions):
             self._compactions.append(0)
             self._offsets.append(0)
-        level = self._levels[height]
         if self._compactions[height] % 2 == 1:
             self._offsets[height] = 1 - self._offsets[height]
         self._compactions[height] += 1
-        even = len(level) - len(level) % 2
-        kept = np.sort(level[:even])[self._offsets[height] :: 2]
-        self._levels[height] = level[even:].copy()
-        self._levels[height + 1] = np.concatenate([self._levels[height + 1], kept])
+        level.sort()
+        return level[self._offsets[height] :: 2]
 
     def weighted(self) -> tuple[np.ndarray, np.ndarray]:
         """Give the distinct stored values, ascending, and the weight of each."""
@@ -151,7 +173,14 @@ class QuantileSketch:
 
 @cache
 def _capacities(items: int, shrinking: float) -> tuple[int, ...]:
+    """Give the number of items from which each level is full; the lowest one is the largest."""
     return tuple(2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT))
+
+
+@cache
+def _capacity_totals(items: int, shrinking: float) -> tuple[int, ...]:
+    """Give the capacity of so many levels together, from none on."""
+    return (0, *accumulate(_capacities(items, shrinking)))
 
 
 def _at(levels: Sequence[np.ndarray], height: int) -> np.ndarray:

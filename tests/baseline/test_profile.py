@@ -154,7 +154,7 @@ def test_profiles_counted_on_other_cells_do_not_merge():
 def test_the_lengths_of_texts_are_known():
     profile = profile_of([(None, None, "UA", None, None), (None, None, "EVX", None, None)])
 
-    lengths = profile.columns["c"].moments
+    lengths = profile.columns["c"].text.lengths
     assert (lengths.minimum, lengths.maximum, lengths.mean) == (2, 3, 2.5)
 
 

@@ -1,0 +1,149 @@
+"""Which numbers are frequent: counted while few differ, else estimated from the sketch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.baseline.distinct import LevelCounts
+from driftline.baseline.quantiles import rank_error
+from driftline.baseline.sketch import QuantileSketch
+
+__all__ = ["NUMBER_CAP", "FrequentValue", "NumberCounts", "frequent_numbers", "frequent_texts"]
+
+NUMBER_CAP = 1024
+# So many values are looked at first: a column of measurements shows there that it is one.
+HEAD = 2 * NUMBER_CAP
+
+
+@dataclass(frozen=True, slots=True)
+class FrequentValue:
+    """A value that occurs often.
+
+    Parameters
+    ----------
+    value
+        As it is in the data; whole numbers are float64, too.
+    count
+        How often it occurs, or the best guess.
+    lower, upper
+        Between these the true count lies; both equal `count` when it is exact.
+    """
+
+    value: str | float
+    count: int
+    lower: int
+    upper: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the count is one."""
+        return self.lower == self.upper
+
+
+class NumberCounts:
+    """Counts of numbers as long as at most 1,024 differ; with more, none at all.
+
+    Whether they are kept follows from the numbers alone, so merging is exactly associative and
+    commutative.
+
+    Parameters
+    ----------
+    values, counts
+        float64 and int64, shape (values,), ascending.
+    is_complete
+        Whether all numbers are here; when not, none is.
+    """
+
+    __slots__ = ("counts", "is_complete", "values")
+
+    def __init__(
+        self,
+        values: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+        *,
+        is_complete: bool = True,
+    ) -> None:
+        self.values = np.empty(0) if values is None else values
+        self.counts = np.empty(0, np.int64) if counts is None else counts
+        self.is_complete = is_complete
+
+    def update(self, numbers: np.ndarray, *, is_sorted: bool = False) -> None:
+        """Add finite numbers, float64, shape (values,); nothing is done once too many differ."""
+        if not self.is_complete or not len(numbers):
+            return
+        if not is_sorted:
+            if len(numbers) > HEAD and _distinct(np.sort(numbers[:HEAD])) > NUMBER_CAP:
+                self.drop()
+                return
+            numbers = np.sort(numbers)
+        starts = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
+        if len(starts) > NUMBER_CAP:
+            self.drop()
+            return
+        self._add(numbers[starts] + 0.0, np.diff(np.append(starts, len(numbers))))
+
+    def merge(self, other: NumberCounts) -> NumberCounts:
+        """Give the counts over both; neither input changes."""
+        if not (self.is_complete and other.is_complete):
+            return NumberCounts(is_complete=False)
+        merged = NumberCounts(self.values, self.counts)
+        merged._add(other.values, other.counts)
+        return merged
+
+    def _add(self, values: np.ndarray, counts: np.ndarray) -> None:
+        if np.array_equal(values, self.values):
+            self.counts = self.counts + counts
+            return
+        found, inverse = np.unique(np.concatenate([self.values, values]), return_inverse=True)
+        if len(found) > NUMBER_CAP:
+            self.drop()
+            return
+        sums = np.zeros(len(found), np.int64)
+        np.add.at(sums, inverse, np.concatenate([self.counts, counts]))
+        self.values, self.counts = found, sums
+
+    def drop(self) -> None:
+        """Give up counting: too many differ."""
+        self.values, self.counts = np.empty(0), np.empty(0, np.int64)
+        self.is_complete = False
+
+
+def _distinct(ordered: np.ndarray) -> int:
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+
+
+def frequent_numbers(
+    numbers: NumberCounts, sketch: QuantileSketch, limit: int
+) -> tuple[FrequentValue, ...]:
+    """List the most frequent numbers, equals in ascending order.
+
+    With more than 1,024 different ones they come from the sketch, and only those that occur for
+    certain more often than its error are listed; the counts' bounds hold as `rank_error` says.
+    """
+    if numbers.is_complete and len(numbers.values):
+        order = np.argsort(-numbers.counts, kind="stable")[:limit]
+        return tuple(
+            FrequentValue(value, count, count, count)
+            for value, count in zip(
+                numbers.values[order].tolist(), numbers.counts[order].tolist(), strict=True
+            )
+        )
+    values, weights = sketch.weighted()
+    # A weight is the difference of two ranks.
+    error = 2.0 * rank_error(sketch) * sketch.count
+    order = np.argsort(-weights, kind="stable")[:limit]
+    order = order[weights[order] > error]
+    return tuple(
+        FrequentValue(value, round(weight), max(1, round(weight - error)), round(weight + error))
+        for value, weight in zip(values[order].tolist(), weights[order].tolist(), strict=True)
+    )
+
+
+def frequent_texts(levels: LevelCounts, limit: int) -> tuple[FrequentValue, ...]:
+    """List the most frequent texts, equals by name."""
+    return tuple(
+        FrequentValue(value, count, count, count + levels.error)
+        for value, count in levels.ranked()[:limit]
+    )

@@ -1,0 +1,129 @@
+"""What texts look like: how long they are, and of which characters they are built.
+
+A shape writes each digit as 9, each capital as A, each small letter as a, and keeps all other
+signs: "UA-1545" has the shape "AA-9999". Profilers of databases show columns so (Oracle's Patterns
+Profiler, Precisely's Text Patterns); a format that changed is one new line there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.distinct import LevelCounts
+from driftline.baseline.lengths import LengthCounts
+
+__all__ = ["SHAPE_CAP", "TextSummary", "shapes_of", "shortened"]
+
+# Shapes kept; beyond them counts are those of the frequent ones, within an error that is known.
+SHAPE_CAP = 200
+# Characters of a text that make its shape; what is longer ends in "…".
+SHAPE_WIDTH = 32
+# Bytes up to which a text is kept as it is: 5,000 levels of a column stay within some megabytes.
+TEXT_CAP = 1024
+KEPT_CHARACTERS = 200
+
+
+class TextSummary:
+    """Lengths in characters, and shapes, of a column's texts.
+
+    Parameters
+    ----------
+    lengths
+        Exact below 256 characters.
+    shapes
+        Exact while at most 200 differ, else of the frequent ones, as `LevelCounts` says.
+    """
+
+    __slots__ = ("lengths", "shapes")
+
+    def __init__(
+        self, lengths: LengthCounts | None = None, shapes: LevelCounts | None = None
+    ) -> None:
+        self.lengths = lengths or LengthCounts()
+        self.shapes = shapes or LevelCounts(cap=SHAPE_CAP)
+
+    @classmethod
+    def of(cls, values: pa.Array, counts: np.ndarray) -> TextSummary:
+        """Summarise counted texts."""
+        found = cls()
+        found.update(values, counts)
+        return found
+
+    def update(self, values: pa.Array, counts: np.ndarray) -> None:
+        """Add texts, none of them null, and how often each occurred, shape (texts,)."""
+        if not len(values):
+            return
+        lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
+        self.lengths.update(lengths, counts)
+        self.shapes.update(shapes_of(values), counts)
+
+    def merge(self, other: TextSummary) -> TextSummary:
+        """Give the summary of both; neither input changes."""
+        return TextSummary(self.lengths.merge(other.lengths), self.shapes.merge(other.shapes))
+
+
+def shapes_of(values: pa.Array) -> pa.Array:
+    """Write each text's shape, of its first 32 characters.
+
+    Letters and signs beyond ASCII are written "a", control characters as a blank.
+    """
+    long = pc.greater(pc.utf8_length(values), SHAPE_WIDTH)
+    if not pc.any(long).as_py():
+        return _shapes(values)
+    cut = _shapes(pc.utf8_slice_codeunits(values, 0, SHAPE_WIDTH))
+    return pc.binary_join_element_wise(cut, pc.if_else(long, "…", ""), "")
+
+
+def _shape_bytes() -> np.ndarray:
+    """Give, for each byte, what stands for it in a shape."""
+    found = np.arange(256, dtype=np.uint8)
+    found[ord("0") : ord("9") + 1] = ord("9")
+    found[ord("A") : ord("Z") + 1] = ord("A")
+    found[ord("a") : ord("z") + 1] = ord("a")
+    found[:32] = found[127] = ord(" ")
+    found[128:] = ord("a")
+    return found
+
+
+SHAPE_BYTES = _shape_bytes()
+
+
+def _shapes(values: pa.Array) -> pa.Array:
+    """Map the bytes of all texts at once: no loop over values, no regular expression."""
+    values = values.cast(pa.large_string())
+    _, places, content = values.buffers()
+    offsets = np.frombuffer(places, np.int64)[values.offset : values.offset + len(values) + 1]
+    whole = np.empty(0, np.uint8) if content is None else np.frombuffer(content, np.uint8)
+    found = whole[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    mapped = SHAPE_BYTES[found]
+    if (found >= 0x80).any():
+        first = (found & 0xC0) != 0x80  # UTF-8: all other bytes continue a character.
+        offsets = np.concatenate([[0], np.cumsum(first)])[offsets]
+        mapped = mapped[first]
+    shapes = pa.LargeStringArray.from_buffers(
+        len(values), pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(mapped)
+    )
+    return shapes.cast(pa.string())
+
+
+def shortened(values: pa.Array) -> pa.Array:
+    """Cut texts beyond a kilobyte to their start and a digest; the same array when there are none.
+
+    Values that differ stay different; what is kept of a column stays bounded.
+    """
+    long = pc.greater(pc.binary_length(values), TEXT_CAP)
+    if not pc.any(long).as_py():
+        return values
+    return pc.replace_with_mask(
+        values, long, pa.array([_short(text) for text in values.filter(long).to_pylist()])
+    )
+
+
+def _short(text: str) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return f"{text[:KEPT_CHARACTERS]}… #{digest}"

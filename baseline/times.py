@@ -1,0 +1,161 @@
+"""When a column's times lie: first, last, and the longest stretch without any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+__all__ = ["Gap", "TimeSummary"]
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+# Each width is a multiple of the one before; at the last, all that 64 bits can hold are 2,136
+# stretches, fewer than the cap.
+WIDTHS_US = (
+    SECOND, 10 * SECOND, 60 * SECOND, 600 * SECOND, 3600 * SECOND, 6 * 3600 * SECOND,
+    DAY, 10 * DAY, 100 * DAY, 1000 * DAY, 10_000 * DAY, 100_000 * DAY,
+)  # fmt: skip
+STRETCH_CAP = 4096
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The longest stretch without a time.
+
+    Parameters
+    ----------
+    start_us, end_us
+        The times on its two ends, in microseconds since 1970-01-01T00:00Z.
+    resolution_us
+        A gap shorter than this may have been overlooked.
+    """
+
+    start_us: int
+    end_us: int
+    resolution_us: int
+
+    @property
+    def length(self) -> timedelta:
+        """How long it is."""
+        return timedelta(microseconds=self.end_us - self.start_us)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no longer gap can have been overlooked."""
+        return self.end_us - self.start_us >= self.resolution_us - 1
+
+
+class TimeSummary:
+    """Times, kept as stretches that hold any: the first, the last and the number of each.
+
+    A stretch is a second while at most 4,096 seconds hold a time, else ten seconds, and so on up
+    to what is needed. The width follows from the times alone, not from how they were split, so
+    merging is exactly associative and commutative.
+
+    Parameters
+    ----------
+    width_us
+        Length of a stretch; stretches start at multiples of it since 1970-01-01T00:00Z.
+    first, last, counts
+        int64, shape (stretches,), ascending: microseconds since 1970-01-01T00:00Z, and rows.
+    """
+
+    __slots__ = ("counts", "first", "last", "width_us")
+
+    def __init__(
+        self,
+        width_us: int = WIDTHS_US[0],
+        first: np.ndarray | None = None,
+        last: np.ndarray | None = None,
+        counts: np.ndarray | None = None,
+    ) -> None:
+        self.width_us = width_us
+        self.first = np.empty(0, np.int64) if first is None else first
+        self.last = np.empty(0, np.int64) if last is None else last
+        self.counts = np.empty(0, np.int64) if counts is None else counts
+
+    @property
+    def count(self) -> int:
+        """Number of times."""
+        return int(self.counts.sum())
+
+    @property
+    def minimum(self) -> datetime | None:
+        """The first time; None without any, or when no calendar has it."""
+        return _moment(int(self.first[0])) if len(self.first) else None
+
+    @property
+    def maximum(self) -> datetime | None:
+        """The last time; None without any, or when no calendar has it."""
+        return _moment(int(self.last[-1])) if len(self.last) else None
+
+    @property
+    def gap(self) -> Gap | None:
+        """The longest stretch without a time; None with fewer than two stretches."""
+        if len(self.first) < 2:
+            return None
+        at = int(np.argmax(self.first[1:].astype(np.float64) - self.last[:-1]))
+        return Gap(int(self.last[at]), int(self.first[at + 1]), self.width_us)
+
+    def update(self, times_us: np.ndarray) -> None:
+        """Add times, int64, shape (times,), in any order."""
+        if not len(times_us):
+            return
+        ordered = times_us
+        if (ordered[1:] < ordered[:-1]).any():
+            ordered = np.sort(ordered)
+        starts = _starts(ordered // self.width_us)
+        ends = np.append(starts[1:], len(ordered))
+        part = TimeSummary(self.width_us, ordered[starts], ordered[ends - 1], ends - starts)
+        self._take(self.merge(part) if len(self.first) else part._fitted())
+
+    def merge(self, other: TimeSummary) -> TimeSummary:
+        """Give the summary of both; neither input changes."""
+        width = max(self.width_us, other.width_us)
+        first = np.concatenate([self.first, other.first])
+        # Stretches of one side do not overlap, so their order is that of their first times.
+        order = np.argsort(first, kind="stable")
+        merged = TimeSummary(
+            width,
+            first[order],
+            np.concatenate([self.last, other.last])[order],
+            np.concatenate([self.counts, other.counts])[order],
+        )
+        return merged._grouped(width)._fitted()
+
+    def _fitted(self) -> TimeSummary:
+        found = self
+        while len(found.first) > STRETCH_CAP:
+            found = found._grouped(WIDTHS_US[WIDTHS_US.index(found.width_us) + 1])
+        return found
+
+    def _grouped(self, width_us: int) -> TimeSummary:
+        """Join what lies in the same stretch of that width."""
+        if not len(self.first):
+            return TimeSummary(width_us)
+        starts = _starts(self.first // width_us)
+        return TimeSummary(
+            width_us,
+            self.first[starts],
+            np.maximum.reduceat(self.last, starts),
+            np.add.reduceat(self.counts, starts),
+        )
+
+    def _take(self, other: TimeSummary) -> None:
+        self.width_us, self.first, self.last = other.width_us, other.first, other.last
+        self.counts = other.counts
+
+
+def _starts(keys: np.ndarray) -> np.ndarray:
+    """Give where each run of equal keys starts."""
+    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+
+
+def _moment(time_us: int) -> datetime | None:
+    try:
+        return EPOCH + timedelta(microseconds=time_us)
+    except OverflowError:
+        return None
