@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,16 +19,19 @@ from driftline.storage import delta_options, storage_error
 __all__ = [
     "ArrowFiles",
     "DatasetRows",
-    "batch_rows",
     "broken",
     "delta_dataset",
     "parquet_dataset",
+    "scan_arguments",
 ]
 
 # Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
 BATCH_ROWS = 1 << 17
 BATCH_CELLS = 1 << 24
 FEWEST_ROWS = 1 << 10
+BATCHES_AHEAD = 2
+# Of each column at a time; there may be thousands.
+BUFFER_BYTES = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +51,40 @@ class DatasetRows:
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
-        rows = batch_rows(self.dataset.schema)
+        schema = self.dataset.schema
         try:
-            yield from self.dataset.scanner(batch_size=rows).to_batches()
+            yield from self.dataset.scanner(**scan_arguments(self.dataset, schema)).to_batches()
         except (pa.ArrowException, OSError) as error:
             raise broken(self.shown, error) from error
 
 
-def batch_rows(schema: pa.Schema) -> int:
-    """Say how many rows a batch of such columns has."""
-    return max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(len(schema), 1)))
+def scan_arguments(files: ds.Dataset | ds.Fragment, schema: pa.Schema) -> dict[str, Any]:
+    """Say how to scan so that memory stays small: few batches ahead, few bytes of each column.
+
+    Parameters
+    ----------
+    files
+        The data set, or a fragment of it.
+    schema
+        Of the data set.
+    """
+    rows = max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(len(schema), 1)))
+    found: dict[str, Any] = {
+        "batch_size": rows,
+        "batch_readahead": BATCHES_AHEAD,
+        "fragment_readahead": 1,
+    }
+    if isinstance(getattr(files, "format", None), ds.ParquetFileFormat):
+        # A row group may hold millions of rows: a disk gives its columns piece by piece. A bucket
+        # answers each request late, so there a row group is asked for at once.
+        system = files.filesystem
+        if isinstance(system, fs.SubTreeFileSystem):
+            system = system.base_fs
+        near = isinstance(system, fs.LocalFileSystem)
+        found["fragment_scan_options"] = ds.ParquetFragmentScanOptions(
+            pre_buffer=not near, use_buffered_stream=near, buffer_size=BUFFER_BYTES
+        )
+    return found
 
 
 def broken(shown: str, error: Exception) -> InputError:

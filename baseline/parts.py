@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from pyarrow import ipc
 
 from driftline.baseline.coercion import plain_array
-from driftline.baseline.columnar import BATCH_ROWS, batch_rows, broken
+from driftline.baseline.columnar import BATCH_ROWS, broken, scan_arguments
 
 __all__ = [
     "PART_ROWS",
@@ -88,7 +88,8 @@ class FragmentPart:
         """Read the row groups one after the other."""
         for fragment in self.fragments:
             try:
-                scanner = fragment.scanner(schema=self.schema, batch_size=batch_rows(self.schema))
+                arguments = scan_arguments(fragment, self.schema)
+                scanner = fragment.scanner(schema=self.schema, **arguments)
                 yield from normalised(scanner.to_batches(), self.plain)
             except (pa.ArrowException, OSError) as error:
                 raise broken(self.shown, error) from error
