@@ -26,6 +26,7 @@ ITEMS = 2048
 SHRINKING = 0.64
 # Level 63 would stand for more values than there can be.
 MAX_HEIGHT = 64
+_NOTHING = np.empty(0)
 
 
 class QuantileSketch:
@@ -82,26 +83,32 @@ class QuantileSketch:
         start, end = 0, len(self._levels[0])
         handed = [[level] for level in self._levels]
         sizes = [len(level) for level in self._levels]
-        while end < len(arrived):
+        limits, totals = _capacities(self.items, self.shrinking)
+        while True:
             # Deequ compacts after the insert that exceeds the capacity: so many fit before.
-            free = self._capacity_total(len(sizes)) - sum(sizes) + 1
+            free = totals[len(sizes)] - sum(sizes) + 1
+            if end + free > len(arrived):
+                break
             end += free
             sizes[0] += free
-            if end > len(arrived):
-                end = len(arrived)
-                break
-            height = self._full(sizes)
+            height = 0
+            while sizes[height] < limits[height]:
+                height += 1
             level = np.concatenate(handed[height]) if height else arrived[start:end]
-            odd = len(level) % 2
-            kept = self._halve(height, level[: len(level) - odd])
+            odd = sizes[height] % 2
+            kept = self._halve(height, level[: sizes[height] - odd])
             if height + 1 == len(sizes):
                 handed.append([])
                 sizes.append(0)
             handed[height + 1].append(kept)
             sizes[height + 1] += len(kept)
-            handed[height], sizes[height] = [level[len(level) - odd :]], odd
-            start = start if height else end - odd
-        self._levels = [arrived[start:end].copy(), *(np.concatenate(one) for one in handed[1:])]
+            if height == 0:
+                start = end - odd
+            else:
+                handed[height] = [level[-1:]] if odd else []
+            sizes[height] = odd
+        higher = (np.concatenate([_NOTHING, *one]) for one in handed[1:])
+        self._levels = [arrived[start:].copy(), *higher]
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
         """Give the sketch of both sets of values; neither input changes."""
@@ -116,8 +123,9 @@ class QuantileSketch:
         ]
         merged._offsets = [self._offsets[h] if h < len(self._levels) else 0 for h in range(height)]
         levels = merged._levels
-        while sum(map(len, levels)) >= merged._capacity_total(len(levels)):
-            height = merged._full([len(level) for level in levels])
+        limits, totals = _capacities(self.items, self.shrinking)
+        while sum(map(len, levels)) >= totals[len(levels)]:
+            height = next(h for h, level in enumerate(levels) if len(level) >= limits[h])
             if height + 1 == len(levels):
                 levels.append(np.empty(0))
             even = len(levels[height]) - len(levels[height]) % 2
@@ -125,14 +133,6 @@ class QuantileSketch:
             levels[height] = levels[height][even:].copy()
             levels[height + 1] = np.concatenate([levels[height + 1], kept])
         return merged
-
-    def _capacity_total(self, heights: int) -> int:
-        return _capacity_totals(self.items, self.shrinking)[heights]
-
-    def _full(self, sizes: Sequence[int]) -> int:
-        """Find the lowest level that is full; it is the one to be halved."""
-        limits = _capacities(self.items, self.shrinking)
-        return next(h for h, size in enumerate(sizes) if size >= limits[h])
 
     def _halve(self, height: int, level: np.ndarray) -> np.ndarray:
         """Sort an even number of a level's items in place; give those that move up."""
@@ -172,15 +172,13 @@ class QuantileSketch:
 
 
 @cache
-def _capacities(items: int, shrinking: float) -> tuple[int, ...]:
-    """Give the number of items from which each level is full; the lowest one is the largest."""
-    return tuple(2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT))
+def _capacities(items: int, shrinking: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the number of items from which each level is full, and of 0, 1, 2, … levels together.
 
-
-@cache
-def _capacity_totals(items: int, shrinking: float) -> tuple[int, ...]:
-    """Give the capacity of so many levels together, from none on."""
-    return (0, *accumulate(_capacities(items, shrinking)))
+    The lowest level is the largest.
+    """
+    limits = [2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT)]
+    return tuple(limits), (0, *accumulate(limits))
 
 
 def _at(levels: Sequence[np.ndarray], height: int) -> np.ndarray:
