@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike, fspath
 
+from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
-from driftline.baseline.source import Source, open_source
+from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
-from driftline.monitors.question import Budget, Predictor, Question
+from driftline.monitors.question import Budget, Compat, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.roles import Roles
 
@@ -27,6 +28,7 @@ def check(
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    compat: Compat | bool | None = None,
     **roles: object,
 ) -> Report:
     """Judge data against a baseline.
@@ -50,6 +52,9 @@ def check(
     progress
         Called with rows done and rows in total (None when not known), once more from 0 where the
         rows behind violations are looked up.
+    compat
+        True for data quality as SageMaker judges it: its types, distances, thresholds and texts
+        (docs/compat.md). ``Compat(deequ_ties=True)`` for its treatment of repeated values, too.
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -79,6 +84,7 @@ def check(
         engine=engine,
         jobs=jobs,
         progress=progress,
+        compat=compat,
     )
 
 
@@ -93,13 +99,15 @@ def check_roles(
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    compat: Compat | bool | None = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
         raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
     baseline = reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
     known = baseline.signature if baseline.signature.columns else None
-    source = data if isinstance(data, Source) else open_source(data, signature=known)
+    like = Compat.of(compat)
+    source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
     place = open_engine(engine, jobs)
     if asked != "data-quality" and not isinstance(place, InProcess):
@@ -117,5 +125,6 @@ def check_roles(
         engine=place,
         progress=progress,
         row_count=source.row_count,
+        compat=like,
     )
     return examine(asked, question)

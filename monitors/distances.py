@@ -120,7 +120,7 @@ def robust(distance: float, reference_rows: float, window_rows: float) -> float:
     return max(0.0, distance - ROBUST_CONSTANT * math.sqrt((n + m) / (n * m)))
 
 
-def chi_squared(reference: ArrayLike, window: ArrayLike) -> tuple[float, float] | None:
+def chi_squared(reference: ArrayLike, window: ArrayLike) -> tuple[float, float, int] | None:
     """Test by Pearson's chi-square whether the window's levels follow the reference's shares.
 
     Parameters
@@ -131,8 +131,9 @@ def chi_squared(reference: ArrayLike, window: ArrayLike) -> tuple[float, float] 
 
     Returns
     -------
-    tuple of float, or None
-        Statistic and p-value; None when fewer than two levels are left (no verdict).
+    tuple of float, float and int, or None
+        Statistic, p-value and degrees of freedom; None when fewer than two levels are left (no
+        verdict).
 
     References
     ----------
@@ -149,7 +150,8 @@ def chi_squared(reference: ArrayLike, window: ArrayLike) -> tuple[float, float] 
     if expected.size < 2:
         return None
     statistic = float(((observed - expected) ** 2 / expected).sum())
-    return statistic, float(special.chdtrc(expected.size - 1, statistic))
+    freedom = expected.size - 1
+    return statistic, float(special.chdtrc(freedom, statistic)), freedom
 
 
 def population_stability(reference: ArrayLike, window: ArrayLike, *, corrected: bool) -> float:

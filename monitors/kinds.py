@@ -35,14 +35,29 @@ HOMES = {
     "bias": "driftline.monitors.bias.kind",
     "attribution": "driftline.monitors.attribution.kind",
 }
+# Where each kind is judged as SageMaker does it.
+COMPATIBLE = {"data-quality": "driftline.monitors.sagemaker.kind"}
 # The kinds that suggest SageMaker's documents of a reference, besides data quality.
 SUGGESTING = ("model-quality", "bias", "attribution")
 NO_CONSTRAINTS = Constraints.from_json(NONE)
 
 
 def examine(kind: str, question: Question) -> Report:
-    """Judge a window as its kind does; the kind is one of `KINDS`."""
-    return cast("Report", import_module(HOMES[kind]).examine(question))
+    """Judge a window as its kind does; the kind is one of `KINDS`.
+
+    Raises
+    ------
+    InputError
+        When SageMaker's judgement is asked for of another kind than data quality.
+    """
+    home = HOMES[kind]
+    if question.compat is not None:
+        if kind not in COMPATIBLE:
+            raise InputError(
+                f'compat with kind "{kind}"; only data-quality is judged as SageMaker does it'
+            )
+        home = COMPATIBLE[kind]
+    return cast("Report", import_module(home).examine(question))
 
 
 def _suggest(kind: str, baseline: Baseline) -> Mapping[str, str]:

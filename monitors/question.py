@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.roles import Roles
 
-__all__ = ["BatchMaker", "Budget", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
+__all__ = ["BatchMaker", "Budget", "Compat", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
 
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
@@ -40,6 +40,25 @@ class Budget:
 
     false_alarms_per_year: float = 1.0
     windows_per_year: float = 365.0
+
+
+@dataclass(frozen=True, slots=True)
+class Compat:
+    """SageMaker's results in place of ours where the two differ by choice.
+
+    Parameters
+    ----------
+    deequ_ties
+        Compare columns with repeated values as the library under SageMaker did until its issue 392
+        was mended: as sets of distinct values.
+    """
+
+    deequ_ties: bool = False
+
+    @classmethod
+    def of(cls, given: Compat | bool | None) -> Compat | None:
+        """Take ``compat=True`` for the plain form, and False for none."""
+        return given if isinstance(given, Compat) else cls() if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,8 @@ class Question:
         rows are read again.
     row_count
         How many rows there are, when that is known.
+    compat
+        How far SageMaker's results are asked for in place of ours; None: not at all.
     """
 
     baseline: Baseline
@@ -117,12 +138,13 @@ class Question:
     engine: Engine = field(default_factory=InProcess)
     progress: Callable[[int, int | None], None] | None = None
     row_count: int | None = None
+    compat: Compat | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 
-    def gather(self, start: Callable[[], C]) -> C:
-        """Read all rows once, as `gather` does."""
+    def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
+        """Read all rows once, as `gather` does; of the columns, those named suffice."""
         meter = Meter(self.progress, self.row_count)
-        return gather(start, self.parts(), self.engine, meter.tell)
+        return gather(start, self.parts(), self.engine, meter.tell, columns)

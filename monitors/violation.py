@@ -195,8 +195,8 @@ class FeatureResult:
 
     @property
     def ratio(self) -> float | None:
-        """Distance over bound; above 1 is a violation."""
-        if self.distance is None or self.bound is None:
+        """Distance over bound; above 1 is a violation; None when there is none, or no bound."""
+        if self.distance is None or not self.bound:
             return None
         return self.distance / self.bound
 

@@ -1,0 +1,291 @@
+"""Columns as SageMaker's analyzer sees them: each value's type is read off its text.
+
+The analyzer reads every column as text and lets the library it is built on (Deequ) find its type
+value by value: ``12`` is Integral, ``12.0`` Fractional, ``true`` Boolean, and whatever is none of
+these makes the whole column String: ``N/A``, ``.5``, ``1.2e+01``. Only --compat reads so.
+
+References
+----------
+awslabs/deequ 2.0.2, ``StatefulDataType`` and ``DataTypeHistogram.determineType``; without its
+branch for exponents, which SageMaker's documentation tells users to rewrite.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import ARROW_TYPES, coerce, is_missing, plain_array
+from driftline.baseline.predicate import UNFIT
+from driftline.baseline.source import Source, open_source
+from driftline.signature import Column, ColumnType, Signature, column_names
+
+__all__ = [
+    "KINDS",
+    "UNKNOWN",
+    "KindCounter",
+    "analyzed",
+    "kinds_of",
+    "marked",
+    "open_texts",
+    "values_of",
+]
+
+KINDS = ("Unknown", "Fractional", "Integral", "Boolean", "String")
+UNKNOWN, FRACTIONAL, INTEGRAL, BOOLEAN, STRING = range(len(KINDS))
+# Deequ's expressions; the optional blank is theirs, too.
+EXPRESSIONS = (
+    (FRACTIONAL, r"^[-+]? ?\d+\.\d+$"),
+    (INTEGRAL, r"^[-+]? ?\d+$"),
+    (BOOLEAN, r"^(?:true|false)$"),
+)
+# The type that values of a column's type are carried in; times are text to the analyzer.
+CARRIED: dict[str, ColumnType] = {
+    "Unknown": "string",
+    "Fractional": "double",
+    "Integral": "int64",
+    "Boolean": "bool",
+    "String": "string",
+}
+POSITION = re.compile(r"_c\d+\Z")
+
+
+def kinds_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """Give the type of each value of a column.
+
+    Parameters
+    ----------
+    batch
+        Rows; what capture found not to fit its column is looked up in the map ``unfit``.
+    name
+        The column. Numbers that have an Arrow type of their own are of that type, whatever they
+        look like.
+
+    Returns
+    -------
+    np.ndarray
+        Positions in `KINDS`, int8, shape (rows,); 0, Unknown, where there is no value.
+    """
+    codes = _codes(plain_array(batch.column(name)))
+    lost = _lost_texts(batch, name)
+    if lost is not None:
+        codes = np.where(codes == UNKNOWN, _codes(lost), codes)
+    return codes
+
+
+def _codes(array: pa.Array) -> np.ndarray:
+    missing = is_missing(array).to_numpy(zero_copy_only=False)
+    if not pa.types.is_string(array.type):
+        kind = STRING
+        for code, test in (
+            (FRACTIONAL, pa.types.is_floating),
+            (INTEGRAL, pa.types.is_integer),
+            (BOOLEAN, pa.types.is_boolean),
+        ):
+            kind = code if test(array.type) else kind
+        return np.where(missing, UNKNOWN, kind).astype(np.int8)
+    codes = np.full(len(array), STRING, dtype=np.int8)
+    for code, expression in EXPRESSIONS:
+        found = pc.fill_null(pc.match_substring_regex(array, expression), fill_value=False)
+        codes[found.to_numpy(zero_copy_only=False)] = code
+    codes[missing] = UNKNOWN
+    return codes
+
+
+def values_of(batch: pa.RecordBatch, name: str, kind: ColumnType) -> pa.Array:
+    """Give a column's values in a type, those that capture found unfit among them."""
+    values, _ = coerce(batch.column(name), kind)
+    lost = _lost_texts(batch, name)
+    return values if lost is None else pc.coalesce(values, coerce(lost, kind)[0])
+
+
+def _lost_texts(batch: pa.RecordBatch, name: str) -> pa.Array | None:
+    """Give the texts that did not fit their type in a captured window; None where all did."""
+    if not _has_lost(batch):
+        return None
+    found = pc.map_lookup(batch.column(UNFIT), name, "first")
+    return found if found.null_count < len(found) else None
+
+
+def _has_lost(batch: pa.RecordBatch) -> bool:
+    return UNFIT in batch.schema.names and pa.types.is_map(batch.schema.field(UNFIT).type)
+
+
+@dataclass(slots=True)
+class KindCounter:
+    """Counts, by column, how many values are of each type; grows by `update`.
+
+    Parameters
+    ----------
+    leave_out
+        Columns that are none of the data.
+    row_count
+        Rows seen.
+    counts
+        By column, in order of appearance: int64, shape (len(KINDS),).
+    """
+
+    leave_out: frozenset[str] = frozenset()
+    row_count: int = 0
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        found = {
+            name: np.bincount(kinds_of(batch, name), minlength=len(KINDS))
+            for name in batch.schema.names
+            if name not in self.leave_out
+        }
+        self._add(found, batch.num_rows)
+
+    def merge(self, other: KindCounter) -> KindCounter:
+        """Give the counts of the rows of both; neither changes."""
+        merged = KindCounter(self.leave_out, self.row_count, dict(self.counts))
+        merged._add(other.counts, other.row_count)
+        return merged
+
+    def _add(self, found: Mapping[str, np.ndarray], rows: int) -> None:
+        """Add counts; where a column did not come, its rows have no value in it."""
+        for name in dict.fromkeys([*self.counts, *found]):
+            earlier, more = self.counts.get(name), found.get(name)
+            self.counts[name] = (_nothing(self.row_count) if earlier is None else earlier) + (
+                _nothing(rows) if more is None else more
+            )
+        self.row_count += rows
+
+    def kind(self, name: str) -> str:
+        """Give the type of a column: that of all its values, String where they do not agree."""
+        _, fractional, integral, boolean, string = self.counts[name] > 0
+        if string or (boolean and (fractional or integral)):
+            return "String"
+        if boolean:
+            return "Boolean"
+        return "Fractional" if fractional else "Integral" if integral else "Unknown"
+
+    def signature(self) -> Signature:
+        """Give the columns in the types that carry them, all as features."""
+        names = list(self.counts)
+        return Signature(
+            tuple(
+                Column(name, column, CARRIED[self.kind(name)])
+                for name, column in zip(names, column_names(names), strict=True)
+            )
+        )
+
+
+def _nothing(rows: int) -> np.ndarray:
+    counts = np.zeros(len(KINDS), dtype=np.int64)
+    counts[UNKNOWN] = rows
+    return counts
+
+
+def open_texts(data: object, signature: Signature | None = None) -> Source:
+    """Open data so that what is text in a file stays text; parameters as of `open_source`.
+
+    Columns without names, as captured CSV has none, are named by position after the reference's,
+    the rest ``_c12`` …: that is how the analyzer does it, with the output's columns in front.
+    """
+    source = open_source(data, signature=signature)
+    parts = list(data) if isinstance(data, list | tuple) else [data]
+    if not all(isinstance(part, str | os.PathLike) for part in parts):
+        return source
+    if not source.textual and signature is not None:
+        # Lines of capture name their columns after the roles, which the analyzer does not know.
+        source = open_source(data)
+    source = open_source(data, signature=_all_text(source.schema.names))
+    names = source.schema.names
+    if signature is None or not all(map(POSITION.match, names)):
+        return source
+    known = [column.name for column in signature.columns]
+    return _renamed(source, [*known, *names[len(known) :]][: len(names)])
+
+
+def _all_text(names: Sequence[str]) -> Signature:
+    columns = zip(names, column_names(names), strict=True)
+    return Signature(tuple(Column(name, column, "string") for name, column in columns))
+
+
+def _renamed(source: Source, names: Sequence[str]) -> Source:
+    types = source.schema.types
+    schema = pa.schema(list(zip(names, types, strict=True)))
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for batch in source.batches():
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+    return Source(schema, read, source.textual, source.row_count, source.repeatable)
+
+
+def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
+    """Open data with the types that the analyzer would find, so that a baseline is made of them.
+
+    Parameters
+    ----------
+    data
+        As `open_source` takes it; it is read once to find the types.
+    times
+        Columns to read as times, which the analyzer takes for text.
+    """
+    source = open_texts(data).buffered()
+    counter = KindCounter()
+    for batch in source.batches():
+        counter.update(batch)
+    types: dict[str, ColumnType] = {one.name: one.type for one in counter.signature().columns}
+    types |= {name: "timestamp" for name in times if name in types}
+    # Without rows there are no types, but columns.
+    chosen = {name: types.get(name, "string") for name in source.schema.names}
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in chosen.items()])
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for batch in source.batches():
+            columns = [coerce(batch.column(name), kind)[0] for name, kind in chosen.items()]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    return Source(schema, read, source.textual, source.row_count)
+
+
+def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch:
+    """Note in the map column ``unfit`` which values are of another type than expected.
+
+    Parameters
+    ----------
+    batch
+        Rows; what the map already holds of other columns stays.
+    expected
+        By column: one of `KINDS`.
+    """
+    names = [name for name in expected if name in batch.schema.names]
+    if not names:
+        return batch
+    found: list[tuple[np.ndarray, list[str], list[str | None]]] = []
+    if _has_lost(batch):
+        held = batch.column(UNFIT)
+        rows = np.repeat(np.arange(len(held)), pc.fill_null(pc.list_value_length(held), 0))
+        keys, items = held.keys.to_pylist(), held.items.to_pylist()
+        kept = [index for index, key in enumerate(keys) if key not in expected]
+        found.append((rows[kept], [keys[i] for i in kept], [items[i] for i in kept]))
+    for name in names:
+        codes = kinds_of(batch, name)
+        at = np.flatnonzero((codes != UNKNOWN) & (codes != KINDS.index(expected[name])))
+        texts = values_of(batch, name, "string").take(pa.array(at)).to_pylist()
+        found.append((at, [name] * len(at), texts))
+    rows = np.concatenate([part for part, _, _ in found])
+    order = np.argsort(rows, kind="stable")
+    keys = [key for _, part, _ in found for key in part]
+    items = [item for _, _, part in found for item in part]
+    lengths = np.bincount(rows.astype(np.int64), minlength=batch.num_rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    array = pa.MapArray.from_arrays(
+        pa.array(offsets),
+        pa.array([keys[index] for index in order], pa.string()),
+        pa.array([items[index] for index in order], pa.string()),
+    )
+    others = [name for name in batch.schema.names if name != UNFIT]
+    columns = [*(batch.column(name) for name in others), array]
+    return pa.RecordBatch.from_arrays(columns, names=[*others, UNFIT])
