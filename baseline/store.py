@@ -22,6 +22,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs, ipc
 
+from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
@@ -122,6 +123,7 @@ class Baseline:
         engine: str | Engine = "local",
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        compat: bool = False,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -141,6 +143,8 @@ class Baseline:
             core), "dask" or "dask:ADDRESS". The baseline is the same, to the last byte.
         progress
             Called with rows done and rows in total (None when not known); each row counts twice.
+        compat
+            Find the types as SageMaker does, by each value's text; the data is read once more.
 
         Raises
         ------
@@ -160,7 +164,9 @@ class Baseline:
             facet=facet,
             group=group,
         )
-        return cls.of(data, roles, engine=engine, jobs=jobs, progress=progress)
+        return cls.of(
+            data, roles, engine=engine, jobs=jobs, progress=progress, compat=compat
+        )
 
     @classmethod
     def of(
@@ -171,10 +177,13 @@ class Baseline:
         engine: str | Engine = "local",
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
+        compat: bool = False,
     ) -> Baseline:
         """Make a baseline as `fit` does, the roles in one value."""
         place = open_engine(engine, jobs)
-        fitted: Fitted = fit_source(open_source(data), roles, engine=place, progress=progress)
+        times = () if roles.timestamp is None else (roles.timestamp,)
+        source = analyzed(data, times=times) if compat else open_source(data)
+        fitted: Fitted = fit_source(source, roles, engine=place, progress=progress)
         return cls(
             signature=fitted.signature,
             profile=fitted.profile,

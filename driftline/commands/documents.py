@@ -19,7 +19,7 @@ from driftline.commands.verdict import junit, print_report
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
-from driftline.monitors.question import Predictor
+from driftline.monitors.question import Compat, Predictor
 from driftline.monitors.violation import plural
 from driftline.progress import progress
 from driftline.roles import Roles
@@ -77,6 +77,18 @@ JobsOption = Annotated[
 ]
 
 
+CompatOption = Annotated[
+    bool, typer.Option("--compat", help="Types, checks and texts as SageMaker has them.")
+]
+TiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--deequ-ties",
+        help="With --compat: repeated values compared as SageMaker's library did (its issue 392).",
+    ),
+]
+
+
 @options.with_roles
 def baseline(
     data: Data,
@@ -86,6 +98,7 @@ def baseline(
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
+    compat: CompatOption = False,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -100,7 +113,12 @@ def baseline(
     rows = data if len(data) > 1 else data[0]
     with progress("baseline") as advance:
         fitted = Baseline.of(
-            rows, _with_config(roles, config), engine=engine, jobs=jobs, progress=advance
+            rows,
+            _with_config(roles, config),
+            engine=engine,
+            jobs=jobs,
+            progress=advance,
+            compat=compat,
         )
     if kind is Kind.ATTRIBUTION:
         from driftline.monitors.attribution.explaining import explain_reference
@@ -140,6 +158,8 @@ def check(
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
+    compat: CompatOption = False,
+    deequ_ties: TiesOption = False,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -152,6 +172,9 @@ def check(
     """
     options.open_places(*data, reference, output or "")
     named = _with_config(roles, config)
+    if deequ_ties and not compat:
+        raise InputError("--deequ-ties without --compat; give both, or none")
+    like = Compat(deequ_ties=deequ_ties) if compat else None
     with _asking(model, named) as predict, progress("check") as advance:
         report = check_roles(
             data if len(data) > 1 else data[0],
@@ -162,6 +185,7 @@ def check(
             engine=engine,
             jobs=jobs,
             progress=advance,
+            compat=like,
         )
     if output is not None:
         report.save(output)
