@@ -8,7 +8,7 @@ how data are cut (`parts`). docs/why/scale-out.md says how another one is added.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -82,8 +82,8 @@ class _Watched:
     def row_count(self) -> int | None:
         return self.part.row_count
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        for batch in self.part.batches():
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        for batch in self.part.batches(columns):
             yield batch
             self.tell(batch.num_rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -32,16 +32,21 @@ class _Reading(Generic[C]):
     """Counts one part."""
 
     start: Callable[[], C]
+    columns: tuple[str, ...] | None
 
     def __call__(self, part: Part) -> C:
         counter = self.start()
-        for batch in part.batches():
+        for batch in part.batches(self.columns):
             counter.update(batch)
         return counter
 
 
 def gather(
-    start: Callable[[], C], parts: Iterable[Part], engine: Engine, tell: Tell | None = None
+    start: Callable[[], C],
+    parts: Iterable[Part],
+    engine: Engine,
+    tell: Tell | None = None,
+    columns: Sequence[str] | None = None,
 ) -> C:
     """Count all parts.
 
@@ -55,9 +60,12 @@ def gather(
         Where each part is counted. The result is the same for all of them, to the last byte.
     tell
         Told of rows that are done.
+    columns
+        The columns that are needed, for those of them that there are; None: all.
     """
+    reading = _Reading(start, None if columns is None else tuple(columns))
     total: C | None = None
-    for found in engine.map(_Reading(start), parts, tell):
+    for found in engine.map(reading, parts, tell):
         total = found if total is None else total.merge(found)
     return start() if total is None else total
 

@@ -6,7 +6,7 @@ data give the same parts, and so the same bytes in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,8 +41,8 @@ class Part(Protocol):
     def row_count(self) -> int | None:
         """How many rows, when that is known before they are read."""
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Read the rows."""
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows; of the columns those named that there are, or all."""
 
     def portable(self) -> Part:
         """Give the same part in a form that another process can read: it can be pickled."""
@@ -84,19 +84,29 @@ class FragmentPart:
     shown: str
     row_count: int
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the row groups one after the other."""
+        chosen = _chosen(self.plain, columns)
+        plain = pa.schema([self.plain.field(name) for name in chosen])
         for fragment in self.fragments:
             try:
-                arguments = scan_arguments(fragment, self.schema)
-                scanner = fragment.scanner(schema=self.schema, **arguments)
-                yield from normalised(scanner.to_batches(), self.plain)
+                arguments = scan_arguments(fragment, plain)
+                scanner = fragment.scanner(schema=self.schema, columns=chosen, **arguments)
+                yield from normalised(scanner.to_batches(), plain)
             except (pa.ArrowException, OSError) as error:
                 raise broken(self.shown, error) from error
 
     def portable(self) -> FragmentPart:
         """Give itself: fragments are pickled as paths and numbers of row groups."""
         return self
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
+    """Name the wanted columns that there are; one at least, or the rows would be lost, too."""
+    if columns is None:
+        return list(schema.names)
+    wanted = set(columns)
+    return [name for name in schema.names if name in wanted] or schema.names[:1]
 
 
 def fragment_parts(dataset: ds.Dataset, plain: pa.Schema, shown: str) -> Iterator[FragmentPart]:
@@ -149,9 +159,10 @@ class StreamPart:
     feed: _Feed
     row_count: int | None = None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read on where the part before ended."""
-        return self.feed.take(PART_ROWS)
+        for batch in self.feed.take(PART_ROWS):
+            yield batch.select(_chosen(batch.schema, columns))
 
     def portable(self) -> IpcPart:
         """Read the rows here and write them down for another process."""
@@ -170,9 +181,10 @@ class IpcPart:
     stream: pa.Buffer
     row_count: int
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows."""
-        yield from ipc.open_stream(self.stream)
+        for batch in ipc.open_stream(self.stream):
+            yield batch.select(_chosen(batch.schema, columns))
 
     def portable(self) -> IpcPart:
         """Give itself."""

@@ -79,6 +79,11 @@ class Predicate:
             "eq": f"= {shown}",
         }[self.op]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that `mask` looks at."""
+        return (self.column,)
+
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the rows that meet the condition; never null.
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
+from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.violation import Segment
 
-__all__ = ["Culprits", "Target", "find_culprits", "matching_rows"]
+__all__ = ["CulpritCounter", "Culprits", "Target", "find_culprits", "matching_rows"]
 
 # Pointers kept per violation; the rest is found again by the condition.
 FIRST_ROWS = 20
@@ -32,6 +33,7 @@ SEGMENT_LIFT = 1.3
 
 
 Batches = Iterable[pa.RecordBatch]
+Pointers = Iterable[Mapping[str, str | int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Target:
         Share of the reference's rows that meet it, 0-1: so many are no culprits.
     """
 
-    predicate: Predicate
+    predicate: Condition
     share_reference: float
 
 
@@ -76,6 +78,83 @@ class Culprits:
     segment: Segment | None = None
 
 
+@dataclass(slots=True)
+class CulpritCounter:
+    """The search for the rows behind some targets, over one part of the data or all.
+
+    Parameters
+    ----------
+    found
+        One for each target, in order.
+    tallies
+        Rows of each target by level of each segment column.
+    everyone
+        All rows by level.
+    row_count
+        Rows that were looked at.
+    """
+
+    found: list[Culprits]
+    tallies: list[_Tally]
+    everyone: _Tally
+    row_count: int = 0
+
+    @classmethod
+    def start(cls, targets: Sequence[Target], segment_columns: Sequence[str]) -> CulpritCounter:
+        """Begin without rows; parameters as in `find_culprits`."""
+        return cls(
+            [Culprits(target) for target in targets],
+            [_Tally.of(segment_columns) for _ in targets],
+            _Tally.of(segment_columns),
+        )
+
+    @staticmethod
+    def columns(targets: Sequence[Target], segment_columns: Sequence[str]) -> tuple[str, ...]:
+        """Name the columns that a search needs, each once."""
+        own = (name for target in targets for name in target.predicate.columns)
+        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *segment_columns)))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Look at rows."""
+        self.everyone.add(batch, None)
+        for culprits, tally in zip(self.found, self.tallies, strict=True):
+            mask = culprits.target.predicate.mask(batch)
+            count = pc.sum(mask).as_py() or 0
+            if not count:
+                continue
+            culprits.row_count += count
+            room = FIRST_ROWS - len(culprits.first_rows)
+            culprits.first_rows.extend(_pointers(batch, mask, self.row_count, room))
+            tally.add(batch, mask)
+            tally.add_values(batch, mask, culprits.target.predicate.column)
+        self.row_count += batch.num_rows
+
+    def merge(self, other: CulpritCounter) -> CulpritCounter:
+        """Give what is known of the rows of both; the other's rows are numbered after these."""
+        found = [
+            Culprits(
+                one.target,
+                row_count=one.row_count + two.row_count,
+                first_rows=[*one.first_rows, *_after(two.first_rows, self.row_count)][:FIRST_ROWS],
+            )
+            for one, two in zip(self.found, other.found, strict=True)
+        ]
+        tallies = [one.merge(two) for one, two in zip(self.tallies, other.tallies, strict=True)]
+        rows = self.row_count + other.row_count
+        return CulpritCounter(found, tallies, self.everyone.merge(other.everyone), rows)
+
+    def result(self) -> list[Culprits]:
+        """Say what was found about each target, in order."""
+        for culprits, tally in zip(self.found, self.tallies, strict=True):
+            own = culprits.target.predicate.column
+            culprits.share_of_rows = culprits.row_count / max(self.row_count, 1)
+            culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
+            culprits.segment = _segment(
+                culprits, tally, self.everyone, row_count=self.row_count, leave_out=own
+            )
+        return self.found
+
+
 def find_culprits(
     batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str]
 ) -> list[Culprits]:
@@ -96,29 +175,10 @@ def find_culprits(
     list of Culprits
         One for each target, in order.
     """
-    found = [Culprits(target) for target in targets]
-    tallies = [_Tally(segment_columns) for _ in targets]
-    everyone = _Tally(segment_columns)
-    first = 0
+    counter = CulpritCounter.start(targets, segment_columns)
     for batch in batches:
-        everyone.add(batch, None)
-        for culprits, tally in zip(found, tallies, strict=True):
-            mask = culprits.target.predicate.mask(batch)
-            count = pc.sum(mask).as_py() or 0
-            if not count:
-                continue
-            culprits.row_count += count
-            room = FIRST_ROWS - len(culprits.first_rows)
-            culprits.first_rows.extend(_pointers(batch, mask, first, room))
-            tally.add(batch, mask)
-            tally.add_values(batch, mask, culprits.target.predicate.column)
-        first += batch.num_rows
-    for culprits, tally in zip(found, tallies, strict=True):
-        own = culprits.target.predicate.column
-        culprits.share_of_rows = culprits.row_count / max(first, 1)
-        culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
-        culprits.segment = _segment(culprits, tally, everyone, row_count=first, leave_out=own)
-    return found
+        counter.update(batch)
+    return counter.result()
 
 
 def matching_rows(
@@ -163,12 +223,16 @@ def matching_rows(
     return table.select([*front, *(name for name in table.column_names if name not in front)])
 
 
+@dataclass(slots=True)
 class _Tally:
-    """Counts rows by level of each segment column."""
+    """Counts rows by level of each segment column; a column with too many is let go."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.levels: dict[str, Counter[str]] = {name: Counter() for name in columns}
-        self.values: Counter[str] = Counter()
+    levels: dict[str, Counter[str]]
+    values: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> _Tally:
+        return cls({name: Counter() for name in columns})
 
     def add(self, batch: pa.RecordBatch, mask: pa.BooleanArray | None) -> None:
         """Count the rows of a batch, or those that are marked."""
@@ -184,6 +248,17 @@ class _Tally:
             return
         if _is_text(batch.schema.field(column).type):
             self.values.update(_counts(batch.column(column), mask))
+
+    def merge(self, other: _Tally) -> _Tally:
+        """Give the counts of both; a column that either let go is let go."""
+        both = {
+            name: counts + other.levels[name]
+            for name, counts in self.levels.items()
+            if name in other.levels
+        }
+        few = {name: counts for name, counts in both.items() if len(counts) <= LEVELS_MAX}
+        values = self.values if len(self.values) > LEVELS_MAX else self.values + other.values
+        return _Tally(few, values)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -221,6 +296,14 @@ def _segment(
             if stands_out and (best is None or lift > best[0]):
                 best = (lift, Segment(name, level, share, share_of_rows))
     return best[1] if best else None
+
+
+def _after(
+    pointers: Iterable[Mapping[str, str | int]], rows: int
+) -> Iterator[dict[str, str | int]]:
+    """Number the rows of a part so many further on; captured rows have ids of their own."""
+    for one in pointers:
+        yield {"row": int(one["row"]) + rows} if "row" in one else dict(one)
 
 
 def _pointers(

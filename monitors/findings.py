@@ -6,17 +6,16 @@ outside the reference, a change of unit. All else is a shift within what is know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from textwrap import shorten
 
-import pyarrow as pa
-
-from driftline.monitors.culprits import Culprits, Target, find_culprits
+from driftline.monitors.culprits import CulpritCounter, Culprits, Target
 from driftline.monitors.data_quality import Judgement
 from driftline.monitors.drafts import Draft
 from driftline.monitors.drift import ReferenceColumn
+from driftline.monitors.question import Question
 from driftline.monitors.violation import Severity, Violation
-from driftline.signature import Signature
 
 __all__ = ["cause_sentence", "find_violations"]
 
@@ -32,13 +31,10 @@ CAUSES_NAMED = 3
 # A pager is no place for the names of five hundred columns; the report has them all.
 CAUSE_WIDTH = 250
 
-BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
-
 
 def find_violations(
     judgement: Judgement,
-    batches: BatchMaker,
-    signature: Signature,
+    question: Question,
     references: Mapping[str, ReferenceColumn],
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are.
@@ -47,10 +43,9 @@ def find_violations(
     ----------
     judgement
         What data_quality.judge gave.
-    batches
-        Gives the window's rows from the beginning at each call; not called without violations.
-    signature
-        The baseline's; its text features are the segments that can be named.
+    question
+        Gives the window's rows, which are not read without violations; the text features of its
+        baseline are the segments that can be named.
     references
         By column: the reference's cells.
 
@@ -66,10 +61,10 @@ def find_violations(
     ]
     segments = [
         column.name
-        for column in signature.columns
+        for column in question.baseline.signature.columns
         if column.role == "feature" and column.type in ("string", "bool")
     ]
-    left = iter(find_culprits(batches(), targets, segments) if targets else ())
+    left = iter(_culprits(question, targets, segments))
     return tuple(
         _violation(
             draft,
@@ -79,6 +74,15 @@ def find_violations(
         )
         for draft in judgement.drafts
     )
+
+
+def _culprits(
+    question: Question, targets: Sequence[Target], segments: Sequence[str]
+) -> list[Culprits]:
+    if not targets:
+        return []
+    columns = CulpritCounter.columns(targets, segments)
+    return question.gather(partial(CulpritCounter.start, targets, segments), columns).result()
 
 
 def cause_sentence(violations: Sequence[Violation]) -> str:
@@ -112,7 +116,7 @@ def _violation(
         description=draft.description,
         severity=_severity(draft, references, judgement),
         ratio=draft.ratio,
-        share_of_blame=judgement.blame[draft.feature],
+        share_of_blame=judgement.blame.get(draft.feature, 0.0),
         predicate=draft.predicate,
         row_count=culprits.row_count if culprits else 0,
         cause=_cause(draft, culprits),
@@ -126,7 +130,7 @@ def _violation(
 def _cause(draft: Draft, culprits: Culprits | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
-    if culprits is not None and op in ("not_in", "in") and culprits.values:
+    if culprits is not None and op in ("not_in", "in", "rule") and culprits.values:
         parts.append(f'mostly "{culprits.values[0]}"')
     if draft.unit is not None:
         parts.append(f"looks like {draft.unit.name}")
@@ -138,6 +142,8 @@ def _cause(draft: Draft, culprits: Culprits | None) -> str:
 def _severity(
     draft: Draft, references: Mapping[str, ReferenceColumn], judgement: Judgement
 ) -> Severity:
+    if draft.severity is not None:
+        return draft.severity
     if draft.check in ALWAYS_PAGES:
         return "page"
     is_judged = draft.feature in judgement.drifts  # There are rows enough.

@@ -62,7 +62,7 @@ def examine(question: Question) -> Report:
         budget=question.budget,
         implausible=find_implausible(sample, references, known, profile.columns),
     )
-    violations = find_violations(judgement, batches, baseline.signature, references)
+    violations = find_violations(judgement, question, references)
     statistics = Statistics.from_profile(profile)
     return Report(
         kind="data-quality",
