@@ -164,9 +164,7 @@ class Baseline:
             facet=facet,
             group=group,
         )
-        return cls.of(
-            data, roles, engine=engine, jobs=jobs, progress=progress, compat=compat
-        )
+        return cls.of(data, roles, engine=engine, jobs=jobs, progress=progress, compat=compat)
 
     @classmethod
     def of(
