@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.condition import Condition
-from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.violation import Segment
 
@@ -182,7 +182,7 @@ def find_culprits(
 
 
 def matching_rows(
-    batches: Batches, predicate: Predicate, *, limit: int, position: str | None = None
+    batches: Batches, predicate: Condition, *, limit: int, position: str | None = None
 ) -> pa.Table:
     """Give the first rows that meet a condition, the offending column in front.
 
@@ -219,7 +219,7 @@ def matching_rows(
     if not parts:
         return pa.table({})
     table = pa.concat_tables(parts, promote_options="permissive")
-    front = [name for name in (*ROW_IDS, predicate.column) if name in table.column_names]
+    front = [name for name in (*ROW_IDS, *predicate.columns) if name in table.column_names]
     return table.select([*front, *(name for name in table.column_names if name not in front)])
 
 
@@ -298,10 +298,8 @@ def _segment(
     return best[1] if best else None
 
 
-def _after(
-    pointers: Iterable[Mapping[str, str | int]], rows: int
-) -> Iterator[dict[str, str | int]]:
-    """Number the rows of a part so many further on; captured rows have ids of their own."""
+def _after(pointers: Pointers, rows: int) -> Iterator[Mapping[str, str | int]]:
+    """Move a part's row numbers so many further on; captured rows have ids of their own."""
     for one in pointers:
         yield {"row": int(one["row"]) + rows} if "row" in one else dict(one)
 
@@ -327,7 +325,7 @@ def _pointers(
         yield pointer
 
 
-def _with_texts(table: pa.Table, predicate: Predicate) -> pa.Table:
+def _with_texts(table: pa.Table, predicate: Condition) -> pa.Table:
     """Put the text that did not fit where its value is missing, and drop the map column."""
     if UNFIT not in table.column_names or not pa.types.is_map(table.schema.field(UNFIT).type):
         return table
