@@ -8,13 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift import ColumnDrift
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.units import UnitChange
-from driftline.monitors.violation import percent
+from driftline.monitors.violation import Severity, percent
 from driftline.signature import Column
 
 __all__ = [
@@ -56,18 +57,21 @@ class Draft:
         Whether so many cannot be chance, by the monitor's budget.
     unit
         The changed unit that would explain it.
+    severity
+        How grave it is, where that is known already; None leaves it to what is found.
     """
 
     feature: str
     check: str
     description: str
     what: str
-    predicate: Predicate | None = None
+    predicate: Condition | None = None
     share_reference: float = 0.0
     ratio: float | None = None
     share: float = 1.0
     surprising: bool = True
     unit: UnitChange | None = None
+    severity: Severity | None = None
 
 
 def type_draft(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Literal
 
-from driftline.baseline.predicate import Predicate
+from driftline.baseline.condition import Condition
 from driftline.monitors.units import UnitChange
 
 __all__ = ["FeatureResult", "JsonValue", "Segment", "Severity", "Violation", "percent", "plural"]
@@ -84,7 +84,7 @@ class Violation:
     severity: Severity = "page"
     ratio: float | None = None
     share_of_blame: float = 0.0
-    predicate: Predicate | None = None
+    predicate: Condition | None = None
     row_count: int = 0
     cause: str = ""
     segment: Segment | None = None

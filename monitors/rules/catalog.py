@@ -1,0 +1,260 @@
+"""The checks that rules can name: ours in a table, others by entry point ``driftline.checks``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import entry_points
+
+from driftline.errors import InputError
+from driftline.monitors.rules.declaration import Declaration, nearest
+from driftline.monitors.rules.outcome import Check
+from driftline.monitors.rules.row_checks import (
+    Bounds,
+    Custom,
+    Formula,
+    Length,
+    Pattern,
+    Present,
+    RowCheck,
+    Values,
+)
+from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
+
+__all__ = ["CHECKS", "COMMON", "GROUP", "make_check", "plugged_in"]
+
+GROUP = "driftline.checks"
+# Keys that every rule may have, and those that every rule on rows may have.
+COMMON = ("check", "name", "severity")
+OF_ROWS = (*COMMON, "mostly", "nulls", "where")
+
+Maker = Callable[[Declaration, datetime], Check]
+RowMaker = Callable[[Declaration], RowCheck]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One check of the table: its own keys, and how it is made."""
+
+    keys: tuple[str, ...]
+    make: Maker
+
+
+def make_check(found: Declaration, as_of: datetime) -> Check:
+    """Make the check that a rule declares.
+
+    Parameters
+    ----------
+    found
+        The rule.
+    as_of
+        The moment that freshness is measured at.
+
+    Raises
+    ------
+    InputError
+        Naming the rule, the key, its value and what was expected.
+    """
+    entry = CHECKS.get(found.check)
+    if entry is not None:
+        found.refuse_others(entry.keys)
+        return entry.make(found, as_of)
+    return _custom(found)
+
+
+def _of_rows(keys: tuple[str, ...], make: RowMaker) -> Entry:
+    """Enter a condition on rows, with the keys that all such have."""
+
+    def made(found: Declaration, as_of: datetime) -> Check:
+        del as_of
+        return _row_rule(found, make(found))
+
+    return Entry((*OF_ROWS, *keys), made)
+
+
+def _row_rule(found: Declaration, check: RowCheck) -> RowRule:
+    return RowRule(
+        check=check,
+        mostly=found.share("mostly"),
+        nulls_fail=found.nulls_fail(),
+        where=found.expression("where"),
+        declaration=found.found,
+    )
+
+
+def _bounds(found: Declaration) -> Bounds:
+    limits = {key: found.limit(key) for key in ("min", "max", "above", "below")}
+    known = [one for one in limits.values() if one is not None]
+    if not known:
+        raise InputError(f"{found.shown}: no bound; expected min, max, above or below")
+    for pair in (("min", "above"), ("max", "below")):
+        if all(limits[key] is not None for key in pair):
+            raise InputError(f"{found.shown}: {pair[0]} and {pair[1]}; expected one of the two")
+    if len({isinstance(one, str) for one in known}) > 1:
+        raise InputError(f"{found.shown}: a number and a time as bounds; expected one kind")
+    low = limits["min"] if limits["above"] is None else limits["above"]
+    high = limits["max"] if limits["below"] is None else limits["below"]
+    if low is not None and high is not None and low > high:  # type: ignore[operator] # One kind.
+        raise InputError(f"{found.shown}: from {low} to {high}; expected the smaller bound first")
+    return Bounds(found.text("column"), limits["min"], limits["max"], *_open(limits))
+
+
+def _open(limits: Mapping[str, float | str | None]) -> tuple[float | str | None, ...]:
+    return limits["above"], limits["below"]
+
+
+def _values(found: Declaration) -> Values:
+    return Values(found.text("column"), found.scalars("values"), found.truth("forbidden"))
+
+
+def _pattern(found: Declaration) -> Pattern:
+    try:
+        return Pattern(
+            found.text("column"),
+            found.text("pattern"),
+            anywhere=found.truth("anywhere"),
+            forbidden=found.truth("forbidden"),
+        )
+    except InputError as error:
+        known = str(error).startswith("rule ")
+        raise error if known else InputError(f"{found.shown}: {error}") from error
+
+
+def _length(found: Declaration) -> Length:
+    least, most = _least_and_most(found)
+    return Length(found.text("column"), least, most)
+
+
+def _least_and_most(found: Declaration) -> tuple[int | None, int | None]:
+    least, most = found.count("min"), found.count("max")
+    if least is None and most is None:
+        raise InputError(f"{found.shown}: no bound; expected min, max or both")
+    if least is not None and most is not None and least > most:
+        raise InputError(f"{found.shown}: from {least} to {most}; expected the smaller bound first")
+    return least, most
+
+
+def _formula(found: Declaration) -> Formula:
+    expression = found.expression("expression")
+    if expression is None:
+        raise found.wrong("expression", 'a condition such as "arrival >= departure"')
+    return Formula(expression)
+
+
+def _row_count(found: Declaration, as_of: datetime) -> RowCount:
+    del as_of
+    return RowCount(*_least_and_most(found), found.expression("where"))
+
+
+def _freshness(found: Declaration, as_of: datetime) -> Freshness:
+    moment = found.moment("as_of")
+    return Freshness(found.text("column"), found.span("max_age"), moment or as_of)
+
+
+def _unique(found: Declaration, as_of: datetime) -> Unique:
+    del as_of
+    if ("column" in found.found) == ("columns" in found.found):
+        raise InputError(f"{found.shown}: expected column, or columns for a combination")
+    key = "column" if "column" in found.found else "columns"
+    return Unique(
+        columns=found.texts(key),
+        mostly=found.share("mostly"),
+        where=found.expression("where"),
+        declaration=found.found,
+    )
+
+
+def _duplicate_rows(found: Declaration, as_of: datetime) -> Unique:
+    del as_of
+    return Unique(
+        ignore=found.texts("ignore", default=()),
+        mostly=found.share("mostly"),
+        where=found.expression("where"),
+        declaration=found.found,
+    )
+
+
+CHECKS: Mapping[str, Entry] = {
+    "bounds": _of_rows(("column", "min", "max", "above", "below"), _bounds),
+    "non_negative": _of_rows(("column",), lambda found: Bounds(found.text("column"), 0)),
+    "not_null": _of_rows(("column",), lambda found: Present(found.text("column"))),
+    "values": _of_rows(("column", "values", "forbidden"), _values),
+    "pattern": _of_rows(("column", "pattern", "anywhere", "forbidden"), _pattern),
+    "length": _of_rows(("column", "min", "max"), _length),
+    "expression": _of_rows(("expression",), _formula),
+    "unique": Entry((*COMMON, "column", "columns", "mostly", "where"), _unique),
+    "duplicate_rows": Entry((*COMMON, "ignore", "mostly", "where"), _duplicate_rows),
+    "freshness": Entry((*COMMON, "column", "max_age", "as_of"), _freshness),
+    "row_count": Entry((*COMMON, "min", "max", "where"), _row_count),
+}
+
+
+def plugged_in() -> tuple[str, ...]:
+    """Name the checks of other packages that are installed, in alphabetical order."""
+    return tuple(sorted({one.name for one in entry_points(group=GROUP)}))
+
+
+@lru_cache(maxsize=64)
+def _load(name: str) -> Callable[..., object]:
+    """Load a check of another package.
+
+    Raises
+    ------
+    InputError
+        When no package has it, or it cannot be imported.
+    """
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        known = (*CHECKS, *plugged_in())
+        raise InputError(
+            f'rule "{name}": no such check{nearest(name, known)}; expected one of '
+            f'{", ".join(known)}, or the entry point of a package in the group "{GROUP}"'
+        )
+    try:
+        loaded = found[0].load()
+    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        raise InputError(
+            f'rule "{name}": {found[0].value} cannot be loaded ({type(error).__name__}: {error}); '
+            "mend or remove the package that provides it"
+        ) from error
+    if not callable(loaded):
+        raise InputError(f'rule "{name}": {found[0].value} is no function; expected one')
+    return loaded  # type: ignore[no-any-return] # Checked to be callable.
+
+
+def _custom(found: Declaration) -> Check:
+    """Make the check of another package; keys that are not ours are its options."""
+    function = _load(found.check)
+    options = {key: value for key, value in found.found.items() if key not in OF_ROWS}
+    named = [options.get("column"), *_list(options.get("columns"))]
+    columns = tuple(dict.fromkeys(one for one in named if isinstance(one, str)))
+    if isinstance(function, type):
+        try:
+            made = function(**options)
+        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+            raise InputError(f"{found.shown}: {type(error).__name__}: {error}") from error
+        if not callable(getattr(made, "start", None)):
+            raise InputError(
+                f"{found.shown}: {function.__name__} has no method start; expected a function, or "
+                "a class as docs/rules.md describes it"
+            )
+        return _WholeCheck(columns, made)
+    return _row_rule(found, Custom(found.check, function, options, columns))
+
+
+def _list(found: object) -> list[object]:
+    return list(found) if isinstance(found, list | tuple) else []
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeCheck:
+    """Somebody else's check on all rows together."""
+
+    columns: tuple[str, ...]
+    made: object
+
+    def start(self):  # type: ignore[no-untyped-def] # noqa: ANN202 - What it gives is foreign.
+        return self.made.start()  # type: ignore[attr-defined] # Asked for when it was made.

@@ -1,0 +1,358 @@
+"""Conditions on single rows: bounds, texts, allowed values, expressions. Pure.
+
+Each says of every row whether it is all right; null where a missing value leaves that open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.predicate import number_text
+from driftline.errors import InputError
+from driftline.monitors.rules.expression import Expression
+from driftline.monitors.rules.functions import whole_match
+from driftline.monitors.rules.values import numbers_of, present, texts_of, typed
+
+__all__ = [
+    "Bounds",
+    "Custom",
+    "Formula",
+    "Length",
+    "Limit",
+    "Pattern",
+    "Present",
+    "RowCheck",
+    "Values",
+    "limits_in_words",
+]
+
+Limit = float | int | str
+# Allowed values that are named in a sentence.
+NAMED = 3
+NAMED_WIDTH = 60
+
+
+class RowCheck(Protocol):
+    """A condition on one row."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+
+    @property
+    def broken(self) -> str:
+        """What a row is that breaks it, such as ``below 0``."""
+
+    @property
+    def wanted(self) -> str:
+        """What a row must be, such as ``at least 0``."""
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row; null where it is open."""
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Give the numbers of the rows that break it, to name the smallest and the largest."""
+
+
+class _OfColumn:
+    """What conditions on one column share."""
+
+    __slots__ = ()
+    column: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Name no extremes."""
+        del batch, broken
+        return np.empty(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds(_OfColumn):
+    """Values within bounds: `least` and `most` are allowed themselves, `above` and `below` not.
+
+    Numbers, or ISO 8601 texts for times. A value that is no number (no time) is out of bounds.
+    """
+
+    column: str
+    least: Limit | None = None
+    most: Limit | None = None
+    above: Limit | None = None
+    below: Limit | None = None
+
+    @property
+    def wanted(self) -> str:
+        """Say the bounds: ``0 to 120``, ``at least 0``, ``above 0``."""
+        return limits_in_words(self.least, self.most, self.above, self.below)
+
+    @property
+    def broken(self) -> str:
+        """Say what is out of bounds."""
+        low = "" if self.least is None else f"below {_shown(self.least)}"
+        low = low or ("" if self.above is None else f"not above {_shown(self.above)}")
+        high = "" if self.most is None else f"above {_shown(self.most)}"
+        high = high or ("" if self.below is None else f"not below {_shown(self.below)}")
+        return " or ".join(part for part in (low, high) if part)
+
+    @property
+    def is_of_times(self) -> bool:
+        """Whether the bounds are times."""
+        known = (self.least, self.most, self.above, self.below)
+        return any(isinstance(one, str) for one in known)
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        values, unfit = self._read(batch)
+        inside: pa.BooleanArray = pc.is_valid(values)
+        known = inside
+        for limit, compare in (
+            (self.least, pc.greater_equal),
+            (self.most, pc.less_equal),
+            (self.above, pc.greater),
+            (self.below, pc.less),
+        ):
+            if limit is not None:
+                inside = pc.and_(inside, pc.fill_null(compare(values, self._limit(limit)), False))
+        judged = pc.or_(known, unfit)
+        return pc.if_else(judged, inside, pa.scalar(None, pa.bool_()))
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Give the numbers that are out of bounds; times are not named."""
+        if self.is_of_times:
+            return np.empty(0)
+        return numbers_of(self._read(batch)[0].filter(broken))
+
+    def _read(self, batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+        array = batch.column(self.column)
+        if not self.is_of_times and pa.types.is_integer(array.type):
+            return typed(batch, self.column, "int64")  # Exact beyond 2^53, too.
+        return typed(batch, self.column, "timestamp" if self.is_of_times else "double")
+
+    def _limit(self, limit: Limit) -> pa.Scalar:
+        if isinstance(limit, str):
+            return pa.scalar(np.datetime64(limit, "us")).cast(pa.timestamp("us", "UTC"))
+        return pa.scalar(limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Present(_OfColumn):
+    """A value in every row; NaN and empty text are none."""
+
+    column: str
+    broken = "empty"
+    wanted = "not empty"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row; it is never open."""
+        return pc.is_valid(texts_of(batch, self.column))
+
+
+@dataclass(frozen=True, slots=True)
+class Values(_OfColumn):
+    """Values among the allowed ones, compared as text: 1 and "1" are the same."""
+
+    column: str
+    allowed: tuple[str, ...]
+    forbidden: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """Say which values are allowed."""
+        shown = ", ".join(f'"{one}"' for one in self.allowed[:NAMED])
+        if len(self.allowed) > NAMED or len(shown) > NAMED_WIDTH:
+            shown = f"the {len(self.allowed)} listed values"
+        return f"none of {shown}" if self.forbidden else f"one of {shown}"
+
+    @property
+    def broken(self) -> str:
+        """Say what is not allowed."""
+        return self.wanted.replace("none of", "one of") if self.forbidden else f"not {self.wanted}"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        text = texts_of(batch, self.column)
+        inside = pc.is_in(text, value_set=pa.array(self.allowed, pa.string()))
+        good = pc.invert(inside) if self.forbidden else inside
+        return pc.if_else(pc.is_valid(text), good, pa.scalar(None, pa.bool_()))
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern(_OfColumn):
+    """Texts that match a regular expression (RE2): the whole text, or any part of it."""
+
+    column: str
+    pattern: str
+    anywhere: bool = False
+    forbidden: bool = False
+
+    def __post_init__(self) -> None:
+        whole_match(self.pattern)
+
+    @property
+    def wanted(self) -> str:
+        """Say what must match."""
+        verb = ("not " if self.forbidden else "") + ("containing" if self.anywhere else "matching")
+        return f'{verb} "{self.pattern}"'
+
+    @property
+    def broken(self) -> str:
+        """Say what does not match."""
+        return self.wanted.removeprefix("not ") if self.forbidden else f"not {self.wanted}"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        # Each text that occurs is looked at once.
+        coded = texts_of(batch, self.column).dictionary_encode()
+        pattern = self.pattern if self.anywhere else whole_match(self.pattern)
+        found = pc.match_substring_regex(coded.dictionary, pattern)
+        return (pc.invert(found) if self.forbidden else found).take(coded.indices)
+
+
+@dataclass(frozen=True, slots=True)
+class Length(_OfColumn):
+    """Texts of so many characters."""
+
+    column: str
+    least: int | None = None
+    most: int | None = None
+
+    @property
+    def wanted(self) -> str:
+        """Say how long a text must be."""
+        if self.least == self.most:
+            return f"of {self.least} characters"
+        return f"of {limits_in_words(self.least, self.most)} characters"
+
+    @property
+    def broken(self) -> str:
+        """Say what is too short or too long."""
+        return f"not {self.wanted}"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        length = pc.utf8_length(texts_of(batch, self.column))
+        inside = pc.is_valid(length)
+        known = inside
+        if self.least is not None:
+            inside = pc.and_kleene(inside, pc.greater_equal(length, self.least))
+        if self.most is not None:
+            inside = pc.and_kleene(inside, pc.less_equal(length, self.most))
+        return pc.if_else(known, inside, pa.scalar(None, pa.bool_()))
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression that must hold."""
+
+    expression: Expression
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the expression names."""
+        return self.expression.columns
+
+    @property
+    def wanted(self) -> str:
+        """Give the expression."""
+        return f'where "{self.expression.text}" holds'
+
+    @property
+    def broken(self) -> str:
+        """Say that the expression does not hold."""
+        return f'where "{self.expression.text}" does not hold'
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        return self.expression.evaluate(batch)
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Give the values of the only column, if there is only one and it holds numbers."""
+        if len(self.columns) != 1:
+            return np.empty(0)
+        values = present(batch.column(self.columns[0]))
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            return np.empty(0)
+        return numbers_of(values.filter(broken))
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A function of somebody else's: rows in, one truth value a row out.
+
+    Parameters
+    ----------
+    name
+        What the check is called.
+    function
+        Takes a `pa.RecordBatch` and the options, gives truth values: true where the row is all
+        right, null where that is open.
+    options
+        Further keys of the rule.
+    columns
+        Columns that must be there.
+    """
+
+    name: str
+    function: Callable[..., object]
+    options: Mapping[str, object]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> str:
+        """Name the check."""
+        return f"that pass {self.name}"
+
+    @property
+    def broken(self) -> str:
+        """Name the check."""
+        return f"that fail {self.name}"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Ask the function."""
+        try:
+            found = self.function(batch, **self.options)
+            if isinstance(found, pa.ChunkedArray):
+                found = found.combine_chunks()
+            if not isinstance(found, pa.Array):
+                found = pa.array(found, from_pandas=True)
+            verdict = found.cast(pa.bool_())
+        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+            raise InputError(
+                f'check "{self.name}" failed: {type(error).__name__}: {error}; expected one truth '
+                "value for each row"
+            ) from error
+        if len(verdict) != batch.num_rows:
+            raise InputError(
+                f'check "{self.name}" gave {len(verdict):,} values for {batch.num_rows:,} rows; '
+                "expected one truth value for each row"
+            )
+        return verdict
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Name no extremes."""
+        del batch, broken
+        return np.empty(0)
+
+
+def limits_in_words(
+    least: Limit | None, most: Limit | None, above: Limit | None = None, below: Limit | None = None
+) -> str:
+    """Say bounds in words: ``0 to 120``, ``at least 0``, ``above 0 and at most 1``."""
+    if least is not None and most is not None:
+        return f"{_shown(least)} to {_shown(most)}"
+    named = (("at least", least), ("above", above), ("at most", most), ("below", below))
+    return " and ".join(f"{word} {_shown(one)}" for word, one in named if one is not None)
+
+
+def _shown(limit: Limit) -> str:
+    return limit if isinstance(limit, str) else number_text(limit)

@@ -1,0 +1,295 @@
+"""Rules as one value: read, counted in one pass over the data, and put into words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from driftline.errors import InputError
+from driftline.monitors.drafts import Draft
+from driftline.monitors.rules.catalog import make_check
+from driftline.monitors.rules.declaration import Declaration, nearest
+from driftline.monitors.rules.outcome import Check, Counter, Tally
+from driftline.monitors.rules.row_checks import Custom
+from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.values import absent_columns
+from driftline.monitors.violation import Severity
+
+__all__ = ["Outcome", "Rule", "RuleCounters", "RuleSet", "outcome_drafts"]
+
+# What a window's violations are called when no column is.
+WHOLE = {"row_count": "Row count", "duplicate_rows": "Duplicate rows"}
+# As findings.PAGE_SHARE: fewer rows than this at fault are worth a ticket, but wake nobody.
+PAGE_SHARE = 0.02
+MAX_RULES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Parameters
+    ----------
+    declaration
+        As it was written, in plain JSON values.
+    function
+        A function in place of a declared check, from Python only.
+    """
+
+    declaration: Declaration
+    function: Callable[..., object] | None = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The rule's own name; empty when it has none."""
+        return str(self.declaration.get("name") or "")
+
+    def check(self, as_of: datetime) -> Check:
+        """Make the check; ``as_of`` is the moment that freshness is measured at."""
+        found = self.declaration
+        if self.function is None:
+            return make_check(found, as_of)
+        return RowRule(Custom(found.check, self.function, {}), declaration=found.found)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """The rules of one check of data, in the order in which they were declared."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.rules)
+
+    @classmethod
+    def of(cls, found: object, *, where: str = "rules") -> RuleSet:
+        """Read rules from plain values.
+
+        Parameters
+        ----------
+        found
+            A list of rules: each an object with ``check`` and its keys, an expression as a text,
+            or (from Python) a function; or an object with such a list under ``rules``.
+        where
+            What the errors call it.
+
+        Raises
+        ------
+        InputError
+            Naming the rule, the key, its value and what was expected.
+        """
+        if isinstance(found, RuleSet):
+            return found
+        if isinstance(found, Mapping):
+            others = [key for key in found if key != "rules"]
+            if others or "rules" not in found:
+                wrong = f'unknown key "{others[0]}"' if others else "no rules"
+                raise InputError(f'{where}: {wrong}; expected a list, or an object with "rules"')
+            found = found["rules"]
+        if found is None:
+            return cls()
+        if isinstance(found, str | bytes) or not isinstance(found, Sequence):
+            raise InputError(
+                f"{where}: {_cut(found)}; expected a list of rules, such as "
+                '[{"check": "unique", "column": "id"}]'
+            )
+        if len(found) > MAX_RULES:
+            raise InputError(f"{where}: {len(found):,} rules; expected {MAX_RULES:,} at most")
+        return cls(tuple(_rule(one, f"{where}[{at}]") for at, one in enumerate(found)))
+
+    def plus(self, other: RuleSet) -> RuleSet:
+        """Give both; the same rule stands once, and a later one replaces one of its name."""
+        kept: dict[str, Rule] = {}
+        for rule in (*self.rules, *other.rules):
+            plain = json.dumps(rule.declaration.found, sort_keys=True, default=str)
+            kept[f"name {rule.name}" if rule.name else plain] = rule
+        return RuleSet(tuple(kept.values()))
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Give the declarations as plain JSON values."""
+        return [dict(rule.declaration.found) for rule in self.rules]
+
+    def start(self, as_of: datetime | None = None) -> RuleCounters:
+        """Give counters that have counted nothing, to be fed with every batch.
+
+        Parameters
+        ----------
+        as_of
+            The moment that freshness is measured at: the end of a window, or now when missing.
+        """
+        moment = as_of or datetime.now(UTC)
+        return RuleCounters(self, tuple(rule.check(moment) for rule in self.rules))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A rule, and what was counted for it.
+
+    Parameters
+    ----------
+    rule, tally
+        The rule; what its counting came to.
+    feature
+        What a violation is of.
+    absent
+        Columns that the data do not have, so that the rule could not be judged.
+    """
+
+    rule: Rule
+    tally: Tally
+    feature: str
+    absent: tuple[str, ...] = ()
+
+
+class RuleCounters:
+    """The counters of all rules over one part of the data; parts are merged exactly."""
+
+    def __init__(self, rules: RuleSet, checks: tuple[Check, ...]) -> None:
+        self.rules, self.checks = rules, checks
+        self.counters: list[Counter] = [check.start() for check in checks]
+        self.absent: list[tuple[str, ...]] = [() for _ in checks]
+        self.columns: tuple[str, ...] = ()
+        self.has_rows = False
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of one batch, columns by the user's names.
+
+        Raises
+        ------
+        InputError
+            When the types of an expression do not go together, or a custom check fails.
+        """
+        self.has_rows, self.columns = True, tuple(batch.schema.names)
+        for index, check in enumerate(self.checks):
+            if missing := absent_columns(batch, check.columns):
+                self.absent[index] = missing
+            elif not self.absent[index]:
+                self.counters[index].update(batch)
+
+    def merge(self, other: RuleCounters) -> RuleCounters:
+        """Take over what another part has counted, and give the sum."""
+        for counter, others in zip(self.counters, other.counters, strict=True):
+            counter.merge(others)
+        self.absent = [a or b for a, b in zip(self.absent, other.absent, strict=True)]
+        self.has_rows |= other.has_rows
+        self.columns = self.columns or other.columns
+        return self
+
+    def result(self, known: Iterable[str] = ()) -> tuple[Outcome, ...]:
+        """Say what the counting comes to, in the order of the rules.
+
+        Parameters
+        ----------
+        known
+            Columns of the baseline: one of them that the data lack is a finding.
+
+        Raises
+        ------
+        InputError
+            When a rule names a column that neither the data nor the baseline has.
+        """
+        columns = {*self.columns, *known}
+        found = []
+        for rule, check, counter, absent in zip(
+            self.rules.rules, self.checks, self.counters, self.absent, strict=True
+        ):
+            if wrong := [name for name in absent if name not in columns]:
+                raise InputError(
+                    f'{rule.declaration.shown}: no column "{wrong[0]}"'
+                    f"{nearest(wrong[0], columns)}; expected one of {_names(columns)}"
+                )
+            # Without rows nothing is wrong with any, but there may be too few.
+            is_open = not self.has_rows and rule.declaration.check != "row_count"
+            tally = Tally(0, 0, is_broken=False) if is_open or absent else counter.result()
+            found.append(Outcome(rule, tally, _feature(rule, check), absent))
+        return tuple(found)
+
+
+def _feature(rule: Rule, check: Check) -> str:
+    name = rule.declaration.check
+    if name in WHOLE:
+        return WHOLE[name]
+    columns = check.check.columns if isinstance(check, RowRule) else check.columns
+    return ", ".join(columns) or rule.name or name
+
+
+def outcome_drafts(outcomes: Sequence[Outcome]) -> list[Draft]:
+    """Word the rules that are broken as drafts of violations, in the order of the rules."""
+    return [_draft(one) for one in outcomes if one.tally.is_broken or one.absent]
+
+
+def _draft(outcome: Outcome) -> Draft:
+    rule, tally = outcome.rule, outcome.tally
+    own = f"{rule.name}: " if rule.name else ""
+    if outcome.absent:
+        missing = ", ".join(outcome.absent)
+        words = f"cannot be judged, the data have no column {missing}"
+        description = f"The rule cannot be judged: there is no column {missing}."
+    else:
+        words, description = tally.words, tally.description
+    share = tally.broken_count / tally.judged_count if tally.judged_count else 1.0
+    return Draft(
+        feature=outcome.feature,
+        check=f"{rule.declaration.check}_check",
+        description=f"{own}{description}",
+        what=f"{own}{words}",
+        predicate=tally.condition,
+        share=share,
+        severity=_severity(outcome, share),
+    )
+
+
+def _severity(outcome: Outcome, share: float) -> Severity:
+    chosen = outcome.rule.declaration.severity()
+    if chosen is not None:
+        return chosen
+    is_grave = outcome.absent or not outcome.tally.concerns_rows or share >= PAGE_SHARE
+    return "page" if is_grave else "ticket"
+
+
+def _rule(found: object, where: str) -> Rule:
+    """Read one rule; what is wrong with it is said now, not when data come."""
+    if isinstance(found, str):
+        found = {"check": "expression", "expression": found}
+    if callable(found) and not isinstance(found, Mapping):
+        name = getattr(found, "__name__", type(found).__name__)
+        return Rule(Declaration({"check": name}), found)
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        raise InputError(
+            f"{where}: {_cut(found)}; expected an object such as "
+            '{"check": "unique", "column": "id"}, or an expression'
+        )
+    if "check" not in found:
+        raise InputError(f'{where}: no check; expected one such as "unique"')
+    rule = Rule(Declaration({key: _plain(value) for key, value in found.items()}))
+    try:
+        if "name" in found:
+            rule.declaration.text("name")
+        rule.declaration.severity()
+        rule.check(datetime.now(UTC))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return rule
+
+
+def _plain(value: object) -> object:
+    """Make JSON of what YAML reads as a date."""
+    if isinstance(value, date):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _cut(found: object) -> str:
+    shown = repr(found)
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"
+
+
+def _names(columns: Iterable[str]) -> str:
+    shown = sorted(columns)
+    return ", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if len(shown) > 20 else "")

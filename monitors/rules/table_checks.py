@@ -1,0 +1,286 @@
+"""Rules on all rows together: how many, how new, and whether any come twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.predicate import UNFIT
+from driftline.capture.windows.window import ROW_IDS
+from driftline.monitors.rules.expression import Expression
+from driftline.monitors.rules.keys import KeyCounts, hash_rows
+from driftline.monitors.rules.outcome import RuleCondition, Tally
+from driftline.monitors.rules.values import is_captured, typed
+from driftline.monitors.violation import percent, plural
+
+__all__ = [
+    "Freshness",
+    "RowCount",
+    "Unique",
+    "UniqueCondition",
+    "span_in_words",
+    "unique_condition",
+]
+
+# Clocks differ: a time so little ahead is now.
+LEEWAY = timedelta(minutes=5)
+# Repeated keys that a document names, so that their rows can be found from it.
+KEYS_WRITTEN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """A number of rows within bounds, both allowed."""
+
+    least: int | None = None
+    most: int | None = None
+    where: Expression | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of the condition, if there is one."""
+        return () if self.where is None else self.where.columns
+
+    def start(self) -> RowCountCounter:
+        """Give a counter that has counted nothing."""
+        return RowCountCounter(self)
+
+
+class RowCountCounter:
+    """Counts rows."""
+
+    def __init__(self, check: RowCount) -> None:
+        self.check = check
+        self.count = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Count the rows of one batch."""
+        where = self.check.where
+        self.count += (
+            batch.num_rows if where is None else int(pc.sum(where.evaluate(batch)).as_py() or 0)
+        )
+
+    def merge(self, other: RowCountCounter) -> None:
+        """Take over what another part has counted."""
+        self.count += other.count
+
+    def result(self) -> Tally:
+        """Compare with the bounds."""
+        check, count = self.check, self.count
+        too_few = check.least is not None and count < check.least
+        too_many = check.most is not None and count > check.most
+        limits = f"{check.least:,}" if check.least == check.most else _counts(check)
+        where = "" if check.where is None else f" with {check.where.text}"
+        return Tally(
+            judged_count=count,
+            broken_count=0,
+            is_broken=too_few or too_many,
+            words=f"{plural(count, 'row')}{where} (expected {limits})",
+            description=f"{plural(count, 'row')}{where}. Expected: {limits} rows.",
+            concerns_rows=False,
+        )
+
+
+def _counts(check: RowCount) -> str:
+    if check.least is not None and check.most is not None:
+        return f"{check.least:,} to {check.most:,}"
+    word, limit = ("at least", check.least) if check.most is None else ("at most", check.most)
+    return f"{word} {limit:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """A newest time that is not older than `max_age` at the moment `as_of`."""
+
+    column: str
+    max_age: timedelta
+    as_of: datetime
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def start(self) -> FreshnessCounter:
+        """Give a counter that has seen nothing."""
+        return FreshnessCounter(self)
+
+
+class FreshnessCounter:
+    """The newest time that has already come."""
+
+    def __init__(self, check: Freshness) -> None:
+        self.check = check
+        self.newest: datetime | None = None
+        self.known_count = self.future_count = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Look at one batch."""
+        times = typed(batch, self.check.column, "timestamp")[0].drop_null()
+        self.known_count += len(times)
+        # A time to come would hide that nothing has come for long.
+        last = pa.scalar(self.check.as_of.astimezone(UTC) + LEEWAY, pa.timestamp("us", "UTC"))
+        come = times.filter(pc.less_equal(times, last))
+        self.future_count += len(times) - len(come)
+        if len(come):
+            self._see(pc.max(come).as_py())
+
+    def _see(self, moment: datetime) -> None:
+        self.newest = moment if self.newest is None else max(self.newest, moment)
+
+    def merge(self, other: FreshnessCounter) -> None:
+        """Take over what another part has seen."""
+        self.known_count += other.known_count
+        self.future_count += other.future_count
+        if other.newest is not None:
+            self._see(other.newest)
+
+    def result(self) -> Tally:
+        """Compare with the age that is allowed; the moment itself is not told, see docs."""
+        check = self.check
+        wanted = f"a time within {span_in_words(check.max_age)}"
+        if self.newest is not None:
+            is_old = check.as_of - self.newest > check.max_age
+            words = f"newest time is {self.newest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        else:
+            is_old = True
+            words = "all times lie in the future" if self.future_count else "no row holds a time"
+        return Tally(
+            judged_count=self.known_count,
+            broken_count=0,
+            is_broken=is_old,
+            words=f"{words} (expected {wanted})",
+            description=f"{words[0].upper()}{words[1:]}. Expected: {wanted}.",
+            concerns_rows=False,
+        )
+
+
+def span_in_words(span: timedelta) -> str:
+    """Write a span in its largest whole unit: ``36 hours``, ``1 day``."""
+    seconds = span.total_seconds()
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size and seconds % size == 0:
+            return plural(int(seconds // size), unit)
+    return f"{seconds:g} seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """No two rows alike in some columns, or in all; rows without any of the values are left out.
+
+    Parameters
+    ----------
+    columns
+        The columns that are compared; empty for all.
+    ignore
+        Columns that are not, when all are.
+    mostly
+        Smallest share of rows, 0-1, that must be unlike all others.
+    """
+
+    columns: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    mostly: float = 1.0
+    where: Expression | None = None
+    declaration: Mapping[str, Any] = field(default_factory=dict)
+
+    def start(self) -> UniqueCounter:
+        """Give a counter that has counted nothing."""
+        return UniqueCounter(self)
+
+    def keys(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+        """Hash what is compared, and say which rows are; each of shape (rows,)."""
+        hashes, known = hash_rows(batch, self.columns or self.all_of(batch))
+        if self.where is not None:
+            meant = pc.fill_null(self.where.evaluate(batch), fill_value=False)
+            known = known & meant.to_numpy(zero_copy_only=False)
+        return hashes, known
+
+    def all_of(self, batch: pa.RecordBatch) -> tuple[str, ...]:
+        """Name the columns that are compared, in one order whatever order they came in."""
+        own = {*ROW_IDS, UNFIT} if is_captured(batch) else set()
+        return tuple(sorted(set(batch.schema.names) - own - set(self.ignore)))
+
+
+@dataclass(frozen=True, slots=True)
+class UniqueCondition:
+    """Marks the rows whose key is among the repeated ones; keys ascending, shape (keys,)."""
+
+    rule: Unique
+    keys: np.ndarray
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Mark the rows of one batch."""
+        hashes, known = self.rule.keys(batch)
+        if not len(self.keys):
+            return pa.array(np.zeros(len(hashes), bool))
+        places = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
+        return pa.array((self.keys[places] == hashes) & known)
+
+
+class UniqueCounter:
+    """Counts keys."""
+
+    def __init__(self, check: Unique) -> None:
+        self.check = check
+        self.counts = KeyCounts()
+        self.compared = check.columns
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Count the keys of one batch."""
+        self.compared = self.compared or self.check.all_of(batch)
+        hashes, known = self.check.keys(batch)
+        self.counts.add(hashes[known])
+
+    def merge(self, other: UniqueCounter) -> None:
+        """Take over what another part has counted."""
+        self.counts.merge(other.counts)
+        self.compared = self.compared or other.compared
+
+    def result(self) -> Tally:
+        """Say how many rows are alike."""
+        check, found = self.check, self.counts.repeats()
+        rows, alike = found.row_count, found.repeated_rows
+        if rows == 0 or (rows - alike) / rows >= check.mostly:
+            return Tally(rows, alike, is_broken=False)
+        values = "value" if len(check.columns) == 1 else "combination"
+        if check.columns:
+            phrase = f"with a {values} that occurs more than once"
+            what = f"{plural(found.repeated_keys, f'such {values}')}"
+        else:
+            phrase, what = "like another row", f"{found.repeated_keys:,} different"
+        accepted = "" if check.mostly == 1 else f"; {percent(1 - check.mostly)} accepted"
+        wanted = "all rows" if check.mostly == 1 else f"at least {percent(check.mostly)}"
+        return Tally(
+            judged_count=rows,
+            broken_count=alike,
+            is_broken=True,
+            words=f"{percent(alike / rows)} of rows {phrase} ({what}){accepted}",
+            description=(
+                f"{alike:,} of {rows:,} rows {phrase}, {what}. Expected: {wanted} unlike any other."
+            ),
+            condition=RuleCondition(
+                column=check.columns[0] if check.columns else "",
+                phrase=phrase,
+                breaks=UniqueCondition(replace(check, columns=self.compared), found.keys),
+                rule=dict(check.declaration),
+                columns=self._columns(),
+                keys=tuple(f"{int(key):016x}" for key in found.keys[:KEYS_WRITTEN]),
+            ),
+        )
+
+    def _columns(self) -> tuple[str, ...]:
+        where = self.check.where
+        return tuple(dict.fromkeys((*self.compared, *(() if where is None else where.columns))))
+
+
+def unique_condition(check: Unique, keys: tuple[str, ...]) -> UniqueCondition:
+    """Make the condition again from the keys of a document."""
+    found = np.sort(np.array([int(key, 16) for key in keys], np.uint64))
+    return UniqueCondition(check, found)

@@ -1,0 +1,68 @@
+"""What rules read of a batch: a column's values as numbers, texts or times, missing ones null."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce, is_missing, plain_array, unfit_mask
+from driftline.baseline.predicate import UNFIT
+from driftline.signature import ColumnType
+
+__all__ = ["absent_columns", "is_captured", "numbers_of", "present", "texts_of", "typed"]
+
+
+def is_captured(batch: pa.RecordBatch) -> bool:
+    """Say whether the rows are captured ones: they carry a map of what did not fit its type."""
+    return UNFIT in batch.schema.names and pa.types.is_map(batch.schema.field(UNFIT).type)
+
+
+def absent_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the columns that the batch does not have."""
+    known = set(batch.schema.names)
+    return tuple(name for name in columns if name not in known)
+
+
+def present(array: pa.Array) -> pa.Array:
+    """Make what is missing null: NaN and empty text too; the type is one of the plain ones."""
+    plain = plain_array(array)
+    if pa.types.is_floating(plain.type) or pa.types.is_string(plain.type):
+        return pc.if_else(is_missing(plain), pa.scalar(None, plain.type), plain)
+    return plain
+
+
+def texts_of(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """Give a column as text, null where there is no value; what did not fit its type included."""
+    text = present(coerce(batch.column(column), "string")[0])
+    if not is_captured(batch):
+        return text
+    kept = pc.map_lookup(batch.column(UNFIT), column, "first")
+    return pc.coalesce(text, kept.cast(pa.string()))
+
+
+def typed(batch: pa.RecordBatch, column: str, kind: ColumnType) -> tuple[pa.Array, pa.Array]:
+    """Give a column as a type, and mark the values that do not fit it.
+
+    Returns
+    -------
+    tuple of pa.Array
+        The values, null where there is none or where it does not fit; and where it does not.
+    """
+    array = batch.column(column)
+    values, _ = coerce(array, kind)
+    unfit = unfit_mask(array, kind)
+    if is_captured(batch):
+        kept = pc.map_lookup(batch.column(UNFIT), column, "first")
+        unfit = pc.or_(unfit, pc.is_valid(kept))
+    return present(values), cast(pa.Array, unfit)
+
+
+def numbers_of(array: pa.Array) -> np.ndarray:
+    """Give the values that are there as numpy numbers; times as microseconds since 1970."""
+    found = array.drop_null()
+    if pa.types.is_timestamp(found.type):
+        found = found.cast(pa.int64())
+    return np.asarray(found.to_numpy(zero_copy_only=False))
