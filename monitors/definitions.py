@@ -36,7 +36,10 @@ LONGEST_DELAY_S = 366 * 86_400
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
 # What a change of makes it another question, so that windows are judged anew.
-JUDGING = ("kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year")
+JUDGING = (
+    "kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year",
+    "compat", "deequ_ties",
+)  # fmt: skip
 
 
 class DefinitionError(InputError):
@@ -66,6 +69,9 @@ class MonitorDefinition:
         was made.
     delay_s
         How long after a window's end it is run, for records that come late; seconds.
+    compat, deequ_ties
+        Whether data quality is judged as SageMaker does it, and repeated values are compared as
+        its library did (docs/compat.md).
     owner, tags
         For people.
     version
@@ -81,6 +87,8 @@ class MonitorDefinition:
     false_alarms_per_year: float = 1.0
     start: datetime | None = None
     delay_s: float = 0.0
+    compat: bool = False
+    deequ_ties: bool = False
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     version: int = 1
@@ -104,6 +112,15 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": delay_s {self.delay_s}; '
                 f"expected 0 to {LONGEST_DELAY_S:,} seconds"
+            )
+        if self.compat and self.kind != "data-quality":
+            raise DefinitionError(
+                f'monitor "{self.name}": compat with kind "{self.kind}"; expected "data-quality", '
+                "the only one that is judged as SageMaker does it"
+            )
+        if self.deequ_ties and not self.compat:
+            raise DefinitionError(
+                f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
             )
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(

@@ -10,7 +10,7 @@ from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
-from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
+from driftline.monitors.question import Budget, Compat, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.monitors.violation import plural
 from driftline.roles import Roles
@@ -120,5 +120,6 @@ def judge_captured(
         unfit=unfit_counts,
         predict=predict,
         seed=seed,
+        compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
     )
     return examine(definition.kind, question)

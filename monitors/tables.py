@@ -34,6 +34,8 @@ definitions = Table(
     Column("false_alarms_per_year", Float, nullable=False),
     Column("start", UtcDateTime),
     Column("delay_s", Float, nullable=False),
+    Column("compat", Boolean, nullable=False),
+    Column("deequ_ties", Boolean, nullable=False),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -297,6 +297,8 @@ def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         false_alarms_per_year=spec.false_alarms_per_year,
         start=spec.start,
         delay_s=spec.delay_s,
+        compat=spec.compat,
+        deequ_ties=spec.deequ_ties,
         owner=resource.owner,
         tags=resource.tags,
     )

@@ -108,6 +108,8 @@ class MonitorSpec(Spec):
     false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     start: datetime | None = None
+    compat: bool = False
+    deequ_ties: bool = False
 
 
 class AlarmSpec(Spec):
