@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce, is_missing
+from driftline.baseline.counted import counted_texts
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.scanning import SetKind, absent_set, members, scanned_sets, set_kind
 from driftline.errors import InputError
@@ -153,25 +154,55 @@ class Cells:
             int64, shape (size,); the sum is the number of rows.
         """
         plain, lost = coerce(array, self.type)
-        unfit += lost
+        rows, unfit = len(plain), unfit + lost
         if self.is_number:
-            counts = self._count_numbers(plain)
-        else:
-            codes = self.assign(plain)
-            counts = np.bincount(codes, minlength=self.size).astype(np.int64)
-        if unfit > counts[-2]:
-            raise InputError(f'column "{self.column}": {unfit} unfit of {counts[-2]} empty rows')
-        counts[-2] -= unfit
-        counts[-1] += unfit
-        return counts
-
-    def _count_numbers(self, plain: pa.Array) -> np.ndarray:
-        values = _numbers(plain)
+            values = np.array(plain.drop_null().to_numpy(zero_copy_only=False), dtype=np.float64)
+            values.sort()
+            return self.count_sorted(values, rows, unfit)
+        if self.type != "timestamp":
+            return self.count_texts(*counted_texts(plain), rows, unfit)
         counts = np.zeros(self.size, dtype=np.int64)
-        values.sort()
-        ends = np.searchsorted(values, np.asarray(self.edges), side="left")
-        counts[:-2] = np.diff(ends, prepend=0, append=len(values))
-        counts[-2] = len(plain) - len(values)
+        counts[0] = rows - plain.null_count
+        return self._with_absent(counts, rows, unfit)
+
+    def count_sorted(self, ordered: np.ndarray, rows: int, unfit: int) -> np.ndarray:
+        """Count numbers that are ascending already: one look-up for each edge.
+
+        Parameters
+        ----------
+        ordered
+            float64, shape (numbers,); infinite values are numbers, NaN (at the end) are none.
+        rows
+            How many rows there are, with those that hold no number.
+        unfit
+            How many rows hold what does not fit the type.
+        """
+        known = int(np.searchsorted(ordered, np.nan))
+        counts = np.zeros(self.size, dtype=np.int64)
+        ends = np.searchsorted(ordered, np.asarray(self.edges), side="left")
+        counts[:-2] = np.diff(ends, prepend=0, append=known)
+        return self._with_absent(counts, rows, unfit)
+
+    def count_texts(self, texts: pa.Array, often: np.ndarray, rows: int, unfit: int) -> np.ndarray:
+        """Count texts that are counted already, as `counted_texts` gives them.
+
+        Parameters
+        ----------
+        texts, often
+            Distinct values, none of them missing, and the rows that hold each.
+        rows, unfit
+            As for `count_sorted`.
+        """
+        codes = self._level_codes(texts)
+        counts = np.bincount(codes, weights=often, minlength=self.size).astype(np.int64)
+        return self._with_absent(counts, rows, unfit)
+
+    def _with_absent(self, counts: np.ndarray, rows: int, unfit: int) -> np.ndarray:
+        """Fill in the last two cells: what is in no other is empty, or unfit."""
+        empty = rows - int(counts.sum())
+        if unfit > empty:
+            raise InputError(f'column "{self.column}": {unfit} unfit of {empty} empty rows')
+        counts[-2:] = empty - unfit, unfit
         return counts
 
     def assign(self, array: pa.Array) -> np.ndarray:
@@ -191,17 +222,21 @@ class Cells:
     def _text_codes(self, plain: pa.Array) -> np.ndarray:
         """Look each distinct value up once, then spread the answers over the rows."""
         encoded = plain.cast(pa.string()).dictionary_encode()
-        values = encoded.dictionary
+        if len(encoded.dictionary) == 0:
+            return np.full(len(plain), len(self.levels), dtype=np.int64)
+        table = self._level_codes(encoded.dictionary)
+        indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
+        return np.asarray(table[indices])
+
+    def _level_codes(self, values: pa.Array) -> np.ndarray:
+        """Give the cell of each text."""
         other = len(self.levels)
-        if len(values) == 0:
-            return np.full(len(plain), other, dtype=np.int64)
         codes = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
-        table = codes.to_numpy(zero_copy_only=False).astype(np.int64)
+        table: np.ndarray = codes.to_numpy(zero_copy_only=False).astype(np.int64)
         if self._known_array is not None:
             unseen = pc.invert(pc.is_in(values, value_set=self._known_array))
             table[unseen.to_numpy(zero_copy_only=False)] = other + 1
-        indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-        return np.asarray(table[indices])
+        return table
 
     @cached_property
     def _level_array(self) -> pa.Array:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce, is_missing
+from driftline.baseline.coercion import coerce
+from driftline.baseline.counted import counted_texts
 from driftline.baseline.distinct import (
     DistinctCount,
     LevelCounts,
@@ -25,11 +25,13 @@ from driftline.baseline.frequent import (
     frequent_texts,
 )
 from driftline.baseline.moments import Moments
+from driftline.baseline.plain import plain_array, plain_type
 from driftline.baseline.quantiles import Quantile, quantiles
 from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import TextSummary, shortened
 from driftline.baseline.times import TimeSummary
+from driftline.baseline.vectors import VectorSummary
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
@@ -67,6 +69,8 @@ class ColumnProfile:
         Lengths and shapes of texts, once the levels do not tell them; see `text`.
     times
         Where the times lie.
+    vectors
+        Of lists of numbers, such as embeddings; as levels they are texts.
     cells, cell_counts
         The reference's cells and the rows in each, when cells are given.
     """
@@ -86,6 +90,7 @@ class ColumnProfile:
     distinct: DistinctCount = field(default_factory=DistinctCount)
     texts: TextSummary | None = None
     times: TimeSummary = field(default_factory=TimeSummary)
+    vectors: VectorSummary = field(default_factory=VectorSummary)
     cells: Cells | None = None
     cell_counts: np.ndarray | None = None
 
@@ -143,44 +148,57 @@ class ColumnProfile:
         unfit
             How many nulls of the array stand for values that had been found unfit before.
         """
+        if self.type == "string" and pa.types.is_list(plain_type(array.type)):
+            array = plain_array(array)
+            self.vectors.update(array)
         values, lost = coerce(array, self.type)
-        unfit += lost
-        missing = is_missing(values)
-        missing_count = pc.sum(missing).as_py() or 0
-        if unfit > missing_count:
-            raise InputError(f'column "{self.name}": {unfit} unfit of {missing_count} empty rows')
-        self.row_count += len(values)
-        self.missing_count += missing_count - unfit
-        self.unfit_count += unfit
-        if self.cells is not None:
-            counts = self.cells.count(values, unfit)
-            self.cell_counts = counts if self.cell_counts is None else self.cell_counts + counts
         if self.is_number:
-            self._update_numbers(values)
+            self._update_numbers(values, unfit + lost)
         elif self.type == "timestamp":
+            self._count_rows(len(values), len(values) - values.null_count, unfit + lost)
+            if self.cells is not None:
+                self._count_cells(self.cells.count(values, unfit + lost))
             self._update_times(values.drop_null())
         else:
-            self._update_texts(values.filter(pc.invert(missing)) if missing_count else values)
+            self._update_texts(values, unfit + lost)
 
-    def _update_numbers(self, values: pa.Array) -> None:
+    def _count_rows(self, rows: int, present: int, unfit: int) -> None:
+        """Count rows, of which so many hold a value and so many what does not fit."""
+        missing = rows - present
+        if unfit > missing:
+            raise InputError(f'column "{self.name}": {unfit} unfit of {missing} empty rows')
+        self.row_count += rows
+        self.missing_count += missing - unfit
+        self.unfit_count += unfit
+
+    def _count_cells(self, counts: np.ndarray) -> None:
+        self.cell_counts = counts if self.cell_counts is None else self.cell_counts + counts
+
+    def _update_numbers(self, values: pa.Array, unfit: int) -> None:
+        """Sort once: cells, frequent values and what is not finite follow from the order."""
         found = values.drop_null().to_numpy(zero_copy_only=False)
         whole = found.dtype == np.int64
         numbers = found.astype(np.float64, copy=False)
-        if not whole:
-            finite = np.isfinite(numbers)
-            if not finite.all():
-                nan = int(np.isnan(numbers).sum())
-                self.nan_count += nan
-                self.inf_count += len(numbers) - int(finite.sum()) - nan
-                numbers = numbers[finite]
-        self.integral_count += len(numbers) if whole else int((numbers == np.floor(numbers)).sum())
+        ordered = np.sort(numbers)
+        low = int(np.searchsorted(ordered, -np.inf, side="right"))
+        high, known = np.searchsorted(ordered, [np.inf, np.nan]).tolist()
+        self._count_rows(len(values), known, unfit)
+        if self.cells is not None:
+            self._count_cells(self.cells.count_sorted(ordered, len(values), unfit))
+        if high - low < len(numbers):
+            self.nan_count += len(numbers) - known
+            self.inf_count += known - (high - low)
+            numbers, ordered = numbers[np.isfinite(numbers)], ordered[low:high]
+        self.integral_count += len(numbers) if whole else _whole_count(numbers)
         self.moments.update(numbers)
         self.sketch.update(numbers)
         if whole and max(-self.moments.minimum, self.moments.maximum) > EXACT_WHOLE:
             self._add_large(found, numbers)
             return
-        self.numbers.update(numbers)
-        self.distinct.update(hash_numbers(numbers))
+        self.numbers.update(ordered, is_sorted=True)
+        # Where few differ, all that has come is at hand.
+        few = self.numbers.is_complete
+        self.distinct.update(hash_numbers(self.numbers.values if few else numbers))
 
     def _add_large(self, whole: np.ndarray, numbers: np.ndarray) -> None:
         """Tell whole numbers apart that are one and the same as float64, such as long ids."""
@@ -193,10 +211,12 @@ class ColumnProfile:
         self.times.update(times)
         self.distinct.update(hash_integers(times))
 
-    def _update_texts(self, values: pa.Array) -> None:
-        counted = values.value_counts()
-        texts, counts = counted.field("values").cast(pa.string()), counted.field("counts")
-        self._add_texts(texts, counts.to_numpy())
+    def _update_texts(self, values: pa.Array, unfit: int) -> None:
+        texts, counts = counted_texts(values)
+        self._count_rows(len(values), int(counts.sum()), unfit)
+        if self.cells is not None:
+            self._count_cells(self.cells.count_texts(texts, counts, len(values), unfit))
+        self._add_texts(texts, counts)
 
     def _add_texts(self, texts: pa.Array, counts: np.ndarray) -> None:
         """Add counted texts: to the levels, and to what stands in for them when they overflow."""
@@ -246,6 +266,7 @@ class ColumnProfile:
             distinct=self._distinct(levels).merge(other._distinct(levels)),
             texts=self._merged_texts(other, levels),
             times=self.times.merge(other.times),
+            vectors=self.vectors.merge(other.vectors),
             cells=self.cells,
             cell_counts=np.sum(counts, axis=0) if counts else None,
         )
@@ -264,3 +285,7 @@ class ColumnProfile:
             return None
         mine, others = self.text, other.text
         return None if mine is None or others is None else mine.merge(others)
+
+
+def _whole_count(numbers: np.ndarray) -> int:
+    return int(np.count_nonzero(np.floor(numbers) == numbers))

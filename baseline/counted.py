@@ -1,0 +1,28 @@
+"""Texts of a column counted once, for everything that is then known of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import is_missing
+
+__all__ = ["counted_texts"]
+
+
+def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Count texts or booleans: distinct values in order of appearance, and how often each occurs.
+
+    What is missing is left out. An array that comes as a dictionary is counted by its codes.
+    """
+    found = array.value_counts()
+    values, counts = found.field("values"), found.field("counts").to_numpy()
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    texts = values.cast(pa.string())
+    missing = is_missing(texts)
+    if not pc.any(missing).as_py():
+        return texts, counts
+    present = pc.invert(missing)
+    return texts.filter(present), counts[present.to_numpy(zero_copy_only=False)]
