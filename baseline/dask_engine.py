@@ -1,6 +1,7 @@
 """The engine "dask": each part on a worker of a Dask cluster, by its scheduler.
 
-Workers open the files themselves, by the paths that were given here, and need driftline.
+Workers open the files themselves, by the paths that were given here, and need driftline in the
+same version. A worker that is lost has its parts counted again by another.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 from driftline.baseline.engine import IN_FLIGHT, Tell
@@ -18,10 +21,11 @@ from driftline.errors import InputError, UnavailableError
 try:
     import dask
     import distributed
-    from distributed.scheduler import KilledWorker
+    from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
 except ModuleNotFoundError as error:
     raise InputError(
-        "engine dask: the package distributed is not here; pip install 'driftline[dask]'"
+        f"engine dask: {error.name} is not here; pip install 'driftline[dask]'"
     ) from error
 
 __all__ = ["DaskCluster"]
@@ -32,85 +36,106 @@ CONNECT_S = 10
 
 @dataclass(frozen=True, slots=True)
 class DaskCluster:
-    """The workers of one scheduler.
+    """The workers of one scheduler; connected to for one reading at a time.
 
     Parameters
     ----------
-    client
-        Connected to it.
+    address
+        Such as ``tcp://10.0.0.5:8786``; "": the client of this process, or else the scheduler that
+        Dask's configuration names (``DASK_SCHEDULER_ADDRESS``).
     """
 
-    client: distributed.Client
-
-    @classmethod
-    def at(cls, address: str | None) -> DaskCluster:
-        """Connect to a scheduler.
-
-        Parameters
-        ----------
-        address
-            Such as ``tcp://10.0.0.5:8786``; None: the client of this process, or else the
-            scheduler that Dask's configuration names (``DASK_SCHEDULER_ADDRESS``).
-
-        Raises
-        ------
-        InputError
-            When no address is known.
-        UnavailableError
-            When nobody answers there.
-        """
-        if address is None:
-            known = _known()
-            if known is not None:
-                return cls(known)
-            address = dask.config.get("scheduler-address", "")
-            if not address:
-                raise InputError(
-                    "engine dask: which scheduler? Expected dask:ADDRESS, the environment variable "
-                    "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before; --jobs N uses "
-                    "the cores of this machine without Dask"
-                )
-        try:
-            return cls(distributed.Client(address, timeout=CONNECT_S, set_as_default=False))
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UnavailableError(
-                f"engine dask:{address}: no scheduler answers there ({error})"
-            ) from error
+    address: str = ""
 
     def map(
         self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
     ) -> Iterator[R]:
         """Run a task on every part, as `Engine.map`."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        threads = sum(one["nthreads"] for one in workers.values()) or 1
-        # Sent once, whatever it weighs: its cells may be many.
-        carried = self.client.scatter(pickle.dumps(task), broadcast=True, hash=False)
-        running: deque[tuple[Any, int | None]] = deque()
-        try:
-            for part in parts:
-                if len(running) >= IN_FLIGHT * threads:
-                    yield self._result(running, tell)
-                portable = part.portable()
-                future = self.client.submit(_run, carried, portable, pure=False)
-                running.append((future, portable.row_count))
-            while running:
-                yield self._result(running, tell)
-        finally:
-            self.client.cancel([future for future, _ in running])
+        with _connected(self.address) as client:
+            room = IN_FLIGHT * _threads(client)
+            # Sent once, whatever it weighs: its cells may be many.
+            carried = client.scatter(pickle.dumps(task), broadcast=True, hash=False)
+            running: deque[tuple[Any, int | None]] = deque()
+            try:
+                for part in parts:
+                    if len(running) >= room:
+                        yield _result(running, tell)
+                    portable = part.portable()
+                    # Not pure: a file may have changed since somebody last asked.
+                    future = client.submit(_run, carried, portable, pure=False)
+                    running.append((future, portable.row_count))
+                while running:
+                    yield _result(running, tell)
+            finally:
+                client.cancel([future for future, _ in running])
 
-    def _result(self, running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
-        future, rows = running[0]
-        try:
-            found = future.result()
-        except KilledWorker as error:
-            raise UnavailableError(
-                "workers ended in the middle of their work, most often for want of memory "
-                f"({error})"
-            ) from error
-        running.popleft()
-        if tell is not None and rows is not None:
-            tell(rows)
-        return found
+
+def _result(running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
+    future, rows = running[0]
+    try:
+        found = future.result()
+    except distributed.KilledWorker as error:
+        raise UnavailableError(
+            "engine dask: several workers ended over the same part of the data, most often for "
+            "want of memory; give them more, or fewer threads"
+        ) from error
+    except (FutureCancelledError, CommClosedError) as error:
+        raise UnavailableError(f"engine dask: the scheduler is gone ({error})") from error
+    running.popleft()
+    if tell is not None and rows is not None:
+        tell(rows)
+    return found
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Give a client of a scheduler; InputError when no address is known."""
+    known = None if address else _known()
+    if known is not None:
+        yield known
+        return
+    address = address or dask.config.get("scheduler-address", "")
+    if not address:
+        raise InputError(
+            "engine dask: which scheduler? Expected dask:ADDRESS, the environment variable "
+            "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before; --jobs N uses the cores "
+            "of this machine without Dask"
+        )
+    try:
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UnavailableError(
+            f"engine dask: no scheduler answers at {address} ({error})"
+        ) from error
+    with client:
+        yield client
+
+
+def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
+    """Count the threads of all workers, which are to run what runs here.
+
+    Raises
+    ------
+    UnavailableError
+        When there are none, or they lack driftline or have another one.
+    """
+    place = client.scheduler.address
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError as error:
+        raise UnavailableError(f"engine dask: the scheduler {place} has no workers") from error
+    try:
+        found = set(client.run(_version).values())
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"engine dask: workers of {place} have no {error.name}; install driftline there"
+        ) from error
+    if found != {_version()}:
+        raise UnavailableError(
+            f"engine dask: workers of {place} have driftline {', '.join(sorted(found))}, and here "
+            f"it is {_version()}; expected the same"
+        )
+    return sum(client.nthreads().values())
 
 
 def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
@@ -124,3 +149,7 @@ def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
 def _run(task: bytes, part: Part) -> Any:  # noqa: ANN401 - whatever the task gives
     """Run a task on a worker."""
     return pickle.loads(task)(part)  # noqa: S301 - our own, of this very moment
+
+
+def _version() -> str:
+    return version("driftline")

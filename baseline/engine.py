@@ -165,9 +165,7 @@ def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engi
     Raises
     ------
     InputError
-        For another name or number.
-    UnavailableError
-        When there is no scheduler at the address.
+        For another name or number, or when Dask is not installed.
     """
     if not isinstance(engine, str):
         return engine
@@ -181,7 +179,7 @@ def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engi
         # Dask is an extra.
         from driftline.baseline.dask_engine import DaskCluster
 
-        return DaskCluster.at(address or None)
+        return DaskCluster(address)
     if engine != "local":
         raise InputError(f'engine "{engine}"; expected local, dask or dask:ADDRESS')
     if jobs is not None and jobs < 0:
