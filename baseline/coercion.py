@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.plain import ARROW_TYPES, plain_array, plain_type
+from driftline.baseline.vectors import vector_texts
 from driftline.signature import ColumnType
 
 __all__ = [
@@ -23,14 +23,6 @@ __all__ = [
     "unfit_mask",
 ]
 
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
-
 # What stands for "no value" where a number is expected; in a text column only "" does, because
 # "NA" is also the code of Namibia.
 NULL_TEXTS = ("", "NA", "N/A", "#N/A", "n/a", "NULL", "null", "None", "NaN", "nan", "<NA>")
@@ -41,97 +33,6 @@ ZONED = r"(?:[zZ]|[+-]\d{2}:?\d{2})$"
 MOMENT = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:[zZ]|[+-]\d{2}:?\d{2})?)?$"
 )
-
-
-def plain_type(found: pa.DataType) -> pa.DataType:
-    """Give the one of five Arrow types that values of this type are carried in.
-
-    Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC
-    in microseconds; dictionaries take the type of their values; all else becomes text.
-    """
-    if pa.types.is_dictionary(found) or pa.types.is_run_end_encoded(found):
-        return plain_type(found.value_type)
-    if isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType):
-        return plain_type(found.storage_type)
-    if pa.types.is_boolean(found):
-        return ARROW_TYPES["bool"]
-    if pa.types.is_integer(found):
-        return ARROW_TYPES["int64"]
-    if _is_decimal_number(found):
-        return ARROW_TYPES["double"]
-    if pa.types.is_timestamp(found) or pa.types.is_date(found):
-        return ARROW_TYPES["timestamp"]
-    return ARROW_TYPES["string"]
-
-
-def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Carry an array over to its plain type (see `plain_type`); values stay what they are.
-
-    A time without zone is taken as UTC. Whole numbers beyond 64 bits become null.
-    """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):  # Older Arrow gives chunks back when there are none.
-            array = pa.concat_arrays(array.chunks)
-    found = array.type
-    wanted = plain_type(found)
-    if found == wanted:
-        return array
-    if pa.types.is_dictionary(found):
-        values = plain_array(array.dictionary)
-        return pa.DictionaryArray.from_arrays(array.indices, values).dictionary_decode()
-    if pa.types.is_run_end_encoded(found):
-        return plain_array(pc.run_end_decode(array))
-    if isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType):
-        return plain_array(array.storage)
-    if pa.types.is_timestamp(found) and found.tz is None:
-        return pc.assume_timezone(array.cast(pa.timestamp("us"), safe=False), "UTC")
-    if pa.types.is_date(found):
-        return pc.assume_timezone(array.cast(pa.timestamp("us")), "UTC")
-    if pa.types.is_duration(found):
-        return pc.divide(
-            array.cast(pa.duration("us"), safe=False).cast(pa.int64()).cast(wanted), 1e6
-        )
-    if pa.types.is_uint64(found):
-        fits = pc.less_equal(array, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
-        return pc.if_else(fits, array, pa.scalar(None, pa.uint64())).cast(wanted)
-    if pa.types.is_decimal(found):
-        # Arrow's own cast is off in the last digit: 1.2 with 18 places becomes 1.2000000000000002.
-        return array.cast(pa.string()).cast(wanted)
-    if _is_written_out(found):
-        return _as_text(array)
-    return array.cast(wanted, safe=False)
-
-
-def _is_decimal_number(found: pa.DataType) -> bool:
-    tests = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
-    return any(test(found) for test in tests)
-
-
-def _is_written_out(found: pa.DataType) -> bool:
-    """Say whether Arrow has no sound cast of these to text."""
-    tests = (
-        pa.types.is_nested,
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_fixed_size_binary,
-        pa.types.is_binary_view,
-        pa.types.is_interval,
-    )
-    return isinstance(found, pa.UuidType) or any(test(found) for test in tests)
-
-
-def _as_text(array: pa.Array) -> pa.Array:
-    """Write nested values as JSON and bytes as UTF-8; rare, hence value by value."""
-
-    def text(value: object) -> str | None:
-        if value is None or isinstance(value, uuid.UUID):
-            return None if value is None else str(value)
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-        return json.dumps(value, default=str, ensure_ascii=False)
-
-    return pa.array([text(value) for value in array.to_pylist()], pa.string())
 
 
 def text_array(values: Iterable[str | None]) -> pa.Array:
@@ -153,7 +54,8 @@ def coerce(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> tuple[pa.Arra
         Any Arrow array.
     kind
         The promised type. Whole numbers fit "double"; 3.0 fits "int64", 3.5 does not; 0 and 1 fit
-        "bool"; ISO 8601 text fits "timestamp"; every value fits "string".
+        "bool"; ISO 8601 text fits "timestamp"; every value fits "string", lists of many
+        numbers by a digest.
 
     Returns
     -------
@@ -161,7 +63,7 @@ def coerce(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> tuple[pa.Arra
         The values, null where there was none or where it did not fit, and how many did not fit.
         Blank text, ``NA`` and NaN count as no value, not as unfit.
     """
-    plain = plain_array(array)
+    plain = _scalars(array)
     if plain.type == ARROW_TYPES[kind]:
         return plain, 0
     if pa.types.is_null(array.type):
@@ -174,10 +76,16 @@ def coerce(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> tuple[pa.Arra
 
 def unfit_mask(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> pa.BooleanArray:
     """Mark the values that do not fit the type; same length, never null."""
-    plain = plain_array(array)
+    plain = _scalars(array)
     if plain.type == ARROW_TYPES[kind] or kind == "string":
         return pa.array(np.zeros(len(plain), dtype=bool))
     return _lost(plain, _CASTS[kind](plain))
+
+
+def _scalars(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Give plain values, lists of numbers as texts."""
+    plain = plain_array(array)
+    return vector_texts(plain) if pa.types.is_list(plain.type) else plain
 
 
 def is_missing(array: pa.Array) -> pa.BooleanArray:

@@ -92,7 +92,12 @@ def test_null_nan_and_blank_text_are_missing_and_na_as_text_is_not():
         (pa.binary(16), pa.string()),
         (pa.month_day_nano_interval(), pa.string()),
         (pa.struct([("a", pa.int64())]), pa.string()),
-        (pa.list_(pa.int64()), pa.string()),
+        (pa.list_(pa.int32()), pa.list_(pa.int64())),
+        (pa.large_list(pa.float32()), pa.list_(pa.float64())),
+        (pa.list_(pa.float16(), 3), pa.list_(pa.float64())),
+        (pa.fixed_shape_tensor(pa.float32(), (2, 2)), pa.list_(pa.float64())),
+        (pa.list_(pa.string()), pa.string()),
+        (pa.list_(pa.list_(pa.int64())), pa.string()),
         (pa.binary(), pa.string()),
         (pa.null(), pa.string()),
     ],
@@ -113,8 +118,10 @@ def test_plain_values_stay_what_they_are():
     assert plain_array(pa.array([date(2013, 1, 1)])).to_pylist() == [
         datetime(2013, 1, 1, tzinfo=UTC)
     ]
-    assert plain_array(pa.array([[1, 2], None])).to_pylist() == ["[1, 2]", None]
-    assert plain_array(pa.array([b"\xff", b"ok"])).to_pylist() == ["\ufffd", "ok"]
+    assert plain_array(pa.array([["a"], None])).to_pylist() == ['["a"]', None]
+    assert plain_array(pa.array([[1, 2], None])).to_pylist() == [[1, 2], None]
+    assert plain_array(pa.array([b"ok", None])).to_pylist() == ["ok", None]
+    assert plain_array(pa.array([b"\xff", b"ok"])).to_pylist() == ["0xff", "ok"]
     assert plain_array(pa.array([2**64 - 1, 5], pa.uint64())).to_pylist() == [None, 5]
     assert plain_array(pa.chunked_array([[1], [2]])).to_pylist() == [1, 2]
 

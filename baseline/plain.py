@@ -1,0 +1,210 @@
+"""Arrow's many types to the seven that values are carried in, each value staying what it is."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.signature import ColumnType
+
+__all__ = ["ARROW_TYPES", "plain_array", "plain_type"]
+
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "string": pa.string(),
+    "bool": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+# The largest power of ten, and the largest whole number, that float64 holds exactly.
+EXACT_PLACES = 22
+EXACT_WHOLE = 1 << 53
+
+
+def plain_type(found: pa.DataType) -> pa.DataType:
+    """Give the one of seven Arrow types that values of this type are carried in.
+
+    Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC
+    in microseconds, lists of numbers lists of int64 or float64; dictionaries take the type of their
+    values; all else becomes text.
+    """
+    if _is_wrapped(found):
+        return plain_type(found.storage_type if _is_extension(found) else found.value_type)
+    if pa.types.is_boolean(found):
+        return ARROW_TYPES["bool"]
+    if pa.types.is_integer(found):
+        return ARROW_TYPES["int64"]
+    if _is_decimal_number(found):
+        return ARROW_TYPES["double"]
+    if pa.types.is_timestamp(found) or pa.types.is_date(found):
+        return ARROW_TYPES["timestamp"]
+    if _is_vector(found):
+        return pa.list_(plain_type(found.value_type))
+    return ARROW_TYPES["string"]
+
+
+def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Carry an array over to its plain type (see `plain_type`); values stay what they are.
+
+    A time without zone is taken as UTC. Whole numbers beyond 64 bits become null.
+    """
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):  # Older Arrow gives chunks back when there are none.
+            array = pa.concat_arrays(array.chunks)
+    found = array.type
+    wanted = plain_type(found)
+    if found == wanted:
+        return array
+    for is_such, carry in _CARRIES:
+        if is_such(found):
+            return carry(array)
+    return array.cast(wanted, safe=False)
+
+
+def _is_wrapped(found: pa.DataType) -> bool:
+    """Say whether the values lie inside another type."""
+    tests = (pa.types.is_dictionary, pa.types.is_run_end_encoded, _is_extension)
+    return any(test(found) for test in tests)
+
+
+def _is_extension(found: pa.DataType) -> bool:
+    return isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType)
+
+
+def _unwrapped(array: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(array.type):
+        values = plain_array(array.dictionary)
+        return pa.DictionaryArray.from_arrays(array.indices, values).dictionary_decode()
+    if pa.types.is_run_end_encoded(array.type):
+        return plain_array(pc.run_end_decode(array))
+    return plain_array(array.storage)
+
+
+def _is_unzoned(found: pa.DataType) -> bool:
+    return pa.types.is_date(found) or (pa.types.is_timestamp(found) and found.tz is None)
+
+
+def _times(array: pa.Array) -> pa.Array:
+    return pc.assume_timezone(array.cast(pa.timestamp("us"), safe=False), "UTC")
+
+
+def _seconds(array: pa.Array) -> pa.Array:
+    whole = array.cast(pa.duration("us"), safe=False).cast(pa.int64())
+    return pc.divide(whole.cast(pa.float64()), 1e6)
+
+
+def _signed(array: pa.Array) -> pa.Array:
+    fits = pc.less_equal(array, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
+    return pc.if_else(fits, array, pa.scalar(None, pa.uint64())).cast(pa.int64())
+
+
+def _is_decimal_number(found: pa.DataType) -> bool:
+    tests = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
+    return any(test(found) for test in tests)
+
+
+def _decimals(array: pa.Array) -> pa.Array:
+    """Give the nearest float64 of each decimal.
+
+    Arrow's own cast is off in the last digit: 1.2 with 18 places becomes 1.2000000000000002. The
+    quotient of a whole number and a power of ten that float64 holds exactly is the nearest; others
+    go by way of their text, which is forty times as slow.
+    """
+    scale = array.type.scale
+    if array.type.bit_width <= 128 and 0 <= scale <= EXACT_PLACES:
+        wide = array.cast(pa.decimal128(38, scale))
+        words = np.frombuffer(wide.buffers()[1] or b"", np.int64).reshape(-1, 2)
+        low, high = words[wide.offset : wide.offset + len(wide)].T
+        gone = wide.is_null().to_numpy(zero_copy_only=False)
+        small = (high == low >> 63) & (low <= EXACT_WHOLE) & (low >= -EXACT_WHOLE)
+        if (small | gone).all():
+            return pa.array(low.astype(np.float64) / 10.0**scale, pa.float64(), mask=gone)
+    return array.cast(pa.string()).cast(pa.float64())
+
+
+def _is_vector(found: pa.DataType) -> bool:
+    """Say whether these are lists of numbers."""
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    numbers = (ARROW_TYPES["int64"], ARROW_TYPES["double"])
+    return any(test(found) for test in tests) and plain_type(found.value_type) in numbers
+
+
+def _vectors(array: pa.Array) -> pa.Array:
+    """Carry lists of numbers over to lists of int64 or float64, value by value the same."""
+    if pa.types.is_fixed_size_list(array.type):
+        array = array.cast(pa.large_list(array.type.value_type))
+    lists = array.drop_null()
+    lengths = np.zeros(len(array), np.int64)
+    lengths[array.is_valid().to_numpy(zero_copy_only=False)] = pc.list_value_length(lists)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets),
+        plain_array(lists.flatten()),
+        plain_type(array.type),
+        mask=array.is_null(),
+    )
+
+
+def _is_binary(found: pa.DataType) -> bool:
+    tests = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+    )
+    return any(test(found) for test in tests)
+
+
+def _bytes_as_text(array: pa.Array) -> pa.Array:
+    """Read bytes as UTF-8; those that are none are written as hexadecimal digits after 0x."""
+    array = array.cast(pa.binary())
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([_byte_text(value) for value in array.to_pylist()], pa.string())
+
+
+def _byte_text(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return f"0x{value.hex()}"
+
+
+def _is_written_out(found: pa.DataType) -> bool:
+    """Say whether Arrow has no sound cast of these to text."""
+    tests = (pa.types.is_nested, pa.types.is_interval)
+    return isinstance(found, pa.UuidType) or any(test(found) for test in tests)
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    """Write nested values as JSON; rare, hence value by value."""
+
+    def text(value: object) -> str | None:
+        if value is None or isinstance(value, uuid.UUID):
+            return None if value is None else str(value)
+        return json.dumps(value, default=str, ensure_ascii=False)
+
+    return pa.array([text(value) for value in array.to_pylist()], pa.string())
+
+
+# The first that fits carries the array over; what fits none of them, Arrow casts soundly.
+_CARRIES: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]], ...] = (
+    (_is_wrapped, _unwrapped),
+    (_is_unzoned, _times),
+    (pa.types.is_duration, _seconds),
+    (pa.types.is_uint64, _signed),
+    (pa.types.is_decimal, _decimals),
+    (_is_vector, _vectors),
+    (_is_binary, _bytes_as_text),
+    (_is_written_out, _as_text),
+)

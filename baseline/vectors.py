@@ -1,0 +1,243 @@
+"""Lists of numbers, such as embeddings: how many numbers, how long as vectors, each dimension."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.distinct import hash_integers, hash_numbers
+from driftline.baseline.lengths import LengthCounts
+from driftline.baseline.moments import Moments
+from driftline.baseline.sketch import QuantileSketch
+
+__all__ = ["DIMENSION_CAP", "Dimensions", "VectorSummary", "vector_texts"]
+
+# The first dimensions that are summed up one by one; embeddings in use have up to 4,096.
+DIMENSION_CAP = 4096
+# Lists of at most so many numbers are written out as text; of longer ones a digest.
+WRITTEN_NUMBERS = 32
+# Numbers looked at in one go: what is computed beside them stays within some megabytes.
+SLICE_NUMBERS = 1 << 20
+
+
+class Dimensions:
+    """Count, mean, spread and range of each position of the lists.
+
+    Parameters
+    ----------
+    counts
+        int64, shape (dimensions,): finite numbers.
+    averages, squares, minima, maxima
+        float64, shape (dimensions,): mean, sum of squared deviations, range; a position without
+        numbers has mean 0 and the range from infinity to minus infinity.
+
+    References
+    ----------
+    Chan, Golub, LeVeque, 1979 (merge).
+    """
+
+    __slots__ = ("averages", "counts", "maxima", "minima", "squares")
+
+    def __init__(
+        self,
+        counts: np.ndarray | None = None,
+        averages: np.ndarray | None = None,
+        squares: np.ndarray | None = None,
+        minima: np.ndarray | None = None,
+        maxima: np.ndarray | None = None,
+    ) -> None:
+        self.counts = np.empty(0, np.int64) if counts is None else counts
+        self.averages = np.empty(0) if averages is None else averages
+        self.squares = np.empty(0) if squares is None else squares
+        self.minima = np.empty(0) if minima is None else minima
+        self.maxima = np.empty(0) if maxima is None else maxima
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """Standard deviation (divided by n) of each position, NaN without numbers."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(self.squares / self.counts)
+
+    @classmethod
+    def of_block(cls, block: np.ndarray) -> Dimensions:
+        """Summarise lists of one length, shape (lists, dimensions), all numbers finite."""
+        averages = block.mean(axis=0)
+        return cls(
+            np.full(block.shape[1], len(block), np.int64),
+            averages,
+            np.square(block - averages).sum(axis=0),
+            block.min(axis=0),
+            block.max(axis=0),
+        )
+
+    @classmethod
+    def of_places(cls, numbers: np.ndarray, places: np.ndarray) -> Dimensions:
+        """Summarise finite numbers by their position, both of shape (numbers,)."""
+        if not len(numbers):
+            return cls()
+        counts = np.bincount(places)
+        averages = np.bincount(places, numbers) / np.maximum(counts, 1)
+        squares = np.bincount(places, np.square(numbers - averages[places]))
+        minima, maxima = np.full(len(counts), math.inf), np.full(len(counts), -math.inf)
+        np.minimum.at(minima, places, numbers)
+        np.maximum.at(maxima, places, numbers)
+        return cls(counts, averages, squares, minima, maxima)
+
+    def merge(self, other: Dimensions) -> Dimensions:
+        """Give the summary of both; neither input changes."""
+        size = max(len(self), len(other))
+        a, b = self._padded(size), other._padded(size)
+        counts = a.counts + b.counts
+        share = b.counts / np.maximum(counts, 1)
+        delta = b.averages - a.averages
+        return Dimensions(
+            counts,
+            a.averages + delta * share,
+            a.squares + b.squares + delta * delta * a.counts * share,
+            np.minimum(a.minima, b.minima),
+            np.maximum(a.maxima, b.maxima),
+        )
+
+    def _padded(self, size: int) -> Dimensions:
+        more = size - len(self)
+        return Dimensions(
+            np.append(self.counts, np.zeros(more, np.int64)),
+            np.append(self.averages, np.zeros(more)),
+            np.append(self.squares, np.zeros(more)),
+            np.append(self.minima, np.full(more, math.inf)),
+            np.append(self.maxima, np.full(more, -math.inf)),
+        )
+
+
+class VectorSummary:
+    """Lengths, Euclidean norms and dimensions of a column's lists.
+
+    Parameters
+    ----------
+    lengths
+        Numbers in each list.
+    odd_count
+        Nulls, NaN and infinities inside the lists; they are in no norm and no dimension.
+    zero_count
+        Lists that have numbers, all of them 0: what a failed embedding often is.
+    norms, norm_sketch
+        Of the lists' finite numbers.
+    dimensions
+        Of the first 4,096 positions.
+    """
+
+    __slots__ = ("dimensions", "lengths", "norm_sketch", "norms", "odd_count", "zero_count")
+
+    def __init__(
+        self,
+        lengths: LengthCounts | None = None,
+        odd_count: int = 0,
+        zero_count: int = 0,
+        norms: Moments | None = None,
+        norm_sketch: QuantileSketch | None = None,
+        dimensions: Dimensions | None = None,
+    ) -> None:
+        self.lengths = lengths or LengthCounts()
+        self.odd_count = odd_count
+        self.zero_count = zero_count
+        self.norms = norms or Moments()
+        self.norm_sketch = norm_sketch or QuantileSketch()
+        self.dimensions = dimensions or Dimensions()
+
+    @property
+    def count(self) -> int:
+        """Number of lists."""
+        return self.lengths.count
+
+    def update(self, lists: pa.ListArray) -> None:
+        """Add lists of whole or other numbers; null lists are left out."""
+        lists = lists.drop_null()
+        if not len(lists):
+            return
+        widest = max(1, pc.max(pc.list_value_length(lists)).as_py())
+        step = max(1, SLICE_NUMBERS // widest)
+        for at in range(0, len(lists), step):
+            self._add(lists.slice(at, step))
+
+    def _add(self, lists: pa.ListArray) -> None:
+        numbers, lengths = _flat(lists)
+        self.lengths.update(lengths)
+        finite = np.isfinite(numbers)
+        odd = len(numbers) - int(np.count_nonzero(finite))
+        self.odd_count += odd
+        size = int(lengths[0])
+        if not odd and 0 < size <= DIMENSION_CAP and (lengths == size).all():
+            block = numbers.reshape(len(lengths), size)
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+            found = Dimensions.of_block(block)
+        else:
+            rows = np.repeat(np.arange(len(lengths)), lengths)
+            starts = np.cumsum(lengths) - lengths
+            places = np.arange(len(numbers)) - starts[rows]
+            norms = np.sqrt(
+                np.bincount(rows[finite], np.square(numbers[finite]), minlength=len(lengths))
+            )
+            kept = finite & (places < DIMENSION_CAP)
+            found = Dimensions.of_places(numbers[kept], places[kept])
+        self.zero_count += int(np.count_nonzero((norms == 0) & (lengths > 0)))
+        norms = norms[np.isfinite(norms)]
+        self.norms.update(norms)
+        self.norm_sketch.update(norms)
+        self.dimensions = self.dimensions.merge(found)
+
+    def merge(self, other: VectorSummary) -> VectorSummary:
+        """Give the summary of both; neither input changes."""
+        return VectorSummary(
+            self.lengths.merge(other.lengths),
+            self.odd_count + other.odd_count,
+            self.zero_count + other.zero_count,
+            self.norms.merge(other.norms),
+            self.norm_sketch.merge(other.norm_sketch),
+            self.dimensions.merge(other.dimensions),
+        )
+
+
+def _flat(lists: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Give all numbers as float64, nulls as NaN, and each list's length."""
+    numbers = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return numbers, lengths.astype(np.int64)
+
+
+def vector_texts(lists: pa.ListArray) -> pa.Array:
+    """Write lists of numbers as texts: JSON for up to 32 numbers, a digest of longer ones.
+
+    Embeddings written out would take more room than the data; as texts they need only be told
+    apart.
+    """
+    long = pc.fill_null(pc.greater(pc.list_value_length(lists), WRITTEN_NUMBERS), fill_value=False)
+    written = pc.if_else(long, pa.scalar(None, lists.type), lists)
+    texts = pa.array(
+        [None if value is None else json.dumps(value) for value in written.to_pylist()],
+        pa.string(),
+    )
+    if not pc.any(long).as_py():
+        return texts
+    return pc.replace_with_mask(texts, long, _digests(lists.filter(long)))
+
+
+def _digests(lists: pa.ListArray) -> pa.Array:
+    """Digest lists, none of them null or empty, without a loop over them."""
+    flat = lists.flatten()
+    whole = pa.types.is_integer(flat.type) and not flat.null_count
+    found = flat.to_numpy(zero_copy_only=False)
+    hashes = hash_integers(found) if whole else hash_numbers(found.astype(np.float64, copy=False))
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    places = (np.arange(len(found)) - np.repeat(starts, lengths)).astype(np.uint64)
+    # Odd factors by position: lists of the same numbers in another order differ.
+    sums = np.add.reduceat(hashes * (places * np.uint64(2) + np.uint64(1)), starts)
+    count, digest = pa.array(lengths).cast(pa.string()), pa.array(sums).cast(pa.string())
+    return pc.binary_join_element_wise("[", count, " numbers #", digest, "]", "")
