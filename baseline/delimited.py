@@ -2,55 +2,50 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from driftline.baseline.coercion import NULL_TEXTS, NUMBER, coerce
+from driftline.baseline.dialect import AS_FOUND, Dialect, sniff
 from driftline.baseline.location import Location
+from driftline.baseline.opening import find_encoding, open_text
+from driftline.baseline.quoting import QuoteWatch
+from driftline.baseline.ragged import broken_csv
 from driftline.errors import InputError
 from driftline.signature import Column, ColumnType, Signature
 
-__all__ = ["CsvFile", "narrow", "position_names", "read_csv_file", "stream_csv_file"]
+__all__ = ["CsvFile", "position_names", "read_csv_file", "stream_csv_file", "watch_csv_file"]
 
 BLOCK_BYTES = 1 << 24
-DELIMITERS = ",;\t|"
-QUOTED = re.compile(r'"[^"]*"')
-HEAD_BYTES = 1 << 20
-TRIED_TYPES = (
-    pa.int64(),
-    pa.float64(),
-    pa.bool_(),
-    pa.timestamp("us", "UTC"),
-    pa.timestamp("us"),
-)
 
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """A CSV file after a look at its first line.
+    """A CSV file after a look at its first lines.
 
     Parameters
     ----------
     place
         Where it lies.
     delimiter
-        One of ``, ; tab |``.
+        One character.
     has_header
         Whether the first line holds names; it does not when all its fields are numbers, nor when it
         reads as a row of the signature and names none of its columns.
     names
-        The columns.
+        The columns; one without a name is called by its position.
     texts
         Columns that a signature holds to be text: never read as numbers.
     blank_lines
         Lines before the first one that holds something.
+    encoding
+        How the text is written.
+    decimal
+        The sign before decimals.
     """
 
     place: Location
@@ -59,29 +54,40 @@ class CsvFile:
     names: tuple[str, ...]
     texts: frozenset[str]
     blank_lines: int = 0
+    encoding: str = "utf-8"
+    decimal: str = "."
 
     @classmethod
-    def look(cls, place: Location, head: bytes, signature: Signature | None) -> CsvFile:
+    def look(
+        cls,
+        place: Location,
+        head: bytes,
+        signature: Signature | None,
+        dialect: Dialect = AS_FOUND,
+    ) -> CsvFile:
         """Find delimiter and names from the file's first bytes.
 
         Raises
         ------
         InputError
-            When there is nothing in it, a name is missing or stands twice.
+            When there is nothing in it, or a name stands twice.
         """
-        text = head[:HEAD_BYTES].decode("utf-8-sig", "replace")
+        encoding = find_encoding(head, dialect.encoding)
+        text = head.decode(encoding, "replace").removeprefix("\ufeff")
         if not text.strip():
             raise InputError(f"{place.shown}: the file is empty; expected a CSV with rows")
-        begin = text.lstrip("\r\n")
-        line = QUOTED.sub("", begin).splitlines()[0]
-        delimiter = max(DELIMITERS, key=lambda sign: (line.count(sign), sign == ","))
         try:
-            # Without newline=None an old Mac's line ends would stand inside of fields.
-            fields = next(csv.reader(io.StringIO(begin, newline=None), delimiter=delimiter))
-        except csv.Error as error:
+            found = sniff(text, dialect.delimiter)
+        except ValueError as error:
             raise InputError(f"{place.shown}: not readable as CSV ({error})") from error
-        has_header = not _is_data(fields) and not _is_row(fields, signature)
-        names = fields if has_header else position_names(len(fields), signature)
+        fields = found.first
+        has_header = dialect.header
+        if has_header is None:
+            has_header = not _is_data(fields) and not _is_row(fields, signature)
+        if has_header:
+            names = [name or f"_c{index}" for index, name in enumerate(fields)]
+        else:
+            names = position_names(len(fields), signature)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(
                 f'{place.shown}: column "{twice[0]}" stands twice in the header; rename one'
@@ -91,11 +97,21 @@ class CsvFile:
             for column in (signature.columns if signature else ())
             if column.type == "string"
         )
-        blank = len(text[: len(text) - len(begin)].splitlines())
-        return cls(place, delimiter, has_header, tuple(names), texts & set(names), blank)
+        return cls(
+            place,
+            found.delimiter,
+            has_header,
+            tuple(names),
+            texts & set(names),
+            found.skipped,
+            encoding,
+            found.decimal,
+        )
 
-    def options(self, types: dict[str, pa.DataType]) -> dict[str, object]:
-        """Give Arrow's reader options."""
+    def options(
+        self, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
+    ) -> dict[str, object]:
+        """Give Arrow's reader options; `columns` says the order, else it is the file's."""
         return {
             "read_options": arrow_csv.ReadOptions(
                 column_names=list(self.names),
@@ -110,6 +126,8 @@ class CsvFile:
             "convert_options": arrow_csv.ConvertOptions(
                 null_values=list(NULL_TEXTS),
                 strings_can_be_null=False,
+                decimal_point=self.decimal,
+                include_columns=list(columns),
                 column_types={**{name: pa.string() for name in self.texts}, **types},
             ),
         }
@@ -161,89 +179,65 @@ def _holds(field: str, kind: ColumnType) -> bool:
     return bool(values.is_valid()[0].as_py())
 
 
-def read_csv_file(file: CsvFile) -> pa.Table:
+def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
     """Read a whole file; a column that is not all numbers is text.
 
     Raises
     ------
     InputError
-        When a row has too many or too few fields, naming the row.
+        When a row has too many or too few fields, naming the row; when a quote does not close.
     """
-    with file.place.system.open_input_stream(file.place.path) as stream:
-        try:
-            table = arrow_csv.read_csv(stream, **file.options({}))
-        except pa.ArrowInvalid as error:
-            raise _broken(file, error) from error
+    watch = None
+    try:
+        with open_text(file.place, file.encoding) as stream:
+            watch = QuoteWatch(stream, file.delimiter)
+            table = arrow_csv.read_csv(watch, **file.options(types or {}))
+    except pa.ArrowException as error:
+        raise broken_csv(file, error, watch) from error
+    if watch.problem is not None:
+        raise InputError(f"{file.place.shown}: {watch.problem}")
     for column in table.schema:
         if pa.types.is_binary(column.type):  # Arrow's type for text that is not UTF-8.
-            raise _not_utf8(file)
+            raise broken_csv(file, None, watch)
     return table
 
 
-def stream_csv_file(file: CsvFile, types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    """Read a file piece by piece with fixed types."""
-    with file.place.system.open_input_stream(file.place.path) as stream:
-        try:
-            with arrow_csv.open_csv(stream, **file.options(types)) as reader:
-                yield from reader
-        except pa.ArrowInvalid as error:
-            raise _broken(file, error) from error
-
-
-def _broken(file: CsvFile, error: pa.ArrowInvalid) -> InputError:
-    """Say which row is ragged; Arrow knows it only when it reads with one thread."""
-    text = str(error)
-    if "UTF8" in text:
-        return _not_utf8(file)
-    if "Expected" in text and "Row #" not in text:
-        options = file.options({name: pa.string() for name in file.names})
-        read_options = options["read_options"]
-        assert isinstance(read_options, arrow_csv.ReadOptions)  # Made just above.
-        read_options.use_threads = False
-        try:
-            with file.place.system.open_input_stream(file.place.path) as stream:
-                for _ in arrow_csv.open_csv(stream, **options):
-                    pass
-        except pa.ArrowInvalid as precise:
-            text = str(precise)
-    match = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", text)
-    if match is None:
-        return InputError(f"{file.place.shown}: not readable as CSV ({text})")
-    line = f"line {match[1]} has" if match[1] else "a line has"
-    fields = "field" if match[3] == "1" else "fields"
-    return InputError(
-        f"{file.place.shown}: {line} {match[3]} {fields}, expected {match[2]} as in the first "
-        "line; quote fields that contain the delimiter"
-    )
-
-
-def _not_utf8(file: CsvFile) -> InputError:
-    return InputError(f"{file.place.shown}: the text is not UTF-8; expected it, save the file so")
-
-
-def narrow(batches: Iterable[pa.RecordBatch]) -> dict[str, pa.DataType]:
-    """Find for each text column the narrowest type that all its values have.
-
-    Blank fields and their like are no values; a column of nothing else stays text.
-    """
-    left: dict[str, tuple[pa.DataType, ...]] = {}
-    names: dict[str, None] = {}
-    for batch in batches:
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            names.setdefault(name)
-            values = column.filter(pc.invert(pc.is_in(column, value_set=_NOTHING)))
-            if len(values):
-                tried = left.get(name, TRIED_TYPES)
-                left[name] = tuple(kind for kind in tried if _casts(values, kind))
-    return {name: next(iter(left.get(name, ())), pa.string()) for name in names}
-
-
-_NOTHING = pa.array([*NULL_TEXTS, None], pa.string())
-
-
-def _casts(texts: pa.Array, wanted: pa.DataType) -> bool:
+def stream_csv_file(
+    file: CsvFile, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Read a file piece by piece with fixed types; `columns` in this order, else in the file's."""
     try:
-        texts.cast(wanted)
-    except pa.ArrowInvalid:
-        return False
-    return True
+        with (
+            open_text(file.place, file.encoding) as stream,
+            arrow_csv.open_csv(stream, **file.options(types, columns)) as reader,
+        ):
+            yield from reader
+    except pa.ArrowException as error:
+        raise broken_csv(file, error, None) from error
+
+
+def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """Read as `stream_csv_file` does, with an eye on the quotes.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        When a value has not the type that its column should have.
+    """
+    watch = None
+    try:
+        with open_text(file.place, file.encoding) as stream:
+            watch = QuoteWatch(stream, file.delimiter)
+            with arrow_csv.open_csv(watch, **file.options(types)) as reader:
+                yield from reader
+    except pa.ArrowException as error:
+        if _is_misled(error):
+            raise
+        raise broken_csv(file, error, watch) from error
+    if watch.problem is not None:
+        raise InputError(f"{file.place.shown}: {watch.problem}")
+
+
+def _is_misled(error: pa.ArrowException) -> bool:
+    """Say whether a value has not the type that those before it had."""
+    return "conversion error" in str(error) and "UTF8" not in str(error)

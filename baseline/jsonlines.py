@@ -1,201 +1,220 @@
-"""JSON to Arrow: lines or lists of rows, and SageMaker's capture lines."""
+"""JSON files of any size to Arrow, in two readings: the first finds columns and types."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import NULL_TEXTS, text_array
-from driftline.baseline.delimited import narrow, position_names
+from driftline.baseline.coercion import NULL_TEXTS, plain_type, text_array
+from driftline.baseline.jsonrows import OUTPUT, Row, Slot, rows_of, slot_names
 from driftline.baseline.location import Location
-from driftline.capture_line import Side, read_record
+from driftline.baseline.narrowing import one_type, still_fitting
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["read_json_file"]
+__all__ = ["JsonFile", "JsonRows"]
 
-Row = Mapping[str, Any] | Sequence[Any]
+# Values that are held as Python's own at a time.
+CHUNK_VALUES = 1 << 19
+_BLANK = pa.array(NULL_TEXTS)
 
 
-def read_json_file(place: Location, text: str, signature: Signature | None) -> pa.Table:
-    """Read JSON rows.
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """A file and how its text is written."""
 
-    Understood are one object a line; one list of objects; ``{"instances": [...]}``; rows as lists;
-    rows as ``{"features": [...], …}``; SageMaker capture lines, of which the output's columns come
-    first, then the input's.
+    place: Location
+    encoding: str
 
-    Raises
-    ------
-    InputError
-        Naming the line that is no JSON, or the record whose sides do not match.
+
+@dataclass(frozen=True, slots=True)
+class JsonRows:
+    """Rows of JSON files, read piece by piece.
+
+    Parameters
+    ----------
+    files
+        Read one after the other.
+    signature
+        Of the reference, if there is one.
+    columns
+        The slots of each column: one, or a name and a position.
+    schema
+        Columns of plain types, of all values of all files.
+    row_count
+        How many rows.
     """
-    documents = list(_documents(place, text))
-    if documents and isinstance(documents[0], Mapping) and "captureData" in documents[0]:
-        return _capture_table(place, documents, signature)
-    rows: list[Row] = []
-    for document in documents:
-        rows.extend(_rows(document))
-    if not rows:
-        raise InputError(f"{place.shown}: the file holds no rows")
-    return _table(place, rows, position_names(_width(rows[0]), signature), signature)
 
+    files: tuple[JsonFile, ...]
+    signature: Signature | None
+    columns: Mapping[str, tuple[Slot, ...]]
+    schema: pa.Schema
+    row_count: int
 
-def _documents(place: Location, text: str) -> Iterator[Any]:
-    """Give the whole text as one document, or else each line as one."""
-    try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    else:
-        yield from whole if isinstance(whole, list) else [whole]
-        return
-    # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{place.shown}: line {number} is no JSON ({error})") from error
+    @classmethod
+    def open(cls, files: Sequence[JsonFile], signature: Signature | None) -> JsonRows:
+        """Read all of it once, for columns and types.
 
-
-def _rows(document: Any) -> list[Row]:  # noqa: ANN401  # Parsed JSON of any shape.
-    """Take the rows out of one document or one side of a capture record."""
-    if isinstance(document, Mapping):
-        for key in ("instances", "predictions"):
-            if isinstance(document.get(key), list):
-                return [row for entry in document[key] for row in _rows(entry)]
-        features = document.get("features")
-        if isinstance(features, Mapping):
-            return [{**features, **{k: v for k, v in document.items() if k != "features"}}]
-        if isinstance(features, list):
-            rest = [value for key, value in document.items() if key != "features"]
-            return [[*features, *rest]]
-        return [document]
-    if isinstance(document, list):
-        if document and all(isinstance(entry, list | Mapping) for entry in document):
-            return [row for entry in document for row in _rows(entry)]
-        return [document]
-    return [[document]]
-
-
-def _capture_table(
-    place: Location, documents: Iterable[Any], signature: Signature | None
-) -> pa.Table:
-    rows: list[Row] = []
-    widths = (0, 0)
-    for record in documents:
-        event = "?"
-        try:
-            event = record.get("eventMetadata", {}).get("eventId", "?")
-            line = read_record(record, needs_time=False)
-            outputs, inputs = _side(line.response), _side(line.request)
-        except (InputError, LookupError, AttributeError, TypeError, ValueError, csv.Error) as error:
-            raise InputError(f"{place.shown}: record {event} is not readable ({error})") from error
-        if outputs and inputs and len(outputs) != len(inputs):
-            raise InputError(
-                f"{place.shown}: record {event} has {len(inputs)} rows of input and "
-                f"{len(outputs)} of output; expected as many"
-            )
-        count = max(len(outputs), len(inputs))
-        pairs = zip(outputs or [[]] * count, inputs or [[]] * count, strict=True)
-        for output, given in pairs:
-            widths = (_width(output), _width(given))
-            rows.append(_joined(output, given))
-    if not rows:
-        raise InputError(f"{place.shown}: the capture file holds no rows")
-    return _table(place, rows, _capture_names(*widths, signature), signature)
-
-
-def _side(side: Side | None) -> list[Row]:
-    """Decode one side of a capture record to rows; none when it was not captured."""
-    if side is None:
-        return []
-    text, encoding = side.content.decode("utf-8"), side.encoding
-    if encoding == "BASE64":
-        encoding = "JSON" if "json" in (side.content_type or "") else "CSV"
-    if encoding == "CSV":
-        return [row for row in csv.reader(io.StringIO(text.strip())) if row]
-    try:
-        return _rows(json.loads(text))
-    except ValueError:
-        return [
-            row for line in text.splitlines() if line.strip() for row in _rows(json.loads(line))
-        ]
-
-
-def _joined(output: Row, given: Row) -> Row:
-    if isinstance(output, Mapping) and isinstance(given, Mapping):
-        return {**output, **given}
-    if isinstance(output, Mapping):
-        output = list(output.values())
-    if isinstance(given, Mapping):
-        given = list(given.values())
-    return [*output, *given]
-
-
-def _capture_names(outputs: int, inputs: int, signature: Signature | None) -> list[str]:
-    """Name a record's columns, output first; a baseline without outputs has a label instead."""
-    if signature is not None and len(signature.inputs) == inputs:
-        answers = [column.name for column in signature.outputs]
-        labels = [column.name for column in signature.features if column.role == "label"]
-        for names in (answers, labels):
-            if len(names) == outputs:
-                return [*names, *(column.name for column in signature.inputs)]
-    return position_names(outputs + inputs, signature)
-
-
-def _width(row: Row) -> int:
-    return len(row)
-
-
-def _table(
-    place: Location, rows: Sequence[Row], names: Sequence[str], signature: Signature | None
-) -> pa.Table:
-    known = signature.columns if signature is not None else ()
-    texts = {column.name for column in known if column.type == "string"}
-    if all(isinstance(row, Mapping) for row in rows):
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        columns = {str(key): [row.get(key) for row in rows] for key in keys}  # type: ignore[union-attr]  # All are mappings, checked above.
-        return pa.table({name: _array(values, name in texts) for name, values in columns.items()})
-    lists = [list(row.values()) if isinstance(row, Mapping) else row for row in rows]
-    for number, row in enumerate(lists, start=1):
-        if len(row) != len(names):
-            raise InputError(
-                f"{place.shown}: row {number} has {len(row)} values, expected {len(names)} "
-                "as in the first row"
-            )
-    return pa.table(
-        {
-            name: _array([row[index] for row in lists], name in texts)
-            for index, name in enumerate(names)
+        Raises
+        ------
+        InputError
+            Naming the line that is no JSON, or that has not as many values as the first.
+        """
+        survey = _Survey(signature)
+        for file in files:
+            for rows in _chunks(file, signature):
+                survey.add(file, rows)
+        if not survey.row_count:
+            raise InputError(f"{files[0].place.shown}: the file holds no rows")
+        names = slot_names(list(survey.kinds), survey.widths, signature)
+        columns: dict[str, tuple[Slot, ...]] = {}
+        for slot, name in names.items():
+            columns[name] = (*columns.get(name, ()), slot)
+        texts = {
+            column.name
+            for column in (signature.columns if signature else ())
+            if column.type == "string"
         }
-    )
+        schema = pa.schema(
+            (name, pa.string() if name in texts else _type_of([survey.kinds[s] for s in slots]))
+            for name, slots in columns.items()
+        )
+        return cls(tuple(files), signature, columns, schema, survey.row_count)
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows."""
+        for file in self.files:
+            for rows in _chunks(file, self.signature):
+                arrays = [
+                    _array([_value(row, self.columns[one.name]) for _, row in rows], one.type)
+                    for one in self.schema
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _array(values: list[Any], is_text: bool) -> pa.Array:
-    """Make a column; text from CSV sides takes the type that all of it has.
+def _chunks(file: JsonFile, signature: Signature | None) -> Iterator[list[tuple[int, Row]]]:
+    held: list[tuple[int, Row]] = []
+    values = 0
+    for line, row in rows_of(file.place, file.encoding, signature):
+        held.append((line, row))
+        values += len(row) + 1
+        if values >= CHUNK_VALUES:
+            yield held
+            held, values = [], 0
+    if held:
+        yield held
 
-    A column that is text in the reference stays text: postal codes keep their zeros.
-    """
-    if values and all(isinstance(value, str) for value in values):
-        texts = text_array(values)
-        if is_text:
-            return texts
-        kind = narrow([pa.record_batch({"x": texts})])["x"]
-        if kind == pa.string():
-            return texts
-        blank = pc.is_in(texts, value_set=pa.array(NULL_TEXTS))
-        return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(kind)
+
+def _value(row: Row, slots: tuple[Slot, ...]) -> Any:  # noqa: ANN401 # A value of JSON.
+    for slot in slots:
+        if slot in row:
+            return row[slot]
+    return None
+
+
+@dataclass(slots=True)
+class _Kinds:
+    """What kinds of values a slot was seen with."""
+
+    types: set[pa.DataType] = field(default_factory=set)
+    has_text: bool = False
+    # What all texts so far can be read as; None when they were blank.
+    fitting: tuple[pa.DataType, ...] | None = None
+
+    def add(self, values: list[Any]) -> None:
+        present = [value for value in values if value is not None]
+        if not present:
+            return
+        if all(isinstance(value, str) for value in present):
+            self.has_text = True
+            self.fitting = still_fitting(text_array(present), self.fitting)
+        else:
+            self.types.add(_kind(present))
+
+    def join(self, other: _Kinds) -> _Kinds:
+        """Give what both saw."""
+        fitting = self.fitting if other.fitting is None else other.fitting
+        if self.fitting is not None and other.fitting is not None:
+            fitting = tuple(one for one in self.fitting if one in other.fitting)
+        return _Kinds(self.types | other.types, self.has_text or other.has_text, fitting)
+
+    @property
+    def type(self) -> pa.DataType:
+        """The type that all values go into; text when nothing else is."""
+        if self.has_text:
+            texts = next(iter(self.fitting or ()), pa.string())
+            return one_type({texts} | self.types)
+        return one_type(self.types or {pa.string()})
+
+
+def _kind(values: list[Any]) -> pa.DataType:
+    """Give the type of values, not all of them text; text when Arrow has none for them."""
     try:
-        return pa.array(values)
-    except (pa.ArrowException, OverflowError, ValueError):
+        return plain_type(pa.array(values).type)
+    except (pa.ArrowException, OverflowError, ValueError, RecursionError):
+        return pa.string()
+
+
+def _type_of(kinds: Sequence[_Kinds]) -> pa.DataType:
+    whole = kinds[0]
+    for other in kinds[1:]:
+        whole = whole.join(other)
+    return whole.type
+
+
+class _Survey:
+    """The first reading: which slots there are, and of what kinds."""
+
+    def __init__(self, signature: Signature | None) -> None:
+        self.kinds: dict[Slot, _Kinds] = {}
+        self.widths: dict[str, int] = {}
+        self.row_count = 0
+
+    def add(self, file: JsonFile, rows: Sequence[tuple[int, Row]]) -> None:
+        for line, row in rows:
+            self._measure(file, line, row)
+        self.row_count += len(rows)
+        found = dict.fromkeys(slot for _, row in rows for slot in row)
+        for slot in found:
+            kinds = self.kinds.setdefault(slot, _Kinds())
+            kinds.add([row.get(slot) for _, row in rows])
+
+    def _measure(self, file: JsonFile, line: int, row: Row) -> None:
+        """See that as many values stand by position as in the first row that has any."""
+        last = next(reversed(row), "")
+        if isinstance(last, str):
+            return
+        side, index = last
+        widths = {side: index + 1}
+        if len(row) > index + 1:
+            widths[OUTPUT] = len(row) - index - 1
+        for side, width in widths.items():
+            expected = self.widths.setdefault(side, width)
+            if width != expected:
+                where = f" of {side}" if side else ""
+                raise InputError(
+                    f"{file.place.shown}: line {line} has {width} "
+                    f"{'value' if width == 1 else 'values'}{where}, expected "
+                    f"{expected} as in the first row"
+                )
+
+
+def _array(values: list[Any], wanted: pa.DataType) -> pa.Array:
+    """Make a column of a type that was found to fit."""
+    if pa.types.is_string(wanted):
         return text_array(
             value if value is None or isinstance(value, str) else json.dumps(value)
             for value in values
         )
+    if any(isinstance(value, str) for value in values):
+        texts = pc.utf8_trim(text_array(values), " \t")
+        blank = pc.is_in(texts, value_set=_BLANK)
+        return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(wanted)
+    if pa.types.is_floating(wanted):
+        values = [None if value is None else float(value) for value in values]
+    return pa.array(values, wanted)

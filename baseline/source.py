@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from driftline.baseline.coercion import plain_array, plain_type
+from driftline.baseline.coercion import plain_type
 from driftline.baseline.columnar import ArrowFiles, DatasetRows, delta_dataset, parquet_dataset
-from driftline.baseline.delimited import CsvFile, narrow, read_csv_file, stream_csv_file
+from driftline.baseline.csvrows import CsvRows, read_csv_files, same_columns
+from driftline.baseline.delimited import CsvFile
+from driftline.baseline.dialect import AS_FOUND, Dialect
 from driftline.baseline.frames import PandasRows, as_stream, as_table, is_pandas
-from driftline.baseline.jsonlines import read_json_file
+from driftline.baseline.jsonlines import JsonFile, JsonRows
 from driftline.baseline.location import Location, data_files
+from driftline.baseline.opening import find_encoding, form_of, read_head, text_size
 from driftline.baseline.parts import (
     Part,
     PartMaker,
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Source", "open_source"]
 
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
-IN_MEMORY_BYTES = 1 << 28
-HEAD_BYTES = 1 << 20
+IN_MEMORY_BYTES = 1 << 26
+FORM_BYTES = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class Source:
         return Source(self.schema, spool, self.textual, spool.row_count)
 
 
-def open_source(data: object, *, signature: Signature | None = None) -> Source:
+def open_source(
+    data: object, *, signature: Signature | None = None, dialect: Dialect = AS_FOUND
+) -> Source:
     """Open data of any supported form.
 
     Parameters
@@ -94,6 +99,8 @@ def open_source(data: object, *, signature: Signature | None = None) -> Source:
     signature
         Of the reference. Columns that are text there are read as text; rows without a header get
         their names from it.
+    dialect
+        What the user says of text files.
 
     Raises
     ------
@@ -103,10 +110,10 @@ def open_source(data: object, *, signature: Signature | None = None) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, str | os.PathLike):
-        return _open_files([data], signature)
+        return _open_files([data], signature, dialect)
     if isinstance(data, list | tuple) and data:
         if all(isinstance(part, str | os.PathLike) for part in data):
-            return _open_files(data, signature)
+            return _open_files(data, signature, dialect)
         if all(isinstance(part, pa.RecordBatch) for part in data):
             return _from_table(pa.Table.from_batches(data))
     if isinstance(data, ds.Dataset):
@@ -156,11 +163,13 @@ def _from_pandas(frame: pd.DataFrame) -> Source:
     return Source(_plain(rows.schema), rows, row_count=len(frame))
 
 
-def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | None) -> Source:
+def _open_files(
+    paths: Sequence[str | os.PathLike[str]], signature: Signature | None, dialect: Dialect
+) -> Source:
     if len(paths) == 1 and (delta := delta_dataset(paths[0])) is not None:
         return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
-    forms = {_form(file, _read(file, HEAD_BYTES)) for file in files}
+    forms = {form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files}
     if len(forms) > 1:
         raise InputError(
             f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(forms))}); "
@@ -173,81 +182,24 @@ def _open_files(paths: Sequence[str | os.PathLike[str]], signature: Signature | 
         rows = ArrowFiles.open(files)
         return Source(_plain(rows.schema), rows)
     if form == "JSON":
-        tables = [read_json_file(file, _text(file), signature) for file in files]
-        return _from_table(_joined(tables))
-    return _from_csv([CsvFile.look(file, _read(file, HEAD_BYTES), signature) for file in files])
-
-
-def _read(file: Location, size: int | None = None) -> bytes:
-    """Read a file's first bytes, or all; compressed ones are unpacked."""
-    try:
-        with file.system.open_input_stream(file.path) as stream:
-            return bytes(stream.read(size))
-    except OSError as error:
-        raise InputError(f"{file.shown}: cannot be read ({error})") from error
-
-
-def _text(file: Location) -> str:
-    return _read(file).decode("utf-8-sig", "replace")
-
-
-def _form(file: Location, head: bytes) -> str:
-    """Tell the form by content; names lie."""
-    if head.startswith(b"PAR1"):
-        return "Parquet"
-    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return "Arrow"
-    if not head.strip():
-        raise InputError(f"{file.shown}: the file is empty; expected rows")
-    if b"\x00" in head:
-        raise InputError(
-            f"{file.shown}: binary content; expected CSV, JSON Lines, Parquet or Arrow"
-        )
-    return "JSON" if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "CSV"
+        return _from_json(files, signature, dialect)
+    return _from_csv([CsvFile.look(file, read_head(file), signature, dialect) for file in files])
 
 
 def _from_csv(files: Sequence[CsvFile]) -> Source:
-    for file in files[1:]:
-        if file.names != files[0].names:
-            raise InputError(
-                f"{file.place.shown}: other columns than {files[0].place.shown}; expected the same"
-            )
-    size = sum(file.place.system.get_file_info([file.place.path])[0].size for file in files)
-    if size <= IN_MEMORY_BYTES:
-        return _from_table(_joined([read_csv_file(file) for file in files]), textual=True)
-    texts = {name: pa.string() for name in files[0].names}
-    types = narrow(batch for file in files for batch in stream_csv_file(file, texts))
-    types |= {name: pa.string() for name in files[0].texts}
-    schema = _plain(pa.schema([(name, types[name]) for name in files[0].names]))
-
-    def read() -> Iterator[pa.RecordBatch]:
-        for file in files:
-            yield from stream_csv_file(file, types)
-
-    return Source(schema, read, textual=True)
+    same_columns(files)
+    if sum(text_size(file.place) for file in files) <= IN_MEMORY_BYTES:
+        return _from_table(read_csv_files(files), textual=True)
+    rows = CsvRows.open(files)
+    schema = pa.schema([(name, rows.types[name]) for name in files[0].names])
+    return Source(_plain(schema), rows, textual=True)
 
 
-def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """Put files together; each column gets one type: the same, numbers as double, or else text."""
-    plain = [
-        pa.table([plain_array(column) for column in table.columns], schema=_plain(table.schema))
-        for table in tables
+def _from_json(files: Sequence[Location], signature: Signature | None, dialect: Dialect) -> Source:
+    found = [
+        JsonFile(one, find_encoding(read_head(one, FORM_BYTES), dialect.encoding)) for one in files
     ]
-    found: dict[str, set[pa.DataType]] = {}
-    empty: dict[str, set[pa.DataType]] = {}
-    for table in plain:
-        for name, column in zip(table.column_names, table.columns, strict=True):
-            kinds = found if column.null_count < len(column) else empty
-            kinds.setdefault(name, set()).add(column.type)
-    chosen = {name: _one_type(types) for name, types in (empty | found).items()}
-    cast = [
-        table.cast(pa.schema([(name, chosen[name]) for name in table.column_names]), safe=False)
-        for table in plain
-    ]
-    return pa.concat_tables(cast, promote_options="default")
-
-
-def _one_type(types: set[pa.DataType]) -> pa.DataType:
-    if len(types) == 1:
-        return next(iter(types))
-    return pa.float64() if types <= {pa.int64(), pa.float64()} else pa.string()
+    rows = JsonRows.open(found, signature)
+    if sum(text_size(file) for file in files) <= IN_MEMORY_BYTES:
+        return _from_table(pa.Table.from_batches(rows(), rows.schema))
+    return Source(_plain(rows.schema), rows, row_count=rows.row_count)

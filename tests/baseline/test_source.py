@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.baseline import source
-from driftline.baseline.delimited import narrow
+from driftline.baseline.narrowing import narrow
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import open_source
 from driftline.errors import InputError
@@ -219,7 +219,7 @@ def test_base64_sides_are_decoded(tmp_path):
         ("broken.csv.gz", b"\x1f\x8b\x08 nothing", "cannot be read"),
         ("twice.csv", b"a,a\n1,2\n", '"a" stands twice'),
         ("broken.jsonl", b'{"a":1}\n{"a":\n', "line 2 is no JSON"),
-        ("ragged.jsonl", b"[1,2]\n[1]\n", "row 2 has 1 values, expected 2"),
+        ("ragged.jsonl", b"[1,2]\n[1]\n", "line 2 has 1 value, expected 2"),
     ],
 )
 def test_bad_files_give_one_sentence_that_names_the_file(tmp_path, name, content, message):
