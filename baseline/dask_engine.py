@@ -32,6 +32,8 @@ __all__ = ["DaskCluster"]
 
 R = TypeVar("R")
 CONNECT_S = 10
+# How often is looked whether anybody is still at work.
+LOOK_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +61,27 @@ class DaskCluster:
             try:
                 for part in parts:
                     if len(running) >= room:
-                        yield _result(running, tell)
+                        yield _result(client, running, tell)
                     portable = part.portable()
                     # Not pure: a file may have changed since somebody last asked.
                     future = client.submit(_run, carried, portable, pure=False)
                     running.append((future, portable.row_count))
                 while running:
-                    yield _result(running, tell)
+                    yield _result(client, running, tell)
             finally:
                 client.cancel([future for future, _ in running])
 
 
-def _result(running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
+def _result(client: Any, running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
     future, rows = running[0]
     try:
+        while True:
+            try:
+                distributed.wait([future], timeout=LOOK_S)
+                break
+            except TimeoutError:
+                # Without workers Dask would wait for new ones, for ever.
+                _await_workers(client)
         found = future.result()
     except distributed.KilledWorker as error:
         raise UnavailableError(
@@ -85,6 +94,14 @@ def _result(running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  
     if tell is not None and rows is not None:
         tell(rows)
     return found
+
+
+def _await_workers(client: Any) -> None:  # noqa: ANN401 - untyped
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+    except TimeoutError as error:
+        place = client.scheduler.address
+        raise UnavailableError(f"engine dask: the scheduler {place} has no workers") from error
 
 
 @contextmanager
@@ -120,10 +137,7 @@ def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
         When there are none, or they lack driftline or have another one.
     """
     place = client.scheduler.address
-    try:
-        client.wait_for_workers(1, timeout=CONNECT_S)
-    except TimeoutError as error:
-        raise UnavailableError(f"engine dask: the scheduler {place} has no workers") from error
+    _await_workers(client)
     try:
         found = set(client.run(_version).values())
     except ModuleNotFoundError as error:
