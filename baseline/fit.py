@@ -6,7 +6,7 @@ when there is an event time. Both are a map over the parts of the data and a mer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +22,8 @@ from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.profile import Profile
-from driftline.baseline.schema import infer_signature
+from driftline.baseline.schema import find_column, infer_signature
+from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
 from driftline.classes import (
@@ -53,6 +54,7 @@ class Fitted:
     cells: dict[str, Cells]
     blocks: BlockCounts | None
     outcomes: Outcomes | None
+    segments: SegmentCounter | None = None
 
 
 @dataclass(slots=True)
@@ -85,15 +87,57 @@ class FirstReading:
         return FirstReading(self.profile.merge(other.profile), self.outcomes.merge(other.outcomes))
 
 
+@dataclass(slots=True)
+class SecondReading:
+    """What is counted while the reference is read for the second time.
+
+    Parameters
+    ----------
+    cells
+        The rows on each column's cells.
+    segments
+        The same for each segment on its own; None where none is asked for.
+    """
+
+    cells: CellCounter
+    segments: SegmentCounter | None
+
+    @classmethod
+    def start(
+        cls,
+        cells: Mapping[str, Cells],
+        event_time: str | None,
+        segments: Sequence[SegmentColumn],
+    ) -> SecondReading:
+        """Begin without rows."""
+        own = SegmentCounter.start(segments, cells, event_time) if segments else None
+        return cls(CellCounter.start(cells, event_time), own)
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self.cells.update(batch)
+        if self.segments is not None:
+            self.segments.update(batch)
+
+    def merge(self, other: SecondReading) -> SecondReading:
+        """Give the counts of the rows of both."""
+        segments = self.segments
+        if segments is not None and other.segments is not None:
+            segments = segments.merge(other.segments)
+        return SecondReading(self.cells.merge(other.cells), segments)
+
+
 def fit_source(
     source: Source,
     roles: Roles,
     *,
+    segments: Iterable[str] = (),
     engine: Engine | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`."""
     signature = infer_signature(source.schema, roles)
+    segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     source = source.buffered()
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
@@ -110,14 +154,18 @@ def fit_source(
         if column.role in JUDGED_ROLES
     }
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
-    counter = partial(CellCounter.start, own, signature.event_time)
-    second = gather(counter, source.parts(), place, meter.tell)
+    chosen = choose_segments(segments, signature, profile)
+    counter = partial(SecondReading.start, own, signature.event_time, chosen)
+    reading = gather(counter, source.parts(), place, meter.tell)
+    second = reading.cells
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     constraints = suggest(profile)
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
-    return Fitted(signature, profile, constraints, cells, second.by_hour(), outcomes)
+    return Fitted(
+        signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments
+    )
 
 
 def _outcomes(

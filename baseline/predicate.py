@@ -38,12 +38,15 @@ class Predicate:
         A number or a text. With a number the column is read as numbers, with a text as text.
     values
         The texts of ``in`` and ``not_in``.
+    within
+        The segment in which alone rows are meant; None: among all.
     """
 
     column: str
     op: Operator
     value: float | str | None = None
     values: tuple[str, ...] = ()
+    within: Predicate | None = None
 
     def __post_init__(self) -> None:
         if self.op not in get_args(Operator):
@@ -82,7 +85,7 @@ class Predicate:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that `mask` looks at."""
-        return (self.column,)
+        return (self.column,) if self.within is None else (self.column, *self.within.columns)
 
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the rows that meet the condition; never null.
@@ -90,6 +93,10 @@ class Predicate:
         A window's map column ``unfit`` (name to text), where present, is heeded: such a value is
         unfit, not missing. A batch without the column meets ``null`` in every row, others in none.
         """
+        found = self._mask_anywhere(batch)
+        return found if self.within is None else pc.and_(found, self.within.mask(batch))
+
+    def _mask_anywhere(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         if self.column not in batch.schema.names:
             return pa.array(np.full(batch.num_rows, self.op == "null"))
         array = batch.column(self.column)
@@ -129,6 +136,8 @@ class Predicate:
             found["value"] = self.value
         if self.values:
             found["values"] = list(self.values)
+        if self.within is not None:
+            found["within"] = self.within.to_dict()
         return found
 
     @classmethod
@@ -141,6 +150,7 @@ class Predicate:
             op=found["op"],
             value=found.get("value"),
             values=tuple(found.get("values", ())),
+            within=None if found.get("within") is None else cls.from_dict(found["within"]),
         )
 
 

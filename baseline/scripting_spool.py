@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from pyarrow import ipc
 
 from driftline.baseline.coercion import ARROW_TYPES, NULL_TEXTS
-from driftline.baseline.delimited import narrow, position_names
+from driftline.baseline.delimited import position_names
+from driftline.baseline.narrowing import narrow
 from driftline.baseline.source import Source
 from driftline.signature import Signature
 

@@ -8,7 +8,6 @@ quality, those of model quality under the same names, or Clarify's analysis.json
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
-from pyarrow import fs, ipc
+from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
@@ -29,9 +28,20 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.fit import Fitted, fit_source
+from driftline.baseline.folder import (
+    from_ipc,
+    is_of_quality,
+    parsed_file,
+    plain_document,
+    read_file,
+    to_ipc,
+)
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, blocks_from_table
+from driftline.baseline.scripting import preprocessed
+from driftline.baseline.segments import SegmentCounter
+from driftline.baseline.segments_archive import segments_from_table, segments_to_table
 from driftline.baseline.source import open_source
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
@@ -43,19 +53,15 @@ __all__ = ["Baseline", "get", "put", "remove", "versions"]
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
+SEGMENTS = "segments.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
 QUALITY_CONSTRAINTS = "model-quality/constraints.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS)
-# What a document of model quality holds in place of "features".
-QUALITY_KEYS = tuple(
-    f"{kind}_{what}"
-    for kind in ("regression", "binary_classification", "multiclass_classification")
-    for what in ("metrics", "constraints")
-)
 DOCUMENTS = (
-    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, *OTHER_DOCUMENTS,
+    STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
+    *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
 NONE = '{"version": 0.0, "features": []}'
@@ -65,7 +71,6 @@ R = TypeVar("R")
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"
 # Characters of what a prompt or a log shows.
 REPR_WIDTH = 200
-CODEC = ipc.IpcWriteOptions(compression="zstd")
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Baseline:
         How much each feature contributed in a sample, when a model was given.
     documents
         Those of other kinds, by file name; they win over what outcomes would suggest.
+    segments
+        What the rows of each value of some columns hold, when that was asked for.
     """
 
     signature: Signature
@@ -103,6 +110,7 @@ class Baseline:
     outcomes: Outcomes | None = None
     attributions: pa.Table | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
+    segments: SegmentCounter | None = None
 
     @classmethod
     def fit(
@@ -120,6 +128,8 @@ class Baseline:
         threshold: float = 0.5,
         facet: str | Facet | Iterable[str | Facet] = (),
         group: str | None = None,
+        segments: Iterable[str] = (),
+        preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -138,6 +148,10 @@ class Baseline:
             probability an answer without prediction is positive.
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
+        segments
+            Columns for each of whose values a check judges the data apart: the 50 most frequent.
+        preprocess
+            A script whose ``preprocess_handler`` makes rows of each line of the files.
         engine, jobs
             Where the data is read: "local" in so many processes (1 when missing, 0 for one for each
             core), "dask" or "dask:ADDRESS". The baseline is the same, to the last byte.
@@ -164,7 +178,16 @@ class Baseline:
             facet=facet,
             group=group,
         )
-        return cls.of(data, roles, engine=engine, jobs=jobs, progress=progress, compat=compat)
+        return cls.of(
+            data,
+            roles,
+            segments=segments,
+            preprocess=preprocess,
+            engine=engine,
+            jobs=jobs,
+            progress=progress,
+            compat=compat,
+        )
 
     @classmethod
     def of(
@@ -172,6 +195,8 @@ class Baseline:
         data: object,
         roles: Roles,
         *,
+        segments: Iterable[str] = (),
+        preprocess: str | os.PathLike[str] | None = None,
         engine: str | Engine = "local",
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
@@ -180,8 +205,12 @@ class Baseline:
         """Make a baseline as `fit` does, the roles in one value."""
         place = open_engine(engine, jobs)
         times = () if roles.timestamp is None else (roles.timestamp,)
+        if preprocess is not None:
+            data = preprocessed(data, preprocess, sort_keys=compat)
         source = analyzed(data, times=times) if compat else open_source(data)
-        fitted: Fitted = fit_source(source, roles, engine=place, progress=progress)
+        fitted: Fitted = fit_source(
+            source, roles, segments=segments, engine=place, progress=progress
+        )
         return cls(
             signature=fitted.signature,
             profile=fitted.profile,
@@ -190,6 +219,7 @@ class Baseline:
             cells=fitted.cells,
             blocks=fitted.blocks,
             outcomes=fitted.outcomes,
+            segments=fitted.segments,
         )
 
     def __repr__(self) -> str:
@@ -208,11 +238,13 @@ class Baseline:
         if self.statistics is not None:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
-            found[PROFILE] = _to_ipc(self.profile.to_arrow(self.blocks))
+            found[PROFILE] = self.profile.to_bytes(self.blocks)
         if self.outcomes is not None:
-            found[OUTCOMES] = _to_ipc(self.outcomes.to_arrow())
+            found[OUTCOMES] = to_ipc(self.outcomes.to_arrow())
         if self.attributions is not None:
-            found[ATTRIBUTIONS] = _to_ipc(self.attributions)
+            found[ATTRIBUTIONS] = to_ipc(self.attributions)
+        if self.segments is not None:
+            found[SEGMENTS] = to_ipc(segments_to_table(self.segments, self.cells))
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -247,98 +279,51 @@ def _write(place: Location, documents: Mapping[str, bytes]) -> None:
 def _read(place: Location) -> Baseline:
     if place.kind != fs.FileType.Directory:
         raise NotFoundError(f"{place.shown}: no such folder; expected a baseline")
-    found = {name: data for name in DOCUMENTS if (data := _read_file(place, name)) is not None}
+    found = {name: data for name in DOCUMENTS if (data := read_file(place, name)) is not None}
     for name, other in ((STATISTICS, QUALITY_STATISTICS), (CONSTRAINTS, QUALITY_CONSTRAINTS)):
-        if name in found and _is_of_quality(found[name]):
+        if name in found and is_of_quality(found[name]):
             found[other] = found.pop(name)
     if not found.keys() & {CONSTRAINTS, *OTHER_DOCUMENTS}:
         raise NotFoundError(f"{place.shown}: no {CONSTRAINTS} in it; expected a baseline folder")
 
     def parsed(name: str, parse: Callable[[bytes], T]) -> T | None:
-        return _parsed(place, name, parse, found[name]) if name in found else None
+        return parsed_file(place, name, parse, found[name]) if name in found else None
 
     constraints = parsed(CONSTRAINTS, Constraints.from_json) or Constraints.from_json(NONE)
     statistics = parsed(STATISTICS, Statistics.from_json)
     signature = parsed(SIGNATURE, Signature.from_json)
     if signature is None:
         signature = signature_from_constraints(constraints, statistics)
-    table = parsed(PROFILE, _from_ipc)
+    table = parsed(PROFILE, from_ipc)
     blocks: BlockCounts | None = None
     profile: Profile | None = None
     if table is not None:
-        profile = _parsed(place, PROFILE, Profile.from_arrow, table)
+        profile = parsed_file(place, PROFILE, Profile.from_arrow, table)
         blocks = blocks_from_table(table)
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)
+    cells = _cells(profile)
     return Baseline(
         signature,
         profile,
         statistics,
         constraints,
-        _cells(profile),
+        cells,
         blocks,
-        outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(_from_ipc(data))),
-        attributions=parsed(ATTRIBUTIONS, _from_ipc),
+        outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(from_ipc(data))),
+        attributions=parsed(ATTRIBUTIONS, from_ipc),
+        segments=parsed(SEGMENTS, lambda data: segments_from_table(from_ipc(data), cells)),
         documents={
-            name: _parsed(place, name, _document, found[name])
+            name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS
             if name in found
         },
     )
 
 
-def _is_of_quality(document: bytes) -> bool:
-    """Tell model quality's documents from data quality's, which have the same names."""
-    try:
-        found = json.loads(document)
-    except (ValueError, RecursionError):
-        return False  # Whoever reads it next says what is wrong.
-    return isinstance(found, dict) and any(key in found for key in QUALITY_KEYS)
-
-
-def _document(data: bytes) -> str:
-    """Take a document of another kind of monitor as it is, if it is an object of JSON."""
-    try:
-        text = data.decode("utf-8-sig")  # Editors of some systems put a mark in front.
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise InputError("expected an object")
-    return text
-
-
 def _cells(profile: Profile | None) -> dict[str, Cells]:
     columns = {} if profile is None else profile.columns
     return {name: column.cells for name, column in columns.items() if column.cells is not None}
-
-
-def _read_file(place: Location, name: str) -> bytes | None:
-    try:
-        return (place / name).read()
-    except NotFoundError:
-        return None
-
-
-def _parsed(place: Location, name: str, parse: Callable[[T], R], data: T) -> R:
-    try:
-        return parse(data)
-    except InputError as error:
-        raise InputError(f"{place.shown}/{name}: {error}") from error
-
-
-def _to_ipc(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    with ipc.new_file(sink, table.schema, options=CODEC) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
-
-
-def _from_ipc(data: bytes) -> pa.Table:
-    try:
-        return ipc.open_file(pa.BufferReader(data)).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"not readable as Arrow ({error}); make the baseline again") from error
 
 
 def put(root: str, name: str, baseline: Baseline, now: Callable[[], datetime]) -> str:
@@ -358,7 +343,7 @@ def versions(root: str, name: str) -> list[str]:
     place = _home(root, name)
     found = []
     for version in place.folders():
-        mark = _read_file(place / version, MARK)
+        mark = read_file(place / version, MARK)
         if mark is not None:
             found.append((json.loads(mark)["created_at"], version))
     return [version for _, version in sorted(found)]

@@ -17,7 +17,7 @@ from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.question import Question
 from driftline.monitors.violation import Severity, Violation
 
-__all__ = ["cause_sentence", "find_violations"]
+__all__ = ["cause_sentence", "find_violations", "word_violation"]
 
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
@@ -66,7 +66,7 @@ def find_violations(
     ]
     left = iter(_culprits(question, targets, segments))
     return tuple(
-        _violation(
+        word_violation(
             draft,
             next(left) if draft.predicate is not None else None,
             references,
@@ -103,12 +103,13 @@ def cause_sentence(violations: Sequence[Violation]) -> str:
     return "; ".join(clauses)
 
 
-def _violation(
+def word_violation(
     draft: Draft,
     culprits: Culprits | None,
     references: Mapping[str, ReferenceColumn],
     judgement: Judgement,
 ) -> Violation:
+    """Put a draft and what was found behind it together."""
     segment = culprits.segment if culprits else None
     return Violation(
         feature_name=draft.feature,

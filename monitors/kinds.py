@@ -51,6 +51,11 @@ def examine(kind: str, question: Question) -> Report:
         When SageMaker's judgement is asked for of another kind than data quality.
     """
     home = HOMES[kind]
+    if question.segments and (kind != "data-quality" or question.compat is not None):
+        asked = "compat" if question.compat is not None else f'kind "{kind}"'
+        raise InputError(
+            f"segments with {asked}; only data-quality, judged our own way, is judged by segment"
+        )
     if question.compat is not None:
         if kind not in COMPATIBLE:
             raise InputError(

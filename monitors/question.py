@@ -14,6 +14,7 @@ from driftline.baseline.gather import Counter, Meter, gather
 from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 
 __all__ = ["BatchMaker", "Budget", "Compat", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
@@ -123,6 +124,10 @@ class Question:
         How many rows there are, when that is known.
     compat
         How far SageMaker's results are asked for in place of ours; None: not at all.
+    rules
+        What the data must keep to besides the baseline, over what its constraints declare.
+    segments
+        Columns for each of whose values is judged apart; None: those that the baseline has.
     """
 
     baseline: Baseline
@@ -139,6 +144,8 @@ class Question:
     progress: Callable[[int, int | None], None] | None = None
     row_count: int | None = None
     compat: Compat | None = None
+    rules: RuleSet = field(default_factory=RuleSet)
+    segments: tuple[str, ...] | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

@@ -67,13 +67,16 @@ class Violation:
     cause
         What happened, in words, without the feature's name.
     segment
-        Where those rows are concentrated, if they are.
+        Where those rows are concentrated, if they are; of a segment that was judged on its own,
+        that one.
     unit
         The change of unit that would explain them, if one would.
     values
         The most frequent values of a text column among those rows, at most three.
     first_rows
         Pointers to the first of them: event id and row index, or the row's number from 0.
+    within
+        The segment that was judged on its own, in words such as ``origin = "EWR"``; "": all rows.
     fields
         SageMaker's fields where a kind has others than the three, such as ``metric_name``.
     """
@@ -92,17 +95,20 @@ class Violation:
     values: tuple[str, ...] = ()
     first_rows: tuple[Mapping[str, str | int], ...] = ()
     fields: Mapping[str, str] | None = None
+    within: str = ""
 
     @property
     def document(self) -> dict[str, str]:
         """The entry of constraint_violations.json, in the fields of the kind."""
         if self.fields is not None:
             return dict(self.fields)
-        return {
+        found = {
             "feature_name": self.feature_name,
             "constraint_check_type": self.constraint_check_type,
             "description": self.description,
         }
+        # A key of ours, which SageMaker's readers do not look for.
+        return {**found, "segment": self.within} if self.within else found
 
     def __repr__(self) -> str:
         """Give one line; `to_dict` has everything."""
@@ -138,6 +144,7 @@ class Violation:
             "share_of_blame": self.share_of_blame,
             "cause": self.cause,
             "segment": segment,
+            "within": self.within,
             "unit": unit,
             "values": list(self.values),
             "predicate": None if self.predicate is None else self.predicate.to_dict(),

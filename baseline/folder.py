@@ -1,0 +1,79 @@
+"""The single files of a baseline's folder: what they are, and how they are read and written."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from driftline.baseline.location import Location
+from driftline.errors import InputError, NotFoundError
+
+__all__ = ["from_ipc", "is_of_quality", "parsed_file", "plain_document", "read_file", "to_ipc"]
+
+# What a document of model quality holds in place of "features".
+QUALITY_KEYS = tuple(
+    f"{kind}_{what}"
+    for kind in ("regression", "binary_classification", "multiclass_classification")
+    for what in ("metrics", "constraints")
+)
+CODEC = ipc.IpcWriteOptions(compression="zstd")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def is_of_quality(document: bytes) -> bool:
+    """Tell model quality's documents from data quality's, which have the same names."""
+    try:
+        found = json.loads(document)
+    except (ValueError, RecursionError):
+        return False  # Whoever reads it next says what is wrong.
+    return isinstance(found, dict) and any(key in found for key in QUALITY_KEYS)
+
+
+def plain_document(data: bytes) -> str:
+    """Take a document of another kind of monitor as it is, if it is an object of JSON."""
+    try:
+        text = data.decode("utf-8-sig")  # Editors of some systems put a mark in front.
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError("expected an object")
+    return text
+
+
+def read_file(place: Location, name: str) -> bytes | None:
+    """Read a file of a folder; None when it is not there."""
+    try:
+        return (place / name).read()
+    except NotFoundError:
+        return None
+
+
+def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) -> R:
+    """Parse what a file holds; errors name the file."""
+    try:
+        return parse(data)
+    except InputError as error:
+        raise InputError(f"{place.shown}/{name}: {error}") from error
+
+
+def to_ipc(table: pa.Table) -> bytes:
+    """Write a table as a file of Arrow IPC."""
+    sink = io.BytesIO()
+    with ipc.new_file(sink, table.schema, options=CODEC) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def from_ipc(data: bytes) -> pa.Table:
+    """Read a file of Arrow IPC; InputError when it is none."""
+    try:
+        return ipc.open_file(pa.BufferReader(data)).read_all()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"not readable as Arrow ({error}); make the baseline again") from error

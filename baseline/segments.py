@@ -1,0 +1,271 @@
+"""Segments: rows counted apart for each value of a column, on the cells of all rows.
+
+A segment is judged against its own rows in the reference, so a place that has always been colder
+does not alarm for it. Counted are levels x cells, a table whose size no number of rows changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.blocks import HOUR_US, BlockCounts
+from driftline.baseline.cells import Cells
+from driftline.baseline.coercion import coerce
+from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.baseline.profile import Profile
+from driftline.baseline.schema import find_column
+from driftline.errors import InputError
+from driftline.signature import ColumnType, Signature
+
+__all__ = ["EMPTY", "LEVEL_LIMIT", "OTHER", "SegmentColumn", "SegmentCounter", "choose_segments"]
+
+# More would be a list that nobody reads, and leave each segment too small a share of the budget.
+LEVEL_LIMIT = 50
+OTHER, EMPTY = "other", "empty"
+# Hours that are counted as one block, when one by one they would take too much room.
+STEPS = (1, 2, 4, 8, 24, 48, 168, 336, 1344, 5376, 21504)
+# Counts by block and cell that are kept for one column's segments: 64 MB.
+BLOCK_CELLS = 1 << 24
+
+
+@dataclass(frozen=True)
+class SegmentColumn:
+    """A column whose values are judged apart.
+
+    Parameters
+    ----------
+    name, type
+        From the signature: text, truth values or whole numbers.
+    levels
+        The values, most frequent in the reference first; then come "other" and "empty".
+    """
+
+    name: str
+    type: ColumnType
+    levels: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of segments, with that of other values and that of none."""
+        return len(self.levels) + 2
+
+    def level(self, index: int) -> str:
+        """Name a segment."""
+        return [*self.levels, OTHER, EMPTY][index]
+
+    def predicate(self, index: int) -> Predicate:
+        """Give the condition that a segment's rows meet."""
+        if index == len(self.levels) + 1:
+            return Predicate(self.name, "null")
+        if index == len(self.levels):
+            return Predicate(self.name, "not_in", values=self.levels)
+        return Predicate(self.name, "eq", self.levels[index])
+
+    @cached_property
+    def _level_array(self) -> pa.Array:
+        return pa.array(self.levels, pa.string())
+
+    def codes(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Give each row the index of its segment, shape (rows,)."""
+        other, empty = len(self.levels), len(self.levels) + 1
+        if self.name not in batch.schema.names:
+            return np.full(batch.num_rows, empty, dtype=np.int64)
+        plain, _ = coerce(batch.column(self.name), self.type)
+        encoded = plain.cast(pa.string()).dictionary_encode()
+        values = encoded.dictionary
+        table = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
+        known = table.to_numpy(zero_copy_only=False).astype(np.int64)
+        # A text without a letter is no value, as in all other places.
+        known[pc.equal(values, "").to_numpy(zero_copy_only=False)] = empty
+        indices = pc.fill_null(encoded.indices, len(known)).to_numpy(zero_copy_only=False)
+        return np.asarray(np.append(known, empty)[indices])
+
+
+def choose_segments(
+    names: Iterable[str], signature: Signature, profile: Profile
+) -> tuple[SegmentColumn, ...]:
+    """Choose the segments of some columns: the most frequent values of the reference.
+
+    Raises
+    ------
+    InputError
+        When there is no such column, or its values are no names.
+    """
+    found = []
+    known = [column.name for column in signature.columns]
+    for name in dict.fromkeys(names):
+        column = profile.columns[find_column(name, known, what="segment")]
+        if column.type not in ("string", "bool", "int64"):
+            raise InputError(
+                f'segment "{name}": a column of type {column.type}; expected text, truth values '
+                "or whole numbers"
+            )
+        values = [one.value for one in column.frequent(LEVEL_LIMIT)]
+        levels = [one if isinstance(one, str) else f"{one:.0f}" for one in values]
+        found.append(SegmentColumn(name, column.type, tuple(one for one in levels if one)))
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Blocks:
+    """Counts by blocks of hours, longer ones when there would be too many."""
+
+    step: int = STEPS[0]
+    hours: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(self, hours: np.ndarray, counts: Mapping[str, np.ndarray]) -> None:
+        """Add blocks that start at these hours, ascending, each once."""
+        starts, first = np.unique(hours // self.step * self.step, return_index=True)
+        merged = np.union1d(self.hours, starts)
+        at, new = np.searchsorted(merged, self.hours), np.searchsorted(merged, starts)
+        for name, part in counts.items():
+            total = np.zeros((len(merged), part.shape[1]), np.int32)
+            if len(self.hours):
+                total[at] = self.counts[name]
+            total[new] += np.add.reduceat(part, first, axis=0)
+            self.counts[name] = total
+        self.hours = merged
+        cells = sum(one.shape[1] for one in self.counts.values())
+        longer = [step for step in STEPS if step > self.step]
+        while longer and len(self.hours) * cells > BLOCK_CELLS:
+            self.step = longer.pop(0)
+            starts, first = np.unique(self.hours // self.step * self.step, return_index=True)
+            self.hours = starts
+            self.counts = {
+                name: np.add.reduceat(one, first, axis=0) for name, one in self.counts.items()
+            }
+
+
+@dataclass(slots=True)
+class SegmentCounter:
+    """Counts rows by segment and cell.
+
+    Parameters
+    ----------
+    columns
+        Whose values are counted apart.
+    cells
+        By column: what is counted on.
+    rows
+        By segment column: int64, shape (segments,).
+    counts
+        By segment column, then by column: int64, shape (segments, cells).
+    event_time
+        Column by whose hours the counts are kept apart, too.
+    blocks
+        By segment column: counts by hour, the segments' side by side, shape (hours, segments *
+        cells).
+    """
+
+    columns: tuple[SegmentColumn, ...]
+    cells: Mapping[str, Cells]
+    rows: dict[str, np.ndarray]
+    counts: dict[str, dict[str, np.ndarray]]
+    event_time: str | None = None
+    blocks: dict[str, _Blocks] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        columns: Sequence[SegmentColumn],
+        cells: Mapping[str, Cells],
+        event_time: str | None = None,
+    ) -> SegmentCounter:
+        """Begin without rows."""
+        return cls(
+            tuple(columns),
+            cells,
+            {one.name: np.zeros(one.size, np.int64) for one in columns},
+            {
+                one.name: {
+                    name: np.zeros((one.size, cell.size), np.int64) for name, cell in cells.items()
+                }
+                for one in columns
+            },
+            event_time,
+            {one.name: _Blocks() for one in columns} if event_time is not None else {},
+        )
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        if not batch.num_rows:
+            return
+        codes = {one.name: one.codes(batch) for one in self.columns}
+        for one in self.columns:
+            self.rows[one.name] += np.bincount(codes[one.name], minlength=one.size)
+        times = self._hours(batch)
+        timed: dict[str, dict[str, np.ndarray]] = {one.name: {} for one in self.columns}
+        for name, cell in self.cells.items():
+            places = _places(batch, cell)
+            for one in self.columns:
+                flat = codes[one.name] * cell.size + places
+                width = one.size * cell.size
+                found = np.bincount(flat, minlength=width).reshape(one.size, cell.size)
+                self.counts[one.name][name] += found
+                if times is not None:
+                    hours, inverse, known = times
+                    table = np.bincount(inverse * width + flat[known], minlength=len(hours) * width)
+                    timed[one.name][name] = table.reshape(len(hours), width).astype(np.int32)
+        if times is not None and len(times[0]):
+            for column, tables in timed.items():
+                self.blocks[column].add(times[0], tables)
+
+    def _hours(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Give the batch's hours, which of them each timed row has, and which rows are timed."""
+        if self.event_time is None:
+            return None
+        times, _ = coerce(batch.column(self.event_time), "timestamp")
+        known = times.is_valid().to_numpy(zero_copy_only=False)
+        moments = pc.cast(times.drop_null(), pa.int64()).to_numpy(zero_copy_only=False)
+        hours, inverse = np.unique(moments // HOUR_US, return_inverse=True)
+        return hours, inverse, known
+
+    def merge(self, other: SegmentCounter) -> SegmentCounter:
+        """Give the counts of the rows of both; neither input changes."""
+        merged = SegmentCounter.start(self.columns, self.cells, self.event_time)
+        for part in (self, other):
+            for one in self.columns:
+                merged.rows[one.name] += part.rows[one.name]
+                for name, count in part.counts[one.name].items():
+                    merged.counts[one.name][name] += count
+                if part.blocks and len(part.blocks[one.name].hours):
+                    found, total = part.blocks[one.name], merged.blocks[one.name]
+                    total.step = max(total.step, found.step)
+                    total.add(found.hours, found.counts)
+        return merged
+
+    def blocks_of(self, column: SegmentColumn, index: int) -> BlockCounts | None:
+        """Give one segment's counts by the hour; hours in which it has no rows are left out."""
+        if self.event_time is None:
+            return None
+        found = self.blocks[column.name]
+        tables = {
+            name: one.reshape(len(found.hours), column.size, -1)[:, index]
+            for name, one in found.counts.items()
+        }
+        if not tables:
+            return None
+        present = next(iter(tables.values())).sum(axis=1) > 0
+        return BlockCounts(
+            found.hours[present], {name: one[present] for name, one in tables.items()}
+        )
+
+
+def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
+    """Give each row its cell; what does not fit its type is in the last one."""
+    names = batch.schema.names
+    if cell.column not in names:
+        return np.full(batch.num_rows, cell.size - 2, dtype=np.int64)
+    plain, lost = coerce(batch.column(cell.column), cell.type)
+    codes = cell.assign(plain)
+    if lost or UNFIT in names:
+        unfit = Predicate(cell.column, "unfit", cell.type).mask(batch)
+        codes[unfit.to_numpy(zero_copy_only=False)] = cell.size - 1
+    return codes

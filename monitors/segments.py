@@ -1,0 +1,350 @@
+"""The same monitor for each value of a column: each segment against its own rows in the reference.
+
+One reading counts all segments. They share the monitor's budget of false alarms: half of it stays
+with the rows as a whole, so that asking for segments hardly blunts it, and the segments that the
+reference knows divide the other half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.profile import Profile
+from driftline.baseline.segments import EMPTY, OTHER, SegmentColumn, SegmentCounter
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.culprits import CulpritCounter, Culprits, Target
+from driftline.monitors.data_quality import Judgement, judge
+from driftline.monitors.drafts import Draft
+from driftline.monitors.drift import ReferenceColumn
+from driftline.monitors.findings import word_violation
+from driftline.monitors.question import Budget, Question
+from driftline.monitors.segment_result import SegmentResult
+from driftline.monitors.significance import MIN_ROWS
+from driftline.monitors.violation import FeatureResult, Segment, Violation
+
+__all__ = [
+    "SegmentPlan",
+    "SegmentVerdict",
+    "find_segment_violations",
+    "judge_segments",
+    "segment_plan",
+    "segment_result",
+]
+
+# What the rows as a whole keep of the budget.
+WHOLE_SHARE = 0.5
+# Violations whose rows are looked up; of all others the condition is known, and how many they are.
+LOOKED_UP = 100
+NO_REFERENCE = "no_reference"
+INSUFFICIENT = "insufficient_data"
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """What is judged apart, and with which budget.
+
+    Parameters
+    ----------
+    reference
+        The counts of the reference's segments.
+    columns
+        Whose values are judged apart.
+    judged_count
+        Segments that the reference has rows enough of.
+    """
+
+    reference: SegmentCounter
+    columns: tuple[SegmentColumn, ...]
+    judged_count: int
+
+    def counter(self, cells: Mapping[str, Cells]) -> partial[SegmentCounter]:
+        """Give the function that begins counting a window."""
+        counted = {name: cells[name] for name in self.reference.cells}
+        return partial(SegmentCounter.start, self.columns, counted)
+
+    def whole(self, budget: Budget) -> Budget:
+        """Give the budget that is left for the rows as a whole."""
+        return replace(budget, false_alarms_per_year=WHOLE_SHARE * budget.false_alarms_per_year)
+
+    def each(self, budget: Budget) -> Budget:
+        """Give the budget of one segment."""
+        rest = (1 - WHOLE_SHARE) * budget.false_alarms_per_year
+        return replace(budget, false_alarms_per_year=rest / max(self.judged_count, 1))
+
+
+@dataclass(frozen=True)
+class SegmentVerdict:
+    """One segment of a window, judged.
+
+    Parameters
+    ----------
+    column, level
+        Which: the level is a value, "other" or "empty".
+    predicate
+        The condition that its rows meet.
+    row_count, share_of_rows, reference_count
+        Its rows, their share of the window's, 0-1, and its rows in the reference.
+    profile, references, judgement
+        What it holds, what it is compared with, and what follows.
+    note
+        Why its drift was not judged; "" when it was.
+    """
+
+    column: str
+    level: str
+    predicate: Predicate
+    row_count: int
+    share_of_rows: float
+    reference_count: int
+    profile: Profile
+    references: Mapping[str, ReferenceColumn]
+    judgement: Judgement
+    note: str
+
+    @property
+    def name(self) -> str:
+        """The segment in words: ``origin = "EWR"``, ``origin other``."""
+        return _name(self.column, self.level, self.predicate)
+
+
+def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan | None:
+    """Find what is judged apart: the columns that are named, or all that the baseline has.
+
+    Raises
+    ------
+    InputError
+        When the baseline does not have a named one.
+    """
+    found = baseline.segments
+    known = {} if found is None else {one.name: one for one in found.columns}
+    for name in names or ():
+        if name not in known:
+            have = f"it has {', '.join(known)}" if known else "it has none"
+            raise InputError(
+                f'segment "{name}": the baseline does not hold its values apart ({have}); make it '
+                f'again with --segment "{name}", or segments=["{name}"]'
+            )
+    chosen = tuple(known.values()) if names is None else tuple(known[name] for name in names)
+    if found is None or not chosen:
+        return None
+    judged = sum(int((found.rows[one.name] >= MIN_ROWS).sum()) for one in chosen)
+    return SegmentPlan(found, chosen, judged)
+
+
+def judge_segments(
+    plan: SegmentPlan,
+    baseline: Baseline,
+    window: SegmentCounter,
+    profile: Profile,
+    *,
+    length: timedelta | None,
+    budget: Budget,
+) -> list[SegmentVerdict]:
+    """Judge each segment that the window has rows of.
+
+    Parameters
+    ----------
+    plan, baseline
+        What is expected.
+    window
+        The window's counts.
+    profile
+        Of all its rows: says which columns there are.
+    length
+        The window's, when that is known.
+    budget
+        Of one segment, as `SegmentPlan.each` gives it.
+    """
+    return [
+        _judge_one(plan, baseline, window, profile, one, int(index), length, budget)
+        for one in plan.columns
+        for index in np.flatnonzero(window.rows[one.name])
+    ]
+
+
+def _judge_one(
+    plan: SegmentPlan,
+    baseline: Baseline,
+    window: SegmentCounter,
+    profile: Profile,
+    one: SegmentColumn,
+    index: int,
+    length: timedelta | None,
+    budget: Budget,
+) -> SegmentVerdict:
+    row_count, known = int(window.rows[one.name][index]), int(plan.reference.rows[one.name][index])
+    reference = _profile(plan.reference, baseline, one, index)
+    own = _with_columns_of(_profile(window, baseline, one, index), profile)
+    references = {
+        name: ReferenceColumn(
+            column.cells, column.cell_counts.astype(np.float64), _unseen(column)
+        )
+        for name, column in reference.columns.items()
+        if known and name != one.name and column.cells is not None
+        and column.cell_counts is not None
+    }  # fmt: skip
+    judgement = judge(
+        baseline.signature,
+        _constraints(baseline.constraints, reference if known else None),
+        references,
+        own,
+        reference_profile=reference,
+        blocks=plan.reference.blocks_of(one, index),
+        length=length,
+        budget=budget,
+    )
+    # Columns are there for all rows or for none: the rows as a whole say so.
+    drafts = tuple(one for one in judgement.drafts if one.feature in own.columns)
+    few = min(known, row_count) < MIN_ROWS
+    return SegmentVerdict(
+        column=one.name,
+        level=one.level(index),
+        predicate=one.predicate(index),
+        row_count=row_count,
+        share_of_rows=row_count / int(window.rows[one.name].sum()),
+        reference_count=known,
+        profile=own,
+        references=references,
+        judgement=replace(judgement, drafts=drafts),
+        note=NO_REFERENCE if not known else INSUFFICIENT if few else "",
+    )
+
+
+def _with_columns_of(own: Profile, profile: Profile) -> Profile:
+    """Take over which columns there are; others than those are not the segment's matter."""
+    return replace(own, seen=set(profile.seen), extra=())
+
+
+def _profile(
+    counted: SegmentCounter, baseline: Baseline, one: SegmentColumn, index: int
+) -> Profile:
+    """Give what is known of a segment's columns from its counts."""
+    rows = int(counted.rows[one.name][index])
+    columns = {}
+    for column in baseline.signature.columns:
+        counts = counted.counts[one.name].get(column.name)
+        found = ColumnProfile(column.name, column.type, row_count=rows)
+        if counts is not None:
+            own = counts[index]
+            found.cells, found.cell_counts = baseline.cells[column.name], own
+            found.missing_count, found.unfit_count = int(own[-2]), int(own[-1])
+            # Whether all numbers are whole is judged on all rows.
+            found.integral_count = found.present_count - found.unfit_count
+        columns[column.name] = found
+    return Profile(rows, columns, {column.name for column in baseline.signature.columns})
+
+
+def _unseen(column: ColumnProfile) -> int:
+    """Count texts that come once in the reference: by how they were counted, the unseen ones."""
+    cells = column.cells
+    if cells is None or column.cell_counts is None or cells.known is None or cells.is_number:
+        return 0
+    return int(column.cell_counts[-3])
+
+
+def _constraints(constraints: Constraints, reference: Profile | None) -> Constraints:
+    """Demand of a segment what its own reference holds; domains are a matter of all rows."""
+
+    def own(one: FeatureConstraints) -> FeatureConstraints:
+        column = None if reference is None else reference.columns.get(one.name)
+        completeness = one.completeness
+        if column is not None and completeness is not None and column.cell_counts is not None:
+            completeness = min(completeness, column.completeness)
+        return replace(one, completeness=completeness, domains=None, is_non_negative=None)
+
+    return replace(constraints, features=tuple(own(one) for one in constraints.features))
+
+
+def find_segment_violations(
+    verdicts: Sequence[SegmentVerdict], question: Question
+) -> tuple[Violation, ...]:
+    """Look up the rows behind what the segments violate, in one pass, and say what they are."""
+    drafts = [(verdict, draft) for verdict in verdicts for draft in verdict.judgement.drafts]
+    drafts.sort(key=lambda pair: -_excess(*pair))
+    targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
+    looked = [target for target in targets if target is not None]
+    segments = [
+        column.name
+        for column in question.baseline.signature.columns
+        if column.role == "feature" and column.type in ("string", "bool")
+    ]
+    found: list[Culprits] = []
+    if looked:
+        columns = CulpritCounter.columns(looked, segments)
+        start = partial(CulpritCounter.start, looked, segments)
+        found = question.gather(start, columns).result()
+    left = iter(found)
+    return tuple(
+        _violation(verdict, draft, next(left) if target is not None else None)
+        for (verdict, draft), target in zip(
+            drafts, [*targets, *[None] * (len(drafts) - len(targets))], strict=True
+        )
+    )
+
+
+def _excess(verdict: SegmentVerdict, draft: Draft) -> float:
+    drift = verdict.judgement.drifts.get(draft.feature)
+    return drift.evidence - drift.needed if drift is not None else 0.0
+
+
+def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
+    if not isinstance(draft.predicate, Predicate):
+        return None
+    within = replace(draft.predicate, within=verdict.predicate)
+    return Target(within, draft.share_reference * verdict.share_of_rows)
+
+
+def _violation(verdict: SegmentVerdict, draft: Draft, culprits: Culprits | None) -> Violation:
+    """Word a violation of one segment; its place of concentration is the segment itself."""
+    place = culprits.segment if culprits is not None else None
+    if culprits is not None and place is not None and place.column == verdict.column:
+        culprits = replace(culprits, segment=None)
+    found = word_violation(draft, culprits, verdict.references, verdict.judgement)
+    predicate = draft.predicate
+    if isinstance(predicate, Predicate):
+        predicate = replace(predicate, within=verdict.predicate)
+    drift = verdict.judgement.drifts.get(draft.feature)
+    count = found.row_count
+    if culprits is None and drift is not None and draft.check == "baseline_drift_check":
+        count = round(drift.share_window * verdict.row_count)
+    return replace(
+        found,
+        cause=f"where {verdict.name}: {found.cause}",
+        predicate=predicate,
+        row_count=count,
+        segment=Segment(verdict.column, verdict.level, 1.0, verdict.share_of_rows),
+        within=verdict.name,
+    )
+
+
+def _name(column: str, level: str, predicate: Predicate) -> str:
+    if predicate.op == "eq":
+        return f'{column} = "{level}"'
+    return f"{column} {EMPTY if predicate.op == 'null' else OTHER}"
+
+
+def segment_result(verdict: SegmentVerdict, results: Sequence[FeatureResult]) -> SegmentResult:
+    """Put one line of the table of segments together."""
+    lines = tuple(one for one in results if one.feature != verdict.column)
+    return SegmentResult(
+        name=verdict.name,
+        column=verdict.column,
+        level=verdict.level,
+        row_count=verdict.row_count,
+        share_of_rows=verdict.share_of_rows,
+        reference_count=verdict.reference_count,
+        violation_count=len(verdict.judgement.drafts),
+        max_drift_ratio=max((one.ratio for one in lines if one.ratio is not None), default=None),
+        note=verdict.note,
+        results=lines,
+    )
