@@ -13,6 +13,7 @@ from driftline.errors import InputError
 from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
 from driftline.monitors.question import Budget, Compat, Predictor, Question
 from driftline.monitors.report import Report
+from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles
 
 __all__ = ["check", "check_roles"]
@@ -29,6 +30,7 @@ def check(
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
+    rules: object = None,
     **roles: object,
 ) -> Report:
     """Judge data against a baseline.
@@ -55,6 +57,11 @@ def check(
     compat
         True for data quality as SageMaker judges it: its types, distances, thresholds and texts
         (docs/compat.md). ``Compat(deequ_ties=True)`` for its treatment of repeated values, too.
+    rules
+        What the data must keep to besides (docs/rules.md): a list of rules, each an object such as
+        ``{"check": "unique", "column": "id"}``, an expression such as ``"arrival >= departure"``
+        or a function; or the path of a YAML or JSON file with such a list. They add to those of
+        the baseline's constraints.json.
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -85,6 +92,7 @@ def check(
         jobs=jobs,
         progress=progress,
         compat=compat,
+        rules=rules,
     )
 
 
@@ -100,6 +108,7 @@ def check_roles(
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
+    rules: object = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
@@ -107,8 +116,15 @@ def check_roles(
     baseline = reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
+    declared = read_rules(rules)
     source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
+    if declared and (asked != "data-quality" or like is not None):
+        what = f'kind "{asked}"' if asked != "data-quality" else "compat"
+        raise InputError(
+            f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
+            "no rules"
+        )
     place = open_engine(engine, jobs)
     if asked != "data-quality" and not isinstance(place, InProcess):
         raise InputError(
@@ -126,5 +142,6 @@ def check_roles(
         progress=progress,
         row_count=source.row_count,
         compat=like,
+        rules=declared,
     )
     return examine(asked, question)

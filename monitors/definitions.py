@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
 from driftline.monitors.names import KINDS, NEEDS_LABELS
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import definitions, leases
 
 __all__ = [
@@ -38,7 +39,7 @@ NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
     "kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year",
-    "compat", "deequ_ties",
+    "compat", "deequ_ties", "rules",
 )  # fmt: skip
 
 
@@ -72,6 +73,9 @@ class MonitorDefinition:
     compat, deequ_ties
         Whether data quality is judged as SageMaker does it, and repeated values are compared as
         its library did (docs/compat.md).
+    rules
+        What rows and windows must keep to besides (docs/rules.md), each as plain JSON values; of
+        data quality.
     owner, tags
         For people.
     version
@@ -89,6 +93,7 @@ class MonitorDefinition:
     delay_s: float = 0.0
     compat: bool = False
     deequ_ties: bool = False
+    rules: tuple[Mapping[str, object], ...] = ()
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     version: int = 1
@@ -122,12 +127,26 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
             )
+        if self.rules:
+            self._check_rules()
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(
                 f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
                 "expected one such as 2026-01-01T00:00:00Z"
             )
         self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
+
+    def _check_rules(self) -> None:
+        if self.kind != "data-quality" or self.compat:
+            what = f'kind "{self.kind}"' if self.kind != "data-quality" else "compat"
+            raise DefinitionError(
+                f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
+                "compat, since SageMaker has no rules"
+            )
+        try:
+            RuleSet.of(self.rules)
+        except InputError as error:
+            raise DefinitionError(f'monitor "{self.name}": {error}') from error
 
     @property
     def timetable(self) -> Schedule:
@@ -218,10 +237,12 @@ def delete_definition(connection: Connection, name: str) -> None:
 
 def _values(definition: MonitorDefinition) -> dict[str, object]:
     found = {one.name: getattr(definition, one.name) for one in fields(definition)}
-    return {**found, "tags": dict(definition.tags)}
+    rules = [dict(one) for one in definition.rules]
+    return {**found, "tags": dict(definition.tags), "rules": rules}
 
 
 def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
     """Read a definition from a row that holds all columns of its table."""
     stored = row._mapping  # The documented access to a row by name.
-    return MonitorDefinition(**{one.name: stored[one.name] for one in fields(MonitorDefinition)})
+    found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
+    return MonitorDefinition(**{**found, "rules": tuple(found["rules"])})

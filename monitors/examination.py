@@ -12,6 +12,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
 from driftline.monitors.question import Budget, Compat, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.violation import plural
 from driftline.roles import Roles
 from driftline.signature import Signature
@@ -121,5 +122,6 @@ def judge_captured(
         predict=predict,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
+        rules=RuleSet.of(definition.rules),
     )
     return examine(definition.kind, question)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
+from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
@@ -23,6 +25,16 @@ from driftline.monitors.findings import find_violations
 from driftline.monitors.plausibility import Sampler, find_implausible
 from driftline.monitors.question import Question, UnfitCounter
 from driftline.monitors.report import STATISTICS, Report
+from driftline.monitors.rules.judging import declared, judged_rules, rule_details
+from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
+from driftline.monitors.segment_result import SegmentResult
+from driftline.monitors.segments import (
+    SegmentVerdict,
+    find_segment_violations,
+    judge_segments,
+    segment_plan,
+    segment_result,
+)
 from driftline.monitors.violation import FeatureResult
 from driftline.signature import Column, Signature
 
@@ -47,7 +59,19 @@ def examine(question: Question) -> Report:
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )
     references = reference_columns(baseline)
-    start = partial(WindowReading.start, baseline.signature, baseline.cells, question.unfit)
+    rules = declared(question)
+    plan = segment_plan(baseline, question.segments)
+    budget = question.budget if plan is None else plan.whole(question.budget)
+    length = facts.window.length if facts else None
+    moment = facts.window.end if facts else datetime.now(UTC)
+    start = partial(
+        WindowReading.start,
+        baseline.signature,
+        baseline.cells,
+        question.unfit,
+        partial(rules.start, moment),
+        None if plan is None else plan.counter(baseline.cells),
+    )
     reading = question.gather(start)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
@@ -58,11 +82,20 @@ def examine(question: Question) -> Report:
         profile,
         reference_profile=baseline.profile,
         blocks=baseline.blocks,
-        length=facts.window.length if facts else None,
-        budget=question.budget,
+        length=length,
+        budget=budget,
         implausible=find_implausible(sample, references, known, profile.columns),
     )
-    violations = find_violations(judgement, question, references)
+    outcomes = judged_rules(reading.rules, baseline, judgement)
+    drafts = (*judgement.drafts, *outcome_drafts(outcomes))
+    violations = find_violations(replace(judgement, drafts=drafts), question, references)
+    verdicts = []
+    if plan is not None and reading.segments is not None:
+        each = plan.each(question.budget)
+        verdicts = judge_segments(
+            plan, baseline, reading.segments, profile, length=length, budget=each
+        )
+        violations = (*violations, *find_segment_violations(verdicts, question))
     statistics = Statistics.from_profile(profile)
     return Report(
         kind="data-quality",
@@ -75,6 +108,8 @@ def examine(question: Question) -> Report:
         baseline_version=baseline.version,
         alpha=judgement.alpha,
         emit_metrics=baseline.constraints.monitoring_config.emit_metrics,
+        details=rule_details(outcomes),
+        segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         batches=batches,
         comparer=lambda name: _compare(name, profile, references, judgement),
     )
@@ -131,19 +166,31 @@ class WindowReading:
         Some rows, for what needs values beside each other.
     unfit
         Counts, per batch, the values that capture found unfit.
+    rules
+        What was counted for each declared rule.
+    segments
+        The rows of each segment on its own; None where none is judged apart.
     """
 
     profile: Profile
     sampler: Sampler
     unfit: UnfitCounter | None = None
+    rules: RuleCounters = field(default_factory=lambda: RuleSet().start())
+    segments: SegmentCounter | None = None
 
     @classmethod
     def start(
-        cls, signature: Signature, cells: Mapping[str, Cells], unfit: UnfitCounter | None
+        cls,
+        signature: Signature,
+        cells: Mapping[str, Cells],
+        unfit: UnfitCounter | None,
+        rules: Callable[[], RuleCounters],
+        segments: Callable[[], SegmentCounter] | None,
     ) -> WindowReading:
         """Begin without rows."""
         features = [one.name for one in signature.columns if one.role == "feature"]
-        return cls(Profile.empty(signature, cells), Sampler(features), unfit)
+        own = None if segments is None else segments()
+        return cls(Profile.empty(signature, cells), Sampler(features), unfit, rules(), own)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -152,12 +199,28 @@ class WindowReading:
         own = [name for name in batch.schema.names if name in known or name not in OTHER_COLUMNS]
         self.profile.update(batch.select(own), counts)
         self.sampler.update(batch)
+        self.rules.update(batch)
+        if self.segments is not None:
+            self.segments.update(batch)
 
     def merge(self, other: WindowReading) -> WindowReading:
         """Give what is known of the rows of both, the other's after these."""
+        segments = self.segments
+        if segments is not None and other.segments is not None:
+            segments = segments.merge(other.segments)
         return WindowReading(
-            self.profile.merge(other.profile), self.sampler.merge(other.sampler), self.unfit
+            self.profile.merge(other.profile),
+            self.sampler.merge(other.sampler),
+            self.unfit,
+            self.rules.merge(other.rules),
+            segments,
         )
+
+
+def _segment(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
+    """Put one line of the table of segments together, with its own lines of features."""
+    found = [_result(one, verdict.profile, verdict.judgement) for one in signature.columns]
+    return segment_result(verdict, found)
 
 
 def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:

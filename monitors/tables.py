@@ -36,6 +36,7 @@ definitions = Table(
     Column("delay_s", Float, nullable=False),
     Column("compat", Boolean, nullable=False),
     Column("deequ_ties", Boolean, nullable=False),
+    Column("rules", JSON, nullable=False),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

@@ -19,6 +19,7 @@ from driftline.alerts.channels import Channel, delete_channel, put_channel
 from driftline.alerts.definition import AlarmDefinition
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.fleet import Fleet
@@ -299,6 +300,7 @@ def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         delay_s=spec.delay_s,
         compat=spec.compat,
         deequ_ties=spec.deequ_ties,
+        rules=tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
         owner=resource.owner,
         tags=resource.tags,
     )

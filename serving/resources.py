@@ -110,6 +110,7 @@ class MonitorSpec(Spec):
     start: datetime | None = None
     compat: bool = False
     deequ_ties: bool = False
+    rules: list[str | dict[str, Any]] = []
 
 
 class AlarmSpec(Spec):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.distinct import hash_integers, hash_numbers, hash_texts
 from driftline.errors import UnavailableError
 from driftline.monitors.rules.values import present
 
@@ -195,7 +195,9 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray
         hashes, valid = hash_column(batch.column(column))
         known |= valid
         # The first column stays as it is: a single number's hash has no collisions.
-        found = hashes if index == 0 else _mixed(found * np.uint64(31) + hashes)
+        if index:
+            hashes = hash_integers((found * np.uint64(31) + hashes).view(np.int64))
+        found = hashes
     return found, known
 
 
@@ -212,28 +214,13 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     known = values.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_string(values.type):
         coded = values.dictionary_encode()
-        # pandas has the only vectorised hash of text among our packages.
-        texts = coded.dictionary.to_numpy(zero_copy_only=False)
-        each = pd.util.hash_array(texts, categorize=False) if len(texts) else np.zeros(1, np.uint64)
+        each = hash_texts(coded.dictionary) if len(coded.dictionary) else np.zeros(1, np.uint64)
         hashes = each[pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)]
-    else:
-        hashes = _mixed(_bits(values))
+    elif pa.types.is_floating(values.type):
+        hashes = hash_numbers(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
+    elif pa.types.is_null(values.type):
+        hashes = np.zeros(len(values), np.uint64)
+    else:  # Whole numbers, truth values, times.
+        whole = pc.fill_null(values.cast(pa.int64()), 0)
+        hashes = hash_integers(whole.to_numpy(zero_copy_only=False))
     return np.where(known, hashes, NO_VALUE), known
-
-
-def _bits(values: pa.Array) -> np.ndarray:
-    """Give each value's own 64 bits; 0.0 and -0.0 are equal."""
-    if pa.types.is_null(values.type):
-        return np.zeros(len(values), np.uint64)
-    if pa.types.is_floating(values.type):
-        numbers = pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False)
-        return np.asarray(numbers + 0.0).view(np.uint64)
-    whole = pc.fill_null(values.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    return np.asarray(whole).view(np.uint64)
-
-
-def _mixed(bits: np.ndarray) -> np.ndarray:
-    """Spread bits over all 64 (the finaliser of splitmix64, which maps no two to one)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))

@@ -39,10 +39,13 @@ class Rule:
         As it was written, in plain JSON values.
     function
         A function in place of a declared check, from Python only.
+    is_observed
+        Whether nobody declared it: the baseline's rows were so.
     """
 
     declaration: Declaration
     function: Callable[..., object] | None = field(default=None, compare=False)
+    is_observed: bool = False
 
     @property
     def name(self) -> str:

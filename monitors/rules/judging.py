@@ -1,0 +1,73 @@
+"""Rules within a check of data quality: which hold, what they come to, what the report tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from driftline.baseline.store import Baseline
+from driftline.monitors.data_quality import Judgement
+from driftline.monitors.question import Question
+from driftline.monitors.rules.reading import rules_of
+from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
+from driftline.monitors.rules.suggested import sign_rules, surprising
+from driftline.monitors.violation import JsonValue
+
+__all__ = ["declared", "judged_rules", "rule_details"]
+
+EXPLAINING = frozenset({"unit_change_check", "range_check"})
+
+
+def declared(question: Question) -> RuleSet:
+    """Give the rules of a question: signs that were observed, the constraints', the caller's.
+
+    None hold where the constraints are not to be evaluated, save those that the caller names.
+    """
+    baseline = question.baseline
+    if not baseline.constraints.monitoring_config.evaluate_constraints:
+        return question.rules
+    observed = sign_rules(baseline.signature, baseline.constraints)
+    return observed.plus(rules_of(baseline.constraints)).plus(question.rules)
+
+
+def judged_rules(
+    counters: RuleCounters, baseline: Baseline, judgement: Judgement
+) -> tuple[Outcome, ...]:
+    """Say what the counting comes to, by the same care as the check's own judgement.
+
+    A sign that was only observed is no news where values are known to lie outside the range, as
+    after a change of unit.
+    """
+    known = [column.name for column in baseline.signature.columns]
+    explained = {one.feature for one in judgement.drafts if one.check in EXPLAINING}
+    return tuple(
+        surprising(
+            outcome,
+            baseline.profile,
+            alpha=judgement.alpha,
+            effect=_effect(outcome, judgement),
+        )
+        for outcome in counters.result(known)
+        if not (outcome.rule.is_observed and outcome.feature in explained)
+    )
+
+
+def _effect(outcome: Outcome, judgement: Judgement) -> float:
+    drift = judgement.drifts.get(outcome.feature)
+    return 1.0 if drift is None else drift.design_effect
+
+
+def rule_details(outcomes: Sequence[Outcome]) -> Mapping[str, JsonValue]:
+    """Tell each declared rule with its counts, kept or broken; nothing when there is none."""
+    found: list[JsonValue] = [
+        {
+            "rule": dict(one.rule.declaration.found),
+            "feature_name": one.feature,
+            "passed": not one.tally.is_broken and not one.absent,
+            "judged_count": one.tally.judged_count,
+            "broken_count": one.tally.broken_count,
+            "found": one.tally.words,
+        }
+        for one in outcomes
+        if not one.rule.is_observed
+    ]
+    return {"rules": found} if found else {}
