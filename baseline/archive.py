@@ -24,9 +24,17 @@ from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import SHAPE_CAP, TextSummary
 from driftline.baseline.times import TimeSummary
+from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 
-__all__ = ["FORMAT_VERSION", "KEY", "blocks_from_table", "columns_from_table", "columns_to_table"]
+__all__ = [
+    "FORMAT_VERSION",
+    "KEY",
+    "blocks_from_table",
+    "columns_from_table",
+    "columns_to_table",
+    "format_version",
+]
 
 FORMAT_VERSION = 2
 KEY = b"driftline.profile"
@@ -41,6 +49,26 @@ COUNTERS = (
 )
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
 INTEGERS = pa.list_(pa.int64())
+FLOATS = pa.list_(pa.float64())
+VECTORS = pa.struct(
+    [
+        ("lengths", INTEGERS),
+        ("length_counts", INTEGERS),
+        ("length_total", pa.int64()),
+        ("length_minimum", pa.int64()),
+        ("length_maximum", pa.int64()),
+        ("odd_count", pa.int64()),
+        ("zero_count", pa.int64()),
+        ("count", pa.int64()),
+        *((number, pa.float64()) for number in NUMBERS),
+        ("sketch", pa.list_(FLOATS)),
+        ("dimension_counts", INTEGERS),
+        ("averages", FLOATS),
+        ("squares_by_dimension", FLOATS),
+        ("minima", FLOATS),
+        ("maxima", FLOATS),
+    ]
+)
 FIELDS_1 = [
     ("name", pa.string()),
     ("type", pa.string()),
@@ -72,6 +100,7 @@ FIELDS_2 = [
     ("time_first", INTEGERS),
     ("time_last", INTEGERS),
     ("time_counts", INTEGERS),
+    ("vectors", VECTORS),
 ]
 SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2])
 SCHEMAS = {1: pa.schema(FIELDS_1), FORMAT_VERSION: SCHEMA}
@@ -123,22 +152,46 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         "time_first": column.times.first,
         "time_last": column.times.last,
         "time_counts": column.times.counts,
+        "vectors": _vector_row(column.vectors) if column.vectors.count else None,
     }
 
 
 def _text_row(texts: TextSummary | None) -> dict[str, Any]:
     if texts is None:
         return dict.fromkeys((name for name, _ in FIELDS_2 if name.startswith(("length", "shape"))))
-    lengths, shapes = texts.lengths, texts.shapes
+    shapes = texts.shapes
+    return {
+        **_length_row(texts.lengths),
+        "shapes": shapes.values.to_pylist(),
+        "shape_counts": shapes.counts,
+        "shape_error": shapes.error,
+    }
+
+
+def _length_row(lengths: LengthCounts) -> dict[str, Any]:
     return {
         "lengths": lengths.lengths,
         "length_counts": lengths.counts,
         "length_total": lengths.total,
         "length_minimum": lengths.minimum,
         "length_maximum": lengths.maximum,
-        "shapes": shapes.values.to_pylist(),
-        "shape_counts": shapes.counts,
-        "shape_error": shapes.error,
+    }
+
+
+def _vector_row(vectors: VectorSummary) -> dict[str, Any]:
+    dimensions = vectors.dimensions
+    return {
+        **_length_row(vectors.lengths),
+        "odd_count": vectors.odd_count,
+        "zero_count": vectors.zero_count,
+        "count": vectors.norms.count,
+        **{number: getattr(vectors.norms, number) for number in NUMBERS},
+        "sketch": vectors.norm_sketch.levels,
+        "dimension_counts": dimensions.counts,
+        "averages": dimensions.averages,
+        "squares_by_dimension": dimensions.squares,
+        "minima": dimensions.minima,
+        "maxima": dimensions.maxima,
     }
 
 
@@ -212,6 +265,17 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     return BlockCounts(hours, counts)
 
 
+def format_version(table: pa.Table) -> int:
+    """Say of which format a table is.
+
+    Raises
+    ------
+    InputError
+        When it is none of ours, or of a newer format.
+    """
+    return int(_notes(table)["format"])
+
+
 def _notes(table: pa.Table) -> dict[str, Any]:
     found = (table.schema.metadata or {}).get(KEY)
     if found is None:
@@ -258,6 +322,7 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
             row.get("time_last"),
             row.get("time_counts"),
         ),
+        vectors=_vectors(row.get("vectors")),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
@@ -266,13 +331,34 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:
     if row.get("lengths") is None:
         return None
-    return TextSummary(
-        LengthCounts(
-            row["lengths"],
-            row["length_counts"],
-            row["length_total"],
-            row["length_minimum"],
-            row["length_maximum"],
+    shapes = LevelCounts(row["shapes"], row["shape_counts"], row["shape_error"], cap=SHAPE_CAP)
+    return TextSummary(_lengths(row), shapes)
+
+
+def _lengths(row: Mapping[str, Any]) -> LengthCounts:
+    return LengthCounts(
+        np.asarray(row["lengths"], np.int64),
+        np.asarray(row["length_counts"], np.int64),
+        row["length_total"],
+        row["length_minimum"],
+        row["length_maximum"],
+    )
+
+
+def _vectors(row: Mapping[str, Any] | None) -> VectorSummary:
+    if row is None:
+        return VectorSummary()
+    return VectorSummary(
+        _lengths(row),
+        row["odd_count"],
+        row["zero_count"],
+        Moments(row["count"], **{number: row[number] for number in NUMBERS}),
+        QuantileSketch.from_levels(row["sketch"]),
+        Dimensions(
+            np.asarray(row["dimension_counts"], np.int64),
+            *(
+                np.asarray(row[name], np.float64)
+                for name in ("averages", "squares_by_dimension", "minima", "maxima")
+            ),
         ),
-        LevelCounts(row["shapes"], row["shape_counts"], row["shape_error"], cap=SHAPE_CAP),
     )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from driftline.baseline.archive import blocks_from_table, columns_from_table, columns_to_table
+from driftline.baseline.archive import (
+    blocks_from_table,
+    columns_from_table,
+    columns_to_table,
+    format_version,
+)
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.seal import from_sealed, to_sealed
+from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["BlockCounts", "ColumnProfile", "Profile", "blocks_from_table"]
+__all__ = ["BlockCounts", "ColumnProfile", "Profile", "blocks_from_table", "profile_table"]
 
 
 @dataclass(slots=True)
@@ -78,14 +85,40 @@ class Profile:
         self.extra = _appended(self.extra, batch.schema, set(self.columns))
         self.row_count += batch.num_rows
 
+    @classmethod
+    def merged(cls, profiles: Iterable[Profile]) -> Profile:
+        """Give one profile of the rows of all, such as of a day's hours.
+
+        Counts are exactly those of one profile of all rows, whatever the parts and their order;
+        quantiles and frequent values are so within the error that they state.
+
+        Raises
+        ------
+        InputError
+            When there is none, or they are of different columns.
+        """
+        found = list(profiles)
+        if not found:
+            raise InputError("no profiles to merge; expected at least one")
+        while len(found) > 1:  # In pairs: each sketch is merged a few times only.
+            pairs = [found[at : at + 2] for at in range(0, len(found), 2)]
+            found = [pair[0].merge(pair[-1]) if len(pair) > 1 else pair[0] for pair in pairs]
+        return found[0]
+
     def merge(self, other: Profile) -> Profile:
         """Give the profile of the rows of both; neither input changes.
 
         Raises
         ------
         InputError
-            When a column's type or cells differ.
+            When the columns, their types or cells differ.
         """
+        if self.columns.keys() != other.columns.keys():
+            one = sorted(self.columns.keys() ^ other.columns.keys())[0]
+            raise InputError(
+                f'column "{one}" is in one of the profiles only; '
+                "expected two profiles of the same columns"
+            )
         extra = (*self.extra, *(name for name in other.extra if name not in self.extra))
         return Profile(
             row_count=self.row_count + other.row_count,
@@ -95,6 +128,25 @@ class Profile:
             seen=self.seen | other.seen,
             extra=extra,
         )
+
+    def to_bytes(self, blocks: BlockCounts | None = None) -> bytes:
+        """Write the profile as an Arrow file; the same profile gives the same bytes.
+
+        The bytes name their version and carry a digest: `from_bytes` reads this version and older
+        ones, and refuses newer ones and damaged ones.
+        """
+        return to_sealed(self.to_arrow(blocks))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Profile:
+        """Read what to_bytes wrote.
+
+        Raises
+        ------
+        InputError
+            When the bytes are none of ours, of a newer version, or damaged: one sentence.
+        """
+        return cls.from_arrow(profile_table(data))
 
     def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""
@@ -118,6 +170,23 @@ class Profile:
             seen=set(notes["seen"]),
             extra=tuple(notes["extra"]),
         )
+
+
+def profile_table(data: bytes) -> pa.Table:
+    """Read the table that `Profile.to_bytes` wrote, with the block counts that it may hold.
+
+    Raises
+    ------
+    InputError
+        When the bytes are none of ours, of a newer version, or damaged: one sentence.
+    """
+    table, is_sealed = from_sealed(data)
+    if not is_sealed and format_version(table) > 1:
+        raise InputError(
+            "the profile is damaged (it lacks its seal); take it from a backup, or make the "
+            "baseline again"
+        )
+    return table
 
 
 def _appended(extra: tuple[str, ...], schema: pa.Schema, known: set[str]) -> tuple[str, ...]:

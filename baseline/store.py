@@ -38,7 +38,7 @@ from driftline.baseline.folder import (
 )
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
-from driftline.baseline.profile import Profile, blocks_from_table
+from driftline.baseline.profile import Profile, blocks_from_table, profile_table
 from driftline.baseline.scripting import preprocessed
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.segments_archive import segments_from_table, segments_to_table
@@ -294,7 +294,7 @@ def _read(place: Location) -> Baseline:
     signature = parsed(SIGNATURE, Signature.from_json)
     if signature is None:
         signature = signature_from_constraints(constraints, statistics)
-    table = parsed(PROFILE, from_ipc)
+    table = parsed(PROFILE, profile_table)
     blocks: BlockCounts | None = None
     profile: Profile | None = None
     if table is not None:
