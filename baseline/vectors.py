@@ -126,7 +126,7 @@ class VectorSummary:
     odd_count
         Nulls, NaN and infinities inside the lists; they are in no norm and no dimension.
     zero_count
-        Lists that have numbers, all of them 0: what a failed embedding often is.
+        Lists that have elements, but no finite number other than 0: as a failed embedding often is.
     norms, norm_sketch
         Of the lists' finite numbers.
     dimensions
@@ -176,6 +176,7 @@ class VectorSummary:
         if not odd and 0 < size <= DIMENSION_CAP and (lengths == size).all():
             block = numbers.reshape(len(lengths), size)
             norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+            some = block.any(axis=1)
             found = Dimensions.of_block(block)
         else:
             rows = np.repeat(np.arange(len(lengths)), lengths)
@@ -184,9 +185,10 @@ class VectorSummary:
             norms = np.sqrt(
                 np.bincount(rows[finite], np.square(numbers[finite]), minlength=len(lengths))
             )
+            some = np.bincount(rows[finite & (numbers != 0)], minlength=len(lengths)) > 0
             kept = finite & (places < DIMENSION_CAP)
             found = Dimensions.of_places(numbers[kept], places[kept])
-        self.zero_count += int(np.count_nonzero((norms == 0) & (lengths > 0)))
+        self.zero_count += int(np.count_nonzero(~some & (lengths > 0)))
         norms = norms[np.isfinite(norms)]
         self.norms.update(norms)
         self.norm_sketch.update(norms)

@@ -1,0 +1,106 @@
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.baseline.vectors import Dimensions, VectorSummary, vector_texts
+
+number = st.none() | st.floats(-1e3, 1e3) | st.sampled_from([math.nan, math.inf, 0.0])
+lists = st.lists(st.none() | st.lists(number, max_size=5), max_size=20)
+
+
+def summary_of(values):
+    found = VectorSummary()
+    found.update(pa.array(values, pa.list_(pa.float64())))
+    return found
+
+
+def finite(value):
+    return [x for x in value if x is not None and math.isfinite(x)]
+
+
+@given(lists)
+def test_lists_are_summed_up_as_one_by_one(values):
+    found = summary_of(values)
+
+    known = [value for value in values if value is not None]
+    assert found.count == len(known)
+    assert found.lengths.total == sum(map(len, known))
+    assert found.odd_count == sum(len(value) - len(finite(value)) for value in known)
+    assert found.zero_count == sum(bool(value) and not any(finite(value)) for value in known)
+    norms = sorted(math.sqrt(sum(x * x for x in finite(value))) for value in known)
+    assert np.sort(found.norm_sketch.levels[0]) == pytest.approx(norms)
+    for place in range(len(found.dimensions)):
+        column = [value[place : place + 1] for value in known]
+        column = [x for part in column for x in finite(part)]
+        assert found.dimensions.counts[place] == len(column)
+        if column:
+            assert found.dimensions.averages[place] == pytest.approx(np.mean(column), abs=1e-9)
+            assert found.dimensions.deviations[place] == pytest.approx(np.std(column), abs=1e-6)
+            assert found.dimensions.minima[place] == min(column)
+            assert found.dimensions.maxima[place] == max(column)
+
+
+@given(lists, lists)
+def test_merged_halves_equal_the_whole_in_either_order(first, second):
+    a, b, whole = summary_of(first), summary_of(second), summary_of(first + second)
+
+    for merged in (a.merge(b), b.merge(a)):
+        assert (merged.count, merged.odd_count, merged.zero_count) == (
+            whole.count,
+            whole.odd_count,
+            whole.zero_count,
+        )
+        assert merged.lengths.counts.tolist() == whole.lengths.counts.tolist()
+        assert merged.dimensions.counts.tolist() == whole.dimensions.counts.tolist()
+        assert merged.dimensions.averages == pytest.approx(whole.dimensions.averages, abs=1e-9)
+        assert merged.dimensions.squares == pytest.approx(whole.dimensions.squares, abs=1e-3)
+
+
+def test_embeddings_are_summed_up_by_dimension():
+    block = np.random.default_rng(4).normal(size=(5_000, 768)).astype(np.float32)
+    found = VectorSummary()
+    for part in np.array_split(block, 3):
+        flat = pa.array(part.ravel())
+        found.update(pa.FixedSizeListArray.from_arrays(flat, 768).cast(pa.list_(pa.float64())))
+
+    exact = block.astype(float)
+    assert len(found.dimensions) == 768
+    assert found.dimensions.averages == pytest.approx(exact.mean(axis=0), abs=1e-12)
+    assert found.dimensions.deviations == pytest.approx(exact.std(axis=0), rel=1e-9)
+    assert found.norms.mean == pytest.approx(np.linalg.norm(exact, axis=1).mean())
+    assert (found.lengths.minimum, found.lengths.maximum, found.odd_count) == (768, 768, 0)
+
+
+def test_only_the_first_dimensions_are_kept_however_long_the_lists():
+    found = summary_of([[1.0] * 10_000, [2.0] * 5])
+
+    assert len(found.dimensions) == 4096
+    assert found.lengths.maximum == 10_000
+    assert found.norms.maximum == 100.0
+
+
+def test_no_lists_no_dimensions():
+    assert summary_of([None]).count == 0
+    assert len(summary_of([[], []]).dimensions) == 0
+    assert len(Dimensions().merge(Dimensions())) == 0
+
+
+def test_short_lists_are_written_out_and_long_ones_told_apart():
+    long = np.arange(100.0).tolist()
+    again = pa.array([[1, 2], None, [], [None, 3]], pa.list_(pa.int64()))
+    assert vector_texts(again).to_pylist() == ["[1, 2]", None, "[]", "[null, 3]"]
+
+    texts = vector_texts(pa.array([long, long[::-1], long, [1.5], None])).to_pylist()
+    assert texts[0] == texts[2] != texts[1]
+    assert texts[0].startswith("[100 numbers #")
+    assert texts[3:] == ["[1.5]", None]
+
+
+def test_long_lists_of_whole_numbers_beyond_53_bits_are_told_apart():
+    one, other = [2**60] * 40, [2**60] * 39 + [2**60 + 1]
+    texts = vector_texts(pa.array([one, other], pa.list_(pa.int64()))).to_pylist()
+    assert texts[0] != texts[1]
