@@ -30,6 +30,10 @@ BATCH_ROWS = 1 << 17
 BATCH_CELLS = 1 << 24
 FEWEST_ROWS = 1 << 10
 BATCHES_AHEAD = 2
+# A text that takes fewer bytes than this in the file is a number there; in small ones all may be.
+CODED_BYTES = 4
+CODED_ROWS = 1 << 10
+CODED = pa.dictionary(pa.int32(), pa.string())
 # Of each column at a time; there may be thousands.
 BUFFER_BYTES = 1 << 15
 
@@ -101,14 +105,51 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
     InputError
         When a file is none, or two of them hold different kinds of values under one name.
     """
-    paths = [file.path for file in files]
     try:
-        found = ds.dataset(paths, filesystem=files[0].system, format="parquet", partitioning="hive")
-        parts = [fragment.physical_schema for fragment in found.get_fragments()]
+        found = _open_parquet(files)
+        fragments = list(found.get_fragments())
+        parts = [fragment.physical_schema for fragment in fragments]
+        schema = _one_schema(files, [*parts, found.schema])
+        coded = _coded_texts(fragments[0], schema)
+        if coded:
+            found = _open_parquet(files, coded)
+            for name in coded:
+                place = schema.get_field_index(name)
+                schema = schema.set(place, schema.field(name).with_type(CODED))
     except (pa.ArrowException, OSError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"{files[0].shown}: not readable as Parquet ({told})") from error
-    return found.replace_schema(_one_schema(files, [*parts, found.schema]))
+    return found.replace_schema(schema)
+
+
+def _open_parquet(files: Sequence[Location], coded: Sequence[str] = ()) -> ds.Dataset:
+    options = ds.ParquetReadOptions(dictionary_columns=list(coded))
+    return ds.dataset(
+        [file.path for file in files],
+        filesystem=files[0].system,
+        format=ds.ParquetFileFormat(read_options=options),
+        partitioning="hive",
+    )
+
+
+def _coded_texts(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> list[str]:
+    """Name the texts that a file holds as numbers of a dictionary.
+
+    Reading them as such takes a fifth of the time. Where there are too many different ones, the
+    file holds them one after the other, and making a dictionary of them would take longer.
+    """
+    file = fragment.metadata
+    if not file.num_row_groups:
+        return []
+    group = file.row_group(0)
+    columns = (group.column(index) for index in range(group.num_columns))
+    small = {
+        column.path_in_schema
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY"
+        and column.total_uncompressed_size <= CODED_BYTES * max(column.num_values, CODED_ROWS)
+    }
+    return [field.name for field in schema if field.type == pa.string() and field.name in small]
 
 
 def _one_schema(files: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
