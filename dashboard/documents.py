@@ -12,11 +12,12 @@ from typing import cast
 
 import numpy as np
 
-from driftline.baseline.predicate import Predicate
+from driftline.baseline.condition import Condition
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
 from driftline.dashboard.metric_frames import Confusion, GroupLine
 from driftline.errors import DriftlineError
 from driftline.monitors.metric import MetricResult
+from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.violation import Severity
 
 __all__ = [
@@ -69,12 +70,12 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
     )
 
 
-def culprit(report: Document | None, feature: str) -> tuple[Document, Predicate] | None:
+def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
     """Give a feature's gravest violation that points at rows, with the rows' condition."""
     for violation in sorted(_objects(report or {}, "violations"), key=_gravity):
         found = violation.get("predicate")
         if _text(violation, "feature_name") == feature and isinstance(found, Mapping):
-            return violation, Predicate.from_dict(found)
+            return violation, read_condition(found)
     return None
 
 
@@ -253,7 +254,7 @@ def _accused(violation: Document) -> str | None:
     if not isinstance(found, Mapping):
         return None
     try:
-        return Predicate.from_dict(found).phrase
+        return read_condition(found).phrase
     except (DriftlineError, KeyError, TypeError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline import store
+from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
@@ -96,7 +97,7 @@ class Holdings:
         line: MonitorLine,
         run: WindowRun,
         feature: FeatureLine,
-        found: tuple[Document, Predicate] | None,
+        found: tuple[Document, Condition] | None,
     ) -> Comparison | None:
         """Count one feature's rows of a window on the baseline's own cells."""
         name = feature.name
@@ -110,20 +111,22 @@ class Holdings:
         if counts.sum() == 0:
             return None
         by_drift = feature.what if feature.tells_drift else None
-        return compare(cells, profile.cell_counts, counts, moved=found[1] if found else by_drift)
+        moved = found[1] if found else by_drift
+        # A rule says nothing of cells.
+        moved = moved if isinstance(moved, Predicate) else by_drift
+        return compare(cells, profile.cell_counts, counts, moved=moved)
 
     def rows(
         self,
         baseline: Baseline,
         line: MonitorLine,
         run: WindowRun,
-        found: tuple[Document, Predicate],
+        found: tuple[Document, Condition],
     ) -> GuiltyRows:
         """Read the first rows that meet a violation's condition."""
         violation, predicate = found
         names = [*IDS, *(column.name for column in baseline.signature.inputs)]
-        if predicate.column not in names:
-            names.append(predicate.column)
+        names += [name for name in predicate.columns if name not in names]
         batches = self._read(baseline, line, run, names).batches()
         table = matching_rows(batches, predicate, limit=ROWS_SHOWN)
         texts = {name: _texts(table.column(name)) for name in table.column_names}

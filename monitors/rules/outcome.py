@@ -29,6 +29,8 @@ class RuleCondition:
         Of rules on repeated values: hashes of the first such values, in hexadecimal.
     columns
         The columns that `breaks` looks at.
+    compared
+        Of rules on repeated values: the columns whose values are compared.
     """
 
     column: str
@@ -37,6 +39,7 @@ class RuleCondition:
     rule: Mapping[str, Any] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    compared: tuple[str, ...] = ()
     op: str = "rule"
 
     def __str__(self) -> str:
@@ -52,7 +55,7 @@ class RuleCondition:
         """Give plain JSON values, from which `reading.read_condition` makes the condition again."""
         found: dict[str, Any] = {"column": self.column, "op": self.op, "rule": dict(self.rule)}
         if self.keys:
-            found["keys"] = list(self.keys)
+            found |= {"keys": list(self.keys), "compared": list(self.compared)}
         return found
 
 

@@ -110,9 +110,9 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray]
     if isinstance(check, Unique):
         keys = tuple(str(one) for one in found.get("keys", ()))
-        breaks = unique_condition(check, keys)
-        phrase = "like another row"
-        columns = check.columns
+        columns = tuple(str(one) for one in found.get("compared", ()))
+        breaks = unique_condition(replace(check, columns=columns), keys)
+        phrase = check.phrase
     elif isinstance(check, RowRule):
         breaks = check.breaks
         phrase = check.check.broken

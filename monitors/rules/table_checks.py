@@ -194,6 +194,14 @@ class Unique:
         """Give a counter that has counted nothing."""
         return UniqueCounter(self)
 
+    @property
+    def phrase(self) -> str:
+        """Say what a row is that breaks it."""
+        if not self.columns:
+            return "like another row"
+        noun = "value" if len(self.columns) == 1 else "combination"
+        return f"with a {noun} that occurs more than once"
+
     def keys(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
         """Hash what is compared, and say which rows are; each of shape (rows,)."""
         hashes, known = hash_rows(batch, self.columns or self.all_of(batch))
@@ -249,12 +257,14 @@ class UniqueCounter:
         rows, alike = found.row_count, found.repeated_rows
         if rows == 0 or (rows - alike) / rows >= check.mostly:
             return Tally(rows, alike, is_broken=False)
-        values = "value" if len(check.columns) == 1 else "combination"
-        if check.columns:
-            phrase = f"with a {values} that occurs more than once"
-            what = f"{plural(found.repeated_keys, f'such {values}')}"
-        else:
-            phrase, what = "like another row", f"{found.repeated_keys:,} different"
+        phrase = check.phrase
+        more = () if check.where is None else check.where.columns
+        noun = "value" if len(check.columns) == 1 else "combination"
+        what = (
+            plural(found.repeated_keys, f"such {noun}")
+            if check.columns
+            else f"{found.repeated_keys:,} different"
+        )
         accepted = "" if check.mostly == 1 else f"; {percent(1 - check.mostly)} accepted"
         wanted = "all rows" if check.mostly == 1 else f"at least {percent(check.mostly)}"
         return Tally(
@@ -270,14 +280,11 @@ class UniqueCounter:
                 phrase=phrase,
                 breaks=UniqueCondition(replace(check, columns=self.compared), found.keys),
                 rule=dict(check.declaration),
-                columns=self._columns(),
+                columns=tuple(dict.fromkeys((*self.compared, *more))),
+                compared=self.compared,
                 keys=tuple(f"{int(key):016x}" for key in found.keys[:KEYS_WRITTEN]),
             ),
         )
-
-    def _columns(self) -> tuple[str, ...]:
-        where = self.check.where
-        return tuple(dict.fromkeys((*self.compared, *(() if where is None else where.columns))))
 
 
 def unique_condition(check: Unique, keys: tuple[str, ...]) -> UniqueCondition:

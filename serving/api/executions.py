@@ -16,8 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from driftline.baseline import store as baselines
+from driftline.baseline.condition import Condition
 from driftline.baseline.location import locate
-from driftline.baseline.predicate import Predicate
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
@@ -28,6 +28,7 @@ from driftline.monitors.examination import labels_of
 from driftline.monitors.execution import Execution, get_execution, run
 from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.report import REPORT
+from driftline.monitors.rules.reading import read_condition
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
@@ -187,7 +188,7 @@ def _report(context: ServerContext, execution: Execution) -> bytes:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
 
 
-def _predicate(report: dict[str, Any], index: int) -> Predicate:
+def _predicate(report: dict[str, Any], index: int) -> Condition:
     violations = report["violations"]
     if index >= len(violations):
         raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
@@ -197,7 +198,7 @@ def _predicate(report: dict[str, Any], index: int) -> Predicate:
             f"{violations[index]['feature_name']}: "
             f"{violations[index]['constraint_check_type']} has no rows behind it"
         )
-    return Predicate.from_dict(found)
+    return read_condition(found)
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
