@@ -41,7 +41,7 @@ def preprocessed(
     script: str | os.PathLike[str],
     *,
     signature: Signature | None = None,
-    sort_keys: bool = False,
+    compat: bool = False,
     limits: Limits | None = None,
     quiet: bool = False,
     progress: Progress | None = None,
@@ -58,8 +58,9 @@ def preprocessed(
         gives a dict, a list of dicts, or ``[]`` for a record to drop.
     signature
         Of the reference: its texts stay texts, and rows whose keys are positions get its names.
-    sort_keys
-        Whether columns are sorted by key, as SageMaker does it; else they come as they were given.
+    compat
+        Whether columns are sorted by key and values left as text for its analyzer, as SageMaker
+        does it; else columns come as they were given, and numbers are found.
     limits
         What the script may use up.
     quiet
@@ -80,7 +81,7 @@ def preprocessed(
         records,
         script,
         signature=signature,
-        sort_keys=sort_keys,
+        compat=compat,
         limits=limits,
         quiet=quiet,
         header=header,
@@ -93,7 +94,7 @@ def preprocessed_records(
     script: str | os.PathLike[str],
     *,
     signature: Signature | None = None,
-    sort_keys: bool = False,
+    compat: bool = False,
     limits: Limits | None = None,
     quiet: bool = False,
     discreet: bool = False,
@@ -107,7 +108,7 @@ def preprocessed_records(
     ----------
     records
         Parsed capture lines, or lines of text.
-    script, signature, sort_keys, limits, quiet, progress
+    script, signature, compat, limits, quiet, progress
         As in `preprocessed`.
     discreet
         Whether errors leave out what the script's exception says: it may quote a record.
@@ -134,7 +135,7 @@ def preprocessed_records(
             f"{os.fspath(script)}: preprocess_handler gave no rows for any of {done:,} records; "
             "expected at least one"
         )
-    return spool.source(signature, sort_keys=sort_keys, header=header)
+    return spool.source(signature, compat=compat, header=header)
 
 
 def postprocess(

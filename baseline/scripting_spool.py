@@ -97,7 +97,7 @@ class TextSpool:
                 yield reader.read_all()
 
     def source(
-        self, signature: Signature | None, *, sort_keys: bool = False, header: Sequence[str] = ()
+        self, signature: Signature | None, *, compat: bool = False, header: Sequence[str] = ()
     ) -> Source:
         """Give the rows as data; nothing may be added afterwards.
 
@@ -105,18 +105,18 @@ class TextSpool:
         ----------
         signature
             Of the reference: its texts stay texts, and its columns are those of no rows at all.
-        sort_keys
-            Whether columns are sorted by key.
+        compat
+            Whether columns are sorted by key and stay text.
         header
             Names for rows whose keys are positions, when there are as many.
         """
         self._write()
         self._file.flush()
-        keys = sorted(self._names) if sort_keys else list(self._names)
+        keys = sorted(self._names) if compat else list(self._names)
         shown = dict(zip(keys, _named(keys, signature, header), strict=True))
         if self._has_ids:
             shown |= {EVENT_ID: EVENT_ID, ROW_INDEX: ROW_INDEX}
-        types = self._types(shown, signature)
+        types = self._types(shown, signature, compat=compat)
         if not shown and signature is not None:
             types = {one.name: ARROW_TYPES[one.type] for one in signature.columns}
         schema = pa.schema(list(types.items()))
@@ -129,12 +129,12 @@ class TextSpool:
         return Source(schema=schema, reader=read, textual=True, row_count=self.row_count)
 
     def _types(
-        self, shown: Mapping[str, str], signature: Signature | None
+        self, shown: Mapping[str, str], signature: Signature | None, *, compat: bool
     ) -> dict[str, pa.DataType]:
         texts = {one.name for one in signature.columns if one.type == "string"} if signature else ()
         found = narrow(batch for table in self._tables() for batch in table.to_batches())
         types = {
-            name: pa.string() if name in texts else found.get(key, pa.string())
+            name: pa.string() if compat or name in texts else found.get(key, pa.string())
             for key, name in shown.items()
         }
         if self._has_ids:

@@ -206,7 +206,7 @@ class Baseline:
         place = open_engine(engine, jobs)
         times = () if roles.timestamp is None else (roles.timestamp,)
         if preprocess is not None:
-            data = preprocessed(data, preprocess, sort_keys=compat)
+            data = preprocessed(data, preprocess, compat=compat)
         source = analyzed(data, times=times) if compat else open_source(data)
         fitted: Fitted = fit_source(
             source, roles, segments=segments, engine=place, progress=progress

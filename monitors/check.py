@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
+from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
+from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.question import Budget, Compat, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.monitors.rules.reading import read_rules
@@ -31,6 +33,9 @@ def check(
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
     rules: object = None,
+    segments: Sequence[str] | None = None,
+    preprocess: str | PathLike[str] | None = None,
+    postprocess: str | PathLike[str] | None = None,
     **roles: object,
 ) -> Report:
     """Judge data against a baseline.
@@ -62,6 +67,12 @@ def check(
         ``{"check": "unique", "column": "id"}``, an expression such as ``"arrival >= departure"``
         or a function; or the path of a YAML or JSON file with such a list. They add to those of
         the baseline's constraints.json.
+    segments
+        Columns for each of whose values data quality is judged apart, as the baseline was made for;
+        all of those when missing, none of them with ``()``.
+    preprocess, postprocess
+        Scripts with SageMaker's ``preprocess_handler``, which makes rows of each line of the files,
+        and ``postprocess_handler``, which is called at the end (docs/scripts-and-segments.md).
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -93,6 +104,9 @@ def check(
         progress=progress,
         compat=compat,
         rules=rules,
+        segments=segments,
+        preprocess=preprocess,
+        postprocess=postprocess,
     )
 
 
@@ -109,6 +123,9 @@ def check_roles(
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
     rules: object = None,
+    segments: Sequence[str] | None = None,
+    preprocess: str | PathLike[str] | None = None,
+    postprocess: str | PathLike[str] | None = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
@@ -117,6 +134,8 @@ def check_roles(
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
+    if preprocess is not None:
+        data = preprocessed(data, preprocess, signature=known, compat=like is not None)
     source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
     if declared and (asked != "data-quality" or like is not None):
@@ -143,5 +162,9 @@ def check_roles(
         row_count=source.row_count,
         compat=like,
         rules=declared,
+        segments=None if segments is None else tuple(segments),
     )
-    return examine(asked, question)
+    report = examine(asked, question)
+    if postprocess is not None:
+        postprocess_report(report, postprocess)
+    return report

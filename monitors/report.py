@@ -28,6 +28,7 @@ from driftline.monitors.findings import cause_sentence
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.page import report_page
 from driftline.monitors.question import BatchMaker, WindowFacts
+from driftline.monitors.segment_result import SegmentResult
 from driftline.monitors.significance import MIN_ROWS
 from driftline.monitors.violation import (
     REPR_WIDTH,
@@ -82,6 +83,8 @@ class Report:
         The p-value below which one column, or one number, is a violation.
     emit_metrics
         Whether the constraints ask for metrics per feature.
+    segments
+        One line for each segment that was judged apart.
     details
         What else a kind has to tell people, for report.json, such as a confusion matrix.
     batches
@@ -102,6 +105,7 @@ class Report:
     baseline_version: str = ""
     alpha: float = 0.0
     emit_metrics: bool = True
+    segments: tuple[SegmentResult, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
@@ -129,11 +133,12 @@ class Report:
         to compare with, as one of constraints alone.
         """
         if not self.row_count:
-            return False
+            return bool(self.violations)  # A rule may demand rows.
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return bool(self.violations) or any(one.bound is not None for one in self.metrics)
-        return bool(self.violations) or self.max_drift_ratio is not None or not self.insufficient
+        known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
+        return bool(self.violations) or known or not self.insufficient
 
     @property
     def insufficient(self) -> tuple[str, ...]:
@@ -161,7 +166,7 @@ class Report:
         """One sentence for the command line, in SageMaker's words where it has them."""
         rows, small = plural(self.row_count, "row"), len(self.insufficient)
         what = "metric" if self.metrics else "column"
-        if not self.row_count:
+        if not self.row_count and not self.decided:
             return "no rows; nothing could be judged"
         if not self.decided and not small:
             reasons = sorted({one.note for one in self.metrics if one.note})
@@ -265,6 +270,7 @@ class Report:
             "violations": [one.to_dict() for one in self.violations],
             "features": [{**asdict(one), "ratio": one.ratio} for one in self.results],
             "metrics": [one.to_dict() for one in self.metrics],
+            "segments": [one.to_dict() for one in self.segments],
             "details": dict(self.details),
         }
 

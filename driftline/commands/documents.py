@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
@@ -19,6 +20,7 @@ from driftline.commands.verdict import junit, print_report
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
+from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.question import Compat, Predictor
 from driftline.monitors.violation import plural
 from driftline.progress import progress
@@ -89,6 +91,20 @@ TiesOption = Annotated[
 ]
 
 
+SegmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--segment", metavar="COL", help="Column whose values are also judged one by one."
+    ),
+]
+PreprocessOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--preprocess", metavar="SCRIPT", help="Script whose preprocess_handler makes the rows."
+    ),
+]
+
+
 @options.with_roles
 def baseline(
     data: Data,
@@ -99,6 +115,8 @@ def baseline(
     engine: EngineOption = "local",
     jobs: JobsOption = None,
     compat: CompatOption = False,
+    segment: SegmentOption = None,
+    preprocess: PreprocessOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -110,11 +128,15 @@ def baseline(
     Example: driftline baseline train.parquet --label late -o baseline/
     """
     options.open_places(*data, output)
-    rows = data if len(data) > 1 else data[0]
+    rows: object = data if len(data) > 1 else data[0]
+    if preprocess is not None:
+        with progress("preprocess", unit="records") as advance:
+            rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
     with progress("baseline") as advance:
         fitted = Baseline.of(
             rows,
             _with_config(roles, config),
+            segments=segment or (),
             engine=engine,
             jobs=jobs,
             progress=advance,

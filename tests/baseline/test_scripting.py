@@ -195,7 +195,7 @@ def test_one_record_may_give_several_rows_and_late_columns(tmp_path: Path, scrip
     found = table(preprocessed(data, place))
 
     assert found.to_pydict() == {"b": [1, 2, 3, 4], "a": [None, None, None, True]}
-    assert table(preprocessed(data, place, sort_keys=True)).column_names == ["a", "b"]
+    assert table(preprocessed(data, place, compat=True)).column_names == ["a", "b"]
 
 
 def test_rows_carry_the_ids_of_their_records(script: Write) -> None:
