@@ -134,6 +134,7 @@ class _Feed:
     def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
         self._batches = iter(batches)
         self._rest: pa.RecordBatch | None = None
+        self.given = 0
 
     def more(self) -> bool:
         """Say whether there is another row."""
@@ -149,6 +150,7 @@ class _Feed:
             assert self._rest is not None  # `more` has just said so.
             given, self._rest = self._rest.slice(0, rows), self._rest.slice(rows)
             rows -= given.num_rows
+            self.given += given.num_rows
             yield given
 
 
@@ -157,11 +159,12 @@ class StreamPart:
     """The next rows of data that can only be read from front to end, or that lie in memory."""
 
     feed: _Feed
+    most: int
     row_count: int | None = None
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read on where the part before ended."""
-        for batch in self.feed.take(PART_ROWS):
+        for batch in self.feed.take(self.most):
             yield batch.select(_chosen(batch.schema, columns))
 
     def portable(self) -> IpcPart:
@@ -194,8 +197,11 @@ class IpcPart:
 def stream_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[StreamPart]:
     """Cut any sequence of batches every `PART_ROWS` rows; each part is read before the next."""
     feed = _Feed(batches)
+    rows = PART_ROWS
     while feed.more():
-        yield StreamPart(feed)
+        before = feed.given
+        yield StreamPart(feed, rows)
+        assert feed.given == before + rows or not feed.more(), "a part was not read to its end"
 
 
 PartMaker = Callable[[], Iterator[Part]]
