@@ -22,8 +22,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import ARROW_TYPES, coerce, is_missing, plain_array
+from driftline.baseline.columnar import delta_dataset
+from driftline.baseline.dialect import AS_FOUND, Dialect
+from driftline.baseline.jsontext import documents
+from driftline.baseline.location import data_files
+from driftline.baseline.opening import find_encoding, form_of, read_head
 from driftline.baseline.predicate import UNFIT
 from driftline.baseline.source import Source, open_source
+from driftline.errors import InputError
 from driftline.signature import Column, ColumnType, Signature, column_names
 
 __all__ = [
@@ -185,25 +191,59 @@ def _nothing(rows: int) -> np.ndarray:
     return counts
 
 
-def open_texts(data: object, signature: Signature | None = None) -> Source:
+def open_texts(
+    data: object, signature: Signature | None = None, dialect: Dialect = AS_FOUND
+) -> Source:
     """Open data so that what is text in a file stays text; parameters as of `open_source`.
 
     Columns without names, as captured CSV has none, are named by position after the reference's,
     the rest ``_c12`` …: that is how the analyzer does it, with the output's columns in front.
+
+    Raises
+    ------
+    InputError
+        As `open_source`; and when the two sides of a captured record differ in their encoding.
     """
-    source = open_source(data, signature=signature)
     parts = list(data) if isinstance(data, list | tuple) else [data]
-    if not all(isinstance(part, str | os.PathLike) for part in parts):
-        return source
-    if not source.textual and signature is not None:
-        # Lines of capture name their columns after the roles, which the analyzer does not know.
-        source = open_source(data)
-    source = open_source(data, signature=_all_text(source.schema.names))
+    paths = [part for part in parts if isinstance(part, str | os.PathLike)]
+    if not paths or len(paths) < len(parts):
+        return open_source(data, signature=signature, dialect=dialect)
+    captured = _are_captured(paths, dialect)
+    # Lines of capture would be named after the columns' roles, which the analyzer does not know.
+    known = None if captured else signature
+    source = open_source(data, signature=known, dialect=dialect)
+    source = open_source(data, signature=_all_text(source.schema.names), dialect=dialect)
     names = source.schema.names
     if signature is None or not all(map(POSITION.match, names)):
         return source
-    known = [column.name for column in signature.columns]
-    return _renamed(source, [*known, *names[len(known) :]][: len(names)])
+    columns = [column.name for column in signature.columns]
+    return _renamed(source, [*columns, *names[len(columns) :]][: len(names)])
+
+
+def _are_captured(paths: Sequence[str | os.PathLike[str]], dialect: Dialect) -> bool:
+    """Say whether files hold capture lines, and see that the analyzer could read them."""
+    if delta_dataset(paths[0]) is not None:
+        return False
+    for file in (file for path in paths for file in data_files(path)):
+        head = read_head(file)
+        if form_of(head, file.shown, dialect.encoding) != "JSON":
+            return False
+        for line, record in documents(file, find_encoding(head, dialect.encoding)):
+            sides = record.get("captureData") if isinstance(record, Mapping) else None
+            if not isinstance(sides, Mapping):
+                return False
+            codes = [
+                side.get("encoding") if isinstance(side := sides.get(name), Mapping) else None
+                for name in ("endpointInput", "endpointOutput")
+            ]
+            if None not in codes and codes[0] != codes[1]:
+                raise InputError(
+                    f"{file.shown}: line {line}: Error: Encoding mismatch: Encoding is {codes[0]} "
+                    f"for endpointInput, but Encoding is {codes[1]} for endpointOutput. We "
+                    "currently only support the same type of input and output encoding at the "
+                    "moment. (So SageMaker says; without --compat such lines are read.)"
+                )
+    return True
 
 
 def _all_text(names: Sequence[str]) -> Signature:
@@ -222,7 +262,7 @@ def _renamed(source: Source, names: Sequence[str]) -> Source:
     return Source(schema, read, source.textual, source.row_count, source.repeatable)
 
 
-def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
+def analyzed(data: object, *, times: Sequence[str] = (), dialect: Dialect = AS_FOUND) -> Source:
     """Open data with the types that the analyzer would find, so that a baseline is made of them.
 
     Parameters
@@ -231,8 +271,10 @@ def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
         As `open_source` takes it; it is read once to find the types.
     times
         Columns to read as times, which the analyzer takes for text.
+    dialect
+        What the user says of text files.
     """
-    source = open_texts(data).buffered()
+    source = open_texts(data, dialect=dialect).buffered()
     counter = KindCounter()
     for batch in source.batches():
         counter.update(batch)
@@ -265,11 +307,15 @@ def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch
         return batch
     found: list[tuple[np.ndarray, list[str], list[str | None]]] = []
     if _has_lost(batch):
-        held = batch.column(UNFIT)
-        rows = np.repeat(np.arange(len(held)), pc.fill_null(pc.list_value_length(held), 0))
-        keys, items = held.keys.to_pylist(), held.items.to_pylist()
-        kept = [index for index, key in enumerate(keys) if key not in expected]
-        found.append((rows[kept], [keys[i] for i in kept], [items[i] for i in kept]))
+        held = [
+            (row, key, text)
+            for row, entries in enumerate(batch.column(UNFIT).to_pylist())
+            for key, text in entries or ()
+            if key not in expected
+        ]
+        if held:
+            kept, keys, items = zip(*held, strict=True)
+            found.append((np.array(kept), list(keys), list(items)))
     for name in names:
         codes = kinds_of(batch, name)
         at = np.flatnonzero((codes != UNKNOWN) & (codes != KINDS.index(expected[name])))
@@ -277,14 +323,14 @@ def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch
         found.append((at, [name] * len(at), texts))
     rows = np.concatenate([part for part, _, _ in found])
     order = np.argsort(rows, kind="stable")
-    keys = [key for _, part, _ in found for key in part]
-    items = [item for _, _, part in found for item in part]
+    all_keys = [key for _, part, _ in found for key in part]
+    all_items = [item for _, _, part in found for item in part]
     lengths = np.bincount(rows.astype(np.int64), minlength=batch.num_rows)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     array = pa.MapArray.from_arrays(
         pa.array(offsets),
-        pa.array([keys[index] for index in order], pa.string()),
-        pa.array([items[index] for index in order], pa.string()),
+        pa.array([all_keys[index] for index in order], pa.string()),
+        pa.array([all_items[index] for index in order], pa.string()),
     )
     others = [name for name in batch.schema.names if name != UNFIT]
     columns = [*(batch.column(name) for name in others), array]

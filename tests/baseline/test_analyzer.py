@@ -1,0 +1,316 @@
+"""Types as SageMaker's analyzer finds them: by each value's text."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.baseline.analyzer import (
+    KINDS,
+    KindCounter,
+    analyzed,
+    kinds_of,
+    marked,
+    open_texts,
+    values_of,
+)
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+def kinds(values: list[object], kind: pa.DataType | None = None) -> list[str]:
+    batch = pa.record_batch({"x": pa.array(values, kind)})
+    return [KINDS[code] for code in kinds_of(batch, "x")]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        # awslabs/deequ 2.0.2, StatefulDataType: FRACTIONAL, INTEGRAL and BOOLEAN.
+        ("12", "Integral"),
+        ("-12", "Integral"),
+        ("+ 12", "Integral"),
+        (" 3", "Integral"),
+        ("007", "Integral"),
+        ("12345678901234567890123", "Integral"),
+        ("12.0", "Fractional"),
+        ("-0.5", "Fractional"),
+        ("true", "Boolean"),
+        ("false", "Boolean"),
+        ("True", "String"),
+        ("", "Unknown"),
+        # model-monitor, section 3.1: what makes a column String.
+        ("N/A", "String"),
+        ("inf", "String"),
+        ("nan", "String"),
+        (".5", "String"),
+        ("1.", "String"),
+        ("  3", "String"),
+        ("3 ", "String"),
+        ("1.200000000000000000e+01", "String"),
+        ("2.3E1", "String"),
+        ("2024-01-01", "String"),
+        ("1,000", "String"),
+        (" ", "String"),
+        ("12\n", "String"),
+    ],
+)
+def test_a_texts_type_is_that_of_deequs_expressions(text: str, kind: str) -> None:
+    assert kinds([text]) == [kind]
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow", "kind"),
+    [
+        ([1, 2], pa.int8(), "Integral"),
+        ([1.0, 2.0], pa.float32(), "Fractional"),
+        ([True, False], pa.bool_(), "Boolean"),
+        (["a", "b"], pa.dictionary(pa.int8(), pa.string()), "String"),
+        (["1", "2"], pa.dictionary(pa.int8(), pa.string()), "Integral"),
+        ([pd.Timestamp("2024-01-01")] * 2, pa.timestamp("us"), "String"),
+        ([None, float("nan")], pa.float64(), "Unknown"),
+    ],
+)
+def test_values_with_a_type_of_their_own_are_of_it(values, arrow, kind) -> None:
+    assert kinds(values, arrow) == [kind] * 2
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        # DataTypeHistogram.determineType.
+        (["1", "2", ""], "Integral"),
+        (["1", "2.5"], "Fractional"),
+        (["1", "2.5", "x"], "String"),
+        (["true", "false", ""], "Boolean"),
+        (["true", "1"], "String"),
+        (["true", "1.5"], "String"),
+        (["", ""], "Unknown"),
+    ],
+)
+def test_a_columns_type_is_what_its_values_agree_on(texts: list[str], kind: str) -> None:
+    counter = KindCounter()
+    counter.update(pa.record_batch({"x": texts}))
+
+    assert counter.kind("x") == kind
+
+
+texts = st.lists(st.sampled_from(["1", "2.5", "x", "true", ""]), max_size=8)
+
+
+@given(texts, texts, texts)
+def test_parts_add_up_in_whatever_way_they_are_put_together(first, second, third) -> None:
+    def counted(*parts: list[str]) -> KindCounter:
+        counter = KindCounter()
+        for part in parts:
+            counter.update(pa.record_batch({"x": pa.array(part, pa.string())}))
+        return counter
+
+    whole = counted(first, second, third)
+    for merged in (
+        counted(first).merge(counted(second)).merge(counted(third)),
+        counted(first).merge(counted(second).merge(counted(third))),
+    ):
+        assert merged.row_count == whole.row_count
+        assert merged.counts["x"].tolist() == whole.counts["x"].tolist()
+
+
+def test_rows_of_parts_without_a_column_have_no_value_in_it() -> None:
+    first, second = KindCounter(), KindCounter()
+    first.update(pa.record_batch({"a": ["1", "2"]}))
+    second.update(pa.record_batch({"b": ["x"]}))
+
+    merged = first.merge(second)
+
+    assert {name: counts.tolist() for name, counts in merged.counts.items()} == {
+        "a": [1, 0, 2, 0, 0],
+        "b": [2, 0, 0, 0, 1],
+    }
+    assert list(first.counts) == ["a"]
+
+
+def lost(**columns: list[object]) -> pa.RecordBatch:
+    """A captured window's rows; "unfit" holds what did not fit its column, row by row."""
+    unfit = columns.pop("unfit")
+    arrays = {name: pa.array(values) for name, values in columns.items()}
+    arrays["unfit"] = pa.array(unfit, pa.map_(pa.string(), pa.string()))
+    return pa.record_batch(arrays)
+
+
+def test_what_capture_found_unfit_is_of_the_type_of_its_text() -> None:
+    batch = lost(x=[1, None, None, None], unfit=[[], [("x", "0.5")], [("x", "no")], None])
+
+    assert [KINDS[code] for code in kinds_of(batch, "x")] == [
+        "Integral", "Fractional", "String", "Unknown",
+    ]  # fmt: skip
+    assert values_of(batch, "x", "double").to_pylist() == [1.0, 0.5, None, None]
+    assert values_of(batch, "x", "string").to_pylist() == ["1", "0.5", "no", None]
+
+
+def test_values_of_a_wrong_type_are_marked_beside_what_capture_had_marked() -> None:
+    batch = lost(x=["1", "2.5", "", "y"], y=[1, None, 3, 4], unfit=[[], [("y", "bad")], [], []])
+
+    found = marked(batch, {"x": "Integral", "gone": "String"})
+
+    assert found.column("unfit").to_pylist() == [
+        [], [("y", "bad"), ("x", "2.5")], [], [("x", "y")],
+    ]  # fmt: skip
+    assert Predicate("x", "unfit").mask(found).to_pylist() == [False, True, False, True]
+    assert marked(batch, {}) is batch
+
+
+def test_a_column_of_exponents_is_text_to_sagemaker_and_numbers_to_us() -> None:
+    # A file of the SDK's own tests: its last column is written as 1.200000000000000000e+01.
+    file = FIXTURES / "monitors" / "exponents.csv"
+    with file.open(newline="") as lines:
+        last = Counter("e+" in row[-1] for row in csv.reader(lines))
+    assert last[True] > 100
+
+    ours, theirs = Baseline.fit(file), Baseline.fit(file, compat=True)
+
+    assert ours.statistics.features["_c9"]["inferred_type"] == "Fractional"
+    block = theirs.statistics.features["_c9"]
+    assert block["inferred_type"] == "String"
+    counts = {one["value"]: one["count"] for one in _buckets(block)}
+    assert counts["1.200000000000000000e+01"] > 50
+    assert theirs.constraints.feature("_c9").domains is not None
+    names = [f"_c{index}" for index in range(9)]
+    for name in names:
+        assert theirs.statistics.features[name] == ours.statistics.features[name]
+
+
+def _buckets(block: dict) -> list[dict]:
+    return block["string_statistics"]["distribution"]["categorical"]["buckets"]
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_the_documents_of_a_real_job_are_reproduced_byte_for_byte(compat: bool) -> None:
+    found = Baseline.fit(FIXTURES / "baseline" / "quality.csv", compat=compat)
+
+    expected = FIXTURES / "baseline"
+    assert found.statistics.to_json() == (expected / "quality.statistics.json").read_text()
+    assert found.constraints.to_json() == (expected / "quality.constraints.good.json").read_text()
+
+
+def test_text_of_a_file_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("zip,share,flag,when\n01234,1.0,true,2024-01-01\n9,2,,x\n")
+
+    source = open_texts(tmp_path / "a.csv")
+
+    assert pa.Table.from_batches(source.batches()).to_pylist() == [
+        {"zip": "01234", "share": "1.0", "flag": "true", "when": "2024-01-01"},
+        {"zip": "9", "share": "2", "flag": "", "when": "x"},
+    ]
+
+
+def test_a_column_of_times_may_be_read_as_times(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("when,x\n2024-01-01,1\n2024-01-02,2\n")
+
+    assert str(analyzed(tmp_path / "a.csv").schema.field("when").type) == "string"
+    found = Baseline.fit(tmp_path / "a.csv", timestamp="when", compat=True)
+    assert found.signature.get("when").type == "timestamp"
+    assert found.blocks is not None
+
+
+def capture(path: Path, *records: tuple[str, str], encoding: tuple[str, str] = ("CSV", "CSV")):
+    lines = []
+    for index, (sent, answer) in enumerate(records):
+        kinds = {"CSV": "text/csv", "JSON": "application/json"}
+        sides = {
+            "endpointInput": (sent, "INPUT", encoding[0]),
+            "endpointOutput": (answer, "OUTPUT", encoding[1]),
+        }
+        lines.append(
+            json.dumps(
+                {
+                    "captureData": {
+                        name: {
+                            "observedContentType": kinds[code],
+                            "mode": mode,
+                            "data": data,
+                            "encoding": code,
+                        }
+                        for name, (data, mode, code) in sides.items()
+                    },
+                    "eventMetadata": {
+                        "eventId": str(index),
+                        "inferenceTime": "2024-01-01T00:00:00Z",
+                    },
+                    "eventVersion": "0",
+                }
+            )
+        )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def signature(**types: str) -> Signature:
+    return Signature(
+        tuple(Column(name, f"feature_{name}", kind) for name, kind in types.items())  # type: ignore[arg-type]
+    )
+
+
+def test_captured_columns_are_named_by_position_output_first(tmp_path: Path) -> None:
+    # model-monitor, section 7.6.
+    file = capture(tmp_path / "c.jsonl", ("12,0.5,x", "1e-3"), ("13,2,y", "0.25\n"))
+    known = signature(label="double", n="int64", share="double", name="string")
+
+    found = open_texts(file, known)
+
+    assert pa.Table.from_batches(found.batches()).to_pylist() == [
+        {"label": "1e-3", "n": "12", "share": "0.5", "name": "x"},
+        {"label": "0.25", "n": "13", "share": "2", "name": "y"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "names"),
+    [
+        ({"n": "int64", "share": "double", "name": "string"}, ["n", "share", "name", "_c3"]),
+        ({"a": "int64"}, ["a", "_c1", "_c2", "_c3"]),
+        (dict.fromkeys("abcdef", "int64"), ["a", "b", "c", "d"]),
+    ],
+    ids=["baseline without target", "fewer", "more"],
+)
+def test_a_baseline_of_another_width_shifts_the_columns_as_with_sagemaker(
+    tmp_path: Path, known, names
+) -> None:
+    file = capture(tmp_path / "c.jsonl", ("12,0.5,x", "1"))
+
+    assert open_texts(file, signature(**known)).schema.names == names
+
+
+@pytest.mark.parametrize("encoding", [("CSV", "JSON"), ("JSON", "CSV")])
+def test_sides_of_two_encodings_fail_as_with_sagemaker(tmp_path: Path, encoding) -> None:
+    # The text of issue 2785 of the SageMaker SDK.
+    data = {"CSV": "1", "JSON": "[1]"}
+    file = capture(tmp_path / "c.jsonl", (data[encoding[0]], data[encoding[1]]), encoding=encoding)
+
+    with pytest.raises(
+        InputError,
+        match=f"Encoding mismatch: Encoding is {encoding[0]} for endpointInput, but Encoding is "
+        f"{encoding[1]} for endpointOutput. We currently only support the same type",
+    ):
+        open_texts(file, signature(a="int64", b="int64"))
+    assert open_source(file).schema.names == ["_c0", "_c1"]
+
+
+def test_captured_json_keeps_its_names(tmp_path: Path) -> None:
+    file = capture(tmp_path / "c.jsonl", ('{"a": 1, "b": 2.5}', '{"y": 1}'), encoding=("JSON",) * 2)
+
+    found = pa.Table.from_batches(open_texts(file, signature(a="int64", b="int64")).batches())
+
+    assert found.to_pylist() == [{"y": "1", "a": "1", "b": "2.5"}]
