@@ -10,7 +10,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import orjson
+
 __all__ = ["Json", "java_double", "to_jackson"]
+
+# Sizes that Java writes without exponent.
+PLAIN_FROM = 1e-3
+PLAIN_BELOW = 1e7
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -36,7 +43,7 @@ def to_jackson(value: Json, *, indent: int = 0) -> str:
             return "[ ]"
         doubles = [item for item in value if type(item) is float]
         if len(doubles) == len(value):  # The thousands of a sketch are nearly all of a document.
-            return "[ " + ", ".join(map(java_double, doubles)) + " ]"
+            return "[ " + ", ".join(_java_doubles(doubles)) + " ]"
         return "[ " + ", ".join(to_jackson(item, indent=indent) for item in value) + " ]"
     if isinstance(value, float):
         return java_double(value)
@@ -45,7 +52,7 @@ def to_jackson(value: Json, *, indent: int = 0) -> str:
 
 def java_double(value: float) -> str:
     """Write a number as Java's Double.toString: 0.001 to 10,000,000 plain, others like 1.0E-4."""
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
+    if value == 0 or PLAIN_FROM <= abs(value) < PLAIN_BELOW:
         return repr(value)
     if math.isnan(value):
         return '"NaN"'
@@ -55,6 +62,16 @@ def java_double(value: float) -> str:
     if "." not in mantissa:
         mantissa += ".0"
     return f"{mantissa}E{int(exponent)}"
+
+
+def _java_doubles(values: list[float]) -> list[str]:
+    """Write many numbers; orjson and Java agree on those that Java writes plainly."""
+    found = orjson.dumps(values)[1:-1].decode().split(",")
+    sizes = np.abs(np.asarray(values))
+    plain = (sizes == 0.0) | ((sizes >= PLAIN_FROM) & (sizes < PLAIN_BELOW))
+    for index in np.flatnonzero(~plain).tolist():
+        found[index] = java_double(values[index])
+    return found
 
 
 def _split(value: float) -> tuple[str, str]:

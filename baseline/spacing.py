@@ -37,8 +37,15 @@ class SpacedRows:
         return sum(len(part) for part in self.parts)
 
     def turn(self, rows: int) -> np.ndarray:
-        """Say which of the next so many rows are to be kept: int64 positions from 0."""
-        return np.arange(-self.seen % self.stride, rows, self.stride)
+        """Make room for so many rows, and say which are to be kept: int64 positions from 0.
+
+        Rows that would have to go again at once are not even asked for.
+        """
+        while True:
+            places = np.arange(-self.seen % self.stride, rows, self.stride)
+            if self.kept + len(places) <= self.limit:
+                return places
+            self._thin()
 
     def add(self, chosen: pa.Table, rows: int) -> None:
         """Take the rows whose turn it was, of so many."""
