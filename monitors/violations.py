@@ -1,0 +1,93 @@
+"""constraint_violations.json: what was found, as SageMaker's tools and own containers write it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+from driftline.baseline.jackson import to_jackson
+from driftline.baseline.location import locate
+from driftline.errors import InputError, NotFoundError
+
+__all__ = ["FILE_NAMES", "ViolationsDocument"]
+
+# SageMaker's jobs write the first; its page on own containers, and many of those, the second.
+FILE_NAMES = ("constraint_violations.json", "constraints_violations.json")
+
+
+class ViolationsDocument(Mapping[str, Any]):
+    """A violations document, readable like a dict; written in the analyzer's layout.
+
+    Own containers have checks and keys of their own in it: nothing is taken away, and no check is
+    refused because it is not known.
+
+    Parameters
+    ----------
+    document
+        As in the file.
+
+    Raises
+    ------
+    InputError
+        When it has no list of violations, each an object.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        found = document.get("violations")
+        if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+            raise InputError('violations: expected an object with a list "violations" of objects')
+        self._document = dict(document)
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.
+        return self._document[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    @property
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """What is violated, in the document's order."""
+        return tuple(self._document["violations"])
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ViolationsDocument:
+        """Read JSON text, in whatever layout; errors as of the class."""
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"violations: not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise InputError('violations: expected an object with a list "violations"')
+        return cls(found)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> ViolationsDocument:
+        """Read the document of a folder or URI, under either of its two names.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none: Clarify's jobs write none where nothing is violated.
+        InputError
+            When it is no such document.
+        """
+        place = locate(folder)
+        for name in FILE_NAMES:
+            try:
+                data = (place / name).read()
+            except NotFoundError:
+                continue
+            try:
+                return cls.from_json(data)
+            except InputError as error:
+                raise InputError(f"{place.shown}/{name}: {error}") from error
+        raise NotFoundError(f"{place.shown}: no {FILE_NAMES[0]} in it; expected a result folder")
+
+    def to_json(self) -> str:
+        """Write the document in the analyzer's layout, without newline at the end."""
+        return to_jackson(self._document)
