@@ -16,6 +16,7 @@ from driftline.baseline.archive import (
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.display import profile_html
 from driftline.baseline.seal import from_sealed, to_sealed
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -147,6 +148,10 @@ class Profile:
             When the bytes are none of ours, of a newer version, or damaged: one sentence.
         """
         return cls.from_arrow(profile_table(data))
+
+    def _repr_html_(self) -> str:
+        """Show the columns in a notebook."""
+        return profile_html("Profile", self)
 
     def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""

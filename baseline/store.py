@@ -25,6 +25,7 @@ from driftline.baseline.analyzer import analyzed
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.display import profile_html
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.fit import Fitted, fit_source
@@ -228,6 +229,10 @@ class Baseline:
         rows = "constraints alone" if self.profile is None else f"rows: {self.profile.row_count:,}"
         shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"
         return f"<Baseline {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
+
+    def _repr_html_(self) -> str:
+        """Show the reference's columns in a notebook."""
+        return profile_html(f"Baseline {self.version}", self.profile, self.signature)
 
     @cached_property
     def _documents(self) -> dict[str, bytes]:

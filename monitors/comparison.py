@@ -8,14 +8,14 @@ of the set that the verdict names: that set stays visible as bars of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells, Predicate
 from driftline.baseline.predicate import Operator, number_text
-from driftline.monitors.significance import wilson_interval
+from driftline.baseline.shape import shape_of
 
 __all__ = ["Comparison", "compare"]
 
@@ -34,6 +34,9 @@ LEVELS = 16
 
 OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
+Z = 1.959963984540054
+"""The normal quantile of 0.975: intervals hold 95 %."""
+
 Counts = NDArray[np.int64]
 Group = tuple[str, list[int]]
 
@@ -44,7 +47,8 @@ class Comparison:
 
     Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95 % Wilson intervals. ``moved`` marks
     the bars that make up the set which the verdict names. ``ordered`` says that the labels are
-    stretches of numbers, in order.
+    stretches of numbers, in order. ``shape`` holds the shares of both sides in bars of equal width,
+    shape (2, bars), reference first: see `shape_of`.
     """
 
     feature: str
@@ -59,6 +63,7 @@ class Comparison:
     reference_rows: int
     window_rows: int
     ordered: bool
+    shape: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
 
 
 def compare(
@@ -110,6 +115,7 @@ def compare(
         reference_rows=totals[0],
         window_rows=totals[1],
         ordered=cells.is_number,
+        shape=shape_of(cells, reference, window),
     )
 
 
@@ -165,18 +171,21 @@ def _number_groups(
 ) -> list[Group]:
     """Join neighbouring stretches of numbers until each is worth a bar."""
     last = cells.size - 2
-    share, now = _shares(reference), _shares(window)
-    atoms = set(cells.atoms)
-    at_atom = np.array([0 < cell < last and cells.edges[cell - 1] in atoms for cell in range(last)])
-    few = len(atoms) <= FEW_ATOMS and share[:last][at_atom].sum() >= DISCRETE_SHARE
+    # Plain numbers: single items of arrays are slow, and a page has thousands of columns.
+    share, now = _shares(reference).tolist(), _shares(window).tolist()
+    taken, marked = ((reference > 0) | (window > 0)).tolist(), inside.tolist()
+    atoms = cells.atom_set
+    at_atom = [cell > 0 and cells.edges[cell - 1] in atoms for cell in range(last)]
+    in_atoms = sum(one for one, is_atom in zip(share, at_atom, strict=False) if is_atom)
+    few = len(atoms) <= FEW_ATOMS and in_atoms >= DISCRETE_SHARE
     groups: list[list[int]] = []
     held, closed = 0.0, True
     for cell in range(last):
-        if not (reference[cell] or window[cell]):
+        if not taken[cell]:
             continue
         large = max(share[cell], now[cell]) >= ATOM_SHARE
-        alone = cell in (0, last - 1) or bool(at_atom[cell] and (few or large))
-        border = bool(groups) and inside[cell] != inside[groups[-1][-1]]
+        alone = cell in (0, last - 1) or (at_atom[cell] and (few or large))
+        border = bool(groups) and marked[cell] != marked[groups[-1][-1]]
         if closed or alone or border or held + share[cell] > BAR_SHARE * 1.25:
             groups.append([])
             held = 0.0
@@ -226,5 +235,10 @@ def _shares(counts: Counts) -> NDArray[np.float64]:
 
 
 def _intervals(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
-    """Give the 95 % interval of each share, shape (bars, 2)."""
-    return np.array([wilson_interval(float(count), total) for count in counts]).reshape(-1, 2)
+    """Give the 95 % interval of each share, shape (bars, 2), as `wilson_interval` gives one."""
+    if total <= 0:
+        return np.tile([0.0, 1.0], (len(counts), 1))
+    share, square = counts / total, Z * Z / total
+    half = Z * np.sqrt(share * (1 - share) / total + square / (4 * total))
+    found = np.stack([share + square / 2 - half, share + square / 2 + half], axis=1)
+    return np.clip(found / (1 + square), 0.0, 1.0)

@@ -1,147 +1,180 @@
-"""A report as HTML: what is violated, in words and pictures; no script and no other file."""
+"""A report as one HTML page: what is violated, in words and pictures, then every feature.
+
+The page needs no other file and asks no other host; its own policy forbids both. Its words, tables
+and first pictures are there without the script, which a kept page of a CI server may not run; the
+script adds sorting, filters, and a picture of every feature (docs/why/report-page.md).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
 from html import escape
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.monitors.pictures import comparison_bars, interval_line, scale_of
-from driftline.monitors.violation import JsonValue, plural
+from driftline.monitors.page_features import FeatureList, features_section
+from driftline.monitors.pictures import comparison_bars, interval_line, scale_of, shape_line
+from driftline.monitors.ranking import Broken, Telling, broken_features
+from driftline.monitors.violation import plural
 
 if TYPE_CHECKING:
+    from driftline.monitors.comparison import Comparison
     from driftline.monitors.metric import MetricResult
     from driftline.monitors.report import Report
-    from driftline.monitors.violation import Violation
 
-__all__ = ["report_page"]
+__all__ = ["report_page", "title_of"]
 
-# Colours that differ for every eye (Okabe and Ito); light-dark() follows the reader's setting.
-STYLE = """
-.driftline{color-scheme:light dark;font-family:system-ui,sans-serif;font-size:14px;line-height:1.45;
-max-width:70em;color:light-dark(#1b1f24,#e6e8eb)}
-.driftline h3{margin:1.2em 0 .3em}
-.driftline .wide{overflow-x:auto}
-.driftline table{border-collapse:collapse;margin:.6em 0 1.2em}
-.driftline th,.driftline td{padding:.25em .7em;border-bottom:1px solid #8884;text-align:left}
-.driftline td.number{text-align:right;font-variant-numeric:tabular-nums}
-.driftline .page{color:light-dark(#a3231b,#ff9d94);font-weight:600}
-.driftline .ticket{color:light-dark(#7a5500,#f2c14e);font-weight:600}
-.driftline figure{margin:.4em 0 1.2em}
-.driftline figcaption,.driftline .quiet{color:light-dark(#57606a,#a0a8b1)}
-.driftline svg.bars{width:100%;max-width:600px;height:auto}
-.driftline svg.line{width:220px;height:22px;vertical-align:middle}
-.driftline svg text{font-size:12px;fill:currentColor}
-.driftline svg text.label{text-anchor:end}
-.driftline svg .reference{fill:light-dark(#0072b2,#56b4e9);opacity:.55}
-.driftline svg .window{fill:#999}
-.driftline svg .window.moved{fill:#d55e00}
-.driftline svg text.moved{font-weight:600}
-.driftline svg .whisker{stroke:currentColor;stroke-width:1.5}
-.driftline svg .axis{stroke:#8886}
-.driftline svg .bound{stroke:#d55e00;stroke-width:2;stroke-dasharray:3 2}
-"""
-# Figures in one report; the page stays one that a person reads.
+# Pictures that are drawn without the script, and features that have a frame of their own; the rest
+# is told in one line each. The page stays one that opens at once.
 FIGURES_MAX = 12
-FEATURE_COLUMNS = (
-    ("feature", "feature"),
-    ("type", "type"),
-    ("distance", "distance"),
-    ("bound", "bound"),
-    ("ratio", "x bound"),
-    ("set", "strongest set"),
-    ("share_reference", "reference"),
-    ("share_window", "window"),
-    ("missing_count", "missing"),
-    ("unfit_count", "unfit"),
-    ("note", "note"),
-)
+FRAMES_MAX = 50
+POINTERS_SHOWN = 5
+BLAME_TOLD = 0.005
 
 
-def report_page(report: Report, *, whole: bool) -> str:
-    """Draw a report.
-
-    Parameters
-    ----------
-    whole
-        Whether to give a whole document, or a fragment for a notebook.
-
-    Returns
-    -------
-    str
-        HTML; every text of the data is escaped.
-    """
-    verdict = "No violations" if report.passed else plural(len(report.violations), "violation")
-    if not report.decided:
-        verdict = "Too few rows to judge" if report.insufficient else "Could not be judged"
-    title = f"{verdict} in {plural(report.row_count, 'row')}"
-    parts = [f"<h2>{title}</h2>"]
-    if report.window is not None:
-        parts.append(f'<p class="quiet">{report.kind} of {escape(str(report.window))}</p>')
-    for number, violation in enumerate(report.violations):
-        parts.append(_violation(violation))
-        comparison = report.comparison(violation.feature_name)
-        # Two violations of one feature share its picture.
-        is_first = violation.feature_name not in {
-            one.feature_name for one in report.violations[:number]
-        }
-        if comparison is not None and is_first and number < FIGURES_MAX:
-            parts.append(
-                f"<figure>{comparison_bars(comparison)}<figcaption>Share of rows: reference "
-                f"({plural(comparison.reference_rows, 'row')}) above, now "
-                f"({plural(comparison.window_rows, 'row')}) below.</figcaption></figure>"
-            )
-    if report.metrics:
-        parts.append(_metrics(report.metrics))
-    if report.results:
-        parts += ["<h3>All features</h3>", _table(FEATURE_COLUMNS, _features(report))]
-    body = f'<style>{STYLE}</style><div class="driftline">{"".join(parts)}</div>'
-    if not whole:
-        return body
+def report_page(report: Report) -> str:
+    """Draw a report as a whole document; every text of the data is escaped."""
+    style, script, digest = _assets()
+    features = FeatureList.of(report)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    parts = [
+        _head(report),
+        _violations(report, features),
+        _metrics(report.metrics),
+        features_section(features),
+    ]
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>driftline: {verdict}</title></head><body>{body}</body></html>\n"
+        f"<title>{title_of(report)} – driftline</title><style>{style}</style></head>"
+        f'<body><main>{"".join(parts)}</main><script type="application/json" id="driftline-data">'
+        f"{features.data}</script><script>{script}</script></body></html>\n"
     )
 
 
-def _violation(violation: Violation) -> str:
-    """Tell one violation: how loud, of what, what happened, and where the rows are."""
-    lines = [
-        f'<h3><span class="{violation.severity}">{violation.severity}</span> '
-        f"{escape(violation.feature_name)}</h3>",
-        f"<p>{escape(violation.cause or violation.description)}</p>",
+@cache
+def _assets() -> tuple[str, str, str]:
+    """Read style and script, and what names the script in the page's policy."""
+    folder = Path(__file__).parent / "assets"
+    style, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return style, script, digest
+
+
+def title_of(report: Report) -> str:
+    """Give the verdict in a few words, with the number of rows."""
+    verdict = "No violations" if report.passed else plural(len(report.violations), "violation")
+    if not report.decided:
+        verdict = "Too few rows to judge" if report.insufficient else "Could not be judged"
+    return f"{verdict} in {plural(report.row_count, 'row')}"
+
+
+def _head(report: Report) -> str:
+    """Say the verdict, and what was judged against what."""
+    mood = "good" if report.passed and report.decided else "ticket"
+    mood = "page" if report.page_count else mood
+    judged = sum(one.ratio is not None for one in report.results)
+    tickets = len(report.violations) - report.page_count
+    facts = [
+        ("kind", report.kind),
+        ("baseline", report.baseline_version),
+        ("window", "" if report.window is None else str(report.window)),
+        ("pages", f"{report.page_count:,}" if report.violations else ""),
+        ("tickets", f"{tickets:,}" if report.violations else ""),
+        ("features judged", f"{judged:,} of {len(report.results):,}" if report.results else ""),
+        ("too small to judge", f"{len(report.insufficient):,}" if report.insufficient else ""),
     ]
-    quiet = [escape(violation.constraint_check_type)]
-    if violation.row_count:
-        quiet.append(f"{plural(violation.row_count, 'row')} behind it")
-    if violation.segment is not None:
-        quiet.append(escape(str(violation.segment)))
-    if violation.share_of_blame:
-        quiet.append(f"{violation.share_of_blame:.0%} of the blame")
-    lines.append(f'<p class="quiet">{"; ".join(quiet)}</p>')
-    return "".join(lines)
+    told = "".join(
+        f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts if value
+    )
+    return (
+        f'<p class="quiet">driftline</p><h1 class="{mood}">{title_of(report)}</h1>'
+        f'<dl class="facts">{told}</dl>'
+    )
+
+
+def _violations(report: Report, features: FeatureList) -> str:
+    broken = broken_features(report.violations)
+    if not broken:
+        return ""
+    frames, drawn = [], 0
+    for one in broken[:FRAMES_MAX]:
+        found = report.comparison(one.feature) if drawn < FIGURES_MAX else None
+        if found is None:
+            frames.append(_frame(one, "", ""))
+            continue
+        drawn += 1
+        picture = _figure(found, features.pictures.get(one.feature))
+        frames.append(_frame(one, shape_line(found.shape, moved=True), picture))
+    rest = "".join(
+        f'<li><span class="tag {one.severity}">{one.severity}</span>{escape(one.feature)}: '
+        f"{escape('; '.join(telling.cause for telling in one.tellings))}</li>"
+        for one in broken[FRAMES_MAX:]
+    )
+    more = f"<ul>{rest}</ul>" if rest else ""
+    return f"<h2>What is violated</h2>{''.join(frames)}{more}"
+
+
+def _frame(one: Broken, shape: str, figure: str) -> str:
+    """Tell of one feature: how loud, what happened, and where the rows are."""
+    told = "".join(_telling(telling) for telling in one.tellings)
+    kind = f"{one.severity}-violation{' drawn' * bool(figure)}"
+    return (
+        f'<article class="{kind}"><div><h3><span class="tag {one.severity}">{one.severity}</span>'
+        f"{escape(one.feature)}</h3>{told}{shape}</div>{figure}</article>"
+    )
+
+
+def _telling(telling: Telling) -> str:
+    first = telling.first
+    quiet = [", ".join(telling.checks)]
+    if first.row_count:
+        quiet.append(f"{plural(first.row_count, 'row')} behind it")
+    if first.segment is not None and str(first.segment) not in telling.cause:
+        quiet.append(str(first.segment))
+    if first.share_of_blame >= BLAME_TOLD:
+        quiet.append(f"{first.share_of_blame:.0%} of the blame")
+    if first.first_rows:
+        found = ["/".join(str(one) for one in row.values()) for row in first.first_rows]
+        quiet.append(f"first rows: {', '.join(found[:POINTERS_SHOWN])}")
+    return f'<p>{escape(telling.cause)}</p><p class="checks">{escape("; ".join(quiet))}</p>'
+
+
+def _figure(comparison: Comparison, index: int | None) -> str:
+    named = "" if index is None else f' data-picture="{index}"'
+    return (
+        f"<figure{named}>{comparison_bars(comparison)}<figcaption>Share of rows: reference "
+        f"({plural(comparison.reference_rows, 'row')}) above, now "
+        f"({plural(comparison.window_rows, 'row')}) below.</figcaption></figure>"
+    )
 
 
 def _metrics(metrics: Sequence[MetricResult]) -> str:
     """Draw every metric as a line: its interval, the reference's band, the bound."""
+    if not metrics:
+        return ""
     groups = groupby(metrics, key=lambda one: (one.facet, one.facet_value, one.label))
     tables = []
     for (facet, value, label), found in groups:
         lines = list(found)
         named = " = ".join(part for part in (facet, value) if part) or label
-        head = f"<h3>{escape(named) if named else 'Metrics'}</h3>"
+        head = f"<h2>{escape(named) if named else 'Metrics'}</h2>"
         rows = "".join(_metric(one) for one in lines)
         tables.append(
-            f'{head}<div class="wide"><table><thead><tr><th>metric</th><th>now</th>'
-            "<th>95 % interval</th><th>reference</th><th>bound</th><th></th><th>note</th></tr>"
-            f"</thead><tbody>{rows}</tbody></table></div>"
+            f'{head}<div class="wide"><table class="list"><thead><tr><th>metric</th>'
+            '<th class="number">now</th><th class="number">95 % interval</th>'
+            '<th class="number">reference</th><th class="number">bound</th><th></th>'
+            f"<th>note</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
     return (
-        '<p class="quiet">Lines: the reference as a band, now as a dot with its 95 % interval, '
-        "where a violation begins as a dashed line.</p>" + "".join(tables)
+        "".join(tables) + '<p class="quiet">Lines: the reference as a band, now as a dot with its '
+        "95 % interval, where a violation begins as a dashed line.</p>"
     )
 
 
@@ -149,39 +182,14 @@ def _metric(one: MetricResult) -> str:
     interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
     name = escape(one.name)
     if one.severity is not None:
-        name = f'<span class="{one.severity}">{name}</span>'
-    cells = [_number(one.value), f'<td class="number">{interval}</td>', _number(one.reference),
-             _number(one.bound), f"<td>{interval_line(one, scale_of([one]))}</td>",
-             f"<td>{escape(one.note)}</td>"]  # fmt: skip
-    return f"<tr><td>{name}</td>{''.join(cells)}</tr>"
+        name = f'<span class="tag {one.severity}">{one.severity}</span>{name}'
+    numbers = (_number(one.value), interval, _number(one.reference), _number(one.bound))
+    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    return (
+        f'<tr><th scope="row">{name}</th>{cells}<td>{interval_line(one, scale_of([one]))}</td>'
+        f"<td>{escape(one.note)}</td></tr>"
+    )
 
 
 def _number(value: float | None) -> str:
-    return f'<td class="number">{"" if value is None else f"{value:.4g}"}</td>'
-
-
-def _features(report: Report) -> Sequence[Mapping[str, JsonValue]]:
-    found = report.to_dict()["features"]
-    assert isinstance(found, list)
-    return [row for row in found if isinstance(row, dict)]
-
-
-def _table(columns: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, JsonValue]]) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for _, title in columns)
-    lines = "".join(
-        "<tr>" + "".join(_cell(row[name]) for name, _ in columns) + "</tr>" for row in rows
-    )
-    return (
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>'
-        "</div>"
-    )
-
-
-def _cell(value: JsonValue) -> str:
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, float):
-        return f'<td class="number">{value:.4g}</td>'
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+    return "" if value is None else f"{value:.4g}"

@@ -1,6 +1,7 @@
 """Small pictures for a report's page, as SVG text: bars beside each other, and intervals.
 
-Plain shapes and classes; colours come from the page's style, so that they follow light and dark.
+Plain shapes and classes; colours come from the page's style, so that they follow light and dark,
+and are named in the picture besides, for a page that is shown without its style.
 Every text of the data is escaped.
 """
 
@@ -16,51 +17,65 @@ from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.violation import percent
 
-__all__ = ["comparison_bars", "interval_line", "scale_of"]
+__all__ = ["comparison_bars", "interval_line", "scale_of", "shape_line"]
 
-ROW, LABEL, BARS, VALUE = 30, 190, 300, 110
-THICK = 11
-LABEL_LENGTH = 28
+# Width of the longest bar, in units of the picture: a share of whatever width there is.
+BARS = 100
+# For readers that are not allowed any style, such as of a page that Jenkins keeps.
+THEN, NOW, MOVED = "#0072b2", "#8a929c", "#d55e00"
+MARKED = ' class="moved"'
+SHAPE_UNITS = 40
 LINE_WIDTH, LINE_HEIGHT = 220, 22
 # Space at each end of a line, as a share of what is shown.
 MARGIN = 0.08
 
 
 def comparison_bars(comparison: Comparison) -> str:
-    """Draw the shares of one column, reference above window; what moved is marked.
+    """Draw the shares of one column as a table, reference above window; what moved is marked.
 
-    Whiskers are the window's 95 % intervals.
+    Lines are the window's 95 % intervals. The words are cells, not parts of the picture, so that
+    they keep their size on a narrow screen.
     """
     most = max(float(np.max(comparison.reference)), float(np.max(comparison.window_high)), 1e-9)
-    height = ROW * len(comparison.labels) + 4
-    parts = [
-        f'<svg viewBox="0 0 {LABEL + BARS + VALUE} {height}" role="img" class="bars" '
-        f'aria-label="{escape(comparison.feature)}: reference beside window">'
-    ]
+    scale = BARS / most
+    rows = []
     for number, label in enumerate(comparison.labels):
-        top = ROW * number + 3
         reference, now = float(comparison.reference[number]), float(comparison.window[number])
         low, high = float(comparison.window_low[number]), float(comparison.window_high[number])
-        moved = " moved" if comparison.moved[number] else ""
-        shown = label if len(label) <= LABEL_LENGTH else f"{label[: LABEL_LENGTH - 1]}…"
-        middle = top + THICK * 1.5
-        scale = BARS / most
-        parts.append(
-            f"<g><title>{escape(label)}: reference {percent(reference)}, now {percent(now)}"
-            f"</title>"
-            f'<text class="label{moved}" x="{LABEL - 8}" y="{top + THICK + 4}">{escape(shown)}'
-            f"</text>"
-            f'<rect class="reference" x="{LABEL}" y="{top}" width="{reference * scale:.1f}" '
-            f'height="{THICK}"/>'
-            f'<rect class="window{moved}" x="{LABEL}" y="{top + THICK}" '
-            f'width="{now * scale:.1f}" height="{THICK}"/>'
-            f'<line class="whisker" x1="{LABEL + low * scale:.1f}" y1="{middle}" '
-            f'x2="{LABEL + high * scale:.1f}" y2="{middle}"/>'
-            f'<text class="value" x="{LABEL + BARS + 6}" y="{top + THICK + 4}">'
-            f"{percent(reference)} → {percent(now)}</text></g>"
+        moved = bool(comparison.moved[number])
+        kind, colour = ("moved", MOVED) if moved else ("now", NOW)
+        rows.append(
+            f"<tr{MARKED * moved}>"
+            f'<th scope="row">{escape(label)}</th><td class="plot">'
+            f'<svg width="300" height="20" viewBox="0 0 {BARS} 20" preserveAspectRatio="none" '
+            f'aria-hidden="true"><rect class="then" fill="{THEN}" y="1" height="9" '
+            f'width="{reference * scale:.2f}"/><rect class="{kind}" fill="{colour}" y="10" '
+            f'height="9" width="{now * scale:.2f}"/><line class="whisker" stroke="#000" '
+            f'x1="{low * scale:.2f}" x2="{high * scale:.2f}" y1="14.5" y2="14.5"/></svg></td>'
+            f'<td class="value">{percent(reference)} → {percent(now)}</td></tr>'
         )
-    parts.append("</svg>")
-    return "".join(parts)
+    return f'<table class="bars"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def shape_line(shape: np.ndarray, *, moved: bool) -> str:
+    """Draw how values lie, shape (2, bars): the reference as ground, the window as a line.
+
+    Each side fills the height; "" without bars.
+    """
+    if not shape.shape[1]:
+        return ""
+    steps = []
+    for side in shape / np.maximum(shape.max(axis=1, keepdims=True), 1e-9):
+        # Whole units, one for each bar: there may be thousands of these pictures.
+        tops = [f"V{round(SHAPE_UNITS * (1 - float(one)))}h1" for one in side]
+        steps.append(f"M0 {SHAPE_UNITS}{''.join(tops)}V{SHAPE_UNITS}")
+    return (
+        f'<svg class="shape" width="96" height="20" viewBox="0 0 {shape.shape[1]} {SHAPE_UNITS}" '
+        'preserveAspectRatio="none" aria-hidden="true">'
+        f'<path class="then" fill="{THEN}" d="{steps[0]}"/>'
+        f'<path class="{"moved" if moved else "now"}" fill="none" stroke="{MOVED}" '
+        f'd="{steps[1]}"/></svg>'
+    )
 
 
 def scale_of(metrics: Sequence[MetricResult]) -> tuple[float, float]:
@@ -93,27 +108,31 @@ def interval_line(metric: MetricResult, scale: tuple[float, float]) -> str:
 
     middle = LINE_HEIGHT / 2
     parts = [
-        f'<svg viewBox="0 0 {LINE_WIDTH} {LINE_HEIGHT}" class="line" role="img" '
+        f'<svg width="{LINE_WIDTH}" height="{LINE_HEIGHT}" '
+        f'viewBox="0 0 {LINE_WIDTH} {LINE_HEIGHT}" class="line" role="img" '
         f'aria-label="{escape(metric.name)}">',
-        f'<line class="axis" x1="0" y1="{middle}" x2="{LINE_WIDTH}" y2="{middle}"/>',
+        f'<line class="axis" stroke="#8888" x1="0" y1="{middle}" x2="{LINE_WIDTH}" y2="{middle}"/>',
     ]
     if metric.reference is not None and math.isfinite(metric.reference):
         first = at(metric.reference if metric.reference_low is None else metric.reference_low)
         last = at(metric.reference if metric.reference_high is None else metric.reference_high)
         parts.append(
-            f'<rect class="reference" x="{first:.1f}" y="4" '
+            f'<rect class="band" fill="{THEN}" x="{first:.1f}" y="4" '
             f'width="{max(last - first, 2):.1f}" height="{LINE_HEIGHT - 8}"/>'
         )
     if metric.bound is not None and math.isfinite(metric.bound):
         parts.append(
-            f'<line class="bound" x1="{at(metric.bound):.1f}" y1="2" '
+            f'<line class="bound" stroke="{MOVED}" x1="{at(metric.bound):.1f}" y1="2" '
             f'x2="{at(metric.bound):.1f}" y2="{LINE_HEIGHT - 2}"/>'
         )
-    kind = "window moved" if metric.violated else "window"
+    kind, colour = ("moved", MOVED) if metric.violated else ("now", NOW)
     if metric.low is not None and metric.high is not None:
         parts.append(
-            f'<line class="whisker" x1="{at(metric.low):.1f}" y1="{middle}" '
+            f'<line class="whisker" stroke="#000" x1="{at(metric.low):.1f}" y1="{middle}" '
             f'x2="{at(metric.high):.1f}" y2="{middle}"/>'
         )
-    parts.append(f'<circle class="{kind}" cx="{at(metric.value):.1f}" cy="{middle}" r="4"/></svg>')
+    parts.append(
+        f'<circle class="{kind}" fill="{colour}" cx="{at(metric.value):.1f}" cy="{middle}" '
+        'r="4"/></svg>'
+    )
     return "".join(parts)

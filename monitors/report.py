@@ -26,6 +26,7 @@ from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.findings import cause_sentence
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
+from driftline.monitors.notebook import report_cell
 from driftline.monitors.page import report_page
 from driftline.monitors.question import BatchMaker, WindowFacts
 from driftline.monitors.segment_result import SegmentResult
@@ -300,7 +301,7 @@ class Report:
 
     def html(self) -> str:
         """Give the report as one page that needs no other file."""
-        return report_page(self, whole=True)
+        return report_page(self)
 
     def to_html(self, file: str | PathLike[str]) -> None:
         """Write the report as one page that needs no other file."""
@@ -308,7 +309,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
-        return report_page(self, whole=False)
+        return report_cell(self)
 
     def __str__(self) -> str:
         return self.summary

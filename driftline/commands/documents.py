@@ -16,7 +16,7 @@ from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
-from driftline.commands.verdict import junit, print_report
+from driftline.commands.formats import formats_of, show
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
@@ -27,7 +27,7 @@ from driftline.progress import progress
 from driftline.roles import Roles
 from driftline.settings import load
 
-__all__ = ["Format", "Kind", "baseline", "check"]
+__all__ = ["Kind", "baseline", "check"]
 
 
 class Kind(StrEnum):
@@ -37,15 +37,6 @@ class Kind(StrEnum):
     MODEL_QUALITY = "model-quality"
     BIAS = "bias"
     ATTRIBUTION = "attribution"
-
-
-class Format(StrEnum):
-    """How a result is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    HTML = "html"
-    JUNIT = "junit"
 
 
 Data = Annotated[
@@ -174,8 +165,13 @@ def check(
         str | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
     formatted: Annotated[
-        Format, typer.Option("--format", help="How to print the result.")
-    ] = Format.TEXT,
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT[,…]",
+            help="text, json, html, junit; with -o also several, as files there.",
+        ),
+    ] = "text",
     model: ModelOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
@@ -192,6 +188,7 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
+    formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
     named = _with_config(roles, config)
     if deequ_ties and not compat:
@@ -211,16 +208,7 @@ def check(
         )
     if output is not None:
         report.save(output)
-    if as_json or formatted is Format.JSON:
-        options.show_json(report.to_dict())
-    elif formatted is Format.HTML:
-        typer.echo(report.html(), nl=False)
-    elif formatted is Format.JUNIT:
-        typer.echo(junit(report), nl=False)
-    else:
-        print_report(report)
-        if report.decided:  # Otherwise the error says it.
-            typer.echo(report.headline)
+    show(report, formats, output)
     if not report.decided:
         raise UndecidedError(report.summary)
     if not report.passed:

@@ -1,4 +1,4 @@
-"""A report on the terminal, and as JUnit XML for those who show test results."""
+"""A report on the terminal: what is violated, then the numbers, what matters first."""
 
 from __future__ import annotations
 
@@ -6,105 +6,162 @@ import sys
 from collections.abc import Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
-from xml.etree import ElementTree
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from driftline.monitors.metric import INSUFFICIENT, MetricResult
+from driftline.baseline.display import BLOCKS, text_bars
+from driftline.monitors.comparison import Comparison
+from driftline.monitors.metric import MetricResult
+from driftline.monitors.ranking import Broken, broken_features, ranked_results
 from driftline.monitors.report import Report
-from driftline.monitors.violation import FeatureResult, Violation
+from driftline.monitors.violation import FeatureResult, Violation, percent, plural
 
-__all__ = ["junit", "print_report"]
+__all__ = ["print_report"]
 
 # Characters of a cause on the terminal; the documents and --json have it whole.
 CAUSE_WIDTH = 400
+# Violated features that are told; a screen holds no five thousand.
+BROKEN_SHOWN = 20
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
 QUIET_SHOWN = 5
 # Metrics that are neither violated nor judged, and are shown nevertheless.
 OTHERS_SHOWN = 8
-BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN = "_.-=+*%#"
-BAR_COUNT = 8
 INDENT = 7
 STYLES = {"page": "bold red", "ticket": "yellow"}
+# Below this many columns only what a verdict rests on is shown; from the other on, more besides.
+NARROW, WIDE = 72, 110
+WIDE_BARS, BARS = 12, 8
+# What stands beside the names of feature and set, with the gaps.
+TAKEN_WIDE, TAKEN, TAKEN_NARROW = 84, 49, 46
 
 
 def print_report(report: Report, console: Console | None = None) -> None:
-    """Print what is violated, then the numbers, what matters first, at most 80 columns wide."""
+    """Print what is violated, then the numbers, what matters first, within the terminal's width."""
     shown = console or Console(highlight=False)
-    for violation in sorted(report.violations, key=lambda one: one.severity != "page"):
-        shown.print(_violation(violation, shown.width))
+    broken = broken_features(report.violations)
+    for one in broken[:BROKEN_SHOWN]:
+        shown.print(_violated(one, shown.width), soft_wrap=True)
+    if len(broken) > BROKEN_SHOWN:
+        left = plural(len(broken) - BROKEN_SHOWN, "more feature")
+        shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
+    table = None
     if report.metrics:
-        shown.print(_metrics(report.metrics))
+        table = _metrics(report.metrics, shown.width)
     elif any(one.ratio is not None for one in report.results):
-        shown.print(_features(report, _blocks(shown)))
+        table = _features(report, shown)
+    if table is not None:
+        if broken:
+            shown.print()
+        shown.print(table)
 
 
-def _violation(violation: Violation, width: int) -> Text:
+def _violated(broken: Broken, width: int) -> Text:
+    """Tell of one feature: how loud, what happened, which checks noticed, how many rows."""
     line = Text()
-    line.append(f"{violation.severity.upper():<{INDENT}}", STYLES[violation.severity])
-    line.append(violation.feature_name, "bold")
-    line.append(f"  {violation.constraint_check_type}", "dim")
-    if violation.row_count:
-        line.append(f"  {violation.row_count:,} rows", "dim")
+    for number, telling in enumerate(broken.tellings):
+        line.append("\n" * bool(number))
+        word, name = ("", "") if number else (broken.severity.upper(), broken.feature)
+        line.append(f"{word:<{INDENT}}", STYLES[broken.severity])
+        room = max(width - INDENT, INDENT)
+        name = _cut(name, room)
+        line.append(name, "bold")
+        rows = plural(telling.first.row_count, "row") if telling.first.row_count else ""
+        about = "  ".join(part for part in (", ".join(telling.checks), rows) if part)
+        if name and len(name) + 2 + len(about) > room:
+            line.append(f"\n{' ' * INDENT}")
+            name = ""
+        line.append(f"{'  ' * bool(name)}{_cut(about, room)}", "dim")
+        line.append(f"\n{_told(telling.first, width)}")
+    return line
+
+
+def _told(violation: Violation, width: int) -> str:
     cause = violation.cause or violation.description
-    told = fill(
+    return fill(
         shorten(cause, CAUSE_WIDTH, placeholder=" …"),
         max(width, 2 * INDENT + 1),
         initial_indent=" " * INDENT,
         subsequent_indent=" " * INDENT,
+        break_on_hyphens=False,
     )
-    line.append(f"\n{told}")
-    return line
 
 
-def _features(report: Report, blocks: str) -> Table:
+def _features(report: Report, console: Console) -> Table:
     """Show drift by feature: how far over the bound, and how the values lie, then and now."""
-    table = _table("feature", "x bound>", "strongest set", "then>", "now>", "reference", "window")
-    broken = {one.feature_name for one in report.violations}
-    judged = sorted(
-        (one for one in report.results if one.ratio is not None),
-        key=lambda one: (one.feature not in broken, -(one.ratio or 0.0)),
-    )
-    shown = [one for one in judged if one.feature in broken]
-    shown += [one for one in judged if one.feature not in broken][:QUIET_SHOWN]
-    for one in shown:
-        table.add_row(*_feature(one, report, blocks, is_broken=one.feature in broken))
-    return _with_rest(table, len(report.results) - len(shown))
+    width, blocks = console.width, _blocks(console)
+    names = ["feature", "x bound>"]
+    names += ["type"] * (width >= WIDE) + ["strongest set"] * (width >= NARROW)
+    names += ["then>", "now>"] + ["missing>"] * (width >= WIDE) + ["reference", "window"]
+    table = _table(*names)
+    severities = {one.feature: one.severity for one in broken_features(report.violations)}
+    judged = [one for one in ranked_results(report) if one.ratio is not None]
+    chosen = [one for one in judged if one.feature in severities][:BROKEN_SHOWN]
+    chosen += [one for one in judged if one.feature not in severities][:QUIET_SHOWN]
+    room = width - (TAKEN_WIDE if width >= WIDE else TAKEN if width >= NARROW else TAKEN_NARROW)
+    longest = max(len("feature"), *(len(one.feature) for one in chosen))
+    names_take = min(longest, room if width < NARROW else room // 2)
+    for one in chosen:
+        style = STYLES.get(severities.get(one.feature, ""), "dim")
+        comparison = report.comparison(one.feature)
+        cells = _cells(one, comparison, width, blocks, names_take, room - names_take)
+        table.add_row(*(Text(cell, style) for cell in cells))
+    return _with_rest(table, len(report.results) - len(chosen))
 
 
-def _feature(one: FeatureResult, report: Report, blocks: str, *, is_broken: bool) -> Iterator[Text]:
-    style = "bold" if is_broken else "dim"
-    comparison = report.comparison(one.feature)
-    yield Text(_cut(one.feature, 18), style)
-    yield Text(f"{one.ratio:.2f}", style)
-    yield Text(_cut(one.set or "", 14), style)
+def _cells(
+    one: FeatureResult,
+    comparison: Comparison | None,
+    width: int,
+    blocks: str,
+    name_width: int,
+    set_width: int,
+) -> Iterator[str]:
+    """Give the cells of one row, as many as the width allows."""
+    yield _cut(one.feature, name_width)
+    ratio = one.ratio or 0.0
+    yield f"{ratio:.2f}" if ratio < 1_000 else f"{ratio:.0f}"
+    if width >= WIDE:
+        yield one.type
+    if width >= NARROW:
+        yield _cut(one.set or "", set_width)
     for share in (one.share_reference, one.share_window):
-        yield Text("" if share is None else f"{share:.1%}", style)
-    for side in (None, None) if comparison is None else (comparison.reference, comparison.window):
-        yield Text("" if side is None else _bars(side, blocks), style)
+        yield "" if share is None else f"{share:.1%}"
+    if width >= WIDE:
+        yield percent(one.missing_count / max(1, one.row_count)) if one.missing_count else ""
+    bars = WIDE_BARS if width >= WIDE else BARS if width >= NARROW else BARS - 2
+    for side in (0, 1):
+        if comparison is None:
+            yield ""
+        else:
+            shape = comparison.shape[side]
+            yield text_bars(shape, bars, ordered=comparison.ordered, blocks=blocks)
 
 
-def _metrics(metrics: Sequence[MetricResult]) -> Table:
+def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     """Show each number with its interval beside the reference's; what was judged first."""
     table = _table("metric", "now>", "95 % interval", "reference>", "bound>", "note")
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]
+    # What the other columns leave: 54 characters at most, of which the note takes some.
+    name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
+    if width < NARROW:
+        name_width, note_width = 16, 6
     for one in shown:
         group = "=".join(part for part in (one.facet, one.facet_value) if part) or one.label
         interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
         table.add_row(
-            Text(_cut(f"{group} {one.name}".strip(), 24), STYLES.get(one.severity or "", "")),
+            Text(_cut(f"{group} {one.name}".strip(), name_width),
+                 STYLES.get(one.severity or "", "")),
             _number(one.value),
             interval,
             _number(one.reference),
             _number(one.bound),
-            _cut(one.note, 16),
-        )
+            _cut(one.note, note_width),
+        )  # fmt: skip
     return _with_rest(table, len(metrics) - len(shown))
 
 
@@ -118,8 +175,8 @@ def _table(*columns: str) -> Table:
 
 
 def _with_rest(table: Table, left: int) -> Table:
-    if left:
-        table.caption = f"{left} more with --json or --format html"
+    if left > 0:
+        table.caption = f"{left:,} more with --json or --format html"
         table.caption_justify = "left"
     return table
 
@@ -132,54 +189,6 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _bars(shares: np.ndarray, blocks: str) -> str:
-    """Draw shares as one line of blocks, neighbours joined to at most BAR_COUNT."""
-    joined = [part.sum() for part in np.array_split(shares, min(BAR_COUNT, len(shares)))]
-    most = max(*joined, 1e-9) if len(joined) > 1 else 1.0
-    return "".join(blocks[round(share / most * (len(blocks) - 1))] for share in joined)
-
-
 def _blocks(console: Console) -> str:
     """Give characters of growing height that the terminal can show."""
     return BLOCKS if (console.encoding or sys.stdout.encoding or "").startswith("utf") else PLAIN
-
-
-def junit(report: Report) -> str:
-    """Write a report as JUnit XML: one case for each feature or metric, a failure a violation."""
-    # A violated metric is a case under the name that its violation has.
-    names = [one.feature for one in report.results]
-    names += [one.shown for one in report.metrics if not one.violated]
-    broken: dict[str, list[Violation]] = {}
-    for violation in report.violations:
-        broken.setdefault(violation.feature_name, []).append(violation)
-    cases = list(dict.fromkeys([*names, *broken]))
-    skipped = dict.fromkeys(report.insufficient, INSUFFICIENT)
-    skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
-    suite = ElementTree.Element(
-        "testsuite",
-        name=f"driftline {report.kind}",
-        tests=str(len(cases)),
-        failures=str(len(broken)),
-        errors="0",
-        skipped=str(len(skipped.keys() - broken.keys())),
-    )
-    for name in cases:
-        case = ElementTree.SubElement(suite, "testcase", classname=report.kind, name=_clean(name))
-        for violation in broken.get(name, []):
-            failure = ElementTree.SubElement(
-                case, "failure", type=violation.constraint_check_type,
-                message=_clean(violation.description),
-            )  # fmt: skip
-            failure.text = _clean(violation.cause)
-        if name in skipped and name not in broken:
-            ElementTree.SubElement(case, "skipped", message=skipped[name])
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _clean(text: str) -> str:
-    """Leave out what XML 1.0 cannot hold."""
-    return "".join(sign for sign in text if sign in "\t\n" or " " <= sign < "\ud800" or
-                   "\ue000" <= sign <= "�" or sign >= "\U00010000")  # fmt: skip

@@ -1,16 +1,14 @@
-"""A report on the terminal and as JUnit XML."""
+"""A report on the terminal."""
 
 import io
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from rich.console import Console
 
 import driftline as dl
-from driftline.commands.verdict import junit, print_report
+from driftline.commands.verdict import print_report
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.report import Report
 
@@ -43,14 +41,67 @@ def printed(report: Report, width: int = 80, encoding: str = "utf-8") -> str:
 def test_what_pages_comes_first_then_tickets_then_the_numbers(report: Report) -> None:
     lines = printed(report).splitlines()
 
-    words = [line.split()[0] for line in lines if line.split()[0] in ("PAGE", "TICKET", "feature")]
+    firsts = [line.split()[0] for line in lines if line]
+    words = [word for word in firsts if word in ("PAGE", "TICKET", "feature")]
     assert words == sorted(words)
     assert words[0] == "PAGE"
     assert words[-1] == "feature"
 
 
-def test_no_line_is_wider_than_the_terminal(report: Report) -> None:
-    assert max(map(len, printed(report).splitlines())) <= 80
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(report: Report, width: int) -> None:
+    lines = printed(report, width).splitlines()
+
+    assert max(map(len, lines)) <= width
+    assert ("strongest set" in "".join(lines)) == (width > 60)
+    assert any(line.split()[-1:] == ["window"] for line in lines)  # Bars fit at every width.
+
+
+def test_a_very_long_name_leaves_room_for_the_numbers() -> None:
+    reference = pd.DataFrame({"n" * 300: RANDOM.normal(0, 1, 2_000)})
+
+    report = dl.check(reference.head(500) + 3, dl.Baseline.fit(reference))
+    lines = printed(report, 60).splitlines()
+
+    assert max(map(len, lines)) <= 60
+    assert "…" in lines[0]
+    assert lines[-1].split()[-1][-1] == "█"
+
+
+def test_checks_that_noticed_the_same_are_told_once(report: Report) -> None:
+    gone = REFERENCE.head(600).assign(temperature=[None] * 600)
+
+    lines = printed(dl.check(gone, dl.Baseline.fit(REFERENCE)), 120).splitlines()
+
+    told = [line for line in lines if "of rows empty" in line]
+    assert len(told) == 1
+    assert "completeness_check, baseline_drift_check" in lines[lines.index(told[0]) - 1]
+
+
+def test_hundreds_of_violated_features_fit_a_screen_or_two() -> None:
+    wide = pd.DataFrame({f"column {number}": RANDOM.normal(0, 1, 400) for number in range(60)})
+
+    lines = printed(dl.check(wide.head(200) + 5, dl.Baseline.fit(wide))).splitlines()
+
+    assert len(lines) < 90
+    assert "       … and 40 more features: --json or --format html" in lines
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_colours_are_for_terminals_that_want_them(
+    report: Report, monkeypatch: pytest.MonkeyPatch, *, no_color: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    file = io.StringIO()
+
+    print_report(report, Console(file=file, width=80, force_terminal=True, highlight=False))
+
+    assert ("\x1b[1;31m" in file.getvalue()) != no_color  # Bold stays: it is no colour.
+    assert "\x1b" not in printed(report)  # As when the output is piped.
 
 
 def test_names_of_the_data_are_shown_as_they_are(report: Report) -> None:
@@ -74,27 +125,6 @@ def test_values_are_drawn_then_and_now(report: Report) -> None:
     assert then[-1] != "█"
 
 
-def test_every_feature_is_a_case_and_every_violation_a_failure(report: Report) -> None:
-    suite = ElementTree.fromstring(junit(report))[0]
-
-    cases = {case.get("name"): case for case in suite}
-    assert set(cases) >= set(REFERENCE.columns)
-    assert suite.get("tests") == str(len(cases))
-    failures = [one.get("type") for one in cases["temperature"].iter("failure")]
-    assert "baseline_drift_check" in failures
-    assert suite.get("failures") == str(sum(case.find("failure") is not None for case in suite))
-
-
-def test_signs_that_xml_cannot_hold_are_left_out() -> None:
-    metric = MetricResult("a\x00b\x1b<c", 0.5, note="insufficient_data")
-    report = Report("bias", (), 10, metrics=(metric,))
-
-    suite = ElementTree.fromstring(junit(report))[0]
-
-    assert suite[0].get("name") == "ab<c"
-    assert suite[0].find("skipped") is None or suite.get("skipped") == "1"
-
-
 def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
     metrics = (
         MetricResult("shown only", 0.123),
@@ -111,29 +141,3 @@ def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
     assert text.splitlines()[1].split() == ["auc", "0.61", "0.58…0.64", "0.7", "0.66"]
     assert "sex=F TE" in text
     assert "undefined: no_f…" in text
-
-
-def test_a_group_or_output_that_is_violated_is_one_case_and_fails() -> None:
-    table = pa.table({"age": RANDOM.integers(18, 80, 3_000), "says": RANDOM.integers(0, 2, 3_000)})
-    older = table["age"].to_numpy() > 40
-    biased = table.set_column(1, "says", pa.array(np.where(older, 0, table["says"].to_numpy())))
-    baseline = dl.Baseline.fit(table, prediction="says", problem="binary", facet="age=40")
-
-    suite = ElementTree.fromstring(junit(dl.check(biased, baseline, kind="bias")))[0]
-
-    cases = [one.get("name") for one in suite if "DPPL" in one.get("name", "")]
-    assert cases == ["age above 40: DPPL"]
-    assert suite.get("failures") == "2"
-
-
-def test_a_metric_without_a_value_has_not_passed() -> None:
-    metrics = (
-        MetricResult("auc", None, operator="LessThanThreshold", note="undefined: no rows"),
-        MetricResult("accuracy", 0.5, bound=0.4, operator="LessThanThreshold"),
-    )
-    report = Report("model-quality", (), 100, metrics=metrics)
-
-    suite = ElementTree.fromstring(junit(report))[0]
-
-    assert suite.get("skipped") == "1"
-    assert [one.get("message") for one in suite.iter("skipped")] == ["undefined: no rows"]

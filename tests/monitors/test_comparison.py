@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.comparison import compare
+from driftline.monitors.significance import wilson_interval
 
 RNG = np.random.default_rng(20131118)
 
@@ -199,3 +200,17 @@ def test_cut_between_two_edges_marks_the_cell_that_it_goes_through():
     assert high.reference[high.moved].sum() == pytest.approx(
         float((values >= cells.edges[9]).mean())
     )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 4_000])
+def test_intervals_are_wilsons(rows):
+    values = RNG.normal(50, 15, 4_000).round(1)
+    cells = numbers(values)
+    counts = cells.count(pa.array(values[:rows]))
+
+    found = compare(cells, cells.count(pa.array(values)), counts)
+
+    shares = found.window * rows
+    expected = [wilson_interval(float(count), rows) for count in shares]
+    assert found.window_low == pytest.approx([low for low, _ in expected], abs=1e-12)
+    assert found.window_high == pytest.approx([high for _, high in expected], abs=1e-12)

@@ -1,6 +1,10 @@
-"""A report as one page: no other file, no script, every text of the data escaped."""
+"""A report as one page: no other file, whole without its script, all text of the data escaped."""
 
+import base64
+import hashlib
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,8 +13,7 @@ import pytest
 
 import driftline as dl
 from driftline.monitors.metric import MetricResult
-from driftline.monitors.page import report_page
-from driftline.monitors.pictures import interval_line, scale_of
+from driftline.monitors.pictures import interval_line, scale_of, shape_line
 from driftline.monitors.report import Report
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -23,13 +26,14 @@ REFERENCE = pd.DataFrame(
 class Tags(HTMLParser):
     """Collects the tags of a page, and checks that they close."""
 
-    VOID = frozenset({"meta", "line", "rect", "circle"})
+    VOID = frozenset({"meta", "line", "rect", "circle", "path", "input", "br"})
 
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
         self.open: list[str] = []
         self.links: list[str] = []
+        self.scripts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
@@ -39,6 +43,10 @@ class Tags(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -58,27 +66,81 @@ def tags_of(page: str) -> Tags:
     return found
 
 
-def test_a_page_needs_no_other_file_and_runs_nothing(report: Report) -> None:
-    found = tags_of(report.html())
-
-    assert not {"script", "img", "link", "iframe"} & set(found.names)
-    assert found.links == []
-    assert "url(" not in report.html()
+def data_of(page: str) -> dict:
+    return json.loads(tags_of(page).scripts[0])
 
 
-def test_each_violated_feature_is_drawn_beside_its_reference(report: Report) -> None:
+def test_a_page_needs_no_other_file_and_asks_no_other_host(report: Report) -> None:
     page = report.html()
+    found = tags_of(page)
+
+    assert not {"img", "link", "iframe", "base", "object"} & set(found.names)
+    assert found.links == []
+    for word in ("http://", "https://", "url(", "@import", "fetch(", "import("):
+        assert word not in page
+
+
+def test_the_pages_own_policy_lets_only_its_own_script_run(report: Report) -> None:
+    page = report.html()
+    script = tags_of(page).scripts[1]
+
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
+    assert len(tags_of(page).scripts) == 2
+
+
+def test_a_page_without_its_script_has_the_words_the_pictures_and_the_table(
+    report: Report,
+) -> None:
+    page = re.sub("<script.*?</script>", "", report.html(), flags=re.DOTALL)
 
     features = {one.feature_name for one in report.violations}
     assert page.count('class="bars"') == len(features) == 2
-    assert "reference above" not in page.split("<figure>")[0]
+    assert page.count("data-row=") == len(REFERENCE.columns)
+    for one in report.violations:
+        assert one.constraint_check_type in page
+    assert "never seen in the reference" in page
 
 
-def test_a_notebook_gets_a_fragment(report: Report) -> None:
-    page = report_page(report, whole=False)
+def test_no_text_of_the_data_is_markup(report: Report) -> None:
+    page = report.html()
 
-    assert "<html" not in page
-    tags_of(page)
+    assert "<img" not in page
+    assert HOSTILE in data_of(page)["keys"][0]  # Whole, where the script sorts by it.
+
+
+def test_the_script_gets_every_feature_what_matters_first(report: Report) -> None:
+    data = data_of(report.html())
+
+    names = data["keys"][0]
+    assert sorted(names) == sorted(one.feature for one in report.results)
+    assert data["states"] == ["violated", "violated"]
+    assert len({len(column) for column in data["keys"]}) == 1
+    for place, name in enumerate(names):
+        bars, found = data["pictures"][data["drawn"][place]], report.comparison(name)
+        assert found is not None
+        assert bars["labels"] == list(found.labels)
+        assert bars["now"] == pytest.approx(found.window.tolist(), abs=1e-5)
+        assert bars["moved"] == np.flatnonzero(found.moved).tolist()
+
+
+def test_five_thousand_columns_stay_a_page_that_opens(report: Report) -> None:
+    name, count = report.results[0].feature, 5_000
+    results = [replace(report.results[0], feature=f"column {place}") for place in range(count)]
+    wide = replace(
+        report, violations=(), results=tuple(results), comparer=lambda _: report.comparison(name)
+    )
+
+    page = wide.html()
+
+    assert len(page) < 9_000_000
+    assert page.count('<th scope="row">column') == 100 + len(data_of(page)["rows"]) == 5_000
+    assert len(data_of(page)["keys"][0]) == 5_000
+    assert "4,900 more features" in page
+
+
+def test_a_page_of_equal_rows_is_equal(report: Report) -> None:
+    assert report.html() == report.html()
 
 
 def test_metrics_are_drawn_as_intervals() -> None:
@@ -89,7 +151,7 @@ def test_metrics_are_drawn_as_intervals() -> None:
         MetricResult("TE", None, facet="sex", facet_value=HOSTILE, note="undefined: no_positives"),
     )  # fmt: skip
 
-    page = report_page(Report("bias", (), 10, metrics=metrics), whole=True)
+    page = Report("bias", (), 10, metrics=metrics).html()
 
     tags_of(page)
     assert page.count('class="line"') == 1
@@ -97,11 +159,20 @@ def test_metrics_are_drawn_as_intervals() -> None:
     assert "<img" not in page
 
 
+def test_a_shape_fills_its_height_on_both_sides() -> None:
+    drawn = shape_line(np.array([[0.5, 0.25, 0.0], [0.0, 0.1, 0.2]]), moved=True)
+
+    then, now = re.findall(r' d="([^"]+)"', drawn)
+    assert [float(top) for top in re.findall(r"V([0-9.]+)h", then)] == [0, 20, 40]
+    assert [float(top) for top in re.findall(r"V([0-9.]+)h", now)] == [40, 20, 0]
+    assert shape_line(np.zeros((2, 0)), moved=False) == ""
+
+
 def test_an_interval_lies_where_its_numbers_do() -> None:
     metric = MetricResult("auc", 0.5, 0.25, 0.75, 1.0, bound=0.0)
 
     line = interval_line(metric, (0.0, 1.0))
 
-    assert re.search(r'class="whisker" x1="55.0" .*x2="165.0"', line)
+    assert re.search(r'class="whisker" stroke="#000" x1="55.0" .*x2="165.0"', line)
     assert 'cx="110.0"' in line
     assert scale_of([metric]) == pytest.approx((-0.08, 1.08))

@@ -1,0 +1,140 @@
+"""What a notebook shows of a baseline or a profile: one row a column, without script or style.
+
+A notebook that is not trusted loses its scripts, its style sheets and its SVG; words, tables and
+a few properties of style stay. So pictures are characters here, and each mark carries its own
+style.
+
+References
+----------
+JupyterLab, packages/apputils/src/sanitizer.ts: the tags, attributes and properties that stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from driftline.baseline.shape import narrow, shape_of
+
+if TYPE_CHECKING:
+    from driftline.baseline.column import ColumnProfile
+    from driftline.baseline.profile import Profile
+    from driftline.signature import Signature
+
+__all__ = ["BLOCKS", "html_table", "profile_html", "text_bars"]
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+BARS = 12
+# A notebook is for reading; whoever wants all of five thousand columns asks for them.
+ROWS_MAX = 200
+CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
+NUMBER = "padding:2px 12px 2px 0;text-align:right;white-space:nowrap;vertical-align:top"
+QUANTILES = (0.05, 0.5, 0.95)
+FREQUENT = 3
+LEVEL_LENGTH = 24
+TRACE = 0.0005
+
+
+def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLOCKS) -> str:
+    """Draw shares, shape (bars,), as characters of growing height, at most so many.
+
+    The greatest share has the highest character. "" without bars.
+    """
+    if not len(shares):
+        return ""
+    joined = narrow(shares, bars, ordered=ordered)
+    most = max(float(joined.max()), 1e-9)
+    return "".join(blocks[round(float(one) / most * (len(blocks) - 1))] for one in joined)
+
+
+def html_table(heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
+    """Write a table of ready HTML cells; a head is its title and whether numbers stand below."""
+    styles = [NUMBER if is_number else CELL for _, is_number in heads]
+    head = "".join(
+        f'<th style="{style}">{escape(title)}</th>'
+        for (title, _), style in zip(heads, styles, strict=True)
+    )
+    lines = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="{style}">{cell}</td>' for cell, style in zip(row, styles, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def profile_html(title: str, profile: Profile | None, signature: Signature | None = None) -> str:
+    """Show a profile as a table of its columns.
+
+    Parameters
+    ----------
+    title
+        What it is of, in words.
+    profile
+        The summaries; None for a baseline of constraints alone.
+    signature
+        Tells what the columns are for, when it is known.
+
+    Returns
+    -------
+    str
+        HTML without script, style sheet or SVG; every text of the data is escaped.
+    """
+    roles: Mapping[str, str] = (
+        {} if signature is None else {one.name: one.role for one in signature.columns}
+    )
+    if profile is None:
+        return f"<p><b>{escape(title)}</b> {len(roles):,} columns, constraints alone</p>"
+    heads = [("column", False), ("type", False), ("values", False), ("missing", True),
+             ("distinct", True), ("5 %", True), ("median", True), ("95 %", True),
+             ("mean", True), ("most frequent", False)]  # fmt: skip
+    columns = list(profile.columns.values())
+    rows = [_row(one, roles.get(one.name, "feature")) for one in columns[:ROWS_MAX]]
+    left = len(columns) - len(rows)
+    rest = f"<p>{left:,} more columns</p>" if left > 0 else ""
+    count = f"{profile.row_count:,} rows, {len(columns):,} columns"
+    return f"<p><b>{escape(title)}</b> {count}</p>{html_table(heads, rows)}{rest}"
+
+
+def _row(one: ColumnProfile, role: str) -> tuple[str, ...]:
+    name = escape(one.name) if role == "feature" else f"{escape(one.name)} <i>{escape(role)}</i>"
+    missing = 0.0 if not one.row_count else one.missing_count / one.row_count
+    return (
+        name,
+        one.type,
+        _bars(one),
+        ("&lt;0.1%" if missing < TRACE else f"{missing:.1%}") if one.missing_count else "",
+        f"{one.distinct_count:,}" if one.present_count else "",
+        *_numbers(one),
+        _frequent(one),
+    )
+
+
+def _bars(one: ColumnProfile) -> str:
+    if one.cells is None or one.cell_counts is None:
+        return ""
+    shape = shape_of(one.cells, one.cell_counts, one.cell_counts)
+    return text_bars(shape[0], BARS, ordered=one.is_number)
+
+
+def _numbers(one: ColumnProfile) -> tuple[str, ...]:
+    """Give quantiles and mean of a column of numbers, "" for others."""
+    if not one.is_number or not one.moments.count:
+        return ("",) * (len(QUANTILES) + 1)
+    found = [quantile.value for quantile in one.quantiles(QUANTILES)]
+    return tuple(f"{value:.4g}" for value in (*found, one.moments.average))
+
+
+def _frequent(one: ColumnProfile) -> str:
+    if one.is_number or one.type == "timestamp":
+        return ""
+    shown = []
+    for found in one.frequent(FREQUENT):
+        value = str(found.value)
+        shown.append(value if len(value) <= LEVEL_LENGTH else f"{value[: LEVEL_LENGTH - 1]}…")
+    return escape(", ".join(shown))

@@ -1,0 +1,100 @@
+"""How the values of a column lie, then and now, in a few bars of equal width; pure.
+
+The cells of a baseline hold about equal shares of the reference, so bars of cells would be flat on
+its side. For the eye the same counts are laid on stretches of equal width between the reference's
+first and last hundredth; what lies beyond is in the outermost bars.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+
+__all__ = ["SHAPE_BARS", "narrow", "shape_of"]
+
+SHAPE_BARS = 24
+"""Bars of a column of numbers; joins to 12, 8 and 6 without a rest."""
+
+LEVEL_BARS = 12
+TAIL_SHARE = 0.01
+
+Counts = NDArray[np.int64]
+Shape = NDArray[np.float64]
+
+
+def shape_of(cells: Cells, reference: Counts, window: Counts) -> Shape:
+    """Lay both sides of one column on the same few bars.
+
+    Parameters
+    ----------
+    cells
+        The baseline's cells of the column.
+    reference, window
+        Rows per cell, shape (cells.size,).
+
+    Returns
+    -------
+    np.ndarray
+        Shares of all rows, shape (2, bars), reference first, at most `SHAPE_BARS`. Rows without a
+        value that fits are in no bar; of text, what the reference never held is the last bar, if
+        there is any. No bars for a column of times, or without a row.
+    """
+    sides = np.stack([reference, window]).astype(np.float64)
+    shares = sides / np.maximum(sides.sum(axis=1, keepdims=True), 1.0)
+    own = shares[:, : cells.size - 2]
+    if not sides[0].sum() or cells.type == "timestamp" or own.shape[1] <= 1:
+        return np.zeros((2, 0))
+    if not cells.is_number:
+        named = np.arange(own.shape[1]) < len(cells.levels)
+        return narrow(own[:, named | own.any(axis=0)], LEVEL_BARS, ordered=False)
+    few = _values(cells, own)
+    return own[:, few] if few is not None else _stretches(cells, own)
+
+
+def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
+    """Join bars until there are at most so many, shape (..., bars).
+
+    Ordered ones join with their neighbours. Of others the first and the last stay, and those
+    between become one.
+    """
+    count = shares.shape[-1]
+    if count <= bars:
+        return shares
+    if ordered:
+        first = [part[0] for part in np.array_split(np.arange(count), bars)]
+        joined: Shape = np.add.reduceat(shares, first, axis=-1)
+        return joined
+    kept, rest = shares[..., : bars - 2], shares[..., bars - 2 : -1]
+    return np.concatenate([kept, rest.sum(axis=-1, keepdims=True), shares[..., -1:]], axis=-1)
+
+
+def _values(cells: Cells, own: Shape) -> list[int] | None:
+    """Give the cells of single values, when these are few and all that the reference holds."""
+    atoms = cells.atom_set
+    found = [cell for cell in range(1, own.shape[1]) if cells.edges[cell - 1] in atoms]
+    if not 2 <= len(found) <= SHAPE_BARS or own[:, found].sum(axis=1).min() < 0.999:
+        return None
+    return found
+
+
+def _stretches(cells: Cells, own: Shape) -> Shape:
+    """Spread each cell's rows evenly over its width, and cut that into equal stretches."""
+    edges = np.asarray(cells.edges, dtype=np.float64)
+    # Of each side: the share below each edge. Cell k ends at edge k.
+    below = np.cumsum(own, axis=1)[:, : len(edges)]
+    inside = below[0] - below[0][0]
+    low = edges[max(0, int(np.searchsorted(inside, TAIL_SHARE, side="right")) - 1)]
+    high = edges[min(len(edges) - 1, int(np.searchsorted(inside, inside[-1] - TAIL_SHARE)))]
+    if not np.isfinite([low, high]).all() or not low < high or not np.isfinite(high - low):
+        return np.zeros((2, 0))
+    borders = np.linspace(low, high, SHAPE_BARS + 1)
+    if cells.type == "int64":  # Else every third bar holds one whole number more than the others.
+        step = max(1.0, np.ceil((high - low) / SHAPE_BARS))
+        borders = np.arange(np.floor(low), high + step, step)
+    found = np.stack([np.diff(np.interp(borders, edges, side)) for side in below])
+    found[:, 0] += [np.interp(borders[0], edges, side) for side in below]
+    found[:, -1] = own.sum(axis=1) - found[:, :-1].sum(axis=1)
+    inside_bounds: Shape = np.clip(found, 0.0, 1.0)
+    return inside_bounds

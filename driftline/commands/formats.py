@@ -1,0 +1,88 @@
+"""The forms in which a check's result is printed and written, several at once if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import typer
+
+from driftline.baseline.location import locate
+from driftline.commands import options
+from driftline.commands.verdict import print_report
+from driftline.errors import InputError
+from driftline.monitors.report import Report
+
+__all__ = ["Format", "formats_of", "show"]
+
+
+class Format(StrEnum):
+    """How a result is told."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    JUNIT = "junit"
+
+
+def formats_of(given: str, *, as_json: bool, output: str | None) -> tuple[Format, ...]:
+    """Read ``--format text,html``; ``--json`` puts JSON first.
+
+    Raises
+    ------
+    InputError
+        When a name is unknown, or several forms are asked for and no folder to write them to.
+    """
+    names = [one.strip().lower() for one in given.split(",") if one.strip()]
+    known = ", ".join(Format)
+    try:
+        found = [Format(name) for name in names]
+    except ValueError as error:
+        raise InputError(f"--format {given}: {error}; expected some of {known}") from error
+    if not found:
+        raise InputError(f'--format "{given}": expected some of {known}')
+    if as_json:
+        # Text alone is only what nobody asked otherwise.
+        found = [Format.JSON, *(one for one in found if one is not Format.TEXT)]
+    formats = tuple(dict.fromkeys(found))
+    if len(formats) > 1 and output is None:
+        raise InputError(
+            f"--format {','.join(formats)}: standard output has room for one; "
+            "add -o FOLDER for the others"
+        )
+    return formats
+
+
+def show(report: Report, formats: tuple[Format, ...], output: str | None) -> None:
+    """Print one form on standard output; write pages and test results into the folder.
+
+    Text and JSON are for standard output, where the first of them goes, if one was asked for. The
+    folder has report.json anyhow.
+    """
+    if output is not None:
+        place = locate(output)
+        for one in formats:
+            if one in FILES:
+                name, write = FILES[one]
+                (place / name).write(write(report).encode())
+    spoken = [one for one in formats if one not in FILES] or list(formats)
+    if spoken[0] is Format.JSON:
+        options.show_json(report.to_dict())
+    elif spoken[0] is Format.TEXT:
+        print_report(report)
+        if report.decided:  # Otherwise the error says it.
+            typer.echo(report.headline)
+    else:
+        typer.echo(FILES[spoken[0]][1](report), nl=False)
+
+
+def _junit(report: Report) -> str:
+    from driftline.commands.junit import junit  # A check in text needs no XML.
+
+    return junit(report)
+
+
+FILES: Mapping[Format, tuple[str, Callable[[Report], str]]] = {
+    Format.HTML: ("report.html", Report.html),
+    Format.JUNIT: ("junit.xml", _junit),
+}
