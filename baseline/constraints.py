@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -200,6 +200,10 @@ class Constraints:
     def feature(self, name: str) -> FeatureConstraints | None:
         """Find the constraints of one column."""
         return self._by_name.get(name)
+
+    def unmetered(self, names: Iterable[str]) -> frozenset[str]:
+        """Give those columns for which no metrics are asked, by config or by override."""
+        return frozenset(name for name in names if not self.config(name).emit_metrics)
 
     def config(self, name: str) -> MonitoringConfig:
         """Give the monitoring config of one column, its overrides applied."""

@@ -128,7 +128,7 @@ class _Series:
     def features(self) -> list[Datapoint]:
         """Give SageMaker's metrics per feature."""
         statistics = self.report.statistics
-        if not self.report.emit_metrics or statistics is None:
+        if statistics is None:
             return []
         found: list[Datapoint] = []
         violations: dict[str, list[Violation]] = {}
@@ -137,7 +137,9 @@ class _Series:
         blocks = statistics.features
         for result in self.report.results:
             name = result.feature
-            if result.note == "not in the data" or not result.row_count or _is_long(name):
+            if name in self.report.unmetered or _is_long(name):
+                continue
+            if result.note == "not in the data" or not result.row_count:
                 continue
             own = violations.get(name, [])
             note = self._note(f"{name}: {own[0].cause}" if own else "", name, own)

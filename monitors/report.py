@@ -82,8 +82,8 @@ class Report:
         Digest of the baseline's documents.
     alpha
         The p-value below which one column, or one number, is a violation.
-    emit_metrics
-        Whether the constraints ask for metrics per feature.
+    unmetered
+        Columns for which the constraints ask for no metrics.
     segments
         One line for each segment that was judged apart.
     details
@@ -105,7 +105,7 @@ class Report:
     facts: WindowFacts | None = None
     baseline_version: str = ""
     alpha: float = 0.0
-    emit_metrics: bool = True
+    unmetered: frozenset[str] = frozenset()
     segments: tuple[SegmentResult, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)

@@ -76,7 +76,7 @@ def examine(question: Question) -> Report:
         row_count=profile.row_count,
         facts=question.facts,
         baseline_version=baseline.version,
-        emit_metrics=baseline.constraints.monitoring_config.emit_metrics,
+        unmetered=baseline.constraints.unmetered(names),
         details={"compat": {"deequ_ties": ties}},
         batches=rows,
         comparer=lambda name: _compare(name, profile, references, verdict),
