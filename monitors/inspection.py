@@ -107,9 +107,7 @@ def examine(question: Question) -> Report:
         facts=facts,
         baseline_version=baseline.version,
         alpha=judgement.alpha,
-        unmetered=baseline.constraints.unmetered(
-            one.name for one in baseline.signature.columns
-        ),
+        unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
         details=rule_details(outcomes),
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         batches=batches,
