@@ -96,6 +96,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
         erasure_days=settings.capture.erasure_days,
         allow_networks=settings.notify.allow_networks,
         redactor=redactor(settings),
+        scripts_dir=settings.scheduler.scripts_dir,
     )
     serve(create_app(context), listener, ready)
 
@@ -327,12 +328,10 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             engine,
             settings.root,
             lambda endpoint: signature_of(engine, endpoint),
-            now=now,
-            poll_s=settings.scheduler.poll_s,
-            lease_clock=lambda: datetime.now(UTC),
-            revisit_s=settings.scheduler.revisit_s,
-            predictors=shelf.open,
-        )
+            now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
+            poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
+            scripts_dir=settings.scheduler.scripts_dir,
+        )  # fmt: skip
 
         def schedule(stop: threading.Event) -> None:
             try:

@@ -189,6 +189,9 @@ class Scheduler:
     revisit_s: float = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"
     )
+    scripts_dir: str = _setting(
+        "", "folder of the record scripts that monitors may name; empty: they may name none"
+    )
 
 
 @dataclass(frozen=True, slots=True)

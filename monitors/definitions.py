@@ -39,7 +39,7 @@ NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
     "kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year",
-    "compat", "deequ_ties", "rules",
+    "compat", "deequ_ties", "rules", "segments", "preprocess", "postprocess",
 )  # fmt: skip
 
 
@@ -76,6 +76,11 @@ class MonitorDefinition:
     rules
         What rows and windows must keep to besides (docs/rules.md), each as plain JSON values; of
         data quality.
+    segments
+        Columns for each of whose values is judged apart; None: those of the baseline.
+    preprocess, postprocess
+        Names of scripts in the installation's folder: what makes rows of each captured record, and
+        what is called at the end (docs/scripts-and-segments.md).
     owner, tags
         For people.
     version
@@ -94,6 +99,9 @@ class MonitorDefinition:
     compat: bool = False
     deequ_ties: bool = False
     rules: tuple[Mapping[str, object], ...] = ()
+    segments: tuple[str, ...] | None = None
+    preprocess: str | None = None
+    postprocess: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     version: int = 1
@@ -129,6 +137,16 @@ class MonitorDefinition:
             )
         if self.rules:
             self._check_rules()
+        if self.kind != "data-quality" and (self.segments or self.preprocess):
+            what = "segments" if self.segments else "preprocess"
+            raise DefinitionError(
+                f'monitor "{self.name}": {what} with kind "{self.kind}"; expected "data-quality"'
+            )
+        if self.compat and self.segments:
+            raise DefinitionError(
+                f'monitor "{self.name}": segments with compat; expected one of them, since '
+                "SageMaker has no segments"
+            )
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(
                 f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
@@ -238,11 +256,13 @@ def delete_definition(connection: Connection, name: str) -> None:
 def _values(definition: MonitorDefinition) -> dict[str, object]:
     found = {one.name: getattr(definition, one.name) for one in fields(definition)}
     rules = [dict(one) for one in definition.rules]
-    return {**found, "tags": dict(definition.tags), "rules": rules}
+    segments = None if definition.segments is None else list(definition.segments)
+    return {**found, "tags": dict(definition.tags), "rules": rules, "segments": segments}
 
 
 def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
     """Read a definition from a row that holds all columns of its table."""
     stored = row._mapping  # The documented access to a row by name.
     found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
-    return MonitorDefinition(**{**found, "rules": tuple(found["rules"])})
+    segments = None if found["segments"] is None else tuple(found["segments"])
+    return MonitorDefinition(**{**found, "rules": tuple(found["rules"]), "segments": segments})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
@@ -79,7 +80,9 @@ def labels_of(reference: Signature) -> Labels | None:
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     """Say why a window cannot be judged; empty when it can."""
-    if read.row_count == 0:
+    # A script may make rows of what nobody else can read.
+    count = read.request_count - read.failed_count if definition.preprocess else read.row_count
+    if count == 0:
         return NO_DATA
     # Bias has metrics that need no labels.
     if definition.kind != "model-quality" or read.labelled_count:
@@ -99,8 +102,9 @@ def judge_captured(
     *,
     predict: Predictor | None,
     seed: int,
+    rows: Source | None = None,
 ) -> Report:
-    """Ask the monitor's kind about a window that was read."""
+    """Ask the monitor's kind about a window that was read, or the rows a script made of it."""
     facts = WindowFacts(
         window=read.window,
         request_count=read.request_count,
@@ -114,14 +118,15 @@ def judge_captured(
     )
     question = Question(
         baseline=baseline,
-        batches=read.batches,
+        batches=read.batches if rows is None else rows.batches,
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         facts=facts,
-        unfit=unfit_counts,
+        unfit=unfit_counts if rows is None else None,
         predict=predict,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
         rules=RuleSet.of(definition.rules),
+        segments=definition.segments,
     )
     return examine(definition.kind, question)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import partial
@@ -31,6 +31,7 @@ from driftline.monitors.examination import judge_captured, nothing_to_judge, rea
 from driftline.monitors.question import Predictor
 from driftline.monitors.removal import removed_since
 from driftline.monitors.report import Report
+from driftline.monitors.scripted import conclude, scripted_rows, with_scripts
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
 
@@ -134,6 +135,7 @@ def run(
     signature: Signature,
     baselines: BaselineReader = store.get,
     predict: Predictor | None = None,
+    scripts_dir: str = "",
 ) -> Execution:
     """Judge one window and record the result.
 
@@ -153,6 +155,8 @@ def run(
         Gives a baseline by root, name and version.
     predict
         Asks the endpoint's model; for the kind "attribution".
+    scripts_dir
+        Folder of the record scripts that monitors may name; empty: they may name none.
 
     Returns
     -------
@@ -167,7 +171,9 @@ def run(
     """
     for _ in range(MOST_ATTEMPTS):
         try:
-            return _attempt(engine, root, definition, window, now, signature, baselines, predict)
+            return _attempt(
+                engine, root, definition, window, now, signature, baselines, predict, scripts_dir
+            )
         except _Overtaken:
             log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
     raise UnavailableError(
@@ -188,6 +194,7 @@ def _attempt(
     signature: Signature,
     baselines: BaselineReader,
     predict: Predictor | None,
+    scripts_dir: str,
 ) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
@@ -199,6 +206,7 @@ def _attempt(
     except NotFoundError as error:
         return _fail(record, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
+    read = replace(read, digest=with_scripts(read.digest, definition, scripts_dir))
     identity = execution_id(definition, baseline.version, window, read.digest)
     with engine.connect() as connection:
         earlier = _find(connection, identity)
@@ -212,7 +220,9 @@ def _attempt(
         return _fail(record, *about, reason, started, now)
     seed = uuid.UUID(identity).int & SEED_MASK
     try:
-        report = judge_captured(definition, baseline, read, predict=predict, seed=seed)
+        rows = scripted_rows(root, definition, window, baseline, scripts_dir)
+        report = judge_captured(definition, baseline, read, predict=predict, seed=seed, rows=rows)
+        conclude(report, definition, scripts_dir)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
@@ -274,7 +284,8 @@ def _describe(
 
 def _publish(record: Recorder, root: str, execution: Execution, report: Report) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
-    _write(root, str(execution.folder), report.documents())
+    for name, text in report.documents().items():
+        (locate(root) / execution.folder / name).write(text.encode())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
@@ -287,12 +298,6 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     if found is None:
         raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
     return found
-
-
-def _write(root: str, folder: str, documents: Mapping[str, str]) -> None:
-    place = locate(root) / folder
-    for name, text in documents.items():
-        (place / name).write(text.encode())
 
 
 def _fail(

@@ -72,6 +72,8 @@ class Scheduler:
         Windows touched by late records or labels are judged again at most once in so many seconds.
     predictors
         Opens an endpoint's model, for monitors of the kind "attribution".
+    scripts_dir
+        Folder of the record scripts that monitors may name; empty: they may name none.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class Scheduler:
         lease_clock: Callable[[], datetime] | None = None,
         revisit_s: float = REVISIT_S,
         predictors: Predictors | None = None,
+        scripts_dir: str = "",
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.watermark, self.poll_s = now, watermark, poll_s
         self.lease_clock = lease_clock or now
         self.revisit_after = timedelta(seconds=revisit_s)
         self.predictors = predictors
+        self.scripts_dir = scripts_dir
         self.owner = uuid.uuid4().hex
         self.failure_count = 0
         # A baseline takes longer to load than a window to judge; its version names its content.
@@ -161,6 +165,7 @@ class Scheduler:
                         signature=signature,
                         baselines=self._read_baseline,
                         predict=predict,
+                        scripts_dir=self.scripts_dir,
                     )
 
                 yield from self._take_turn(taken, judge, stop)

@@ -37,6 +37,10 @@ definitions = Table(
     Column("compat", Boolean, nullable=False),
     Column("deequ_ties", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),
+    # Without any: those of the baseline.
+    Column("segments", JSON(none_as_null=True)),
+    Column("preprocess", String(255)),
+    Column("postprocess", String(255)),
     Column("owner", String(255)),
     Column("tags", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

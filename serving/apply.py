@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms import delete_alarm, put_alarm
 from driftline.alerts.channels import Channel, delete_channel, put_channel
 from driftline.alerts.definition import AlarmDefinition
+from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.rules.ruleset import RuleSet
@@ -66,6 +67,7 @@ class Applier:
         resources = parse_resources(documents)
         for resource in resources:
             _check(resource)
+            _check_scripts(resource, self._context.scripts_dir)
             if isinstance(resource.spec, ChannelSpec):
                 networks = self._context.allow_networks
                 await require_reachable(str(resource), resource.spec.url, networks)
@@ -245,6 +247,18 @@ def _check(resource: Resource) -> None:
         raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
 
 
+def _check_scripts(resource: Resource, folder: str) -> None:
+    """Refuse scripts that are not in the installation's folder."""
+    if not isinstance(resource.spec, MonitorSpec):
+        return
+    for name in (resource.spec.preprocess, resource.spec.postprocess):
+        if name is not None:
+            try:
+                script_in(folder, name)
+            except InputError as error:
+                raise ResourceError(f"{resource}: {error}") from error
+
+
 def _check_spec(resource: Resource) -> None:
     if isinstance(resource.spec, ChannelSpec):
         _channel(resource, resource.spec)
@@ -301,6 +315,9 @@ def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         compat=spec.compat,
         deequ_ties=spec.deequ_ties,
         rules=tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
+        segments=None if spec.segments is None else tuple(spec.segments),
+        preprocess=spec.preprocess,
+        postprocess=spec.postprocess,
         owner=resource.owner,
         tags=resource.tags,
     )

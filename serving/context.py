@@ -56,6 +56,8 @@ class ServerContext:
         Days that records under erased ids are dropped when they come.
     allow_networks
         Networks (CIDR) that channels may name although they are not public.
+    scripts_dir
+        Folder of the record scripts that monitors may name; empty: they may name none.
     redactor
         Takes out of imported records what must not be stored; None: nothing.
     """
@@ -78,6 +80,7 @@ class ServerContext:
     allow_networks: Sequence[str] = ()
     local_dir: Path | None = None
     redactor: Redactor | None = None
+    scripts_dir: str = ""
 
     @property
     def place(self) -> CapturePlace:

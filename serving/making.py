@@ -142,7 +142,7 @@ class Workshop:
             facet=spec.facet,
             group=spec.group,
         )
-        fitted = baselines.Baseline.of(spec.data, roles)
+        fitted = baselines.Baseline.of(spec.data, roles, segments=spec.segments)
         if model is not None:
             fitted = self._explained(spec, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.

@@ -73,6 +73,7 @@ class BaselineSpec(Spec):
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     facet: str | list[str] | None = None
     group: str | None = None
+    segments: list[str] = []
     model: str | None = None
 
 
@@ -111,6 +112,9 @@ class MonitorSpec(Spec):
     compat: bool = False
     deequ_ties: bool = False
     rules: list[str | dict[str, Any]] = []
+    segments: list[str] | None = None
+    preprocess: str | None = None
+    postprocess: str | None = None
 
 
 class AlarmSpec(Spec):

@@ -25,7 +25,14 @@ from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine
 from driftline.errors import ConflictError
 
-__all__ = ["CLOSED_AFTER", "Hour", "captured_hours", "captured_lines", "closed_before"]
+__all__ = [
+    "CLOSED_AFTER",
+    "Hour",
+    "captured_hours",
+    "captured_lines",
+    "closed_before",
+    "lines_between",
+]
 
 # A record may lie in the spool for a while; what comes even later is in the next export.
 CLOSED_AFTER = timedelta(minutes=5)
@@ -139,7 +146,32 @@ def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> It
     named = pads.field("variant") == variant
     if not variant:
         named = named | pads.field("variant").is_null()
-    chosen = _span(begin, begin + _HOUR) & (pads.field("row_index") == 0) & named
+    yield from _lines(data, named & _span(begin, begin + _HOUR), begin, endpoint)
+
+
+def lines_between(
+    root: str, endpoint: str, start: datetime, end: datetime
+) -> Iterator[CaptureLine]:
+    """Give the lines of all variants in a half-open span of event time; order as above.
+
+    Raises
+    ------
+    ConflictError
+        When files of the table's state are removed meanwhile; ask again.
+    """
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    data = Dataset(root, endpoint).folder.open(*_days(start, end))
+    begin = _floor(start)
+    while data is not None and begin < end:
+        yield from _lines(data, _span(max(start, begin), min(end, begin + _HOUR)), begin, endpoint)
+        begin += _HOUR
+
+
+def _lines(
+    data: pads.Dataset, chosen: pads.Expression, begin: datetime, endpoint: str
+) -> Iterator[CaptureLine]:
+    """Give the chosen lines of one hour."""
+    chosen &= pads.field("row_index") == 0
     chosen &= (pads.field("status") > 0) & (pads.field("status") < _FIRST_FAILURE)
     columns = [*LINE_COLUMNS, *([FORM] if FORM in data.schema.names else [])]
     read = list(dict.fromkeys([*columns, *_ORDER, "status", "flags"]))

@@ -69,6 +69,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
                 now=context.now,
                 signature=_signature(context, definition.endpoint),
                 predict=None if model is None else stack.enter_context(model),
+                scripts_dir=context.scripts_dir,
             )
         return _shown(asdict(execution))
 

@@ -358,7 +358,7 @@ class TestPostgres:
             with pytest.raises(UnavailableError, match=r"deadlock.*; another process .*try again"):
                 upgrade.result(timeout=60)
             crossing.result(timeout=60)
-        assert migrate(upgrading) == "0004"
+        assert migrate(upgrading) == "0005"
         running.dispose()
         upgrading.dispose()
 

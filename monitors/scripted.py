@@ -1,0 +1,85 @@
+"""Record scripts of a monitor on the server: files of the installation's own folder, and no others.
+
+What a script says when it fails may quote a record, and stands where people look; so only the kind
+of the error and the script's line are told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from driftline.baseline.scripting import preprocessed_records, script_in
+from driftline.baseline.scripting_process import Record
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.capture.sagemaker.export import lines_between
+from driftline.capture.windows.window import Window
+from driftline.capture_line import write_line
+from driftline.errors import ConflictError, InputError, UnavailableError
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.postprocessing import postprocess_report
+from driftline.monitors.report import Report
+
+__all__ = ["conclude", "scripted_rows", "with_scripts"]
+
+
+def scripted_rows(
+    root: str, definition: MonitorDefinition, window: Window, baseline: Baseline, folder: str
+) -> Source | None:
+    """Make the rows of a window by the monitor's ``preprocess_handler``; None: it has none.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    folder
+        The installation's folder of scripts; empty: it allows none.
+
+    Raises
+    ------
+    InputError, UndecidedError
+        When the script is not there, fails, hangs or crashes.
+    UnavailableError
+        When records are moved meanwhile; asking again can help.
+    """
+    if definition.preprocess is None:
+        return None
+    script = script_in(folder, definition.preprocess)
+    try:
+        return preprocessed_records(
+            _records(root, definition.endpoint, window),
+            script,
+            signature=baseline.signature,
+            compat=definition.compat,
+            quiet=True,
+            discreet=True,
+            with_ids=True,
+        )
+    except ConflictError as error:
+        raise UnavailableError(str(error)) from error
+
+
+def conclude(report: Report, definition: MonitorDefinition, folder: str) -> None:
+    """Call the monitor's ``postprocess_handler``, if it has one; errors as above."""
+    if definition.postprocess is not None:
+        script = script_in(folder, definition.postprocess)
+        postprocess_report(report, script, quiet=True, discreet=True)
+
+
+def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str:
+    """Add the scripts' text to the digest of a window: changed ones ask another question."""
+    found = hashlib.blake2b(digest.encode(), digest_size=16)
+    named = [name for name in (definition.preprocess, definition.postprocess) if name is not None]
+    for name in named:
+        try:
+            found.update(script_in(folder, name).read_bytes())
+        except (InputError, OSError):
+            found.update(b"\0")  # Whoever runs it says what is wrong.
+    return found.hexdigest() if named else digest
+
+
+def _records(root: str, endpoint: str, window: Window) -> Iterator[Record]:
+    for line in lines_between(root, endpoint, window.start, window.end):
+        yield json.loads(write_line(line))
