@@ -97,6 +97,8 @@ def append_day(
     for column in signature.columns:
         if column.name in rows:
             values[column.column] = pa.array(rows[column.name], from_pandas=True)
+    if "unfit" in rows:
+        values["unfit"] = list(rows["unfit"])
     arrays = [
         pa.array(values[field.name], field.type)
         if isinstance(values.get(field.name), list)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from driftline.alerts import metrics
 from driftline.baseline import store
+from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
 from driftline.capture.tables.cleaning import expire
@@ -264,3 +266,76 @@ def test_what_a_kind_cannot_judge_fails_once_with_the_reason(
     assert execution.status == "Failed"
     assert said in str(execution.failure_reason)
     assert value(engine, "failed") == [1.0]
+
+
+def names(engine: Engine, prefix: str) -> set[str]:
+    """Metrics of SageMaker's namespace that begin so."""
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT name FROM alerts_metrics")).scalars()
+        return {one.removeprefix(prefix) for one in found if one.startswith(prefix)}
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["one off", "one on"])
+@pytest.mark.parametrize("place", ["", "string_constraints", "num_constraints"])
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_feature_may_be_left_out_of_the_metrics(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng, is_on, place, compat
+) -> None:
+    switches = ("Enabled", "Disabled") if is_on else ("Disabled", "Enabled")
+    document = json.loads(reference.constraints.to_json())
+    document["monitoring_config"]["emit_metrics"] = switches[0]
+    inside = next(one for one in document["features"] if one["name"] == "wind")
+    inside = inside.setdefault(place, {}) if place else inside
+    inside["monitoring_config_overrides"] = {"emit_metrics": switches[1]}
+    changed = replace(reference, constraints=Constraints.from_dict(document))
+    store.put(root, "flights", changed, clock)
+    append(0, weather(rng, 400))
+
+    monitor = replace(DEFINITION, compat=compat)
+    run(engine, root, monitor, WINDOW, now=clock, signature=reference.signature)
+
+    others = {"temp", "stops", "origin", "carrier"}
+    assert names(engine, "feature_non_null_") == (others if is_on else {"wind"})
+    assert value(engine, "rows") == [400.0]
+
+
+def test_a_monitor_judges_as_sagemaker_does_when_it_is_declared_so(
+    judge, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 2000)
+    values["temp"] = values["temp"] + 12
+    values["origin"][:5] = "XXX"
+    append(0, values)
+
+    ours = judge()
+    theirs = judge(replace(DEFINITION, compat=True, version=2))
+
+    assert theirs.status == "CompletedWithViolations"
+    assert theirs.id != ours.id
+    folder = Path(root) / theirs.folder
+    assert (folder / "constraints.json").is_file()
+    found = json.loads((folder / "constraint_violations.json").read_text())["violations"]
+    assert [(one["feature_name"], one["constraint_check_type"]) for one in found] == [
+        ("temp", "baseline_drift_check"),
+        ("origin", "categorical_values_check"),
+    ]
+    assert found[1]["description"] == ("Value: 0.9975 does not meet the constraint requirement! ")
+
+
+def test_what_capture_found_unfit_is_of_a_wrong_type_with_sagemaker_too(
+    judge, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    values["stops"] = np.array([*values["stops"][:-4].astype(object), None, None, None, None])
+    values["unfit"] = np.array([[]] * 396 + [[("stops", "0.5")]] * 4, dtype=object)
+    append(0, values)
+
+    execution = judge(replace(DEFINITION, compat=True))
+
+    found = json.loads((Path(root) / execution.folder / "constraint_violations.json").read_text())[
+        "violations"
+    ]
+    assert [one["description"] for one in found] == [
+        "Data type match requirement is not met. Expected data type: Integral, Expected match: "
+        "100.0%. Observed: Only 99.0% of data is Integral."
+    ]

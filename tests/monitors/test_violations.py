@@ -54,7 +54,7 @@ def test_a_result_folder_is_read_under_either_name(tmp_path: Path, name: str) ->
 
 
 def test_a_folder_without_violations_is_said_to_have_none(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no constraint_violations.json in it"):
+    with pytest.raises(NotFoundError, match=r"no constraint_violations\.json in it"):
         ViolationsDocument.load(tmp_path)
 
 
