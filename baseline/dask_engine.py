@@ -75,14 +75,7 @@ class DaskCluster:
 def _result(client: Any, running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
     future, rows = running[0]
     try:
-        while True:
-            try:
-                distributed.wait([future], timeout=LOOK_S)
-                break
-            except TimeoutError:
-                # Without workers Dask would wait for new ones, for ever.
-                _await_workers(client)
-        found = future.result()
+        found = _wait(client, future)
     except distributed.KilledWorker as error:
         raise UnavailableError(
             "engine dask: several workers ended over the same part of the data, most often for "
@@ -94,6 +87,17 @@ def _result(client: Any, running: deque[tuple[Any, int | None]], tell: Tell | No
     if tell is not None and rows is not None:
         tell(rows)
     return found
+
+
+def _wait(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
+    """Wait for a result, but not for workers that do not come: Dask would do so for ever."""
+    while True:
+        try:
+            return future.result(timeout=LOOK_S)
+        except TimeoutError:
+            if future.done():
+                raise  # The task's own.
+            _await_workers(client)
 
 
 def _await_workers(client: Any) -> None:  # noqa: ANN401 - untyped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,10 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import distributed
+
 __all__ = ["DaskProcesses", "dask_cluster"]
 
 START_S = 60.0
 STOP_S = 10.0
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -25,17 +29,30 @@ class DaskProcesses:
     ----------
     address
         Of the scheduler.
-    workers
-        Their processes; one may be killed.
+    scheduler, workers
+        Their processes; they may be killed.
     """
 
     address: str
+    scheduler: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]]
 
 
 @contextmanager
-def dask_cluster(folder: Path, workers: int = 2) -> Iterator[DaskProcesses]:
-    """Run a scheduler and so many workers of one thread, for as long as the context lasts."""
+def dask_cluster(
+    folder: Path, workers: int = 2, *, path: Path | None = None
+) -> Iterator[DaskProcesses]:
+    """Run a scheduler and so many workers of one thread, for as long as the context lasts.
+
+    Parameters
+    ----------
+    folder
+        Where they may write.
+    workers
+        How many.
+    path
+        Where they look for packages before anywhere else.
+    """
     note = folder / "scheduler.json"
     log = (folder / "dask.log").open("wb")
     started: list[subprocess.Popen[bytes]] = []
@@ -46,12 +63,13 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[DaskProcesses]:
             stdout=log,
             stderr=log,
             cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_path(path))},
         )
         started.append(process)
         return process
 
     try:
-        run(
+        scheduler = run(
             "dask_scheduler", "--host", "127.0.0.1", "--port", "0",
             "--scheduler-file", str(note),
         )  # fmt: skip
@@ -63,7 +81,9 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[DaskProcesses]:
             )
             for _ in range(workers)
         ]  # fmt: skip
-        yield DaskProcesses(address, found)
+        with distributed.Client(address, timeout=START_S, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=START_S)
+        yield DaskProcesses(address, scheduler, found)
     finally:
         for process in reversed(started):
             process.terminate()
@@ -74,6 +94,12 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[DaskProcesses]:
                 process.kill()
                 process.wait(STOP_S)
         log.close()
+
+
+def _path(first: Path | None) -> list[str]:
+    """Give the places of packages: tasks of the tests are packages, too."""
+    found = [] if first is None else [str(first)]
+    return [*found, str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def _address(note: Path) -> str:
