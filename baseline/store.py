@@ -167,18 +167,10 @@ class Baseline:
             When the data cannot be read, holds no rows, or lacks a named column.
         """
         roles = Roles.of(
-            label=label,
-            prediction=prediction,
-            probability=probability,
-            id_column=id_column,
-            timestamp=timestamp,
-            exclude=exclude,
-            problem=problem,
-            positive=positive,
-            threshold=threshold,
-            facet=facet,
-            group=group,
-        )
+            label=label, prediction=prediction, probability=probability, id_column=id_column,
+            timestamp=timestamp, exclude=exclude, problem=problem, positive=positive,
+            threshold=threshold, facet=facet, group=group,
+        )  # fmt: skip
         return cls.of(
             data,
             roles,

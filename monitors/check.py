@@ -47,8 +47,7 @@ def check(
     reference
         A baseline, or the folder of one, also one that SageMaker wrote.
     kind
-        "data-quality", "model-quality", "bias" or "attribution"; when missing, what the baseline
-        is of: data quality, if it can be.
+        "data-quality", "model-quality", "bias" or "attribution"; else what the baseline is of.
     budget
         Accepted false alarms; one a year at one check a day when missing.
     predict
@@ -57,22 +56,16 @@ def check(
         Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
         for each core), "dask" or "dask:ADDRESS". The report is the same.
     progress
-        Called with rows done and rows in total (None when not known), once more from 0 where the
-        rows behind violations are looked up.
+        Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
         True for data quality as SageMaker judges it: its types, distances, thresholds and texts
         (docs/compat.md). ``Compat(deequ_ties=True)`` for its treatment of repeated values, too.
     rules
-        What the data must keep to besides (docs/rules.md): a list of rules, each an object such as
-        ``{"check": "unique", "column": "id"}``, an expression such as ``"arrival >= departure"``
-        or a function; or the path of a YAML or JSON file with such a list. They add to those of
-        the baseline's constraints.json.
-    segments
-        Columns for each of whose values data quality is judged apart, as the baseline was made for;
-        all of those when missing, none of them with ``()``.
-    preprocess, postprocess
-        Scripts with SageMaker's ``preprocess_handler``, which makes rows of each line of the files,
-        and ``postprocess_handler``, which is called at the end (docs/scripts-and-segments.md).
+        What the data must keep to besides (docs/rules.md), over the constraints' own: a list of
+        objects, expressions such as ``"arrival >= departure"`` and functions, or a file with one.
+    segments, preprocess, postprocess
+        Columns whose values are judged apart, those of the baseline when missing; scripts with
+        SageMaker's ``preprocess_handler`` and its counterpart (docs/scripts-and-segments.md).
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -80,8 +73,7 @@ def check(
     Returns
     -------
     Report
-        ``passed`` when nothing is violated; ``decided`` is False when there were no rows, or
-        too few to judge anything.
+        ``passed`` when nothing is violated; ``decided`` is False when there was too little.
 
     Raises
     ------
@@ -93,21 +85,10 @@ def check(
     except TypeError as error:
         raise InputError(f"check: {error}") from error
     return check_roles(
-        data,
-        reference,
-        named,
-        kind=kind,
-        budget=budget,
-        predict=predict,
-        engine=engine,
-        jobs=jobs,
-        progress=progress,
-        compat=compat,
-        rules=rules,
-        segments=segments,
-        preprocess=preprocess,
-        postprocess=postprocess,
-    )
+        data, reference, named, kind=kind, budget=budget, predict=predict, engine=engine,
+        jobs=jobs, progress=progress, compat=compat, rules=rules, segments=segments,
+        preprocess=preprocess, postprocess=postprocess,
+    )  # fmt: skip
 
 
 def check_roles(
