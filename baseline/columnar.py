@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,14 @@ from driftline.errors import InputError
 from driftline.storage import delta_options, storage_error
 
 __all__ = [
+    "READ_ERRORS",
     "ArrowFiles",
     "DatasetRows",
     "broken",
     "delta_dataset",
     "parquet_dataset",
     "scan_arguments",
+    "sound",
 ]
 
 # Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
@@ -30,6 +32,8 @@ BATCH_ROWS = 1 << 17
 BATCH_CELLS = 1 << 24
 FEWEST_ROWS = 1 << 10
 BATCHES_AHEAD = 2
+# What a damaged file brings up: in its structure, below it, in a name.
+READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 # A text that takes fewer bytes than this in the file is a number there; in small ones all may be.
 CODED_BYTES = 4
 CODED_ROWS = 1 << 10
@@ -57,8 +61,9 @@ class DatasetRows:
         """Read all rows."""
         schema = self.dataset.schema
         try:
-            yield from self.dataset.scanner(**scan_arguments(self.dataset, schema)).to_batches()
-        except (pa.ArrowException, OSError) as error:
+            scanner = self.dataset.scanner(**scan_arguments(self.dataset, schema))
+            yield from sound(scanner.to_batches())
+        except READ_ERRORS as error:
             raise broken(self.shown, error) from error
 
 
@@ -91,6 +96,21 @@ def scan_arguments(files: ds.Dataset | ds.Fragment, schema: pa.Schema) -> dict[s
     return found
 
 
+def sound(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Pass batches of a file on that are what they say: texts UTF-8, lengths within the file.
+
+    A damaged file may be neither, and what computes on it then crashes or fails anywhere.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        When a batch is not sound.
+    """
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
+
+
 def broken(shown: str, error: Exception) -> InputError:
     """Say that a file which was fine at first is not."""
     told = str(error).partition("\n")[0]
@@ -109,14 +129,14 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
         found = _open_parquet(files)
         fragments = list(found.get_fragments())
         parts = [fragment.physical_schema for fragment in fragments]
-        schema = _one_schema(files, [*parts, found.schema])
+        schema = _readable(_one_schema(files, [*parts, found.schema]))
         coded = _coded_texts(fragments[0], schema)
         if coded:
             found = _open_parquet(files, coded)
             for name in coded:
                 place = schema.get_field_index(name)
                 schema = schema.set(place, schema.field(name).with_type(CODED))
-    except (pa.ArrowException, OSError) as error:
+    except READ_ERRORS as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"{files[0].shown}: not readable as Parquet ({told})") from error
     return found.replace_schema(schema)
@@ -217,11 +237,11 @@ class ArrowFiles:
         for file in files:
             try:
                 with file.system.open_input_file(file.path) as stream:
-                    found = _open(stream).schema
+                    found = _readable(_open(stream).schema)
                 schemas.append(
                     pa.schema([field.with_type(plain_type(field.type)) for field in found])
                 )
-            except (pa.ArrowException, OSError) as error:
+            except READ_ERRORS as error:
                 raise _no_arrow(file, error) from error
         return cls(tuple(files), _one_schema(files, schemas))
 
@@ -230,11 +250,9 @@ class ArrowFiles:
         for file in self.files:
             try:
                 with file.system.open_input_file(file.path) as stream:
-                    for batch in _batches(_open(stream)):
-                        # A file may promise texts that are none; later that would be a crash.
-                        batch.validate(full=True)
+                    for batch in sound(_batches(_open(stream))):
                         yield self._whole(batch)
-            except (pa.ArrowException, OSError) as error:
+            except READ_ERRORS as error:
                 raise _no_arrow(file, error) from error
 
     def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -247,6 +265,15 @@ class ArrowFiles:
             for field in self.schema
         ]
         return pa.RecordBatch.from_arrays(columns, names=self.schema.names)
+
+
+def _readable(schema: pa.Schema) -> pa.Schema:
+    """Give a schema whose names and zones are texts; UnicodeDecodeError otherwise."""
+    for field in schema:
+        str(field.name)
+        if pa.types.is_timestamp(field.type):
+            str(field.type.tz)
+    return schema
 
 
 def _open(stream: pa.NativeFile) -> ipc.RecordBatchFileReader | ipc.RecordBatchStreamReader:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
+from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
@@ -21,7 +23,9 @@ QUALITY_KEYS = tuple(
     for kind in ("regression", "binary_classification", "multiclass_classification")
     for what in ("metrics", "constraints")
 )
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 CODEC = ipc.IpcWriteOptions(compression="zstd")
+TOLD = 400
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -48,11 +52,25 @@ def plain_document(data: bytes) -> str:
 
 
 def read_file(place: Location, name: str) -> bytes | None:
-    """Read a file of a folder; None when it is not there."""
+    """Read a file of a folder; None when it is not there.
+
+    Raises
+    ------
+    InputError
+        When a document holds half a character, which JSON can say and no file can hold.
+    """
     try:
-        return (place / name).read()
+        data = (place / name).read()
     except NotFoundError:
         return None
+    if _HALF.search(data):
+        try:
+            json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(f"{place.shown}/{name}: half a character ({error.reason})") from error
+        except (ValueError, RecursionError):
+            pass  # Whoever parses it says what is wrong.
+    return data
 
 
 def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) -> R:
@@ -60,7 +78,8 @@ def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) ->
     try:
         return parse(data)
     except InputError as error:
-        raise InputError(f"{place.shown}/{name}: {error}") from error
+        # A value that is told may be as long as the document.
+        raise InputError(f"{place.shown}/{name}: {shorten(str(error), TOLD)}") from error
 
 
 def to_ipc(table: pa.Table) -> bytes:
@@ -75,5 +94,5 @@ def from_ipc(data: bytes) -> pa.Table:
     """Read a file of Arrow IPC; InputError when it is none."""
     try:
         return ipc.open_file(pa.BufferReader(data)).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as Arrow ({error}); make the baseline again") from error

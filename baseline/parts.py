@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 from pyarrow import ipc
 
 from driftline.baseline.coercion import plain_array
-from driftline.baseline.columnar import BATCH_ROWS, broken, scan_arguments
+from driftline.baseline.columnar import BATCH_ROWS, READ_ERRORS, broken, scan_arguments, sound
 
 __all__ = [
     "PART_ROWS",
@@ -92,8 +92,8 @@ class FragmentPart:
             try:
                 arguments = scan_arguments(fragment, plain)
                 scanner = fragment.scanner(schema=self.schema, columns=chosen, **arguments)
-                yield from normalised(scanner.to_batches(), plain)
-            except (pa.ArrowException, OSError) as error:
+                yield from normalised(sound(scanner.to_batches()), plain)
+            except READ_ERRORS as error:
                 raise broken(self.shown, error) from error
 
     def portable(self) -> FragmentPart:
