@@ -303,3 +303,10 @@ def test_a_threshold_of_nothing_makes_no_ratio() -> None:
     assert report.max_drift_ratio is None
     assert "exceeds threshold: 0.0" in report.violations[0].description
     json.loads(report.documents()["report.json"])
+
+
+def test_segments_are_refused() -> None:
+    table = pa.table({"x": ["a", "b"] * 50})
+
+    with pytest.raises(InputError, match="segments with compat"):
+        check(table, Baseline.fit(table, compat=True), compat=True, segments=["x"])

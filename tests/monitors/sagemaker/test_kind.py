@@ -64,7 +64,9 @@ def test_the_published_job_of_60_violations_is_told_again(report: Report) -> Non
         TEXT.format("99.64592817400101"): 59,
         TEXT.format("0.0"): 1,
     }
-    assert [one.feature_name for one in report.violations if "Only 0.0%" in one.description] == ["Churn"]
+    assert [one.feature_name for one in report.violations if "Only 0.0%" in one.description] == [
+        "Churn"
+    ]
 
 
 def test_it_has_60_violations_with_deequs_ties_as_well(churn: Baseline, traffic: Path) -> None:
