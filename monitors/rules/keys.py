@@ -9,6 +9,7 @@ under 1 in 3,000 for a hundred million.
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
@@ -98,6 +99,7 @@ class KeyCounts:
             if self._file is None:
                 # Unnamed: it goes with the process, however that ends.
                 self._file = tempfile.TemporaryFile(prefix="driftline-keys-")  # noqa: SIM115
+                weakref.finalize(self, self._file.close)
             start = self._file.seek(0, 2) // PAIR.itemsize
             self._file.write(pairs.tobytes())
         except OSError as error:

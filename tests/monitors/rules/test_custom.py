@@ -1,0 +1,121 @@
+"""Checks of other packages: found by entry point, given their keys, blamed for their defects."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from driftline.errors import InputError
+from driftline.monitors.rules import catalog
+from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
+
+MODULE = """
+import pyarrow.compute as pc
+from driftline.monitors.rules.outcome import Tally
+
+def even(batch, column, step=2):
+    values = batch.column(column)
+    return pc.equal(pc.subtract(values, pc.multiply(pc.divide(values, step), step)), 0)
+
+def short(batch):
+    return [True]
+
+def words(batch):
+    return ["yes"] * batch.num_rows
+
+def broken(batch):
+    raise RuntimeError("no luck")
+
+class Total:
+    def __init__(self, column, most):
+        self.column, self.most = column, most
+
+    def start(self):
+        return Counter(self)
+
+class Counter:
+    def __init__(self, check):
+        self.check, self.sum = check, 0
+
+    def update(self, batch):
+        self.sum += pc.sum(batch.column(self.check.column)).as_py() or 0
+
+    def merge(self, other):
+        self.sum += other.sum
+
+    def result(self):
+        is_broken = self.sum > self.check.most
+        return Tally(0, 0, is_broken, f"sum {self.sum}", f"Sum {self.sum}.", concerns_rows=False)
+
+nothing = 3
+"""
+NAMES = ("even", "short", "words", "broken", "Total", "nothing", "gone")
+BATCH = pa.record_batch({"n": [2, 3, None, 8]})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An installed package with entry points, as pip leaves it."""
+    place = tmp_path_factory.mktemp("site")
+    (place / "acme_checks.py").write_text(MODULE)
+    metadata = place / "acme_checks-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-checks\nVersion: 1.0\n")
+    points = "".join(f"acme_{name} = acme_checks:{name}\n" for name in NAMES)
+    (metadata / "entry_points.txt").write_text(f"[driftline.checks]\n{points}")
+    sys.path.insert(0, str(place))
+    yield place
+    sys.path.remove(str(place))
+    sys.modules.pop("acme_checks", None)
+
+
+def told(**keys: object) -> list[str]:
+    counters = RuleSet.of([keys]).start()
+    counters.update(BATCH)
+    other = RuleSet.of([keys]).start()
+    other.update(BATCH.slice(0, 1))
+    return [one.what for one in outcome_drafts(counters.merge(other).result())]
+
+
+def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
+    assert told(check="acme_even", column="n") == ["25 % of values that fail acme_even"]
+    assert told(check="acme_even", column="n", step=1) == []
+    assert told(check="acme_even", column="n", nulls="fail") == [
+        "40 % of values that fail acme_even"
+    ]
+    assert told(check="acme_even", column="n", mostly=0.7) == []
+    assert told(check="acme_even", column="n", where="n != 3") == []
+
+
+def test_a_class_judges_all_rows_together_and_in_parts() -> None:
+    assert told(check="acme_Total", column="n", most=14) == ["sum 15"]
+    assert told(check="acme_Total", column="n", most=15) == []
+
+
+def test_what_is_installed_can_be_listed() -> None:
+    assert {f"acme_{name}" for name in NAMES} <= set(catalog.plugged_in())
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"check": "acme_broken"}, 'check "acme_broken" failed: RuntimeError: no luck'),
+        ({"check": "acme_short"}, "gave 1 values for 4 rows; expected one truth value"),
+        ({"check": "acme_words"}, 'check "acme_words" failed: ArrowInvalid'),
+        ({"check": "acme_even"}, "failed: TypeError: even() missing 1 required"),
+        ({"check": "acme_Total", "column": "n"}, "TypeError"),
+        ({"check": "acme_nothing"}, "is no function; expected one"),
+        ({"check": "acme_gone"}, "acme_checks:gone cannot be loaded (AttributeError"),
+        ({"check": "acme_evn"}, 'no such check (did you mean "acme_even"?)'),
+        ({"check": "acme_even", "column": "m"}, 'no column "m"'),
+    ],
+)
+def test_a_defect_of_a_check_is_told_with_its_name(keys: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError) as raised:
+        told(**keys)
+
+    assert sentence in str(raised.value)

@@ -1,0 +1,474 @@
+"""Each check against what pandas and Python say of the same rows, whole and in parts."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.errors import InputError
+from driftline.monitors.drafts import Draft
+from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
+
+NOW = datetime(2024, 1, 8, tzinfo=UTC)
+ROWS = pa.record_batch(
+    {
+        "id": ["a", "b", None, "d", "b", ""],
+        "age": [0, 120, -4, None, 121, 60],
+        "price": [1.5, float("nan"), float("inf"), -0.0, 2.0, -1.0],
+        "code": ["AA-1", "AA-12", "x", "", "BB-2", None],
+        "mixed": ["1", "2.5", "many", "", "4", "-7"],
+        "day": [datetime(2024, 1, one, tzinfo=UTC) for one in range(1, 7)],
+        "sure": [True, True, False, None, False, True],
+    }
+)
+
+
+def outcomes(
+    rules: Sequence[object], *batches: pa.RecordBatch, known: Sequence[str] = ()
+) -> tuple[Outcome, ...]:
+    counters = RuleSet.of(rules).start(NOW)
+    for batch in batches or (ROWS,):
+        counters.update(batch)
+    return counters.result(known)
+
+
+def drafts(*rules: object) -> list[Draft]:
+    return outcome_drafts(outcomes(rules))
+
+
+def rule(check: str, **keys: object) -> dict[str, object]:
+    return {"check": check, **keys}
+
+
+def broken_rows(found: Draft) -> list[int]:
+    assert found.predicate is not None
+    return np.flatnonzero(found.predicate.mask(ROWS).to_numpy(zero_copy_only=False)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("declared", "rows", "words"),
+    [
+        (
+            rule("bounds", column="age", min=0, max=120),
+            [2, 4],
+            "40 % of values below 0 or above 120 (-4 to 121)",
+        ),
+        (rule("bounds", column="age", above=0), [0, 2], "40 % of values not above 0 (-4 to 0)"),
+        (
+            rule("bounds", column="age", below=120),
+            [1, 4],
+            "40 % of values not below 120 (120 to 121)",
+        ),
+        (rule("bounds", column="price", max=1e300), [2], "20 % of values above 1e+300"),
+        (rule("bounds", column="mixed", min=0), [2, 5], "40 % of values below 0 (-7)"),
+        (
+            rule("bounds", column="day", min="2024-01-02", below="2024-01-06"),
+            [0, 5],
+            "33.3 % of values below 2024-01-02 or not below 2024-01-06",
+        ),
+        (rule("non_negative", column="price"), [5], "20 % of values below 0 (-1)"),
+        (rule("non_negative", column="age", nulls="fail"), [2, 3], "33.3 % of values below 0 (-4)"),
+        (rule("not_null", column="id"), [2, 5], "33.3 % of rows empty"),
+        (rule("not_null", column="price"), [1], "16.7 % of rows empty"),
+        (rule("values", column="id", values=["a", "b"]), [3], '25 % of values not one of "a", "b"'),
+        (
+            rule("values", column="age", values=[0, 60.0, "120"]),
+            [2, 4],
+            '40 % of values not one of "0", "60", "120"',
+        ),
+        (rule("values", column="sure", values=[True]), [2, 4], '40 % of values not one of "true"'),
+        (
+            rule("values", column="id", values=["b"], forbidden=True),
+            [1, 4],
+            '50 % of values one of "b"',
+        ),
+        (
+            rule("pattern", column="code", pattern="[A-Z]{2}-[0-9]"),
+            [1, 2],
+            '50 % of values not matching "[A-Z]{2}-[0-9]"',
+        ),
+        (
+            rule("pattern", column="code", pattern="AA|BB"),
+            [0, 1, 2, 4],
+            '100 % of values not matching "AA|BB"',
+        ),
+        (
+            rule("pattern", column="code", pattern="AA|BB", anywhere=True),
+            [2],
+            '25 % of values not containing "AA|BB"',
+        ),
+        (
+            rule("pattern", column="code", pattern="x", forbidden=True),
+            [2],
+            '25 % of values matching "x"',
+        ),
+        (
+            rule("pattern", column="age", pattern="-?[0-9]{1,2}"),
+            [1, 4],
+            '40 % of values not matching "-?[0-9]{1,2}"',
+        ),
+        (rule("length", column="code", min=4, max=4), [1, 2], "50 % of values not of 4 characters"),
+        (rule("length", column="code", max=4), [1], "25 % of values not of at most 4 characters"),
+        (
+            rule("expression", expression="price <= age"),
+            [0, 2],
+            '50 % of rows where "price <= age" does not hold',
+        ),
+        ("age >= 0", [2], '20 % of values where "age >= 0" does not hold (-4)'),
+        (
+            rule("expression", expression="age > 0", where="sure"),
+            [0],
+            '33.3 % of values where "age > 0" does not hold (0)',
+        ),
+        (
+            rule("unique", column="id"),
+            [1, 4],
+            "50 % of rows with a value that occurs more than once (1 such value)",
+        ),
+        (
+            rule("unique", column="sure", where="age >= 60"),
+            [1, 5],
+            "66.7 % of rows with a value that occurs more than once (1 such value)",
+        ),
+        (rule("unique", columns=["sure", "id"]), [], ""),
+    ],
+    ids=lambda one: re.sub(r"[^a-z_ ]", "", str(one))[:60] if isinstance(one, dict | str) else None,
+)
+def test_the_rows_that_break_a_rule_are_found_and_told(
+    declared: object, rows: list[int], words: str
+) -> None:
+    found = drafts(declared)
+
+    assert [one.what for one in found] == ([words] if rows else [])
+    assert [broken_rows(one) for one in found] == ([rows] if rows else [])
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (rule("row_count", min=7), "6 rows (expected at least 7)"),
+        (rule("row_count", max=5), "6 rows (expected at most 5)"),
+        (rule("row_count", min=10, max=20), "6 rows (expected 10 to 20)"),
+        (rule("row_count", min=6, max=6), None),
+        (rule("row_count", min=4, where="sure"), "3 rows with sure (expected at least 4)"),
+        (rule("freshness", column="day", max_age="2d"), None),
+        (
+            rule("freshness", column="day", max_age="47h 59m"),
+            "newest time is 2024-01-06 00:00:00 UTC (expected a time within 2,879 minutes)",
+        ),
+        (
+            rule("freshness", column="day", max_age=60, as_of="2023-12-01"),
+            "all times lie in the future (expected a time within 1 minute)",
+        ),
+        (
+            rule("freshness", column="code", max_age="1h"),
+            "no row holds a time (expected a time within 1 hour)",
+        ),
+        (rule("duplicate_rows"), None),
+        (rule("duplicate_rows", ignore=["age", "price", "code", "mixed", "day"]), None),
+        (
+            rule("duplicate_rows", ignore=["id", "age", "price", "code", "mixed", "day"]),
+            "100 % of rows like another row (2 different)",
+        ),
+    ],
+    ids=str,
+)
+def test_rules_on_all_rows_together_are_told(declared: object, told: str | None) -> None:
+    assert [one.what for one in drafts(declared)] == ([] if told is None else [told])
+
+
+def test_a_time_to_come_does_not_make_old_data_fresh() -> None:
+    days = [datetime(2024, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)]
+    batch = pa.record_batch({"day": days})
+
+    (found,) = outcomes([rule("freshness", column="day", max_age="1d")], batch)
+
+    assert found.tally.is_broken
+    assert "newest time is 2024-01-01" in found.tally.words
+
+
+@pytest.mark.parametrize(
+    ("mostly", "is_broken"), [(1.0, True), (0.61, True), (0.6, False), (0.0, False)]
+)
+def test_mostly_is_the_smallest_share_that_must_be_right(mostly: float, is_broken: bool) -> None:
+    (found,) = outcomes([rule("bounds", column="age", min=0, max=120, mostly=mostly)])
+
+    assert (found.tally.judged_count, found.tally.broken_count) == (5, 2)
+    assert found.tally.is_broken == is_broken
+
+
+@pytest.mark.parametrize(
+    ("keys", "severity"),
+    [({}, "page"), ({"severity": "ticket"}, "ticket"), ({"severity": "page"}, "page")],
+)
+def test_a_rule_pages_when_much_is_wrong_or_when_it_says_so(
+    keys: dict[str, object], severity: str
+) -> None:
+    assert [one.severity for one in drafts(rule("not_null", column="id", **keys))] == [severity]
+
+
+def test_a_single_odd_row_is_a_ticket() -> None:
+    batch = pa.record_batch({"x": [-1.0, *[1.0] * 99]})
+
+    (found,) = outcome_drafts(outcomes([rule("non_negative", column="x")], batch))
+
+    assert (found.severity, found.share) == ("ticket", 0.01)
+
+
+def test_what_a_violation_is_of_is_its_columns_or_the_rule() -> None:
+    found = drafts(
+        rule("row_count", min=7),
+        rule("duplicate_rows", ignore=["id", "age", "price", "code", "mixed", "day"]),
+        rule("expression", expression="price <= age", name="cheap"),
+        rule("not_null", column="id"),
+        lambda batch: np.arange(batch.num_rows) > 0,
+    )
+
+    assert [one.feature for one in found[:4]] == ["Row count", "Duplicate rows", "price, age", "id"]
+    assert found[2].what.startswith("cheap: ")
+    assert found[2].description == (
+        'cheap: 2 of 4 rows where "price <= age" does not hold. '
+        'Expected: all where "price <= age" holds.'
+    )
+    assert broken_rows(found[4]) == [0]
+
+
+def test_a_column_of_the_baseline_that_is_gone_breaks_the_rule() -> None:
+    (found,) = outcomes([rule("not_null", column="gone")], known=["gone"])
+
+    assert [one.what for one in outcome_drafts([found])] == [
+        "cannot be judged, the data have no column gone"
+    ]
+
+
+def test_a_column_that_nobody_knows_is_wrong_use_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match=r'no column "agee" \(did you mean "age"\?\)'):
+        outcomes([rule("not_null", column="agee")])
+
+
+def test_no_rows_break_no_rule_but_the_number_of_rows() -> None:
+    rules = RuleSet.of(
+        [rule("not_null", column="x"), rule("freshness", column="t", max_age="1d"),
+         rule("row_count", min=1)]
+    )  # fmt: skip
+
+    found = outcome_drafts(rules.start(NOW).result())
+
+    assert [one.what for one in found] == ["0 rows (expected at least 1)"]
+
+
+ALL_RULES = [
+    rule("bounds", column="n", min=-3, max=3),
+    rule("not_null", column="s"),
+    rule("values", column="s", values=["a", "b"], mostly=0.5),
+    rule("expression", expression="n * 2 <= len(s)", nulls="fail"),
+    rule("unique", column="n"),
+    rule("unique", columns=["n", "s"], mostly=0.4),
+    rule("duplicate_rows"),
+    rule("row_count", min=3, max=9),
+    rule("freshness", column="t", max_age="3d"),
+]
+CELLS = st.tuples(
+    st.one_of(st.none(), st.integers(-5, 5)),
+    st.one_of(st.none(), st.sampled_from(["", "a", "b", "ccc"])),
+    st.one_of(st.none(), st.integers(1, 12)),
+)
+
+
+@given(rows=st.lists(CELLS, max_size=14), cuts=st.lists(st.integers(0, 14), max_size=3))
+def test_parts_add_up_to_the_whole_in_every_detail(
+    rows: list[tuple[int | None, str | None, int | None]], cuts: list[int]
+) -> None:
+    days = [None if day is None else datetime(2024, 1, day, tzinfo=UTC) for _, _, day in rows]
+    table = pa.record_batch(
+        {
+            "n": pa.array([one for one, _, _ in rows], pa.int64()),
+            "s": pa.array([one for _, one, _ in rows], pa.string()),
+            "t": pa.array(days, pa.timestamp("us", "UTC")),
+        }
+    )
+    rules = RuleSet.of(ALL_RULES)
+    whole = rules.start(NOW)
+    whole.update(table)
+    sums = rules.start(NOW)
+    edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+
+    for start, end in pairwise(edges):
+        part = rules.start(NOW)
+        part.update(table.slice(start, end - start))
+        sums.merge(pickle.loads(pickle.dumps(part)))
+
+    expected, found = whole.result(["n", "s", "t"]), sums.result(["n", "s", "t"])
+    if rows:
+        assert [one.tally for one in found] == [one.tally for one in expected]
+        masks = [
+            [one.tally.condition.mask(table).to_pylist() for one in side if one.tally.condition]
+            for side in (found, expected)
+        ]
+        assert masks[0] == masks[1]
+
+
+@given(rows=st.lists(CELLS, min_size=1, max_size=30))
+def test_repeated_values_are_those_of_pandas(
+    rows: list[tuple[int | None, str | None, int | None]],
+) -> None:
+    frame = pd.DataFrame(rows, columns=["n", "s", "d"]).astype({"s": object})
+    frame = frame.where(frame.notna() & (frame != ""), None)
+    batch = pa.RecordBatch.from_pylist(
+        frame.to_dict("records"),
+        pa.schema([("n", pa.float64()), ("s", pa.string()), ("d", pa.float64())]),
+    )
+    one, both, row = outcomes(
+        [rule("unique", column="s"), rule("unique", columns=["n", "s"]), rule("duplicate_rows")],
+        batch,
+    )
+
+    for found, columns in ((one, ["s"]), (both, ["n", "s"]), (row, ["n", "s", "d"])):
+        some = frame[frame[columns].notna().any(axis=1)]
+        alike = some.duplicated(columns, keep=False)
+        assert found.tally.judged_count == len(some)
+        assert found.tally.broken_count == alike.sum()
+        if found.tally.condition is not None:
+            marked = np.flatnonzero(
+                found.tally.condition.mask(batch).to_numpy(zero_copy_only=False)
+            )
+            assert marked.tolist() == some.index[alike].tolist()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("rules", "expected a list of rules"),
+        ([3], "rules[0]: 3; expected an object"),
+        ([{}], 'rules[0]: no check; expected one such as "unique"'),
+        (
+            [rule("uniq", column="a")],
+            'no such check (did you mean "unique"?); expected one of bounds',
+        ),
+        ([rule("unique")], "expected column, or columns"),
+        ([rule("unique", column="a", columns=["b"])], "expected column, or columns"),
+        ([rule("unique", columns=["b", "b"])], '"b" stands twice'),
+        ([rule("unique", column=3)], "column is 3; expected a list of texts"),
+        ([rule("bounds", column="a")], "no bound; expected min, max, above or below"),
+        ([rule("bounds", column="a", min="x")], "min is 'x'; expected a number, or a time such as"),
+        ([rule("bounds", column="a", min=True)], "min is True; expected a number"),
+        ([rule("bounds", column="a", min=float("nan"))], "min is nan; expected a number"),
+        (
+            [rule("bounds", column="a", min=2, max=1)],
+            "from 2 to 1; expected the smaller bound first",
+        ),
+        ([rule("bounds", column="a", min=2, above=1)], "min and above; expected one of the two"),
+        ([rule("bounds", column="a", min=2, max="2024-01-01")], "expected one kind"),
+        (
+            [rule("bounds", column="a", mn=2)],
+            'unknown key "mn" (did you mean "min"?); expected check,',
+        ),
+        ([rule("bounds", min=2)], "column is None; expected a text"),
+        (
+            [rule("bounds", column="a", min=2, mostly=99)],
+            "mostly is 99; expected a share from 0 to 1",
+        ),
+        (
+            [rule("bounds", column="a", min=2, nulls="no")],
+            'nulls is \'no\'; expected "pass" or "fail"',
+        ),
+        ([rule("bounds", column="a", min=2, severity="bad")], 'expected "page" or "ticket"'),
+        ([rule("bounds", column="a", min=2, where="a >")], 'where: expression "a >": not readable'),
+        ([rule("bounds", column="a", min=2, name=3)], "name is 3; expected a text"),
+        ([rule("values", column="a", values=[])], "expected a list of values"),
+        ([rule("values", column="a", values=[None])], "null is judged by not_null"),
+        ([rule("pattern", column="a", pattern="(")], 'pattern "(": missing )'),
+        ([rule("pattern", column="a", pattern="a)(b")], 'pattern "a)(b"'),
+        ([rule("pattern", column="a", pattern=r"(a)\1")], "no back references"),
+        ([rule("length", column="a", min=-1)], "min is -1; expected a whole number, 0 or more"),
+        ([rule("length", column="a")], "no bound"),
+        ([rule("row_count", min=3, max=1)], "expected the smaller bound first"),
+        (
+            [rule("freshness", column="a", max_age="soon")],
+            "max_age is 'soon'; expected a span above 0",
+        ),
+        ([rule("freshness", column="a", max_age=0)], "expected a span above 0"),
+        ([rule("freshness", column="a")], "max_age is None"),
+        ([rule("expression")], "expected a condition such as"),
+        (["os.system('true')"], "no function"),
+        ({"rules": [], "more": 1}, 'unknown key "more"'),
+        ([rule("row_count", min=1)] * 1001, "1,001 rules; expected 1,000 at most"),
+    ],
+    ids=lambda one: str(one)[:50],
+)
+def test_a_wrong_rule_is_one_sentence_before_any_data_are_read(
+    wrong: object, sentence: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        RuleSet.of(wrong)
+
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+ANY = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    ["check", "column", "columns", "min", "max", "above", "below", "values", "pattern", "mostly",
+     "where", "max_age", "as_of", "name", "severity", "nulls", "expression", "ignore"]
+)  # fmt: skip
+
+
+@given(
+    check=st.sampled_from(
+        [
+            "bounds",
+            "values",
+            "pattern",
+            "length",
+            "unique",
+            "freshness",
+            "row_count",
+            "duplicate_rows",
+            "expression",
+            "not_null",
+        ]
+    ),
+    keys=st.dictionaries(KEYS, ANY, max_size=5),
+)
+def test_any_rule_is_taken_or_refused_in_words(check: str, keys: dict[str, object]) -> None:
+    try:
+        counters = RuleSet.of([{"column": "age", **keys, "check": check}]).start(NOW)
+        counters.update(ROWS)
+        outcome_drafts(counters.result())
+    except InputError as error:
+        assert str(error)
+
+
+def test_a_later_rule_of_the_same_name_replaces_an_earlier_one() -> None:
+    first = RuleSet.of([rule("row_count", min=1, name="rows"), "age > 0"])
+    second = RuleSet.of(["age > 0", rule("row_count", min=100, name="rows")])
+
+    both = first.plus(second).to_list()
+
+    assert [one.get("min") for one in both] == [100, None]
+
+
+def test_spans_are_written_in_days_hours_minutes_and_seconds() -> None:
+    for text, seconds in (("1d 12h", 129_600), ("90 minutes", 5_400), ("1.5h", 5_400), ("45s", 45)):
+        last = NOW - timedelta(seconds=seconds)
+        batch = pa.record_batch({"t": [last]})
+        late = pa.record_batch({"t": [last - timedelta(seconds=1)]})
+
+        (fresh,) = outcomes([rule("freshness", column="t", max_age=text)], batch)
+        (stale,) = outcomes([rule("freshness", column="t", max_age=text)], late)
+
+        assert (fresh.tally.is_broken, stale.tally.is_broken) == (False, True)
