@@ -7,14 +7,13 @@ same version. A worker that is lost has its parts counted again by another.
 from __future__ import annotations
 
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from driftline.baseline.engine import IN_FLIGHT, Tell
+from driftline.baseline.engine import Flight, Tell
 from driftline.baseline.parts import Part
 from driftline.errors import InputError, UnavailableError
 
@@ -54,28 +53,26 @@ class DaskCluster:
     ) -> Iterator[R]:
         """Run a task on every part, as `Engine.map`."""
         with _connected(self.address) as client:
-            room = IN_FLIGHT * _threads(client)
+            flight: Flight[Any] = Flight(_threads(client), tell)
             # Sent once, whatever it weighs: its cells may be many.
-            carried = client.scatter(pickle.dumps(task), broadcast=True, hash=False)
-            running: deque[tuple[Any, int | None]] = deque()
+            sent = client.scatter(pickle.dumps(task), broadcast=True, hash=False)
             try:
                 for part in parts:
-                    if len(running) >= room:
-                        yield _result(client, running, tell)
-                    portable = part.portable()
+                    while flight.full:
+                        yield flight.land(_result(client, flight.first))
+                    carried = part.portable()
                     # Not pure: a file may have changed since somebody last asked.
-                    future = client.submit(_run, carried, portable, pure=False)
-                    running.append((future, portable.row_count))
-                while running:
-                    yield _result(client, running, tell)
+                    flight.start(client.submit(_run, sent, carried, pure=False), carried)
+                while flight.futures:
+                    yield flight.land(_result(client, flight.first))
             finally:
-                client.cancel([future for future, _ in running])
+                client.cancel(flight.futures)
 
 
-def _result(client: Any, running: deque[tuple[Any, int | None]], tell: Tell | None) -> Any:  # noqa: ANN401
-    future, rows = running[0]
+def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
+    """Give what was promised; UnavailableError when it cannot come any more."""
     try:
-        found = _wait(client, future)
+        return _wait(client, future)
     except distributed.KilledWorker as error:
         raise UnavailableError(
             "engine dask: several workers ended over the same part of the data, most often for "
@@ -83,10 +80,6 @@ def _result(client: Any, running: deque[tuple[Any, int | None]], tell: Tell | No
         ) from error
     except (FutureCancelledError, CommClosedError) as error:
         raise UnavailableError(f"engine dask: the scheduler is gone ({error})") from error
-    running.popleft()
-    if tell is not None and rows is not None:
-        tell(rows)
-    return found
 
 
 def _wait(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -20,13 +20,16 @@ from driftline.errors import InputError, UnavailableError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Engine", "InProcess", "ProcessPool", "Tell", "open_engine"]
+__all__ = ["Engine", "Flight", "InProcess", "ProcessPool", "Tell", "open_engine"]
 
 R = TypeVar("R")
+F = TypeVar("F")
 # Told how many more rows are done.
 Tell = Callable[[int], None]
 # Parts on their way for each process: one at work, one waiting.
 IN_FLIGHT = 2
+# And the bytes of rows that are carried along.
+CARRIED_BYTES = 1 << 29
 IDLE_S = 30
 
 
@@ -82,6 +85,10 @@ class _Watched:
     def row_count(self) -> int | None:
         return self.part.row_count
 
+    @property
+    def weight(self) -> int:
+        return self.part.weight
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         for batch in self.part.batches(columns):
             yield batch
@@ -89,6 +96,50 @@ class _Watched:
 
     def portable(self) -> Part:
         return self.part.portable()
+
+
+class Flight(Generic[F]):
+    """Parts that are at work elsewhere, first to last: so many, and so many bytes, at once.
+
+    Parameters
+    ----------
+    processes
+        How many there are to work.
+    tell
+        Told of the rows of each part that is done.
+    """
+
+    def __init__(self, processes: int, tell: Tell | None) -> None:
+        self._most = IN_FLIGHT * processes
+        self._tell = tell
+        self._parts: deque[tuple[F, Part]] = deque()
+
+    @property
+    def futures(self) -> list[F]:
+        """What was promised and has not come."""
+        return [future for future, _ in self._parts]
+
+    @property
+    def first(self) -> F:
+        """What is to come next."""
+        return self._parts[0][0]
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more should be started now."""
+        carried = sum(part.weight for _, part in self._parts)
+        return len(self._parts) >= self._most or carried > CARRIED_BYTES
+
+    def start(self, future: F, part: Part) -> None:
+        """Note that a part is at work."""
+        self._parts.append((future, part))
+
+    def land(self, result: R) -> R:
+        """Note that the first part is done, and give its result."""
+        _, part = self._parts.popleft()
+        if self._tell is not None and part.row_count is not None:
+            self._tell(part.row_count)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,32 +169,23 @@ class ProcessPool:
         pool = get_reusable_executor(
             max_workers=self.jobs, timeout=IDLE_S, initializer=_share_cores, initargs=(self.jobs,)
         )
-        running: deque[tuple[Future[R], int | None]] = deque()
+        flight: Flight[Future[R]] = Flight(self.jobs, tell)
         try:
             for part in parts:
-                if len(running) >= IN_FLIGHT * self.jobs:
-                    yield _result(running, tell)
+                while flight.full:
+                    yield flight.land(flight.first.result())
                 carried = part.portable()
-                running.append((pool.submit(task, carried), carried.row_count))
-            while running:
-                yield _result(running, tell)
+                flight.start(pool.submit(task, carried), carried)
+            while flight.futures:
+                yield flight.land(flight.first.result())
         except BrokenProcessPool as error:
             raise UnavailableError(
                 f"one of {self.jobs} processes ended in the middle of its work, most often for "
                 "want of memory; try again with fewer jobs"
             ) from error
         finally:
-            for future, _ in running:
+            for future in flight.futures:
                 future.cancel()
-
-
-def _result(running: deque[tuple[Future[R], int | None]], tell: Tell | None) -> R:
-    future, rows = running[0]
-    found = future.result()
-    running.popleft()
-    if tell is not None and rows is not None:
-        tell(rows)
-    return found
 
 
 def _share_cores(jobs: int) -> None:

@@ -32,6 +32,10 @@ __all__ = [
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
 # two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.
 PART_ROWS = 1 << 19
+# Values in a part that may have to be carried to another process (128 MB of numbers), but never
+# fewer rows than pay for adding up the summaries of all columns.
+PART_CELLS = 1 << 24
+FEWEST_ROWS = 1 << 14
 
 
 class Part(Protocol):
@@ -40,6 +44,10 @@ class Part(Protocol):
     @property
     def row_count(self) -> int | None:
         """How many rows, when that is known before they are read."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes of rows that go with it to another process; 0 when that opens them itself."""
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows; of the columns those named that there are, or all."""
@@ -83,6 +91,7 @@ class FragmentPart:
     plain: pa.Schema
     shown: str
     row_count: int
+    weight: int = 0
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the row groups one after the other."""
@@ -144,6 +153,11 @@ class _Feed:
                 return False
         return True
 
+    @property
+    def width(self) -> int:
+        """Number of columns; `more` was asked before."""
+        return 0 if self._rest is None else self._rest.num_columns
+
     def take(self, rows: int) -> Iterator[pa.RecordBatch]:
         """Give the next so many rows, fewer at the end."""
         while rows and self.more():
@@ -161,6 +175,7 @@ class StreamPart:
     feed: _Feed
     most: int
     row_count: int | None = None
+    weight: int = 0
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read on where the part before ended."""
@@ -184,6 +199,11 @@ class IpcPart:
     stream: pa.Buffer
     row_count: int
 
+    @property
+    def weight(self) -> int:
+        """Bytes of the stream."""
+        return int(self.stream.size)
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows."""
         for batch in ipc.open_stream(self.stream):
@@ -195,13 +215,20 @@ class IpcPart:
 
 
 def stream_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[StreamPart]:
-    """Cut any sequence of batches every `PART_ROWS` rows; each part is read before the next."""
+    """Cut any sequence of batches every so many rows; each part is read before the next."""
     feed = _Feed(batches)
-    rows = PART_ROWS
+    rows = 0
     while feed.more():
+        rows = rows or _rows_of_width(feed.width)
         before = feed.given
         yield StreamPart(feed, rows)
         assert feed.given == before + rows or not feed.more(), "a part was not read to its end"
+
+
+def _rows_of_width(columns: int) -> int:
+    """Say after how many rows of so many columns to cut: a part may have to be carried."""
+    rows = PART_CELLS // max(columns, 1)
+    return min(PART_ROWS, max(FEWEST_ROWS, 1 << rows.bit_length() - 1))
 
 
 PartMaker = Callable[[], Iterator[Part]]

@@ -117,6 +117,19 @@ def test_a_stream_is_read_part_by_part_and_not_ahead(table: pa.Table) -> None:
     assert [rows_of(part).num_rows for part in found] == [1_500] * 5 + [1_000]
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [(1, 1 << 19), (25, 1 << 19), (60, 1 << 18), (200, 1 << 16), (5_000, 1 << 14)],
+)
+def test_a_part_that_may_be_carried_has_fewer_rows_the_wider_it_is(
+    columns: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_ROWS", 1 << 19)
+    column = pa.nulls(1 << 20)
+    batch = pa.RecordBatch.from_arrays([column] * columns, [str(n) for n in range(columns)])
+    assert rows_of(next(stream_parts([batch]))).num_rows == rows
+
+
 def test_no_rows_are_no_parts(tmp_path: Path, table: pa.Table) -> None:
     for name, source in sources(tmp_path, table.slice(0, 0)):
         assert list(source.parts()) == [], name
