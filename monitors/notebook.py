@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from driftline.baseline.display import html_table, text_bars
 from driftline.monitors.page import title_of
 from driftline.monitors.ranking import Broken, broken_features, ranked_results
+from driftline.monitors.side_tables import SideTable, side_tables
 from driftline.monitors.violation import Severity, percent
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ BROKEN_MAX = 30
 FIGURES_MAX = 5
 ROWS_MAX = 100
 BARS = 12
+TELLINGS_MAX = 4
 # White text on these is read on a light and on a dark page; bars stand out from both.
 GROUNDS: dict[Severity, str] = {"page": "#b3261e", "ticket": "#8a6100"}
 THEN, NOW, MOVED = "#4a90c2", "#8a929c", "#d9661f"
@@ -43,6 +45,7 @@ def report_cell(report: Report) -> str:
             head,
             _violations(report, broken),
             *_figures(report, broken),
+            *(_side_table(one) for one in side_tables(report)),
             _metrics(report.metrics),
             _features(report),
             "</div>",
@@ -55,11 +58,14 @@ def _violations(report: Report, broken: Sequence[Broken]) -> str:
         return ""
     rows = []
     for one in broken[:BROKEN_MAX]:
-        causes = "<br>".join(escape(telling.cause) for telling in one.tellings)
+        tellings = one.tellings[:TELLINGS_MAX]
+        causes = "<br>".join(escape(telling.cause) for telling in tellings)
         counts = "<br>".join(
             f"{telling.first.row_count:,}" if telling.first.row_count else ""
-            for telling in one.tellings
+            for telling in tellings
         )
+        if len(one.tellings) > TELLINGS_MAX:
+            causes += f"<br>{len(one.tellings) - TELLINGS_MAX} more"
         bars = _side_bars(report.comparison(one.feature))
         rows.append((_tag(one.severity), f"<b>{escape(one.feature)}</b>", *bars, causes, counts))
     left = len(broken) - len(rows)
@@ -108,6 +114,16 @@ def _bars(found: Comparison) -> str:
 
 def _bar(share: float, colour: str) -> str:
     return f'<div style="width:{100 * share:.1f}%;height:8px;background-color:{colour}"></div>'
+
+
+def _side_table(table: SideTable) -> str:
+    """List the segments, or the rules, folded up; what is broken is bold."""
+    rows = []
+    for row, is_broken in zip(table.rows, table.broken, strict=True):
+        name, *cells = (escape(cell) for cell in row)
+        rows.append((f"<b>{name}</b>" if is_broken else name, *cells))
+    title = f"{table.title}: {sum(table.broken):,} of {len(rows):,} violated"
+    return f"<details><summary>{title}</summary>{html_table(table.heads, rows)}</details>"
 
 
 def _metrics(metrics: Sequence[MetricResult]) -> str:

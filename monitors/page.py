@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from driftline.monitors.page_features import FeatureList, features_section
 from driftline.monitors.pictures import comparison_bars, interval_line, scale_of, shape_line
 from driftline.monitors.ranking import Broken, Telling, broken_features
+from driftline.monitors.side_tables import SideTable, side_tables
 from driftline.monitors.violation import plural
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ FIGURES_MAX = 12
 FRAMES_MAX = 50
 POINTERS_SHOWN = 5
 BLAME_TOLD = 0.005
+TELLINGS_MAX = 6
 
 
 def report_page(report: Report) -> str:
@@ -44,6 +46,7 @@ def report_page(report: Report) -> str:
     parts = [
         _head(report),
         _violations(report, features),
+        *(_side_table(one) for one in side_tables(report)),
         _metrics(report.metrics),
         features_section(features),
     ]
@@ -123,7 +126,10 @@ def _violations(report: Report, features: FeatureList) -> str:
 
 def _frame(one: Broken, shape: str, figure: str) -> str:
     """Tell of one feature: how loud, what happened, and where the rows are."""
-    told = "".join(_telling(telling) for telling in one.tellings)
+    tellings = [_telling(telling) for telling in one.tellings]
+    told, left = "".join(tellings[:TELLINGS_MAX]), tellings[TELLINGS_MAX:]
+    if left:  # Such as the same in each of fifty segments.
+        told += f"<details><summary>{len(left)} more</summary>{''.join(left)}</details>"
     kind = f"{one.severity}-violation{' drawn' * bool(figure)}"
     return (
         f'<article class="{kind}"><div><h3><span class="tag {one.severity}">{one.severity}</span>'
@@ -136,7 +142,8 @@ def _telling(telling: Telling) -> str:
     quiet = [", ".join(telling.checks)]
     if first.row_count:
         quiet.append(f"{plural(first.row_count, 'row')} behind it")
-    if first.segment is not None and str(first.segment) not in telling.cause:
+    # Of a segment that was judged apart, the cause says so.
+    if first.segment and not first.within and str(first.segment) not in telling.cause:
         quiet.append(str(first.segment))
     if first.share_of_blame >= BLAME_TOLD:
         quiet.append(f"{first.share_of_blame:.0%} of the blame")
@@ -152,6 +159,26 @@ def _figure(comparison: Comparison, index: int | None) -> str:
         f"<figure{named}>{comparison_bars(comparison)}<figcaption>Share of rows: reference "
         f"({plural(comparison.reference_rows, 'row')}) above, now "
         f"({plural(comparison.window_rows, 'row')}) below.</figcaption></figure>"
+    )
+
+
+def _side_table(table: SideTable) -> str:
+    """Draw the table of the segments, or of the rules."""
+    classes = [' class="number"' if is_number else "" for _, is_number in table.heads]
+    head = "".join(
+        f"<th{kind}>{title}</th>" for kind, (title, _) in zip(classes, table.heads, strict=True)
+    )
+    lines = []
+    for row, is_broken in zip(table.rows, table.broken, strict=True):
+        cells = "".join(
+            f"<td{kind}>{escape(cell)}</td>"
+            for kind, cell in zip(classes[1:], row[1:], strict=True)
+        )
+        state = ' class="broken"' if is_broken else ""
+        lines.append(f'<tr{state}><th scope="row">{escape(row[0])}</th>{cells}</tr>')
+    return (
+        f'<h2>{table.title}</h2><div class="wide"><table class="list"><thead><tr>{head}</tr>'
+        f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 

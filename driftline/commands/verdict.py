@@ -16,6 +16,7 @@ from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.ranking import Broken, broken_features, ranked_results
 from driftline.monitors.report import Report
+from driftline.monitors.side_tables import SideTable, side_tables
 from driftline.monitors.violation import FeatureResult, Violation, percent, plural
 
 __all__ = ["print_report"]
@@ -24,6 +25,10 @@ __all__ = ["print_report"]
 CAUSE_WIDTH = 400
 # Violated features that are told; a screen holds no five thousand.
 BROKEN_SHOWN = 20
+# What happened to one of them, such as the same in each of fifty segments.
+TELLINGS_SHOWN = 4
+# Lines of the table of segments, or of rules.
+SIDE_SHOWN, NAME_SHOWN = 10, 34
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
 QUIET_SHOWN = 5
 # Metrics that are neither violated nor judged, and are shown nevertheless.
@@ -47,13 +52,16 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if len(broken) > BROKEN_SHOWN:
         left = plural(len(broken) - BROKEN_SHOWN, "more feature")
         shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
+    for side in side_tables(report):
+        shown.print()
+        shown.print(_side(side))
     table = None
     if report.metrics:
         table = _metrics(report.metrics, shown.width)
     elif any(one.ratio is not None for one in report.results):
         table = _features(report, shown)
     if table is not None:
-        if broken:
+        if broken or side_tables(report):
             shown.print()
         shown.print(table)
 
@@ -61,7 +69,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def _violated(broken: Broken, width: int) -> Text:
     """Tell of one feature: how loud, what happened, which checks noticed, how many rows."""
     line = Text()
-    for number, telling in enumerate(broken.tellings):
+    for number, telling in enumerate(broken.tellings[:TELLINGS_SHOWN]):
         line.append("\n" * bool(number))
         word, name = ("", "") if number else (broken.severity.upper(), broken.feature)
         line.append(f"{word:<{INDENT}}", STYLES[broken.severity])
@@ -75,6 +83,8 @@ def _violated(broken: Broken, width: int) -> Text:
             name = ""
         line.append(f"{'  ' * bool(name)}{_cut(about, room)}", "dim")
         line.append(f"\n{_told(telling.first, width)}")
+    if len(broken.tellings) > TELLINGS_SHOWN:
+        line.append(f"\n{' ' * INDENT}… and {len(broken.tellings) - TELLINGS_SHOWN} more", "dim")
     return line
 
 
@@ -87,6 +97,19 @@ def _told(violation: Violation, width: int) -> str:
         subsequent_indent=" " * INDENT,
         break_on_hyphens=False,
     )
+
+
+def _side(side: SideTable) -> Table:
+    """Show the segments, or the rules, the broken ones in full strength."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    heads = [head for head in side.heads if head[0] != "found"]  # That is told above.
+    for title, is_number in heads:
+        justify: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(title, justify=justify, no_wrap=True)
+    for row, is_broken in list(zip(side.rows, side.broken, strict=True))[:SIDE_SHOWN]:
+        cells = [_cut(row[0], NAME_SHOWN), *row[1 : len(heads)]]
+        table.add_row(*(Text(cell, "bold" if is_broken else "dim") for cell in cells))
+    return _with_rest(table, len(side.rows) - SIDE_SHOWN)
 
 
 def _features(report: Report, console: Console) -> Table:

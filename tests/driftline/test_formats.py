@@ -1,0 +1,76 @@
+"""The forms of a check's result, several at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import driftline as dl
+from driftline.commands.formats import Format, formats_of, show
+from driftline.errors import InputError
+from driftline.monitors.report import Report
+
+ALL = (Format.TEXT, Format.JSON, Format.HTML, Format.JUNIT)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    baseline = dl.Baseline.fit(pa.table({"a": np.arange(1000) % 50}))
+    return dl.check(pa.table({"a": np.arange(100) % 50 + 40, "b": [1] * 100}), baseline)
+
+
+@pytest.mark.parametrize(
+    ("given", "as_json", "expected"),
+    [
+        ("text", False, (Format.TEXT,)),
+        ("text", True, (Format.JSON,)),
+        (" HTML , junit,html", False, (Format.HTML, Format.JUNIT)),
+        ("text,html", True, (Format.JSON, Format.HTML)),
+    ],
+)
+def test_forms_are_read_once_each(given: str, *, as_json: bool, expected: tuple) -> None:
+    assert formats_of(given, as_json=as_json, output="out") == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("pdf", "--format pdf: .*pdf.*expected some of text, json, html, junit"),
+        (",", "expected some of text, json"),
+        ("text,html", "standard output has room for one; add -o FOLDER"),
+    ],
+)
+def test_what_cannot_be_done_is_said(given: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        formats_of(given, as_json=False, output=None)
+
+
+@pytest.mark.parametrize("form", ALL)
+def test_one_form_goes_to_standard_output(
+    report: Report, capsys: pytest.CaptureFixture[str], form: Format
+) -> None:
+    show(report, (form,), None)
+
+    begin = {"text": "PAGE", "json": "{", "html": "<!doctype html>", "junit": "<?xml"}
+    assert capsys.readouterr().out.lstrip("\n").startswith((begin[form], "TICKET"))
+
+
+def test_pages_and_test_results_lie_in_the_folder(
+    report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    show(report, (Format.JUNIT, Format.TEXT, Format.HTML), str(tmp_path))
+
+    assert capsys.readouterr().out.endswith(f"{report.headline}\n")
+    assert (tmp_path / "report.html").read_text() == report.html()
+    assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
+
+
+def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    show(report, (Format.JSON,), None)
+
+    assert json.loads(capsys.readouterr().out) == json.loads(report.documents()["report.json"])
