@@ -100,13 +100,19 @@ class _Series:
         report, facts = self.report, self.facts
         counts = Counter(one.constraint_check_type for one in report.violations)
         checks = CHECKS if report.kind == "data-quality" else ()
+        # A feature that drifts in several segments is one.
+        drifted = {
+            one.feature_name
+            for one in report.violations
+            if one.constraint_check_type == "baseline_drift_check"
+        }
         labels = report.kind in NEEDS_LABELS
         values: dict[str, float | None] = {
             "violations": float(len(report.violations)),
             **{f"violations_{check}": float(counts[check]) for check in checks},
             "pages": float(report.page_count),
             "tickets": float(len(report.violations) - report.page_count),
-            "drifted_features": float(counts["baseline_drift_check"]) if checks else None,
+            "drifted_features": float(len(drifted)) if checks else None,
             "max_drift_ratio": report.max_drift_ratio,
             "labelled_rows": float(facts.labelled_count) if labels else None,
             "unfit_labels": float(facts.unfit_label_count) if labels else None,

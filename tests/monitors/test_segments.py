@@ -1,0 +1,216 @@
+"""The same monitor for each value of a column, and no more false alarms than without."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.question import Budget
+from driftline.monitors.report import Report
+from driftline.monitors.segments import segment_plan
+from tests.monitors.conftest import weather
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    """Independent rows; the places differ, as places do."""
+    values = weather(np.random.default_rng(1), 20_000)
+    values["temp"] = values["temp"] + 10 * (values["origin"] == "JFK")
+    return Baseline.fit(pa.table(values), segments=["origin"])
+
+
+def window(seed: int, rows: int = 3000) -> dict[str, np.ndarray]:
+    values = weather(np.random.default_rng(seed), rows)
+    values["temp"] = values["temp"] + 10 * (values["origin"] == "JFK")
+    return values
+
+
+def judged(values: dict[str, np.ndarray], reference: Baseline, **more: object) -> Report:
+    table = pa.table({name: pa.array(one, from_pandas=True) for name, one in values.items()})
+    return check(table, reference, **more)
+
+
+def within(report: Report) -> set[tuple[str, str, str]]:
+    return {
+        (one.within, one.feature_name, one.constraint_check_type)
+        for one in report.violations
+        if one.within
+    }
+
+
+def test_places_that_always_differed_pass(reference: Baseline) -> None:
+    report = judged(window(2), reference)
+
+    assert report.passed
+    assert [one.name for one in report.segments] == [
+        'origin = "JFK"', 'origin = "LGA"', 'origin = "EWR"',
+    ]  # fmt: skip
+    assert sum(one.row_count for one in report.segments) == 3000
+    assert all(0 < one.max_drift_ratio < 1 for one in report.segments)
+
+
+def test_a_change_in_one_place_that_the_whole_hides_is_found(reference: Baseline) -> None:
+    values = window(3)
+    small = np.flatnonzero(values["origin"] == "LGA")[:300]
+    keep = np.sort(np.concatenate([np.flatnonzero(values["origin"] != "LGA"), small]))
+    values = {name: one[keep] for name, one in values.items()}
+    values["wind"] = np.where(values["origin"] == "LGA", values["wind"] * 1.5, values["wind"])
+
+    report = judged(values, reference)
+
+    assert ('origin = "LGA"', "wind", "baseline_drift_check") in within(report)
+    assert {one for one, *_ in within(report)} == {'origin = "LGA"'}
+    assert "wind" not in {one.feature_name for one in report.violations if not one.within}
+
+
+@pytest.fixture(scope="module")
+def changed(reference: Baseline) -> Report:
+    """A window in which one place blows harder, and another comes with gaps."""
+    values = window(4)
+    values["wind"] = np.where(values["origin"] == "JFK", values["wind"] * 1.6, values["wind"])
+    holes = (values["origin"] == "EWR") & (np.arange(3000) % 2 == 0)
+    values["temp"] = np.where(holes, np.nan, values["temp"])
+    values["origin"] = np.where(np.arange(3000) < 60, "SFO", values["origin"])
+    return judged(values, reference)
+
+
+def test_a_violation_says_its_segment_in_every_form(changed: Report, tmp_path: Path) -> None:
+    found = next(one for one in changed.violations if one.within and one.feature_name == "wind")
+
+    assert found.within == 'origin = "JFK"'
+    assert found.cause.startswith('where origin = "JFK": ')
+    assert found.segment is not None
+    assert (found.segment.column, found.segment.level) == ("origin", "JFK")
+    assert found.to_dict()["within"] == 'origin = "JFK"'
+    changed.save(tmp_path)
+    document = json.loads((tmp_path / "constraint_violations.json").read_text())
+    own = [one for one in document["violations"] if one.get("segment") == 'origin = "JFK"']
+    assert {one["feature_name"] for one in own} == {"wind"}
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert [one["name"] for one in told["segments"]] == [one.name for one in changed.segments]
+    assert told["segments"][0]["violation_count"] == 1
+    assert "origin = &quot;JFK&quot;" in changed.html()
+    assert 'origin = "JFK"' in changed.cause
+
+
+def test_its_rows_are_those_of_the_segment(changed: Report) -> None:
+    found = next(one for one in changed.violations if one.within and one.feature_name == "wind")
+
+    rows = changed.rows(found, limit=5000)
+
+    assert set(rows["origin"]) == {"JFK"}
+    assert len(rows) == found.row_count
+    assert found.first_rows[0]["row"] == rows.index[0]
+
+
+def test_gaps_of_one_place_are_found_there(changed: Report) -> None:
+    assert ('origin = "EWR"', "temp", "completeness_check") in within(changed)
+
+
+def test_values_without_a_reference_are_listed_and_keep_to_the_constraints_only(
+    changed: Report,
+) -> None:
+    other = next(one for one in changed.segments if one.level == "other")
+
+    assert (other.name, other.row_count, other.note) == ("origin other", 60, "no_reference")
+    assert other.max_drift_ratio is None
+    own = [one.constraint_check_type for one in changed.violations if one.within == other.name]
+    assert own == ["completeness_check"]
+
+
+def test_a_segment_of_few_rows_is_listed_as_too_small(reference: Baseline) -> None:
+    values = window(5)
+    few = np.flatnonzero(values["origin"] == "EWR")[20:]
+    values = {name: np.delete(one, few) for name, one in values.items()}
+
+    report = judged(values, reference)
+
+    small = next(one for one in report.segments if one.level == "EWR")
+    assert (small.row_count, small.note) == (20, "insufficient_data")
+
+
+@pytest.mark.parametrize("jobs", [2])
+def test_processes_give_the_same_bytes(reference: Baseline, tmp_path: Path, jobs: int) -> None:
+    values = window(6, 30_000)
+    values["wind"] = np.where(values["origin"] == "JFK", values["wind"] * 1.3, values["wind"])
+
+    one, two = judged(values, reference), judged(values, reference, jobs=jobs)
+
+    assert one.documents() == two.documents()
+    assert within(one)
+
+
+def test_none_can_be_asked_for(reference: Baseline) -> None:
+    report = judged(window(2), reference, segments=())
+
+    assert report.segments == ()
+    assert "segments" in report.to_dict()
+
+
+def test_a_segment_that_the_baseline_lacks_is_told_with_the_mend(reference: Baseline) -> None:
+    with pytest.raises(InputError, match=r'segment "carrier": .* \(it has origin\); make it again'):
+        judged(window(2), reference, segments=["carrier"])
+
+
+@pytest.mark.parametrize("more", [{"compat": True}, {"kind": "bias"}], ids=["compat", "bias"])
+def test_only_our_own_data_quality_is_judged_by_segment(
+    reference: Baseline, more: dict[str, object]
+) -> None:
+    with pytest.raises(InputError, match="segments with"):
+        judged(window(2), reference, segments=["origin"], **more)
+
+
+def test_the_budget_is_shared_not_multiplied(reference: Baseline) -> None:
+    plan = segment_plan(reference, None)
+    assert plan is not None
+    budget = Budget(false_alarms_per_year=4.0)
+
+    whole, each = plan.whole(budget), plan.each(budget)
+
+    total = whole.false_alarms_per_year + plan.judged_count * each.false_alarms_per_year
+    assert plan.judged_count == 3
+    assert total == pytest.approx(4.0)
+    assert whole.false_alarms_per_year == pytest.approx(2.0)
+
+
+def test_unchanged_data_alarm_no_more_often_than_the_budget_says() -> None:
+    # 20 windows, a budget of half a false alarm for each: at most 10 are expected, and more than
+    # 29 by chance (Poisson) in less than one of a million.
+    rng = np.random.default_rng(77)
+    shops = [f"s{index:02}" for index in range(20)]
+
+    def rows(count: int) -> pa.Table:
+        shop = rng.choice(shops, count)
+        level = np.char.replace(shop, "s", "").astype(int)
+        return pa.table(
+            {"shop": shop, "x": rng.normal(level, 1), "y": rng.gamma(2, 1 + level / 10)}
+        )
+
+    reference = Baseline.fit(rows(40_000), segments=["shop"])
+    budget = Budget(false_alarms_per_year=182.5, windows_per_year=365)
+
+    found = [check(rows(4000), reference, budget=budget) for _ in range(20)]
+
+    assert sum(len(one.violations) for one in found) <= 29
+    assert all(len(one.segments) == 20 for one in found)
+
+
+def test_a_condition_within_a_segment_survives_its_document() -> None:
+    inner = Predicate("wind", "gt", 9.5, within=Predicate("origin", "eq", "JFK"))
+    batch = pa.record_batch({"wind": [10.0, 10.0, 9.0], "origin": ["JFK", "EWR", "JFK"]})
+
+    again = Predicate.from_dict(json.loads(json.dumps(inner.to_dict())))
+
+    assert again == inner
+    assert again.mask(batch).to_pylist() == [True, False, False]
+    assert again.columns == ("wind", "origin")
+    assert replace(again, within=None).mask(batch).to_pylist() == [True, True, False]
