@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
 from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.question import Compat, Predictor
+from driftline.monitors.rules.reading import read_rules, with_rules
 from driftline.monitors.violation import plural
 from driftline.progress import progress
 from driftline.roles import Roles
@@ -82,6 +84,12 @@ TiesOption = Annotated[
 ]
 
 
+RulesOption = Annotated[
+    str | None,
+    typer.Option("--rules", metavar="FILE", help="YAML or JSON: what rows must keep to besides."),
+]
+
+
 SegmentOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -92,6 +100,12 @@ PreprocessOption = Annotated[
     Path | None,
     typer.Option(
         "--preprocess", metavar="SCRIPT", help="Script whose preprocess_handler makes the rows."
+    ),
+]
+PostprocessOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--postprocess", metavar="SCRIPT", help="Script whose postprocess_handler is called."
     ),
 ]
 
@@ -106,6 +120,7 @@ def baseline(
     engine: EngineOption = "local",
     jobs: JobsOption = None,
     compat: CompatOption = False,
+    rules: RulesOption = None,
     segment: SegmentOption = None,
     preprocess: PreprocessOption = None,
     as_json: options.AsJson = False,
@@ -119,6 +134,9 @@ def baseline(
     Example: driftline baseline train.parquet --label late -o baseline/
     """
     options.open_places(*data, output)
+    declared = read_rules(rules)
+    if declared and kind is not Kind.DATA_QUALITY:
+        raise InputError(f'--rules with --kind {kind.value}; expected "data-quality"')
     rows: object = data if len(data) > 1 else data[0]
     if preprocess is not None:
         with progress("preprocess", unit="records") as advance:
@@ -138,6 +156,8 @@ def baseline(
 
         with _asking(model, roles) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
+    if declared:
+        fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     if kind is Kind.DATA_QUALITY:
         fitted.save(output)
     else:
@@ -178,6 +198,10 @@ def check(
     jobs: JobsOption = None,
     compat: CompatOption = False,
     deequ_ties: TiesOption = False,
+    rules: RulesOption = None,
+    segment: SegmentOption = None,
+    preprocess: PreprocessOption = None,
+    postprocess: PostprocessOption = None,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -205,9 +229,14 @@ def check(
             jobs=jobs,
             progress=advance,
             compat=like,
+            rules=rules,
+            segments=segment or None,
+            preprocess=preprocess,
         )
     if output is not None:
         report.save(output)
+    if postprocess is not None:
+        postprocess_report(report, postprocess, output)
     show(report, formats, output)
     if not report.decided:
         raise UndecidedError(report.summary)
