@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from driftline.baseline.jackson import to_jackson
+from driftline.baseline.jackson import read_json, to_jackson
 from driftline.errors import InputError
 
 __all__ = ["Constraints", "FeatureConstraints", "MonitoringConfig"]
@@ -183,11 +182,7 @@ class Constraints:
     @classmethod
     def from_json(cls, text: str | bytes) -> Constraints:
         """Read JSON text, in whatever layout; see from_dict."""
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"constraints: not JSON ({error})") from error
-        return cls.from_dict(_object(found, "constraints"))
+        return cls.from_dict(_object(read_json(text, "constraints"), "constraints"))
 
     def to_json(self) -> str:
         """Write the document in the analyzer's layout."""

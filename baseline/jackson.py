@@ -8,18 +8,52 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
 
-__all__ = ["Json", "java_double", "to_jackson"]
+from driftline.errors import InputError
+
+__all__ = ["Json", "java_double", "read_json", "to_jackson"]
 
 # Sizes that Java writes without exponent.
 PLAIN_FROM = 1e-3
 PLAIN_BELOW = 1e7
+# No document has ten; deeper ones would exhaust the stack of whoever writes them.
+DEEPEST = 100
+SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+# With halves of characters, which no file of UTF-8 can hold; Jackson would refuse them.
+ESCAPED = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+def read_json(text: str | bytes, what: str) -> object:
+    """Read a JSON document, in whatever layout.
+
+    Raises
+    ------
+    InputError
+        When it is no JSON, or nested so deep that nobody means it.
+    """
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what}: not JSON ({error})") from error
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return found
+    raise InputError(f"{what}: nested deeper than {DEEPEST} levels; expected far fewer")
+
+
+def _inside(value: object) -> list[object]:
+    """Give the values right inside of one that may hold others."""
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [one for one in held if isinstance(one, dict | list)]
 
 
 def to_jackson(value: Json, *, indent: int = 0) -> str:
@@ -85,4 +119,8 @@ def _split(value: float) -> tuple[str, str]:
 
 
 def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return f'"{ESCAPED.sub(_escape, value)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    return SHORT.get(found[0]) or f"\\u{ord(found[0]):04X}"

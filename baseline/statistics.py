@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.jackson import to_jackson
+from driftline.baseline.jackson import read_json, to_jackson
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
 
@@ -70,10 +69,7 @@ class Statistics(Mapping[str, Any]):
         InputError
             When it is no statistics document.
         """
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"statistics: not JSON ({error})") from error
+        found = read_json(text, "statistics")
         if not isinstance(found, dict):
             raise InputError('statistics: expected an object with a list "features"')
         return cls(found)

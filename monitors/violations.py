@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from driftline.baseline.jackson import to_jackson
+from driftline.baseline.jackson import read_json, to_jackson
 from driftline.baseline.location import locate
 from driftline.errors import InputError, NotFoundError
 
@@ -57,10 +56,7 @@ class ViolationsDocument(Mapping[str, Any]):
     @classmethod
     def from_json(cls, text: str | bytes) -> ViolationsDocument:
         """Read JSON text, in whatever layout; errors as of the class."""
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"violations: not JSON ({error})") from error
+        found = read_json(text, "violations")
         if not isinstance(found, dict):
             raise InputError('violations: expected an object with a list "violations"')
         return cls(found)

@@ -1,10 +1,17 @@
 import json
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.baseline.jackson import java_double, to_jackson
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.jackson import java_double, read_json, to_jackson
+from driftline.baseline.statistics import Statistics
+from driftline.errors import InputError
+from driftline.monitors.violations import ViolationsDocument
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 @pytest.mark.parametrize(
@@ -60,3 +67,66 @@ values = st.recursive(
 @given(values)
 def test_what_is_written_reads_back_as_the_same_json(value):
     assert json.loads(to_jackson(value)) == value
+
+
+def test_signs_are_escaped_as_jackson_escapes_them():
+    # JsonStringEncoder and CharTypes: short forms where JSON has them, else capital digits.
+    assert to_jackson('a"b\\c\n\r\t\b\f\x00\x1f/é\x7f\u2028😀') == (
+        '"a\\"b\\\\c\\n\\r\\t\\b\\f\\u0000\\u001F/é\x7f\u2028😀"'
+    )
+    assert json.loads(to_jackson("\ud800")) == "\ud800"
+    to_jackson("\ud800").encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[" * 101 + "]" * 101, "nested deeper than 100 levels"),
+    ],
+    ids=["nothing", "cut", "endless", "deep"],
+)
+def test_what_is_no_document_is_refused(text, why):
+    with pytest.raises(InputError, match=f"statistics: {why}"):
+        read_json(text, "statistics")
+
+
+def test_a_document_of_many_levels_is_read():
+    assert read_json("[" * 100 + "]" * 100, "x")
+
+
+# Inside of real documents, keys that nobody knows survive wherever they stand.
+DOCUMENTS = {
+    "baseline/quality.statistics.json": Statistics.from_json,
+    "baseline/monitor.statistics.json": Statistics.from_json,
+    "baseline/quality.constraints.good.json": Constraints.from_json,
+    "baseline/monitor.constraints.json": Constraints.from_json,
+    "monitors/aws.constraint_violations.json": ViolationsDocument.from_json,
+    "bias/aws-violations.json": ViolationsDocument.from_json,
+}
+
+
+def objects(found):
+    """Give every object inside of a document."""
+    held = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return [
+        *([found] if isinstance(found, dict) else []),
+        *(one for part in held for one in objects(part)),
+    ]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+@settings(max_examples=30)
+@given(place=st.integers(0, 10**6), key=st.text(min_size=1).map("own {}".format), value=values)
+def test_unknown_keys_survive_wherever_they_stand(name, place, key, value):
+    document = json.loads((FIXTURES / name).read_text())
+    places = objects(document)
+    places[place % len(places)][key] = value
+
+    written = DOCUMENTS[name](json.dumps(document)).to_json()
+
+    assert json.loads(written) == document
+    assert list(json.loads(written)) == list(document)
+    assert DOCUMENTS[name](written).to_json() == written
