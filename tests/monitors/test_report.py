@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,17 @@ def test_the_summary_counts_one_violation_as_one() -> None:
     report = check(pa.table({"a": np.arange(100) % 50, "b": [1] * 100}), baseline)
 
     assert report.summary.startswith("100 rows, 1 violation: ")
+
+
+@pytest.mark.parametrize("table", ["report", "violation", "feature"])
+def test_every_key_of_the_document_is_explained(reference: Baseline, table: str) -> None:
+    document = check(pa.table({"a": ["?"] * 50, "b": ["x"] * 50}), reference).to_dict()
+    text = (Path(__file__).parents[2] / "docs" / "check.md").read_text().partition("## report.json")
+    whole, _, rest = text[2].partition("A violation:")
+    violation, _, feature = rest.partition("A feature:")
+    explained = {"report": whole, "violation": violation, "feature": feature}[table]
+    found = {"report": [document], "violation": document["violations"],
+             "feature": document["features"]}[table]  # fmt: skip
+
+    cells = [line.split("|")[1] for line in explained.splitlines() if line.startswith("| `")]
+    assert set(re.findall("`([a-z_]+)`", " ".join(cells))) == set(found[0])
