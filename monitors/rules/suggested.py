@@ -31,6 +31,7 @@ def sign_rules(signature: Signature, constraints: Constraints) -> RuleSet:
             and column.type in ("int64", "double")
             and (found := constraints.feature(column.name)) is not None
             and found.is_non_negative is True
+            and found.inferred_type != "String"  # Text by decree has no sign.
             and constraints.config(column.name).evaluate_constraints
         )
     )
