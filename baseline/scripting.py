@@ -44,6 +44,7 @@ def preprocessed(
     compat: bool = False,
     limits: Limits | None = None,
     quiet: bool = False,
+    discreet: bool = False,
     progress: Progress | None = None,
 ) -> Source:
     """Put each line of some files through a script's ``preprocess_handler``.
@@ -63,8 +64,9 @@ def preprocessed(
         does it; else columns come as they were given, and numbers are found.
     limits
         What the script may use up.
-    quiet
-        Whether what the script prints and logs is dropped.
+    quiet, discreet
+        Whether what the script prints and logs is dropped, and errors leave out what its exception
+        says: it may quote a record.
     progress
         Called with records done, and None.
 
@@ -84,6 +86,7 @@ def preprocessed(
         compat=compat,
         limits=limits,
         quiet=quiet,
+        discreet=discreet,
         header=header,
         progress=progress,
     )

@@ -71,7 +71,13 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
 
 
 def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
-    """Give a feature's gravest violation that points at rows, with the rows' condition."""
+    """Give a feature's gravest violation that points at rows, with the rows' condition.
+
+    Rows that a record script made are not kept, and so none is given.
+    """
+    details = (report or {}).get("details")
+    if isinstance(details, Mapping) and details.get("preprocess"):
+        return None
     for violation in sorted(_objects(report or {}, "violations"), key=_gravity):
         found = violation.get("predicate")
         if _text(violation, "feature_name") == feature and isinstance(found, Mapping):

@@ -222,7 +222,7 @@ def _attempt(
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
         report = judge_captured(definition, baseline, read, predict=predict, seed=seed, rows=rows)
-        conclude(report, definition, scripts_dir)
+        report = conclude(report, definition, scripts_dir)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.

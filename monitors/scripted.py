@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from driftline.baseline.scripting import preprocessed_records, script_in
 from driftline.baseline.scripting_process import Record
@@ -22,7 +23,10 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.report import Report
 
-__all__ = ["conclude", "scripted_rows", "with_scripts"]
+__all__ = ["SCRIPT", "conclude", "scripted_rows", "with_scripts"]
+
+# The key of a report's details that names the script which made the rows.
+SCRIPT = "preprocess"
 
 
 def scripted_rows(
@@ -61,11 +65,21 @@ def scripted_rows(
         raise UnavailableError(str(error)) from error
 
 
-def conclude(report: Report, definition: MonitorDefinition, folder: str) -> None:
-    """Call the monitor's ``postprocess_handler``, if it has one; errors as above."""
+def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Report:
+    """Note the script that made the rows, and call the ``postprocess_handler``, if there is one.
+
+    Raises
+    ------
+    InputError, UndecidedError
+        As of `scripted_rows`.
+    """
+    if definition.preprocess is not None:
+        # The captured rows are others: conditions on the script's columns do not find them again.
+        report = replace(report, details={**report.details, SCRIPT: definition.preprocess})
     if definition.postprocess is not None:
         script = script_in(folder, definition.postprocess)
         postprocess_report(report, script, quiet=True, discreet=True)
+    return report
 
 
 def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str:

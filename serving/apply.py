@@ -30,6 +30,7 @@ from driftline.serving.resource_store import Stored
 from driftline.serving.resources import (
     KINDS,
     AlarmSpec,
+    BaselineSpec,
     ChannelSpec,
     EndpointSpec,
     Kind,
@@ -249,9 +250,12 @@ def _check(resource: Resource) -> None:
 
 def _check_scripts(resource: Resource, folder: str) -> None:
     """Refuse scripts that are not in the installation's folder."""
-    if not isinstance(resource.spec, MonitorSpec):
-        return
-    for name in (resource.spec.preprocess, resource.spec.postprocess):
+    named: tuple[str | None, ...] = ()
+    if isinstance(resource.spec, MonitorSpec):
+        named = resource.spec.preprocess, resource.spec.postprocess
+    elif isinstance(resource.spec, BaselineSpec):
+        named = (resource.spec.preprocess,)
+    for name in named:
         if name is not None:
             try:
                 script_in(folder, name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.baseline import store as baselines
+from driftline.baseline.scripting import preprocessed, script_in
 from driftline.baseline.source import open_source
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.attribution.explaining import explain_reference
@@ -142,9 +143,13 @@ class Workshop:
             facet=spec.facet,
             group=spec.group,
         )
-        fitted = baselines.Baseline.of(spec.data, roles, segments=spec.segments)
+        data: object = spec.data
+        if spec.preprocess is not None:
+            script = script_in(self._context.scripts_dir, spec.preprocess)
+            data = preprocessed(data, script, quiet=True, discreet=True)
+        fitted = baselines.Baseline.of(data, roles, segments=spec.segments)
         if model is not None:
-            fitted = self._explained(spec, fitted, model)
+            fitted = self._explained(spec, data, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.
         baseline = complete(fitted)
         version = baselines.put(root, name, baseline, self._context.now)
@@ -166,7 +171,7 @@ class Workshop:
             return store.get(connection, "Model", name).made
 
     def _explained(
-        self, spec: BaselineSpec, fitted: baselines.Baseline, model: Made
+        self, spec: BaselineSpec, data: object, fitted: baselines.Baseline, model: Made
     ) -> baselines.Baseline:
         """Add how much each feature counts for the model, asked in a process of its own."""
         launch = Launch(
@@ -177,7 +182,7 @@ class Workshop:
         )
         timeout_s = self._context.start_timeout_s
         with ModelProcess(launch, model["digest"], start_timeout_s=timeout_s) as predict:
-            return explain_reference(open_source(spec.data), fitted, predict)
+            return explain_reference(open_source(data), fitted, predict)
 
 
 def make_endpoint(

@@ -74,6 +74,7 @@ class BaselineSpec(Spec):
     facet: str | list[str] | None = None
     group: str | None = None
     segments: list[str] = []
+    preprocess: str | None = None
     model: str | None = None
 
 

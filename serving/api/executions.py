@@ -29,6 +29,7 @@ from driftline.monitors.execution import Execution, get_execution, run
 from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.report import REPORT
 from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.scripted import SCRIPT
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
@@ -120,7 +121,13 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         """Give the first rows behind a violation, the offending column in front."""
         with context.engine.connect() as connection:
             execution = get_execution(connection, execution_id)
-        predicate = _predicate(json.loads(_report(context, execution)), violation)
+        report = json.loads(_report(context, execution))
+        predicate = _predicate(report, violation)
+        if script := report.get("details", {}).get(SCRIPT):
+            raise UndecidedError(
+                f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
+                "name the events that they came from"
+            )
         signature = _signature(context, execution.endpoint)
         window = read_window(
             context.root,

@@ -1,0 +1,123 @@
+"""Scripts that resources name: only those that the installation has, told discreetly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SCRIPT = """
+def preprocess_handler(inference_record):
+    place, temp = inference_record.endpoint_input.data.split("|")
+    return {"place": place, "temp": float(temp)}
+"""
+BAD = "def preprocess_handler(record):\n    return int(record.endpoint_input.data)\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("installation")
+    (place / "scripts").mkdir()
+    (place / "scripts" / "pre.py").write_text(SCRIPT)
+    (place / "scripts" / "bad.py").write_text(BAD)
+    (place / "evil.py").write_text(SCRIPT)
+    rng = np.random.default_rng(4)
+    with (place / "reference.jsonl").open("w") as file:
+        for index in range(3000):
+            file.write(json.dumps(line(index, "EWR" if index % 2 else "JFK", rng)) + "\n")
+    return place
+
+
+def line(index: int, place: str, rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "captureData": {
+            "endpointInput": {
+                "observedContentType": "text/plain", "mode": "INPUT",
+                "data": f"{place}|{rng.normal(50, 8):.1f}", "encoding": "CSV",
+            }
+        },
+        "eventMetadata": {"eventId": f"e{index}", "inferenceTime": "2026-01-15T12:00:00Z"},
+        "eventVersion": "0",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(start, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    place = tmp_path_factory.mktemp("server")
+    with start(place, scripts_dir=str(folder / "scripts")) as found:
+        yield found
+
+
+def resources(declare: Any, folder: Path, **monitor: Any) -> list[dict[str, Any]]:
+    data = str(folder / "reference.jsonl")
+    return [
+        declare("Baseline", "places", data=data, preprocess="pre.py", segments=["place"]),
+        declare("Endpoint", "places", baseline="places"),
+        declare("Monitor", "places", endpoint="places", baseline="places", **monitor),
+    ]
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "evil.py", "/etc/passwd", "scripts/pre.py"])
+@pytest.mark.parametrize("key", ["preprocess", "postprocess"])
+def test_a_script_from_elsewhere_is_refused(
+    server: Any, declare: Any, folder: Path, key: str, name: str
+) -> None:
+    answer = server.apply(*resources(declare, folder, **{key: name}))
+
+    assert answer.status_code == 400
+    told = server.error_of(answer)["message"]
+    assert told.startswith(f'Monitor "places": script "{name}": not in the folder of scripts;')
+    assert "expected one of bad.py, pre.py" in told
+
+
+def test_a_baseline_of_a_failing_script_is_refused_without_quoting_a_record(
+    server: Any, declare: Any, folder: Path
+) -> None:
+    data = str(folder / "reference.jsonl")
+
+    answer = server.apply(declare("Baseline", "bad", data=data, preprocess="bad.py"))
+
+    assert answer.status_code == 400
+    told = server.error_of(answer)["message"]
+    assert told.endswith("bad.py, line 2: ValueError (record 1)")
+
+
+def test_baseline_and_monitor_go_through_the_script(
+    server: Any, declare: Any, folder: Path
+) -> None:
+    wanted = resources(declare, folder, preprocess="pre.py", segments=["place"])
+    assert server.apply(*wanted).status_code == 200
+    rng = np.random.default_rng(6)
+    lines = [line(index, "EWR" if index % 2 else "JFK", rng) for index in range(300)]
+    for one in lines[::2]:
+        data = one["captureData"]["endpointInput"]
+        data["data"] = f"JFK|{float(data['data'][4:]) + 20:.1f}"
+    body = "\n".join(json.dumps(one) for one in lines)
+    loaded = server.client.post(
+        "/api/v1/endpoints/places/capture/lines", content=body,
+        headers={"content-type": "application/jsonlines"},
+    )  # fmt: skip
+    assert loaded.status_code == 200, loaded.text
+
+    span = {"from": "2026-01-15T00:00:00Z", "to": "2026-01-16T00:00:00Z"}
+    ran = server.client.post("/api/v1/monitors/places/run", json=span).json()
+
+    assert ran["status"] == "CompletedWithViolations", ran
+    assert ran["row_count"] == 300
+    assert 'where place = "JFK"' in ran["cause"] or "JFK" in ran["cause"]
+    rows = server.client.get(f"/api/v1/executions/{ran['id']}/rows")
+    assert server.error_of(rows)["message"].startswith('the rows were made by "pre.py"')
+
+
+def test_an_installation_without_a_folder_refuses_all(
+    start, declare: Any, folder: Path, tmp_path: Path
+) -> None:
+    with start(tmp_path) as plain:
+        answer = plain.apply(*resources(declare, folder, preprocess="pre.py"))
+
+        assert answer.status_code == 400
+        assert "this installation runs none; expected a folder" in plain.error_of(answer)["message"]
