@@ -56,7 +56,7 @@ def measure(
         levels, found = (_part(one, "string", "categorical", "buckets")
                          for one in (reference, window))  # fmt: skip
         return level_distance(name, _counts(levels), _counts(found), config)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f'statistics: feature "{name}" is not as SageMaker writes it ({error!r})'
         ) from error
@@ -162,7 +162,7 @@ def level_distance(
         None when a side is empty, or ChiSquared is left with fewer than two levels.
     """
     rows, others = sum(reference.values()), sum(window.values())
-    if not rows or not others:
+    if min(rows, others) <= 0:
         return None
     levels = list(dict.fromkeys([*reference, *window]))
     first = np.array([reference.get(level, 0) for level in levels])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
+from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check import check
 from driftline.monitors.question import Compat
 from driftline.monitors.report import Report
@@ -310,3 +315,44 @@ def test_segments_are_refused() -> None:
 
     with pytest.raises(InputError, match="segments with compat"):
         check(table, Baseline.fit(table, compat=True), compat=True, segments=["x"])
+
+
+WRONG = (
+    None, True, 0, -1, 1e308, 10**400, "", "NaN", "x", [], [1], ["a"], [[1.0], [2]], {}, [{}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("compat", [True, False], ids=["compat", "ours"])
+@settings(max_examples=60, deadline=None)
+@given(place=st.integers(0, 10**6), wrong=st.sampled_from(WRONG), is_statistics=st.booleans())
+def test_a_document_with_something_wrong_is_used_or_refused_in_a_sentence(
+    compat: bool, place: int, wrong: object, is_statistics: bool
+) -> None:
+    source = FIXTURES / "baseline"
+    constraints = json.loads((source / "quality.constraints.good.json").read_text())
+    statistics = json.loads((source / "quality.statistics.json").read_text())
+    places = list(_places(statistics if is_statistics else constraints))
+    holder, key = places[place % len(places)]
+    holder[key] = wrong
+
+    try:
+        read = Constraints.from_json(json.dumps(constraints))
+        known = Statistics.from_json(json.dumps(statistics))
+        signature = signature_from_constraints(read, known)
+        profile = profile_from_statistics(known, signature)
+        cells = {name: one.cells for name, one in profile.columns.items() if one.cells is not None}
+        fitted = Baseline(signature, profile, known, read, cells)
+        report = check(source / "quality.csv", fitted, compat=compat)
+    except DriftlineError as error:
+        assert str(error).strip()
+    else:
+        assert report.documents()
+
+
+def _places(found: Any) -> Iterator[tuple[Any, Any]]:
+    """Give every place of a document, few of long lists."""
+    keys = found if isinstance(found, dict) else range(min(len(found), 4))
+    for key in list(keys):
+        yield found, key
+        if isinstance(found[key], dict | list):
+            yield from _places(found[key])
