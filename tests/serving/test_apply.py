@@ -189,6 +189,15 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
             {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "kind": "drift"}},
             'Monitor "m": kind "drift"; expected',
         ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": [{"a": 1}]}},
+            'Monitor "m": spec.rules[0]: no check; expected one such as "unique"',
+        ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": ["a >"]}},
+            'expression "a >": not readable',
+        ),
+        ({"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": 5}}, "spec.rules"),
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
         ({"spec": {"path": 5}}, "spec.path 5; input should be a valid string"),
         ({"spec": {"path": "model.skops"}}, "relative path"),
