@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,3 +217,14 @@ def test_a_condition_within_a_segment_survives_its_document() -> None:
     assert again.mask(batch).to_pylist() == [True, False, False]
     assert again.columns == ("wind", "origin")
     assert replace(again, within=None).mask(batch).to_pylist() == [True, True, False]
+
+
+def test_the_example_on_the_page_prints_what_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scripts-and-segments.md").read_text()
+    ((code, expected),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    printed = io.StringIO()
+
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "docs/scripts-and-segments.md", "exec"), {})
+
+    assert printed.getvalue() == expected
