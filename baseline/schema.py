@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -88,7 +89,7 @@ def infer_signature(
     """
     named = roles or Roles()
     names = list(schema.names)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
     found = _roles(named, names)
     inputs = [name for name in names if found.get(name) not in ("prediction", "probability")]
