@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 
 import pyarrow as pa
 
@@ -22,6 +23,9 @@ from driftline.errors import InputError
 from driftline.signature import Signature
 
 __all__ = ["BlockCounts", "ColumnProfile", "Profile", "blocks_from_table", "profile_table"]
+
+# Characters of what a prompt or a log shows of a profile.
+REPR_WIDTH = 200
 
 
 @dataclass(slots=True)
@@ -148,6 +152,12 @@ class Profile:
             When the bytes are none of ours, of a newer version, or damaged: one sentence.
         """
         return cls.from_arrow(profile_table(data))
+
+    def __repr__(self) -> str:
+        """Give one line: how many rows, and the first columns."""
+        names = ", ".join(self.columns)
+        shown = f"rows: {self.row_count:,}, columns: {len(self.columns)} ({names})"
+        return f"<Profile {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
 
     def _repr_html_(self) -> str:
         """Show the columns in a notebook."""

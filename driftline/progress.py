@@ -29,24 +29,21 @@ def progress(
     shown = console or Console(stderr=True)
     if shown.is_terminal:
         # Slow to import, and of no use elsewhere.
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
+            TextColumn("{task.fields[told]}"),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=shown, transient=True) as bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            task = bar.add_task(title, total=None, told="")
+
+            def move(done: int, total: int | None) -> None:
+                bar.update(task, completed=done, total=total, told=_told(done, total, unit))
+
+            yield move
         return
     last = time.monotonic()
 
@@ -54,7 +51,11 @@ def progress(
         nonlocal last
         if time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
-            of = f" of {total:,}" if total else ""
-            shown.print(f"{title}: {done:,}{of} {unit}", highlight=False)
+            shown.print(f"{title}: {_told(done, total, unit)}", highlight=False)
 
     yield line
+
+
+def _told(done: int, total: int | None, unit: str) -> str:
+    of = f" of {total:,}" if total else ""
+    return f"{done:,}{of} {unit}"

@@ -165,14 +165,15 @@ def _cells(
 
 def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     """Show each number with its interval beside the reference's; what was judged first."""
-    table = _table("metric", "now>", "95 % interval", "reference>", "bound>", "note")
+    notes = ("note",) if width >= NARROW else ()
+    table = _table("metric", "now>", "95 % interval", "reference>", "bound>", *notes)
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]
     # What the other columns leave: 54 characters at most, of which the note takes some.
     name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
     if width < NARROW:
-        name_width, note_width = 16, 6
+        name_width = 16
     for one in shown:
         group = "=".join(part for part in (one.facet, one.facet_value) if part) or one.label
         interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
@@ -183,7 +184,7 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
             interval,
             _number(one.reference),
             _number(one.bound),
-            _cut(one.note, note_width),
+            *(_cut(one.note, note_width) for _ in notes),
         )  # fmt: skip
     return _with_rest(table, len(metrics) - len(shown))
 

@@ -131,3 +131,10 @@ def test_a_baseline_of_constraints_alone_says_so() -> None:
     alone = dl.Baseline(whole.signature, None, None, whole.constraints, {})
 
     assert "2 columns, constraints alone" in text_of(alone._repr_html_())
+
+
+def test_a_profile_is_one_short_line_at_a_prompt() -> None:
+    profile = dl.Baseline.fit(REFERENCE).profile
+
+    assert repr(profile).startswith("<Profile rows: 2,000, columns: 2 (")
+    assert len(repr(profile)) < 250
