@@ -1,0 +1,214 @@
+"""Profiles of parts against the profile of all rows: what is equal, and what is within an error."""
+
+import math
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.baseline import distinct, texts
+from driftline.baseline.profile import Profile
+from driftline.baseline.quantiles import rank_error
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+SIGNATURE = Signature(
+    tuple(
+        Column(name, f"feature_{name}", kind)
+        for name, kind in [
+            ("n", "double"),
+            ("k", "int64"),
+            ("c", "string"),
+            ("b", "bool"),
+            ("t", "timestamp"),
+            ("v", "string"),
+        ]
+    )
+)
+TYPES = [
+    pa.float64(),
+    pa.int64(),
+    pa.string(),
+    pa.bool_(),
+    pa.timestamp("us", "UTC"),
+    pa.list_(pa.float64()),
+]
+row = st.tuples(
+    st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.0, math.nan, math.inf]),
+    st.none() | st.integers(-5, 5) | st.integers(2**60, 2**60 + 9),
+    st.none() | st.sampled_from(["", "UA", "AA-1", "x" * 2000]) | st.text(max_size=3),
+    st.none() | st.booleans(),
+    st.none() | st.datetimes(timezones=st.just(UTC)),
+    st.none() | st.lists(st.floats(-10, 10), max_size=3),
+)
+rows = st.lists(row, max_size=25)
+
+
+def profile_of(found):
+    columns = list(zip(*found, strict=True)) if found else [[]] * len(TYPES)
+    arrays = [pa.array(list(c), t) for c, t in zip(columns, TYPES, strict=True)]
+    profile = Profile.empty(SIGNATURE)
+    profile.update(pa.record_batch(arrays, names=list("nkcbtv")))
+    return profile
+
+
+def facts(profile):
+    """All that must be equal to the last digit, whatever the parts and their order."""
+    return {
+        name: (
+            (one.row_count, one.missing_count, one.nan_count, one.inf_count, one.unfit_count),
+            (one.integral_count, one.moments.count, one.moments.minimum, one.moments.maximum),
+            (one.sketch.count, one.distinct.hashes.tolist(), one.distinct_count),
+            (one.numbers.is_complete, one.numbers.values.tolist(), one.numbers.counts.tolist()),
+            one.levels.ranked() if one.levels.is_exact else None,
+            None if one.text is None else one.text.lengths.counts.tolist(),
+            None if one.text is None else one.text.lengths.total,
+            one.text.shapes.ranked() if one.text and one.text.shapes.is_exact else None,
+            (one.times.width_us, one.times.first.tolist(), one.times.counts.tolist()),
+            (one.vectors.count, one.vectors.lengths.total, one.vectors.zero_count),
+            one.vectors.dimensions.counts.tolist(),
+        )
+        for name, one in profile.columns.items()
+    }
+
+
+@given(rows, rows, rows)
+@settings(max_examples=50)
+def test_merging_is_associative_and_commutative(first, second, third):
+    a, b, c = profile_of(first), profile_of(second), profile_of(third)
+
+    whole = facts(profile_of(first + second + third))
+    assert facts(a.merge(b).merge(c)) == whole
+    assert facts(a.merge(b.merge(c))) == whole
+    assert facts(c.merge(a).merge(b)) == whole
+    assert facts(Profile.merged([b, c, a])) == whole
+
+
+@given(rows, rows, rows)
+@settings(max_examples=40)
+def test_it_is_so_too_when_levels_and_shapes_overflow(first, second, third):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distinct, "LEVEL_CAP", 4)
+        patch.setattr(texts, "SHAPE_CAP", 2)
+        a, b, c = profile_of(first), profile_of(second), profile_of(third)
+        whole, merged = profile_of(first + second + third), c.merge(a.merge(b))
+
+        assert merged.columns["c"].distinct_count == whole.columns["c"].distinct_count
+        found, true = merged.columns["c"].text, whole.columns["c"].text
+        assert found.lengths.counts.tolist() == true.lengths.counts.tolist()
+        counted = [one[2] for one in first + second + third if one[2]]
+        for level, count in merged.columns["c"].levels.ranked():
+            if len(level) < 100:
+                error = merged.columns["c"].levels.error
+                assert counted.count(level) - error <= count <= counted.count(level)
+
+
+def test_texts_that_two_parts_hold_in_full_are_counted_when_they_overflow_together():
+    parts = []
+    for start in (0, 3000):
+        values = [f"N{index}" for index in range(start, start + 3000)]
+        parts.append(profile_of([(None, None, value, None, None, None) for value in values]))
+    assert all(part.columns["c"].levels.is_exact for part in parts)
+
+    merged = parts[0].merge(parts[1]).columns["c"]
+
+    assert not merged.levels.is_exact
+    # Bar-Yossef et al. 2002: standard error 1/sqrt(4096) = 1.6 %.
+    assert merged.distinct_count == pytest.approx(6000, rel=0.05)
+    assert merged.text.lengths.count == 6000
+    assert merged.text.shapes.ranked()[0] == ("A9999", 5000)
+
+
+def hours_of_rows(seed, hours):
+    rng = np.random.default_rng(seed)
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    for hour in range(hours):
+        count = int(rng.integers(50, 400))
+        offsets = np.sort(rng.integers(0, 3600, count)).tolist()
+        yield pa.record_batch(
+            {
+                "n": rng.lognormal(size=count) + hour / 100,
+                "k": rng.integers(0, 30, count),
+                "c": pa.array([f"UA{x}" for x in rng.zipf(1.4, count) % 5000]),
+                "b": pa.array(rng.random(count) < 0.3),
+                "t": pa.array([start + timedelta(hours=hour, seconds=s) for s in offsets]),
+                "v": pa.array(rng.normal(size=(count, 8)).tolist()),
+            }
+        )
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "as bytes"])
+def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(stored):
+    whole, hours = Profile.empty(SIGNATURE), []
+    for batch in hours_of_rows(7, 24 * 10):
+        whole.update(batch)
+        hour = Profile.empty(SIGNATURE)
+        hour.update(batch)
+        hours.append(Profile.from_bytes(hour.to_bytes()) if stored and len(hours) < 99 else hour)
+
+    merged = Profile.merged(hours)
+
+    assert facts(merged) == facts(whole)
+    assert merged.row_count == whole.row_count
+    number, true = merged.columns["n"], whole.columns["n"]
+    assert number.moments.mean == pytest.approx(true.moments.mean, rel=1e-12)
+    assert number.moments.deviation == pytest.approx(true.moments.deviation, rel=1e-9)
+    error = rank_error(number.sketch) + rank_error(true.sketch)
+    points = true.sketch.quantiles(np.linspace(0.01, 0.99, 99))
+    far = np.abs(number.sketch.ranks(points) - true.sketch.ranks(points)).max()
+    assert far / number.sketch.count <= error < 0.01
+    vectors, both = merged.columns["v"].vectors, whole.columns["v"].vectors
+    assert vectors.dimensions.averages == pytest.approx(both.dimensions.averages, abs=1e-12)
+
+
+def test_three_days_and_the_seven_that_follow_are_all_ten():
+    parts = []
+    for batch in hours_of_rows(8, 24 * 10):
+        parts.append(Profile.empty(SIGNATURE))
+        parts[-1].update(batch)
+
+    days, rest = Profile.merged(parts[: 24 * 3]), Profile.merged(parts[24 * 3 :])
+
+    assert facts(days.merge(rest)) == facts(Profile.merged(parts))
+
+
+def test_memory_stays_bounded_whatever_the_cardinality():
+    profile, sizes = Profile.empty(SIGNATURE), []
+    for part in range(12):
+        count = 20_000
+        at = np.arange(part * count, (part + 1) * count)
+        profile.update(
+            pa.record_batch(
+                {
+                    "n": at * 1.5,
+                    "k": at * 2**40,
+                    "c": pa.array([f"{x:09}" * (300 if x % 20_000 < 40 else 1) for x in at]),
+                    "t": pa.array(at * 3_600_000_000, pa.timestamp("us", "UTC")),
+                }
+            )
+        )
+        sizes.append(len(pickle.dumps(profile)))
+
+    assert sizes[-1] < 1.2 * sizes[3] < 1_500_000
+    for name in "nkct":
+        assert profile.columns[name].distinct_count == pytest.approx(240_000, rel=0.06)
+
+
+def test_long_ids_that_one_float_holds_are_told_apart():
+    ids = pa.array(np.arange(2**60, 2**60 + 3000))
+    profile = Profile.empty(SIGNATURE)
+    profile.update(pa.record_batch({"k": ids}))
+
+    assert profile.columns["k"].distinct_count == 3000
+
+
+def test_profiles_of_other_columns_do_not_merge():
+    other = Profile.empty(Signature(SIGNATURE.features[:2]))
+    with pytest.raises(InputError, match='column "b" is in one of the profiles only'):
+        profile_of([]).merge(other)
+    with pytest.raises(InputError, match="no profiles to merge"):
+        Profile.merged([])
