@@ -59,6 +59,8 @@ CARRIED: dict[str, ColumnType] = {
     "Boolean": "bool",
     "String": "string",
 }
+# The types that meet an expected one; the documents call Boolean columns String, too.
+MATCHING = {kind: [code] for code, kind in enumerate(KINDS)} | {"String": [STRING, BOOLEAN]}
 POSITION = re.compile(r"_c\d+\Z")
 
 
@@ -164,6 +166,15 @@ class KindCounter:
                 _nothing(rows) if more is None else more
             )
         self.row_count += rows
+
+    def present(self, name: str) -> int:
+        """Give the number of rows that hold a value."""
+        counts = self.counts[name]
+        return int(counts.sum() - counts[UNKNOWN])
+
+    def matching(self, name: str, expected: str) -> int:
+        """Give the number of values whose own type is the expected one, one of `KINDS`."""
+        return int(self.counts[name][MATCHING[expected]].sum())
 
     def kind(self, name: str) -> str:
         """Give the type of a column: that of all its values, String where they do not agree."""
@@ -318,7 +329,7 @@ def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch
             found.append((np.array(kept), list(keys), list(items)))
     for name in names:
         codes = kinds_of(batch, name)
-        at = np.flatnonzero((codes != UNKNOWN) & (codes != KINDS.index(expected[name])))
+        at = np.flatnonzero(~np.isin(codes, [UNKNOWN, *MATCHING[expected[name]]]))
         texts = values_of(batch, name, "string").take(pa.array(at)).to_pylist()
         found.append((at, [name] * len(at), texts))
     rows = np.concatenate([part for part, _, _ in found])

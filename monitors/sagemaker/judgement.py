@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from driftline.baseline.analyzer import KINDS, UNKNOWN, KindCounter
+from driftline.baseline.analyzer import KindCounter
 from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
 from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
@@ -37,11 +37,6 @@ class Observed:
     statistics: Statistics
     kinds: KindCounter
     inside: Mapping[str, int]
-
-    def present(self, name: str) -> int:
-        """Rows that hold a value."""
-        counts = self.kinds.counts[name]
-        return int(counts.sum() - counts[UNKNOWN])
 
 
 @dataclass(slots=True)
@@ -138,10 +133,10 @@ def _type_draft(
     feature: FeatureConstraints, config: MonitoringConfig, observed: Observed
 ) -> Draft | None:
     """Demand a share of the values whose own text is of the type: 12 is not Fractional."""
-    expected, present = feature.inferred_type, observed.present(feature.name)
+    expected, present = feature.inferred_type, observed.kinds.present(feature.name)
     if expected == "Unknown" or not present:
         return None
-    ratio = int(observed.kinds.counts[feature.name][KINDS.index(expected)]) / present
+    ratio = observed.kinds.matching(feature.name, expected) / present
     if ratio >= config.datatype_check_threshold:
         return None
     wanted = java_double(config.datatype_check_threshold * 100)
@@ -161,7 +156,7 @@ def _type_draft(
 
 def _completeness_draft(feature: FeatureConstraints, observed: Observed) -> Draft | None:
     rows = observed.kinds.row_count
-    ratio = observed.present(feature.name) / rows if rows else 1.0
+    ratio = observed.kinds.present(feature.name) / rows if rows else 1.0
     if feature.completeness is None or ratio >= feature.completeness:
         return None
     return Draft(

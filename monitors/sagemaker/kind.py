@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.analyzer import KINDS, KindCounter, marked, values_of
+from driftline.baseline.analyzer import KindCounter, marked, values_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import is_missing
 from driftline.baseline.profile import Profile
@@ -232,10 +232,10 @@ def _result(
     feature, column = baseline.constraints.feature(name), baseline.signature.get(name)
     rows, distance = observed.kinds.row_count, verdict.distances.get(name)
     is_there = name in observed.kinds.counts
-    present = observed.present(name) if is_there else 0
+    present = observed.kinds.present(name) if is_there else 0
     fitting = present
     if is_there and feature is not None and feature.inferred_type != "Unknown":
-        fitting = int(observed.kinds.counts[name][KINDS.index(feature.inferred_type)])
+        fitting = observed.kinds.matching(name, feature.inferred_type)
     return FeatureResult(
         feature=name,
         type=observed.kinds.kind(name) if is_there else feature.inferred_type if feature else "",

@@ -198,3 +198,21 @@ def test_the_churn_baseline_is_the_one_that_sagemaker_printed(churn: Baseline) -
         assert len(kll["buckets"]) == 10
         assert sum(bucket["count"] for bucket in kll["buckets"]) == 2333.0
     assert churn.statistics.item_count == 2333
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["true", "false"], ["1", "2"], ["1.5", "2"], ["a", "b"], ["", "a"], ["", ""], ["1e3", "2e3"]],
+    ids=["booleans", "whole", "mixed", "text", "gaps", "empty", "exponents"],
+)
+def test_a_baseline_is_kept_by_its_own_data_but_for_whole_numbers_among_fractions(
+    tmp_path: Path, values: list[str]
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("x,y\n" + "".join(f"{value},1\n" for value in values) * 200)
+
+    report = check(file, Baseline.fit(file, compat=True), compat=True)
+
+    # As in the job of 2019, whose amounts of money were half of them written without a point.
+    assert report.passed == (values != ["1.5", "2"])
+    assert [one.constraint_check_type for one in report.violations] in ([], ["data_type_check"])
