@@ -126,6 +126,10 @@ class Declaration:
             return self._moment(key, found)
         if isinstance(found, bool) or not isinstance(found, int | float) or found != found:
             raise self.wrong(key, 'a number, or a time such as "2026-01-31"')
+        if isinstance(found, int) and abs(found) >= 2**63:
+            if abs(found) > 1e300:
+                raise self.wrong(key, "a number below 1e300")
+            return float(found)
         return found
 
     def _moment(self, key: str, text: str) -> str:

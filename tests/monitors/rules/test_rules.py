@@ -187,6 +187,14 @@ def test_rules_on_all_rows_together_are_told(declared: object, told: str | None)
     assert [one.what for one in drafts(declared)] == ([] if told is None else [told])
 
 
+def test_bounds_beyond_64_bits_are_numbers_too() -> None:
+    (found,) = outcomes([rule("bounds", column="age", min=-(2**70), max=2**70)])
+
+    assert (found.tally.judged_count, found.tally.is_broken) == (5, False)
+    with pytest.raises(InputError, match="a number below 1e300"):
+        RuleSet.of([rule("bounds", column="age", min=-(10**400))])
+
+
 def test_a_time_to_come_does_not_make_old_data_fresh() -> None:
     days = [datetime(2024, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)]
     batch = pa.record_batch({"day": days})
