@@ -120,8 +120,28 @@ class _Blocks:
     hours: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     counts: dict[str, np.ndarray] = field(default_factory=dict)
 
+    def make_room(self, hours: np.ndarray, width: int) -> None:
+        """Make blocks so long that these hours, ascending, have room beside those that are here."""
+        for step in (one for one in STEPS if one >= self.step):
+            starts = np.union1d(self.hours // step, hours // step)
+            if len(starts) * width <= BLOCK_CELLS or step == STEPS[-1]:
+                self.lengthen(step)
+                return
+
+    def lengthen(self, step: int) -> None:
+        """Put blocks together to longer ones."""
+        if step == self.step:
+            return
+        self.step = step
+        self.hours, first = np.unique(self.hours // step * step, return_index=True)
+        if len(first):
+            self.counts = {
+                name: np.add.reduceat(one, first, axis=0) for name, one in self.counts.items()
+            }
+
     def add(self, hours: np.ndarray, counts: Mapping[str, np.ndarray]) -> None:
         """Add blocks that start at these hours, ascending, each once."""
+        self.make_room(hours, sum(one.shape[1] for one in counts.values()))
         starts, first = np.unique(hours // self.step * self.step, return_index=True)
         merged = np.union1d(self.hours, starts)
         at, new = np.searchsorted(merged, self.hours), np.searchsorted(merged, starts)
@@ -132,15 +152,6 @@ class _Blocks:
             total[new] += np.add.reduceat(part, first, axis=0)
             self.counts[name] = total
         self.hours = merged
-        cells = sum(one.shape[1] for one in self.counts.values())
-        longer = [step for step in STEPS if step > self.step]
-        while longer and len(self.hours) * cells > BLOCK_CELLS:
-            self.step = longer.pop(0)
-            starts, first = np.unique(self.hours // self.step * self.step, return_index=True)
-            self.hours = starts
-            self.counts = {
-                name: np.add.reduceat(one, first, axis=0) for name, one in self.counts.items()
-            }
 
 
 @dataclass(slots=True)
@@ -200,7 +211,7 @@ class SegmentCounter:
         codes = {one.name: one.codes(batch) for one in self.columns}
         for one in self.columns:
             self.rows[one.name] += np.bincount(codes[one.name], minlength=one.size)
-        times = self._hours(batch)
+        times = self._blocks(batch)
         timed: dict[str, dict[str, np.ndarray]] = {one.name: {} for one in self.columns}
         for name, cell in self.cells.items():
             places = _places(batch, cell)
@@ -210,22 +221,36 @@ class SegmentCounter:
                 found = np.bincount(flat, minlength=width).reshape(one.size, cell.size)
                 self.counts[one.name][name] += found
                 if times is not None:
-                    hours, inverse, known = times
-                    table = np.bincount(inverse * width + flat[known], minlength=len(hours) * width)
-                    timed[one.name][name] = table.reshape(len(hours), width).astype(np.int32)
-        if times is not None and len(times[0]):
+                    known, blocks = times
+                    starts, inverse = blocks[one.name]
+                    table = np.bincount(
+                        inverse * width + flat[known], minlength=len(starts) * width
+                    )
+                    timed[one.name][name] = table.reshape(len(starts), width).astype(np.int32)
+        if times is not None and times[0].any():
             for column, tables in timed.items():
-                self.blocks[column].add(times[0], tables)
+                self.blocks[column].add(times[1][column][0], tables)
 
-    def _hours(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Give the batch's hours, which of them each timed row has, and which rows are timed."""
+    def _blocks(
+        self, batch: pa.RecordBatch
+    ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
+        """Say which rows have a time, and by segment column the blocks, and the block of each.
+
+        What is counted for one batch has no more room than what is kept.
+        """
         if self.event_time is None:
             return None
         times, _ = coerce(batch.column(self.event_time), "timestamp")
         known = times.is_valid().to_numpy(zero_copy_only=False)
         moments = pc.cast(times.drop_null(), pa.int64()).to_numpy(zero_copy_only=False)
-        hours, inverse = np.unique(moments // HOUR_US, return_inverse=True)
-        return hours, inverse, known
+        hours = moments // HOUR_US
+        found = {}
+        for one in self.columns:
+            width = one.size * sum(cell.size for cell in self.cells.values())
+            kept = self.blocks[one.name]
+            kept.make_room(np.unique(hours), width)
+            found[one.name] = np.unique(hours // kept.step * kept.step, return_inverse=True)
+        return known, found
 
     def merge(self, other: SegmentCounter) -> SegmentCounter:
         """Give the counts of the rows of both; neither input changes."""
@@ -237,7 +262,7 @@ class SegmentCounter:
                     merged.counts[one.name][name] += count
                 if part.blocks and len(part.blocks[one.name].hours):
                     found, total = part.blocks[one.name], merged.blocks[one.name]
-                    total.step = max(total.step, found.step)
+                    total.lengthen(max(total.step, found.step))
                     total.add(found.hours, found.counts)
         return merged
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -204,7 +205,7 @@ def test_counts_of_parts_with_longer_blocks_add_up() -> None:
     one, two = _Blocks(), _Blocks(step=8)
     one.add(np.arange(16), {"x": np.ones((16, 1), np.int32)})
     two.add(np.arange(16, 32), {"x": np.ones((16, 1), np.int32)})
-    one.step = 8
+    one.lengthen(8)
     one.add(two.hours, two.counts)
 
     assert one.counts["x"].sum() == 32
@@ -217,3 +218,18 @@ def test_a_column_that_is_not_there_is_empty_in_all_segments() -> None:
     counter.update(batch(["a", "b"], [1.0, 2.0]))
 
     assert counter.counts["place"]["gone"][:, -2].tolist() == [1, 1, 0, 0]
+
+
+def test_one_batch_over_many_hours_takes_no_more_room_than_is_kept() -> None:
+    cells = {f"x{index}": replace(CELLS["x"], column=f"x{index}") for index in range(300)}
+    counter = SegmentCounter.start([PLACES], cells, "when")
+    hours = np.arange(5000) * 3_600_000_000
+    columns = {name: np.zeros(5000) for name in cells}
+    when = pa.array(hours, pa.timestamp("us", "UTC"))
+
+    counter.update(pa.record_batch({"place": ["a"] * 5000, "when": when, **columns}))
+
+    kept = counter.blocks["place"]
+    assert kept.step > 1
+    assert len(kept.hours) * sum(one.shape[1] for one in kept.counts.values()) <= BLOCK_CELLS
+    assert kept.counts["x7"].sum() == 5000
