@@ -16,7 +16,7 @@ import typer
 
 from driftline import __version__
 from driftline.errors import DriftlineError, InputError
-from driftline.lean import leave_pandas_out
+from driftline.lean import start_lean
 
 __all__ = ["build", "main"]
 
@@ -65,7 +65,7 @@ def build(asked: str | None = None) -> typer.Typer:
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
     if asked in LEAN:
-        leave_pandas_out()
+        start_lean()
     for name, home in COMMANDS.items():
         if asked not in COMMANDS or name == asked:
             command = getattr(importlib.import_module(f"driftline.commands.{home}"), name)

@@ -189,9 +189,8 @@ def _in_segment(
     name: str, values: Numbers, reference: ReferenceColumn, segments: list[_Segments]
 ) -> Implausible | None:
     """Find the segment whose values lie apart from all others and come back when converted."""
-    known: np.ndarray | slice = np.isfinite(values)
-    if np.all(known):
-        known = slice(None)  # Nothing to be copied.
+    finite = np.isfinite(values)
+    known = slice(None) if finite.all() else finite  # Nothing need be copied where all are.
     # Ends of the cells are enough to see who lies apart; only those are looked at more closely.
     cells = np.searchsorted(np.asarray(reference.cells.edges), values[known], side="right")
     size = len(reference.cells.edges) + 1
