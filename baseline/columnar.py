@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from pyarrow import fs, ipc
 
 from driftline.baseline.coercion import plain_type
@@ -129,6 +130,8 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
         found = _open_parquet(files)
         fragments = list(found.get_fragments())
         parts = [fragment.physical_schema for fragment in fragments]
+        for fragment, file in zip(fragments, files, strict=True):
+            _check_counts(fragment, file.shown)
         schema = _readable(_one_schema(files, [*parts, found.schema]))
         coded = _coded_texts(fragments[0], schema)
         if coded:
@@ -161,15 +164,33 @@ def _coded_texts(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> list[st
     file = fragment.metadata
     if not file.num_row_groups:
         return []
+    paths = {file.schema.column(index).path: index for index in range(file.num_columns)}
+    texts = [one.name for one in schema if one.type == pa.string() and one.name in paths]
+    if not texts:
+        return []
+    # First a row of them: damaged numbers are an error to who reads, and to who looks at them
+    # without reading an exception of C++ that ends the process (pyarrow 26).
+    with fragment.open() as stream:
+        opened = pq.ParquetFile(stream, buffer_size=BUFFER_BYTES)
+        next(opened.iter_batches(batch_size=1, row_groups=[0], columns=texts), None)
     group = file.row_group(0)
-    columns = (group.column(index) for index in range(group.num_columns))
-    small = {
-        column.path_in_schema
-        for column in columns
+    found = {name: group.column(paths[name]) for name in texts}
+    return [
+        name
+        for name, column in found.items()
         if column.physical_type == "BYTE_ARRAY"
         and column.total_uncompressed_size <= CODED_BYTES * max(column.num_values, CODED_ROWS)
-    }
-    return [field.name for field in schema if field.type == pa.string() and field.name in small]
+    ]
+
+
+def _check_counts(fragment: ds.ParquetFileFragment, shown: str) -> None:
+    """See that the row groups have the rows that the file promises; damaged, it may lose some."""
+    found = sum(group.num_rows for group in fragment.row_groups)
+    if found != fragment.metadata.num_rows:
+        raise InputError(
+            f"{shown}: the file promises {fragment.metadata.num_rows} rows and has {found}; it is "
+            "damaged"
+        )
 
 
 def _one_schema(files: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -199,4 +199,8 @@ def slot_names(
     places = [(side, index) for side in SIDES for index in range(widths.get(side, 0))]
     names = named if named and len(named) == count else position_names(count, signature)
     found: dict[Slot, str] = dict(zip(places, names, strict=True))
-    return {**found, **{slot: slot for slot in named}}
+    # Halves of characters, which no file can hold, become "?".
+    whole = {slot: slot.encode("utf-8", "replace").decode() for slot in named}
+    result = {slot: whole.get(name, name) for slot, name in found.items()}
+    result.update(whole.items())
+    return result

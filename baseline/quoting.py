@@ -58,7 +58,8 @@ class QuoteWatch(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Read on."""
-        found = bytes(self._stream.read(None if size < 0 else size))
+        # Not read(): it takes memory for all that was asked for, however little there is.
+        found: bytes = self._stream.read_buffer(None if size < 0 else size).to_pybytes()
         if self._problem is None and not self._is_done:
             self._is_done = not found
             self._look(found or b"\n")

@@ -34,7 +34,7 @@ from driftline.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Files", "Source", "open_source"]
 
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
 IN_MEMORY_BYTES = 1 << 26
@@ -85,6 +85,37 @@ class Source:
         return Source(self.schema, spool, self.textual, spool.row_count)
 
 
+class Files:
+    """Text files with what a look at them cannot tell.
+
+    Parameters
+    ----------
+    *paths
+        Paths, globs, folders or URIs.
+    delimiter, encoding, header
+        As of `Dialect`: ``delimiter=";"``, ``encoding="latin-1"``, ``header=False``.
+
+    Raises
+    ------
+    InputError
+        When there is no path, no such encoding, or a delimiter that cannot be one.
+    """
+
+    __slots__ = ("dialect", "paths")
+
+    def __init__(
+        self,
+        *paths: str | os.PathLike[str],
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+    ) -> None:
+        if not paths:
+            raise InputError("Files without a path; expected one at least")
+        self.paths = paths
+        self.dialect = Dialect(delimiter, encoding, header)
+
+
 def open_source(
     data: object, *, signature: Signature | None = None, dialect: Dialect = AS_FOUND
 ) -> Source:
@@ -94,8 +125,8 @@ def open_source(
     ----------
     data
         A path, glob, folder, URI or list of them (CSV, Parquet, Arrow IPC, JSON Lines, SageMaker
-        capture lines; a Delta table's folder); a pandas or polars frame; an Arrow table, batch or
-        reader; anything with ``__arrow_c_stream__``.
+        capture lines; a Delta table's folder), also as `Files`; a pandas or polars frame; an Arrow
+        table, batch or reader; anything with ``__arrow_c_stream__``.
     signature
         Of the reference. Columns that are text there are read as text; rows without a header get
         their names from it.
@@ -109,6 +140,8 @@ def open_source(
     """
     if isinstance(data, Source):
         return data
+    if isinstance(data, Files):
+        return _open_files(data.paths, signature, data.dialect)
     if isinstance(data, str | os.PathLike):
         return _open_files([data], signature, dialect)
     if isinstance(data, list | tuple) and data:

@@ -66,6 +66,7 @@ class Dimensions:
             return np.sqrt(self.squares / self.counts)
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # Squares of 1e200.
     def of_block(cls, block: np.ndarray) -> Dimensions:
         """Summarise lists of one length, shape (lists, dimensions), all numbers finite."""
         averages = block.mean(axis=0)
@@ -78,6 +79,7 @@ class Dimensions:
         )
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # Squares of 1e200.
     def of_places(cls, numbers: np.ndarray, places: np.ndarray) -> Dimensions:
         """Summarise finite numbers by their position, both of shape (numbers,)."""
         if not len(numbers):
@@ -90,6 +92,7 @@ class Dimensions:
         np.maximum.at(maxima, places, numbers)
         return cls(counts, averages, squares, minima, maxima)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def merge(self, other: Dimensions) -> Dimensions:
         """Give the summary of both; neither input changes."""
         size = max(len(self), len(other))

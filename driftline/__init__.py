@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from driftline.baseline.profiling import profile
+    from driftline.baseline.source import Files
     from driftline.baseline.store import Baseline
     from driftline.capture.tap.logger import Logger
     from driftline.capture.tap.tap import Capture
@@ -24,11 +26,13 @@ __all__ = [
     "Capture",
     "Client",
     "DriftlineError",
+    "Files",
     "Logger",
     "Report",
     "Violation",
     "check",
     "deploy",
+    "profile",
 ]
 
 __version__ = "0.1.0"
@@ -38,11 +42,13 @@ _HOMES = {
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.client",
     "DriftlineError": "driftline.errors",
+    "Files": "driftline.baseline.source",
     "Logger": "driftline.capture.tap.logger",
     "Report": "driftline.monitors.report",
     "Violation": "driftline.monitors.report",
     "check": "driftline.monitors.check",
     "deploy": "driftline.deployment",
+    "profile": "driftline.baseline.profiling",
 }
 
 

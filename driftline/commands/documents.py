@@ -13,11 +13,13 @@ from typing import Annotated
 import typer
 
 from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.dialect import Dialect
 from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
 from driftline.commands.formats import formats_of, show
+from driftline.commands.text_options import files_of, with_dialect
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
@@ -110,6 +112,7 @@ PostprocessOption = Annotated[
 ]
 
 
+@with_dialect
 @options.with_roles
 def baseline(
     data: Data,
@@ -126,6 +129,7 @@ def baseline(
     as_json: options.AsJson = False,
     *,
     roles: Roles,
+    dialect: Dialect,
 ) -> None:
     """Turn reference data into a baseline.
 
@@ -137,7 +141,7 @@ def baseline(
     declared = read_rules(rules)
     if declared and kind is not Kind.DATA_QUALITY:
         raise InputError(f'--rules with --kind {kind.value}; expected "data-quality"')
-    rows: object = data if len(data) > 1 else data[0]
+    rows = files_of(data, dialect)
     if preprocess is not None:
         with progress("preprocess", unit="records") as advance:
             rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
@@ -174,6 +178,7 @@ def baseline(
         )
 
 
+@with_dialect
 @options.with_roles
 def check(
     data: Data,
@@ -205,6 +210,7 @@ def check(
     as_json: options.AsJson = False,
     *,
     roles: Roles,
+    dialect: Dialect,
 ) -> None:
     """Judge data against a baseline.
 
@@ -220,7 +226,7 @@ def check(
     like = Compat(deequ_ties=deequ_ties) if compat else None
     with _asking(model, named) as predict, progress("check") as advance:
         report = check_roles(
-            data if len(data) > 1 else data[0],
+            files_of(data, dialect),
             reference,
             named,
             kind=None if kind is None else kind.value,
