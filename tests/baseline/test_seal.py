@@ -1,0 +1,160 @@
+"""Profiles as bytes: what is read again, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import ipc
+
+import driftline as dl
+from driftline.baseline.profile import Profile
+from driftline.baseline.seal import from_sealed, to_sealed
+from driftline.errors import InputError
+from driftline.signature import Column, Signature
+
+# Made by driftline at commit c507eb8, before format 2: 40 rows of five columns, by the hour.
+FORMAT_1 = Path(__file__).parent / "format_1"
+SIGNATURE = Signature(
+    (
+        Column("n", "feature_n", "double"),
+        Column("c", "feature_c", "string"),
+        Column("t", "feature_t", "timestamp"),
+        Column("v", "feature_v", "string"),
+    )
+)
+
+
+def small_profile():
+    profile = Profile.empty(SIGNATURE)
+    profile.update(
+        pa.record_batch(
+            {
+                "n": [1.5, None, 2.5],
+                "c": ["UA-1", "x" * 3000, None],
+                "t": pa.array([1, 2, None], pa.timestamp("us", "UTC")),
+                "v": pa.array([[1.0, 2.0], [0.0, 0.0], None]),
+            }
+        )
+    )
+    return profile
+
+
+DATA = small_profile().to_bytes()
+
+
+def test_the_same_profile_gives_the_same_bytes_and_comes_back_whole():
+    again = Profile.from_bytes(DATA)
+
+    assert small_profile().to_bytes() == DATA
+    assert again.to_bytes() == DATA
+    assert again.columns["c"].text.lengths.maximum == 3000
+    assert again.columns["v"].vectors.zero_count == 1
+    assert again.columns["t"].times.count == 2
+
+
+def test_others_read_the_bytes_as_a_plain_arrow_file():
+    table = ipc.open_file(pa.BufferReader(DATA)).read_all()
+
+    assert table.column("name").to_pylist() == ["n", "c", "t", "v"]
+    assert table.column("row_count").to_pylist() == [3] * 4
+
+
+def test_a_flipped_bit_anywhere_is_one_sentence():
+    for at in range(len(DATA)):
+        damaged = bytearray(DATA)
+        damaged[at] ^= 1 << at % 8
+        with pytest.raises(InputError) as caught:
+            Profile.from_bytes(bytes(damaged))
+        assert "\n" not in str(caught.value), at
+
+
+@given(st.integers(0, len(DATA) - 1))
+@settings(max_examples=80)
+def test_a_file_that_was_cut_off_is_one_sentence(length):
+    with pytest.raises(InputError, match=r"damaged|not readable as Arrow"):
+        Profile.from_bytes(DATA[:length])
+
+
+@given(st.binary(max_size=200))
+def test_other_bytes_are_refused(data):
+    with pytest.raises(InputError, match="not readable as Arrow"):
+        Profile.from_bytes(data)
+
+
+def test_a_newer_version_is_refused_with_one_sentence():
+    table = Profile.from_bytes(DATA).to_arrow()
+    newer = to_sealed(
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 3, "row_count": 0}'})
+    )
+
+    with pytest.raises(InputError, match=r"profile format 3; this driftline reads up to 2: upgr"):
+        Profile.from_bytes(newer)
+
+
+def test_a_profile_without_its_seal_is_refused():
+    table, is_sealed = from_sealed(DATA)
+    sink = pa.BufferOutputStream()
+    with ipc.new_file(sink, table.schema.remove_metadata()) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+
+    assert is_sealed
+    with pytest.raises(InputError, match="no driftline profile"):
+        Profile.from_bytes(sink.getvalue().to_pybytes())
+
+
+def test_tables_with_a_wrong_inside_are_refused():
+    table = small_profile().to_arrow()
+    for broken in (
+        table.drop_columns(["sketch"]),
+        table.set_column(0, "row_count", pa.array(["x"] * 4)),
+        table.replace_schema_metadata({b"driftline.profile": b'{"format": 2}'}),
+        table.replace_schema_metadata({b"driftline.profile": b"[]"}),
+        table.replace_schema_metadata({b"driftline.profile": b"no json"}),
+    ):
+        with pytest.raises(InputError, match="the profile is damaged"):
+            Profile.from_bytes(to_sealed(broken))
+
+
+def test_an_older_baseline_is_read_and_judges():
+    reference = dl.Baseline.load(FORMAT_1)
+
+    number = reference.profile.columns["n"]
+    assert (number.row_count, number.missing_count, number.moments.count) == (40, 1, 39)
+    assert number.cell_counts.sum() == 40
+    assert reference.profile.columns["c"].text.shapes.ranked() == [("AA-9", 24), ("a", 16)]
+    assert len(reference.blocks.hours) == 40
+    report = dl.check(pa.table({"n": [0.1], "k": [1], "c": ["UA-1"], "b": [True]}), reference)
+    assert report.statistics.item_count == 1
+
+
+def test_what_an_older_profile_did_not_know_stays_unknown():
+    old = dl.Baseline.load(FORMAT_1).profile
+    new = Profile.from_bytes(old.to_bytes())
+
+    assert not old.columns["n"].numbers.is_complete
+    assert not new.merge(old).columns["k"].numbers.is_complete
+    assert new.columns["k"].frequent(1)[0].is_exact  # The sketch still holds all 40 values.
+    assert old.columns["t"].times.count == 0
+
+
+def test_a_data_set_is_profiled_in_one_call():
+    rng = np.random.default_rng(1)
+    found = dl.profile(pa.table({"x": rng.normal(size=1000), "c": rng.choice(["a", "b"], 1000)}))
+
+    assert found.row_count == 1000
+    (median,) = found.columns["x"].quantiles([0.5])
+    assert median.lower == median.value == median.upper
+    assert {one.value for one in found.columns["c"].frequent()} == {"a", "b"}
+
+
+def test_parts_profiled_with_one_signature_add_up():
+    data = pa.table({"x": [1.0, 2.0, 3.0], "y": ["a", "b", "c"]})
+    reference = dl.Baseline.fit(data)
+
+    parts = [dl.profile(data.slice(at, 1), signature=reference.signature) for at in range(3)]
+
+    whole = dl.profile(data, signature=reference.signature)
+    assert Profile.merged(parts).to_bytes() == whole.to_bytes()
