@@ -25,7 +25,7 @@ from driftline.monitors.rules.values import present
 __all__ = ["KEYS_IN_MEMORY", "KeyCounts", "Repeats", "hash_column", "hash_rows"]
 
 # At 16 bytes each, and as much again while they are sorted.
-KEYS_IN_MEMORY = 1 << 22
+KEYS_IN_MEMORY = 1 << 20
 # Repeated keys that are remembered to find their rows again; all are counted.
 REPEATS_KEPT = 1 << 20
 # A file's keys are counted in so many ranges, each in memory at once.
