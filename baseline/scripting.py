@@ -20,6 +20,7 @@ from pathlib import Path
 
 from driftline.baseline.delimited import CsvFile
 from driftline.baseline.location import Location, data_files
+from driftline.baseline.opening import find_encoding, open_text, read_head
 from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
 from driftline.baseline.scripting_spool import TextSpool
 from driftline.baseline.source import Source
@@ -28,7 +29,6 @@ from driftline.signature import Signature
 
 __all__ = ["Limits", "postprocess", "preprocessed", "preprocessed_records", "script_in"]
 
-HEAD_BYTES = 1 << 20
 # Records that go to the child at once: so many, or so many bytes of text.
 BATCH_RECORDS = 1000
 BATCH_BYTES = 4 << 20
@@ -240,50 +240,41 @@ def _records(
 def _records_of(
     place: Location, signature: Signature | None, header: list[str]
 ) -> Iterator[Record]:
-    head = _head(place)
-    if head.startswith((b"PAR1", b"ARROW1")) or b"\0" in head:
+    head = read_head(place)
+    encoding = find_encoding(head)
+    text = head.decode(encoding, "replace")
+    if head.startswith((b"PAR1", b"ARROW1")) or "\0" in text:
         raise InputError(
             f"{place.shown}: not a text file; a preprocess script gets lines: give capture lines, "
             "JSON Lines or CSV"
         )
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start == b"[" and (whole := _list(place)) is not None:
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    if start == "[" and (whole := _list(place, encoding)) is not None:
         yield from whole
         return
-    lines = _lines(place)
-    if start not in (b"{", b"["):
+    lines = _lines(place, encoding)
+    if start not in ("{", "["):
         look = CsvFile.look(place, head, signature)
         lines = _joined(lines)
         if look.has_header:
             header[:] = look.names
             lines = itertools.islice(lines, 1, None)
     for line in lines:
-        yield _captured(line) if start == b"{" else line
+        yield _captured(line) if start == "{" else line
 
 
-def _head(place: Location) -> bytes:
-    try:
-        with place.system.open_input_stream(place.path) as stream:
-            return bytes(stream.read(HEAD_BYTES))
-    except OSError as error:
-        raise InputError(f"{place.shown}: cannot be read ({error})") from error
-
-
-def _lines(place: Location) -> Iterator[str]:
+def _lines(place: Location, encoding: str) -> Iterator[str]:
     """Give the lines that hold something, without their ends."""
-    try:
-        with place.system.open_input_stream(place.path) as stream:
-            for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
-                if text := line.rstrip("\r\n"):
-                    yield text
-    except OSError as error:
-        raise InputError(f"{place.shown}: cannot be read ({error})") from error
+    with open_text(place, encoding) as stream:
+        for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
+            if text := line.rstrip("\r\n"):
+                yield text
 
 
-def _list(place: Location) -> list[Record] | None:
+def _list(place: Location, encoding: str) -> list[Record] | None:
     """Read a file that is one list of captured records; None when it is none."""
     try:
-        found = json.loads("\n".join(_lines(place)))
+        found = json.loads("\n".join(_lines(place, encoding)))
     except (ValueError, RecursionError):
         return None
     is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)

@@ -384,3 +384,40 @@ def test_only_files_of_the_installations_folder_are_scripts(tmp_path: Path, name
 def test_an_installation_without_a_folder_runs_no_scripts() -> None:
     with pytest.raises(InputError, match=r"this installation runs none; .*scripts_dir"):
         script_in("", "good.py")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_lines_of_any_encoding_are_text(tmp_path: Path, script: Write, encoding: str) -> None:
+    place = script("def preprocess_handler(line):\n    return dict(enumerate(line.split(',')))\n")
+    (tmp_path / "a.csv").write_bytes("name,age\nZoë,3\nBob,4\n".encode(encoding))
+
+    found = table(preprocessed(str(tmp_path / "a.csv"), place))
+
+    assert found.to_pydict() == {"name": ["Zoë", "Bob"], "age": [3, 4]}
+
+
+@pytest.mark.parametrize("head", [b"PAR1\x00\x01", b"\x00\x00\x01\xff" * 9])
+def test_binary_files_are_refused(tmp_path: Path, script: Write, head: bytes) -> None:
+    (tmp_path / "a.bin").write_bytes(head)
+
+    with pytest.raises(InputError, match="not a text file; a preprocess script gets lines"):
+        preprocessed(str(tmp_path / "a.bin"), script(GUIDE_ZFILL))
+
+
+def test_one_list_of_captured_records_is_read_too(tmp_path: Path, script: Write) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([line(0, "1"), line(1, "2")], indent=1))
+
+    found = table(preprocessed(str(tmp_path / "a.json"), script(GUIDE_ZFILL)))
+
+    assert found["_c1"].to_pylist() == [1, 2]
+
+
+def test_many_records_are_read_from_disk_as_often_as_asked(script: Write) -> None:
+    place = script("def preprocess_handler(line):\n    return {'x': line, 'y': len(line)}\n")
+
+    source = preprocessed_records((str(index) for index in range(40_000)), place)
+
+    first, second = source.batches(), source.batches()
+    assert next(first)["x"][0].as_py() == next(second)["x"][0].as_py() == 0
+    assert table(source)["x"].to_pylist() == list(range(40_000))
+    assert source.row_count == 40_000
