@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from driftline.baseline.engine import Flight, Tell
 from driftline.baseline.parts import Part
 from driftline.errors import InputError, UnavailableError
@@ -158,7 +160,8 @@ def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
 
 
 def _run(task: bytes, part: Part) -> Any:  # noqa: ANN401 - whatever the task gives
-    """Run a task on a worker."""
+    """Run a task on a worker, with as many threads of Arrow as the worker has of its own."""
+    pa.set_cpu_count(max(1, distributed.get_worker().state.nthreads))
     return pickle.loads(task)(part)  # noqa: S301 - our own, of this very moment
 
 

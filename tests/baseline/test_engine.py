@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from driftline.baseline import engine as engine_module
 from driftline.baseline import parts
-from driftline.baseline.engine import IN_FLIGHT, Engine, InProcess, ProcessPool, open_engine
+from driftline.baseline.engine import (
+    IN_FLIGHT,
+    Engine,
+    Flight,
+    InProcess,
+    ProcessPool,
+    Tell,
+    open_engine,
+)
 from driftline.baseline.parts import IpcPart, Part, stream_parts
 from driftline.baseline.profile import Profile
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.cli import build
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.check import check
 
@@ -100,6 +112,30 @@ def test_several_processes_give_the_bytes_that_one_gives(folder: Path) -> None:
     assert together.documents() == alone.documents()
     assert [one.feature_name for one in together.violations] == ["delay"]
     assert together.violations[0].first_rows == alone.violations[0].first_rows
+
+
+ASKED: dict[str, dict[str, object]] = {
+    "segments": {"segments": ["origin"]},
+    "rules": {
+        "rules": [
+            {"check": "unique", "column": "tail"},
+            {"check": "duplicate_rows"},
+            "delay < 40",
+        ]
+    },
+    "compat": {"compat": True},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_whatever_else_a_check_is_asked_comes_out_the_same(folder: Path, asked: str) -> None:
+    given = {"segments": ["origin"]} if asked == "segments" else {}
+    one = Baseline.fit(folder / "before.parquet", **ROLES, **given)
+    assert Baseline.fit(folder / "before.parquet", **ROLES, **given, jobs=2).version == one.version
+    alone = check(folder / "after.parquet", one, **ASKED[asked])
+    together = check(folder / "after.parquet", one, jobs=2, **ASKED[asked])
+    assert together.documents() == alone.documents()
+    assert not alone.passed
 
 
 def test_rows_from_memory_are_carried_to_the_processes() -> None:
@@ -217,6 +253,63 @@ def test_another_kind_refuses_an_engine_that_it_would_not_use(folder: Path) -> N
     baseline = Baseline.fit(folder / "before.parquet", **ROLES)
     with pytest.raises(InputError, match='kind "model-quality" is read in one process'):
         check(folder / "after.parquet", baseline, kind="model-quality", jobs=2)
+
+
+class Threads:
+    """Another engine, as docs/why/scale-out.md tells how to write one."""
+
+    def map(
+        self, task: Callable[[Part], object], parts: Iterable[Part], tell: Tell | None = None
+    ) -> Iterator[object]:
+        with ThreadPoolExecutor(3) as pool:
+            flight: Flight[Future[object]] = Flight(3, tell)
+            for part in parts:
+                while flight.full:
+                    yield flight.land(flight.first.result())
+                carried = part.portable()
+                flight.start(pool.submit(task, carried), carried)
+            while flight.futures:
+                yield flight.land(flight.first.result())
+
+
+def test_an_engine_of_the_users_own_is_one_method(folder: Path) -> None:
+    one = Baseline.fit(folder / "before.parquet", **ROLES)
+    found = Baseline.fit(folder / "before.parquet", **ROLES, engine=Threads())
+    assert found.version == one.version
+    report = check(folder / "after.parquet", one, engine=Threads())
+    assert report.documents() == check(folder / "after.parquet", one).documents()
+
+
+def test_what_is_carried_at_once_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "CARRIED_BYTES", 1_000)
+    flight: Flight[int] = Flight(100, None)
+    assert not flight.full
+    for number, part in enumerate(carried(9)):
+        assert part.weight > 200
+        flight.start(number, part)
+        if flight.full:
+            break
+    assert 2 <= len(flight.futures) <= 6
+    flight.land(None)
+    assert not flight.full
+
+
+def test_the_command_line_has_the_same_words(folder: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(build(), [*words])
+        return done.exit_code, done.output
+
+    before, after = str(folder / "before.parquet"), str(folder / "after.parquet")
+    for jobs, place in (("1", "one"), ("2", "two")):
+        words = ("--label", "late", "--jobs", jobs, "-o", str(tmp_path / place))
+        code, told = run("baseline", before, *words)
+        assert code == 0, told
+    names = sorted(file.name for file in (tmp_path / "one").iterdir())
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    code, told = run("check", after, "--baseline", str(tmp_path / "one"), "--jobs", "2")
+    assert code == 1, told
+    assert "delay" in told
 
 
 SCRIPT = """
