@@ -134,8 +134,11 @@ def test_five_thousand_columns_stay_a_page_that_opens(report: Report) -> None:
     page = wide.html()
 
     assert len(page) < 9_000_000
-    assert page.count('<th scope="row">column') == 100 + len(data_of(page)["rows"]) == 5_000
-    assert len(data_of(page)["keys"][0]) == 5_000
+    data = data_of(page)
+    # The first hundred are there without the script, which has the others.
+    assert page.count('<th scope="row">column') == 100
+    assert len(data["rows"]) == 4_900
+    assert len(data["keys"][0]) == len(data["drawn"]) == len(data["states"]) == 5_000
     assert "4,900 more features" in page
 
 
