@@ -127,14 +127,13 @@ class _Kinds:
     fitting: tuple[pa.DataType, ...] | None = None
 
     def add(self, values: list[Any]) -> None:
-        present = [value for value in values if value is not None]
-        if not present:
-            return
-        if all(isinstance(value, str) for value in present):
+        # Of a capture's sides one may be CSV, where numbers come as text, the other JSON.
+        if texts := [value for value in values if isinstance(value, str)]:
             self.has_text = True
-            self.fitting = still_fitting(text_array(present), self.fitting)
-        else:
-            self.types.add(_kind(present))
+            self.fitting = still_fitting(text_array(texts), self.fitting)
+        others = [value for value in values if value is not None and not isinstance(value, str)]
+        if others:
+            self.types.add(_kind(others))
 
     def join(self, other: _Kinds) -> _Kinds:
         """Give what both saw."""
@@ -212,9 +211,11 @@ def _array(values: list[Any], wanted: pa.DataType) -> pa.Array:
             for value in values
         )
     if any(isinstance(value, str) for value in values):
-        texts = pc.utf8_trim(text_array(values), " \t")
-        blank = pc.is_in(texts, value_set=_BLANK)
-        return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(wanted)
+        found = text_array(value if isinstance(value, str) else None for value in values)
+        blank = pc.is_in(found, value_set=_BLANK)
+        found = pc.if_else(blank, pa.scalar(None, pa.string()), pc.utf8_trim(found, " \t"))
+        others = [None if isinstance(value, str) else value for value in values]
+        return pc.coalesce(found.cast(wanted), _array(others, wanted))
     if pa.types.is_floating(wanted):
         values = [None if value is None else float(value) for value in values]
     return pa.array(values, wanted)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from driftline.baseline.opening import open_text
+from driftline.baseline.quoting import QuoteWatch
 from driftline.errors import InputError
 
 if TYPE_CHECKING:
     from driftline.baseline.delimited import CsvFile
-    from driftline.baseline.quoting import QuoteWatch
 
 __all__ = ["broken_csv"]
 
@@ -43,8 +43,8 @@ def broken_csv(
             f"{shown}: line {line} is not UTF-8; name the encoding that the text has, such as "
             "--encoding latin-1"
         )
-    if watch is not None and watch.problem is not None:
-        return InputError(f"{shown}: {watch.problem}")
+    if (problem := (watch and watch.problem) or _quote_problem(file)) is not None:
+        return InputError(f"{shown}: {problem}")
     if "Expected" in text:
         for line, count in _widths(file):
             if count != len(file.names):
@@ -56,6 +56,15 @@ def broken_csv(
     if "straddling" in text or "block" in text:
         return InputError(f"{shown}: a row is longer than 16 MB; expected rows of fields")
     return InputError(f"{shown}: not readable as CSV ({text.partition(chr(10))[0][:200]})")
+
+
+def _quote_problem(file: CsvFile) -> str | None:
+    """Look at all quotes: whoever read may have stopped before the one that never closes."""
+    with open_text(file.place, file.encoding) as stream:
+        watch = QuoteWatch(stream, file.delimiter)
+        while watch.read(BLOCK_BYTES):
+            pass
+    return watch.problem
 
 
 def _widths(file: CsvFile) -> Iterator[tuple[int, int]]:

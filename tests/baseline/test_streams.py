@@ -1,0 +1,296 @@
+"""Data that comes piece by piece, once, or is larger than memory."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import json
+import tempfile
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.baseline import jsonlines, jsontext, source, spool
+from driftline.baseline.schema import infer_signature
+from driftline.baseline.source import open_source
+from driftline.baseline.spool import SUFFIX
+from driftline.errors import InputError, UnavailableError
+from driftline.roles import Roles
+
+TABLE = pa.table({"a": list(range(1000)), "c": ["x", "y"] * 500})
+
+
+def rows(data: object) -> dict[str, list[object]]:
+    found = data if isinstance(data, source.Source) else open_source(data)
+    return pa.Table.from_batches(found.batches(), found.schema).to_pydict()
+
+
+def spools() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"*{SUFFIX}"))
+
+
+def once(table: pa.Table) -> object:
+    """Give an object of which only the stream is known."""
+
+    class Once:
+        def __init__(self) -> None:
+            self._reader = table.to_reader(max_chunksize=100)
+
+        def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+            return self._reader.__arrow_c_stream__(requested_schema)
+
+    return Once()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TABLE.to_reader(max_chunksize=100),
+        lambda: once(TABLE),
+        lambda: ds.dataset(TABLE).scanner(),
+        lambda: pl.from_arrow(TABLE).lazy().filter(pl.col("a") >= 0),
+        lambda: duckdb.from_arrow(TABLE),
+        lambda: duckdb.from_arrow(TABLE).to_arrow_reader(100),
+    ],
+    ids=["reader", "stream", "scanner", "lazy frame", "relation", "result"],
+)
+@pytest.mark.parametrize("is_big", [False, True], ids=["in memory", "on disk"])
+def test_what_comes_once_can_be_read_again(
+    monkeypatch: pytest.MonkeyPatch, make: object, is_big: bool
+) -> None:
+    if is_big:
+        monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
+
+    found = open_source(make())  # type: ignore[operator]
+
+    assert found.repeatable
+    assert found.row_count == 1000
+    assert rows(found) == rows(found) == TABLE.to_pydict()
+
+
+def test_a_spool_goes_with_its_last_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
+    before = spools()
+
+    found = open_source(TABLE.to_reader())
+    made = spools() - before
+    del found
+    gc.collect()
+
+    assert len(made) == 1
+    assert spools() <= before
+
+
+def test_a_disk_without_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(spool.SpoolFile, "__init__", lambda self: None)
+    monkeypatch.setattr(spool.SpoolFile, "path", Path("/dev/full"), raising=False)
+
+    with pytest.raises(UnavailableError, match="set TMPDIR to a folder with room"):
+        open_source(TABLE.to_reader())
+
+
+def test_dictionaries_that_change_on_the_way_are_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
+    batches = [
+        pa.record_batch({"c": pa.array(values).dictionary_encode()})
+        for values in (["x", "y"], ["z", "x"])
+    ]
+
+    found = open_source(pa.RecordBatchReader.from_batches(batches[0].schema, batches))
+
+    assert rows(found) == {"c": ["x", "y", "z", "x"]}
+
+
+@pytest.mark.parametrize("compression", [None, "lz4"])
+def test_arrow_streams_and_files_of_a_folder_are_one(tmp_path: Path, compression: str) -> None:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    for name, make, part in (
+        ("1.arrow", pa.ipc.new_file, TABLE.slice(0, 600)),
+        ("2.arrow", pa.ipc.new_stream, TABLE.slice(600).select(["c", "a"])),
+        ("3.arrow", pa.ipc.new_stream, pa.table({"a": [1000]})),
+    ):
+        with (
+            pa.OSFile(str(tmp_path / name), "wb") as sink,
+            make(sink, part.schema, options=options) as writer,
+        ):
+            writer.write_table(part, max_chunksize=250)
+
+    found = rows(tmp_path)
+
+    assert found["a"] == list(range(1001))
+    assert found["c"] == [*TABLE.to_pydict()["c"], None]
+
+
+def test_a_file_that_promises_texts_and_has_none_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"c": ["Köln"] * 9}), path, compression="none", use_dictionary=False)
+    path.write_bytes(path.read_bytes().replace("Kö".encode(), b"K\xff\xff"))
+
+    with pytest.raises(InputError, match="a file is broken or gone"):
+        rows(path)
+
+
+def test_parquet_files_that_disagree_on_a_type_are_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"a": ["x"]}), tmp_path / "2.parquet")
+
+    with pytest.raises(InputError, match=r'column "a" is string in .*2\.parquet and int64 in'):
+        open_source(tmp_path)
+
+
+def test_packed_text_is_told_by_its_bytes_not_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"))
+
+    assert rows(path) == {"a": [1, 2]}
+
+
+def test_pandas_is_taken_over_by_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driftline.baseline.frames.BATCH_ROWS", 3)
+    frame = pd.DataFrame(
+        {
+            "x": [1.5, None, 3.0, 4.0],
+            "c": pd.Categorical(["a", "b", "a", "b"]),
+            "o": [1, "two", None, 4.5],
+        }
+    )
+
+    assert rows(frame) == {
+        "x": [1.5, None, 3.0, 4.0],
+        "c": ["a", "b", "a", "b"],
+        "o": ["1", "two", None, "4.5"],
+    }
+
+
+SHAPES = {
+    "lines": '{"a": 1, "b": "x"}\n\n{"a": 2}\n',
+    "no line end": '{"a": 1, "b": "x"}\n{"a": 2}',
+    "list": '[{"a": 1, "b": "x"}, {"a": 2}]',
+    "printed list": '[\n {"a": 1,\n  "b": "x"},\n {"a": 2}\n]\n',
+    "printed objects": '{\n "a": 1,\n "b": "x"\n}\n{\n "a": 2\n}\n',
+    "instances": '{"instances": [{"a": 1, "b": "x"}, {"a": 2}]}',
+}
+
+
+@pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("block", [1, 7, 1 << 22])
+@pytest.mark.parametrize("is_big", [False, True], ids=["in memory", "streamed"])
+def test_json_of_every_layout_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, block: int, is_big: bool
+) -> None:
+    monkeypatch.setattr(jsontext, "BLOCK_BYTES", block)
+    monkeypatch.setattr(jsonlines, "CHUNK_VALUES", 1)
+    if is_big:
+        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+    path = tmp_path / "a.json"
+    path.write_text(text)
+
+    found = open_source(path)
+
+    assert rows(found) == rows(found) == {"a": [1, 2], "b": ["x", None]}
+
+
+def test_types_of_json_hold_for_all_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonlines, "CHUNK_VALUES", 1)
+    path = tmp_path / "a.jsonl"
+    values = [
+        {"i": 1, "f": 1, "m": 1, "t": "01", "w": "2026-01-01"},
+        {"f": 2.5, "m": "x", "t": "2"},
+    ]
+    path.write_text("\n".join(map(json.dumps, values)))
+
+    found = open_source(path)
+
+    assert rows(found) == {
+        "i": [1, None],
+        "f": [1.0, 2.5],
+        "m": ["1", "x"],
+        "t": [1, 2],
+        "w": [pd.Timestamp("2026-01-01", tz="UTC"), None],
+    }
+
+
+def test_a_document_too_large_for_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsontext, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(jsontext, "LARGEST_BYTES", 256)
+    path = tmp_path / "a.json"
+    path.write_text('{"instances": [' + "1," * 500 + "1]}")
+
+    with pytest.raises(InputError, match="line 1 is larger than 256 MB; expected one row a line"):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[\n {"a": 1},\n {"a": }\n]', "line 3 is no JSON"),
+        ('[\n {"a": 1}\n {"a": 2}\n]', r"line 3 is no JSON \(Expecting ',' or '\]'\)"),
+        ('{"a": 1}\n[1]\nx\n', "line 3 is no JSON"),
+        ('[\n {"a": 1},\n', "is no JSON"),
+        ("[1, 2]\n[3]\n", "line 2 has 1 value, expected 2"),
+    ],
+)
+def test_broken_json_is_told_by_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+
+    with pytest.raises(InputError, match=message):
+        open_source(path)
+
+
+def test_names_and_texts_with_half_a_character_are_mended(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a\\ud800": "\\udc00"}\n')
+
+    assert rows(path) == {"a?": ["?"]}
+
+
+def side(data: str, encoding: str, media: str = "text/csv") -> dict[str, str]:
+    return {"observedContentType": media, "mode": "INPUT", "data": data, "encoding": encoding}
+
+
+def capture(given: dict[str, str], answer: dict[str, str]) -> str:
+    return json.dumps({"captureData": {"endpointInput": given, "endpointOutput": answer}})
+
+
+MIXED = [
+    capture(side("1,x", "CSV"), side("0.5", "CSV")),
+    capture(side('{"n": 2, "c": "y"}', "JSON", "application/json"), side("0.25", "CSV")),
+    capture(side("MyxpZQ==", "BASE64"), side('{"score": 0.75}', "JSON", "application/json")),
+    capture(side("eyJuIjogNCwgImMiOiAieiJ9", "BASE64", "text/html"), side("MQ==", "BASE64")),
+]
+
+
+def test_capture_records_of_mixed_encodings_take_the_names_of_the_reference(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(MIXED))
+    table = pa.table({"score": [0.5], "n": [1], "c": ["x"]})
+    signature = infer_signature(table.schema, Roles(prediction="score"))
+
+    found = open_source(path, signature=signature)
+
+    assert rows(found) == {
+        "score": [0.5, 0.25, 0.75, 1.0],
+        "n": [1, 2, 3, 4],
+        "c": ["x", "y", "ie", "z"],
+    }
+
+
+def test_a_record_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    line = capture(side("/////w==", "BASE64", "image/png"), side("0.5", "CSV"))
+    path.write_text(f"{MIXED[0]}\n{line}\n")
+
+    with pytest.raises(InputError, match=r"line 2: record \? is not readable \(image/png: bytes"):
+        open_source(path)
