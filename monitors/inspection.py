@@ -69,7 +69,7 @@ def examine(question: Question) -> Report:
         baseline.signature,
         baseline.cells,
         question.unfit,
-        partial(rules.start, moment),
+        rules.starter(moment),
         None if plan is None else plan.counter(baseline.cells),
     )
     reading = question.gather(start)

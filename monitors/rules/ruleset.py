@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -126,8 +127,11 @@ class RuleSet:
         as_of
             The moment that freshness is measured at: the end of a window, or now when missing.
         """
-        moment = as_of or datetime.now(UTC)
-        return RuleCounters(self, tuple(rule.check(moment) for rule in self.rules))
+        return self.starter(as_of or datetime.now(UTC))()
+
+    def starter(self, as_of: datetime) -> Callable[[], RuleCounters]:
+        """Give the function that makes such counters, for many parts of the data."""
+        return partial(RuleCounters, self, tuple(rule.check(as_of) for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ __all__ = ["absent_columns", "is_captured", "numbers_of", "present", "texts_of",
 
 def is_captured(batch: pa.RecordBatch) -> bool:
     """Say whether the rows are captured ones: they carry a map of what did not fit its type."""
-    return UNFIT in batch.schema.names and pa.types.is_map(batch.schema.field(UNFIT).type)
+    place = batch.schema.get_field_index(UNFIT)
+    return place >= 0 and bool(pa.types.is_map(batch.schema.field(place).type))
 
 
 def absent_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Name the columns that the batch does not have."""
-    known = set(batch.schema.names)
-    return tuple(name for name in columns if name not in known)
+    return tuple(name for name in columns if batch.schema.get_field_index(name) < 0)
 
 
 def present(array: pa.Array) -> pa.Array:
