@@ -116,7 +116,7 @@ def _violations(report: Report, features: FeatureList) -> str:
         picture = _figure(found, features.pictures.get(one.feature))
         frames.append(_frame(one, shape_line(found.shape, moved=True), picture))
     rest = "".join(
-        f'<li><span class="tag {one.severity}">{one.severity}</span>{escape(one.feature)}: '
+        f'<li><span class="tag {one.severity}">{one.severity}</span> {escape(one.feature)}: '
         f"{escape('; '.join(telling.cause for telling in one.tellings))}</li>"
         for one in broken[FRAMES_MAX:]
     )
@@ -133,7 +133,7 @@ def _frame(one: Broken, shape: str, figure: str) -> str:
     kind = f"{one.severity}-violation{' drawn' * bool(figure)}"
     return (
         f'<article class="{kind}"><div><h3><span class="tag {one.severity}">{one.severity}</span>'
-        f"{escape(one.feature)}</h3>{told}{shape}</div>{figure}</article>"
+        f" {escape(one.feature)}</h3>{told}{shape}</div>{figure}</article>"
     )
 
 
@@ -209,7 +209,7 @@ def _metric(one: MetricResult) -> str:
     interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
     name = escape(one.name)
     if one.severity is not None:
-        name = f'<span class="tag {one.severity}">{one.severity}</span>{name}'
+        name = f'<span class="tag {one.severity}">{one.severity}</span> {name}'
     numbers = (_number(one.value), interval, _number(one.reference), _number(one.bound))
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
     return (

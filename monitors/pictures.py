@@ -74,7 +74,7 @@ def shape_line(shape: np.ndarray, *, moved: bool) -> str:
         'preserveAspectRatio="none" aria-hidden="true">'
         f'<path class="then" fill="{THEN}" d="{steps[0]}"/>'
         f'<path class="{"moved" if moved else "now"}" fill="none" stroke="{MOVED}" '
-        f'd="{steps[1]}"/></svg>'
+        f'vector-effect="non-scaling-stroke" d="{steps[1]}"/></svg>'
     )
 
 
