@@ -67,6 +67,7 @@ def gather(
     total: C | None = None
     for found in engine.map(reading, parts, tell):
         total = found if total is None else total.merge(found)
+        del found  # Of thousands of columns it is heavy, and the next part is counted now.
     return start() if total is None else total
 
 
