@@ -10,11 +10,10 @@ from importlib.metadata import entry_points
 
 from driftline.errors import InputError
 from driftline.monitors.rules.declaration import Declaration, nearest
+from driftline.monitors.rules.formulas import Custom, Formula
 from driftline.monitors.rules.outcome import Check
 from driftline.monitors.rules.row_checks import (
     Bounds,
-    Custom,
-    Formula,
     Length,
     Pattern,
     Present,

@@ -15,8 +15,8 @@ from driftline.errors import InputError
 from driftline.monitors.drafts import Draft
 from driftline.monitors.rules.catalog import make_check
 from driftline.monitors.rules.declaration import Declaration, nearest
+from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
-from driftline.monitors.rules.row_checks import Custom
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.values import absent_columns
 from driftline.monitors.violation import Severity
