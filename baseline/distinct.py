@@ -105,22 +105,26 @@ class LevelCounts:
         return self.error == 0
 
     def update(self, values: pa.Array, counts: np.ndarray) -> None:
-        """Add counted values: distinct texts and how often each occurred."""
-        both = pa.concat_arrays([self.values, values]).dictionary_encode()
-        sums = np.bincount(
-            both.indices.to_numpy(),
-            weights=np.concatenate([self.counts, counts]),
-            minlength=len(both.dictionary),
-        ).astype(np.int64)
-        found = both.dictionary
+        """Add counted values: distinct texts, none of them null, and how often each occurred."""
+        # To look values up among those that are kept costs less than to put them beside these.
+        at = pc.index_in(values, value_set=self.values)
+        is_new = at.is_null().to_numpy(zero_copy_only=False)
+        known = self.counts.copy()
+        known[at.drop_null().to_numpy()] += counts[~is_new]
+        fresh, others = values.filter(pa.array(is_new)), counts[is_new]
         cap = self.cap or LEVEL_CAP
-        if len(sums) > cap:
-            cut = int(np.partition(sums, -(cap + 1))[-(cap + 1)])
+        if len(known) + len(others) > cap:
+            cut = int(np.partition(np.concatenate([known, others]), -(cap + 1))[-(cap + 1)])
             self.error += cut
-            sums = sums - cut
-            keep = sums > 0
-            found, sums = found.filter(pa.array(keep)), sums[keep]
-        self.values, self.counts = found, sums
+            known, others = known - cut, others - cut
+            self.values, fresh = (
+                self.values.filter(pa.array(known > 0)),
+                fresh.filter(pa.array(others > 0)),
+            )
+            known, others = known[known > 0], others[others > 0]
+        if len(fresh):
+            self.values = pa.concat_arrays([self.values, fresh])
+        self.counts = np.concatenate([known, others]).astype(np.int64, copy=False)
 
     def merge(self, other: LevelCounts) -> LevelCounts:
         """Give the counts over both; neither input changes."""

@@ -59,7 +59,10 @@ class TextSummary:
             return
         lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False)
         self.lengths.update(lengths, counts)
-        self.shapes.update(shapes_of(values), counts)
+        shapes = shapes_of(values).dictionary_encode()
+        sums = np.zeros(len(shapes.dictionary), np.int64)
+        np.add.at(sums, shapes.indices.to_numpy(), counts)
+        self.shapes.update(shapes.dictionary, sums)
 
     def merge(self, other: TextSummary) -> TextSummary:
         """Give the summary of both; neither input changes."""
