@@ -142,7 +142,10 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
     except READ_ERRORS as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"{files[0].shown}: not readable as Parquet ({told})") from error
-    return found.replace_schema(schema)
+    # Not `replace_schema`: that refuses a column of whole numbers here and of fractions there.
+    return ds.FileSystemDataset(
+        list(found.get_fragments()), schema, found.format, filesystem=found.filesystem
+    )
 
 
 def _open_parquet(files: Sequence[Location], coded: Sequence[str] = ()) -> ds.Dataset:

@@ -124,7 +124,7 @@ def fragment_parts(dataset: ds.Dataset, plain: pa.Schema, shown: str) -> Iterato
     rows = 0
     for fragment in dataset.get_fragments():
         groups: list[int] = []
-        for group in fragment.row_groups:
+        for group in _row_groups(fragment, shown):
             groups.append(group.id)
             rows += group.num_rows
             if rows >= PART_ROWS:
@@ -135,6 +135,14 @@ def fragment_parts(dataset: ds.Dataset, plain: pa.Schema, shown: str) -> Iterato
             held.append(fragment.subset(row_group_ids=groups))
     if rows:
         yield FragmentPart(tuple(held), dataset.schema, plain, shown, rows)
+
+
+def _row_groups(fragment: ds.ParquetFileFragment, shown: str) -> list[ds.RowGroupInfo]:
+    """Look into the file's footer."""
+    try:
+        return list(fragment.row_groups)
+    except READ_ERRORS as error:
+        raise broken(shown, error) from error
 
 
 class _Feed:
