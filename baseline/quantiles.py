@@ -42,10 +42,10 @@ class Quantile:
 def rank_error(sketch: QuantileSketch) -> float:
     """State by how much a rank out of the sketch may be off, as a share of all values.
 
-    A halving of the items of weight w moves a rank by w at most, upwards or downwards, and a
-    level that is full at c items is halved once in c w values; so the variance of a rank among n
-    values is at most the sum of n w / c over the levels. Given is one and a half
-    times its root.
+    A halving of the items of weight w moves a rank by w at most, upwards or downwards. A level
+    that is full at c items was halved W / (c w) times when the levels above it hold the weight W;
+    so the variance of a rank is at most the sum of W w / c over the levels. Given is one and a
+    half times its root.
 
     Returns
     -------
@@ -56,14 +56,19 @@ def rank_error(sketch: QuantileSketch) -> float:
     ----------
     Karnin, Lang, Liberty, 2016, section 2.
     """
-    levels = len(sketch.levels)
-    if levels == 1 or not sketch.count:
+    sizes = [len(level) << height for height, level in enumerate(sketch.levels)]
+    if len(sizes) == 1 or not sketch.count:
         return 0.0
     parts = (
-        2.0**height / (math.ceil(sketch.items * sketch.shrinking**height / 2) + 1) / 2
-        for height in range(levels - 1)
+        sum(sizes[height + 1 :]) * 2.0**height / _capacity(sketch, height)
+        for height in range(len(sizes) - 1)
     )
-    return min(1.0, STANDARD_ERRORS * math.sqrt(sum(parts) / sketch.count))
+    return min(1.0, STANDARD_ERRORS * math.sqrt(sum(parts)) / sketch.count)
+
+
+def _capacity(sketch: QuantileSketch, height: int) -> int:
+    """Give the number of items from which a level is full, as Deequ has it."""
+    return 2 * (math.ceil(sketch.items * sketch.shrinking**height / 2) + 1)
 
 
 def quantiles(
