@@ -1,0 +1,63 @@
+"""Texts and numbers that are counted once give what counting row by row gives."""
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from driftline.baseline.cells import number_cells, text_cells
+from driftline.baseline.counted import counted_texts
+from driftline.baseline.source import open_source
+
+TEXTS = st.lists(st.sampled_from(["a", "b", "", "ä", "NA", None]), max_size=50)
+NUMBERS = st.lists(st.floats(width=16), max_size=50)
+
+
+@given(TEXTS, st.booleans())
+def test_texts_are_counted_in_order_of_appearance(texts: list[str | None], coded: bool) -> None:
+    array = pa.array(texts, pa.string())
+    values, counts = counted_texts(array.dictionary_encode() if coded else array)
+    assert dict(zip(values.to_pylist(), counts.tolist(), strict=True)) == Counter(
+        text for text in texts if text
+    )
+    assert values.to_pylist() == list(dict.fromkeys(text for text in texts if text))
+
+
+def test_truth_values_are_counted_as_texts() -> None:
+    values, counts = counted_texts(pa.array([True, None, True, False]))
+    assert (values.to_pylist(), counts.tolist()) == (["true", "false"], [2, 1])
+
+
+@given(NUMBERS)
+def test_sorted_numbers_fall_into_the_cells_of_each_row(numbers: list[float]) -> None:
+    cells = number_cells("x", "double", np.arange(20.0), np.ones(20))
+    array = pa.array(numbers, pa.float64())
+    by_row = np.bincount(cells.assign(array), minlength=cells.size)
+    ordered = np.sort(np.asarray(numbers, dtype=np.float64))
+    assert cells.count_sorted(ordered, len(numbers), 0).tolist() == by_row.tolist()
+    assert cells.count(array).tolist() == by_row.tolist()
+
+
+@given(TEXTS)
+def test_counted_texts_fall_into_the_cells_of_each_row(texts: list[str | None]) -> None:
+    cells = text_cells("x", "string", {"a": 5, "b": 2}, complete=True, row_count=7)
+    array = pa.array(texts, pa.string())
+    by_row = np.bincount(cells.assign(array), minlength=cells.size)
+    assert cells.count(array).tolist() == by_row.tolist()
+
+
+@pytest.mark.parametrize("levels", [3, 60_000], ids=["few", "many"])
+def test_texts_of_a_parquet_file_come_as_texts_however_they_are_stored(
+    tmp_path: object, levels: int
+) -> None:
+    texts = [None if row % 7 == 0 else f"level {row % levels}" for row in range(60_000)]
+    path = f"{tmp_path}/texts.parquet"
+    parquet.write_table(pa.table({"x": pa.array(texts)}), path)
+    source = open_source(path)
+    found = [one for batch in source.batches() for one in batch.column("x").to_pylist()]
+    assert source.schema.field("x").type == pa.string()
+    assert found == texts
