@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import driftline as dl
@@ -74,3 +77,35 @@ def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]
     show(report, (Format.JSON,), None)
 
     assert json.loads(capsys.readouterr().out) == json.loads(report.documents()["report.json"])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "files"),
+    [
+        ("--format text,html,junit -o OUT", 1, {"report.html", "junit.xml", "report.json"}),
+        ("--format html -o OUT", 1, {"report.html", "report.json"}),
+        ("--json -o OUT", 1, {"report.json"}),
+        ("--format text,html", 2, set()),
+        ("--format pdf -o OUT", 2, set()),
+    ],
+)
+def test_the_command_writes_what_was_asked_for_and_says_what_it_found(
+    tmp_path: Path, options: str, code: int, files: set[str]
+) -> None:
+    pq.write_table(pa.table({"a": np.arange(1000) % 50}), tmp_path / "then.parquet")
+    pq.write_table(pa.table({"a": np.arange(100) + 40}), tmp_path / "now.parquet")
+    dl.Baseline.fit(tmp_path / "then.parquet").save(tmp_path / "baseline")
+    words = options.replace("OUT", str(tmp_path / "out")).split()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "driftline", "check", tmp_path / "now.parquet",
+         "--baseline", tmp_path / "baseline", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == code
+    found = {one.name for one in (tmp_path / "out").glob("*")}
+    documents = {"statistics.json", "constraint_violations.json"}
+    assert found == (files | documents if files else set())
+    assert bool(done.stdout) == (code == 1)
+    assert ("expected some of" in done.stderr or "add -o" in done.stderr) == (code == 2)
