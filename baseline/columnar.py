@@ -30,7 +30,7 @@ __all__ = [
 
 # Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
 BATCH_ROWS = 1 << 17
-BATCH_CELLS = 1 << 24
+BATCH_CELLS = 1 << 22
 FEWEST_ROWS = 1 << 10
 BATCHES_AHEAD = 2
 # What a damaged file brings up: in its structure, below it, in a name.

@@ -20,7 +20,7 @@ from driftline.signature import Column, ColumnType, Signature
 
 __all__ = ["CsvFile", "position_names", "read_csv_file", "stream_csv_file", "watch_csv_file"]
 
-BLOCK_BYTES = 1 << 24
+BLOCK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)

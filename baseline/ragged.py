@@ -54,7 +54,7 @@ def broken_csv(
                     "the first line; quote fields that contain the delimiter"
                 )
     if "straddling" in text or "block" in text:
-        return InputError(f"{shown}: a row is longer than 16 MB; expected rows of fields")
+        return InputError(f"{shown}: a row is longer than 4 MB; expected rows of fields")
     return InputError(f"{shown}: not readable as CSV ({text.partition(chr(10))[0][:200]})")
 
 
