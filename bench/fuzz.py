@@ -145,7 +145,7 @@ def _place(error: BaseException) -> str:
     trace, found = error.__traceback__, "?"
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if "driftline" in name or "/main/" in name:
+        if "driftline" in name:
             found = f"{Path(name).name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return found
