@@ -274,7 +274,11 @@ def test_a_report_draws_itself_with_its_texts_escaped(
     report.to_html(tmp_path / "report.html")
 
     page = (tmp_path / "report.html").read_text()
-    assert "<script>" not in page + report._repr_html_()
+    # The page has a script of its own; a name must neither start nor end one.
+    assert page.count("alert(1)") > 0
+    assert "<script>alert" not in page + report._repr_html_()
+    assert "alert(1)</script" not in page + report._repr_html_()
+    assert "<script" not in report._repr_html_()
     assert "&lt;script&gt;" in page
 
 
