@@ -40,7 +40,6 @@ from driftline.baseline.folder import (
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, blocks_from_table, profile_table
-from driftline.baseline.scripting import preprocessed
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.segments_archive import segments_from_table, segments_to_table
 from driftline.baseline.source import open_source
@@ -199,6 +198,9 @@ class Baseline:
         place = open_engine(engine, jobs)
         times = () if roles.timestamp is None else (roles.timestamp,)
         if preprocess is not None:
+            # A heavy import that only a script needs.
+            from driftline.baseline.scripting import preprocessed
+
             data = preprocessed(data, preprocess, compat=compat)
         source = analyzed(data, times=times) if compat else open_source(data)
         fitted: Fitted = fit_source(

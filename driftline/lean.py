@@ -16,7 +16,7 @@ from types import ModuleType
 __all__ = ["start_lean"]
 
 # Parts of NumPy that are imported when somebody looks at them, and that are slow.
-UNUSED = ("f2py", "testing")
+UNUSED = ("char", "ctypeslib", "f2py", "polynomial", "rec", "testing", "typing")
 
 
 class _NoPandas(MetaPathFinder):

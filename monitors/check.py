@@ -7,12 +7,10 @@ from os import PathLike, fspath
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
-from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
-from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.question import Budget, Compat, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.monitors.rules.reading import read_rules
@@ -116,6 +114,9 @@ def check_roles(
     like = Compat.of(compat)
     declared = read_rules(rules)
     if preprocess is not None:
+        # A heavy import that only a script needs.
+        from driftline.baseline.scripting import preprocessed
+
         data = preprocessed(data, preprocess, signature=known, compat=like is not None)
     source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
@@ -147,5 +148,7 @@ def check_roles(
     )
     report = examine(asked, question)
     if postprocess is not None:
+        from driftline.monitors.postprocessing import postprocess_report
+
         postprocess_report(report, postprocess)
     return report

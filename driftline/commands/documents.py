@@ -14,7 +14,6 @@ import typer
 
 from driftline.baseline.clarify import roles_of_config
 from driftline.baseline.dialect import Dialect
-from driftline.baseline.scripting import preprocessed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
@@ -23,7 +22,6 @@ from driftline.commands.text_options import files_of, with_dialect
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
 from driftline.monitors.kinds import save_kind
-from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.question import Compat, Predictor
 from driftline.monitors.rules.reading import read_rules, with_rules
 from driftline.monitors.violation import plural
@@ -143,6 +141,9 @@ def baseline(
         raise InputError(f'--rules with --kind {kind.value}; expected "data-quality"')
     rows = files_of(data, dialect)
     if preprocess is not None:
+        # A heavy import that only a script needs.
+        from driftline.baseline.scripting import preprocessed
+
         with progress("preprocess", unit="records") as advance:
             rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
     with progress("baseline") as advance:
@@ -242,6 +243,8 @@ def check(
     if output is not None:
         report.save(output)
     if postprocess is not None:
+        from driftline.monitors.postprocessing import postprocess_report
+
         postprocess_report(report, postprocess, output)
     show(report, formats, output)
     if not report.decided:

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from driftline.errors import InputError
 from driftline.monitors.drafts import Draft
-from driftline.monitors.rules.catalog import make_check
 from driftline.monitors.rules.declaration import Declaration, nearest
 from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
@@ -57,6 +56,9 @@ class Rule:
         """Make the check; ``as_of`` is the moment that freshness is measured at."""
         found = self.declaration
         if self.function is None:
+            # A heavy import that only a rule needs.
+            from driftline.monitors.rules.catalog import make_check
+
             return make_check(found, as_of)
         return RowRule(Custom(found.check, self.function, {}), declaration=found.found)
 
