@@ -43,8 +43,8 @@ from driftline.monitors.check import check
 
 HANGS_S = 60
 MEMORY_BYTES = 5 << 29
-# A file that claims to be huge makes the allocator reserve address space that it keeps, which counts
-# against the bound: after tens of thousands of such files a child could not read any.
+# A file that claims to be huge makes the allocator reserve address space that it keeps, and that
+# counts against the bound: after tens of thousands of them a child could not read any file.
 CHILD_INPUTS = 5_000
 LONGEST = 600
 LATER = 4
