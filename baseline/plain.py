@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -188,6 +189,9 @@ def _is_written_out(found: pa.DataType) -> bool:
 
 def _as_text(array: pa.Array) -> pa.Array:
     """Write nested values as JSON; rare, hence value by value."""
+    if "[ns" in str(array.type):
+        # Python has no nanoseconds: pyarrow gives them as pandas' times, once pandas is there.
+        import_module("pandas")
 
     def text(value: object) -> str | None:
         if value is None or isinstance(value, uuid.UUID):

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
 
 __all__ = ["start_lean"]
@@ -28,12 +30,47 @@ class _NoPandas(MetaPathFinder):
             raise ModuleNotFoundError("pandas is left out at the start", name="pandas")
 
 
+class _LatePandas(MetaPathFinder):
+    """Waits for the first import of pandas, to let pyarrow look again after it."""
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Find pandas as everybody does, with a loader that tells pyarrow; leave all else."""
+        if fullname != "pandas" or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        found = find_spec(fullname)
+        if found is not None and found.loader is not None:
+            found.loader = _Telling(found.loader)
+        return found
+
+
+class _Telling(Loader):
+    """Loads a module as its own loader does, then lets pyarrow find pandas."""
+
+    def __init__(self, own: Loader) -> None:
+        self.own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Leave this to the module's own loader."""
+        return self.own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, its own loader in place again, then ask pyarrow for a frame."""
+        module.__loader__ = self.own
+        if module.__spec__ is not None:
+            module.__spec__.loader = self.own
+        self.own.exec_module(module)
+        import_module("pyarrow").table({}).to_pandas()
+
+
 def start_lean() -> None:
     """Import pyarrow without pandas and SciPy's functions without all of NumPy.
 
-    For processes that get no pandas objects, before anything else has imported the two; later it
-    changes nothing. pandas can be imported as ever, and who asks pyarrow for a frame
-    (``to_pandas``) gets one: then it looks again. So can the parts of NumPy.
+    For processes that need no pandas objects, before anything else has imported the two; later it
+    changes nothing. pandas can be imported as ever, by custom checks for one, and pyarrow knows its
+    objects from then on. So can the parts of NumPy.
     """
     if "pandas" not in sys.modules:
         finder = _NoPandas()
@@ -42,6 +79,7 @@ def start_lean() -> None:
             import_module("pyarrow").scalar(0)
         finally:
             sys.meta_path.remove(finder)
+        sys.meta_path.insert(0, _LatePandas())
     numpy = import_module("numpy")
     held = {name: ModuleType(f"numpy.{name}") for name in UNUSED if name not in vars(numpy)}
     vars(numpy).update(held)

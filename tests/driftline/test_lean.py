@@ -39,6 +39,27 @@ def test_a_lean_process_gets_pandas_when_it_asks_for_it() -> None:
     assert _run(code) == "DataFrame int64"
 
 
+def test_a_lean_process_knows_the_objects_of_a_pandas_that_came_later() -> None:
+    code = (
+        "from driftline.lean import start_lean; start_lean(); import pandas as pd, pyarrow as pa; "
+        "from importlib.resources import files; assert files('pandas').is_dir(); "
+        "print(pa.array(pd.Series([1.0, None])).null_count, pa.array(pd.Series(['a', None])).type)"
+    )
+    assert _run(code).split()[0] == "1"
+
+
+def test_a_lean_process_writes_nested_nanoseconds_as_any_other_does() -> None:
+    code = (
+        "import pyarrow as pa; from driftline.baseline.plain import plain_array; "
+        "kind = pa.struct([('t', pa.timestamp('ns')), ('d', pa.duration('ns'))]); "
+        "print(plain_array(pa.array([{'t': 7, 'd': 7}], pa.struct([('t', pa.int64()), "
+        "('d', pa.int64())])).cast(kind)).to_pylist())"
+    )
+    lean = _run(f"from driftline.lean import start_lean; start_lean(); {code}")
+    assert "00:00:00.000000007" in lean
+    assert lean == _run(code)
+
+
 def test_a_lean_process_gets_the_parts_of_numpy_when_it_asks_for_them() -> None:
     code = (
         "from driftline.lean import start_lean; start_lean(); import numpy as np; "
