@@ -16,10 +16,13 @@ from driftline.storage import is_remote, open_uri, storage_error
 
 __all__ = ["Location", "data_files", "locate"]
 
-# In a folder, these are data; when none is there, every file is taken as data.
+# In a folder, these are data, packed or not, in letters of any size; when none is there, every file
+# is taken as data.
 DATA_SUFFIXES = (
-    ".csv", ".tsv", ".txt", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".arrow", ".feather",
+    ".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".arrow",
+    ".arrows", ".ipc", ".feather",
 )  # fmt: skip
+PACKED_SUFFIXES = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4")
 
 
 class Location:
@@ -148,8 +151,22 @@ class Location:
             raise
 
     def files(self) -> list[Location]:
-        """List data files inside, at any depth, sorted; hidden ones and ``_logs`` left out."""
+        """List data files inside, at any depth, sorted; hidden ones and ``_logs`` left out.
+
+        What links lead to again and again is listed once.
+
+        Raises
+        ------
+        InputError
+            When a Delta table is inside: only its log knows which of its files still count.
+        """
         infos = self._inside(recursive=True)
+        for info in infos:
+            if "_delta_log" in info.path[len(self.path) :].split("/"):
+                table = info.path.partition("/_delta_log")[0]
+                raise InputError(
+                    f"{table}: a Delta table among other data; name its folder, and only that"
+                )
         found = [
             info.path
             for info in infos
@@ -160,11 +177,13 @@ class Location:
                 if part and "=" not in part
             )
         ]
-        chosen = [path for path in found if path.removesuffix(".gz").endswith(DATA_SUFFIXES)]
+        chosen = sorted([path for path in found if _is_data(path)] or found)
+        if self._is_local:
+            chosen = _once(chosen)
         remote = self.shown.rstrip("/") if is_remote(self.shown) else ""
         return [
             Location(self.system, path, f"{remote}{path[len(self.path) :]}" if remote else path)
-            for path in sorted(chosen or found)
+            for path in chosen
         ]
 
     def matches(self) -> list[Location]:
@@ -217,11 +236,26 @@ def data_files(where: str | os.PathLike[str]) -> list[Location]:
             found = place.matches()
         else:
             matches = sorted(glob.glob(place.path, recursive=True))  # noqa: PTH207  # As typed.
-            found = [locate(match) for match in matches if Path(match).is_file()]
+            found = [locate(one) for one in _once([one for one in matches if Path(one).is_file()])]
         if found:
             return found
         raise NotFoundError(f"{place.shown}: no file matches this pattern")
     raise NotFoundError(f"{place.shown}: no such file or folder")
+
+
+def _is_data(path: str) -> bool:
+    """Say by a file's name whether it holds data."""
+    name = path.lower()
+    packed = next((one for one in PACKED_SUFFIXES if name.endswith(one)), "")
+    return name.removesuffix(packed).endswith(DATA_SUFFIXES)
+
+
+def _once(paths: Sequence[str]) -> list[str]:
+    """Leave out what a link makes appear again: rows would count twice, in a loop forty times."""
+    # The shortest name is the one without the links that lead back.
+    order = sorted(paths, key=lambda path: (len(path), path), reverse=True)
+    kept = set({os.path.realpath(path): path for path in order}.values())
+    return [path for path in paths if path in kept]
 
 
 def _is_pattern(text: str) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as fs
 import pytest
+from deltalake import write_deltalake
 
 from driftline.baseline.location import Location, data_files, locate
-from driftline.errors import NotFoundError
+from driftline.baseline.source import open_source
+from driftline.errors import InputError, NotFoundError
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
 __all__ = ["s3_root", "s3_server"]
@@ -91,3 +94,37 @@ def test_a_folder_is_removed_with_those_above_that_are_empty_then(tmp_path: Path
     place.remove(above=3)
 
     assert [one.name for one in tmp_path.iterdir()] == ["beside"]
+
+
+@pytest.mark.parametrize(
+    "name", ["b.CSV", "b.csv.bz2", "b.csv.zst", "b.csv.lz4", "b.Csv.Gz", "b.tab"]
+)
+def test_no_file_of_a_folder_is_passed_over_for_how_its_name_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    for one in ("a.csv", name, "README.md"):
+        (tmp_path / one).write_text("x,y\n1,2\n")
+
+    assert _names(str(tmp_path), str(tmp_path)) == ["a.csv", name]
+
+
+@pytest.mark.parametrize("pattern", ["", "/**/*.csv"], ids=["folder", "glob"])
+def test_what_a_link_leads_to_again_is_read_once(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+    (tmp_path / "loop").symlink_to(tmp_path)
+
+    assert _names(f"{tmp_path}{pattern}", str(tmp_path)) == ["a.csv"]
+
+
+def test_a_delta_table_among_others_is_refused_for_its_files_that_no_longer_count(
+    tmp_path: Path,
+) -> None:
+    for name in ("one", "two"):
+        for rows in ([1, 2, 3], [4, 5]):
+            write_deltalake(tmp_path / name, pa.table({"x": rows}), mode="overwrite")
+
+    assert open_source(tmp_path / "one").row_count == 2
+    for data in (tmp_path, [tmp_path / "one", tmp_path / "two"]):
+        with pytest.raises(InputError, match="one: a Delta table among other data; name its"):
+            open_source(data)
