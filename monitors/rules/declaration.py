@@ -135,10 +135,10 @@ class Declaration:
     def _moment(self, key: str, text: str) -> str:
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            if moment.tzinfo is not None:
+                moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except (ValueError, OverflowError):  # Beyond the years 1 to 9999 in UTC.
             raise self.wrong(key, 'a number, or a time such as "2026-01-31"') from None
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
         return str(np.datetime64(moment, "us")) if moment.time().isoformat() != "00:00:00" else (
             moment.date().isoformat()
         )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.coercion import coerce
 from driftline.baseline.distinct import hash_integers, hash_numbers, hash_texts
 from driftline.errors import UnavailableError
 from driftline.monitors.rules.values import present
@@ -213,6 +214,8 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         value, bool, shape (rows,).
     """
     values = present(array)
+    if pa.types.is_list(values.type):
+        values = present(coerce(values, "string")[0])
     known = values.is_valid().to_numpy(zero_copy_only=False)
     if pa.types.is_string(values.type):
         coded = values.dictionary_encode()

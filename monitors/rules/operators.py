@@ -88,7 +88,7 @@ def spread(value: Value, rows: int) -> pa.Array:
 
 
 def truth(value: Value) -> Value:
-    """Demand a truth value; a column of 0 and 1 is one."""
+    """Demand a truth value; None is one that is open."""
     if kind_of(value) == "nothing":
         return value.cast(pa.bool_())
     if kind_of(value) not in ("truth",):
@@ -134,7 +134,8 @@ def either(test: Value, yes: Value, no: Value) -> Value:
     """Choose by row; where the test is open, the answer is."""
     if kind_of(no) == "nothing" and isinstance(no, pa.Scalar):
         no = no.cast(yes.type)
-    yes, no = _alike(yes, no) if kind_of(yes) != kind_of(no) else (yes, no)
+    if {kind_of(yes), kind_of(no)} != {"nothing"}:
+        yes, no = _alike(yes, no)
     return pc.if_else(truth(test), yes, no)
 
 
@@ -163,7 +164,7 @@ def _alike(left: Value, right: Value) -> tuple[Value, Value]:
         known = right if kinds[0] == "nothing" else left
         return left.cast(known.type), right.cast(known.type)
     if kinds[0] == kinds[1]:
-        return left, right
+        return _of_one_size(left, right) if kinds[0] == "number" else (left, right)
     if set(kinds) == {"truth", "number"}:
         # Flags are often kept as 0 and 1.
         return tuple(
@@ -178,6 +179,16 @@ def _alike(left: Value, right: Value) -> tuple[Value, Value]:
             read = converted(loose, READ_AS[other])
             return (read, right) if kinds[0] == "text" else (left, read)
     raise MismatchError(f"a {kinds[0]} and a {kinds[1]} cannot be compared; expected one kind")
+
+
+def _of_one_size(left: Value, right: Value) -> tuple[Value, Value]:
+    """Make fractions of whole numbers beside fractions; Arrow refuses those beyond 2^53."""
+    if not any(pa.types.is_floating(one.type) for one in (left, right)):
+        return left, right
+    return tuple(
+        one.cast(pa.float64(), safe=False) if pa.types.is_integer(one.type) else one
+        for one in (left, right)
+    )
 
 
 def calculate(op: str, left: Value, right: Value) -> Value:

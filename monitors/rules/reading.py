@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ __all__ = ["read_condition", "read_rules", "rules_of", "with_rules"]
 OWN = "driftline"
 # A rule file is written by hand; what is bigger is something else.
 MAX_BYTES = 1 << 22
+KEY = re.compile(r"[0-9a-fA-F]{1,16}")
 
 
 def read_rules(found: object) -> RuleSet:
@@ -109,8 +111,10 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     check = rules.rules[0].check(datetime.now(UTC))
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray]
     if isinstance(check, Unique):
-        keys = tuple(str(one) for one in found.get("keys", ()))
-        columns = tuple(str(one) for one in found.get("compared", ()))
+        columns = tuple(str(one) for one in _listed(found, "compared"))
+        keys = tuple(str(one) for one in _listed(found, "keys"))
+        if wrong := [one for one in keys if not KEY.fullmatch(one)]:
+            raise InputError(f'violation: key "{wrong[0]}"; expected 16 hexadecimal digits')
         breaks = unique_condition(replace(check, columns=columns), keys)
         phrase = check.phrase
     elif isinstance(check, RowRule):
@@ -120,3 +124,10 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     else:
         raise InputError("the rule has no rows behind it")
     return RuleCondition(str(found.get("column", "")), phrase, breaks, columns=columns)
+
+
+def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
+    held = found.get(key, ())
+    if not isinstance(held, list | tuple):
+        raise InputError(f"violation: {key} is {held!r}; expected a list")
+    return held

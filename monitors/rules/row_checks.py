@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import number_text
 from driftline.monitors.rules.functions import whole_match
-from driftline.monitors.rules.values import is_captured, numbers_of, texts_of, typed
+from driftline.monitors.rules.values import is_captured, numbers_of, present, texts_of, typed
 
 __all__ = [
     "Bounds",
@@ -117,7 +118,11 @@ class Bounds(_OfColumn):
             (self.below, pc.less),
         ):
             if limit is not None:
-                inside = pc.and_(inside, pc.fill_null(compare(values, self._limit(limit)), False))
+                # Arrow refuses to compare whole numbers beyond 2^53 with fractions.
+                is_part = isinstance(limit, float)
+                found = values.cast(pa.float64(), safe=False) if is_part else values
+                fits = compare(found, self._limit(limit, found.type))
+                inside = pc.and_(inside, pc.fill_null(fits, fill_value=False))
         judged = pc.or_(known, unfit)
         return pc.if_else(judged, inside, pa.scalar(None, pa.bool_()))
 
@@ -157,10 +162,11 @@ class Bounds(_OfColumn):
             return typed(batch, self.column, "int64")  # Exact beyond 2^53, too.
         return typed(batch, self.column, "timestamp" if self.is_of_times else "double")
 
-    def _limit(self, limit: Limit) -> pa.Scalar:
+    @staticmethod
+    def _limit(limit: Limit, kind: pa.DataType) -> pa.Scalar:
         if isinstance(limit, str):
-            return pa.scalar(np.datetime64(limit, "us")).cast(pa.timestamp("us", "UTC"))
-        return pa.scalar(limit)
+            return pa.scalar(np.datetime64(limit, "us")).cast(kind)
+        return pa.scalar(float(limit) if pa.types.is_floating(kind) else limit, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +207,11 @@ class Values(_OfColumn):
         """Judge each row."""
         text = texts_of(batch, self.column)
         inside = pc.is_in(text, value_set=pa.array(self.allowed, pa.string()))
+        numbers = present(batch.column(self.column))
+        if pa.types.is_floating(numbers.type):  # 1e20 has more than one form as a text.
+            same = coerce(pa.array(self.allowed, pa.string()), "double")[0].drop_null()
+            # To Arrow, 0 and -0 are two.
+            inside = pc.or_(inside, pc.is_in(pc.add(numbers, 0.0), value_set=pc.add(same, 0.0)))
         good = pc.invert(inside) if self.forbidden else inside
         return pc.if_else(pc.is_valid(text), good, pa.scalar(None, pa.bool_()))
 

@@ -114,7 +114,9 @@ class RuleSet:
         kept: dict[str, Rule] = {}
         for rule in (*self.rules, *other.rules):
             plain = json.dumps(rule.declaration.found, sort_keys=True, default=str)
-            kept[f"name {rule.name}" if rule.name else plain] = rule
+            # Functions may have one name, as all lambdas have.
+            own = plain if rule.function is None else f"function {id(rule.function)}"
+            kept[f"name {rule.name}" if rule.name else own] = rule
         return RuleSet(tuple(kept.values()))
 
     def to_list(self) -> list[dict[str, Any]]:

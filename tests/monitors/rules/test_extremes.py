@@ -1,0 +1,124 @@
+"""Rules on values at the edges of their types, and on columns that are no plain ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.errors import InputError
+from driftline.monitors.rules.expression import Expression
+from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.rules.ruleset import Outcome, RuleSet
+
+# Whole numbers that a double cannot hold, as ids of clouds are.
+BIG = pa.record_batch({"whole": [2**62 + 1, -5, 3], "part": [0.5, -6.0, 4.0]})
+
+
+def outcome(rule: object, batch: pa.RecordBatch) -> Outcome:
+    counters = RuleSet.of([rule]).start(datetime(2026, 1, 2, tzinfo=UTC))
+    counters.update(batch)
+    return counters.result()[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "broken"),
+    [
+        ({"column": "whole", "min": 0.5}, 1),
+        ({"column": "whole", "above": -5.0, "max": 2**62}, 2),
+        ({"column": "part", "min": 2**53 + 1}, 3),
+        ({"column": "part", "max": 2**53 + 1, "above": -6}, 1),
+    ],
+    ids=lambda one: "-".join(map(str, one.values())) if isinstance(one, dict) else "",
+)
+def test_bounds_and_values_beyond_2_to_the_53_are_compared(
+    limits: dict[str, object], broken: int
+) -> None:
+    tally = outcome({"check": "bounds", **limits}, BIG).tally
+
+    assert (tally.judged_count, tally.broken_count) == (3, broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("whole > part", [True, True, False]),
+        ("whole >= 0.5", [True, False, True]),
+        ("max(whole, 0.5) > 0.5", [True, False, True]),
+        ("coalesce(whole, 0.5) == part", [False, False, False]),
+        ("whole in (3.0, 0.5)", [False, False, True]),
+        ("(whole if part > 0 else part) < 0", [False, True, False]),
+    ],
+)
+def test_whole_numbers_beyond_2_to_the_53_go_with_fractions(
+    text: str, expected: list[bool]
+) -> None:
+    assert Expression(text).evaluate(BIG).to_pylist() == expected
+
+
+@pytest.mark.parametrize("value", [1e-7, 1e-5, 1e15, 1e20, 1e300, 0.1, -0.0, 1 / 3, 3.0])
+def test_an_allowed_number_is_found_in_whatever_form_it_is_written(value: float) -> None:
+    batch = pa.record_batch({"x": [value, value, None, 7.25]})
+
+    tally = outcome({"check": "values", "column": "x", "values": [value]}, batch).tally
+
+    assert (tally.judged_count, tally.broken_count) == (3, 1)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
+@pytest.mark.parametrize(
+    "rule",
+    [{"check": "bounds", "column": "t", "min": "?"},
+     {"check": "freshness", "column": "t", "max_age": "1d", "as_of": "?"}],
+    ids=lambda rule: rule["check"],
+)  # fmt: skip
+def test_a_time_that_no_calendar_has_is_refused_by_name(rule: dict[str, str], moment: str) -> None:
+    declared = {key: moment if value == "?" else value for key, value in rule.items()}
+
+    with pytest.raises(InputError, match='a time such as "2026-01-31"'):
+        RuleSet.of([declared])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[1.0, 2.0], [3.0], [1.0, 2.0], None, []]),
+        pa.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], None, [5.0, 6.0]], pa.list_(pa.float32(), 2)),
+        pa.array([["a"], ["b"], ["a"], None, ["c"]], pa.large_list(pa.string())),
+        pa.array([{"a": 1}, {"a": 2}, {"a": 1}, None, {"a": 3}]),
+        pa.array([b"a", b"\xff", b"a", None, b"b"]),
+    ],
+    ids=lambda one: str(one.type),
+)
+@pytest.mark.parametrize("rule", [{"check": "unique", "column": "x"}, {"check": "duplicate_rows"}])
+def test_lists_and_other_values_that_repeat_are_found(
+    rule: dict[str, str], column: pa.Array
+) -> None:
+    tally = outcome(rule, pa.record_batch({"x": column})).tally
+
+    assert tally.broken_count == 2
+    assert tally.condition is not None
+    assert tally.condition.mask(pa.table({"x": column})).to_pylist() == [
+        True, False, True, False, False,
+    ]  # fmt: skip
+
+
+def test_functions_of_one_name_are_all_asked() -> None:
+    rules = RuleSet.of(
+        [lambda batch: np.zeros(batch.num_rows, bool), lambda batch: np.ones(batch.num_rows, bool)]
+    )
+    counters = RuleSet().plus(rules).start()
+
+    counters.update(BIG)
+
+    assert [one.tally.is_broken for one in counters.result()] == [True, False]
+
+
+@pytest.mark.parametrize("keys", [["zz"], ["f" * 17], [""], 5, [None]], ids=str)
+def test_a_damaged_condition_of_a_document_is_refused(keys: object) -> None:
+    found = {"op": "rule", "rule": {"check": "unique", "column": "x"}, "keys": keys}
+
+    with pytest.raises(InputError, match="violation: key"):
+        read_condition(found)
