@@ -24,6 +24,7 @@ from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.counted import counted_texts
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.scanning import SetKind, absent_set, members, scanned_sets, set_kind
+from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
@@ -229,8 +230,8 @@ class Cells:
         return np.asarray(table[indices])
 
     def _level_codes(self, values: pa.Array) -> np.ndarray:
-        """Give the cell of each text."""
-        other = len(self.levels)
+        """Give the cell of each text; profiles keep long ones shortened."""
+        other, values = len(self.levels), shortened(values)
         codes = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
         table: np.ndarray = codes.to_numpy(zero_copy_only=False).astype(np.int64)
         if self._known_array is not None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce, is_missing, unfit_mask
+from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
@@ -123,10 +124,10 @@ class Predicate:
         return pc.or_(mapped, unfit_mask(array, cast(ColumnType, self.value or "string")))
 
     def _mask_text(self, array: pa.Array) -> pa.BooleanArray:
-        text, _ = coerce(array, "string")
+        text = shortened(coerce(array, "string")[0])
         present = pc.invert(is_missing(text))
         wanted = (str(self.value),) if self.op == "eq" else self.values
-        inside = pc.is_in(text, value_set=pa.array(wanted, pa.string()))
+        inside = pc.is_in(text, value_set=shortened(pa.array(wanted, pa.string())))
         return pc.and_not(present, inside) if self.op == "not_in" else pc.and_(present, inside)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from driftline.baseline.coercion import coerce
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT
+from driftline.baseline.texts import shortened
 from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.violation import Segment
 
@@ -268,7 +269,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _counts(array: pa.Array, mask: pa.BooleanArray | None) -> dict[str, int]:
     text, _ = coerce(array if mask is None else array.filter(mask), "string")
-    counted = text.drop_null().value_counts()
+    counted = shortened(text.drop_null()).value_counts()
     return dict(
         zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
     )

@@ -3,10 +3,13 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.fit import column_cells
 from driftline.baseline.texts import SHAPE_CAP, TextSummary, shapes_of, shortened
 
 words = st.lists(st.text(st.characters(codec="utf-8"), max_size=45), max_size=30)
@@ -84,3 +87,19 @@ def test_long_texts_are_kept_by_their_start_and_stay_apart():
 def test_texts_that_are_short_stay_the_same_array():
     array = pa.array(["a", "b" * 1024])
     assert shortened(array) is array
+
+
+def test_long_texts_are_counted_on_the_cells_made_of_them_and_found_again():
+    rows = pa.array([None, *(["x" * 5000 + str(index) for index in range(3)] * 100)])
+    column = ColumnProfile("t", "string")
+    column.update(rows)
+    cells = column_cells(column)
+
+    assert cells.count(rows).tolist() == [100, 100, 100, 0, 0, 1, 0]
+    assert np.bincount(cells.assign(rows), minlength=cells.size).tolist() == [
+        100, 100, 100, 0, 0, 1, 0,
+    ]  # fmt: skip
+    batch = pa.record_batch({"t": rows})
+    for index in range(cells.scan_size):
+        counted = cells.scan(cells.count(rows))[index]
+        assert pc.sum(cells.predicate(index).mask(batch)).as_py() == counted
