@@ -134,7 +134,8 @@ def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan
                 f'segment "{name}": the baseline does not hold its values apart ({have}); make it '
                 f'again with --segment "{name}", or segments=["{name}"]'
             )
-    chosen = tuple(known.values()) if names is None else tuple(known[name] for name in names)
+    # Named twice is counted once.
+    chosen = tuple(known[name] for name in dict.fromkeys(known if names is None else names))
     if found is None or not chosen:
         return None
     judged = sum(int((found.rows[one.name] >= MIN_ROWS).sum()) for one in chosen)
@@ -203,8 +204,13 @@ def _judge_one(
         length=length,
         budget=budget,
     )
-    # Columns are there for all rows or for none: the rows as a whole say so.
-    drafts = tuple(one for one in judgement.drafts if one.feature in own.columns)
+    # Columns are there for all rows or for none: the rows as a whole say so. They also say what
+    # became of the segments' own column: of all rows without a value, all are without one.
+    drafts = tuple(
+        found
+        for found in judgement.drafts
+        if found.feature in own.columns and found.feature != one.name
+    )
     few = min(known, row_count) < MIN_ROWS
     return SegmentVerdict(
         column=one.name,

@@ -50,6 +50,27 @@ def within(report: Report) -> set[tuple[str, str, str]]:
     }
 
 
+def test_a_column_that_is_named_twice_is_counted_once(reference: Baseline) -> None:
+    changed = window(2)
+    changed["temp"] = changed["temp"] + 5 * (changed["origin"] == "EWR")
+
+    once = judged(changed, reference, segments=["origin"])
+    twice = judged(changed, reference, segments=["origin", "origin"])
+
+    assert twice.to_dict() == once.to_dict()
+
+
+def test_rows_without_a_value_are_no_violation_of_their_own_segment(reference: Baseline) -> None:
+    changed = window(2)
+    changed["origin"] = np.where(np.arange(3000) < 300, None, changed["origin"])
+
+    report = judged(changed, reference)
+
+    assert [one.row_count for one in report.segments if one.level == "empty"] == [300]
+    assert "origin" in {one.feature_name for one in report.violations}
+    assert within(report) == set()
+
+
 def test_places_that_always_differed_pass(reference: Baseline) -> None:
     report = judged(window(2), reference)
 
