@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import NULL_TEXTS, plain_type, text_array
-from driftline.baseline.jsonrows import OUTPUT, Row, Slot, rows_of, slot_names
+from driftline.baseline.jsonrows import OUTPUT, KeyOrder, Row, Slot, rows_of, slot_names
 from driftline.baseline.location import Location
 from driftline.baseline.narrowing import one_type, still_fitting
 from driftline.errors import InputError
@@ -65,9 +65,10 @@ class JsonRows:
         InputError
             Naming the line that is no JSON, or that has not as many values as the first.
         """
-        survey = _Survey(signature)
+        survey = _Survey()
+        order = KeyOrder()
         for file in files:
-            for rows in _chunks(file, signature):
+            for rows in _chunks(file, signature, order):
                 survey.add(file, rows)
         if not survey.row_count:
             raise InputError(f"{files[0].place.shown}: the file holds no rows")
@@ -88,8 +89,9 @@ class JsonRows:
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
+        order = KeyOrder()
         for file in self.files:
-            for rows in _chunks(file, self.signature):
+            for rows in _chunks(file, self.signature, order):
                 arrays = [
                     _array([_value(row, self.columns[one.name]) for _, row in rows], one.type)
                     for one in self.schema
@@ -97,10 +99,12 @@ class JsonRows:
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _chunks(file: JsonFile, signature: Signature | None) -> Iterator[list[tuple[int, Row]]]:
+def _chunks(
+    file: JsonFile, signature: Signature | None, order: KeyOrder
+) -> Iterator[list[tuple[int, Row]]]:
     held: list[tuple[int, Row]] = []
     values = 0
-    for line, row in rows_of(file.place, file.encoding, signature):
+    for line, row in rows_of(file.place, file.encoding, signature, order):
         held.append((line, row))
         values += len(row) + 1
         if values >= CHUNK_VALUES:
@@ -169,7 +173,7 @@ def _type_of(kinds: Sequence[_Kinds]) -> pa.DataType:
 class _Survey:
     """The first reading: which slots there are, and of what kinds."""
 
-    def __init__(self, signature: Signature | None) -> None:
+    def __init__(self) -> None:
         self.kinds: dict[Slot, _Kinds] = {}
         self.widths: dict[str, int] = {}
         self.row_count = 0

@@ -19,7 +19,7 @@ from driftline.capture_line import Side, read_record
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["INPUT", "OUTPUT", "PLAIN", "Row", "Slot", "rows_of", "slot_names"]
+__all__ = ["INPUT", "OUTPUT", "PLAIN", "KeyOrder", "Row", "Slot", "rows_of", "slot_names"]
 
 PLAIN, OUTPUT, INPUT = "", "output", "input"
 SIDES = (PLAIN, OUTPUT, INPUT)
@@ -29,8 +29,31 @@ Row = dict[Slot, Any]
 _Values = Mapping[str, Any] | Sequence[Any]
 
 
+class KeyOrder:
+    """Named values as positions: in the order of the first row, whatever that of another is."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, tuple[str, ...]] = {}
+
+    def values(self, side: str, named: Mapping[str, Any]) -> list[Any]:
+        """Give the values of a side's row.
+
+        Raises
+        ------
+        InputError
+            When they have other names than the first row's.
+        """
+        keys = self._keys.setdefault(side, tuple(named))
+        if named.keys() != set(keys):
+            raise InputError(
+                f"values named {', '.join(named)[:80] or 'nothing'}, expected "
+                f"{', '.join(keys)[:80] or 'nothing'} as in the first row"
+            )
+        return [named[key] for key in keys]
+
+
 def rows_of(
-    place: Location, encoding: str, signature: Signature | None
+    place: Location, encoding: str, signature: Signature | None, order: KeyOrder
 ) -> Iterator[tuple[int, Row]]:
     """Read a file's rows, each with the line that it stands on.
 
@@ -50,10 +73,14 @@ def rows_of(
         if is_capture is None:
             is_capture = isinstance(value, Mapping) and "captureData" in value
         if is_capture:
-            for row in _record_rows(place, document, known, signature):
+            for row in _record_rows(place, document, known, signature, order):
                 yield line, row
         else:
-            for values in _rows(value):
+            try:
+                found = _rows(value, PLAIN, order)
+            except InputError as error:
+                raise InputError(f"{place.shown}: line {line}: {error}") from error
+            for values in found:
                 yield line, _slots((PLAIN, values))
 
 
@@ -68,28 +95,36 @@ def _slots(*sides: tuple[str, _Values]) -> Row:
     return row
 
 
-def _rows(document: Any) -> list[_Values]:  # noqa: ANN401  # Parsed JSON of any shape.
+def _rows(
+    document: Any,  # noqa: ANN401  # Parsed JSON of any shape.
+    side: str,
+    order: KeyOrder,
+) -> list[_Values]:
     """Take the rows out of one document or one side of a capture record."""
     if isinstance(document, Mapping):
         for key in ("instances", "predictions"):
             if isinstance(document.get(key), list):
-                return [row for entry in document[key] for row in _rows(entry)]
+                return [row for entry in document[key] for row in _rows(entry, side, order)]
         features = document.get("features")
         if isinstance(features, Mapping):
             return [{**features, **{k: v for k, v in document.items() if k != "features"}}]
         if isinstance(features, list):
-            rest = [value for key, value in document.items() if key != "features"]
-            return [[*features, *rest]]
+            rest = {key: value for key, value in document.items() if key != "features"}
+            return [[*features, *order.values(side, rest)]]
         return [document]
     if isinstance(document, list):
         if document and all(isinstance(entry, list | Mapping) for entry in document):
-            return [row for entry in document for row in _rows(entry)]
+            return [row for entry in document for row in _rows(entry, side, order)]
         return [document]
     return [[document]]
 
 
 def _record_rows(
-    place: Location, document: Document, known: frozenset[str], signature: Signature | None
+    place: Location,
+    document: Document,
+    known: frozenset[str],
+    signature: Signature | None,
+    order: KeyOrder,
 ) -> Iterator[Row]:
     line, record = document
     event: object = "?"
@@ -97,7 +132,8 @@ def _record_rows(
         if isinstance(record, Mapping) and isinstance(record.get("eventMetadata"), Mapping):
             event = record["eventMetadata"].get("eventId", "?")
         found = read_record(record, needs_time=False)
-        outputs, inputs = _side(found.response), _side(found.request)
+        outputs = _side(found.response, OUTPUT, order)
+        inputs = _side(found.request, INPUT, order)
     except (InputError, ValueError, RecursionError, csv.Error) as error:
         raise InputError(
             f"{place.shown}: line {line}: record {str(event)[:80]} is not readable "
@@ -109,12 +145,17 @@ def _record_rows(
             f"and {len(outputs)} of output; expected as many"
         )
     for index in range(max(len(outputs), len(inputs))):
-        yield _joined(
-            outputs[index] if outputs else None, inputs[index] if inputs else None, known, signature
-        )
+        output, given = outputs[index] if outputs else None, inputs[index] if inputs else None
+        try:
+            row = _joined(output, given, known, signature, order)
+        except InputError as error:
+            raise InputError(
+                f"{place.shown}: line {line}: record {str(event)[:80]}: {error}"
+            ) from error
+        yield row
 
 
-def _side(side: Side | None) -> list[_Values]:
+def _side(side: Side | None, which: str, order: KeyOrder) -> list[_Values]:
     """Decode one side of a capture record to rows; none when it was not captured.
 
     Of BASE64 the media type says what it is; where it does not, the first sign.
@@ -132,10 +173,10 @@ def _side(side: Side | None) -> list[_Values]:
     if encoding == "CSV":
         return [row for row in csv.reader(io.StringIO(text.strip())) if row]
     try:
-        return _rows(json.loads(text))
+        return _rows(json.loads(text), which, order)
     except ValueError:
         lines = (line for line in text.split("\n") if line.strip())
-        return [row for line in lines for row in _rows(json.loads(line))]
+        return [row for line in lines for row in _rows(json.loads(line), which, order)]
 
 
 def _joined(
@@ -143,6 +184,7 @@ def _joined(
     given: _Values | None,
     known: frozenset[str],
     signature: Signature | None,
+    order: KeyOrder,
 ) -> Row:
     """Put both sides into slots: by name where both have names, else by position."""
     answers, inputs = (
@@ -153,8 +195,8 @@ def _joined(
         return _slots((OUTPUT, answers), (INPUT, inputs))
     if isinstance(output, Mapping | None) and isinstance(given, Mapping | None):
         return _slots((OUTPUT, output or {}), (INPUT, given or {}))
-    left = list(output.values()) if isinstance(output, Mapping) else output or ()
-    right = list(given.values()) if isinstance(given, Mapping) else given or ()
+    left = order.values(OUTPUT, output) if isinstance(output, Mapping) else output or ()
+    right = order.values(INPUT, given) if isinstance(given, Mapping) else given or ()
     return _slots((OUTPUT, left), (INPUT, right))
 
 

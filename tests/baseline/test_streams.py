@@ -294,3 +294,47 @@ def test_a_record_that_is_no_text_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"line 2: record \? is not readable \(image/png: bytes"):
         open_source(path)
+
+
+NAMED = [
+    ('{"features": [1, 2], "y": 0, "id": 5}', '{"id": 6, "y": 1, "features": [3, 4]}'),
+    (
+        capture(side("0,5", "CSV"), side('{"a": 1, "b": 2}', "JSON")),
+        capture(side("1,6", "CSV"), side('{"b": 4, "a": 3}', "JSON")),
+    ),
+]
+
+
+@pytest.mark.parametrize("lines", NAMED, ids=["features", "capture"])
+@pytest.mark.parametrize("files", [1, 2])
+def test_named_values_by_position_do_not_change_places_with_the_order_of_their_names(
+    tmp_path: Path, lines: tuple[str, str], files: int
+) -> None:
+    for number in range(files):
+        text = "\n".join(lines) if files == 1 else lines[number]
+        (tmp_path / f"{number}.jsonl").write_text(text)
+
+    found = rows(open_source(tmp_path))
+
+    assert found == {"_c0": [1, 3], "_c1": [2, 4], "_c2": [0, 1], "_c3": [5, 6]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('{"features": [1], "y": 0}', '{"features": [1], "z": 0}'),
+        (
+            capture(side("1", "CSV"), side('{"y": 1}', "JSON")),
+            capture(side("1", "CSV"), side('{"z": 1}', "JSON")),
+        ),
+    ],
+    ids=["features", "capture"],
+)
+def test_values_of_another_name_are_not_taken_by_position(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"{first}\n{second}\n")
+
+    with pytest.raises(InputError, match=r"line 2.*: values named z, expected y as in the first"):
+        open_source(path)
