@@ -121,6 +121,8 @@ def sketch_distance(
 def _ranks(levels: Levels, deequ_ties: bool) -> tuple[np.ndarray, np.ndarray]:
     """Give the distinct stored values, ascending, and how many rows are at or below each."""
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
+    if np.isnan(values).any():
+        raise ValueError("a sketch that holds no numbers")
     weights = np.concatenate([np.full(len(level), 1 << h) for h, level in enumerate(levels)])
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]

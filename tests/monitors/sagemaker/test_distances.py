@@ -257,9 +257,10 @@ def test_an_empty_side_has_no_distance(levels) -> None:
     assert level_distance("x", {"a": 1}, {}, SIMPLE) is None
 
 
-def test_a_broken_document_is_named() -> None:
+@pytest.mark.parametrize("levels", [["x"], [["NaN", 1.0]], [[1.0, None]]], ids=str)
+def test_a_broken_document_is_named(levels: object) -> None:
     good = {"numerical_statistics": {"distribution": {"kll": {"sketch": {"data": [[1.0]]}}}}}
-    bad = {"numerical_statistics": {"distribution": {"kll": {"sketch": {"data": ["x"]}}}}}
+    bad = {"numerical_statistics": {"distribution": {"kll": {"sketch": {"data": levels}}}}}
 
     with pytest.raises(InputError, match='statistics: feature "x" is not as SageMaker writes it'):
         measure("x", bad, good, SIMPLE, deequ_ties=False)
