@@ -34,8 +34,9 @@ class CsvFile:
     delimiter
         One character.
     has_header
-        Whether the first line holds names; it does not when all its fields are numbers, nor when it
-        reads as a row of the signature and names none of its columns.
+        Whether the first line holds names; it does not when all its fields are numbers (unless the
+        signature's columns are called so), nor when it reads as a row of the signature and names
+        none of its columns.
     names
         The columns; one without a name is called by its position.
     texts
@@ -83,7 +84,9 @@ class CsvFile:
         fields = found.first
         has_header = dialect.header
         if has_header is None:
-            has_header = not _is_data(fields) and not _is_row(fields, signature)
+            has_header = _is_all_names(fields, signature) or not (
+                _is_data(fields) or _is_row(fields, signature)
+            )
         if has_header:
             names = [name or f"_c{index}" for index, name in enumerate(fields)]
         else:
@@ -155,6 +158,15 @@ def _is_data(fields: Sequence[str]) -> bool:
     """Say whether a first line is a row: every field a number or blank, one at least a number."""
     filled = [field.strip() for field in fields if field.strip()]
     return bool(filled) and all(re.match(NUMBER, field) for field in filled)
+
+
+def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
+    """Say whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
+
+    A single number may be either.
+    """
+    known = {column.name for column in signature.columns} if signature else set()
+    return len(fields) > 1 and len(set(fields)) == len(fields) and known.issuperset(fields)
 
 
 def _is_row(fields: Sequence[str], signature: Signature | None) -> bool:

@@ -109,6 +109,14 @@ def test_a_first_line_of_numbers_is_a_row():
     assert sum(batch.num_rows for batch in found.batches()) == 100
 
 
+def test_a_first_line_of_numbers_is_a_header_when_columns_are_called_so(tmp_path):
+    path = write(tmp_path, "a.csv", "0,1,2\n5,6,7\n")
+    named = infer_signature(pa.table({"0": [1], "1": [2], "2": [3]}).schema, Roles())
+
+    assert rows(open_source(path, signature=named)) == {"0": [5], "1": [6], "2": [7]}
+    assert rows(open_source(path))["_c0"] == [0, 5]
+
+
 def test_rows_without_header_take_the_names_of_the_inputs():
     reference = open_source(FIXTURES / "shop.csv")
     signature = infer_signature(reference.schema, Roles(label="target"))
