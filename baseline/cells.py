@@ -347,8 +347,9 @@ def number_cells(
     shares = np.unique([*TAIL_SHARES, *np.arange(1, EQUAL_PARTS) / EQUAL_PARTS])
     at = np.searchsorted(np.cumsum(share), shares - 1e-12)
     cuts = values[np.minimum(at, len(values) - 1)]
-    ends = [values[0], np.nextafter(values[-1], np.inf)]
-    edges = np.unique(np.concatenate([cuts, atoms, np.nextafter(atoms, np.inf), ends]))
+    with np.errstate(over="ignore"):  # Infinity lies above the greatest number of all.
+        ends = [values[0], np.nextafter(values[-1], np.inf)]
+        edges = np.unique(np.concatenate([cuts, atoms, np.nextafter(atoms, np.inf), ends]))
     median = values[min(int(np.searchsorted(np.cumsum(share), 0.5)), len(values) - 1)]
     return Cells(
         column,

@@ -20,6 +20,7 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.schema import find_column
+from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature
 
@@ -78,7 +79,7 @@ class SegmentColumn:
             return np.full(batch.num_rows, empty, dtype=np.int64)
         plain, _ = coerce(batch.column(self.name), self.type)
         encoded = plain.cast(pa.string()).dictionary_encode()
-        values = encoded.dictionary
+        values = shortened(encoded.dictionary)  # As profiles keep them, and so the levels.
         table = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
         known = table.to_numpy(zero_copy_only=False).astype(np.int64)
         # A text without a letter is no value, as in all other places.

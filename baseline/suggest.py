@@ -37,14 +37,26 @@ def _feature(column: ColumnProfile) -> dict[str, Any]:
         "completeness": column.completeness,
     }
     if column.is_number and column.moments.count:
-        found["num_constraints"] = {"is_non_negative": column.moments.minimum >= 0}
+        found["num_constraints"] = {"is_non_negative": _is_non_negative(column)}
     elif _is_closed(column):
         found["string_constraints"] = {"domains": [value for value, _ in column.levels.ranked()]}
     return found
 
 
+def _is_non_negative(column: ColumnProfile) -> bool:
+    """Say whether no number lies below 0; minus infinity does, and is in no moment."""
+    if column.moments.minimum < 0:
+        return False
+    if column.cells is None or column.cell_counts is None:
+        return not column.inf_count
+    # The first cell is below the minimum: only what is infinite can be there.
+    return not column.cell_counts[0]
+
+
 def _is_closed(column: ColumnProfile) -> bool:
     levels = column.levels
+    if column.texts is not None:  # Some are kept shortened: other tools would never find them.
+        return False
     if not levels.is_exact or not 0 < len(levels.values) <= LEVEL_COUNT:
         return False
     return int(np.sum(levels.counts == 1)) <= SINGLE_SHARE * len(levels.values)

@@ -12,6 +12,7 @@ from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
+from driftline.baseline.texts import shortened
 from driftline.monitors.drift import ColumnDrift
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.units import UnitChange
@@ -165,7 +166,7 @@ def domain_draft(
         return None
     # Truth values are known as "true" and "false", however the document writes them.
     domains = tuple(one.casefold() if profile.type == "bool" else one for one in constraint.domains)
-    inside = pc.is_in(profile.levels.values, value_set=pa.array(domains, pa.string()))
+    inside = pc.is_in(profile.levels.values, value_set=shortened(pa.array(domains, pa.string())))
     known = int(profile.levels.counts[inside.to_numpy(zero_copy_only=False)].sum())
     ratio = known / fitting
     if ratio >= config.domain_content_threshold:

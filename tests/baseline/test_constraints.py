@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+import driftline as dl
 from driftline.baseline.constraints import Constraints, MonitoringConfig
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -143,3 +145,30 @@ def test_suggestions_follow_what_was_seen():
     assert found.feature("carrier").domains == ("AA", "UA")
     assert found.feature("tail").domains is None
     assert found.feature("nothing").inferred_type == "Unknown"
+
+
+@pytest.mark.parametrize(
+    ("values", "non_negative"),
+    [
+        ([1.0, 0.0], True),
+        ([1.0, np.inf], True),
+        ([1.0, -np.inf], False),
+        ([1.0, np.finfo(float).max], True),
+        ([1.0, -1.0], False),
+    ],
+    ids=["finite", "infinite", "minus-infinite", "greatest", "negative"],
+)
+def test_the_sign_that_is_suggested_is_that_of_every_value(values, non_negative):
+    baseline = dl.Baseline.fit(pa.table({"x": values * 100}))
+
+    assert baseline.constraints.feature("x").is_non_negative is non_negative
+    assert not dl.check(pa.table({"x": values * 100}), baseline).violations
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_long_texts_are_no_domain_since_they_are_kept_shortened(compat):
+    data = pa.table({"t": ["x" * 2000 + str(row % 3) for row in range(300)]})
+    baseline = dl.Baseline.fit(data, compat=compat)
+
+    assert baseline.constraints.feature("t").domains is None
+    assert not dl.check(data, baseline, compat=compat).violations

@@ -233,3 +233,13 @@ def test_one_batch_over_many_hours_takes_no_more_room_than_is_kept() -> None:
     assert kept.step > 1
     assert len(kept.hours) * sum(one.shape[1] for one in kept.counts.values()) <= BLOCK_CELLS
     assert kept.counts["x7"].sum() == 5000
+
+
+def test_long_values_are_segments_as_the_profile_keeps_them() -> None:
+    long = ["x" * 2000 + end for end in "ab"]
+    data = pa.table({"t": [*long, long[0], "short"] * 100, "x": np.arange(400.0)})
+    baseline = Baseline.fit(data, segments=["t"])
+    assert baseline.segments is not None
+    codes = baseline.segments.columns[0].codes(data.to_batches()[0])
+
+    assert np.bincount(codes).tolist() == [200, 100, 100]
