@@ -73,9 +73,10 @@ def preprocessed(
     Raises
     ------
     InputError
-        When the data are not such files, or the script fails: with its line.
+        When the data are not such files, or the script fails, as one does that asks for more memory
+        than it may have: with its line.
     UndecidedError
-        When the script hangs, crashes, or takes more memory than it may: with its line.
+        When the script hangs or crashes: with its line.
     """
     header: list[str] = []
     records = _records(_paths(data), signature, header)

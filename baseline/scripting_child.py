@@ -235,8 +235,8 @@ def _serve(
             )  # fmt: skip
             rows = [] if first["handler"] == "postprocess_handler" else _rows(found)
             for row in rows:
-                for key, value in row.items():
-                    column = names.setdefault(str(key), [])
+                for key, value in _named(row).items():
+                    column = names.setdefault(key, [])
                     column.extend([None] * (total - len(column)))
                     column.append(_text(value))
                 total += 1
@@ -262,6 +262,14 @@ def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the sc
     return [row for row in rows if row]
 
 
+def _named(row: dict[Any, Any]) -> dict[str, Any]:
+    """Give a row's keys as texts that a file can hold; two that are one as text are an error."""
+    named = {str(key).encode("utf-8", "replace").decode("utf-8"): row[key] for key in row}
+    if len(named) < len(row):
+        raise ValueError("preprocess_handler gave two keys that are one as text, such as 1 and '1'")
+    return named
+
+
 def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
     """Write a value as a CSV file would have it."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
@@ -283,7 +291,7 @@ def _told(error: BaseException, script: str) -> dict[str, Any]:
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename == script:
             line = frame.lineno
-    said = traceback.format_exception_only(error)[-1].strip()
+    said = " ".join(traceback.format_exception_only(error)[-1].split())
     return {"line": line, "type": type(error).__name__, "said": said[:LOGGED_WIDTH]}
 
 

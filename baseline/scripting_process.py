@@ -203,9 +203,24 @@ class ScriptProcess:
     def ask(self, records: Sequence[Record | None]) -> Answer:
         """Have the handler called on each record; None calls it without any argument."""
         self._send({"records": records})
-        found = self._receive()
+        found = self._answer(self._receive(), len(records))
         self._done += len(records)
-        return Answer(found["columns"], found["counts"])
+        return found
+
+    def _answer(self, found: Mapping[str, Any], asked: int) -> Answer:
+        """Take an answer for what it is; a script can write wherever its process can."""
+        columns, counts = found.get("columns"), found.get("counts")
+        if not isinstance(columns, dict) or not isinstance(counts, list) or len(counts) != asked:
+            raise self._disturbed()
+        if not all(isinstance(one, int) and one >= 0 for one in counts):
+            raise self._disturbed()
+        rows = sum(counts)
+        for one in columns.values():
+            if not isinstance(one, list) or len(one) != rows:
+                raise self._disturbed()
+            if not all(text is None or isinstance(text, str) for text in one):
+                raise self._disturbed()
+        return Answer(columns, counts)
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None  # A pipe was asked for.
@@ -218,7 +233,12 @@ class ScriptProcess:
     def _receive(self) -> dict[str, Any]:
         """Wait for the answer; messages of the script's logger come before it."""
         while True:
-            found: dict[str, Any] = json.loads(self._line())
+            try:
+                found: dict[str, Any] = json.loads(self._line())
+            except (ValueError, RecursionError):
+                raise self._disturbed() from None
+            if not isinstance(found, dict):
+                raise self._disturbed()
             if "log" in found:
                 level, text = found["log"]
                 if not self._quiet:
@@ -243,6 +263,13 @@ class ScriptProcess:
             parts.append(part)
         line, _, self._buffer = b"".join(parts).partition(b"\n")
         return line
+
+    def _disturbed(self) -> UndecidedError:
+        return UndecidedError(
+            f"{self._shown}: the script wrote into the files that its answers go through, or "
+            "started processes that did; expected it to leave alone what it did not open"
+            f"{self._at()}"
+        )
 
     def _failed(self, told: Mapping[str, Any]) -> InputError:
         """Word what the script's own exception says."""

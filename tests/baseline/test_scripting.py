@@ -255,6 +255,10 @@ def test_json_lines_that_were_not_captured_come_as_text(tmp_path: Path, script: 
                      UndecidedError, "ended its process (exit code 7)", id="gone"),
         pytest.param("def preprocess_handler(record):\n    return {'x': len(bytearray(1 << 40))}\n",
                      InputError, "line 2: MemoryError (record 1)", id="memory"),
+        pytest.param("def preprocess_handler(record):\n    return {1: 2, '1': 3}\n", InputError,
+                     "gave two keys that are one as text", id="keys that are one"),
+        pytest.param("def preprocess_handler(record):\n    raise ValueError('a\\nb')\n", InputError,
+                     "line 2: ValueError: a b (record 1)", id="an exception of several lines"),
         pytest.param("def preprocess_handler(record):\n    return []\n", InputError,
                      "gave no rows for any of 2 records", id="nothing"),
     ],
@@ -273,6 +277,35 @@ def test_a_bad_script_is_told_in_one_sentence_with_its_line(
 
     assert told in str(found.value)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["{no JSON", "[1]", '{"columns": 1}', '{"columns": {}, "counts": ["a"]}',
+     '{"columns": {"a": ["1"]}, "counts": [2]}', '{"columns": {"a": [1]}, "counts": [1]}'],
+)  # fmt: skip
+def test_a_script_cannot_answer_in_the_childs_place(script: Write, answer: str) -> None:
+    place = script(
+        "import os\n"
+        "def preprocess_handler(record):\n"
+        "    for file in range(3, 300):\n"
+        "        try:\n"
+        f"            os.write(file, {answer.encode()!r} + b'\\n')\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "    return {'a': 1}\n"
+    )
+
+    with pytest.raises(UndecidedError, match="wrote into the files that its answers go through"):
+        preprocessed_records([line(0, "1")], place, quiet=True)
+
+
+def test_half_a_character_in_a_key_is_replaced(script: Write) -> None:
+    place = script("def preprocess_handler(record):\n    return {'a\\ud800': 1}\n")
+
+    source = preprocessed_records([line(0, "1")], place)
+
+    assert source.schema.names == ["a?"]
 
 
 def test_a_hang_names_the_line_it_hangs_in(tmp_path: Path, script: Write) -> None:
