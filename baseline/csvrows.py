@@ -109,7 +109,7 @@ class CsvRows:
         except pa.ArrowException:
             known = dict.fromkeys(files[0].texts, pa.string())
             found = _narrowed(files, texts, [name for name in texts if name not in known])
-        return cls(tuple(files), {**known, **found})
+        return cls(tuple(files), {**texts, **known, **found})
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
@@ -123,6 +123,8 @@ def _first_types(file: CsvFile) -> dict[str, pa.DataType]:
 
     Reading on shows whether they hold.
     """
+    if file.is_header_only:
+        return {}
     try:
         with (
             open_text(file.place, file.encoding) as stream,

@@ -12,7 +12,7 @@ import pyarrow.csv as arrow_csv
 from driftline.baseline.coercion import NULL_TEXTS, NUMBER, coerce
 from driftline.baseline.dialect import AS_FOUND, Dialect, sniff
 from driftline.baseline.location import Location
-from driftline.baseline.opening import find_encoding, open_text
+from driftline.baseline.opening import HEAD_BYTES, find_encoding, open_text
 from driftline.baseline.quoting import QuoteWatch
 from driftline.baseline.ragged import broken_csv
 from driftline.errors import InputError
@@ -47,6 +47,8 @@ class CsvFile:
         How the text is written.
     decimal
         The sign before decimals.
+    is_header_only
+        Whether there is but a header without a line end, which Arrow takes for a row cut off.
     """
 
     place: Location
@@ -57,6 +59,7 @@ class CsvFile:
     blank_lines: int = 0
     encoding: str = "utf-8"
     decimal: str = "."
+    is_header_only: bool = False
 
     @classmethod
     def look(
@@ -109,6 +112,7 @@ class CsvFile:
             found.skipped,
             encoding,
             found.decimal,
+            has_header and found.is_alone and len(head) < HEAD_BYTES,
         )
 
     def options(
@@ -199,6 +203,8 @@ def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None)
     InputError
         When a row has too many or too few fields, naming the row; when a quote does not close.
     """
+    if file.is_header_only:
+        return pa.table({name: pa.nulls(0) for name in file.names})
     watch = None
     try:
         with open_text(file.place, file.encoding) as stream:
@@ -218,6 +224,8 @@ def stream_csv_file(
     file: CsvFile, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
     """Read a file piece by piece with fixed types; `columns` in this order, else in the file's."""
+    if file.is_header_only:
+        return
     try:
         with (
             open_text(file.place, file.encoding) as stream,
@@ -236,6 +244,8 @@ def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[
     pa.ArrowInvalid
         When a value has not the type that its column should have.
     """
+    if file.is_header_only:
+        return
     watch = None
     try:
         with open_text(file.place, file.encoding) as stream:

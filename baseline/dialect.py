@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -16,6 +17,8 @@ __all__ = ["AS_FOUND", "Dialect", "Found", "sniff"]
 DELIMITERS = ",;\t|"
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 LOOKED_ROWS = 50
+# Encodings of Python's that are for the names of hosts, not for texts.
+NAMES_ONLY = ("idna", "punycode")
 _COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+$")
 _POINT_NUMBER = re.compile(r"^[+-]?\d*\.\d+$")
 # "1,234" may be a thousand and some: three digits say nothing.
@@ -52,14 +55,19 @@ class Dialect:
                     "tab, comma, semicolon, pipe or space"
                 )
             object.__setattr__(self, "delimiter", sign)
-        if self.encoding is not None:
-            try:
-                "".encode(self.encoding)
-            except (LookupError, ValueError) as error:
-                raise InputError(
-                    f'encoding "{self.encoding}" is unknown; expected such as utf-8, latin-1, '
-                    "cp1252 or utf-16"
-                ) from error
+        if self.encoding is not None and not _is_encoding(self.encoding):
+            raise InputError(
+                f'encoding "{self.encoding}" is unknown; expected such as utf-8, latin-1, cp1252 '
+                "or utf-16"
+            )
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+        return codecs.lookup(name).name not in NAMES_ONLY
+    except (LookupError, ValueError):
+        return False
 
 
 AS_FOUND = Dialect()
@@ -79,12 +87,15 @@ class Found:
         Lines before the first row: blank ones, and Excel's ``sep=;``.
     first
         The fields of the first row.
+    is_alone
+        Whether the first row is a line without an end, and all there is.
     """
 
     delimiter: str
     decimal: str
     skipped: int
     first: tuple[str, ...]
+    is_alone: bool
 
 
 def sniff(text: str, given: str | None = None) -> Found:
@@ -112,7 +123,8 @@ def sniff(text: str, given: str | None = None) -> Found:
     rows = tried[best]
     if not rows:
         raise ValueError("no row can be read")
-    return Found(best, _decimal(rows, best), skipped, tuple(rows[0]))
+    is_alone = not any(sign in begin for sign in "\r\n") and begin.count('"') % 2 == 0
+    return Found(best, _decimal(rows, best), skipped, tuple(rows[0]), is_alone)
 
 
 def _first_rows(text: str, delimiter: str) -> list[list[str]]:

@@ -149,7 +149,8 @@ class _Kinds:
     @property
     def type(self) -> pa.DataType:
         """The type that all values go into; text when nothing else is."""
-        if self.has_text:
+        is_blank = self.fitting is None and not any(map(pa.types.is_nested, self.types))
+        if self.has_text and not (is_blank and self.types):
             texts = next(iter(self.fitting or ()), pa.string())
             return one_type({texts} | self.types)
         return one_type(self.types or {pa.string()})

@@ -130,6 +130,7 @@ def test_what_the_user_says_wins(tmp_path: Path) -> None:
         ({"delimiter": '"'}, "expected one character"),
         ({"encoding": "klingon"}, 'encoding "klingon" is unknown'),
         ({"encoding": "rot13"}, "is unknown"),
+        ({"encoding": "idna"}, "is unknown"),
     ],
 )
 def test_what_cannot_be_is_refused(said: dict[str, str], message: str) -> None:
@@ -228,6 +229,29 @@ def test_numbers_of_one_file_keep_their_letters_beside_texts_of_another(tmp_path
 def test_archives_are_named(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         rows(write(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("text", ["a,b", "a,b\n", '"a",b', "\n\na;b", "sep=;\na;b"])
+def test_a_header_alone_is_a_table_without_rows(tmp_path: Path, text: str) -> None:
+    assert rows(write(tmp_path, "a.csv", text)) == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize("is_big", [False, True], ids=["in memory", "streamed"])
+@pytest.mark.parametrize("name", ["0.csv", "2.csv"], ids=["first", "last"])
+def test_a_header_alone_beside_files_with_rows_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_big: bool
+) -> None:
+    if is_big:
+        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+    write(tmp_path, name, "a,b")
+    write(tmp_path, "1.csv", "a,b\n1,x\n")
+
+    assert rows(tmp_path) == {"a": [1], "b": ["x"]}
+
+
+def test_a_quote_that_opens_in_a_header_alone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 1: a quote opens there and never closes"):
+        rows(write(tmp_path, "a.csv", 'a,"b'))
 
 
 def test_files_need_a_path() -> None:

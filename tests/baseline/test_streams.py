@@ -197,6 +197,13 @@ def test_json_of_every_layout_is_read_in_pieces(
     assert rows(found) == rows(found) == {"a": [1, 2], "b": ["x", None]}
 
 
+def test_blank_texts_beside_numbers_of_json_are_missing_as_in_csv(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "NaN", "b": ""}\n{"a": 1, "b": true}\n')
+
+    assert rows(open_source(path)) == {"a": [None, 1], "b": [None, True]}
+
+
 def test_types_of_json_hold_for_all_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonlines, "CHUNK_VALUES", 1)
     path = tmp_path / "a.jsonl"
