@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -167,8 +168,8 @@ class Constraints:
             raise InputError('constraints: expected an object with a list "features"')
         config = _object(found.get("monitoring_config", {}), "monitoring_config")
         read = tuple(_feature(entry, index) for index, entry in enumerate(features))
-        names = [feature.name for feature in read]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(feature.name for feature in read)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise InputError(f'constraints: feature "{twice[0]}" stands twice; expected it once')
         constraints = cls(
             features=read,

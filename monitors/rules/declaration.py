@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +18,7 @@ from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.row_checks import Limit
 from driftline.monitors.violation import Severity
 
-__all__ = ["Declaration", "Nulls", "nearest"]
+__all__ = ["Declaration", "Nulls", "in_brief", "nearest"]
 
 Nulls = Literal["pass", "fail"]
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds?)")
@@ -50,7 +51,8 @@ class Declaration:
 
     def wrong(self, key: str, expected: str) -> InputError:
         """Make the error for a value that is not as expected."""
-        return InputError(f"{self.shown}: {key} is {self.found.get(key)!r}; expected {expected}")
+        found = in_brief(self.found.get(key))
+        return InputError(f"{self.shown}: {key} is {found}; expected {expected}")
 
     def get(self, key: str) -> object:
         """Give a value as it is; None when it is not there."""
@@ -124,7 +126,9 @@ class Declaration:
             found = found.isoformat()
         if isinstance(found, str):
             return self._moment(key, found)
-        if isinstance(found, bool) or not isinstance(found, int | float) or found != found:
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise self.wrong(key, 'a number, or a time such as "2026-01-31"')
+        if isinstance(found, float) and not math.isfinite(found):  # JSON has no word for these.
             raise self.wrong(key, 'a number, or a time such as "2026-01-31"')
         if isinstance(found, int) and abs(found) >= 2**63:
             if abs(found) > 1e300:
@@ -201,6 +205,14 @@ class Declaration:
                     f'{self.shown}: unknown key "{key}"{nearest(key, names)}; '
                     f"expected {', '.join(names)}"
                 )
+
+
+def in_brief(found: object) -> str:
+    """Write a value for a sentence, cut where it is long; YAML's aliases can make it endless."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = brief.maxlong = 100
+    brief.maxlevel = 3
+    return brief.repr(found)
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:

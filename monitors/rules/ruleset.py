@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from driftline.errors import InputError
 from driftline.monitors.drafts import Draft
-from driftline.monitors.rules.declaration import Declaration, nearest
+from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
 from driftline.monitors.rules.row_counter import RowRule
@@ -297,7 +297,7 @@ def _plain(value: object) -> object:
 
 
 def _cut(found: object) -> str:
-    shown = repr(found)
+    shown = in_brief(found)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 

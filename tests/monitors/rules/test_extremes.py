@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.monitors.rules.expression import Expression
-from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.rules.reading import read_condition, read_rules
 from driftline.monitors.rules.ruleset import Outcome, RuleSet
 
 # Whole numbers that a double cannot hold, as ids of clouds are.
@@ -122,3 +123,23 @@ def test_a_damaged_condition_of_a_document_is_refused(keys: object) -> None:
 
     with pytest.raises(InputError, match="violation: key"):
         read_condition(found)
+
+
+@pytest.mark.parametrize("limit", [float("inf"), float("-inf"), float("nan")])
+def test_a_bound_that_no_document_can_hold_is_refused(limit: float) -> None:
+    with pytest.raises(InputError, match="expected a number"):
+        RuleSet.of([{"check": "bounds", "column": "x", "max": limit}])
+
+
+@pytest.mark.parametrize(
+    "start", ["- ", "- {check: values, column: x, values: "], ids=["rule", "value"]
+)
+def test_a_file_that_unfolds_without_end_is_refused_at_once(tmp_path: Path, start: str) -> None:
+    folds = ["&a0 [x, x]", *(f"&a{at} [*a{at - 1}, *a{at - 1}]" for at in range(1, 60))]
+    text = f"{start}[{', '.join(folds)}]{'}' if '{' in start else ''}"
+    (tmp_path / "rules.yaml").write_text(text)
+
+    with pytest.raises(InputError, match=r"expected a") as found:
+        read_rules(tmp_path / "rules.yaml")
+
+    assert len(str(found.value)) < 1000
