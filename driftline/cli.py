@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from driftline import __version__
+from driftline.commands.terminal import harmless
 from driftline.errors import DriftlineError, InputError
 from driftline.lean import start_lean
 
@@ -85,7 +86,7 @@ def main() -> None:
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except DriftlineError as error:
-        typer.echo(f"driftline: {error}", err=True)
+        typer.echo(harmless(f"driftline: {error}"), err=True)
         sys.exit(2 if isinstance(error, InputError) else 3)
     except Exception:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
         traceback.print_exc()

@@ -9,6 +9,7 @@ import typer
 
 from driftline.baseline.location import locate
 from driftline.commands import options
+from driftline.commands.terminal import harmless
 from driftline.commands.verdict import print_report
 from driftline.errors import InputError
 from driftline.monitors.report import Report
@@ -71,7 +72,7 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     elif spoken[0] is Format.TEXT:
         print_report(report)
         if report.decided:  # Otherwise the error says it.
-            typer.echo(report.headline)
+            typer.echo(harmless(report.headline))
     else:
         typer.echo(FILES[spoken[0]][1](report), nl=False)
 

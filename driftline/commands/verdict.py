@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from driftline.baseline.display import BLOCKS, text_bars
+from driftline.commands.terminal import harmless
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.ranking import Broken, broken_features, ranked_results
@@ -28,7 +30,7 @@ BROKEN_SHOWN = 20
 # What happened to one of them, such as the same in each of fifty segments.
 TELLINGS_SHOWN = 4
 # Lines of the table of segments, or of rules.
-SIDE_SHOWN, NAME_SHOWN = 10, 34
+SIDE_SHOWN, NAME_SHOWN, NAME_LEAST, GAP = 10, 34, 14, 2
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
 QUIET_SHOWN = 5
 # Metrics that are neither violated nor judged, and are shown nevertheless.
@@ -54,7 +56,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
         shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
     for side in side_tables(report):
         shown.print()
-        shown.print(_side(side))
+        shown.print(_side(side, shown.width))
     table = None
     if report.metrics:
         table = _metrics(report.metrics, shown.width)
@@ -78,7 +80,7 @@ def _violated(broken: Broken, width: int) -> Text:
         line.append(name, "bold")
         rows = plural(telling.first.row_count, "row") if telling.first.row_count else ""
         about = "  ".join(part for part in (", ".join(telling.checks), rows) if part)
-        if name and len(name) + 2 + len(about) > room:
+        if name and cell_len(name) + 2 + len(about) > room:
             line.append(f"\n{' ' * INDENT}")
             name = ""
         line.append(f"{'  ' * bool(name)}{_cut(about, room)}", "dim")
@@ -91,7 +93,7 @@ def _violated(broken: Broken, width: int) -> Text:
 def _told(violation: Violation, width: int) -> str:
     cause = violation.cause or violation.description
     return fill(
-        shorten(cause, CAUSE_WIDTH, placeholder=" …"),
+        shorten(harmless(cause), CAUSE_WIDTH, placeholder=" …"),
         max(width, 2 * INDENT + 1),
         initial_indent=" " * INDENT,
         subsequent_indent=" " * INDENT,
@@ -99,16 +101,24 @@ def _told(violation: Violation, width: int) -> str:
     )
 
 
-def _side(side: SideTable) -> Table:
+def _side(side: SideTable, width: int) -> Table:
     """Show the segments, or the rules, the broken ones in full strength."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
     heads = [head for head in side.heads if head[0] != "found"]  # That is told above.
+    rows = side.rows[:SIDE_SHOWN]
+    takes = [GAP + max(len(title), *(cell_len(row[place]) for row in rows))
+             for place, (title, _) in enumerate(heads)]  # fmt: skip
+    # A number that is cut reads as another; what there is no room for is left out, notes first.
+    while len(heads) > 1 and sum(takes[1 : len(heads)]) + NAME_LEAST > width:
+        heads.pop()
+    room = min(NAME_SHOWN, max(NAME_LEAST, width - sum(takes[1 : len(heads)])))
     for title, is_number in heads:
         justify: Literal["left", "right"] = "right" if is_number else "left"
         table.add_column(title, justify=justify, no_wrap=True)
-    for row, is_broken in list(zip(side.rows, side.broken, strict=True))[:SIDE_SHOWN]:
-        cells = [_cut(row[0], NAME_SHOWN), *row[1 : len(heads)]]
-        table.add_row(*(Text(cell, "bold" if is_broken else "dim") for cell in cells))
+    for row, is_broken in zip(rows, side.broken, strict=False):
+        cells = [_cut(row[0], room), *row[1 : len(heads)]]
+        style = "bold" if is_broken else "dim"
+        table.add_row(*(Text(harmless(cell), style) for cell in cells))
     return _with_rest(table, len(side.rows) - SIDE_SHOWN)
 
 
@@ -124,7 +134,7 @@ def _features(report: Report, console: Console) -> Table:
     chosen = [one for one in judged if one.feature in severities][:BROKEN_SHOWN]
     chosen += [one for one in judged if one.feature not in severities][:QUIET_SHOWN]
     room = width - (TAKEN_WIDE if width >= WIDE else TAKEN if width >= NARROW else TAKEN_NARROW)
-    longest = max(len("feature"), *(len(one.feature) for one in chosen))
+    longest = max(len("feature"), *(cell_len(one.feature) for one in chosen))
     names_take = min(longest, room if width < NARROW else room // 2)
     for one in chosen:
         style = STYLES.get(severities.get(one.feature, ""), "dim")
@@ -184,7 +194,7 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
             interval,
             _number(one.reference),
             _number(one.bound),
-            *(_cut(one.note, note_width) for _ in notes),
+            *(Text(_cut(one.note, note_width)) for _ in notes),
         )  # fmt: skip
     return _with_rest(table, len(metrics) - len(shown))
 
@@ -206,7 +216,11 @@ def _with_rest(table: Table, left: int) -> Table:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    """Give the beginning of a text of the data, in one line; East Asian signs take two places."""
+    text = harmless(text).replace("\n", "�")
+    if cell_len(text) <= width:
+        return text
+    return f"{set_cell_size(text, width - 1).rstrip()}…"
 
 
 def _number(value: float | None) -> str:

@@ -57,6 +57,41 @@ def test_no_line_is_wider_than_the_terminal(report: Report, width: int) -> None:
     assert any(line.split()[-1:] == ["window"] for line in lines)  # Bars fit at every width.
 
 
+def test_no_text_of_the_data_steers_the_terminal() -> None:
+    evil = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\n\x00"
+    reference = pd.DataFrame({
+        evil: RANDOM.choice(["a", "b"], 2_000), "n" + evil: RANDOM.normal(0, 1, 2_000),
+    })  # fmt: skip
+    now = reference.head(500).assign(**{evil: evil + "[/x]", "n" + evil: 9.0, "m" + evil: 1})
+
+    report = dl.check(now, dl.Baseline.fit(reference, segments=[evil]))
+
+    assert {one.feature_name for one in report.violations} >= {evil, "n" + evil}
+    for width in (60, 80, 120):
+        text = printed(report, width)
+        assert all(sign.isprintable() for sign in text.replace("\n", ""))
+        assert max(map(len, text.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", ["s" * 30, "店舗の名前はとても長い", "shop"])
+def test_numbers_are_never_cut(name: str, width: int) -> None:
+    reference = pd.DataFrame({
+        name: RANDOM.choice(["東京東京東京東京", "Rome"], 4_000),
+        name * 2: RANDOM.normal(0, 1, 4_000),
+    })  # fmt: skip
+    now = reference.head(1_100).assign(**{name * 2: 3.0})
+    now.loc[:9, name] = "Bern"  # Too few to judge, which has a note.
+
+    report = dl.check(now, dl.Baseline.fit(reference, segments=[name]))
+    text = printed(report, width)
+
+    counts = [f"{one.row_count:,}" for one in report.segments]
+    assert len(counts) == 3
+    assert all(f" {count} " in text for count in counts)
+    assert "99.8%" in text or "100.0%" in text
+
+
 def test_a_very_long_name_leaves_room_for_the_numbers() -> None:
     reference = pd.DataFrame({"n" * 300: RANDOM.normal(0, 1, 2_000)})
 
