@@ -124,7 +124,7 @@ class Profile:
                 f'column "{one}" is in one of the profiles only; '
                 "expected two profiles of the same columns"
             )
-        extra = (*self.extra, *(name for name in other.extra if name not in self.extra))
+        extra = tuple(dict.fromkeys((*self.extra, *other.extra)))
         return Profile(
             row_count=self.row_count + other.row_count,
             columns={
@@ -205,11 +205,9 @@ def profile_table(data: bytes) -> pa.Table:
 
 
 def _appended(extra: tuple[str, ...], schema: pa.Schema, known: set[str]) -> tuple[str, ...]:
-    new = [
+    new = (
         column.name
         for column in schema
-        if column.name not in known
-        and column.name not in extra
-        and not pa.types.is_map(column.type)
-    ]
-    return (*extra, *new)
+        if column.name not in known and not pa.types.is_map(column.type)
+    )
+    return tuple(dict.fromkeys((*extra, *new)))  # In order, each once, in time linear in them.
