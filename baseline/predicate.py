@@ -124,9 +124,11 @@ class Predicate:
         return pc.or_(mapped, unfit_mask(array, cast(ColumnType, self.value or "string")))
 
     def _mask_text(self, array: pa.Array) -> pa.BooleanArray:
+        wanted = (str(self.value),) if self.op == "eq" else self.values
+        if wanted and _TRUTHS.issuperset(wanted) and _is_number(array):
+            array, _ = coerce(array, "bool")  # Truth values may come as 0 and 1.
         text = shortened(coerce(array, "string")[0])
         present = pc.invert(is_missing(text))
-        wanted = (str(self.value),) if self.op == "eq" else self.values
         inside = pc.is_in(text, value_set=shortened(pa.array(wanted, pa.string())))
         return pc.and_not(present, inside) if self.op == "not_in" else pc.and_(present, inside)
 
@@ -155,6 +157,7 @@ class Predicate:
         )
 
 
+_TRUTHS = frozenset({"true", "false"})
 _TYPE_WORDS = {
     "int64": "a whole number",
     "double": "a number",
@@ -168,6 +171,10 @@ def number_text(value: float) -> str:
     if value == int(value) if np.isfinite(value) else False:
         return f"{value:.0f}" if abs(value) < 1e15 else f"{value:.6g}"
     return f"{value:.6g}"
+
+
+def _is_number(array: pa.Array) -> bool:
+    return pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
 
 
 def _listed(values: tuple[str, ...]) -> str:

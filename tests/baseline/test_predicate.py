@@ -87,3 +87,13 @@ def test_numbers_are_written_for_people():
     assert [number_text(x) for x in (3.0, 1e20, 0.1 + 0.2, float("inf"))] == [
         "3", "1e+20", "0.3", "inf",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [pa.bool_(), pa.int8(), pa.float64()])
+def test_truth_values_are_met_however_they_come(kind):
+    batch = pa.table({"late": pa.array([True, False, None]).cast(pa.int8()).cast(kind)})
+
+    assert Predicate("late", "eq", "true").mask(batch).to_pylist() == [True, False, False]
+    assert Predicate("late", "not_in", values=("true",)).mask(batch).to_pylist() == [
+        False, True, False,
+    ]  # fmt: skip
