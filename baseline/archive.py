@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
@@ -102,6 +103,19 @@ FIELDS_2 = [
     ("time_counts", INTEGERS),
     ("vectors", VECTORS),
 ]
+# What no column lacks, and the lists that are as long as each other.
+WHOLE = (
+    "name", "type", *COUNTERS, "count", *NUMBERS, "sketch", "level_values", "level_counts",
+    "level_error", "hashes", "number_values", "number_counts", "numbers_complete",
+    "time_width_us", "time_first", "time_last", "time_counts",
+)  # fmt: skip
+TOGETHER = (
+    ("level_values", "level_counts"),
+    ("number_values", "number_counts"),
+    ("lengths", "length_counts"),
+    ("shapes", "shape_counts"),
+    ("time_first", "time_last", "time_counts"),
+)
 SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2])
 SCHEMAS = {1: pa.schema(FIELDS_1), FORMAT_VERSION: SCHEMA}
 
@@ -208,6 +222,7 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
     try:
         table = table.select(wanted.names).cast(wanted)
         table.validate(full=True)
+        _check_rows(table)
         fields = {
             name: _values(table.column(name).combine_chunks())
             for name in wanted.names
@@ -217,6 +232,17 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
         return {row["name"]: _column(row) for row in rows}, notes
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(error) from error
+
+
+def _check_rows(table: pa.Table) -> None:
+    """Refuse rows that lack what every column has, or have counts of other values."""
+    for name in (one for one in WHOLE if one in table.column_names):
+        if table.column(name).null_count:
+            raise ValueError(f"no {name}")
+    for first, *others in (one for one in TOGETHER if one[0] in table.column_names):
+        lengths = pc.list_value_length(table.column(first))
+        if any(pc.list_value_length(table.column(other)) != lengths for other in others):
+            raise ValueError(f"{others[0]} of another length than {first}")
 
 
 def _values(array: pa.Array) -> list[Any]:
@@ -285,6 +311,8 @@ def _notes(table: pa.Table) -> dict[str, Any]:
         version = notes["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(error) from error
+    if type(version) is not int:
+        raise _damaged("format that is no number")
     if version not in SCHEMAS:
         raise InputError(
             f"profile format {version}; this driftline reads up to {FORMAT_VERSION}: "
@@ -292,6 +320,11 @@ def _notes(table: pa.Table) -> dict[str, Any]:
         )
     if missing := {"row_count", "seen", "extra", "hours"} - notes.keys():
         raise _damaged(f"no {sorted(missing)[0]}")
+    if type(notes["row_count"]) is not int:
+        raise _damaged("row_count that is no number")
+    for name in ("seen", "extra"):
+        if not isinstance(notes[name], list) or {*map(type, notes[name])} - {str}:
+            raise _damaged(f"{name} that is no list of names")
     return notes
 
 

@@ -1,5 +1,6 @@
 """Profiles as bytes: what is read again, and what is refused."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pyarrow import ipc
 
 import driftline as dl
+from driftline.baseline.archive import KEY
 from driftline.baseline.profile import Profile
 from driftline.baseline.seal import from_sealed, to_sealed
 from driftline.errors import InputError
@@ -116,6 +118,40 @@ def test_tables_with_a_wrong_inside_are_refused():
     ):
         with pytest.raises(InputError, match="the profile is damaged"):
             Profile.from_bytes(to_sealed(broken))
+
+
+@pytest.mark.parametrize(
+    ("note", "value"),
+    [("format", []), ("format", "2"), ("row_count", None), ("seen", 1), ("extra", [["a"]])],
+)
+def test_notes_of_a_wrong_type_are_one_sentence(note, value):
+    table = small_profile().to_arrow()
+    notes = {**json.loads(table.schema.metadata[KEY]), note: value}
+
+    with pytest.raises(InputError, match=f"the profile is damaged \\({note} that is no"):
+        Profile.from_arrow(table.replace_schema_metadata({KEY: json.dumps(notes)}))
+
+
+@pytest.mark.parametrize(
+    "name", ["row_count", "average", "name", "level_counts", "time_last", "hashes"]
+)
+def test_a_column_without_what_every_column_has_is_one_sentence(name):
+    table = small_profile().to_arrow()
+    place = table.schema.get_field_index(name)
+    field = table.schema.field(place)
+
+    with pytest.raises(InputError, match=rf"the profile is damaged \(no {name}\)"):
+        Profile.from_arrow(table.set_column(place, field, pa.nulls(len(table), field.type)))
+
+
+def test_counts_of_other_values_are_one_sentence():
+    table = small_profile().to_arrow()
+    place = table.schema.get_field_index("level_counts")
+    field = table.schema.field(place)
+    found = table.set_column(place, field, pa.array([[1, 2, 3]] * len(table), field.type))
+
+    with pytest.raises(InputError, match="level_counts of another length than level_values"):
+        Profile.from_arrow(found)
 
 
 def test_an_older_baseline_is_read_and_judges():
