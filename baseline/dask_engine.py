@@ -90,8 +90,8 @@ def _wait(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
         try:
             return future.result(timeout=LOOK_S)
         except TimeoutError:
-            if future.done():
-                raise  # The task's own.
+            if future.done():  # The task's own, or it was done just after.
+                return future.result()
             _await_workers(client)
 
 

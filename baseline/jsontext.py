@@ -25,7 +25,8 @@ Document = tuple[int, Any]
 BLOCK_BYTES = 1 << 22
 LARGEST_BYTES = 1 << 28
 # orjson rounds whole numbers beyond 64 bits.
-_LONG = re.compile(rb"(?<![.\d])\d{19}")
+_LONG_DIGITS = 19
+_LONG = re.compile(rb"(?<![.\d])\d{%d}" % _LONG_DIGITS)
 _SPACE = re.compile(r"[ \t\r\n]*")
 # So near its end a cut document may seem wrong: a cut word, a cut escape.
 _CUT = 16
@@ -70,18 +71,20 @@ def _begins_with_document(head: bytes) -> bool:
 
 
 def _by_line(place: Location, blocks: Iterator[bytes]) -> Iterator[Document]:
-    number, rest = 1, b""
+    number, rest, was_long = 1, b"", False
     for block in blocks:
         # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
+        is_long = _LONG.search(rest[-_LONG_DIGITS:] + block) is not None
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         if len(rest) > LARGEST_BYTES:
             raise _too_large(place, number)
-        is_exact = _LONG.search(block) is not None
         for line in lines:
             if not line.isspace() and line:
-                yield number, _parsed(place, number, line, is_exact=is_exact)
+                yield number, _parsed(place, number, line, is_exact=is_long or was_long)
             number += 1
+        # What is left over may hold a long number of this block, or of those before.
+        was_long = is_long or (was_long and not lines)
     if rest and not rest.isspace():
         yield number, _parsed(place, number, rest, is_exact=True)
 

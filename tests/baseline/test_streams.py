@@ -197,6 +197,17 @@ def test_json_of_every_layout_is_read_in_pieces(
     assert rows(found) == rows(found) == {"a": [1, 2], "b": ["x", None]}
 
 
+@pytest.mark.parametrize("size", range(20, 60))
+def test_long_whole_numbers_are_exact_wherever_the_pieces_of_a_file_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(jsontext, "BLOCK_BYTES", size)
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n{"a": 123456789012345678901234, "b": 2}\n{"a": 3}\n')
+
+    assert rows(open_source(path))["a"] == ["1", "123456789012345678901234", "3"]
+
+
 def test_blank_texts_beside_numbers_of_json_are_missing_as_in_csv(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": "NaN", "b": ""}\n{"a": 1, "b": true}\n')
