@@ -174,7 +174,7 @@ def number_text(value: float) -> str:
 
 
 def _is_number(array: pa.Array) -> bool:
-    return pa.types.is_integer(array.type) or pa.types.is_floating(array.type)
+    return bool(pa.types.is_integer(array.type) or pa.types.is_floating(array.type))
 
 
 def _listed(values: tuple[str, ...]) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "groups_of",
     "metrics_of",
     "numbers_of",
+    "script_of",
     "segment_of",
     "warnings_of",
 ]
@@ -70,14 +71,15 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
     )
 
 
-def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
-    """Give a feature's gravest violation that points at rows, with the rows' condition.
-
-    Rows that a record script made are not kept, and so none is given.
-    """
+def script_of(report: Document | None) -> str | None:
+    """Name the record script that made the judged rows, which then are not the captured ones."""
     details = (report or {}).get("details")
-    if isinstance(details, Mapping) and details.get("preprocess"):
-        return None
+    found = details.get("preprocess") if isinstance(details, Mapping) else None
+    return found if isinstance(found, str) else None
+
+
+def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
+    """Give a feature's gravest violation that points at rows, with the rows' condition."""
     for violation in sorted(_objects(report or {}, "violations"), key=_gravity):
         found = violation.get("predicate")
         if _text(violation, "feature_name") == feature and isinstance(found, Mapping):

@@ -21,11 +21,7 @@ from driftline.alerts.alarms import AlarmRecord, list_alarms
 from driftline.capture.tables.dataset import Gap
 from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
-from driftline.dashboard.documents import (
-    Document,
-    culprit,
-    detail_of,
-)
+from driftline.dashboard.documents import Document, culprit, detail_of, script_of
 from driftline.dashboard.frames import (
     EndpointLine,
     FeatureLine,
@@ -256,6 +252,9 @@ class Stores:
         """Add what needs the captured rows; what cannot be read is said on the page."""
         assert view.detail is not None
         line, run = view.monitor, view.detail.run
+        if script := script_of(report):
+            note = f"The rows were made by {script} and are not kept: there is no picture of them."
+            return replace(view, notes=(note,))
         try:
             found = culprit(report, feature.name)
             baseline = self.holdings.baseline(line.baseline, line.baseline_version)

@@ -186,6 +186,20 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
     assert said.startswith("No violation, but this window's documents are gone (")
 
 
+def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "executions" / seeded.monitor / BUG).glob("*/report.json"):
+        report = json.loads(file.read_text())
+        file.write_text(json.dumps({**report, "details": {"preprocess": "<rows>.py"}}))
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.feature.name == "carrier"
+    assert (view.comparison, view.rows) == (None, None)
+    assert "made by <rows>.py and are not kept" in str(monitor_page.page(view))
+
+
 def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_path):
     root = tmp_path / "store"
     shutil.copytree(seeded.root, root)
