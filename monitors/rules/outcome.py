@@ -48,7 +48,9 @@ class RuleCondition:
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the rows that break the rule; never null."""
         if isinstance(batch, pa.Table):
-            batch = batch.combine_chunks().to_batches()[0]
+            # A table without rows has no batch to give.
+            whole = batch.combine_chunks().to_batches()
+            batch = whole[0] if whole else pa.RecordBatch.from_pylist([], batch.schema)
         return self.breaks(batch)
 
     def to_dict(self) -> dict[str, Any]:

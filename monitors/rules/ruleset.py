@@ -17,6 +17,7 @@ from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
 from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
 from driftline.monitors.violation import Severity
 
@@ -178,7 +179,7 @@ class RuleCounters:
         """
         self.has_rows, self.columns = True, tuple(batch.schema.names)
         for index, check in enumerate(self.checks):
-            if missing := absent_columns(batch, check.columns):
+            if missing := absent_columns(batch, _needed(check)):
                 self.absent[index] = missing
             elif not self.absent[index]:
                 self.counters[index].update(batch)
@@ -210,7 +211,8 @@ class RuleCounters:
         for rule, check, counter, absent in zip(
             self.rules.rules, self.checks, self.counters, self.absent, strict=True
         ):
-            if wrong := [name for name in absent if name not in columns]:
+            ignored = check.ignore if isinstance(check, Unique) else ()
+            if wrong := [name for name in (*absent, *ignored) if name not in columns]:
                 raise InputError(
                     f'{rule.declaration.shown}: no column "{wrong[0]}"'
                     f"{nearest(wrong[0], columns)}; expected one of {_names(columns)}"
@@ -220,6 +222,11 @@ class RuleCounters:
             tally = Tally(0, 0, is_broken=False) if is_open or absent else counter.result()
             found.append(Outcome(rule, tally, _feature(rule, check), absent))
         return tuple(found)
+
+
+def _needed(check: Check) -> tuple[str, ...]:
+    where = check.where if isinstance(check, Unique) else None
+    return check.columns if where is None else (*check.columns, *where.columns)
 
 
 def _feature(rule: Rule, check: Check) -> str:

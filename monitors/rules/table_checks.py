@@ -30,6 +30,7 @@ __all__ = [
 
 # Clocks differ: a time so little ahead is now.
 LEEWAY = timedelta(minutes=5)
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 # Repeated keys that a document names, so that their rows can be found from it.
 KEYS_WRITTEN = 200
 
@@ -129,7 +130,10 @@ class FreshnessCounter:
         come = times.filter(pc.less_equal(times, last))
         self.future_count += len(times) - len(come)
         if len(come):
-            self._see(pc.max(come).as_py())
+            newest = pc.max(come)
+            # Arrow knows times before the year 1, Python does not.
+            first = pa.scalar(EARLIEST, newest.type)
+            self._see((newest if pc.greater(newest, first).as_py() else first).as_py())
 
     def _see(self, moment: datetime) -> None:
         self.newest = moment if self.newest is None else max(self.newest, moment)

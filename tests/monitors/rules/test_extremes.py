@@ -143,3 +143,44 @@ def test_a_file_that_unfolds_without_end_is_refused_at_once(tmp_path: Path, star
         read_rules(tmp_path / "rules.yaml")
 
     assert len(str(found.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"check": "unique", "column": "whole", "where": "other > 0"},
+        {"check": "duplicate_rows", "where": "other > 0"},
+        {"check": "duplicate_rows", "ignore": ["other"]},
+        {"check": "row_count", "min": 1, "where": "other > 0"},
+        {"check": "not_null", "column": "whole", "where": "other > 0"},
+    ],
+    ids=lambda one: "-".join(one),
+)
+def test_a_column_that_nobody_knows_is_named_wherever_it_stands(keys: dict[str, object]) -> None:
+    with pytest.raises(InputError, match='no column "other"'):
+        outcome(keys, BIG)
+
+
+def test_a_column_that_the_data_lack_leaves_where_undecided() -> None:
+    counters = RuleSet.of([{"check": "unique", "column": "whole", "where": "late > 0"}]).start()
+    counters.update(BIG)
+
+    assert counters.result(["late"])[0].absent == ("late",)
+
+
+def test_times_before_the_calendar_are_old() -> None:
+    times = pa.array([-(10**17)], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    rule = {"check": "freshness", "column": "t", "max_age": "1d"}
+
+    tally = outcome(rule, pa.record_batch({"t": times})).tally
+
+    assert tally.is_broken
+    assert tally.judged_count == 1
+
+
+def test_no_rows_of_a_table_break_a_rule() -> None:
+    found = {"op": "rule", "rule": {"check": "bounds", "column": "whole", "min": 0}}
+
+    mask = read_condition(found).mask(pa.Table.from_batches([BIG]).slice(0, 0))
+
+    assert mask.to_pylist() == []
