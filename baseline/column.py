@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ from driftline.signature import ColumnType
 
 __all__ = ["ColumnProfile"]
 
-# Up to here float64 holds every whole number.
+# Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
 
 
@@ -135,7 +135,8 @@ class ColumnProfile:
     def frequent(self, limit: int = 10) -> tuple[FrequentValue, ...]:
         """List the most frequent values, each with the bounds of its count; times have none."""
         if self.is_number:
-            return frequent_numbers(self.numbers, self.sketch, limit)
+            found = frequent_numbers(self.numbers, self.sketch, limit)
+            return tuple(map(_of_several, found)) if self.type == "int64" else found
         return frequent_texts(self.levels, limit)
 
     def update(self, array: pa.Array | pa.ChunkedArray, unfit: int = 0) -> None:
@@ -192,7 +193,7 @@ class ColumnProfile:
         self.integral_count += len(numbers) if whole else _whole_count(numbers)
         self.moments.update(numbers)
         self.sketch.update(numbers)
-        if whole and max(-self.moments.minimum, self.moments.maximum) > EXACT_WHOLE:
+        if whole and max(-self.moments.minimum, self.moments.maximum) >= EXACT_WHOLE:
             self._add_large(found, numbers)
             return
         self.numbers.update(ordered, is_sorted=True)
@@ -203,7 +204,7 @@ class ColumnProfile:
     def _add_large(self, whole: np.ndarray, numbers: np.ndarray) -> None:
         """Tell whole numbers apart that are one and the same as float64, such as long ids."""
         self.numbers.drop()
-        large = np.abs(numbers) > EXACT_WHOLE
+        large = np.abs(numbers) >= EXACT_WHOLE
         self.distinct.update(np.where(large, hash_integers(whole), hash_numbers(numbers)))
 
     def _update_times(self, values: pa.Array) -> None:
@@ -285,6 +286,11 @@ class ColumnProfile:
             return None
         mine, others = self.text, other.text
         return None if mine is None or others is None else mine.merge(others)
+
+
+def _of_several(found: FrequentValue) -> FrequentValue:
+    """Say of a large whole number that others, one and the same as float64, are counted with it."""
+    return replace(found, lower=1) if abs(float(found.value)) >= EXACT_WHOLE else found
 
 
 def _whole_count(numbers: np.ndarray) -> int:

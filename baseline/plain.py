@@ -27,6 +27,9 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
 EXACT_PLACES = 22
 EXACT_WHOLE = 1 << 53
 
+# Of units of time that reach further than microseconds in 64 bits.
+MICROSECONDS = {"s": 10**6, "ms": 10**3, "date32[day]": 86_400 * 10**6, "date64[ms]": 10**3}
+
 
 def plain_type(found: pa.DataType) -> pa.DataType:
     """Give the one of seven Arrow types that values of this type are carried in.
@@ -53,7 +56,8 @@ def plain_type(found: pa.DataType) -> pa.DataType:
 def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Carry an array over to its plain type (see `plain_type`); values stay what they are.
 
-    A time without zone is taken as UTC. Whole numbers beyond 64 bits become null.
+    A time without zone is taken as UTC. Whole numbers beyond 64 bits become null, and so do times
+    that 64 bits of microseconds do not reach.
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -88,12 +92,27 @@ def _unwrapped(array: pa.Array) -> pa.Array:
     return plain_array(array.storage)
 
 
-def _is_unzoned(found: pa.DataType) -> bool:
-    return pa.types.is_date(found) or (pa.types.is_timestamp(found) and found.tz is None)
+def _is_time(found: pa.DataType) -> bool:
+    return bool(pa.types.is_date(found) or pa.types.is_timestamp(found))
 
 
 def _times(array: pa.Array) -> pa.Array:
-    return pc.assume_timezone(array.cast(pa.timestamp("us"), safe=False), "UTC")
+    """Carry times over to UTC; those that 64 bits of microseconds do not reach become null."""
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        return _within_reach(array).cast(ARROW_TYPES["timestamp"], safe=False)
+    times = _within_reach(array).cast(pa.timestamp("us"), safe=False)
+    return pc.assume_timezone(times, "UTC")
+
+
+def _within_reach(array: pa.Array) -> pa.Array:
+    """Leave out what the cast would turn into another time, such as the day that means never."""
+    unit = str(array.type) if pa.types.is_date(array.type) else array.type.unit
+    if unit not in MICROSECONDS:
+        return array
+    units = array.cast(pa.int32()) if unit == "date32[day]" else array.view(pa.int64())
+    units, reach = units.cast(pa.int64()), np.iinfo(np.int64).max // MICROSECONDS[unit]
+    fits = pc.and_(pc.less_equal(units, reach), pc.greater_equal(units, -reach))
+    return pc.if_else(fits, array, pa.scalar(None, array.type))
 
 
 def _seconds(array: pa.Array) -> pa.Array:
@@ -204,7 +223,7 @@ def _as_text(array: pa.Array) -> pa.Array:
 # The first that fits carries the array over; what fits none of them, Arrow casts soundly.
 _CARRIES: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]], ...] = (
     (_is_wrapped, _unwrapped),
-    (_is_unzoned, _times),
+    (_is_time, _times),
     (pa.types.is_duration, _seconds),
     (pa.types.is_uint64, _signed),
     (pa.types.is_decimal, _decimals),

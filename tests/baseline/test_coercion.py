@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -130,3 +131,24 @@ def test_durations_are_seconds_and_ids_are_written_out():
     assert plain_array(pa.array([timedelta(seconds=90), None])).to_pylist() == [90.0, None]
     one = UUID("12345678-1234-5678-1234-567812345678")
     assert plain_array(pa.array([one.bytes], pa.uuid())).to_pylist() == [str(one)]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.timestamp("s"),
+        pa.timestamp("s", "UTC"),
+        pa.timestamp("ms", "America/New_York"),
+        pa.date64(),
+        pa.date32(),
+    ],
+    ids=str,
+)
+def test_times_beyond_the_reach_of_microseconds_are_no_other_times(kind):
+    whole = pa.int32() if kind == pa.date32() else pa.int64()
+    ends = np.iinfo(whole.to_pandas_dtype())
+    far = pa.array([ends.max, 0, None, ends.min + 1, ends.min], whole).view(kind)
+
+    found = plain_array(far)
+
+    assert found.to_pylist() == [None, datetime(1970, 1, 1, tzinfo=UTC), None, None, None]

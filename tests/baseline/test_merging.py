@@ -198,6 +198,16 @@ def test_memory_stays_bounded_whatever_the_cardinality():
         assert profile.columns[name].distinct_count == pytest.approx(240_000, rel=0.06)
 
 
+def test_whole_numbers_on_the_border_of_what_a_float_holds_are_told_apart():
+    profile = Profile.empty(Signature((Column("k", "feature_k", "int64"),)))
+    profile.update(pa.record_batch({"k": [2**53 - 1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1]}))
+
+    assert profile.columns["k"].distinct_count == 5
+    # Each came once, though two of them are one and the same float.
+    for found in profile.columns["k"].frequent():
+        assert found.lower == 1
+
+
 def test_long_ids_that_one_float_holds_are_told_apart():
     ids = pa.array(np.arange(2**60, 2**60 + 3000))
     profile = Profile.empty(SIGNATURE)
