@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
 from driftline.baseline.distinct import hash_integers, hash_numbers, hash_texts
+from driftline.baseline.predicate import UNFIT
 from driftline.errors import UnavailableError
-from driftline.monitors.rules.values import present
+from driftline.monitors.rules.values import is_captured, present
 
 __all__ = ["KEYS_IN_MEMORY", "KeyCounts", "Repeats", "hash_column", "hash_rows"]
 
@@ -196,6 +197,9 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray
     known = np.zeros(batch.num_rows, bool)
     for index, column in enumerate(columns):
         hashes, valid = hash_column(batch.column(column))
+        if is_captured(batch):  # What did not fit its type is a value, too.
+            others, lost = hash_column(pc.map_lookup(batch.column(UNFIT), column, "first"))
+            hashes, valid = np.where(lost, others, hashes), valid | lost
         known |= valid
         # The first column stays as it is: a single number's hash has no collisions.
         if index:

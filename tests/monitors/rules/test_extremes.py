@@ -184,3 +184,16 @@ def test_no_rows_of_a_table_break_a_rule() -> None:
     mask = read_condition(found).mask(pa.Table.from_batches([BIG]).slice(0, 0))
 
     assert mask.to_pylist() == []
+
+
+def test_what_did_not_fit_its_type_is_compared_as_a_value() -> None:
+    unfit = [[("x", "much")], [("x", "little")], [("x", "much")], [], []]
+    batch = pa.record_batch(
+        {"x": [None, None, None, 1.0, None], "y": [1, 1, 1, 1, 1],
+         "unfit": pa.array(unfit, pa.map_(pa.string(), pa.string()))}
+    )  # fmt: skip
+
+    for rule in ({"check": "unique", "column": "x"}, {"check": "duplicate_rows"}):
+        tally = outcome(rule, batch).tally
+        assert tally.condition is not None
+        assert tally.condition.mask(batch).to_pylist() == [True, False, True, False, False]
