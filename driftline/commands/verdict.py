@@ -54,8 +54,9 @@ def print_report(report: Report, console: Console | None = None) -> None:
     if len(broken) > BROKEN_SHOWN:
         left = plural(len(broken) - BROKEN_SHOWN, "more feature")
         shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
-    for side in side_tables(report):
-        shown.print()
+    for number, side in enumerate(side_tables(report)):
+        if broken or number:
+            shown.print()
         shown.print(_side(side, shown.width))
     table = None
     if report.metrics:

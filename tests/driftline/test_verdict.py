@@ -92,6 +92,14 @@ def test_numbers_are_never_cut(name: str, width: int) -> None:
     assert "99.8%" in text or "100.0%" in text
 
 
+def test_what_is_printed_begins_with_words_though_nothing_is_violated() -> None:
+    reference = dl.Baseline.fit(REFERENCE, segments=["carrier"])
+
+    text = printed(dl.check(REFERENCE, reference))
+
+    assert text.startswith("segment")
+
+
 def test_a_very_long_name_leaves_room_for_the_numbers() -> None:
     reference = pd.DataFrame({"n" * 300: RANDOM.normal(0, 1, 2_000)})
 
