@@ -45,11 +45,13 @@ def _feature(column: ColumnProfile) -> dict[str, Any]:
 
 def _is_non_negative(column: ColumnProfile) -> bool:
     """Say whether no number lies below 0; minus infinity does, and is in no moment."""
-    if column.moments.minimum < 0:
+    if column.moments.minimum < 0 or not column.inf_count:
+        return column.moments.minimum >= 0
+    lowest = column.cells.minimum if column.cells is not None else None
+    if lowest is None or lowest > column.moments.minimum or column.cell_counts is None:
         return False
-    if column.cells is None or column.cell_counts is None:
-        return not column.inf_count
-    # The first cell is below the minimum: only what is infinite can be there.
+    # The first cell is below the minimum: only what is infinite can be there. In a window it may
+    # be another reference's, and hold more.
     return not column.cell_counts[0]
 
 

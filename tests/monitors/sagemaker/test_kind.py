@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
@@ -216,3 +217,15 @@ def test_a_baseline_is_kept_by_its_own_data_but_for_whole_numbers_among_fraction
     # As in the job of 2019, whose amounts of money were half of them written without a point.
     assert report.passed == (values != ["1.5", "2"])
     assert [one.constraint_check_type for one in report.violations] in ([], ["data_type_check"])
+
+
+@pytest.mark.parametrize(("lowest", "expected"), [(3.0, True), (0.0, True), (-0.5, False)])
+def test_the_sign_suggested_for_a_window_is_that_of_its_own_values(
+    lowest: float, expected: bool
+) -> None:
+    baseline = Baseline.fit(pa.table({"x": np.linspace(5.0, 10.0, 300)}), compat=True)
+
+    report = check(pa.table({"x": np.linspace(lowest, 10.0, 300)}), baseline, compat=True)
+
+    (feature,) = json.loads(report.files["constraints.json"])["features"]
+    assert feature["num_constraints"] == {"is_non_negative": expected}
