@@ -7,6 +7,7 @@ same version. A worker that is lost has its parts counted again by another.
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,8 +57,7 @@ class DaskCluster:
         """Run a task on every part, as `Engine.map`."""
         with _connected(self.address) as client:
             flight: Flight[Any] = Flight(_threads(client), tell)
-            # Sent once, whatever it weighs: its cells may be many.
-            sent = client.scatter(pickle.dumps(task), broadcast=True, hash=False)
+            sent = _sent(client, pickle.dumps(task))
             try:
                 for part in parts:
                     while flight.full:
@@ -69,6 +69,17 @@ class DaskCluster:
                     yield flight.land(_result(client, flight.first))
             finally:
                 client.cancel(flight.futures)
+
+
+def _sent(client: Any, task: bytes) -> Any:  # noqa: ANN401 - untyped
+    """Send a task to the cluster once, whatever it weighs: its cells may be many.
+
+    As the result of a call, that any worker makes again; scattered bytes are lost with the last
+    worker that has them, and Dask leaves them to one when nobody asks for them just now.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        return client.submit(bytes, task, pure=False)
 
 
 def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped

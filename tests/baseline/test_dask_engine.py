@@ -147,6 +147,23 @@ def test_a_worker_that_is_lost_is_replaced_by_another_and_a_lost_scheduler_is_a_
             list(results)
 
 
+def test_the_last_worker_that_knows_the_task_may_be_lost_too(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path) as cluster:
+
+        def parts() -> Iterator[IpcPart]:
+            """Lose a worker when Dask, tidying up, has left the task to it alone."""
+            with distributed.Client(cluster.address, set_as_default=False) as client:
+                processes = client.run(os.getpid)
+                holders: list[str] = []
+                while len(holders) != 1:
+                    client.amm.run_once()
+                    holders = [worker for worker, keys in client.has_what().items() if keys]
+                os.kill(processes[holders[0]], signal.SIGKILL)
+            yield from carried(5)
+
+        assert [rows for _, rows in DaskCluster(cluster.address).map(whose, parts())] == [1] * 5
+
+
 def test_nobody_at_the_address_is_a_sentence(folder: Path) -> None:
     with pytest.raises(UnavailableError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
         Baseline.fit(folder / "before.parquet", engine="dask:tcp://127.0.0.1:9")
