@@ -25,8 +25,17 @@ def declared(question: Question) -> RuleSet:
     baseline = question.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
         return question.rules
-    observed = sign_rules(baseline.signature, baseline.constraints)
-    return observed.plus(rules_of(baseline.constraints)).plus(question.rules)
+    own = rules_of(baseline.constraints).plus(question.rules)
+    # What is declared of a column's sign holds in place of what was observed, also a looser share.
+    signed = {
+        one.declaration.get("column")
+        for one in own.rules
+        if one.declaration.check == "non_negative" and one.declaration.get("where") is None
+    }
+    observed = sign_rules(baseline.signature, baseline.constraints).rules
+    return RuleSet(
+        tuple(one for one in observed if one.declaration.get("column") not in signed)
+    ).plus(own)
 
 
 def judged_rules(

@@ -285,6 +285,26 @@ def test_a_sign_that_the_reference_kept_is_judged_by_how_many_break_it() -> None
     assert "rules" not in report.details
 
 
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [({"mostly": 0.5}, 0), ({"name": "law"}, 1), ({"where": "x < 1"}, 2)],
+    ids=["looser", "named", "of-some-rows"],
+)
+def test_a_sign_that_is_declared_stands_in_place_of_the_observed(
+    keys: dict[str, object], count: int
+) -> None:
+    values = np.random.default_rng(5).gamma(2.0, 1.0, 3000)
+    base = Baseline.fit(pa.table({"x": values}))
+    window = values[:1000].copy()
+    window[:20] = -0.5
+
+    rule = {"check": "non_negative", "column": "x", **keys}
+    report = check(pa.table({"x": window}), base, rules=[rule])
+
+    checks = [one.constraint_check_type for one in report.violations]
+    assert checks.count("non_negative_check") == count
+
+
 def test_a_sign_that_was_set_by_hand_is_strict() -> None:
     only = Baseline.fit(pa.table({"price": price(1, 5_000)}))
     strict = replace(only, profile=None, statistics=None, cells={}, blocks=None)
