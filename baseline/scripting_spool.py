@@ -15,6 +15,7 @@ from driftline.baseline.coercion import ARROW_TYPES, NULL_TEXTS
 from driftline.baseline.delimited import position_names
 from driftline.baseline.narrowing import narrow
 from driftline.baseline.source import Source
+from driftline.errors import InputError
 from driftline.signature import Signature
 
 __all__ = ["TextSpool"]
@@ -55,6 +56,11 @@ class TextSpool:
             Rows of each record.
         ids
             Of each record; its rows are then numbered from 0.
+
+        Raises
+        ------
+        InputError
+            When the rows have columns of the ids' names that hold something else.
         """
         rows = sum(counts)
         if not rows:
@@ -63,13 +69,13 @@ class TextSpool:
         table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
         if ids is not None:
             self._has_ids = True
-            table[EVENT_ID] = pa.array(
-                [one for one, count in zip(ids, counts, strict=True) for _ in range(count)],
-                pa.string(),
-            )
-            table[ROW_INDEX] = pa.array(
-                [str(index) for count in counts for index in range(count)], pa.string()
-            )
+            for name, values in _identities(counts, ids).items():
+                if columns.get(name, values) != values:
+                    raise InputError(
+                        f'preprocess_handler gave a column "{name}" of its own, by which a '
+                        "monitor finds its rows again; expected another name"
+                    )
+                table[name] = pa.array(values, pa.string())
         self._held.append(pa.table(table))
         self._held_rows += rows
         self.row_count += rows
@@ -140,6 +146,14 @@ class TextSpool:
         if self._has_ids:
             types |= {EVENT_ID: pa.string(), ROW_INDEX: pa.int64()}
         return types
+
+
+def _identities(counts: Sequence[int], ids: Sequence[str]) -> dict[str, list[str]]:
+    """Give by column, for each row, the id of its record and its place among that one's rows."""
+    return {
+        EVENT_ID: [one for one, count in zip(ids, counts, strict=True) for _ in range(count)],
+        ROW_INDEX: [str(index) for count in counts for index in range(count)],
+    }
 
 
 def _named(

@@ -20,6 +20,7 @@ from driftline.capture.windows.window import Window
 from driftline.capture_line import write_line
 from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.examination import NO_DATA
 from driftline.monitors.postprocessing import postprocess_report
 from driftline.monitors.report import Report
 
@@ -52,7 +53,7 @@ def scripted_rows(
         return None
     script = script_in(folder, definition.preprocess)
     try:
-        return preprocessed_records(
+        rows = preprocessed_records(
             _records(root, definition.endpoint, window),
             script,
             signature=baseline.signature,
@@ -63,6 +64,10 @@ def scripted_rows(
         )
     except ConflictError as error:
         raise UnavailableError(str(error)) from error
+    if not rows.row_count:
+        # As a window without records: it must not read as one in which all is right.
+        raise InputError(f"{NO_DATA}: {definition.preprocess} gave no row for any of its records")
+    return rows
 
 
 def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Report:

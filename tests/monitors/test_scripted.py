@@ -184,6 +184,40 @@ def test_the_postprocess_handler_finds_the_documents(
     assert (tmp_path / "seen" / "report.json").read_bytes() == kept.read_bytes()
 
 
+def test_a_script_that_drops_all_records_leaves_nothing_to_judge(
+    judge: Callable[..., Execution], root: str, folder: Path
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+    (folder / "pre.py").write_text("def preprocess_handler(record):\n    return []\n")
+
+    execution = judge()
+
+    assert execution.status == "Failed"
+    assert execution.failure_reason == (
+        "Job inputs had no data: pre.py gave no row for any of its records"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ("{'temp': 50, 'event_id': record.event_metadata.event_id}", "CompletedWithViolations"),
+        ("{'temp': 50, 'event_id': 'mine'}", "Failed"),
+        ("{'temp': 50, 'row_index': 7}", "Failed"),
+    ],
+)
+def test_a_scripts_column_is_never_replaced_by_our_ids(
+    judge: Callable[..., Execution], root: str, folder: Path, row: str, status: str
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+    (folder / "pre.py").write_text(f"def preprocess_handler(record):\n    return {row}\n")
+
+    execution = judge()
+
+    assert execution.status == status
+    assert status != "Failed" or "expected another name" in str(execution.failure_reason)
+
+
 def test_a_definition_keeps_its_segments_and_scripts(engine: Engine) -> None:
     wanted = replace(DEFINITION, segments=("place",), postprocess="post.py")
     with engine.begin() as connection:
