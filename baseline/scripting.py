@@ -250,7 +250,7 @@ def _records_of(
             "JSON Lines or CSV"
         )
     start = text.lstrip("\ufeff \t\r\n")[:1]
-    if start == "[" and (whole := _list(place, encoding)) is not None:
+    if start == "[" and not _ends(text) and (whole := _list(place, encoding)) is not None:
         yield from whole
         return
     lines = _lines(place, encoding)
@@ -270,6 +270,16 @@ def _lines(place: Location, encoding: str) -> Iterator[str]:
         for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
             if text := line.rstrip("\r\n"):
                 yield text
+
+
+def _ends(text: str) -> bool:
+    """Say whether a file's first line is JSON that ends there, and more lines follow."""
+    first, _, rest = text.lstrip("\ufeff \t\r\n").partition("\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return bool(rest.strip())
 
 
 def _list(place: Location, encoding: str) -> list[Record] | None:

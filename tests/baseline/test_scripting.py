@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -298,6 +299,20 @@ def test_a_script_cannot_answer_in_the_childs_place(script: Write, answer: str) 
 
     with pytest.raises(UndecidedError, match="wrote into the files that its answers go through"):
         preprocessed_records([line(0, "1")], place, quiet=True)
+
+
+def test_lines_that_are_lists_are_not_held_as_one(tmp_path: Path, script: Write) -> None:
+    place = script("def preprocess_handler(line):\n    return {'length': len(line)}\n")
+    file = tmp_path / "lists.jsonl"
+    file.write_text(f'["{"x" * 50_000}"]\n' * 1_000)
+
+    tracemalloc.start()
+    source = preprocessed(str(file), place)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert table(source).to_pydict() == {"length": [50_004] * 1_000}
+    assert peak < 40e6  # The file has 50 MB; a batch of records 4.
 
 
 def test_half_a_character_in_a_key_is_replaced(script: Write) -> None:
