@@ -29,6 +29,8 @@ MAX_CHARACTERS = 2000
 MAX_PARTS = 400
 # A column's name that is no Python name stands in backticks, as in pandas' query.
 QUOTED = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|`([^`]+)`""")
+# Python's own escapes in a text; all others belong to a pattern, such as \d and \b.
+ESCAPE = re.compile(r"\\([^\\'\"nrtxuU])|\\.", re.DOTALL)
 ARITHMETIC: Mapping[type[ast.operator], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
     ast.Pow: "**",
@@ -114,7 +116,8 @@ def _parse(text: str) -> _Parsed:
 
     def unquote(match: re.Match[str]) -> str:
         if match[1] is not None:
-            return match[1]
+            is_raw = text[: match.start()].endswith(("r", "R"))
+            return match[1] if is_raw else ESCAPE.sub(_kept, match[1])
         stand_in = f"_quoted_{len(names)}_"
         names[stand_in] = match[2]
         return stand_in
@@ -122,7 +125,9 @@ def _parse(text: str) -> _Parsed:
     try:
         tree = ast.parse(QUOTED.sub(unquote, text).strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        why = error.msg if isinstance(error, SyntaxError) else "too deep"
+        why = "too deep"
+        if isinstance(error, SyntaxError | ValueError):
+            why = error.msg if isinstance(error, SyntaxError) else "half a character"
         raise InputError(
             f'expression "{text}": not readable ({why}); expected a condition such as '
             '"arrival >= departure"; names with other signs stand in backticks'
@@ -139,6 +144,10 @@ def _parse(text: str) -> _Parsed:
     if not columns:
         raise InputError(f'expression "{text}": names no column; expected one such as "age >= 0"')
     return _Parsed(tree, names, tuple(dict.fromkeys(columns)))
+
+
+def _kept(escape: re.Match[str]) -> str:
+    return escape[0] if escape[1] is None else f"\\{escape[0]}"
 
 
 def _check(tree: ast.expr, text: str) -> None:

@@ -197,3 +197,25 @@ def test_what_did_not_fit_its_type_is_compared_as_a_value() -> None:
         tally = outcome(rule, batch).tally
         assert tally.condition is not None
         assert tally.condition.mask(batch).to_pylist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"matches(s, '\d+')", [True, False, False, False]),
+        (r"matches(s, '\\d+')", [True, False, False, False]),
+        (r"matches(s, r'\d+')", [True, False, False, False]),
+        (r"matches(s, '.*\bfoo')", [False, True, False, False]),
+        (r"matches(s, '\Afoo\z') or s == 'a\tb'", [False, False, True, False]),
+        (r"s == 'it\'s \u00e9'", [False, False, False, True]),
+    ],
+)
+def test_patterns_in_expressions_keep_their_backslashes(text: str, expected: list[bool]) -> None:
+    batch = pa.record_batch({"s": ["12", "a foo", "a\tb", "it's \u00e9"]})
+
+    assert Expression(text).evaluate(batch).to_pylist() == expected
+
+
+def test_half_a_character_is_no_expression() -> None:
+    with pytest.raises(InputError, match="half a character"):
+        Expression("x == '\ud800'")
