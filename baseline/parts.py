@@ -36,6 +36,8 @@ PART_ROWS = 1 << 19
 # fewer rows than pay for adding up the summaries of all columns.
 PART_CELLS = 1 << 24
 FEWEST_ROWS = 1 << 14
+# Rows looked at in one go take so much at most, as they were read: what is made of them, more.
+BATCH_BYTES = 1 << 26
 
 
 class Part(Protocol):
@@ -59,8 +61,10 @@ class Part(Protocol):
 def normalised(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Bring batches of any size to the plain types of a schema; never gives an empty one."""
     for batch in batches:
-        for at in range(0, batch.num_rows, BATCH_ROWS):
-            columns = [plain_array(column) for column in batch.slice(at, BATCH_ROWS).columns]
+        fitting = batch.num_rows * BATCH_BYTES // max(batch.nbytes, 1)  # Lists may be long.
+        rows = max(1, min(BATCH_ROWS, fitting))
+        for at in range(0, batch.num_rows, rows):
+            columns = [plain_array(column) for column in batch.slice(at, rows).columns]
             columns = [
                 column if column.type == field.type else column.cast(field.type, safe=False)
                 for column, field in zip(columns, schema, strict=True)

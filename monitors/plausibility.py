@@ -90,7 +90,9 @@ class Sampler:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Keep every so-many-th row of a batch."""
-        names = [name for name in self.columns if name in batch.schema.names]
+        kinds = dict(zip(batch.schema.names, batch.schema.types, strict=True))
+        # Of lists nothing is looked for, and those of embeddings would fill the memory.
+        names = [name for name in self.columns if name in kinds and not _is_list(kinds[name])]
         chosen = pa.table(batch.select(names).take(pa.array(self._rows.turn(batch.num_rows))))
         self._rows.add(chosen, batch.num_rows)
 
@@ -108,6 +110,10 @@ class Sampler:
     def table(self) -> pa.Table:
         """Give the rows that were kept, in their order."""
         return self._rows.table()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind))
 
 
 def find_implausible(

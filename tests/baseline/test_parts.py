@@ -144,3 +144,16 @@ def test_a_file_that_goes_after_it_was_cut_is_a_sentence(tmp_path: Path, table: 
         rows_of(part)
     with pytest.raises(InputError, match=r"a\.parquet: a file is broken or gone"):
         list(map(rows_of, source.parts()))
+
+
+def test_long_lists_come_in_batches_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "BATCH_BYTES", 1 << 16)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(ROWS * 100.0)), 100)
+    table = pa.table({"x": np.arange(ROWS), "v": lists})
+    source = open_source(table.slice(0, 1_400))
+    batches = [batch for part in source.parts() for batch in part.batches()]
+
+    assert max(batch.nbytes for batch in batches) <= 1.1 * (1 << 16)
+    found = pa.Table.from_batches(batches)
+    assert found["x"].to_pylist() == list(range(1_400))
+    assert found["v"].to_pylist() == lists[:1_400].to_pylist()

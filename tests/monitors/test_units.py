@@ -126,3 +126,10 @@ def test_the_sample_is_spread_evenly_and_bounded(rng: np.random.Generator) -> No
     assert len(kept) <= 2 * SAMPLE_ROWS
     assert set(np.diff(kept)) == {sampler.stride}
     assert kept[0] == 0
+
+
+def test_a_sample_holds_no_lists():
+    sampler = Sampler(["x", "v"])
+    sampler.update(pa.record_batch({"x": [1.0, 2.0], "v": [[1.0], [2.0]]}))
+
+    assert sampler.table().column_names == ["x"]
