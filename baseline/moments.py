@@ -58,6 +58,8 @@ class Moments:
     def _update_block(self, values: np.ndarray) -> None:
         if not len(values):
             return
+        # Of numbers that lie across words NumPy has another sum in the last digit.
+        values = np.require(values, requirements="A")
         average = float(values.mean())
         deviation = values - average
         # Not the dot product: its threads wait for each other on a busy machine.

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.baseline import parts
-from driftline.baseline.parts import Part, stream_parts
+from driftline.baseline.moments import Moments
+from driftline.baseline.parts import IpcPart, Part, stream_parts
 from driftline.baseline.source import Source, open_source
 from driftline.errors import InputError
 
@@ -91,6 +92,27 @@ def test_a_part_that_was_carried_to_another_process_has_the_same_rows(
         assert all(part.row_count == rows_of(part).num_rows for part in carried), name
         whole = pa.concat_tables([rows_of(part) for part in carried])
         assert whole.to_pydict() == table.to_pydict(), name
+
+
+def test_what_is_added_up_does_not_hang_on_where_a_carried_part_comes_to_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "PART_ROWS", ROWS * 10)
+    numbers = np.random.default_rng(0).normal(size=ROWS * 10)
+    part = next(stream_parts(pa.table({"x": numbers}).to_batches())).portable()
+    moved = IpcPart(pa.py_buffer(b"-" + part.stream.to_pybytes()).slice(1), part.row_count)
+    across = np.empty(numbers.nbytes + 1, dtype=np.uint8)[1:].view(np.float64)
+    across[:] = numbers
+
+    found = {one: Moments() for one in ("here", "carried", "moved", "across")}
+    found["here"].update(numbers)
+    found["carried"].update(rows_of(part).column("x").to_numpy())
+    found["moved"].update(next(moved.batches()).column("x").to_numpy())
+    found["across"].update(across)
+
+    assert not across.flags.aligned
+    assert next(moved.batches()).column("x").to_numpy().flags.aligned
+    assert len({str(one) for one in found.values()}) == 1
 
 
 def test_columns_that_are_not_wanted_are_not_read_and_no_row_is_lost(
