@@ -183,21 +183,29 @@ def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     shown = ranked[: judged + OTHERS_SHOWN]
     # What the other columns leave: 54 characters at most, of which the note takes some.
     name_width, note_width = (max(24, width - 92), 40) if width >= WIDE else (24, 16)
-    if width < NARROW:
-        name_width = 16
-    for one in shown:
-        group = "=".join(part for part in (one.facet, one.facet_value) if part) or one.label
-        interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
-        table.add_row(
-            Text(_cut(f"{group} {one.name}".strip(), name_width),
-                 STYLES.get(one.severity or "", "")),
-            _number(one.value),
-            interval,
-            _number(one.reference),
-            _number(one.bound),
-            *(Text(_cut(one.note, note_width)) for _ in notes),
-        )  # fmt: skip
+    rows = [(*_metric_cells(one), *(_cut(one.note, note_width) for _ in notes)) for one in shown]
+    heads = [str(column.header) for column in table.columns[1:]]
+    taken = [GAP + max(map(cell_len, cells)) for cells in zip(heads, *rows, strict=True)]
+    # A number that is cut reads as another.
+    name_width = max(NAME_LEAST // 2, min(name_width, width - GAP - sum(taken)))
+    for one, cells in zip(shown, rows, strict=True):
+        name = Text(_metric_name(one, name_width), STYLES.get(one.severity or "", ""))
+        table.add_row(name, *(Text(cell) for cell in cells))
     return _with_rest(table, len(metrics) - len(shown))
+
+
+def _metric_name(one: MetricResult, width: int) -> str:
+    """Name a metric and its group; of a long group the beginning, for the metric's sake."""
+    group = "=".join(part for part in (one.facet, one.facet_value) if part) or one.label
+    room = width - len(one.name) - 1
+    group = _cut(group, room) if room > 1 else group
+    return _cut(f"{group} {one.name}".strip(), width)
+
+
+def _metric_cells(one: MetricResult) -> tuple[str, ...]:
+    """Give a metric's numbers in words."""
+    interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
+    return _number(one.value), interval, _number(one.reference), _number(one.bound)
 
 
 def _table(*columns: str) -> Table:

@@ -92,6 +92,24 @@ def test_numbers_are_never_cut(name: str, width: int) -> None:
     assert "99.8%" in text or "100.0%" in text
 
 
+@pytest.mark.parametrize("width", [60, 72, 80])
+def test_metrics_are_named_and_their_numbers_whole(width: int) -> None:
+    metrics = tuple(
+        MetricResult(
+            name, -0.12345, -0.1567, -0.0512, -0.1001, bound=-0.1234, operator="LessThanThreshold",
+            facet="a facet with a long name", facet_value="F", note="undefined: a long reason",
+        )
+        for name in ("DI", "DPPL")
+    )  # fmt: skip
+
+    text = printed(Report("bias", (), 100, metrics=metrics), width)
+
+    for name in ("DI", "DPPL"):
+        line = next(line for line in text.splitlines() if f" {name} " in line)
+        assert len(line.rstrip()) <= width
+        assert line.split(name)[1].split()[:4] == ["-0.123", "-0.157…-0.0512", "-0.1", "-0.123"]
+
+
 def test_what_is_printed_begins_with_words_though_nothing_is_violated() -> None:
     reference = dl.Baseline.fit(REFERENCE, segments=["carrier"])
 
