@@ -135,8 +135,12 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
             )
-        if self.rules:
-            self._check_rules()
+        if self.rules and (self.kind != "data-quality" or self.compat):
+            what = f'kind "{self.kind}"' if self.kind != "data-quality" else "compat"
+            raise DefinitionError(
+                f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
+                "compat, since SageMaker has no rules"
+            )
         if self.kind != "data-quality" and (self.segments or self.preprocess):
             what = "segments" if self.segments else "preprocess"
             raise DefinitionError(
@@ -153,18 +157,6 @@ class MonitorDefinition:
                 "expected one such as 2026-01-01T00:00:00Z"
             )
         self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
-
-    def _check_rules(self) -> None:
-        if self.kind != "data-quality" or self.compat:
-            what = f'kind "{self.kind}"' if self.kind != "data-quality" else "compat"
-            raise DefinitionError(
-                f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
-                "compat, since SageMaker has no rules"
-            )
-        try:
-            RuleSet.of(self.rules)
-        except InputError as error:
-            raise DefinitionError(f'monitor "{self.name}": {error}') from error
 
     @property
     def timetable(self) -> Schedule:
@@ -190,9 +182,16 @@ def put_definition(
 
     Raises
     ------
+    DefinitionError
+        When a rule is none. A stored one is not asked again: if the package of its check is gone,
+        that monitor's runs fail, and no other's.
     ConflictError
         When another monitor has the same name but for case.
     """
+    try:
+        RuleSet.of(definition.rules)
+    except InputError as error:
+        raise DefinitionError(f'monitor "{definition.name}": {error}') from error
     row = connection.execute(
         select(definitions).where(func.lower(definitions.c.name) == definition.name.lower())
     ).first()

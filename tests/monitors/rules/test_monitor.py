@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import Engine
 
 from driftline.baseline import store
@@ -20,10 +21,12 @@ from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
     get_definition,
+    list_definitions,
     put_definition,
 )
 from driftline.monitors.execution import run
 from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.tables import definitions
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)
@@ -60,12 +63,35 @@ def test_a_definition_keeps_its_rules_and_counts_a_change(engine: Engine) -> Non
     ],
 )
 def test_wrong_rules_are_refused_before_they_are_stored(
-    keys: dict[str, object], sentence: str
+    engine: Engine, keys: dict[str, object], sentence: str
 ) -> None:
-    with pytest.raises(DefinitionError) as raised:
-        replace(DEFINITION, **keys)  # type: ignore[arg-type] # Each of its own field's type.
+    with engine.begin() as connection, pytest.raises(DefinitionError) as raised:
+        wrong = replace(DEFINITION, **keys)  # type: ignore[arg-type] # Each of its field's type.
+        put_definition(connection, wrong, NOW)
 
     assert sentence in str(raised.value)
+
+
+def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
+) -> None:
+    store.put(root, "flights", reference, lambda: NOW)
+    append(0, weather(rng, 400))
+    with engine.begin() as connection:
+        put_definition(connection, DEFINITION, NOW)
+        put_definition(connection, replace(DEFINITION, name="other"), NOW)
+        gone = sa.update(definitions).where(definitions.c.name == "daily")
+        connection.execute(gone.values(rules=[{"check": "luhn", "column": "temp"}]))
+        found = list_definitions(connection)
+
+    runs = [
+        run(engine, root, one, WINDOW, now=lambda: NOW, signature=reference.signature)
+        for one in found
+    ]
+
+    assert [one.name for one in found] == ["daily", "other"]
+    assert 'rule "luhn": no such check' in str(runs[0].failure_reason)
+    assert not runs[1].failure_reason
 
 
 def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
