@@ -57,29 +57,28 @@ class DaskCluster:
         """Run a task on every part, as `Engine.map`."""
         with _connected(self.address) as client:
             flight: Flight[Any] = Flight(_threads(client), tell)
-            sent = _sent(client, pickle.dumps(task))
+            # Sent once, whatever it weighs: its cells may be many. As the result of a call, that
+            # any worker makes again; scattered bytes are lost with the last worker that has them,
+            # and Dask leaves them to one when nobody asks for them just now.
+            sent = _submit(client, bytes, pickle.dumps(task))
             try:
                 for part in parts:
                     while flight.full:
                         yield flight.land(_result(client, flight.first))
                     carried = part.portable()
-                    # Not pure: a file may have changed since somebody last asked.
-                    flight.start(client.submit(_run, sent, carried, pure=False), carried)
+                    flight.start(_submit(client, _run, sent, carried), carried)
                 while flight.futures:
                     yield flight.land(_result(client, flight.first))
             finally:
                 client.cancel(flight.futures)
 
 
-def _sent(client: Any, task: bytes) -> Any:  # noqa: ANN401 - untyped
-    """Send a task to the cluster once, whatever it weighs: its cells may be many.
-
-    As the result of a call, that any worker makes again; scattered bytes are lost with the last
-    worker that has them, and Dask leaves them to one when nobody asks for them just now.
-    """
+def _submit(client: Any, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+    """Have a worker call something; rows from memory are sent with the call, however many."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-        return client.submit(bytes, task, pure=False)
+        warnings.filterwarnings("ignore", r"\s*Sending large graph", UserWarning)
+        # Not pure: a file may have changed since somebody last asked.
+        return client.submit(call, *arguments, pure=False)
 
 
 def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped

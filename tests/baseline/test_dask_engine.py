@@ -106,6 +106,14 @@ def test_rows_from_memory_are_carried_to_the_workers(cluster: DaskProcesses, fol
     assert found.version == Baseline.fit(table).version
 
 
+def test_many_rows_from_memory_are_carried_without_a_warning(
+    cluster: DaskProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_ROWS", 4 << 20)
+    part = next(stream_parts(pa.table({"x": np.zeros(4 << 20)}).to_batches()))
+    assert next(DaskCluster(cluster.address).map(whose, [part]))[1] == 4 << 20
+
+
 def test_parts_are_shared_among_the_workers_and_results_keep_their_order(
     cluster: DaskProcesses,
 ) -> None:
