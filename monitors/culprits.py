@@ -31,7 +31,10 @@ LEVELS_MAX = 1000
 # A segment is named when it holds so much of the excess, and so much more than its share of rows.
 SEGMENT_EXCESS = 0.5
 SEGMENT_LIFT = 1.3
-
+# Targets laid beside segment columns, some 60 microseconds each and batch: where thousands of
+# columns are broken at once, as by a failed join, all pairs would take hours.
+PAIRS_MAX = 20_000
+FEWEST_SEGMENTS = 4
 
 Batches = Iterable[pa.RecordBatch]
 Pointers = Iterable[Mapping[str, str | int]]
@@ -103,17 +106,19 @@ class CulpritCounter:
     @classmethod
     def start(cls, targets: Sequence[Target], segment_columns: Sequence[str]) -> CulpritCounter:
         """Begin without rows; parameters as in `find_culprits`."""
+        looked = _looked_at(targets, segment_columns)
         return cls(
             [Culprits(target) for target in targets],
-            [_Tally.of(segment_columns) for _ in targets],
-            _Tally.of(segment_columns),
+            [_Tally.of(looked) for _ in targets],
+            _Tally.of(looked),
         )
 
     @staticmethod
     def columns(targets: Sequence[Target], segment_columns: Sequence[str]) -> tuple[str, ...]:
         """Name the columns that a search needs, each once."""
         own = (name for target in targets for name in target.predicate.columns)
-        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *segment_columns)))
+        looked = _looked_at(targets, segment_columns)
+        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked)))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at rows."""
@@ -156,6 +161,11 @@ class CulpritCounter:
         return self.found
 
 
+def _looked_at(targets: Sequence[Target], segment_columns: Sequence[str]) -> Sequence[str]:
+    """Give the segment columns that there is time for."""
+    return segment_columns[: max(FEWEST_SEGMENTS, PAIRS_MAX // max(len(targets), 1))]
+
+
 def find_culprits(
     batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str]
 ) -> list[Culprits]:
@@ -169,7 +179,8 @@ def find_culprits(
     targets
         Conditions to look for.
     segment_columns
-        Text columns whose levels may hold the culprits.
+        Text columns whose levels may hold the culprits; of thousands the first, so many that the
+        cost grows as the columns do.
 
     Returns
     -------
