@@ -10,12 +10,20 @@ from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
-from pyarrow import ipc
+from pyarrow import fs, ipc
 
 from driftline.baseline.location import Location
 from driftline.errors import InputError, NotFoundError
 
-__all__ = ["from_ipc", "is_of_quality", "parsed_file", "plain_document", "read_file", "to_ipc"]
+__all__ = [
+    "from_ipc",
+    "is_of_quality",
+    "parsed_file",
+    "plain_document",
+    "read_file",
+    "refuse_baseline",
+    "to_ipc",
+]
 
 # What a document of model quality holds in place of "features".
 QUALITY_KEYS = tuple(
@@ -26,6 +34,10 @@ QUALITY_KEYS = tuple(
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 CODEC = ipc.IpcWriteOptions(compression="zstd")
 TOLD = 400
+# What only a baseline has, and what results of some kinds have too, beside the file after them.
+OF_BASELINES = ("signature.json", "profile.arrow")
+OF_BOTH = ("constraints.json", "analysis.json")
+OF_RESULTS = "constraint_violations.json"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -80,6 +92,29 @@ def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) ->
     except InputError as error:
         # A value that is told may be as long as the document.
         raise InputError(f"{place.shown}/{name}: {shorten(str(error), TOLD)}") from error
+
+
+def refuse_baseline(place: Location) -> None:
+    """Refuse to write results where a baseline lies: their documents have the same names.
+
+    Raises
+    ------
+    InputError
+        When a baseline is there, also one that SageMaker wrote.
+    """
+    if place.kind != fs.FileType.Directory:
+        return
+    there = {
+        name
+        for name in (*OF_BASELINES, *OF_BOTH, OF_RESULTS)
+        if (place / name).kind == fs.FileType.File
+    }
+    telling = OF_BASELINES if OF_RESULTS in there else (*OF_BASELINES, *OF_BOTH)
+    if found := next((name for name in telling if name in there), None):
+        raise InputError(
+            f"{place.shown}: a baseline is there ({found}), which the results would overwrite; "
+            "expected another folder"
+        )
 
 
 def to_ipc(table: pa.Table) -> bytes:

@@ -16,6 +16,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from driftline.alerts.datapoint import Datapoint
+from driftline.baseline.folder import refuse_baseline
 from driftline.baseline.jackson import to_jackson
 from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
@@ -294,8 +295,15 @@ class Report:
         )
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the documents into a folder or below a URI; it is made when it is not there."""
+        """Write the documents into a folder or below a URI; it is made when it is not there.
+
+        Raises
+        ------
+        InputError
+            When a baseline is there: its documents have the same names.
+        """
         place = locate(folder)
+        refuse_baseline(place)
         for name, text in self.documents().items():
             (place / name).write(text.encode())
 

@@ -14,6 +14,8 @@ import typer
 
 from driftline.baseline.clarify import roles_of_config
 from driftline.baseline.dialect import Dialect
+from driftline.baseline.folder import refuse_baseline
+from driftline.baseline.location import locate
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.commands import options
@@ -221,6 +223,8 @@ def check(
     """
     formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
+    if output is not None:
+        refuse_baseline(locate(output))  # Before hours of reading, not after.
     named = _with_config(roles, config)
     if deequ_ties and not compat:
         raise InputError("--deequ-ties without --compat; give both, or none")

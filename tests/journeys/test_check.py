@@ -107,3 +107,15 @@ def test_a_role_that_names_no_column_says_the_nearest(folder: Path) -> None:
     assert found.returncode == 2
     assert "Churn" in found.stderr
     assert not (folder / "none").exists()
+
+
+def test_results_never_overwrite_the_baseline_and_the_next_check_still_fails(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (folder / "baseline").iterdir()}
+
+    found = driftline(
+        "check", "traffic.csv", "--baseline", "baseline", "-o", "baseline", cwd=folder
+    )
+
+    assert found.returncode == 2
+    assert found.stderr.count("baseline: a baseline is there (signature.json)") == 1
+    assert {path.name: path.read_bytes() for path in (folder / "baseline").iterdir()} == before

@@ -12,6 +12,7 @@ import pytest
 
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
+from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.violation import plural
 
@@ -129,3 +130,31 @@ def test_every_key_of_the_document_is_explained(reference: Baseline, table: str)
 
     cells = [line.split("|")[1] for line in explained.splitlines() if line.startswith("| `")]
     assert set(re.findall("`([a-z_]+)`", " ".join(cells))) == set(found[0])
+
+
+@pytest.mark.parametrize("kept", ["signature.json", "profile.arrow", "constraints.json"])
+def test_a_report_is_not_saved_over_a_baseline(
+    reference: Baseline, tmp_path: Path, kept: str
+) -> None:
+    reference.save(tmp_path / "whole")
+    (tmp_path / "some").mkdir()
+    for name in {kept, "statistics.json"}:
+        (tmp_path / "some" / name).write_bytes((tmp_path / "whole" / name).read_bytes())
+    report = check(pa.table({"a": [1] * 300, "b": ["x"] * 300}), reference)
+
+    with pytest.raises(InputError, match=f"a baseline is there .{kept}"):
+        report.save(tmp_path / "some")
+    assert sorted(one.name for one in (tmp_path / "some").iterdir()) == [kept, "statistics.json"]
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality", "bias"])
+def test_results_may_be_saved_again_where_results_are(tmp_path: Path, kind: str) -> None:
+    flags = [number % 2 for number in range(2000)]
+    table = pa.table({"late": flags, "says": flags, "sex": ["F", "M", "F", "M", "M"] * 400})
+    baseline = Baseline.fit(table, label="late", prediction="says", facet="sex=F")
+    report = check(table, baseline, kind=kind)
+
+    for _ in range(2):
+        report.save(tmp_path)
+
+    assert (tmp_path / "report.json").is_file()
