@@ -74,7 +74,10 @@ class Applier:
                 await require_reachable(str(resource), resource.spec.url, networks)
         async with self._lock:
             found = await asyncio.to_thread(
-                contents, resources, trust_pickle=self._context.trust_pickle
+                contents,
+                resources,
+                trust_pickle=self._context.trust_pickle,
+                scripts_dir=self._context.scripts_dir,
             )
             plan = await asyncio.to_thread(self._plan, resources, found)
             if dry_run:

@@ -236,5 +236,8 @@ def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | Non
 
 
 def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what of a baseline's spec decides about the result, besides the data's bytes."""
-    return {key: value for key, value in spec.items() if key != "data"}
+    """Give what of a baseline's spec decides about the result, besides the data's bytes.
+
+    What is not said and what is said to be nothing are the same: older versions stored less.
+    """
+    return {key: value for key, value in spec.items() if key != "data" and value not in (None, [])}

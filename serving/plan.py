@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import absolute, data_fingerprint, model_digest
 from driftline.serving.model_files import ModelError, is_pickle, model_file
 from driftline.serving.resource_store import Stored
 from driftline.serving.resources import (
+    BaselineSpec,
     Kind,
     ModelSpec,
     Resource,
@@ -89,13 +91,17 @@ class Plan:
         return found
 
 
-def contents(resources: Sequence[Resource], *, trust_pickle: bool) -> dict[Key, Mapping[str, str]]:
+def contents(
+    resources: Sequence[Resource], *, trust_pickle: bool, scripts_dir: str = ""
+) -> dict[Key, Mapping[str, str]]:
     """Look at the files that resources name and give their digests.
 
     Parameters
     ----------
     trust_pickle
         Whether the server's settings allow pickles.
+    scripts_dir
+        Folder of the record scripts that Baselines may name.
 
     Raises
     ------
@@ -109,9 +115,12 @@ def contents(resources: Sequence[Resource], *, trust_pickle: bool) -> dict[Key, 
             if isinstance(resource.spec, ModelSpec):
                 file = _model_file(resource.spec, trust_pickle=trust_pickle)
                 found[key] = {"digest": model_digest(file), "source": str(file)}
-            elif resource.kind == "Baseline":
-                data = resource.spec.model_dump()["data"]
-                found[key] = {"fingerprint": data_fingerprint(data)}
+            elif isinstance(resource.spec, BaselineSpec):
+                found[key] = {"fingerprint": data_fingerprint(resource.spec.data)}
+                if resource.spec.preprocess is not None:
+                    script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
+                    digest = hashlib.blake2b(script, digest_size=16).hexdigest()
+                    found[key] = {**found[key], "script": digest}
         except InputError as error:
             raise ResourceError(f"{resource}: {error}") from error
         # Paths come from documents: too long, with NUL or half a character, in a closed folder.
@@ -190,10 +199,13 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Say in one line each what changes."""
+    # What was stored by an older version lacks what it did not know.
+    known = {name: one.get_default() for name, one in type(resource.spec).model_fields.items()}
+    known |= before.spec
     lines = [
-        _line(f"spec.{key}", before.spec.get(key), value)
+        _line(f"spec.{key}", known.get(key), value)
         for key, value in spec.items()
-        if before.spec.get(key) != value
+        if known.get(key) != value
     ]
     for key, old, new in (
         ("owner", before.owner, resource.owner),
@@ -201,12 +213,12 @@ def _differences(
     ):
         if old != new:
             lines.append(_line(key, old, new))
-    names = {"digest": "the model's file", "fingerprint": "the reference data"}
-    lines += [
-        f"{names[key]} holds other bytes" if key == "digest" else f"{names[key]} have changed"
-        for key, value in content.items()
-        if before.made.get(key) != value
-    ]
+    changed = {
+        "digest": "the model's file holds other bytes",
+        "fingerprint": "the reference data have changed",
+        "script": "the preprocess script has changed",
+    }
+    lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
     return tuple(lines)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
+
+from driftline.serving.tables import resources as resources_table
 
 SCRIPT = """
 def preprocess_handler(inference_record):
@@ -121,3 +124,46 @@ def test_an_installation_without_a_folder_refuses_all(
 
         assert answer.status_code == 400
         assert "this installation runs none; expected a folder" in plain.error_of(answer)["message"]
+
+
+def test_a_changed_script_makes_its_baseline_anew(
+    start, declare: Any, folder: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "pre.py"
+    script.write_text(SCRIPT)
+    with start(tmp_path, scripts_dir=str(tmp_path)) as server:
+        wanted = resources(declare, folder, preprocess="pre.py")
+        first = server.apply(*wanted).json()
+        again = server.apply(*wanted).json()
+        script.write_text(SCRIPT.replace("float(temp)", "float(temp) - 32"))
+        changed = server.apply(*wanted).json()
+
+    assert {one["action"] for one in first["changes"]} == {"create"}
+    assert {one["action"] for one in again["changes"]} == {"unchanged"}
+    told = {one["kind"]: one["fields"] for one in changed["changes"]}
+    assert told["Baseline"] == ["the preprocess script has changed"]
+
+
+def test_what_an_older_version_stored_is_not_changed_by_applying_it_again(
+    start, declare: Any, folder: Path, tmp_path: Path
+) -> None:
+    data = str(folder / "reference.jsonl")
+    wanted = [
+        declare("Baseline", "places", data=data),
+        declare("Endpoint", "places", baseline="places"),
+        declare("Monitor", "places", endpoint="places", baseline="places"),
+    ]
+    new = {"segments", "preprocess", "postprocess", "rules", "compat", "deequ_ties"}
+    with start(tmp_path) as server:
+        assert server.apply(*wanted).status_code == 200
+        with server.engine.begin() as connection:
+            for row in connection.execute(select(resources_table)).all():
+                older = {key: value for key, value in row.spec.items() if key not in new}
+                connection.execute(
+                    resources_table.update()
+                    .where(resources_table.c.name == row.name, resources_table.c.kind == row.kind)
+                    .values(spec=older)
+                )
+        again = server.apply(*wanted).json()
+
+    assert [one["fields"] for one in again["changes"]] == [[], [], []]
