@@ -63,9 +63,15 @@ def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
     if count <= bars:
         return shares
     if ordered:
-        first = [part[0] for part in np.array_split(np.arange(count), bars)]
-        joined: Shape = np.add.reduceat(shares, first, axis=-1)
-        return joined
+        # Where the borders of the few lie among the many, which may be inside one of them: groups
+        # of unlike size would make steps of what is even.
+        below = np.cumsum(shares, axis=-1)
+        below = np.concatenate([np.zeros_like(below[..., :1]), below], axis=-1)
+        place = np.linspace(0, count, bars + 1)
+        left = np.minimum(place.astype(np.int64), count - 1)
+        sums = below[..., left] + (place - left) * shares[..., left]
+        joined: Shape = np.diff(sums, axis=-1)
+        return np.maximum(joined, 0.0)
     kept, rest = shares[..., : bars - 2], shares[..., bars - 2 : -1]
     return np.concatenate([kept, rest.sum(axis=-1, keepdims=True), shares[..., -1:]], axis=-1)
 
@@ -82,19 +88,33 @@ def _values(cells: Cells, own: Shape) -> list[int] | None:
 def _stretches(cells: Cells, own: Shape) -> Shape:
     """Spread each cell's rows evenly over its width, and cut that into equal stretches."""
     edges = np.asarray(cells.edges, dtype=np.float64)
+    if cells.type == "int64":  # A whole number takes the room up to the next one.
+        edges = np.ceil(edges)
     # Of each side: the share below each edge. Cell k ends at edge k.
     below = np.cumsum(own, axis=1)[:, : len(edges)]
-    inside = below[0] - below[0][0]
-    low = edges[max(0, int(np.searchsorted(inside, TAIL_SHARE, side="right")) - 1)]
-    high = edges[min(len(edges) - 1, int(np.searchsorted(inside, inside[-1] - TAIL_SHARE)))]
-    if not np.isfinite([low, high]).all() or not low < high or not np.isfinite(high - low):
+    borders = _borders(cells, edges, below[0] - below[0][0])
+    if not len(borders):
         return np.zeros((2, 0))
-    borders = np.linspace(low, high, SHAPE_BARS + 1)
-    if cells.type == "int64":  # Else every third bar holds one whole number more than the others.
-        step = max(1.0, np.ceil((high - low) / SHAPE_BARS))
-        borders = np.arange(np.floor(low), high + step, step)
     found = np.stack([np.diff(np.interp(borders, edges, side)) for side in below])
     found[:, 0] += [np.interp(borders[0], edges, side) for side in below]
     found[:, -1] = own.sum(axis=1) - found[:, :-1].sum(axis=1)
     inside_bounds: Shape = np.clip(found, 0.0, 1.0)
     return inside_bounds
+
+
+def _borders(cells: Cells, edges: Shape, inside: Shape) -> Shape:
+    """Say where the stretches meet, shape (stretches + 1,); none where there is no room for any.
+
+    `inside` is the share of the reference from the first edge up to each.
+    """
+    whole = cells.type == "int64"
+    low, high = edges[0], edges[-1]
+    if not whole or high - low > SHAPE_BARS:
+        low = edges[max(0, int(np.searchsorted(inside, TAIL_SHARE, side="right")) - 1)]
+        high = edges[min(len(edges) - 1, int(np.searchsorted(inside, inside[-1] - TAIL_SHARE)))]
+    if not np.isfinite([low, high]).all() or not low < high or not np.isfinite(high - low):
+        return np.zeros(0)
+    if high <= max(low + whole, np.nextafter(low, np.inf)):
+        # One value: what is less has a bar before it, and what is more one after it.
+        return np.array([low, low, high, high])
+    return np.linspace(low, high, min(SHAPE_BARS, int(high - low)) + 1 if whole else SHAPE_BARS + 1)
