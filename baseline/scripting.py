@@ -258,6 +258,11 @@ def _records_of(
         look = CsvFile.look(place, head, signature)
         lines = _joined(lines)
         if look.has_header:
+            if header and header != look.names:
+                raise InputError(
+                    f"{place.shown}: other columns than the files before it have; a preprocess "
+                    "script gets lines without their header, so expected the same in all"
+                )
             header[:] = look.names
             lines = itertools.islice(lines, 1, None)
     for line in lines:

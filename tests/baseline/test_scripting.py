@@ -315,6 +315,18 @@ def test_lines_that_are_lists_are_not_held_as_one(tmp_path: Path, script: Write)
     assert peak < 40e6  # The file has 50 MB; a batch of records 4.
 
 
+def test_files_of_different_columns_are_not_mixed(tmp_path: Path, script: Write) -> None:
+    place = script("def preprocess_handler(line):\n    return dict(enumerate(line.split(',')))\n")
+    for name, text in (("1.csv", "a,b\n1,2\n"), ("2.csv", "a,b\n3,4\n"), ("3.csv", "b,a\n5,6\n")):
+        (tmp_path / name).write_text(text)
+
+    same = preprocessed([str(tmp_path / "1.csv"), str(tmp_path / "2.csv")], place)
+
+    assert table(same).to_pydict() == {"a": [1, 3], "b": [2, 4]}
+    with pytest.raises(InputError, match=r"3\.csv: other columns than the files before it"):
+        preprocessed(str(tmp_path / "*.csv"), place)
+
+
 def test_half_a_character_in_a_key_is_replaced(script: Write) -> None:
     place = script("def preprocess_handler(record):\n    return {'a\\ud800': 1}\n")
 
