@@ -258,7 +258,7 @@ def _records_of(
         look = CsvFile.look(place, head, signature)
         lines = _joined(lines)
         if look.has_header:
-            if header and header != look.names:
+            if header and header != list(look.names):
                 raise InputError(
                     f"{place.shown}: other columns than the files before it have; a preprocess "
                     "script gets lines without their header, so expected the same in all"
