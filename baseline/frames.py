@@ -143,6 +143,9 @@ class PandasRows:
 
 
 def _taken(series: pd.Series) -> pa.Array:
+    sparse = getattr(series, "sparse", None)
+    if sparse is not None:  # Arrow has no such arrays, and as texts they are no numbers.
+        series = sparse.to_dense()
     try:
         return pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

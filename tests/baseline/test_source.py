@@ -170,6 +170,21 @@ def test_mixed_objects_of_pandas_become_text():
     assert rows(open_source(frame)) == {"x": ["1", "two", None, "3.5"], "7": [1, 2, 3, 4]}
 
 
+def test_sparse_columns_of_pandas_are_numbers():
+    frame = pd.DataFrame(
+        {
+            "a": pd.arrays.SparseArray([0.0, 0.0, 1.5, None]),
+            "b": pd.arrays.SparseArray([0, 0, 1, 0]),
+            "c": pd.arrays.SparseArray([False, False, True, False]),
+        }
+    )
+    source = open_source(frame)
+
+    assert source.schema.types == [pa.float64(), pa.int64(), pa.bool_()]
+    (batch,) = source.batches()
+    assert batch.column("a").to_pylist() == [0.0, 0.0, 1.5, None]
+
+
 def test_categories_and_times_of_pandas_are_plain():
     frame = pd.DataFrame(
         {"c": pd.Categorical(["a", "b"]), "t": pd.to_datetime(["2013-01-01", "2013-01-02"])}
