@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from driftline.baseline.spool import spooled_bytes
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.storage import is_remote, open_uri, storage_error
 
@@ -23,6 +24,8 @@ DATA_SUFFIXES = (
     ".arrows", ".ipc", ".feather",
 )  # fmt: skip
 PACKED_SUFFIXES = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4")
+STANDARD_INPUT = "/dev/stdin"
+OWN_PIPES = (STANDARD_INPUT, "/dev/fd/", "/proc/self/fd/")
 
 
 class Location:
@@ -216,12 +219,14 @@ def locate(where: str | os.PathLike[str]) -> Location:
 def data_files(where: str | os.PathLike[str]) -> list[Location]:
     """List the data files that a path, glob, folder or URI means.
 
+    A pipe is read to its end, into a file; "-" is what is piped into this process.
+
     Raises
     ------
     NotFoundError
         When there is none.
     """
-    place = locate(where)
+    place = locate(STANDARD_INPUT if os.fspath(where) == "-" else where)
     kind = place.kind
     if kind == fs.FileType.File:
         return [place]
@@ -240,7 +245,20 @@ def data_files(where: str | os.PathLike[str]) -> list[Location]:
         if found:
             return found
         raise NotFoundError(f"{place.shown}: no file matches this pattern")
+    if kind == fs.FileType.Unknown:
+        return [_piped(place)]
     raise NotFoundError(f"{place.shown}: no such file or folder")
+
+
+def _piped(place: Location) -> Location:
+    """Give the file with what comes by a pipe of this process."""
+    pipe = Path(place.path)
+    if not pipe.is_fifo():
+        raise InputError(f"{place.shown}: neither a file nor a folder nor a pipe; expected data")
+    if not place.path.startswith(OWN_PIPES):
+        # One with a name is another one's tomorrow, and waits for who writes for ever.
+        raise InputError(f"{place.shown}: a pipe with a name; expected a file, or - with < PIPE")
+    return Location(place.system, str(spooled_bytes(pipe)), place.shown)
 
 
 def _is_data(path: str) -> bool:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 from pyarrow import ipc
 
-from driftline.errors import UnavailableError
+from driftline.errors import InputError, UnavailableError
 
-__all__ = ["Spool", "spooled"]
+__all__ = ["Spool", "spooled", "spooled_bytes"]
 
 # Rows of up to so many bytes stay in memory.
 IN_MEMORY_BYTES = 1 << 26
 SUFFIX = ".driftline-spool.arrow"
+# What came by pipes, by device and inode: readers open a path several times.
+_piped: dict[tuple[int, int], SpoolFile] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,39 @@ class SpoolFile:
         weakref.finalize(self, self.path.unlink, missing_ok=True)
 
 
+def spooled_bytes(pipe: Path) -> Path:
+    """Copy what comes by a pipe of this process into a file that stays as long as the process.
+
+    Asked again for the same pipe, it gives the same file.
+
+    Raises
+    ------
+    InputError
+        When the pipe cannot be read.
+    UnavailableError
+        When the disk for temporary files has no room.
+    """
+    try:
+        with pipe.open("rb") as source:
+            found = os.fstat(source.fileno())
+            key = found.st_dev, found.st_ino
+            if key not in _piped:
+                _piped[key] = _copied(source)
+    except OSError as error:
+        raise InputError(f"{pipe}: cannot be read ({error.strerror or error})") from error
+    return _piped[key].path
+
+
+def _copied(source: BinaryIO) -> SpoolFile:
+    file = SpoolFile()
+    try:
+        with file.path.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except OSError as error:
+        raise _no_room(file.path, error) from error
+    return file
+
+
 def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Spool:
     """Read all of it now, keeping little in memory.
 
@@ -104,11 +142,15 @@ def _write(
                 rows += batch.num_rows
                 writer.write_batch(batch.cast(plain))
     except OSError as error:
-        raise UnavailableError(
-            f"{path}: data that can be read only once did not fit among the temporary files "
-            f"({error.strerror or error}); set TMPDIR to a folder with room"
-        ) from error
+        raise _no_room(path, error) from error
     return rows
+
+
+def _no_room(path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"{path}: data that can be read only once did not fit among the temporary files "
+        f"({error.strerror or error}); set TMPDIR to a folder with room"
+    )
 
 
 def _written(kind: pa.DataType) -> pa.DataType:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import os
+import subprocess
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -17,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.baseline import jsonlines, jsontext, source, spool
+from driftline.baseline.analyzer import open_texts
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import open_source
 from driftline.baseline.spool import SUFFIX
@@ -356,3 +362,62 @@ def test_values_of_another_name_are_not_taken_by_position(
 
     with pytest.raises(InputError, match=r"line 2.*: values named z, expected y as in the first"):
         open_source(path)
+
+
+def piped(data: bytes) -> Iterator[str]:
+    """Give the path of a pipe into which data are written, some at a time."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as sink:
+            sink.write(data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield f"/dev/fd/{reading}"
+    writer.join()
+    os.close(reading)
+
+
+@pytest.mark.parametrize("form", ["csv", "gzip", "parquet"])
+def test_what_comes_by_a_pipe_is_read_as_often_as_needed(form: str) -> None:
+    text = b"a,b\n" + b"1,x\n" * 50_000
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"a": [1] * 50_000, "b": ["x"] * 50_000}), sink)
+    data = {"csv": text, "gzip": gzip.compress(text), "parquet": sink.getvalue().to_pybytes()}
+
+    for path in piped(data[form]):
+        found = open_source(path)
+
+        assert rows(found) == rows(found) == {"a": [1] * 50_000, "b": ["x"] * 50_000}
+        assert rows(open_texts(path))["b"] == ["x"] * 50_000
+
+
+def test_errors_in_what_is_piped_name_the_pipe() -> None:
+    for path in piped(b"a,b\n1\n"):
+        with pytest.raises(InputError, match=f"^{path}: line 2 has 1 field"):
+            open_source(path)
+
+
+def test_a_dash_is_what_is_piped_into_the_process() -> None:
+    code = """
+from driftline.baseline.analyzer import open_texts
+from driftline.baseline.source import open_source
+print(open_source("-").row_count, open_texts("-").schema.names)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], input="a,b\n1,2\n3,4\n", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "2 ['a', 'b']\n", done.stderr
+    assert not done.stderr
+
+
+def test_a_named_pipe_and_a_device_are_told_what_they_are(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(InputError, match="a pipe with a name; expected a file, or - with < PIPE"):
+        open_source(tmp_path / "pipe")
+    with pytest.raises(InputError, match="neither a file nor a folder nor a pipe"):
+        open_source("/dev/zero")
