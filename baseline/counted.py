@@ -14,13 +14,10 @@ __all__ = ["counted_texts"]
 def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Count texts or booleans: distinct values in order of appearance, and how often each occurs.
 
-    What is missing is left out. An array that comes as a dictionary is counted by its codes.
+    What is missing is left out.
     """
     found = array.value_counts()
-    values, counts = found.field("values"), found.field("counts").to_numpy()
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    texts = values.cast(pa.string())
+    texts, counts = found.field("values").cast(pa.string()), found.field("counts").to_numpy()
     missing = is_missing(texts)
     if not pc.any(missing).as_py():
         return texts, counts
