@@ -52,7 +52,7 @@ def find_violations(
     Returns
     -------
     tuple of Violation
-        In the order of the drafts.
+        In the order of the drafts, but of one feature what pages first.
     """
     targets = [
         Target(draft.predicate, draft.share_reference)
@@ -65,7 +65,7 @@ def find_violations(
         if column.role == "feature" and column.type in ("string", "bool")
     ]
     left = iter(_culprits(question, targets, segments))
-    return tuple(
+    found = [
         word_violation(
             draft,
             next(left) if draft.predicate is not None else None,
@@ -73,7 +73,11 @@ def find_violations(
             judgement,
         )
         for draft in judgement.drafts
-    )
+    ]
+    first: dict[str, int] = {}
+    for one in found:
+        first.setdefault(one.feature_name, len(first))
+    return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
 
 
 def _culprits(

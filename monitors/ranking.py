@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Broken", "Telling", "broken_features", "ranked_results", "state_of"]
 
+# So many times its rows' part of what all rows have is worth no words of its own for a segment.
+EVEN = 1.25
+
 
 @dataclass(frozen=True, slots=True)
 class Telling:
@@ -50,8 +53,13 @@ class Broken:
 
     @property
     def tellings(self) -> tuple[Telling, ...]:
-        """What happened, the loud first; violations with the same cause are one."""
-        ordered = sorted(self.violations, key=lambda one: one.severity != "page")
+        """What happened, the loud first; violations with the same cause are one.
+
+        What a segment has no more of than its rows' part is told with all rows.
+        """
+        whole = {_matter(one): one.row_count for one in self.violations if not one.within}
+        own = [one for one in self.violations if not _is_part(one, whole.get(_matter(one)))]
+        ordered = sorted(own, key=lambda one: one.severity != "page")
         by_cause: dict[tuple[str, int], list[Violation]] = {}
         for one in ordered:
             by_cause.setdefault((one.cause or one.description, one.row_count), []).append(one)
@@ -59,6 +67,19 @@ class Broken:
             Telling(tuple(one.constraint_check_type for one in found), found[0])
             for found in by_cause.values()
         )
+
+
+def _matter(one: Violation) -> tuple[str, str]:
+    """Give what a violation is about, for all rows as for a segment: its check, its rows' set."""
+    about = {} if one.predicate is None else one.predicate.to_dict()
+    return one.constraint_check_type, str({**about, "within": None})
+
+
+def _is_part(one: Violation, whole: int | None) -> bool:
+    """Say whether a segment's violation is but its part of what so many of all rows are."""
+    if whole is None or not one.within or one.segment is None:
+        return False
+    return one.row_count <= EVEN * whole * one.segment.share_of_rows
 
 
 def broken_features(violations: Sequence[Violation]) -> tuple[Broken, ...]:

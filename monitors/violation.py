@@ -59,7 +59,8 @@ class Violation:
     ratio
         Distance over bound, above 1; None for checks without a distance.
     share_of_blame
-        This feature's share of all evidence, 0-1; the violations of one feature carry the same.
+        This feature's share of all evidence, 0-1; the violations of one feature carry the same. Of
+        a segment that was judged on its own: within it, times its share of the rows.
     predicate
         The condition that the rows behind the violation meet; None when no row is behind it.
     row_count

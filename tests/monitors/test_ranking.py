@@ -1,7 +1,11 @@
 """What a report shows first, and its tables of segments and rules."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
 from driftline.monitors.ranking import broken_features, ranked_results, state_of
 from driftline.monitors.report import Report
 from driftline.monitors.segment_result import SegmentResult
@@ -91,3 +95,15 @@ def test_page_and_notebook_show_both_tables(declared: Report) -> None:
 
 def test_a_report_without_them_has_neither() -> None:
     assert side_tables(Report("data-quality", (), 10)) == ()
+
+
+def test_of_one_feature_what_pages_comes_first() -> None:
+    rng = np.random.default_rng(1)
+    baseline = Baseline.fit(pa.table({"o": rng.choice(["a", "b"], 5_000)}))
+    values = [*[None] * 30, *["new"] * 300, *rng.choice(["a", "b"], 2_670)]
+
+    found = check(pa.table({"o": values}), baseline).violations
+
+    severities = [one.severity for one in found]
+    assert set(severities) == {"page", "ticket"}
+    assert severities == sorted(severities)

@@ -18,6 +18,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.question import Budget
+from driftline.monitors.ranking import broken_features
 from driftline.monitors.report import Report
 from driftline.monitors.segments import segment_plan
 from tests.monitors.conftest import weather
@@ -138,6 +139,39 @@ def test_its_rows_are_those_of_the_segment(changed: Report) -> None:
 
 def test_gaps_of_one_place_are_found_there(changed: Report) -> None:
     assert ('origin = "EWR"', "temp", "completeness_check") in within(changed)
+
+
+def test_the_headline_is_what_ails_all_rows_not_a_small_segment(reference: Baseline) -> None:
+    values = window(8)
+    few = np.flatnonzero(values["origin"] == "LGA")[150:]
+    values = {name: np.delete(one, few) for name, one in values.items()}
+    # Of the same weight: only the share of the rows can tell them apart.
+    values["temp"] = values["temp"] + 30
+    values["wind"] = np.where(values["origin"] == "LGA", values["wind"] * 3, values["wind"])
+
+    report = judged(values, reference)
+
+    small = [one for one in report.violations if one.within == 'origin = "LGA"']
+    assert {one.feature_name for one in small} >= {"wind"}
+    assert all(one.share_of_blame <= one.segment.share_of_rows < 0.1 for one in small)
+    assert report.cause.startswith("temp: ")
+    assert not report.cause.startswith("temp: where")
+
+
+def test_what_is_missing_evenly_is_told_once(reference: Baseline) -> None:
+    values = window(9)
+    values["temp"] = np.where(np.arange(3000) % 4 == 0, np.nan, values["temp"])
+    values["wind"] = np.where(
+        (values["origin"] == "JFK") & (np.arange(3000) % 2 == 0), np.nan, values["wind"]
+    )
+
+    report = judged(values, reference)
+
+    told = {one.feature: [telling.first.within for telling in one.tellings]
+            for one in broken_features(report.violations)}  # fmt: skip
+    assert "temp" in {feature for _, feature, _ in within(report)}
+    assert told["temp"] == [""]
+    assert told["wind"] == ["", 'origin = "JFK"']
 
 
 def test_values_without_a_reference_are_listed_and_keep_to_the_constraints_only(
