@@ -7,6 +7,8 @@ how data are cut (`parts`). docs/why/scale-out.md says how another one is added.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,8 @@ IN_FLIGHT = 2
 # And the bytes of rows that are carried along.
 CARRIED_BYTES = 1 << 29
 IDLE_S = 30
+# How often a process looks whether the one that started it is still there.
+LOOK_S = 1
 
 
 class Engine(Protocol):
@@ -167,7 +171,10 @@ class ProcessPool:
         from loky.process_executor import BrokenProcessPool
 
         pool = get_reusable_executor(
-            max_workers=self.jobs, timeout=IDLE_S, initializer=_share_cores, initargs=(self.jobs,)
+            max_workers=self.jobs,
+            timeout=IDLE_S,
+            initializer=_begin,
+            initargs=(self.jobs, os.getpid()),
         )
         flight: Flight[Future[R]] = Flight(self.jobs, tell)
         try:
@@ -188,9 +195,18 @@ class ProcessPool:
                 future.cancel()
 
 
-def _share_cores(jobs: int) -> None:
-    """Have each process use its share of the cores only."""
+def _begin(jobs: int, parent: int) -> None:
+    """Have each process use its share of the cores only, and not outlive the one that asks."""
     pa.set_cpu_count(max(1, pa.cpu_count() // jobs))
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    """End this process when its parent was killed: it would wait for ever to hand its result on."""
+    pause = threading.Event()
+    while os.getppid() == parent:
+        pause.wait(LOOK_S)
+    os._exit(1)
 
 
 def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -339,3 +340,26 @@ def test_a_script_without_a_guard_and_one_without_a_file_use_processes(
     expected = Baseline.fit(folder / "before.parquet", label="late").version
     assert done.stdout.split() == [expected]
     assert done.stderr == ""
+
+
+KILLED = """
+import os, signal
+import pyarrow as pa
+from driftline.baseline import parts
+from driftline.baseline.engine import ProcessPool
+parts.PART_ROWS = 1
+found = parts.stream_parts(pa.table({"x": range(40)}).to_batches())
+next(ProcessPool(2).map(lambda part: bytes(1 << 22), found))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_do_not_outlive_the_one_that_asked_for_them() -> None:
+    done = subprocess.run(
+        # They keep the pipes open for as long as they are there.
+        [sys.executable, "-c", KILLED],
+        capture_output=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
