@@ -142,6 +142,23 @@ class Location:
         except OSError as error:
             raise storage_error(self.shown, error) from error
 
+    def remove_file(self) -> None:
+        """Remove this file, if there is one.
+
+        Raises
+        ------
+        UnavailableError
+            When the storage does not do it now.
+        """
+        if self.kind != fs.FileType.File:
+            return
+        try:
+            self.system.delete_file(self.path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(self.shown, error) from error
+
     def _inside(
         self, *, recursive: bool = False, allow_not_found: bool = False
     ) -> list[fs.FileInfo]:

@@ -58,23 +58,35 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     """Print one form on standard output; write pages and test results into the folder.
 
     Text and JSON are for standard output, where the first of them goes, if one was asked for. The
-    folder has report.json anyhow.
+    folder has report.json anyhow; a page or test results of an earlier run are taken out of it,
+    so that none stands beside a report that it is not of.
     """
-    if output is not None:
-        place = locate(output)
-        for one in formats:
-            if one in FILES:
-                name, write = FILES[one]
-                (place / name).write(write(report).encode())
-    spoken = [one for one in formats if one not in FILES] or list(formats)
-    if spoken[0] is Format.JSON:
-        options.show_json(report.to_dict())
-    elif spoken[0] is Format.TEXT:
-        print_report(report)
+    written = _write(report, formats, output) if output is not None else []
+    spoken = [one for one in formats if one not in FILES]
+    if not spoken and written:
         if report.decided:  # Otherwise the error says it.
-            typer.echo(harmless(report.headline))
+            typer.echo(harmless(f"{', '.join(written)}: {report.headline}"))
+    elif not spoken:
+        typer.echo(FILES[formats[0]][1](report), nl=False)
+    elif spoken[0] is Format.JSON:
+        options.show_json(report.to_dict())
     else:
-        typer.echo(FILES[spoken[0]][1](report), nl=False)
+        print_report(report)
+        if report.decided:
+            typer.echo(harmless(report.headline))
+
+
+def _write(report: Report, formats: tuple[Format, ...], output: str) -> list[str]:
+    """Write what belongs into the folder, remove what does not, and name what is written."""
+    place = locate(output)
+    shown = []
+    for form, (name, write) in FILES.items():
+        if form in formats:
+            (place / name).write(write(report).encode())
+            shown.append((place / name).shown)
+        else:
+            (place / name).remove_file()
+    return shown
 
 
 def _junit(report: Report) -> str:

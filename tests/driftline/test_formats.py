@@ -73,6 +73,26 @@ def test_pages_and_test_results_lie_in_the_folder(
     assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
 
 
+def test_a_page_in_the_folder_is_not_printed_too(
+    report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    show(report, (Format.JUNIT, Format.HTML), str(tmp_path))
+
+    files = f"{tmp_path}/report.html, {tmp_path}/junit.xml"
+    assert capsys.readouterr().out.replace("\n", "") == f"{files}: {report.headline}"
+
+
+def test_no_page_of_an_earlier_run_stays_beside_a_report(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "notes.html").write_text("mine")
+    show(report, (Format.TEXT, Format.HTML, Format.JUNIT), str(tmp_path))
+    show(report, (Format.TEXT, Format.JUNIT), str(tmp_path))
+    assert {one.name for one in tmp_path.iterdir()} == {"notes.html", "junit.xml"}
+
+    show(report, (Format.JSON,), str(tmp_path))
+
+    assert [one.name for one in tmp_path.iterdir()] == ["notes.html"]
+
+
 def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     show(report, (Format.JSON,), None)
 
