@@ -67,6 +67,7 @@ def check(
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
+        ``id_column=``, ``timestamp=`` and ``exclude=`` are settled when the baseline is made.
 
     Returns
     -------
@@ -76,7 +77,8 @@ def check(
     Raises
     ------
     InputError
-        When the data or the baseline cannot be read, or lack what the kind needs.
+        When the data or the baseline cannot be read, or lack what the kind needs, or a column is
+        to be left out that the baseline has.
     """
     try:
         named = Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
@@ -120,6 +122,7 @@ def check_roles(
         data = preprocessed(data, preprocess, signature=known, compat=like is not None)
     source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
+    _refuse_new_columns(roles, baseline, asked)
     if declared and (asked != "data-quality" or like is not None):
         what = f'kind "{asked}"' if asked != "data-quality" else "compat"
         raise InputError(
@@ -152,3 +155,20 @@ def check_roles(
 
         postprocess_report(report, postprocess)
     return report
+
+
+def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:
+    """Refuse what only the making of a baseline can follow, unless the baseline does already."""
+    known = {column.name: column.role for column in baseline.signature.columns}
+    named = [("id", "id_column", roles.id_column)]
+    named += [("excluded", "exclude", name) for name in roles.exclude]
+    if kind != "model-quality":  # That orders the answers by it.
+        named += [("timestamp", "timestamp", roles.timestamp)]
+    for role, spelled, name in named:
+        if name is not None and known.get(name) != role:
+            flag = spelled.removesuffix("_column")
+            raise InputError(
+                f'{spelled} "{name}": a check judges the columns that its baseline judges; name it '
+                f"when the baseline is made (driftline baseline --{flag}, "
+                f"Baseline.fit({spelled}=))"
+            )

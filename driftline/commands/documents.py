@@ -223,12 +223,10 @@ def check(
     """
     formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
-    if output is not None:
-        refuse_baseline(locate(output))  # Before hours of reading, not after.
-    named = _with_config(roles, config)
+    _refuse_place(output)
+    named = _named_at_check(roles, config)
     if deequ_ties and not compat:
         raise InputError("--deequ-ties without --compat; give both, or none")
-    like = Compat(deequ_ties=deequ_ties) if compat else None
     with _asking(model, named) as predict, progress("check") as advance:
         report = check_roles(
             files_of(data, dialect),
@@ -239,7 +237,7 @@ def check(
             engine=engine,
             jobs=jobs,
             progress=advance,
-            compat=like,
+            compat=Compat(deequ_ties=deequ_ties) if compat else None,
             rules=rules,
             segments=segment or None,
             preprocess=preprocess,
@@ -267,6 +265,19 @@ def _with_config(roles: Roles, config: Path | None) -> Roles:
         raise InputError(f"--config {config}: cannot be read ({error.strerror})") from error
     except InputError as error:
         raise InputError(f"--config {config}: {error}") from error
+
+
+def _named_at_check(roles: Roles, config: Path | None) -> Roles:
+    """Take the same for a check; of the file, what a baseline settles is left alone."""
+    found = _with_config(roles, config)
+    own = {name: getattr(roles, name) for name in ("id_column", "timestamp", "exclude")}
+    return replace(found, **own)
+
+
+def _refuse_place(output: str | None) -> None:
+    """Refuse a baseline's folder for results before hours of reading, not after."""
+    if output is not None:
+        refuse_baseline(locate(output))
 
 
 @contextmanager

@@ -61,16 +61,24 @@ ROLES: dict[str, Any] = {
             "--probability", metavar="COL", help="Column with its probability; one for each class."
         ),
     ],
+    # These three are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
-        str | None, typer.Option("--id", metavar="COL", help="Column that only identifies.")
+        str | None,
+        typer.Option(
+            "--id", metavar="COL", help="Column that only identifies; as in the baseline."
+        ),
     ],
     "timestamp": Annotated[
         str | None,
-        typer.Option("--timestamp", metavar="COL", help="Column with the time of the event."),
+        typer.Option(
+            "--timestamp", metavar="COL", help="Column with the event's time; as in the baseline."
+        ),
     ],
     "exclude": Annotated[
         list[str] | None,
-        typer.Option("--exclude", metavar="COL", help="Column to leave out of all checks."),
+        typer.Option(
+            "--exclude", metavar="COL", help="Column left out of all checks; as in the baseline."
+        ),
     ],
     "problem": Annotated[
         Literal["binary", "multiclass", "regression"] | None,

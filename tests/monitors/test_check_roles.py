@@ -1,0 +1,66 @@
+"""Roles that a baseline settles: a check follows them, and never drops others in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.check import check
+
+DATA = pa.table(
+    {
+        "key": [f"k{number}" for number in range(400)],
+        "at": [f"2024-01-{number % 28 + 1:02d}" for number in range(400)],
+        "note": ["x", "y"] * 200,
+        "late": [0, 1] * 200,
+        "says": [0, 1] * 200,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def settled() -> Baseline:
+    return Baseline.fit(
+        DATA, label="late", prediction="says", id_column="key", timestamp="at", exclude=["note"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
+@pytest.mark.parametrize(
+    ("roles", "flag"),
+    [
+        ({"id_column": "key"}, "--id,"),
+        ({"exclude": ["note"]}, "--exclude,"),
+        ({"exclude": ["late", "typo"]}, "--exclude,"),
+    ],
+    ids=["id", "exclude", "several"],
+)
+def test_a_role_that_the_baseline_does_not_know_is_refused(
+    kind: str, roles: dict[str, Any], flag: str
+) -> None:
+    baseline = Baseline.fit(DATA, label="late", prediction="says")
+
+    with pytest.raises(InputError) as raised:
+        check(DATA, baseline, kind=kind, **roles)
+
+    assert "name it when the baseline is made" in str(raised.value)
+    assert flag in str(raised.value)
+
+
+def test_a_time_is_taken_where_a_check_reads_it_and_refused_elsewhere() -> None:
+    baseline = Baseline.fit(DATA, label="late", prediction="says")
+
+    assert check(DATA, baseline, kind="model-quality", timestamp="at").passed
+    with pytest.raises(InputError, match='timestamp "at": a check judges'):
+        check(DATA, baseline, timestamp="at")
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
+def test_what_the_baseline_says_may_be_said_again(settled: Baseline, kind: str) -> None:
+    same: dict[str, Any] = {"id_column": "key", "timestamp": "at", "exclude": ["note"]}
+
+    assert check(DATA, settled, kind=kind, **same).passed
