@@ -14,7 +14,7 @@ from driftline.baseline.dialect import AS_FOUND, Dialect, sniff
 from driftline.baseline.location import Location
 from driftline.baseline.opening import HEAD_BYTES, find_encoding, open_text
 from driftline.baseline.quoting import QuoteWatch
-from driftline.baseline.ragged import broken_csv
+from driftline.baseline.ragged import broken_csv, quote_problem
 from driftline.errors import InputError
 from driftline.signature import Column, ColumnType, Signature
 
@@ -74,7 +74,7 @@ class CsvFile:
         Raises
         ------
         InputError
-            When there is nothing in it, or a name stands twice.
+            When there is nothing in it, a name stands twice, or a quote is wrong in a header alone.
         """
         encoding = find_encoding(head, dialect.encoding)
         text = head.decode(encoding, "replace").removeprefix("\ufeff")
@@ -103,7 +103,7 @@ class CsvFile:
             for column in (signature.columns if signature else ())
             if column.type == "string"
         )
-        return cls(
+        file = cls(
             place,
             found.delimiter,
             has_header,
@@ -114,6 +114,9 @@ class CsvFile:
             found.decimal,
             has_header and found.is_alone and len(head) < HEAD_BYTES,
         )
+        if file.is_header_only and (problem := quote_problem(file)) is not None:
+            raise InputError(f"{place.shown}: {problem}")
+        return file
 
     def options(
         self, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,12 @@ _ARCHIVES = {
     b"\xfd7zXZ": "packed by xz",
     b"Rar!": "a RAR archive",
 }
+# The first file in a ZIP archive that is a workbook of Excel's or LibreOffice's, and its place.
+_WORKBOOK = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
+_FIRST_NAME = 30
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+# What a server sends in place of a file that it has not, or wants a password for.
+_PAGE = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 # Text of a table is some ten times as large as its packed form.
 _PACKING = 10
 _MARKS = (
@@ -147,6 +154,9 @@ def form_of(head: bytes, shown: str, encoding: str | None = None) -> str:
         return "Parquet"
     if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "Arrow"
+    is_zip = head.startswith(b"PK\x03\x04")
+    if head.startswith(_OLD_EXCEL) or (is_zip and head[_FIRST_NAME:].startswith(_WORKBOOK)):
+        raise InputError(f"{shown}: a workbook such as Excel's; save its sheet as CSV")
     for mark, name in _ARCHIVES.items():
         if head.startswith(mark):
             raise InputError(f"{shown}: {name}; expected data, unpack it first")
@@ -156,4 +166,9 @@ def form_of(head: bytes, shown: str, encoding: str | None = None) -> str:
         raise InputError(f"{shown}: the file is empty; expected rows")
     if "\x00" in text or head.startswith((b"FEA1", b"\x89")):
         raise InputError(f"{shown}: binary content; expected CSV, JSON Lines, Parquet or Arrow")
+    if _PAGE.match(text):
+        raise InputError(
+            f"{shown}: a page of HTML, perhaps a server's error or its login; expected CSV, JSON "
+            "Lines, Parquet or Arrow"
+        )
     return "JSON" if text[0] in "{[" else "CSV"

@@ -17,7 +17,7 @@ from driftline.errors import InputError
 if TYPE_CHECKING:
     from driftline.baseline.delimited import CsvFile
 
-__all__ = ["broken_csv"]
+__all__ = ["broken_csv", "quote_problem"]
 
 BLOCK_BYTES = 1 << 20
 
@@ -43,7 +43,7 @@ def broken_csv(
             f"{shown}: line {line} is not UTF-8; name the encoding that the text has, such as "
             "--encoding latin-1"
         )
-    if (problem := (watch and watch.problem) or _quote_problem(file)) is not None:
+    if (problem := (watch and watch.problem) or quote_problem(file)) is not None:
         return InputError(f"{shown}: {problem}")
     if "Expected" in text:
         for line, count in _widths(file):
@@ -58,8 +58,11 @@ def broken_csv(
     return InputError(f"{shown}: not readable as CSV ({text.partition(chr(10))[0][:200]})")
 
 
-def _quote_problem(file: CsvFile) -> str | None:
-    """Look at all quotes: whoever read may have stopped before the one that never closes."""
+def quote_problem(file: CsvFile) -> str | None:
+    """Look at all quotes of a file; None when nothing is wrong with them.
+
+    Whoever read it may have stopped before the one that never closes.
+    """
     with open_text(file.place, file.encoding) as stream:
         watch = QuoteWatch(stream, file.delimiter)
         while watch.read(BLOCK_BYTES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,37 @@ def test_a_header_alone_beside_files_with_rows_changes_nothing(
 def test_a_quote_that_opens_in_a_header_alone_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 1: a quote opens there and never closes"):
         rows(write(tmp_path, "a.csv", 'a,"b'))
+
+
+def test_text_after_a_quote_in_a_header_alone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 1: text follows a closing quote"):
+        rows(write(tmp_path, "a.csv", '"amount","count"x,"city"'))
+
+
+@pytest.mark.parametrize("first", ["[Content_Types].xml", "docProps/app.xml", "mimetype"])
+def test_a_workbook_is_told_from_other_archives(tmp_path: Path, first: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
+        archive.writestr(first, "<Types/>")
+
+    with pytest.raises(InputError, match="a workbook such as Excel's; save its sheet as CSV"):
+        rows(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!DOCTYPE html>\n<html>\n<p>No such object</p>\n</html>\n",
+        "\n<html lang='de'>\n<p>1,5</p>\n",
+        "<HTML>\n<p>1</p>\n",
+    ],
+)
+def test_a_servers_page_is_no_table_of_one_column(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="a page of HTML"):
+        rows(write(tmp_path, "a.csv", text))
+
+
+def test_texts_in_angles_are_no_page(tmp_path: Path) -> None:
+    assert rows(write(tmp_path, "a.csv", "<htmlish>\nx\n")) == {"<htmlish>": ["x"]}
 
 
 def test_files_need_a_path() -> None:
