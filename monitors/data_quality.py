@@ -143,7 +143,8 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         if column.role in UNJUDGED:
             work.notes[column.name] = column.role
         elif column.name not in work.window.seen:
-            work.notes[column.name] = "not in the data"
+            # Rows bring the columns: without one nobody knows what a file's header holds.
+            work.notes[column.name] = "not in the data" if work.window.row_count else "no rows"
         elif column.name not in references or _is_text_by_decree(work, column):
             work.notes[column.name] = "no_reference"
         elif not work.constraints.config(column.name).perform_comparison:

@@ -71,6 +71,7 @@ def judge(
     """
     verdict = Verdict()
     if not observed.kinds.row_count:
+        verdict.notes.update((feature.name, "no rows") for feature in constraints.features)
         return verdict
     drafts = _column_drafts(len(constraints.features), len(observed.kinds.counts))
     known = reference.features if reference is not None else {}

@@ -16,6 +16,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labels import put
 from driftline.capture.windows.window import Window
+from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.execution import Execution, run
@@ -129,3 +130,15 @@ def test_labels_can_be_mended_by_loading_them_again(judge) -> None:
     mended = judge(truth(), "model-quality")
 
     assert (unfit.status, mended.status) == ("Failed", "Completed")
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_header_without_rows_is_not_said_to_lack_columns(tmp_path: Path, compat: bool) -> None:
+    rows = pa.table({"a": [1.0, 2.0], "b": ["x", "y"]})
+    (tmp_path / "none.csv").write_text("a,b\n")
+
+    report = check(tmp_path / "none.csv", Baseline.fit(rows), compat=compat)
+
+    assert not report.decided
+    assert report.summary == "no rows; nothing could be judged"
+    assert {one.feature: one.note for one in report.results} == {"a": "no rows", "b": "no rows"}
