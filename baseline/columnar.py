@@ -262,12 +262,13 @@ class ArrowFiles:
             try:
                 with file.system.open_input_file(file.path) as stream:
                     found = _readable(_open(stream).schema)
-                schemas.append(
-                    pa.schema([field.with_type(plain_type(field.type)) for field in found])
-                )
+                schemas.append(pa.schema([field.with_type(_plain(field.type)) for field in found]))
             except READ_ERRORS as error:
                 raise _no_arrow(file, error) from error
-        return cls(tuple(files), _one_schema(files, schemas))
+        whole = _one_schema(files, schemas)
+        return cls(
+            tuple(files), pa.schema([field.with_type(plain_type(field.type)) for field in whole])
+        )
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows; a column that a file lacks is null there."""
@@ -280,15 +281,21 @@ class ArrowFiles:
                 raise _no_arrow(file, error) from error
 
     def _whole(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if batch.schema.names == self.schema.names:
+        found = {one.name for one in batch.schema if not pa.types.is_null(one.type)}
+        if batch.schema.names == self.schema.names and len(found) == len(self.schema):
             return batch
         columns = [
             batch.column(field.name)
-            if field.name in batch.schema.names
+            if field.name in found
             else pa.nulls(batch.num_rows, field.type)
             for field in self.schema
         ]
         return pa.RecordBatch.from_arrays(columns, names=self.schema.names)
+
+
+def _plain(found: pa.DataType) -> pa.DataType:
+    """Give the plain type; a column without a value in one file takes that of another."""
+    return found if pa.types.is_null(found) else plain_type(found)
 
 
 def _readable(schema: pa.Schema) -> pa.Schema:

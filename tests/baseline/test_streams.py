@@ -143,6 +143,20 @@ def test_a_file_that_promises_texts_and_has_none_is_a_sentence(tmp_path: Path) -
         rows(path)
 
 
+def test_a_column_without_a_value_in_one_arrow_file_takes_the_type_of_another(
+    tmp_path: Path,
+) -> None:
+    none = pa.table({"a": pa.nulls(1), "l": pa.nulls(1), "n": pa.nulls(1)})
+    some = pa.table({"a": [1], "l": [[0.5]], "n": pa.nulls(1)})
+    for number, table in enumerate((none, some)):
+        with pa.ipc.new_file(tmp_path / f"{number}.arrow", table.schema) as writer:
+            writer.write_table(table)
+
+    found = open_source(tmp_path)
+
+    assert rows(found) == {"a": [None, 1], "l": [None, [0.5]], "n": [None, None]}
+
+
 def test_parquet_files_that_disagree_on_a_type_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": ["x"]}), tmp_path / "2.parquet")
