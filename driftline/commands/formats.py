@@ -67,7 +67,7 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         if report.decided:  # Otherwise the error says it.
             typer.echo(harmless(f"{', '.join(written)}: {report.headline}"))
     elif not spoken:
-        typer.echo(FILES[formats[0]][1](report), nl=False)
+        typer.echo(harmless(FILES[formats[0]][1](report)), nl=False)
     elif spoken[0] is Format.JSON:
         options.show_json(report.to_dict())
     else:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from driftline.commands.terminal import harmless_json
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
 from driftline.settings import load
@@ -141,7 +142,8 @@ def open_places(*places: str) -> None:
 
 def show_json(value: object) -> None:
     """Print a value as JSON on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(harmless_json(text) + "\n")
 
 
 def show_table(

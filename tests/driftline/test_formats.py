@@ -129,3 +129,19 @@ def test_the_command_writes_what_was_asked_for_and_says_what_it_found(
     assert found == (files | documents if files else set())
     assert bool(done.stdout) == (code == 1)
     assert ("expected some of" in done.stderr or "add -o" in done.stderr) == (code == 2)
+
+
+@pytest.mark.parametrize("form", ALL)
+def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: Format) -> None:
+    # ESC, the C1 control sequence introducer, a bell, and a turn of the direction of writing.
+    odd = "a\x1b[31m\x9b2J\x07\u202eb"
+    baseline = dl.Baseline.fit(pa.table({odd: ["x", odd] * 200}))
+    report = dl.check(pa.table({odd: [f"new {odd}"] * 200}), baseline)
+
+    show(report, (form,), None)
+
+    said = capsys.readouterr().out
+    assert "new a" in said
+    assert not set(said) & set("\x1b\x9b\x07\u202e")
+    if form is Format.JSON:
+        assert json.loads(said) == json.loads(report.documents()["report.json"])
