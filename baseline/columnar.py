@@ -39,6 +39,7 @@ READ_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 CODED_BYTES = 4
 CODED_ROWS = 1 << 10
 CODED = pa.dictionary(pa.int32(), pa.string())
+_NO_FOOTER = ("magic bytes not found in footer", "smaller than the minimum file footer")
 # Of each column at a time; there may be thousands.
 BUFFER_BYTES = 1 << 15
 
@@ -140,12 +141,22 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
                 place = schema.get_field_index(name)
                 schema = schema.set(place, schema.field(name).with_type(CODED))
     except READ_ERRORS as error:
-        told = str(error).partition("\n")[0]
-        raise InputError(f"{files[0].shown}: not readable as Parquet ({told})") from error
+        raise _no_parquet(files, error) from error
     # Not `replace_schema`: that refuses a column of whole numbers here and of fractions there.
     return ds.FileSystemDataset(
         list(found.get_fragments()), schema, found.format, filesystem=found.filesystem
     )
+
+
+def _no_parquet(files: Sequence[Location], error: Exception) -> InputError:
+    """Say which file is none, without the sentences that Arrow puts around its reason."""
+    told = str(error).partition("\n")[0]
+    file = next((one for one in files if f"'{one.path}'" in told), files[0])
+    told = told.rpartition(f"'{file.path}'")[2]
+    told = told.removeprefix(". Is this a 'parquet' file?").removeprefix(": ")
+    if any(sign in told for sign in _NO_FOOTER):
+        told = "its end is missing: was it cut off on the way?"
+    return InputError(f"{file.shown}: not readable as Parquet ({told})")
 
 
 def _open_parquet(files: Sequence[Location], coded: Sequence[str] = ()) -> ds.Dataset:

@@ -256,6 +256,22 @@ def test_bad_files_give_one_sentence_that_names_the_file(tmp_path, name, content
     assert "\n" not in str(failed.value)
 
 
+@pytest.mark.parametrize("left", [6, 300])
+def test_a_parquet_file_that_was_cut_off_is_named_among_others(tmp_path, left):
+    for name in ("a.parquet", "b.parquet"):
+        pq.write_table(pa.table({"n": list(range(1000))}), tmp_path / name)
+    whole = (tmp_path / "b.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(whole[:left])
+
+    with pytest.raises(InputError) as failed:
+        open_source(tmp_path)
+
+    assert str(failed.value) == (
+        f"{tmp_path}/b.parquet: not readable as Parquet (its end is missing: was it cut off on "
+        "the way?)"
+    )
+
+
 def test_sides_of_a_record_that_do_not_match_are_named(tmp_path):
     line = (
         '{"captureData":{"endpointInput":{"data":"1\\n2","encoding":"CSV"},'
