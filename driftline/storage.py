@@ -237,9 +237,10 @@ def _gist(said: str) -> str:
     return " - ".join(line for line in lines if line)[:300]
 
 
+_UNREACHED = ("NETWORK_CONNECTION", "error sending request", "Connection refused", "dns error")
 _TROUBLES = (
     (
-        ("NETWORK_CONNECTION", "error sending request", "Connection refused", "dns error"),
+        _UNREACHED,
         "the storage cannot be reached; see that it runs, or correct its endpoint_url",
     ),
     (
@@ -325,6 +326,13 @@ def _region(bucket: str) -> str:
     try:
         return str(fs.resolve_s3_region(bucket))
     except OSError as error:
+        if any(sign in str(error) for sign in _UNREACHED):
+            raise UnavailableError(
+                f"s3://{bucket}: AWS cannot be reached; see the network, or set endpoint_url in "
+                "[storage] options or AWS_ENDPOINT_URL where the bucket is none of AWS's"
+            ) from error
+        if "not found" in str(error):
+            raise storage_error(f"s3://{bucket}", OSError("NoSuchBucket")) from error
         raise UnavailableError(
             f's3://{bucket}: its region is not known ({str(error).splitlines()[0]}); set "region" '
             "in [storage] options, or AWS_REGION"

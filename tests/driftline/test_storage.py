@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pyarrow import fs
 
-from driftline.errors import InputError
+from driftline.errors import InputError, UnavailableError
 from driftline.settings import describe, load
 from driftline.storage import check_uri, delta_options, is_remote, open_uri, use_options
 
@@ -39,6 +40,32 @@ def test_both_libraries_are_told_the_same() -> None:
     assert found["conditional_put"] == "etag"
     assert "allow_unsafe_rename" not in str(found)
     assert path == "bucket/folder"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "When resolving region for bucket 'b': AWS Error NETWORK_CONNECTION during HeadBucket "
+            "operation: curlCode: 6, Could not resolve hostname",
+            "AWS cannot be reached; see the network, or set endpoint_url",
+        ),
+        ("Bucket 'b' not found", "there is no such bucket"),
+        ("AWS Error UNKNOWN", 'its region is not known (AWS Error UNKNOWN); set "region"'),
+    ],
+)
+def test_why_a_region_is_not_known_is_told_with_its_mend(
+    monkeypatch: pytest.MonkeyPatch, said: str, expected: str
+) -> None:
+    def resolve(bucket: str) -> str:
+        raise OSError(said)
+
+    monkeypatch.setattr(fs, "resolve_s3_region", resolve)
+
+    with pytest.raises(UnavailableError) as failed:
+        open_uri("s3://driftline-test-nowhere/x.csv")
+
+    assert str(failed.value).startswith(f"s3://driftline-test-nowhere: {expected}")
 
 
 def test_options_may_be_called_as_polars_calls_them() -> None:
