@@ -128,6 +128,8 @@ def to_ipc(table: pa.Table) -> bytes:
 def from_ipc(data: bytes) -> pa.Table:
     """Read a file of Arrow IPC; InputError when it is none."""
     try:
-        return ipc.open_file(pa.BufferReader(data)).read_all()
+        table = ipc.open_file(pa.BufferReader(data)).read_all()
+        _ = table.schema.names  # They are decoded when they are asked for.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"not readable as Arrow ({error}); make the baseline again") from error
+    return table

@@ -24,11 +24,21 @@ from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature
 
-__all__ = ["EMPTY", "LEVEL_LIMIT", "OTHER", "SegmentColumn", "SegmentCounter", "choose_segments"]
+__all__ = [
+    "EMPTY",
+    "LEVEL_LIMIT",
+    "OTHER",
+    "SEGMENT_TYPES",
+    "STEPS",
+    "SegmentColumn",
+    "SegmentCounter",
+    "choose_segments",
+]
 
 # More would be a list that nobody reads, and leave each segment too small a share of the budget.
 LEVEL_LIMIT = 50
 OTHER, EMPTY = "other", "empty"
+SEGMENT_TYPES = ("string", "bool", "int64")
 # Hours that are counted as one block, when one by one they would take too much room.
 STEPS = (1, 2, 4, 8, 24, 48, 168, 336, 1344, 5376, 21504)
 # Counts by block and cell that are kept for one column's segments: 64 MB.
@@ -102,7 +112,7 @@ def choose_segments(
     known = [column.name for column in signature.columns]
     for name in dict.fromkeys(names):
         column = profile.columns[find_column(name, known, what="segment")]
-        if column.type not in ("string", "bool", "int64"):
+        if column.type not in SEGMENT_TYPES:
             raise InputError(
                 f'segment "{name}": a column of type {column.type}; expected text, truth values '
                 "or whole numbers"

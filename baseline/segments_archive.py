@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.segments import SegmentColumn, SegmentCounter
+from driftline.baseline.segments import SEGMENT_TYPES, STEPS, SegmentColumn, SegmentCounter
 from driftline.errors import InputError
 
 __all__ = ["segments_from_table", "segments_to_table"]
@@ -69,16 +69,14 @@ def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentC
         raise InputError("no segments of a baseline; make the baseline again")
     if mark != str(FORMAT).encode():
         raise InputError(f"format {mark.decode('utf-8', 'replace')}; this version reads {FORMAT}")
-    rows = table.to_pylist()
-    columns = {
-        row["segment"]: SegmentColumn(row["segment"], row["type"], tuple(row["levels"]))
-        for row in rows
-    }
-    known = {row["column"] for row in rows}
-    timed = any(row["hours"] is not None for row in rows)
-    counted = {name: cell for name, cell in cells.items() if name in known}
-    found = SegmentCounter.start(tuple(columns.values()), counted, "" if timed else None)
     try:
+        rows = table.to_pylist()
+        columns = {row["segment"]: _column(row) for row in rows}
+        known = {row["column"] for row in rows}
+        timed = any(row["hours"] is not None for row in rows)
+        counted = {name: cell for name, cell in cells.items() if name in known}
+        started = "" if timed else None
+        found = SegmentCounter.start(tuple(columns.values()), counted, started)
         for row in rows:
             _take(found, columns[row["segment"]], row, cells)
     except (KeyError, ValueError, TypeError) as error:
@@ -88,18 +86,36 @@ def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentC
     return found
 
 
+def _column(row: Mapping[str, Any]) -> SegmentColumn:
+    """Read whose values are apart; ValueError when it is no column that can be."""
+    name, kind, levels = row["segment"], row["type"], tuple(row["levels"])
+    are_texts = all(isinstance(one, str) for one in (name, *levels))
+    if not are_texts or kind not in SEGMENT_TYPES or len(set(levels)) < len(levels):
+        raise ValueError(name)
+    return SegmentColumn(name, kind, levels)
+
+
+def _whole(values: Any, kind: type[np.signedinteger[Any]]) -> np.ndarray:  # noqa: ANN401 - as read
+    """Take counts; ValueError when they are none."""
+    found = np.asarray(values, kind)
+    if (found < 0).any():
+        raise ValueError("a negative count")
+    return found
+
+
 def _take(
     found: SegmentCounter, one: SegmentColumn, row: Mapping[str, Any], cells: Mapping[str, Cells]
 ) -> None:
     cell = cells[row["column"]]
-    if cell.id != row["cells"]:
+    if cell.id != row["cells"] or bool(found.blocks) != (row["hours"] is not None):
         raise ValueError(row["column"])
-    rows = np.asarray(row["rows"], np.int64)
-    found.rows[one.name] = rows.reshape(one.size)
-    counts = np.asarray(row["counts"], np.int64).reshape(one.size, cell.size)
+    found.rows[one.name] = _whole(row["rows"], np.int64).reshape(one.size)
+    counts = _whole(row["counts"], np.int64).reshape(one.size, cell.size)
     found.counts[one.name][row["column"]] = counts
     if row["hours"] is not None:
         blocks = found.blocks[one.name]
         blocks.step, blocks.hours = int(row["step"]), np.asarray(row["hours"], np.int64)
-        flat = np.asarray(row["blocks"] or [], np.int32)
+        if blocks.step not in STEPS or (np.diff(blocks.hours) <= 0).any():
+            raise ValueError(row["column"])
+        flat = _whole(row["blocks"] or [], np.int32)
         blocks.counts[row["column"]] = flat.reshape(len(blocks.hours), one.size * cell.size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.baseline.cells import Cells, number_cells
+from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.segments import BLOCK_CELLS, SegmentColumn, SegmentCounter, _Blocks
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -187,6 +189,37 @@ def test_damaged_segments_are_one_sentence(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"segments\.arrow: not readable as Arrow"):
         Baseline.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"levels": None}, {"levels": ["a", None]}, {"levels": ["a", "a"]}, {"type": "double"},
+        {"segment": None}, {"rows": [-1, 0, 0, 0]}, {"rows": [1]}, {"hours": None}, {"step": 3},
+        {"hours": [2, 1]}, {"counts": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_segments_that_make_no_sense_are_one_sentence(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    times = pa.array([0, 3_600_000_000], pa.timestamp("us", "UTC"))
+    data = pa.table({"place": ["a", "b"], "x": [0.5, 0.7], "at": times})
+    Baseline.fit(data, segments=["place"], timestamp="at").save(tmp_path)
+    file = tmp_path / "segments.arrow"
+    table = from_ipc(file.read_bytes())
+    first, *rest = table.to_pylist()
+    file.write_bytes(to_ipc(pa.Table.from_pylist([{**first, **changed}, *rest], table.schema)))
+
+    with pytest.raises(InputError, match=r"segments\.arrow: the segments do not belong to"):
+        Baseline.load(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_not_readable() -> None:
+    data = to_ipc(pa.table({"a name": [1]})).replace(b"a name", b"a \xec\xec\xec\xec")
+
+    with pytest.raises(InputError, match="not readable as Arrow"):
+        from_ipc(data)
 
 
 def test_blocks_grow_longer_before_they_take_too_much_room() -> None:
