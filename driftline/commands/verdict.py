@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
@@ -19,7 +20,7 @@ from driftline.monitors.metric import MetricResult
 from driftline.monitors.ranking import Broken, broken_features, ranked_results
 from driftline.monitors.report import Report
 from driftline.monitors.side_tables import SideTable, side_tables
-from driftline.monitors.violation import FeatureResult, Violation, percent, plural
+from driftline.monitors.violation import FeatureResult, percent, plural
 
 __all__ = ["print_report"]
 
@@ -29,6 +30,8 @@ CAUSE_WIDTH = 400
 BROKEN_SHOWN = 20
 # What happened to one of them, such as the same in each of fifty segments.
 TELLINGS_SHOWN = 4
+# So many features that the same befell are told as one.
+ALIKE_LEAST = 3
 # Lines of the table of segments, or of rules.
 SIDE_SHOWN, NAME_SHOWN, NAME_LEAST, GAP = 10, 34, 14, 2
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
@@ -49,10 +52,11 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Print what is violated, then the numbers, what matters first, within the terminal's width."""
     shown = console or Console(highlight=False)
     broken = broken_features(report.violations)
-    for one in broken[:BROKEN_SHOWN]:
-        shown.print(_violated(one, shown.width), soft_wrap=True)
-    if len(broken) > BROKEN_SHOWN:
-        left = plural(len(broken) - BROKEN_SHOWN, "more feature")
+    groups = _alike(broken)
+    for group in groups[:BROKEN_SHOWN]:
+        shown.print(_violated(group, shown.width), soft_wrap=True)
+    if len(groups) > BROKEN_SHOWN:
+        left = plural(sum(map(len, groups[BROKEN_SHOWN:])), "more feature")
         shown.print(f"{' ' * INDENT}… and {left}: --json or --format html")
     for number, side in enumerate(side_tables(report)):
         if broken or number:
@@ -69,12 +73,32 @@ def print_report(report: Report, console: Console | None = None) -> None:
         shown.print(table)
 
 
-def _violated(broken: Broken, width: int) -> Text:
-    """Tell of one feature: how loud, what happened, which checks noticed, how many rows."""
-    line = Text()
+def _alike(broken: Sequence[Broken]) -> list[list[Broken]]:
+    """Put features together that the same befell in the same rows, as one row of junk does."""
+    befell = [_befell(one) for one in broken]
+    often = Counter(befell)
+    groups: dict[object, list[Broken]] = {}
+    for one, what in zip(broken, befell, strict=True):
+        # What is rowless, such as a number of another kind, is a matter of its own.
+        alike = often[what] >= ALIKE_LEAST and one.tellings[0].first.row_count
+        groups.setdefault(what if alike else one.feature, []).append(one)
+    return list(groups.values())
+
+
+def _befell(one: Broken) -> tuple[object, ...]:
+    """Give all that is told of a feature but its name."""
+    told = [(two.checks, two.cause, two.first.row_count, str(two.first.first_rows))
+            for two in one.tellings]  # fmt: skip
+    return (one.severity, *told)
+
+
+def _violated(group: Sequence[Broken], width: int) -> Text:
+    """Tell of a feature, or some that are alike: how loud, what happened, checks, rows."""
+    line, broken = Text(), group[0]
+    named = broken.feature if len(group) == 1 else plural(len(group), "column")
     for number, telling in enumerate(broken.tellings[:TELLINGS_SHOWN]):
         line.append("\n" * bool(number))
-        word, name = ("", "") if number else (broken.severity.upper(), broken.feature)
+        word, name = ("", "") if number else (broken.severity.upper(), named)
         line.append(f"{word:<{INDENT}}", STYLES[broken.severity])
         room = max(width - INDENT, INDENT)
         name = _cut(name, room)
@@ -85,14 +109,16 @@ def _violated(broken: Broken, width: int) -> Text:
             line.append(f"\n{' ' * INDENT}")
             name = ""
         line.append(f"{'  ' * bool(name)}{_cut(about, room)}", "dim")
-        line.append(f"\n{_told(telling.first, width)}")
+        line.append(f"\n{_told(telling.cause, width)}")
+    if len(group) > 1:
+        names = ", ".join(one.feature for one in group)
+        line.append(f"\n{_told(f'in {names}', width)}", "dim")
     if len(broken.tellings) > TELLINGS_SHOWN:
         line.append(f"\n{' ' * INDENT}… and {len(broken.tellings) - TELLINGS_SHOWN} more", "dim")
     return line
 
 
-def _told(violation: Violation, width: int) -> str:
-    cause = violation.cause or violation.description
+def _told(cause: str, width: int) -> str:
     return fill(
         shorten(harmless(cause), CAUSE_WIDTH, placeholder=" …"),
         max(width, 2 * INDENT + 1),

@@ -202,3 +202,29 @@ def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
     assert text.splitlines()[1].split() == ["auc", "0.61", "0.58…0.64", "0.7", "0.66"]
     assert "sex=F TE" in text
     assert "undefined: no_f…" in text
+
+
+def test_one_row_of_junk_is_not_told_for_each_column() -> None:
+    columns = {f"column {number}": RANDOM.normal(0, 1, 1_000) for number in range(59)}
+    now = pd.DataFrame(columns).head(334).astype(object)
+    now.loc[7] = "junk"
+    baseline = dl.Baseline.fit(pd.DataFrame(columns).assign(age=RANDOM.integers(0, 60, 1_000)))
+
+    told = printed(dl.check(now.astype(str).assign(age=99), baseline))
+
+    pages = [line for line in told.splitlines() if line.startswith(("PAGE", "TICKET"))]
+    assert pages[0] == "PAGE   59 columns  data_type_check  1 row"
+    assert len(pages) == 2  # The column that has its own matter is told by name.
+    assert " age " in pages[1]
+    assert "in column 0, column 1," in told
+    assert len(told.splitlines()) < 30
+
+
+def test_two_columns_alike_are_told_by_name() -> None:
+    columns = {name: RANDOM.normal(0, 1, 1_000) for name in ("a", "b")}
+    now = pd.DataFrame(columns).head(334).astype(object)
+    now.loc[7] = "junk"
+
+    told = printed(dl.check(now.astype(str), dl.Baseline.fit(pd.DataFrame(columns))))
+
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("PAGE")] == ["a", "b"]
