@@ -70,7 +70,7 @@ EngineOption = Annotated[
 ]
 JobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", help="Processes of the local engine; 0: one for each core.", min=0),
+    typer.Option("--jobs", help="Processes of the local engine; 0: one for each core."),
 ]
 
 

@@ -311,6 +311,9 @@ def test_the_command_line_has_the_same_words(folder: Path, tmp_path: Path) -> No
     code, told = run("check", after, "--baseline", str(tmp_path / "one"), "--jobs", "2")
     assert code == 1, told
     assert "delay" in told
+    with pytest.raises(InputError, match=r"^jobs -1; expected 1 or more"):
+        CliRunner().invoke(build(), ["baseline", before, "-o", place, "--jobs", "-1"],
+                           catch_exceptions=False)  # fmt: skip
 
 
 SCRIPT = """
