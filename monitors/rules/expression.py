@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,9 +79,17 @@ class Expression:
         InputError
             When types do not go together, such as a number and a text.
         """
+        found = self._value(lambda name: present(batch.column(name)))
+        return operators.spread(found, batch.num_rows).cast(pa.bool_())
+
+    def try_on(self, values: Mapping[str, Value]) -> None:
+        """Find out whether the kinds of these columns go together, as `evaluate` would."""
+        self._value(values.__getitem__)
+
+    def _value(self, column: Callable[[str], Value]) -> Value:
         parsed = _parse(self.text)
         try:
-            found = _Evaluation(parsed, batch).value(parsed.tree)
+            found = _Evaluation(parsed, column).value(parsed.tree)
         except operators.MismatchError as error:
             raise InputError(f'expression "{self.text}": {error}') from error
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -94,7 +102,7 @@ class Expression:
                 f'expression "{self.text}" gives a {operators.kind_of(found)}; expected a '
                 "comparison, which is true or false"
             )
-        return operators.spread(found, batch.num_rows).cast(pa.bool_())
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +199,17 @@ def _shown(node: ast.AST) -> str:
 
 
 class _Evaluation:
-    """One expression on one batch."""
+    """One expression on the columns of one batch."""
 
-    def __init__(self, parsed: _Parsed, batch: pa.RecordBatch) -> None:
-        self.parsed, self.batch = parsed, batch
+    def __init__(self, parsed: _Parsed, column: Callable[[str], Value]) -> None:
+        self.parsed, self.column = parsed, column
 
     def value(self, node: ast.expr) -> Value:
         """Give a part's value: a column of values, or one for all rows."""
         if isinstance(node, ast.Constant):
             return operators.constant(node.value)  # type: ignore[arg-type] # Checked above.
         if isinstance(node, ast.Name):
-            return present(self.batch.column(self.parsed.names.get(node.id, node.id)))
+            return self.column(self.parsed.names.get(node.id, node.id))
         if isinstance(node, ast.BoolOp):
             join = pc.and_kleene if isinstance(node.op, ast.And) else pc.or_kleene
             return operators.joined(join, [self.value(one) for one in node.values])

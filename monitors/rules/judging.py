@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.data_quality import Judgement
 from driftline.monitors.question import Question
+from driftline.monitors.rules.fitting import refuse_unfit
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 from driftline.monitors.rules.suggested import sign_rules, surprising
@@ -21,6 +23,11 @@ def declared(question: Question) -> RuleSet:
     """Give the rules of a question: signs that were observed, the constraints', the caller's.
 
     None hold where the constraints are not to be evaluated, save those that the caller names.
+
+    Raises
+    ------
+    InputError
+        When a rule cannot judge columns such as the baseline's.
     """
     baseline = question.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
@@ -33,6 +40,8 @@ def declared(question: Question) -> RuleSet:
         if one.declaration.check == "non_negative" and one.declaration.get("where") is None
     }
     observed = sign_rules(baseline.signature, baseline.constraints).rules
+    for one in own.rules:
+        refuse_unfit(one.check(datetime.now(UTC)), one.declaration.shown, baseline)
     return RuleSet(
         tuple(one for one in observed if one.declaration.get("column") not in signed)
     ).plus(own)
