@@ -45,15 +45,18 @@ def progress(
 
             yield move
         return
-    last = time.monotonic()
+    last, now, said = time.monotonic(), "", ""
 
     def line(done: int, total: int | None) -> None:
-        nonlocal last
+        nonlocal last, now, said
+        now = _told(done, total, unit)
         if time.monotonic() - last >= LINE_EVERY_S:
-            last = time.monotonic()
-            shown.print(f"{title}: {_told(done, total, unit)}", highlight=False)
+            last, said = time.monotonic(), now
+            shown.print(f"{title}: {now}", highlight=False)
 
     yield line
+    if said and said != now:  # Else the last line is of somewhere on the way.
+        shown.print(f"{title}: {now}", highlight=False)
 
 
 def _told(done: int, total: int | None, unit: str) -> str:

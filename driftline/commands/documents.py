@@ -148,7 +148,7 @@ def baseline(
 
         with progress("preprocess", unit="records") as advance:
             rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
-    with progress("baseline") as advance:
+    with progress("baseline", unit="rows in two readings") as advance:
         fitted = Baseline.of(
             rows,
             _with_config(roles, config),

@@ -33,6 +33,19 @@ def test_a_log_gets_lines_without_signs_of_a_terminal(monkeypatch: pytest.Monkey
     assert file.getvalue() == "baseline: 1,000 records\nbaseline: 2,000 of 4,000 records\n"
 
 
+def test_the_last_line_is_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+
+    with progress("check", console=Console(file=file, width=80)) as advance:
+        monkeypatch.setattr(module, "LINE_EVERY_S", 0.0)
+        advance(1_171_203, None)
+        monkeypatch.setattr(module, "LINE_EVERY_S", 1e9)
+        advance(1_900_000, None)
+        advance(2_000_000, None)
+
+    assert file.getvalue() == "check: 1,171,203 rows\ncheck: 2,000,000 rows\n"
+
+
 def test_a_short_work_says_nothing() -> None:
     file = io.StringIO()
 
