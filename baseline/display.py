@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from driftline.baseline.profile import Profile
     from driftline.signature import Signature
 
-__all__ = ["BLOCKS", "html_table", "profile_html", "text_bars"]
+__all__ = ["BLOCKS", "html_table", "number_words", "profile_html", "text_bars"]
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BARS = 12
+BARS_PLACE = 2
 # A notebook is for reading; whoever wants all of five thousand columns asks for them.
 ROWS_MAX = 200
 CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top"
@@ -36,6 +37,8 @@ QUANTILES = (0.05, 0.5, 0.95)
 FREQUENT = 3
 LEVEL_LENGTH = 24
 TRACE = 0.0005
+# From here on numbers are written whole; beyond a double's digits with an exponent again.
+WHOLE_FROM, WHOLE_BELOW = 1_000, 1e15
 
 
 def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLOCKS) -> str:
@@ -48,6 +51,13 @@ def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLO
     joined = narrow(shares, bars, ordered=ordered)
     most = max(float(joined.max()), 1e-9)
     return "".join(blocks[round(float(one) / most * (len(blocks) - 1))] for one in joined)
+
+
+def number_words(value: float) -> str:
+    """Write a number in four digits, but large ones in full: whoever reads ids wants all of one."""
+    if WHOLE_FROM <= abs(value) < WHOLE_BELOW:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def html_table(heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
@@ -95,6 +105,9 @@ def profile_html(title: str, profile: Profile | None, signature: Signature | Non
              ("mean", True), ("most frequent", False)]  # fmt: skip
     columns = list(profile.columns.values())
     rows = [_row(one, roles.get(one.name, "feature")) for one in columns[:ROWS_MAX]]
+    if not any(row[BARS_PLACE] for row in rows):  # As of a profile that no baseline cut in cells.
+        heads.pop(BARS_PLACE)
+        rows = [(*row[:BARS_PLACE], *row[BARS_PLACE + 1 :]) for row in rows]
     left = len(columns) - len(rows)
     rest = f"<p>{left:,} more columns</p>" if left > 0 else ""
     count = f"{profile.row_count:,} rows, {len(columns):,} columns"
@@ -109,10 +122,17 @@ def _row(one: ColumnProfile, role: str) -> tuple[str, ...]:
         one.type,
         _bars(one),
         ("&lt;0.1%" if missing < TRACE else f"{missing:.1%}") if one.missing_count else "",
-        f"{one.distinct_count:,}" if one.present_count else "",
+        _distinct(one),
         *_numbers(one),
         _frequent(one),
     )
+
+
+def _distinct(one: ColumnProfile) -> str:
+    if not one.present_count:
+        return ""
+    counted = one.type in ("string", "bool") and one.levels.is_exact
+    return f"{'' if counted or one.distinct.is_exact else '≈ '}{one.distinct_count:,}"
 
 
 def _bars(one: ColumnProfile) -> str:
@@ -127,7 +147,7 @@ def _numbers(one: ColumnProfile) -> tuple[str, ...]:
     if not one.is_number or not one.moments.count:
         return ("",) * (len(QUANTILES) + 1)
     found = [quantile.value for quantile in one.quantiles(QUANTILES)]
-    return tuple(f"{value:.4g}" for value in (*found, one.moments.average))
+    return tuple(map(number_words, (*found, one.moments.average)))
 
 
 def _frequent(one: ColumnProfile) -> str:

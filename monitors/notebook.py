@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from driftline.baseline.display import html_table, text_bars
+from driftline.baseline.display import html_table, number_words, text_bars
 from driftline.monitors.page import title_of
 from driftline.monitors.ranking import Broken, broken_features, ranked_results
 from driftline.monitors.side_tables import SideTable, side_tables
@@ -58,17 +58,20 @@ def _violations(report: Report, broken: Sequence[Broken]) -> str:
         return ""
     rows = []
     for one in broken[:BROKEN_MAX]:
-        tellings = one.tellings[:TELLINGS_MAX]
-        causes = "<br>".join(escape(telling.cause) for telling in tellings)
-        counts = "<br>".join(
-            f"{telling.first.row_count:,}" if telling.first.row_count else ""
-            for telling in tellings
+        about = (
+            _tag(one.severity),
+            f"<b>{escape(one.feature)}</b>",
+            *_side_bars(report.comparison(one.feature)),
         )
+        # A line of the table for each, so that its number stands beside it however it wraps.
+        for number, telling in enumerate(one.tellings[:TELLINGS_MAX]):
+            count = f"{telling.first.row_count:,}" if telling.first.row_count else ""
+            front = ("",) * len(about) if number else about
+            rows.append((*front, escape(telling.cause), count))
         if len(one.tellings) > TELLINGS_MAX:
-            causes += f"<br>{len(one.tellings) - TELLINGS_MAX} more"
-        bars = _side_bars(report.comparison(one.feature))
-        rows.append((_tag(one.severity), f"<b>{escape(one.feature)}</b>", *bars, causes, counts))
-    left = len(broken) - len(rows)
+            told = f"{len(one.tellings) - TELLINGS_MAX} more"
+            rows.append((*("",) * len(about), told, ""))
+    left = len(broken) - BROKEN_MAX
     more = f"<p>{left:,} more: report.features, report.to_html(…)</p>" if left > 0 else ""
     heads = [("", False), ("feature", False), ("reference", False), ("now", False),
              ("what happened", False), ("rows", True)]  # fmt: skip
@@ -131,7 +134,9 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         return ""
     rows = []
     for one in metrics[:ROWS_MAX]:
-        interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
+        interval = ""
+        if one.low is not None and one.high is not None:
+            interval = f"{number_words(one.low)} to {number_words(one.high)}"
         mark = "" if one.severity is None else _tag(one.severity)
         numbers = (_number(one.value), interval, _number(one.reference), _number(one.bound))
         rows.append((mark, escape(one.shown), *numbers, escape(one.note)))
@@ -168,4 +173,4 @@ def _features(report: Report) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else number_words(value)

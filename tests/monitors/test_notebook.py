@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 
 import driftline as dl
+from driftline.baseline.display import number_words
 from driftline.monitors.metric import MetricResult
+from driftline.monitors.ranking import broken_features
 from driftline.monitors.report import Report
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -138,3 +140,38 @@ def test_a_profile_is_one_short_line_at_a_prompt() -> None:
 
     assert repr(profile).startswith("<Profile rows: 2,000, columns: 2 (")
     assert len(repr(profile)) < 250
+
+
+def test_each_sentence_has_its_number_beside_it(report: Report) -> None:
+    lines = re.findall(r"<tr>(.*?)</tr>", report._repr_html_().split("</table>")[0])
+
+    told = [text_of(line) for line in lines[1:]]
+    assert len(told) == sum(len(one.tellings) for one in broken_features(report.violations)) > 2
+    for one in report.violations:
+        assert any(line.endswith(f"{one.cause}{one.row_count:,}") for line in told)
+    assert "<br>" not in lines[1]
+
+
+def test_a_profile_tells_ids_in_full_and_estimates_as_such() -> None:
+    people = pd.DataFrame(
+        {"id": range(100_001, 110_001), "share": 0.12345, "money": [2.5e6] * 10_000,
+         "name": [f"n{number}" for number in range(10_000)]}
+    )  # fmt: skip
+
+    text = text_of(dl.profile(people)._repr_html_())
+
+    assert "values" not in text
+    assert "e+0" not in text
+    assert "105," in text  # The median id, within the sketch's error.
+    assert "2,500,000" in text
+    assert "0.1235" in text or "0.1234" in text
+    assert text.count("\u2248 ") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (999.96, "1000"), (1234.5, "1,234"), (-100_213.0, "-100,213"), (1e18, "1e+18"),
+     (0.00001234, "1.234e-05"), (float("inf"), "inf"), (float("nan"), "nan")],
+)  # fmt: skip
+def test_numbers_read_as_numbers(value: float, words: str) -> None:
+    assert number_words(value) == words
