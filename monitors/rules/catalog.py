@@ -101,6 +101,11 @@ def _bounds(found: Declaration) -> Bounds:
     return Bounds(found.text("column"), limits["min"], limits["max"], *_open(limits))
 
 
+def _non_negative(found: Declaration) -> Bounds:
+    """Judge numbers alone: a text is not below 0, and another check's finding."""
+    return Bounds(found.text("column"), 0, numbers_only=True)
+
+
 def _open(limits: Mapping[str, float | str | None]) -> tuple[float | str | None, ...]:
     return limits["above"], limits["below"]
 
@@ -178,7 +183,7 @@ def _duplicate_rows(found: Declaration, as_of: datetime) -> Unique:
 
 CHECKS: Mapping[str, Entry] = {
     "bounds": _of_rows(("column", "min", "max", "above", "below"), _bounds),
-    "non_negative": _of_rows(("column",), lambda found: Bounds(found.text("column"), 0)),
+    "non_negative": _of_rows(("column",), _non_negative),
     "not_null": _of_rows(("column",), lambda found: Present(found.text("column"))),
     "values": _of_rows(("column", "values", "forbidden"), _values),
     "pattern": _of_rows(("column", "pattern", "anywhere", "forbidden"), _pattern),

@@ -15,6 +15,7 @@ from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.formulas import Formula
 from driftline.monitors.rules.operators import Value
 from driftline.monitors.rules.outcome import Check
+from driftline.monitors.rules.row_checks import Bounds
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
 from driftline.signature import ColumnType
@@ -37,22 +38,41 @@ def refuse_unfit(check: Check, shown: str, baseline: Baseline) -> None:
     Raises
     ------
     InputError
-        When an expression compares texts with something else, or freshness has no time to see.
+        When an expression compares texts with something else, a sign is asked of texts, or
+        freshness has no time to see.
     """
     for expression in _expressions(check):
-        values = {name: _sample(baseline, name) for name in expression.columns}
-        # Other kinds may come otherwise than the reference had them; the rows will tell.
-        if any(isinstance(one, pa.Scalar) for one in values.values()) and None not in [
-            *values.values()
-        ]:
-            expression.try_on({name: one for name, one in values.items() if one is not None})
-    if isinstance(check, Freshness):
-        column = baseline.signature.get(check.column)
-        if column is not None and _lacks(baseline, column.name, column.type, "timestamp"):
-            raise InputError(
-                f'{shown}: column "{column.name}" holds no times but {column.type}; expected '
-                "times, or texts such as 2026-01-31T12:00:00Z"
-            )
+        _try(expression, baseline)
+    wanted = check.check if isinstance(check, RowRule) else check
+    if isinstance(wanted, Bounds) and wanted.numbers_only:
+        _demand(shown, baseline, wanted.column, "double", of=("string",))
+    if isinstance(wanted, Freshness):
+        _demand(shown, baseline, wanted.column, "timestamp", of=("string", *SAMPLES))
+
+
+def _try(expression: Expression, baseline: Baseline) -> None:
+    values: dict[str, Value] = {}
+    for name in expression.columns:
+        sample = _sample(baseline, name)
+        if sample is None:
+            return
+        values[name] = sample
+    # Other kinds may come otherwise than the reference had them; the rows will tell.
+    if any(isinstance(one, pa.Scalar) for one in values.values()):
+        expression.try_on(values)
+
+
+def _demand(
+    shown: str, baseline: Baseline, name: str, wanted: ColumnType, of: tuple[str, ...]
+) -> None:
+    """Refuse a column of one of these types that holds nothing of what is wanted."""
+    column = baseline.signature.get(name)
+    if column is None or column.type not in of or not _lacks(baseline, name, column.type, wanted):
+        return
+    what = "times" if wanted == "timestamp" else "numbers"
+    held = "texts" if column.type == "string" else column.type
+    such = ", or texts such as 2026-01-31T12:00:00Z" if wanted == "timestamp" else ""
+    raise InputError(f'{shown}: column "{name}" holds no {what} but {held}; expected {what}{such}')
 
 
 def _expressions(check: Check) -> list[Expression]:

@@ -77,7 +77,8 @@ class _OfColumn:
 class Bounds(_OfColumn):
     """Values within bounds: `least` and `most` are allowed themselves, `above` and `below` not.
 
-    Numbers, or ISO 8601 texts for times. A value that is no number (no time) is out of bounds.
+    Numbers, or ISO 8601 texts for times. A value that is no number (no time) is out of bounds,
+    unless only numbers are judged.
     """
 
     column: str
@@ -85,6 +86,7 @@ class Bounds(_OfColumn):
     most: Limit | None = None
     above: Limit | None = None
     below: Limit | None = None
+    numbers_only: bool = False
 
     @property
     def wanted(self) -> str:
@@ -123,7 +125,7 @@ class Bounds(_OfColumn):
                 found = values.cast(pa.float64(), safe=False) if is_part else values
                 fits = compare(found, self._limit(limit, found.type))
                 inside = pc.and_(inside, pc.fill_null(fits, fill_value=False))
-        judged = pc.or_(known, unfit)
+        judged = known if self.numbers_only else pc.or_(known, unfit)
         return pc.if_else(judged, inside, pa.scalar(None, pa.bool_()))
 
     def held_by_all(self, batch: pa.RecordBatch) -> int | None:

@@ -90,3 +90,27 @@ def test_freshness_of_times_is_judged(column: str, baseline: Baseline) -> None:
     rule = {"check": "freshness", "column": column, "max_age": "1 day", "as_of": "2026-01-28"}
 
     assert isinstance(check(DATA, baseline, rules=[rule]).passed, bool)
+
+
+def test_a_sign_of_texts_is_refused(baseline: Baseline) -> None:
+    with pytest.raises(InputError, match='column "city" holds no numbers but texts'):
+        check(DATA, baseline, rules=[{"check": "non_negative", "column": "city"}])
+
+
+@pytest.mark.parametrize("rules", [None, [{"check": "non_negative", "column": "age"}]])
+def test_texts_among_numbers_are_not_told_as_negative(
+    rules: list[Any] | None, baseline: Baseline
+) -> None:
+    odd = pa.array([f"{number} J" for number in range(20, 220)] + ["-5"] * 20 + ["30"] * 180)
+    texts = DATA.set_column(0, "age", odd)
+    signless = DATA.set_column(0, "age", pa.array([f"{n % 60} J" for n in range(400)]))
+
+    found = {
+        one.constraint_check_type: one for one in check(texts, baseline, rules=rules).violations
+    }
+    assert "below 0" in found["non_negative_check"].cause
+    assert found["non_negative_check"].row_count == 20
+    assert "data_type_check" in found
+    assert "non_negative_check" not in {
+        one.constraint_check_type for one in check(signless, baseline, rules=rules).violations
+    }
