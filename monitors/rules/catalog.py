@@ -98,16 +98,14 @@ def _bounds(found: Declaration) -> Bounds:
     high = limits["max"] if limits["below"] is None else limits["below"]
     if low is not None and high is not None and low > high:  # type: ignore[operator] # One kind.
         raise InputError(f"{found.shown}: from {low} to {high}; expected the smaller bound first")
-    return Bounds(found.text("column"), limits["min"], limits["max"], *_open(limits))
+    return Bounds(
+        found.text("column"), limits["min"], limits["max"], limits["above"], limits["below"]
+    )
 
 
 def _non_negative(found: Declaration) -> Bounds:
     """Judge numbers alone: a text is not below 0, and another check's finding."""
     return Bounds(found.text("column"), 0, numbers_only=True)
-
-
-def _open(limits: Mapping[str, float | str | None]) -> tuple[float | str | None, ...]:
-    return limits["above"], limits["below"]
 
 
 def _values(found: Declaration) -> Values:
