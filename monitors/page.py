@@ -170,14 +170,15 @@ def _side_table(table: SideTable) -> str:
     )
     lines = []
     for row, is_broken in zip(table.rows, table.broken, strict=True):
+        # A narrow screen has no heads above the cells, but their titles in them.
         cells = "".join(
-            f"<td{kind}>{escape(cell)}</td>"
-            for kind, cell in zip(classes[1:], row[1:], strict=True)
+            f'<td{kind} data-title="{title}">{escape(cell)}</td>'
+            for kind, (title, _), cell in zip(classes[1:], table.heads[1:], row[1:], strict=True)
         )
         state = ' class="broken"' if is_broken else ""
         lines.append(f'<tr{state}><th scope="row">{escape(row[0])}</th>{cells}</tr>')
     return (
-        f'<h2>{table.title}</h2><div class="wide"><table class="list"><thead><tr>{head}</tr>'
+        f'<h2>{table.title}</h2><div class="wide"><table class="list side"><thead><tr>{head}</tr>'
         f"</thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 

@@ -149,6 +149,30 @@ def test_a_page_fits_its_screen(opened: Opener, report: Report, width: int, sche
     assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
 
 
+def test_names_on_a_narrow_screen_are_not_broken_letter_by_letter(opened: Opener) -> None:
+    column = "departure_delay"
+    then = pd.DataFrame(
+        {column: RANDOM.normal(0, 1, 2_000), "origin": RANDOM.choice(["EWR", "JFK"], 2_000)}
+    )
+    rules = [{"check": "unique", "column": column, "name": "no_two_of_the_same_delay"},
+             {"check": "bounds", "column": column, "min": 0}]  # fmt: skip
+    report = dl.check(then, dl.Baseline.fit(then, segments=["origin"]), rules=rules)
+
+    page = opened(report, viewport={"width": 390, "height": 900})
+
+    for selector in ("table.side > tbody > tr > th", "#feature-table > tbody > tr > th"):
+        heads = page.locator(selector)
+        for place in range(heads.count()):
+            box = heads.nth(place).bounding_box()
+            assert box is not None
+            assert box["height"] < 50, heads.nth(place).inner_text()
+    fits = (
+        "[...document.querySelectorAll('.wide')].every(one => one.scrollWidth <= one.clientWidth)"
+    )
+    assert page.evaluate(fits)
+    expect(page.locator("table.side td").first).to_be_visible()
+
+
 def test_a_page_that_may_run_no_script_is_still_whole(opened: Opener, report: Report) -> None:
     page = opened(report, java_script_enabled=False)
 
