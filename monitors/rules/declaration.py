@@ -59,9 +59,13 @@ class Declaration:
         return self.found.get(key)
 
     def text(self, key: str, *, default: str | None = None) -> str:
-        """Give a text; it must be there, and not empty, when it has no default."""
+        """Give a text; it must be there, and not empty, when it has no default.
+
+        A column may have the empty name: pandas and Parquet allow it.
+        """
         found = self.found.get(key, default)
-        if not isinstance(found, str) or (not found and default is None):
+        may_be_empty = default is not None or key == "column"
+        if not isinstance(found, str) or not (found or may_be_empty):
             raise self.wrong(key, "a text")
         return found
 

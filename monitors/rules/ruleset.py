@@ -234,7 +234,7 @@ def _feature(rule: Rule, check: Check) -> str:
     if name in WHOLE:
         return WHOLE[name]
     columns = check.check.columns if isinstance(check, RowRule) else check.columns
-    return ", ".join(columns) or rule.name or name
+    return ", ".join(columns) if columns else rule.name or name
 
 
 def outcome_drafts(outcomes: Sequence[Outcome]) -> list[Draft]:

@@ -114,3 +114,14 @@ def test_texts_among_numbers_are_not_told_as_negative(
     assert "non_negative_check" not in {
         one.constraint_check_type for one in check(signless, baseline, rules=rules).violations
     }
+
+
+def test_a_column_may_have_the_empty_name() -> None:
+    reference = Baseline.fit(pa.table({"": [number % 7 for number in range(400)]}))
+
+    assert check(pa.table({"": [number % 7 for number in range(400)]}), reference).passed
+    broken = check(pa.table({"": [-5, 1, 2, 3] * 100}), reference).violations
+    assert {one.feature_name for one in broken} == {""}
+    assert "non_negative_check" in {one.constraint_check_type for one in broken}
+    with pytest.raises(InputError, match='no column ""'):
+        check(DATA, Baseline.fit(DATA), rules=[{"check": "not_null", "column": ""}])
