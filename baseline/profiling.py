@@ -31,7 +31,7 @@ def profile(
     Parameters
     ----------
     data
-        As `open_source` takes it: a path, glob or folder, a frame, anything Arrow.
+        A path, glob or folder, a frame, anything Arrow (docs/inputs.md).
     signature
         Names and types of the columns; of the data itself when missing. Parts that are to be
         merged need the same one.

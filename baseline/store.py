@@ -140,7 +140,7 @@ class Baseline:
         Parameters
         ----------
         data
-            As `open_source` takes it.
+            A path, glob or folder, a data frame, anything Arrow (docs/inputs.md).
         label, prediction, probability, id_column, timestamp, exclude
             Columns by role; `probability` is one column, or one for each class.
         problem, positive, threshold

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from driftline.deployment import deploy
     from driftline.errors import DriftlineError
     from driftline.monitors.check import check
+    from driftline.monitors.question import Budget, Compat
     from driftline.monitors.report import Report, Violation
 
 __all__ = [
     "Baseline",
+    "Budget",
     "Capture",
     "Client",
+    "Compat",
     "DriftlineError",
     "Files",
     "Logger",
@@ -39,8 +42,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Baseline": "driftline.baseline.store",
+    "Budget": "driftline.monitors.question",
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.client",
+    "Compat": "driftline.monitors.question",
     "DriftlineError": "driftline.errors",
     "Files": "driftline.baseline.source",
     "Logger": "driftline.capture.tap.logger",

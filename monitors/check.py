@@ -47,7 +47,7 @@ def check(
     kind
         "data-quality", "model-quality", "bias" or "attribution"; else what the baseline is of.
     budget
-        Accepted false alarms; one a year at one check a day when missing.
+        Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
         Asks the model, for "attribution": a table of features in, its answers out.
     engine, jobs
@@ -57,7 +57,7 @@ def check(
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
         True for data quality as SageMaker judges it: its types, distances, thresholds and texts
-        (docs/compat.md). ``Compat(deequ_ties=True)`` for its treatment of repeated values, too.
+        (docs/compat.md). ``dl.Compat(deequ_ties=True)`` for its treatment of repeated values, too.
     rules
         What the data must keep to besides (docs/rules.md), over the constraints' own: a list of
         objects, expressions such as ``"arrival >= departure"`` and functions, or a file with one.
@@ -77,8 +77,8 @@ def check(
     Raises
     ------
     InputError
-        When the data or the baseline cannot be read, or lack what the kind needs, or a column is
-        to be left out that the baseline has.
+        When data or baseline cannot be read or lack what the kind needs, or columns shall be left
+        out that the baseline has.
     """
     try:
         named = Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
@@ -111,7 +111,7 @@ def check_roles(
     """Judge data as `check` does, the roles in one value."""
     if kind is not None and kind not in KINDS:
         raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
-    baseline = reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
+    baseline = _opened(reference)
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
@@ -155,6 +155,17 @@ def check_roles(
 
         postprocess_report(report, postprocess)
     return report
+
+
+def _opened(reference: object) -> Baseline:
+    if isinstance(reference, Baseline):
+        return reference
+    if not isinstance(reference, str | PathLike):
+        raise InputError(
+            f"reference is a {type(reference).__name__}; expected a baseline or the folder of one; "
+            "make one with dl.Baseline.fit(…)"
+        )
+    return Baseline.load(fspath(reference))
 
 
 def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Roles that a baseline settles: a check follows them, and never drops others in silence."""
+"""What a check is asked: roles that its baseline settles, and values that the face hands on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
@@ -64,3 +65,16 @@ def test_what_the_baseline_says_may_be_said_again(settled: Baseline, kind: str) 
     same: dict[str, Any] = {"id_column": "key", "timestamp": "at", "exclude": ["note"]}
 
     assert check(DATA, settled, kind=kind, **same).passed
+
+
+@pytest.mark.parametrize("reference", [DATA, None, 3], ids=["table", "nothing", "number"])
+def test_what_is_no_baseline_is_told_how_to_become_one(reference: Any) -> None:
+    with pytest.raises(InputError, match=r"make one with dl\.Baseline\.fit"):
+        check(DATA, reference)
+
+
+def test_the_face_hands_on_what_a_check_takes(settled: Baseline) -> None:
+    budget = dl.Budget(false_alarms_per_year=50)
+
+    assert check(DATA, settled, budget=budget).alpha > check(DATA, settled).alpha
+    assert check(DATA, settled, compat=dl.Compat(deequ_ties=True)).row_count == 400
