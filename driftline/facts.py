@@ -13,7 +13,7 @@ from driftline.baseline.schema import column_type
 from driftline.classes import class_text
 from driftline.signature import ColumnType
 
-__all__ = ["ColumnFacts", "look_at"]
+__all__ = ["ColumnFacts", "look_at", "name_words"]
 
 SHOWN_VALUES = 50
 PROBED_TEXTS = 1_000
@@ -54,6 +54,11 @@ class ColumnFacts:
         return self.distinct_count <= 1
 
 
+def name_words(name: str) -> frozenset[str]:
+    """Give the words of a name, in lower case."""
+    return frozenset(word.lower() for word in _WORD.findall(name))
+
+
 def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:
     """Look at one column of a sample, of a plain type; missing values are no values."""
     kind = column_type(column.type)
@@ -64,7 +69,7 @@ def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:
     few = distinct.to_pylist() if len(distinct) <= SHOWN_VALUES else []
     return ColumnFacts(
         name=name,
-        words=frozenset(word.lower() for word in _WORD.findall(name)),
+        words=name_words(name),
         kind=kind,
         row_count=len(column),
         distinct_count=len(distinct),

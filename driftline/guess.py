@@ -21,7 +21,7 @@ from driftline.errors import InputError
 from driftline.facts import ColumnFacts, look_at
 from driftline.roles import Facet, Problem, Roles
 
-__all__ = ["Guess", "Guessed", "guess_roles"]
+__all__ = ["IDS", "Guess", "Guessed", "guess_roles"]
 
 SAMPLE_ROWS = 200_000
 # As signatures list classes (baseline/fit.py); more values than these are no classes.
@@ -38,7 +38,7 @@ _PREDICTIONS = frozenset(("prediction", "predicted", "predictions", "pred", "yha
 _PROBABILITIES = frozenset(
     ("probability", "probabilities", "proba", "prob", "score", "scores", "confidence", "likelihood")
 )
-_IDS = frozenset(("id", "uuid", "guid", "key"))
+IDS = frozenset(("id", "uuid", "guid", "key"))
 _EVENT_TIMES = frozenset(("event", "timestamp", "time", "datetime", "ts", "when", "at", "created"))
 _BIRTHS = frozenset(("birth", "birthday", "birthdate", "dob", "born"))
 _FACETS = frozenset(
@@ -224,7 +224,7 @@ class _Guessing:
             if one.words & _ASKED_FOR:
                 return one.name, "named like what models are asked for"
         # Files begin or end with the answer; among several columns of two values that says little.
-        two = [one for one in free if len(one.values) == 2 and not one.words & (_FACETS | _IDS)]
+        two = [one for one in free if len(one.values) == 2 and not one.words & (_FACETS | IDS)]
         ends = [one for one in two if one.name in (free[0].name, free[-1].name)]
         if len(two) == len(ends) == 1:
             place = "first" if ends[0] is free[0] else "last"
@@ -234,7 +234,7 @@ class _Guessing:
 
     def _id(self) -> tuple[str, str] | None:
         for one in self._free.values():
-            if one.is_unique and one.row_count >= MIN_UNIQUE_ROWS and one.words & _IDS:
+            if one.is_unique and one.row_count >= MIN_UNIQUE_ROWS and one.words & IDS:
                 return one.name, f"named like an id, and none of {one.row_count:,} values repeats"
         return None
 
@@ -244,7 +244,7 @@ class _Guessing:
         for one in self._free.values():
             if one.is_time:
                 reason = "another time; times only grow"
-            elif one.words & _IDS and one.distinct_count > one.row_count * MANY_IDS:
+            elif one.words & IDS and one.distinct_count > one.row_count * MANY_IDS:
                 reason = f"named like an id, with {one.distinct_count:,} values"
             elif one.kind == "string" and one.is_unique and one.row_count >= MIN_UNIQUE_ROWS:
                 reason = f"text of which none of {one.row_count:,} values repeats"

@@ -179,6 +179,9 @@ def baseline(
         typer.echo(
             f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
         )
+        from driftline.commands.fitted import told  # A check needs none of it.
+
+        typer.echo("\n".join(told(fitted)))
 
 
 @with_dialect

@@ -1,0 +1,46 @@
+"""What a new baseline has been taken to be, in two lines: types and roles, and a likely id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from driftline.baseline.store import Baseline
+from driftline.commands.terminal import harmless
+from driftline.facts import name_words
+from driftline.guess import IDS
+from driftline.monitors.violation import plural
+
+__all__ = ["told"]
+
+WORDS = {
+    "int64": "whole number",
+    "double": "number",
+    "string": "text",
+    "bool": "truth value",
+    "timestamp": "time",
+}
+# Distinct values are estimated, to about one in a hundred, where there are many.
+NEARLY_ALL = 0.97
+MIN_ROWS = 100
+
+
+def told(baseline: Baseline) -> Iterator[str]:
+    """Give the lines: how many columns of each type, which have roles, which looks like an id."""
+    columns = baseline.signature.columns
+    types = Counter[str](column.type for column in columns)
+    parts = [plural(types[kind], word) for kind, word in WORDS.items() if types[kind]]
+    roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
+    yield harmless("; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part))
+    known = {} if baseline.profile is None else baseline.profile.columns
+    for column in columns:
+        found = known.get(column.name)
+        if column.role != "feature" or found is None or column.type not in ("int64", "string"):
+            continue
+        is_unique = found.distinct_count >= NEARLY_ALL * found.row_count
+        if found.row_count >= MIN_ROWS and is_unique and name_words(column.name) & IDS:
+            yield harmless(
+                f"{column.name} looks like an id, and is judged as a feature; if it is one: "
+                f"--id {column.name}"
+            )
+            return

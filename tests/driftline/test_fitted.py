@@ -1,0 +1,32 @@
+"""What ``driftline baseline`` tells of the columns."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from driftline.baseline.store import Baseline
+from driftline.commands.fitted import told
+
+DATA = pa.table(
+    {
+        "kunden_id": [f"k{number}" for number in range(400)],
+        "age": [number % 60 for number in range(400)],
+        "paid": [number / 7 for number in range(400)],
+        "late": [0, 1] * 200,
+    }
+)
+
+
+def test_types_roles_and_a_likely_id_are_told() -> None:
+    assert list(told(Baseline.fit(DATA, label="late"))) == [
+        "2 whole numbers, 1 number, 1 text; label late",
+        "kunden_id looks like an id, and is judged as a feature; if it is one: --id kunden_id",
+    ]
+
+
+def test_a_named_id_is_no_guess_and_neither_is_what_repeats_or_is_named_otherwise() -> None:
+    assert list(told(Baseline.fit(DATA, id_column="kunden_id"))) == [
+        "2 whole numbers, 1 number, 1 text; id kunden_id"
+    ]
+    repeated = pa.table({"id": [1, 2] * 200, "name": [f"n{number}" for number in range(400)]})
+    assert list(told(Baseline.fit(repeated))) == ["1 whole number, 1 text"]
