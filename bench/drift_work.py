@@ -117,6 +117,20 @@ def cpu() -> float:
 WHOSE = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
+def own_peak() -> float:
+    """MiB that this process took at most.
+
+    Not by getrusage: its peak begins with that of the process that has started this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def children_peak() -> float:
+    """MiB that a process started by this small one took at most."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
 def main() -> None:
     name, reference, window, folder = sys.argv[1:]
     with contextlib.redirect_stdout(io.StringIO()):  # Some peers talk.
@@ -127,8 +141,7 @@ def main() -> None:
         work(reference, window, Path(folder))
         wall = time.perf_counter() - wall
         done = cpu()
-    who = resource.RUSAGE_CHILDREN if name == "command" else resource.RUSAGE_SELF
-    peak = resource.getrusage(who).ru_maxrss / 1024
+    peak = children_peak() if name == "command" else own_peak()
     found = {"imports": imported - start, "cpu": done - imported, "wall": wall, "peak": peak}
     print(json.dumps(found))
 
