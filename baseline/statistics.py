@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.jackson import read_json, to_jackson
+from driftline.baseline.jackson import JsonDocument, read_json
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
 
@@ -20,7 +20,7 @@ BUCKETS = 10
 CATEGORICAL_CAP = 120
 
 
-class Statistics(Mapping[str, Any]):
+class Statistics(JsonDocument):
     """A statistics document, readable like a dict; written in the analyzer's layout.
 
     Parameters
@@ -39,16 +39,7 @@ class Statistics(Mapping[str, Any]):
         rows = dataset.get("item_count", 0) if isinstance(dataset, Mapping) else None
         if not isinstance(rows, int | float) or not 0 <= rows < math.inf:
             raise InputError('statistics: "dataset" tells no "item_count" of 0 or more rows')
-        self._document = dict(document)
-
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.
-        return self._document[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._document)
-
-    def __len__(self) -> int:
-        return len(self._document)
+        super().__init__(document)
 
     @property
     def item_count(self) -> int:
@@ -73,10 +64,6 @@ class Statistics(Mapping[str, Any]):
         if not isinstance(found, dict):
             raise InputError('statistics: expected an object with a list "features"')
         return cls(found)
-
-    def to_json(self) -> str:
-        """Write the document in the analyzer's layout, without newline at the end."""
-        return to_jackson(self._document)
 
     @classmethod
     def from_profile(cls, profile: Profile) -> Statistics:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.drafts import (
     Draft,
@@ -64,6 +65,11 @@ class Judgement:
     notes: Mapping[str, str]
     blame: Mapping[str, float]
     alpha: float
+
+    def moved(self, name: str) -> Predicate | None:
+        """Give the rows of a column that its verdict names."""
+        found = self.drifts.get(name)
+        return None if found is None else found.predicate
 
 
 @dataclass(slots=True)

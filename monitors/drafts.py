@@ -25,6 +25,7 @@ __all__ = [
     "domain_draft",
     "drift_draft",
     "implausible_draft",
+    "mismatch_draft",
     "type_draft",
 ]
 
@@ -75,6 +76,45 @@ class Draft:
     severity: Severity | None = None
 
 
+def mismatch_draft(
+    name: str,
+    expected: str,
+    ratio: float,
+    config: MonitoringConfig,
+    *,
+    wrong: str,
+    predicate: Condition | None,
+) -> Draft | None:
+    """Say in SageMaker's words that too few of a column's values are of its type.
+
+    Parameters
+    ----------
+    expected
+        SageMaker's name of the type.
+    ratio
+        Share of the values that are of it, 0-1; None is given when that is enough.
+    wrong
+        What the others are, such as "not whole numbers".
+    predicate
+        The rows of the others.
+    """
+    if ratio >= config.datatype_check_threshold:
+        return None
+    wanted = java_double(config.datatype_check_threshold * 100)
+    return Draft(
+        feature=name,
+        check="data_type_check",
+        description=(
+            "Data type match requirement is not met. "
+            f"Expected data type: {expected}, Expected match: {wanted}%. "
+            f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
+        ),
+        what=f"{percent(1 - ratio)} of values {wrong}",
+        predicate=predicate,
+        share=1 - ratio,
+    )
+
+
 def type_draft(
     column: Column,
     constraint: FeatureConstraints,
@@ -98,21 +138,13 @@ def type_draft(
     wrong = (
         "numbers, not text" if is_not_text else NOT_OF_TYPE.get(column.type, "not of their type")
     )
-    ratio = fitting / present
-    if ratio >= config.datatype_check_threshold:
-        return None
-    wanted = java_double(config.datatype_check_threshold * 100)
-    return Draft(
-        feature=column.name,
-        check="data_type_check",
-        description=(
-            "Data type match requirement is not met. "
-            f"Expected data type: {expected}, Expected match: {wanted}%. "
-            f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
-        ),
-        what=f"{percent(1 - ratio)} of values {wrong}",
+    return mismatch_draft(
+        column.name,
+        expected,
+        fitting / present,
+        config,
+        wrong=wrong,
         predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
-        share=1 - ratio,
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
@@ -38,7 +39,7 @@ from driftline.monitors.segments import (
 from driftline.monitors.violation import FeatureResult
 from driftline.signature import Column, Signature
 
-__all__ = ["examine", "reference_columns"]
+__all__ = ["examine", "lay_beside", "reference_columns"]
 
 # Columns of captured rows that are none of the data.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
@@ -111,22 +112,20 @@ def examine(question: Question) -> Report:
         details=rule_details(outcomes),
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         batches=batches,
-        comparer=lambda name: _compare(name, profile, references, judgement),
+        comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
 
 
-def _compare(
+def lay_beside(
     name: str,
     profile: Profile,
     references: Mapping[str, ReferenceColumn],
-    judgement: Judgement,
+    moved: Predicate | None,
 ) -> Comparison | None:
     """Lay one column's counts beside the reference's; none for one that was not counted."""
     reference, found = references.get(name), profile.columns.get(name)
     if reference is None or found is None or found.cell_counts is None:
         return None
-    drift = judgement.drifts.get(name)
-    moved = drift.predicate if drift is not None else None
     counts = np.rint(reference.counts).astype(np.int64)
     return compare(reference.cells, counts, found.cell_counts, moved=moved)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from driftline.baseline.jackson import read_json, to_jackson
+from driftline.baseline.jackson import JsonDocument, read_json
 from driftline.baseline.location import locate
 from driftline.errors import InputError, NotFoundError
 
@@ -16,7 +16,7 @@ __all__ = ["FILE_NAMES", "ViolationsDocument"]
 FILE_NAMES = ("constraint_violations.json", "constraints_violations.json")
 
 
-class ViolationsDocument(Mapping[str, Any]):
+class ViolationsDocument(JsonDocument):
     """A violations document, readable like a dict; written in the analyzer's layout.
 
     Own containers have checks and keys of their own in it: nothing is taken away, and no check is
@@ -37,16 +37,7 @@ class ViolationsDocument(Mapping[str, Any]):
         found = document.get("violations")
         if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
             raise InputError('violations: expected an object with a list "violations" of objects')
-        self._document = dict(document)
-
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.
-        return self._document[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._document)
-
-    def __len__(self) -> int:
-        return len(self._document)
+        super().__init__(document)
 
     @property
     def entries(self) -> Sequence[Mapping[str, Any]]:
@@ -83,7 +74,3 @@ class ViolationsDocument(Mapping[str, Any]):
             except InputError as error:
                 raise InputError(f"{place.shown}/{name}: {error}") from error
         raise NotFoundError(f"{place.shown}: no {FILE_NAMES[0]} in it; expected a result folder")
-
-    def to_json(self) -> str:
-        """Write the document in the analyzer's layout, without newline at the end."""
-        return to_jackson(self._document)

@@ -30,6 +30,7 @@ __all__ = [
     "open_places",
     "show_json",
     "show_table",
+    "with_options",
     "with_roles",
 ]
 
@@ -106,19 +107,39 @@ ROLES: dict[str, Any] = {
 
 def with_roles(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of all roles; it takes them as one parameter ``roles``."""
+    return with_options(command, "roles", ROLES, Roles.of)
+
+
+def with_options(
+    command: Callable[..., None],
+    parameter: str,
+    options: Mapping[str, Any],
+    make: Callable[..., object],
+) -> Callable[..., None]:
+    """Give a command several options that it takes as one value.
+
+    Parameters
+    ----------
+    parameter
+        Its name for the value.
+    options
+        By name: type and option, as Typer has them.
+    make
+        Makes the value of what was given, by these names; None where nothing was.
+    """
     signature = inspect.signature(command, eval_str=True)
-    own = [one for name, one in signature.parameters.items() if name != "roles"]
+    own = [one for name, one in signature.parameters.items() if name != parameter]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         *(one.replace(kind=keyword) for one in own),
         *(inspect.Parameter(name, keyword, default=None, annotation=kind)
-          for name, kind in ROLES.items()),
+          for name, kind in options.items()),
     ]  # fmt: skip
 
     @functools.wraps(command)
     def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        roles = Roles.of(**{name: given.pop(name) for name in ROLES})
-        command(roles=roles, **given)
+        value = make(**{name: given.pop(name) for name in options})
+        command(**{parameter: value}, **given)
 
     # Typer reads a command's options off its signature and its annotations.
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

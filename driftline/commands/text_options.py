@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -11,6 +9,7 @@ import typer
 
 from driftline.baseline.dialect import Dialect
 from driftline.baseline.source import Files
+from driftline.commands.options import with_options
 
 __all__ = ["files_of", "with_dialect"]
 
@@ -41,22 +40,7 @@ DIALECT: dict[str, Any] = {
 
 def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it takes them as one parameter ``dialect``."""
-    signature = inspect.signature(command, eval_str=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        *(one for name, one in signature.parameters.items() if name != "dialect"),
-        *(inspect.Parameter(name, keyword, default=None, annotation=kind)
-          for name, kind in DIALECT.items()),
-    ]  # fmt: skip
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        command(dialect=Dialect(**{name: given.pop(name) for name in DIALECT}), **given)
-
-    # Typer reads a command's options off its signature and its annotations.
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+    return with_options(command, "dialect", DIALECT, Dialect)
 
 
 def files_of(data: Sequence[str], dialect: Dialect) -> object:

@@ -11,7 +11,7 @@ from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.statistics import Statistics
 from driftline.monitors.data_quality import EXTRA_COLUMNS, MISSING_COLUMNS
-from driftline.monitors.drafts import Draft
+from driftline.monitors.drafts import Draft, mismatch_draft
 from driftline.monitors.sagemaker.distances import Distance, measure
 from driftline.monitors.violation import percent
 
@@ -46,6 +46,11 @@ class Verdict:
     drafts: list[Draft] = field(default_factory=list)
     distances: dict[str, Distance] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+
+    def moved(self, name: str) -> Predicate | None:
+        """Give the rows of a column that its verdict names."""
+        found = self.distances.get(name)
+        return None if found is None else found.predicate
 
 
 def judge(
@@ -137,21 +142,13 @@ def _type_draft(
     expected, present = feature.inferred_type, observed.kinds.present(feature.name)
     if expected == "Unknown" or not present:
         return None
-    ratio = observed.kinds.matching(feature.name, expected) / present
-    if ratio >= config.datatype_check_threshold:
-        return None
-    wanted = java_double(config.datatype_check_threshold * 100)
-    return Draft(
-        feature=feature.name,
-        check="data_type_check",
-        description=(
-            "Data type match requirement is not met. "
-            f"Expected data type: {expected}, Expected match: {wanted}%. "
-            f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
-        ),
-        what=f"{percent(1 - ratio)} of values not {expected}",
+    return mismatch_draft(
+        feature.name,
+        expected,
+        observed.kinds.matching(feature.name, expected) / present,
+        config,
+        wrong=f"not {expected}",
         predicate=Predicate(feature.name, "unfit"),
-        share=1 - ratio,
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,12 +17,10 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
-from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.culprits import Culprits, Target, find_culprits
 from driftline.monitors.data_quality import UNJUDGED
 from driftline.monitors.drafts import Draft
-from driftline.monitors.drift import ReferenceColumn
-from driftline.monitors.inspection import OTHER_COLUMNS, reference_columns
+from driftline.monitors.inspection import OTHER_COLUMNS, lay_beside, reference_columns
 from driftline.monitors.question import BatchMaker, Question
 from driftline.monitors.report import Report
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
@@ -79,7 +76,7 @@ def examine(question: Question) -> Report:
         unmetered=baseline.constraints.unmetered(names),
         details={"compat": {"deequ_ties": ties}},
         batches=rows,
-        comparer=lambda name: _compare(name, profile, references, verdict),
+        comparer=lambda name: lay_beside(name, profile, references, verdict.moved(name)),
     )
 
 
@@ -165,22 +162,6 @@ def _marker(batches: BatchMaker, verdict: Verdict, baseline: Baseline) -> BatchM
             yield marked(batch, wrong)
 
     return read
-
-
-def _compare(
-    name: str,
-    profile: Profile,
-    references: Mapping[str, ReferenceColumn],
-    verdict: Verdict,
-) -> Comparison | None:
-    """Lay one column's counts beside the reference's, where both are of one type."""
-    reference, found = references.get(name), profile.columns.get(name)
-    if reference is None or found is None or found.cell_counts is None:
-        return None
-    distance = verdict.distances.get(name)
-    moved = None if distance is None else distance.predicate
-    counts = np.rint(reference.counts).astype(np.int64)
-    return compare(reference.cells, counts, found.cell_counts, moved=moved)
 
 
 def _violations(verdict: Verdict, rows: BatchMaker, profile: Profile) -> tuple[Violation, ...]:
