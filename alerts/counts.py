@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, ColumnElement, Connection, func, select
 
 from driftline.alerts import tables
 
@@ -43,10 +43,17 @@ def counts(connection: Connection) -> Counts:
         datapoints=connection.scalar(select(func.count()).select_from(tables.datapoints)) or 0,
         alarms_by_state=_by(connection, tables.alarms.c.state),
         state_changes=connection.scalar(changes.where(tables.history.c.type == "StateUpdate")) or 0,
-        deliveries_by_status=_by(connection, tables.outbox.c.status),
+        # Messages that carry others are no actions of their own.
+        deliveries_by_status=_by(
+            connection, tables.outbox.c.status, tables.outbox.c.kind == "change"
+        ),
     )
 
 
-def _by(connection: Connection, column: Column[str]) -> dict[str, int]:
+def _by(
+    connection: Connection, column: Column[str], where: ColumnElement[bool] | None = None
+) -> dict[str, int]:
     query = select(column, func.count()).group_by(column).order_by(column)
+    if where is not None:
+        query = query.where(where)
     return {str(value): int(count) for value, count in connection.execute(query)}

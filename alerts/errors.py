@@ -5,14 +5,24 @@
     InputError
     ├── DatapointError       a datapoint, or a question about a metric, breaks a limit
     ├── AlarmError           the definition of an alarm is wrong
+    ├── ExpressionError      an expression of metric math, or a query for one, is wrong
+    ├── DetectorError        the definition of a detector of anomalies is wrong
     ├── ChannelError         the definition of a channel is wrong
+    ├── SilenceError         the definition of a silence is wrong
     ├── AddressError         a target must not be sent to (the text stays small on purpose)
     ├── NotFoundError
     │   ├── UnknownAlarm
     │   ├── UnknownChannel
-    │   └── UnknownDelivery
+    │   ├── UnknownDetector
+    │   ├── UnknownDelivery
+    │   ├── UnknownIncident
+    │   └── UnknownSilence
     └── ConflictError
-        └── ChannelInUse     alarms still name the channel
+        ├── AlarmInUse       composite alarms still look at the alarm
+        ├── DeliveryNotOwed  the message was delivered, or is on its way
+        ├── ChannelDisabled  nothing is sent by the channel
+        ├── ChannelInUse     alarms still name the channel
+        └── RequestChanged   a request's id came with another body before
 """
 
 from __future__ import annotations
@@ -22,12 +32,22 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 __all__ = [
     "AddressError",
     "AlarmError",
+    "AlarmInUse",
+    "ChannelDisabled",
     "ChannelError",
     "ChannelInUse",
     "DatapointError",
+    "DeliveryNotOwed",
+    "DetectorError",
+    "ExpressionError",
+    "RequestChanged",
+    "SilenceError",
     "UnknownAlarm",
     "UnknownChannel",
     "UnknownDelivery",
+    "UnknownDetector",
+    "UnknownIncident",
+    "UnknownSilence",
 ]
 
 
@@ -39,8 +59,20 @@ class AlarmError(InputError):
     """The definition of an alarm is wrong."""
 
 
+class ExpressionError(InputError):
+    """An expression of metric math, or a query for one, is wrong."""
+
+
+class DetectorError(InputError):
+    """The definition of a detector of anomalies is wrong."""
+
+
 class ChannelError(InputError):
     """The definition of a channel is wrong."""
+
+
+class SilenceError(InputError):
+    """The definition of a silence is wrong."""
 
 
 class AddressError(InputError):
@@ -55,9 +87,37 @@ class UnknownChannel(NotFoundError):  # noqa: N818 - reads as what happened
     """No channel has the name."""
 
 
+class UnknownDetector(NotFoundError):  # noqa: N818 - reads as what happened
+    """No detector has the id."""
+
+
 class UnknownDelivery(NotFoundError):  # noqa: N818 - reads as what happened
-    """No message has the id, or it needs no new delivery."""
+    """No message has the id."""
+
+
+class DeliveryNotOwed(ConflictError):  # noqa: N818 - reads as what happened
+    """The message was delivered, or is on its way without being sent again."""
+
+
+class AlarmInUse(ConflictError):  # noqa: N818 - reads as what happened
+    """Composite alarms still look at the alarm, or are suppressed by it."""
+
+
+class ChannelDisabled(ConflictError):  # noqa: N818 - reads as what happened
+    """Nothing is sent by the channel until it is enabled."""
 
 
 class ChannelInUse(ConflictError):  # noqa: N818 - reads as what happened
     """Alarms still name the channel."""
+
+
+class RequestChanged(ConflictError):  # noqa: N818 - reads as what happened
+    """The id of a request to add datapoints came with another body before."""
+
+
+class UnknownIncident(NotFoundError):  # noqa: N818 - reads as what happened
+    """No incident has the id."""
+
+
+class UnknownSilence(NotFoundError):  # noqa: N818 - reads as what happened
+    """No silence has the name."""

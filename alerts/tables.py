@@ -97,6 +97,8 @@ metrics = Table(
     Column("revision", BigCount, nullable=False, default=0),
     # Latest end of any datapoint so far: periods up to here have had their say.
     Column("covered_until", UtcDateTime),
+    # Newest sample of a plain metric, behind by ten minutes at most.
+    Column("active_at", UtcDateTime),
     Index(None, "namespace", "name"),
 )
 
@@ -114,6 +116,8 @@ datapoints = Table(
     Column("minimum", Float, nullable=False),
     Column("maximum", Float, nullable=False),
     Column("note", JSON(none_as_null=True)),
+    # How the values are spread; empty where it follows from the numbers, or is not known.
+    Column("distribution", LargeBinary),
     Index(None, "metric_id", "time"),
     Index(None, "source"),
 )
@@ -139,7 +143,23 @@ alarms = Table(
     Column("phase_s", Integer),
     Column("seen_revision", BigCount, nullable=False, default=0),
     Column("seen_at", UtcDateTime, nullable=False),
+    # "metric" or "composite"; the names of both are unique together.
+    Column("kind", String(16), nullable=False, default="metric", server_default="metric"),
+    # The last word on the state, also where it only confirmed it; none: when it changed.
+    Column("state_updated_at", UtcDateTime),
+    # CloudWatch's EvaluationState, and the sentence that says what is wrong.
+    Column("evaluation_state", String(24)),
+    Column("evaluation_problem", FreeText),
+    # Actions that a suppressor holds back: by what, up to when, and the state before that change.
+    Column("suppressed_by", String(16)),
+    Column("suppressed_until", UtcDateTime),
+    Column("held_from", String(20)),
+    # Seconds between two evaluations by the clock, 0 for alarms that follow their datapoints; none
+    # until the evaluator has seen the definition.
+    Column("cadence_s", Integer),
     Index(None, "metric_key"),
+    Index(None, "cadence_s"),
+    Index(None, "suppressed_until"),
     sqlite_autoincrement=True,  # Ids of deleted alarms are not given again: the outbox names them.
 )
 
@@ -154,6 +174,8 @@ history = Table(
     Column("summary", FreeText, nullable=False),
     Column("data", JSON, nullable=False),
     Index(None, "alarm_name", "id"),
+    Index(None, "time"),
+    Index(None, "type", "id"),
 )
 
 channels = Table(
@@ -169,6 +191,14 @@ channels = Table(
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_reason", Text),
     Column("failure_count", Integer, nullable=False, default=0),
+    # What a type of channel needs beyond url and secret; how its messages are held and grouped.
+    Column("options", JSON, nullable=False, default=dict, server_default="{}"),
+    # What else is secret, encrypted: a url with a token, a header, the secret before this one,
+    # which signs beside it until the time is up.
+    Column("sealed", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("previous_secret_until", UtcDateTime),
+    # The line of history up to which it was told what was changed of alarms.
+    Column("announced_id", BigCount),
 )
 
 outbox = Table(
@@ -192,7 +222,19 @@ outbox = Table(
     Column("last_error", FreeText),
     Column("last_response", FreeText),
     Column("finished_at", UtcDateTime),
+    # "change": of one alarm's state; "group" and "digest" carry the changes that name them.
+    Column("kind", String(16), nullable=False, default="change", server_default="change"),
+    # Why the message is in its status, for people.
+    Column("reason", FreeText),
+    # What silences and groups look at (labels), and what a message that carries it says of it.
+    Column("facts", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("silence", String(255)),
+    Column("incident_id", String(64)),
+    Column("group_key", Text),
+    Column("carrier_id", String(64)),
     UniqueConstraint("alarm_id", "state_seq", "channel"),
     Index(None, "status", "next_attempt_at"),
     Index(None, "alarm_id", "channel", "status"),
+    Index(None, "carrier_id"),
+    Index(None, "created_at"),
 )

@@ -199,7 +199,7 @@ def _holds(field: str, kind: ColumnType) -> bool:
 
 
 def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
-    """Read a whole file; a column that is not all numbers is text.
+    """Read a whole file, small enough to be in memory twice; what is not all numbers is text.
 
     Raises
     ------
@@ -210,9 +210,15 @@ def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None)
         return pa.table({name: pa.nulls(0) for name in file.names})
     watch = None
     try:
+        # Read here, not by Arrow's threads: what is written in Python they may let go of a moment
+        # after their answer, and abort the process (exit code -6) if it is just ending.
+        text = pa.BufferOutputStream()
         with open_text(file.place, file.encoding) as stream:
             watch = QuoteWatch(stream, file.delimiter)
-            table = arrow_csv.read_csv(watch, **file.options(types or {}))
+            while block := watch.read(BLOCK_BYTES):
+                text.write(block)
+        with pa.BufferReader(text.getvalue()) as whole:
+            table = arrow_csv.read_csv(whole, **file.options(types or {}))
     except pa.ArrowException as error:
         raise broken_csv(file, error, watch) from error
     if watch.problem is not None:

@@ -131,6 +131,7 @@ class _Kinds:
     fitting: tuple[pa.DataType, ...] | None = None
 
     def add(self, values: list[Any]) -> None:
+        """Note the kinds of more values."""
         # Of a capture's sides one may be CSV, where numbers come as text, the other JSON.
         if texts := [value for value in values if isinstance(value, str)]:
             self.has_text = True
@@ -180,6 +181,7 @@ class _Survey:
         self.row_count = 0
 
     def add(self, file: JsonFile, rows: Sequence[tuple[int, Row]]) -> None:
+        """Note slots and kinds of more rows of a file, each with its line."""
         for line, row in rows:
             self._measure(file, line, row)
         self.row_count += len(rows)

@@ -161,6 +161,7 @@ class _Watch:
         self._set_at = 0.0
 
     def beat(self) -> None:
+        """Begin a record's time anew, and tell now and then that records go on."""
         now = time.monotonic()
         if now - self._set_at > REARM_S:
             faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._faults)
@@ -168,6 +169,7 @@ class _Watch:
             self._send({"beat": True})  # A batch may take long, if no record of it does.
 
     def stop(self) -> None:
+        """Stop watching; the next beat begins anew."""
         faulthandler.cancel_dump_traceback_later()
         self._set_at = 0.0
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
@@ -233,8 +233,9 @@ class ScriptProcess:
     def _receive(self) -> dict[str, Any]:
         """Wait for the answer; messages of the script's logger come before it."""
         while True:
+            line = self._line()
             try:
-                found: dict[str, Any] = json.loads(self._line())
+                found: dict[str, Any] = json.loads(line)
             except (ValueError, RecursionError):
                 raise self._disturbed() from None
             if not isinstance(found, dict):
@@ -252,8 +253,8 @@ class ScriptProcess:
         parts = [self._buffer]
         latest = time.monotonic() + self._limits.record_s + GRACE_S
         while b"\n" not in parts[-1]:
-            ready, _, _ = select.select([self._answers], [], [], max(0, latest - time.monotonic()))
-            if not ready:
+            # Not select(2), which refuses descriptors above 1,023: a server has such.
+            if not wait([self._answers], max(0, latest - time.monotonic())):
                 raise UndecidedError(
                     f"{self._shown}: did not answer within {self._limits.record_s:g} s{self._at()}"
                 )

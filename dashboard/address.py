@@ -2,8 +2,14 @@
 
 ========================================  ========================================================
 ``/``                                     the overview
-``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text
-``/alarms/<name>``                        one alarm
+``/alarms?state=ALARM&q=text``            the alarms, of one state, whose texts hold a text;
+                                          ``severity=page`` those only
+``/alarms/<name>``                        one alarm; ``threshold=``, ``periods=``,
+                                          ``needed=``, ``missing=``, ``period=``: what it
+                                          would have done with these in place of its own
+``/incidents``, ``/incidents/<id>``       alarms that went off together
+``/messages?status=dead&channel=name``    messages in a status, to a channel
+``/silences``                             what is held back, and until when
 ``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
                                           ``feature=`` (the one with the most blame when unset)
                                           or ``metric=``; ``keep=`` in place of ``feature=``
@@ -26,7 +32,9 @@ __all__ = [
     "alarm_link",
     "alarms_link",
     "column_link",
+    "incident_link",
     "is_page",
+    "messages_link",
     "monitor_link",
     "parse",
 ]
@@ -36,12 +44,18 @@ LIMIT = 2_000
 
 FOLDERS = (".", "..")
 
+TRIAL = ("threshold", "periods", "needed", "missing", "period")
+"""What a preview of an alarm can change, by its name in the address."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """What a URL asks for; ``text`` is what the alarms' texts have to hold."""
 
-    page: Literal["overview", "monitor", "column", "alarms", "alarm", "missing"]
+    page: Literal[
+        "overview", "monitor", "column", "alarms", "alarm", "incidents", "incident", "messages",
+        "silences", "missing",
+    ]  # fmt: skip
     monitor: str = ""
     window: str | None = None
     feature: str | None = None
@@ -50,6 +64,11 @@ class Address:
     alarm: str = ""
     state: str | None = None
     text: str | None = None
+    severity: str | None = None
+    incident: str = ""
+    status: str | None = None
+    channel: str | None = None
+    trial: tuple[tuple[str, str], ...] = ()
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -71,9 +90,20 @@ def parse(path: str, query: str = "") -> Address:
         case [""]:
             return Address("overview")
         case ["alarms"]:
-            return Address("alarms", state=_one(asked, "state"), text=_one(asked, "q"))
+            state, text = _one(asked, "state"), _one(asked, "q")
+            return Address("alarms", state=state, text=text, severity=_one(asked, "severity"))
         case ["alarms", alarm] if alarm:
-            return Address("alarm", alarm=alarm)
+            trial = ((key, _one(asked, key)) for key in TRIAL)
+            return Address("alarm", alarm=alarm, trial=tuple((k, v) for k, v in trial if v))
+        case ["incidents"]:
+            return Address("incidents")
+        case ["incidents", incident] if incident:
+            return Address("incident", incident=incident)
+        case ["messages"]:
+            status, channel = _one(asked, "status"), _one(asked, "channel")
+            return Address("messages", status=status, channel=channel)
+        case ["silences"]:
+            return Address("silences")
         case ["monitors", monitor] if monitor:
             keep, metric = _one(asked, "keep"), _one(asked, "metric")
             return Address("monitor", monitor, window, feature, keep, metric)
@@ -107,15 +137,27 @@ def column_link(monitor: str, column: str, *, window: str | None = None, anchor:
     return _link(parts, column, {"window": window}, anchor)
 
 
-def alarm_link(name: str) -> str:
+def alarm_link(name: str, *, anchor: str = "") -> str:
     """Build the address of an alarm's page; names of alarms are free text."""
-    return _link(("alarms",), name, {}, "")
+    return _link(("alarms",), name, {}, anchor)
 
 
-def alarms_link(*, state: str | None = None, text: str | None = None) -> str:
+def alarms_link(
+    *, state: str | None = None, text: str | None = None, severity: str | None = None
+) -> str:
     """Build the address of the list of alarms, or of some of them."""
-    query = _query({"state": state, "q": text or None})
+    query = _query({"state": state, "severity": severity, "q": text or None})
     return f"/alarms{query}"
+
+
+def incident_link(incident: str) -> str:
+    """Build the address of an incident's page."""
+    return _link(("incidents",), incident, {}, "")
+
+
+def messages_link(*, status: str | None = None, channel: str | None = None) -> str:
+    """Build the address of the list of messages, or of some of them."""
+    return f"/messages{_query({'status': status, 'channel': channel})}"
 
 
 def _link(folders: tuple[str, ...], name: str, asked: dict[str, str | None], anchor: str) -> str:

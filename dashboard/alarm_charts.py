@@ -16,6 +16,9 @@ GROUNDS = {
     "OK": "rgba(0,158,115,0.13)",
     "INSUFFICIENT_DATA": "rgba(125,136,148,0.20)",
 }
+BAND = "rgba(0,114,178,0.55)"
+BAND_GROUND = "rgba(0,114,178,0.14)"
+
 MANY = 120
 """So many periods or more are drawn as small points."""
 
@@ -38,12 +41,15 @@ def alarm_figure(view: AlarmView) -> Figure:
         ("breaching", "triangle-up", HARD, 9, [one for one in points if one.breaching]),
     )
     data = [
+        *_band(points),
         _ring([one for one in points if one.decided]),
         *(_marks(*group, view) for group in groups),
     ]
     if len(points) > 1:
         data.insert(0, _line(points))
-    values = [one.value for one in points if one.value is not None] + [view.rule.threshold]
+    limits = [] if view.rule.threshold is None else [view.rule.threshold]
+    values = [one.value for one in points if one.value is not None] + limits
+    values += [edge for one in points for edge in (one.lower, one.upper) if edge is not None]
     low, high = min(values), max(values)
     room = (high - low or abs(high) or 1.0) * 0.12
     drawn = layout(margin={"l": 52, "r": 12, "t": 8, "b": 38})
@@ -51,7 +57,7 @@ def alarm_figure(view: AlarmView) -> Figure:
         "xaxis": axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
         "yaxis": axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         "shapes": [
-            level(view.rule.threshold, colour=HARD),
+            *(level(limit, colour=HARD) for limit in limits),
             *(shape for span in view.spans for shape in _shapes(span)),
         ],
         "annotations": _signs(view),
@@ -102,6 +108,20 @@ def _signs(view: AlarmView) -> list[Figure]:
         for span in view.spans
         if (span.end - span.start).total_seconds() / whole >= NAMED_SHARE
     ]
+
+
+def _band(points: Sequence[AlarmPoint]) -> list[Figure]:
+    """Fill between the borders of the band; periods without one leave a gap."""
+    known = [one for one in points if one.lower is not None and one.upper is not None]
+    if not known:
+        return []
+    common: Figure = {
+        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "x": [_at(one) for one in known],
+        "line": {"color": BAND, "width": 1},
+    }  # fmt: skip
+    lower: Figure = {**common, "name": "lower", "y": [one.lower for one in known]}
+    upper: Figure = {**common, "name": "upper", "y": [one.upper for one in known]}
+    return [lower, {**upper, "fill": "tonexty", "fillcolor": BAND_GROUND}]
 
 
 def _line(points: Sequence[AlarmPoint]) -> Figure:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.evaluation.explain import Explanation
+from driftline.alerts.messages.incidents import Incident
+from driftline.alerts.messages.silences import SilenceRecord
 from driftline.dashboard.frames import AlarmChange, AlarmLine
 
 __all__ = [
@@ -14,8 +19,14 @@ __all__ = [
     "AlarmView",
     "AlarmsView",
     "ChannelLine",
+    "CompositeView",
     "MessageLine",
+    "RuleLine",
     "StateSpan",
+    "Story",
+    "SuppressorLine",
+    "Trial",
+    "TrialRun",
 ]
 
 ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
@@ -29,6 +40,8 @@ class AlarmsView:
     alarms: tuple[AlarmLine, ...]
     state: str | None = None
     text: str | None = None
+    severity: str | None = None
+    incidents: tuple[Incident, ...] = ()
 
     @property
     def counts(self) -> Counter[str]:
@@ -43,6 +56,7 @@ class AlarmsView:
             alarm
             for alarm in self.alarms
             if (self.state is None or alarm.state == self.state)
+            and (self.severity is None or alarm.severity == self.severity)
             and (not wanted or any(wanted in text.casefold() for text in _texts(alarm)))
         ]
         found.sort(key=_rank)
@@ -53,7 +67,8 @@ class AlarmsView:
 class AlarmPoint:
     """One period of an alarm's metric; ``decided`` marks those that its state rests on.
 
-    ``value`` is None for a period without data that was judged all the same.
+    ``value`` is None for a period without data that was judged all the same; ``lower`` and
+    ``upper`` are the band, where there is one.
     """
 
     start: datetime
@@ -63,6 +78,8 @@ class AlarmPoint:
     decided: bool = False
     link: str | None = None
     words: str | None = None
+    lower: float | None = None
+    upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +105,8 @@ class MessageLine:
     error: str | None
     finished_at: datetime | None
     next_at: datetime | None
+    reason: str | None = None
+    alarm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +135,7 @@ class AlarmRule:
     period_s: int
     evaluation_periods: int
     required: int
-    threshold: float
+    threshold: float | None
     operator: str
     treatment: str
     description: str
@@ -125,10 +144,41 @@ class AlarmRule:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialRun:
+    """What an alarm did in a preview: how often it went off, how long, and where it ended."""
+
+    fired: int
+    in_alarm: timedelta
+    state: str
+    spans: tuple[StateSpan, ...]
+    points: tuple[AlarmPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """An alarm with other values beside itself as declared, over the same stretch of time.
+
+    ``problem`` says what is wrong with the values; there are no runs then. ``given`` holds the
+    values as they stand in the form.
+    """
+
+    given: Mapping[str, str]
+    is_asked: bool
+    start: datetime | None = None
+    end: datetime | None = None
+    declared: TrialRun | None = None
+    changed: TrialRun | None = None
+    definition: AlarmDefinition | None = None
+    problem: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AlarmView:
     """Everything that the page of one alarm shows.
 
-    ``similar`` names metrics that have data, when the alarm's own has none.
+    ``similar`` names metrics that have data, when the alarm's own has none. ``why`` says how it is
+    judged now; None when that cannot be told, ``why_not`` then says so.
     """
 
     now: datetime
@@ -142,6 +192,61 @@ class AlarmView:
     channels: tuple[ChannelLine, ...]
     others: tuple[AlarmLine, ...]
     similar: tuple[str, ...] = ()
+    trial: Trial | None = None
+    why: Explanation | None = None
+    why_not: str = ""
+    silences: tuple[SilenceRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One line of a composite's rule drawn as a tree: AND, OR, NOT, or a condition.
+
+    ``depth`` is 0 for the whole rule; ``alarms`` holds (name, state, since) of a condition's
+    alarms, since is None for one that does not exist.
+    """
+
+    depth: int
+    text: str
+    holds: bool
+    alarms: tuple[tuple[str, str, datetime | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressorLine:
+    """The alarm that holds a composite's actions back, and what it does now.
+
+    ``state`` is None when there is no such alarm; ``held`` is empty while nothing is held.
+    """
+
+    name: str
+    state: str | None
+    wait_s: float
+    extension_s: float
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompositeView:
+    """Everything that the page of a composite alarm shows."""
+
+    now: datetime
+    alarm: AlarmLine
+    description: str
+    changed_at: datetime
+    lines: tuple[RuleLine, ...]
+    suppressor: SuppressorLine | None
+    parents: tuple[AlarmLine, ...]
+    changes: tuple[AlarmChange, ...]
+    messages: tuple[MessageLine, ...]
+    channels: tuple[ChannelLine, ...]
+    why: Explanation | None = None
+    why_not: str = ""
+    silences: tuple[SilenceRecord, ...] = ()
+
+
+Story = AlarmView | CompositeView
+"""What the parts of a page take that are the same for alarms of all kinds."""
 
 
 def _texts(alarm: AlarmLine) -> tuple[str, ...]:

@@ -29,10 +29,24 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.dashboard.actions import Actions, Send
 from driftline.dashboard.address import Address, parse
+from driftline.dashboard.alarm_frames import CompositeView
 from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.guard import Guard
-from driftline.dashboard.pages import alarm, alarms, column, measured, missing, monitor, overview
+from driftline.dashboard.pages import (
+    alarm,
+    alarms,
+    column,
+    composite,
+    incidents,
+    measured,
+    messages,
+    missing,
+    monitor,
+    overview,
+    silences,
+)
 from driftline.dashboard.parts import marked, problem
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
@@ -47,6 +61,15 @@ THREADS = 4
 
 REFRESH_MS = 30_000
 """An open page asks again so often: two requests a minute."""
+
+PLACES = (
+    ("Overview", "/"),
+    ("Alarms", "/alarms"),
+    ("Incidents", "/incidents"),
+    ("Messages", "/messages"),
+    ("Silences", "/silences"),
+)
+"""The links on top."""
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -66,51 +89,94 @@ INDEX = """<!DOCTYPE html>
 
 @dataclass(frozen=True, slots=True)
 class DashboardContext:
-    """What the dashboard reads from: the database, the storage root, a clock."""
+    """What the dashboard reads from: the database, the storage root, a clock.
+
+    ``send`` is the way to the server, through which alone anything is changed.
+    """
 
     engine: Engine
     root: str
     now: Callable[[], datetime]
+    send: Send | None = None
 
 
 def create_app(context: DashboardContext) -> App:
-    """Build the dashboard; it reads only, and answers this machine only."""
-    dash = _dash(context)
+    """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
+    stores = Stores(context.engine, context.root, context.now)
+    dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]
         for name, call in dash.callback_map.items()
         if "callback" in call
     }
-    return LocalOnly(Bundles(Guard(dash.server, calls)))
+    act = Actions(context.send, context.now).run
+
+    def is_there(path: str, query: str) -> bool:
+        return _is_there(stores, parse(path, query))
+
+    return LocalOnly(Bundles(Guard(dash.server, calls, act, is_there)))
 
 
 def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
     try:
-        if address.page == "overview":
-            return overview.page(stores.overview())
-        if address.page == "alarms":
-            return alarms.page(stores.alarms(address.state, address.text))
-        if address.page == "alarm":
-            return alarm.page(stores.alarm(address.alarm))
-        if address.page == "column":
-            name = address.feature or ""
-            return column.page(stores.column(address.monitor, name, address.window))
-        if address.page == "monitor":
-            if stores.kind(address.monitor) != "data-quality":
-                keep = address.keep or address.feature
-                return measured.page(
-                    stores.measured(address.monitor, address.window, address.metric, keep)
-                )
-            view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
-            return monitor.page(view)
+        found = _alarm_page(stores, address) or _monitor_page(stores, address)
+        return found or missing.page(None)
     except NotFoundError as error:
-        return missing.page(str(error))
+        return missing.page(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
         reason = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
         return problem("This page cannot be shown", reason)
-    return missing.page(None)
+
+
+def _is_there(stores: Stores, address: Address) -> bool:
+    """Say whether an address leads to a page; what cannot be looked up now is no 404."""
+    try:
+        stores.require(address)
+    except NotFoundError:
+        return False
+    except (DriftlineError, SQLAlchemyError, OSError, ValueError):
+        return True  # The page says what is wrong.
+    return address.page != "missing"
+
+
+def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
+    """Draw a page of alarms or of what became of them; None for others."""
+    match address.page:
+        case "alarms":
+            return alarms.page(stores.alarms(address.state, address.text, address.severity))
+        case "alarm":
+            story = stores.alarm(address.alarm, dict(address.trial))
+            return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)
+        case "incidents":
+            return incidents.page(stores.affairs.incidents())
+        case "incident":
+            return incidents.incident_page(stores.affairs.incident(address.incident))
+        case "messages":
+            return messages.page(stores.affairs.messages(address.status, address.channel))
+        case "silences":
+            return silences.page(stores.affairs.silences())
+    return None
+
+
+def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
+    """Draw the overview or a page of a monitor; None for others."""
+    match address.page:
+        case "overview":
+            return overview.page(stores.overview())
+        case "column":
+            name = address.feature or ""
+            return column.page(stores.column(address.monitor, name, address.window))
+        case "monitor" if stores.kind(address.monitor) != "data-quality":
+            keep = address.keep or address.feature
+            return measured.page(
+                stores.measured(address.monitor, address.window, address.metric, keep)
+            )
+        case "monitor":
+            view = stores.monitor(address.monitor, address.window, address.feature, address.keep)
+            return monitor.page(view)
+    return None
 
 
 class _Server(FastAPIDashServer):
@@ -131,7 +197,7 @@ class _Server(FastAPIDashServer):
         """Add nothing."""
 
 
-def _dash(context: DashboardContext) -> Dash:
+def _dash(stores: Stores) -> Dash:
     """Make the Dash application: a shell, and one callback that fills it."""
     app = Dash(
         __name__,
@@ -152,7 +218,6 @@ def _dash(context: DashboardContext) -> Dash:
         ],
     )
     app.layout = _shell()
-    stores = Stores(context.engine, context.root, context.now)
     free = asyncio.Semaphore(THREADS)
 
     @app.callback(
@@ -212,7 +277,7 @@ def _shell() -> html.Div:
             ),
             marked(
                 html.Nav(
-                    [html.A("Overview", href="/"), html.A("Alarms", href="/alarms")],
+                    [html.A(words, href=href) for words, href in PLACES],
                     className="places",
                 ),
                 aria_label="Pages",
@@ -231,6 +296,7 @@ def _shell() -> html.Div:
             dcc.Store(id="shown"),
             dcc.Store(id="opened"),
             header,
+            html.Div(id="said", role="status"),
             html.Main(html.Div(html.Div(className="skeleton"), id="page"), id="main", tabIndex=-1),
         ],
         className="shell",

@@ -94,7 +94,8 @@ class MonitorLine:
 class AlarmLine:
     """An alarm as it stands: since when, and what the newest breaching datapoint said.
 
-    ``told`` holds the messages of the newest change that was to be told, by channel.
+    ``told`` holds the messages of the newest change that was to be told, by channel. ``quiet`` says
+    what keeps the alarm from telling anybody now, ``incident`` is the id of the open one it is in.
     """
 
     name: str
@@ -108,6 +109,10 @@ class AlarmLine:
     monitor: str | None
     metric: str = ""
     told: tuple[DeliveryLine, ...] = ()
+    kind: Literal["metric", "composite"] = "metric"
+    quiet: tuple[str, ...] = ()
+    incident: str | None = None
+    actions_enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

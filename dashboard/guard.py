@@ -7,6 +7,7 @@ malformed gives a 4xx with one sentence, and every answer carries a strict conte
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -29,10 +30,15 @@ MAX_BODY_BYTES = 64 * 1024
 """A callback of these pages sends a path and a query: a few hundred bytes."""
 
 CALL_PATH = "/_dash-update-component"
+ACTIONS = "/actions/"
 FILES = ("/assets/", "/_dash-component-suites/")
 FACTS = ("/_dash-layout", "/_dash-dependencies", "/_favicon.ico")
 
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
+_CODES = {
+    403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict",
+    503: "unavailable",
+}  # fmt: skip
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -61,11 +67,23 @@ class Guard:
     callbacks
         The inputs of each registered callback by its output: ``{"page.children": [("url",
         "pathname"), …]}``; any other call is refused before Dash sees it.
+    act
+        Carries out an action by its name and values; gives a status and a sentence.
+    is_there
+        Says whether a path, percent-encoded as it came, and a query lead to a page; may wait.
     """
 
-    def __init__(self, app: App, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
+    def __init__(
+        self,
+        app: App,
+        callbacks: Mapping[str, list[tuple[str, str]]],
+        act: Callable[[str, object], tuple[int, str]] | None = None,
+        is_there: Callable[[str, str], bool] = is_page,
+    ) -> None:
         self.app = app
         self.callbacks = callbacks
+        self.act = act
+        self.is_there = is_there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is well formed, refuse the rest."""
@@ -87,6 +105,10 @@ class Guard:
             body = await _call_body(scope, receive)
             check_call(body, self.callbacks)
             await self.app(scope, _replay(body, receive), _Finish(send, 200))
+        elif path.startswith(ACTIONS) and self.act is not None:
+            given = _json(await _call_body(scope, receive))
+            status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
+            await _answer(send, status, said, is_action=True)
         elif method not in ("GET", "HEAD"):
             raise Refusal(405, f"{method} {path}: pages are read with GET; changes go to the API")
         elif path.startswith(FILES) or path in FACTS:
@@ -96,7 +118,9 @@ class Guard:
             # As it came: a slash of a name is told from one of the path only before decoding.
             asked = scope.get("raw_path") or quote(path).encode()
             query = scope.get("query_string", b"").decode("latin-1")
-            status = 200 if is_page(asked.decode("latin-1").partition("?")[0], query) else 404
+            page = asked.decode("latin-1").partition("?")[0]
+            is_there = await asyncio.to_thread(self.is_there, page, query)
+            status = 200 if is_there else 404
             index = {**scope, "method": "GET", "path": "/", "raw_path": b"/"}
             await self.app(index, receive, _Finish(send, status, method))
 
@@ -134,10 +158,7 @@ def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> N
     Refusal
         400 for what is not JSON or has the wrong shape, 404 for an output that does not exist.
     """
-    try:
-        call = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refusal(400, "body: not JSON; expected a callback of the page") from None
+    call = _json(body)
     if not isinstance(call, dict) or not isinstance(call.get("output"), str):
         raise Refusal(400, 'body: expected an object with the text "output"')
     expected = callbacks.get(call["output"])
@@ -161,6 +182,13 @@ def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> N
     outputs = call.get("outputs")
     if not _is_output(outputs, call["output"]):
         raise Refusal(400, "outputs: expected the id and property that output names")
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "body: not JSON; expected what a page sends") from None
 
 
 def _is_output(outputs: object, name: str) -> bool:
@@ -194,7 +222,7 @@ async def _call_body(scope: Scope, receive: Receive) -> bytes:
     """Read a callback's body after checking method, sender and type."""
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     if scope["method"] != "POST":
-        raise Refusal(405, f"{scope['method']} {CALL_PATH}: expected POST")
+        raise Refusal(405, f"{scope['method']} {scope['path']}: expected POST")
     if headers.get(b"sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refusal(403, "the call comes from another site")
     if headers.get(b"content-type", "").split(";")[0].strip() != "application/json":
@@ -252,14 +280,14 @@ class _Finish:
         await self.send({"type": "http.response.body", "body": body})
 
 
-async def _answer(send: Send, status: int, message: str) -> None:
-    """Answer with one sentence as JSON; 200 as plain text."""
-    if status == 200:
+async def _answer(send: Send, status: int, message: str, *, is_action: bool = False) -> None:
+    """Answer with one sentence as JSON; 200 as plain text, or as what an action said."""
+    if status == 200 and is_action:
+        body, kind = json.dumps({"said": message}).encode(), b"application/json"
+    elif status == 200:
         body, kind = message.encode(), b"text/plain"
     else:
-        code = {403: "forbidden", 404: "not_found", 405: "method_not_allowed"}.get(
-            status, "bad_request"
-        )
+        code = _CODES.get(status, "bad_request")
         body = json.dumps({"error": {"code": code, "message": message}}).encode()
         kind = b"application/json"
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *_HEADERS]

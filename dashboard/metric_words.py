@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from driftline.dashboard.wording import CHECKS
+from driftline.dashboard.wording import CHECKS, number
 
-__all__ = ["MEANINGS", "OPERATORS", "metric_words", "title_of"]
+__all__ = ["MEANINGS", "OPERATORS", "limit_words", "metric_words", "title_of"]
 
 OPERATORS = {
     "GreaterThanOrEqualToThreshold": "≥",
     "GreaterThanThreshold": ">",
     "LessThanThreshold": "<",
     "LessThanOrEqualToThreshold": "≤",
+    "LessThanLowerOrGreaterThanUpperThreshold": "outside of its band",
+    "LessThanLowerThreshold": "below its band",
+    "GreaterThanUpperThreshold": "above its band",
 }
 
 OWN = {
@@ -100,6 +103,12 @@ MEANINGS = {
     "ndcg": "how well the reference's ranking of features still holds; 1 is the same ranking",
 }
 """What a metric measures, in a sentence, for whoever points at its name."""
+
+
+def limit_words(operator: str, threshold: float | None) -> str:
+    """Say when a value breaches: ``> 0.5``, or how it lies to its band."""
+    words = OPERATORS[operator]
+    return words if threshold is None else f"{words} {number(threshold)}"
 
 
 def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:

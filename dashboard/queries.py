@@ -11,10 +11,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from driftline.alerts.alarms import AlarmRecord
+from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.tables import outbox
-from driftline.dashboard.alarm_queries import delivery_line, monitor_of
+from driftline.dashboard.alarm_queries import monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
+from driftline.dashboard.message_queries import delivery_line
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.tables import executions

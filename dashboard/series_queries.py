@@ -13,8 +13,8 @@ from urllib.parse import quote
 import numpy as np
 from sqlalchemy import Connection, select
 
-from driftline.alerts import metrics
 from driftline.alerts.errors import DatapointError
+from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.frames import MonitorLine, WindowRun

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
@@ -17,10 +17,18 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from driftline.alerts.alarms import AlarmRecord, list_alarms
+from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
+from driftline.alerts.alarms.known import require_alarm
+from driftline.alerts.alarms.records import AlarmRecord, list_alarms
+from driftline.alerts.guard import reading
+from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.messages.incidents import get_incident
 from driftline.capture.tables.dataset import Gap
-from driftline.dashboard.alarm_frames import AlarmsView, AlarmView
+from driftline.dashboard.address import Address
+from driftline.dashboard.affairs import Affairs
+from driftline.dashboard.alarm_frames import AlarmsView, Story
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
+from driftline.dashboard.composite_queries import composite_view
 from driftline.dashboard.documents import Document, culprit, detail_of, script_of
 from driftline.dashboard.frames import (
     EndpointLine,
@@ -36,6 +44,8 @@ from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSum
 from driftline.dashboard.past import Past
 from driftline.dashboard.queries import dead_count, deliveries, monitor_line
 from driftline.dashboard.series_queries import column_history, newest_labels
+from driftline.dashboard.standing import Surroundings
+from driftline.dashboard.trial import try_out
 from driftline.dashboard.wording import plural
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.comparison import Comparison
@@ -68,12 +78,14 @@ class Stores:
         self.now = now
         self.holdings = Holdings(root)
         self.past = Past(self.holdings.document)
+        self.bands = BandShelf()
+        self.affairs = Affairs(engine, now)
 
     def overview(self) -> OverviewView:
         """Give everything that the first page shows."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             records = list_alarms(connection)
-            alarms = alarm_lines(connection)
+            alarms = alarm_lines(connection, Surroundings.read(connection, self.now()))
             late = {one.monitor: one.due_at for one in overdue(connection, self.now())}
             lines = [
                 monitor_line(connection, definition, records)
@@ -97,21 +109,34 @@ class Stores:
             dead_count=dead,
         )
 
-    def alarms(self, state: str | None = None, text: str | None = None) -> AlarmsView:
+    def alarms(
+        self, state: str | None = None, text: str | None = None, severity: str | None = None
+    ) -> AlarmsView:
         """Give all alarms, and say which of them are asked for."""
-        with self.engine.connect() as connection:
-            return AlarmsView(self.now(), alarm_lines(connection), state, text)
+        now = self.now()
+        with reading(self.engine) as connection:
+            around = Surroundings.read(connection, now)
+            found = alarm_lines(connection, around)
+            return AlarmsView(now, found, state, text, severity, around.incidents)
 
-    def alarm(self, name: str) -> AlarmView:
-        """Give one alarm with its metric, its history and its messages.
+    def alarm(self, name: str, trial: Mapping[str, str] | None = None) -> Story:
+        """Give one alarm of any kind with what it looks at, its history and its messages.
+
+        ``trial`` holds the values of a preview, by their names in the address.
 
         Raises
         ------
         NotFoundError
             When there is no such alarm.
         """
-        with self.engine.connect() as connection:
-            return alarm_view(connection, name, self.now())
+        with reading(self.engine) as connection:
+            record = get_any(connection, name)
+            if isinstance(record, CompositeRecord):
+                return composite_view(connection, record, self.now())
+            view = alarm_view(connection, record, self.now(), self.bands)
+            start = view.points[0].start if view.points else None
+            tried = try_out(connection, record, trial or {}, start, self.now(), self.bands)
+            return replace(view, trial=tried)
 
     def monitor(
         self, name: str, window: str | None, feature: str | None, keep: str | None = None
@@ -125,7 +150,7 @@ class Stores:
         NotFoundError
             When there is no such monitor, or no such window or feature of it.
         """
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             definition = get_definition(connection, name)
             alarms = list_alarms(connection)
             line = monitor_line(connection, definition, alarms)
@@ -144,9 +169,26 @@ class Stores:
         view = replace(view, detail=detail, feature=chosen, kept=feature or keep)
         return view if chosen is None else self._with_rows(view, report, chosen)
 
+    def require(self, address: Address) -> None:
+        """Refuse an address of an alarm, an incident or a monitor that is not there.
+
+        Raises
+        ------
+        NotFoundError
+            When there is none of the name.
+        """
+        with reading(self.engine) as connection:
+            match address.page:
+                case "alarm":
+                    require_alarm(connection, address.alarm)
+                case "incident":
+                    get_incident(connection, address.incident)
+                case "monitor" | "column":
+                    get_definition(connection, address.monitor)
+
     def kind(self, name: str) -> str:
         """Say of which kind a monitor is; NotFoundError when there is none of that name."""
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             return get_definition(connection, name).kind
 
     def measured(
@@ -159,7 +201,7 @@ class Stores:
         NotFoundError
             When there is no such monitor, window or metric.
         """
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             definition = get_definition(connection, name)
             records = list_alarms(connection)
             line = monitor_line(connection, definition, records)
@@ -188,7 +230,7 @@ class Stores:
         NotFoundError
             When there is no such monitor or window, or no window has such a column.
         """
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             definition = get_definition(connection, name)
             records = list_alarms(connection)
             line = monitor_line(connection, definition, records)

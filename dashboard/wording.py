@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 
 from driftline.dashboard.frames import WindowRun
@@ -24,6 +25,7 @@ __all__ = [
     "probability",
     "reason",
     "schedule_text",
+    "short_reason",
     "span",
 ]
 
@@ -44,6 +46,10 @@ DELIVERIES = {
     "delivering": "being sent",
     "dead": "✕ given up",
     "superseded": "dropped for a newer one",
+    "waiting": "waits for others of its group",
+    "muted": "◌ held back by a silence",
+    "damped": "◌ held back, the alarm flaps",
+    "grouped": "told with its group",
 }
 """Statuses of messages that do not say by themselves what they mean."""
 
@@ -75,6 +81,8 @@ NOTES = {
     "data_type_check": "not compared, since its type is wrong",
 }
 """Why a feature has no distance."""
+
+_ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _WEEKDAYS = {
@@ -214,3 +222,8 @@ def schedule_text(schedule: str) -> str:
     if weekly and fields[0].isdigit() and fields[1].isdigit() and fields[4] in _WEEKDAYS:
         return f"{_WEEKDAYS[fields[4]]}s at {int(fields[1]):02d}:{int(fields[0]):02d}"
     return schedule
+
+
+def short_reason(text: str) -> str:
+    """Give CloudWatch's sentence with names of alarms in place of their ARNs."""
+    return _ARN.sub("", text)

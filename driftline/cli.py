@@ -1,7 +1,8 @@
 """The command line: ``driftline COMMAND``.
 
 Exit codes: 0 all right; 1 it found something; 2 wrong use or unreadable input; 3 it could not be
-decided or done. Data goes to standard output, talk to standard error.
+decided or done; 141 nobody reads its output any more. Data goes to standard output, talk to
+standard error.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import importlib
 import io
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from driftline import __version__
+from driftline.commands.group import QuietGroup
 from driftline.commands.terminal import harmless
 from driftline.errors import DriftlineError, InputError
 from driftline.lean import start_lean
@@ -41,8 +44,15 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "monitor": "resources",
+    "alarm": "alarm",
+    "channel": "channel",
+    "silence": "silence",
+    "delivery": "delivery",
+    "incident": "incident",
     "capture": "erasure",
     "truth": "truth",
+    "detector": "detector",
+    "metric": "metric",
     "doctor": "health",
     "settings": "running",
     "migrate": "running",
@@ -56,6 +66,7 @@ def build(asked: str | None = None) -> typer.Typer:
     """Put the commands together: the one that is asked for, or all of them (for help)."""
     app = typer.Typer(
         name="driftline",
+        cls=QuietGroup,
         help="Open, self-hosted model monitoring and drift detection.",
         no_args_is_help=True,
         add_completion=False,
@@ -86,8 +97,11 @@ def main() -> None:
     try:
         build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except DriftlineError as error:
-        typer.echo(harmless(f"driftline: {error}"), err=True)
+        with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
+            typer.echo(harmless(f"driftline: {error}"), err=True)
         sys.exit(2 if isinstance(error, InputError) else 3)
+    except BrokenPipeError:
+        sys.exit(2)  # Wrong use, which nobody reads: all else has ended in the group.
     except Exception:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
         traceback.print_exc()
         typer.echo("driftline: this is a defect; please report it with the lines above", err=True)

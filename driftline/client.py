@@ -6,20 +6,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from types import TracebackType
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
+from driftline.alarm_calls import AlarmCalls
 from driftline.errors import (
-    ConflictError,
-    DriftlineError,
     InputError,
-    NotFoundError,
     UnavailableError,
 )
 from driftline.loopback import DEFAULT_SERVER
+from driftline.server_calls import in_path, refusal
 
 __all__ = ["DEFAULT_SERVER", "KINDS", "Client"]
 
@@ -30,17 +27,15 @@ KINDS = {
     "Baseline": "baselines",
     "Monitor": "monitors",
     "Alarm": "alarms",
+    "CompositeAlarm": "composite-alarms",
+    "Silence": "silences",
     "Channel": "channels",
 }
-_ERRORS: dict[int, type[DriftlineError]] = {404: NotFoundError, 409: ConflictError}
 
 _LABELS_PER_REQUEST = 50_000
 
-# Fitting a baseline on a big file is one request; everything else answers in milliseconds.
-_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
-
-class Client:
+class Client(AlarmCalls):
     """Speaks to one server.
 
     Parameters
@@ -55,25 +50,6 @@ class Client:
     InputError
         From every call, with the server's sentence, when what was asked is wrong.
     """
-
-    def __init__(self, server: str = DEFAULT_SERVER) -> None:
-        self.server = server.rstrip("/")
-        self._http = httpx.Client(base_url=self.server, timeout=_TIMEOUT)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def apply(
         self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
@@ -90,11 +66,11 @@ class Client:
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Give one resource."""
-        return self._json("GET", f"/api/v1/{collection(kind)}/{_in_path(name)}")
+        return self._json("GET", f"/api/v1/{collection(kind)}/{in_path(name)}")
 
     def delete(self, kind: str, name: str) -> None:
         """Delete one resource; refused while another needs it."""
-        self._call("DELETE", f"/api/v1/{collection(kind)}/{_in_path(name)}")
+        self._call("DELETE", f"/api/v1/{collection(kind)}/{in_path(name)}")
 
     def invoke(
         self,
@@ -107,7 +83,7 @@ class Client:
         """Ask an endpoint for predictions; gives the whole HTTP response."""
         return self._call(
             "POST",
-            f"/endpoints/{_in_path(endpoint)}/invocations",
+            f"/endpoints/{in_path(endpoint)}/invocations",
             content=body,
             headers={**(headers or {}), "content-type": content_type},
         )
@@ -118,7 +94,7 @@ class Client:
         """Run a monitor on one window now; by default on its last whole one."""
         window = {"from": start, "to": end}
         asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
-        return self._json("POST", f"/api/v1/monitors/{_in_path(name)}/run", json=asked)
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/run", json=asked)
 
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
@@ -156,7 +132,7 @@ class Client:
         """
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
-        path = f"/api/v1/endpoints/{_in_path(endpoint)}/truth"
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/truth"
         counts = ("received", "stored", "duplicates", "empty", "conflicts")
         total = dict.fromkeys(counts, 0)
         for body in bodies:
@@ -168,17 +144,17 @@ class Client:
 
     def truth_report(self, endpoint: str, **span: str) -> dict[str, Any]:
         """Tell how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
-        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/truth", params=span)
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/truth", params=span)
 
     def import_facts(self, endpoint: str) -> dict[str, Any]:
         """Say what importing into an endpoint meets: its signature, and the first day kept."""
-        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture/import")
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture/import")
 
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> dict[str, Any]:
         """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
         return self._json(
             "POST",
-            f"/api/v1/endpoints/{_in_path(endpoint)}/capture/lines",
+            f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines",
             content=body,
             params={"variant": variant},
             headers={"content-type": "application/jsonlines"},
@@ -186,12 +162,12 @@ class Client:
 
     def captured_hours(self, endpoint: str, **chosen: str) -> dict[str, Any]:
         """List the hours that are over and have records; ``from``, ``to``, ``variant`` choose."""
-        path = f"/api/v1/endpoints/{_in_path(endpoint)}/capture/hours"
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/hours"
         return self._json("GET", path, params=chosen)
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Give the capture lines of one hour of a variant, without line ends."""
-        path = f"/api/v1/endpoints/{_in_path(endpoint)}/capture/lines"
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
         rest = b""
         try:
             with self._http.stream(
@@ -199,7 +175,7 @@ class Client:
             ) as response:
                 if not response.is_success:
                     response.read()
-                    raise _refusal(response)
+                    raise refusal(response)
                 for block in response.iter_bytes():
                     *lines, rest = (rest + block).split(b"\n")
                     yield from lines
@@ -230,34 +206,7 @@ class Client:
 
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
-        return self._json("GET", f"/api/v1/endpoints/{_in_path(endpoint)}/capture")
-
-    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
-        found: dict[str, Any] = self._call(method, path, **options).json()
-        return found
-
-    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.UnsupportedProtocol as error:
-            raise InputError(
-                f'server "{self.server}": expected an address such as {DEFAULT_SERVER}'
-            ) from error
-        except httpx.HTTPError as error:
-            raise UnavailableError(
-                f"no server answers at {self.server} ({error}); start one with: driftline up"
-            ) from error
-        if response.is_success:
-            return response
-        raise _refusal(response)
-
-
-def _refusal(response: httpx.Response) -> DriftlineError:
-    """Make the error that a response tells of."""
-    message = _message(response)
-    if response.status_code >= 500 or response.status_code == 429:
-        return UnavailableError(message)
-    return _ERRORS.get(response.status_code, InputError)(message)
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture")
 
 
 def collection(kind: str) -> str:
@@ -272,11 +221,6 @@ def collection(kind: str) -> str:
         if kind.lower() in (name.lower(), plural):
             return plural
     raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
-
-
-def _in_path(name: str) -> str:
-    """Write a name as one step of a path; dots alone would be a step back."""
-    return quote(name, safe="").replace(".", "%2E")
 
 
 def _label_bodies(
@@ -297,10 +241,3 @@ def _plain(value: object) -> object:
         if (method := getattr(value, name, None)) is not None:
             return method()
     raise InputError(f"label of type {type(value).__name__}; expected a number or text")
-
-
-def _message(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered {response.status_code} to {response.request.url}"

@@ -1,8 +1,7 @@
 """Looks at an installation and says what is wrong, and the mend.
 
-Each examination answers one question that somebody asks at night: can it store, does the schema
-fit, does anything wait, was anything lost, is anybody told. None of them changes anything but a
-probe file that is removed again.
+Each examination answers a question that somebody asks at night: can it store, does the schema fit,
+does anything wait, was anything lost, is anybody told. All that one changes is a probe file.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sqlalchemy import Engine, func, inspect, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import driftline.migrations
-from driftline.alerts.alarms import list_alarms
+from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.baseline.location import locate
 from driftline.capture.audit.note import read_note

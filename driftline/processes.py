@@ -25,6 +25,7 @@ from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
 from driftline.observing import Observation
 from driftline.redacting import redactor
+from driftline.server_calls import ServerCalls
 from driftline.settings import Settings, load
 from driftline.storage import use_options
 
@@ -72,6 +73,8 @@ def clock(settings: Settings) -> Clock:
 def run_server(settings: Settings, ready: Ready) -> None:
     """Answer invocations and the programming interface until told to stop."""
     # Imported here and below: each process loads only what it runs.
+    from driftline.alerts.messages.programs import commands_of
+    from driftline.alerts.messages.secrets import Vault
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 
@@ -97,6 +100,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
         allow_networks=settings.notify.allow_networks,
         redactor=redactor(settings),
         scripts_dir=settings.scheduler.scripts_dir,
+        vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
+        commands=commands_of(settings.notify.commands),
     )
     serve(create_app(context), listener, ready)
 
@@ -115,6 +120,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         engine=open_database(settings, read_only=True),
         root=settings.root,
         now=clock(settings),
+        send=ServerCalls(settings.server_url, timeout_s=30).send,
     )
     serve(create_app(context), listener, ready)
 
@@ -340,20 +346,9 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
                 shelf.close()
 
         return {"scheduler": schedule, "audit": _auditor(settings, engine, now).run}
-    from driftline.alerts.evaluator import Evaluator
-    from driftline.alerts.notify import Deliverer
+    from driftline.alarming import alarm_loops
 
-    evaluator = Evaluator(
-        engine, now=now, dashboard_url=settings.dashboard_url, poll_s=settings.alarms.poll_s
-    )
-    # Messages go out by the wall clock, whatever clock the monitors live by.
-    deliverer = Deliverer(
-        engine,
-        now=lambda: datetime.now(UTC),
-        allow_networks=settings.notify.allow_networks,
-        poll_s=settings.alarms.poll_s,
-    )
-    return {"alarms": evaluator.run, "deliveries": deliverer.run}
+    return alarm_loops(settings, engine, now)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

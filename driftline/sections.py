@@ -199,6 +199,9 @@ class Alarms:
     """When people are told."""
 
     poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
+    retention_days: float = _setting(
+        90.0, "days that history, finished messages and closed incidents are kept"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +230,13 @@ class Notify:
     allow_networks: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
         [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
     )
+    commands: list[str] = _setting(  # noqa: RUF009 - as above
+        [], "what channels of type command may run, such as page=/usr/local/bin/page --loud"
+    )
+    secrets_key: str = _secret(
+        "", "keys that seal channels' secrets, the first one; better by the environment"
+    )
+    secrets_key_file: str = _setting(
+        "", "file of such a key, made when it is missing; empty: channels.key in local_dir"
+    )
+    digest: str = _setting("MON 08:00", "when the weekly digests are sent: day and time, in UTC")

@@ -102,6 +102,12 @@ class Settings:
         return self.database.url or f"sqlite:///{self.local_dir}/driftline.db"
 
     @property
+    def secrets_key_file(self) -> Path:
+        """The file of the key that seals channels' secrets."""
+        chosen = self.notify.secrets_key_file
+        return self._path(chosen) if chosen else self.local_dir / "channels.key"
+
+    @property
     def server_url(self) -> str:
         """Where the server answers."""
         return _url(self.server.host, self.server.port)

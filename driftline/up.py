@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from driftline.errors import InputError, UnavailableError
@@ -178,8 +178,7 @@ class Supervisor:
         child.threads = [thread]
 
     def _read_ready(self, child: _Child, left_s: float) -> None:
-        readable, _, _ = select.select([child.ready_fd], [], [], min(left_s, 1.0))
-        if not readable:
+        if not wait([child.ready_fd], min(left_s, 1.0)):
             return
         if os.read(child.ready_fd, 1):
             child.is_ready = True

@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts import metrics
-from driftline.alerts.datapoint import Datapoint
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.ledger import read_ledger
 from driftline.capture.audit.note import document_of, dropped_by_endpoint, read_note, write_note

@@ -115,12 +115,6 @@ def check_roles(
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
-    if preprocess is not None:
-        # A heavy import that only a script needs.
-        from driftline.baseline.scripting import preprocessed
-
-        data = preprocessed(data, preprocess, signature=known, compat=like is not None)
-    source = open_source(data, signature=known) if like is None else open_texts(data, known)
     asked = kind or kind_of(baseline)
     _refuse_new_columns(roles, baseline, asked)
     if declared and (asked != "data-quality" or like is not None):
@@ -129,6 +123,12 @@ def check_roles(
             f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
             "no rules"
         )
+    if preprocess is not None:
+        # A heavy import that only a script needs.
+        from driftline.baseline.scripting import preprocessed
+
+        data = preprocessed(data, preprocess, signature=known, compat=like is not None)
+    source = open_source(data, signature=known) if like is None else open_texts(data, known)
     place = open_engine(engine, jobs)
     if asked != "data-quality" and not isinstance(place, InProcess):
         raise InputError(

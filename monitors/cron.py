@@ -20,7 +20,6 @@ from driftline.errors import InputError
 
 __all__ = ["Schedule", "ScheduleError", "due_windows", "touched_windows", "windows_from"]
 
-DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
 

@@ -244,6 +244,7 @@ class _Tally:
 
     @classmethod
     def of(cls, columns: Sequence[str]) -> _Tally:
+        """Begin with no rows counted."""
         return cls({name: Counter() for name in columns})
 
     def add(self, batch: pa.RecordBatch, mask: pa.BooleanArray | None) -> None:

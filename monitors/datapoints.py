@@ -13,17 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from driftline.alerts.datapoint import Datapoint
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.names import NEEDS_LABELS
+from driftline.monitors.violation import hide_values
 
 if TYPE_CHECKING:
     from driftline.monitors.question import WindowFacts
     from driftline.monitors.report import Report
     from driftline.monitors.violation import Violation
 
-__all__ = ["CHECKS", "DATA_METRICS", "OWN_METRICS", "failed_datapoints", "report_datapoints"]
+__all__ = [
+    "CHECKS",
+    "DATA_METRICS",
+    "OWN_METRICS",
+    "OWN_NAMES",
+    "failed_datapoints",
+    "report_datapoints",
+]
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 OWN_METRICS = "Driftline"
@@ -38,6 +46,16 @@ CHECKS = (
     "missing_column_check",
     "range_check",
     "unit_change_check",
+)
+
+# What is counted per monitor, in our own namespace.
+OWN_NAMES: frozenset[str] = frozenset(
+    {
+        *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
+        *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
+        *("unparsed_requests", "failed_requests", "failed"),
+        *(f"violations_{check}" for check in CHECKS),
+    }
 )
 
 # CloudWatch takes printable ASCII in names; these stay readable as they are.
@@ -72,8 +90,8 @@ def failed_datapoints(
     window: Window, *, monitor: str, endpoint: str, execution_id: str, reason: str
 ) -> list[Datapoint]:
     """Give the datapoints of a window that could not be judged: no rows, one failure."""
-    note = {
-        "cause": reason,
+    note: dict[str, object] = {
+        **_causes(reason, hide_values(reason)),
         "monitor": monitor,
         "execution": execution_id,
         "window": window.stamp,
@@ -124,7 +142,8 @@ class _Series:
             "failed_requests": float(facts.failed_count),
             "failed": 0.0,
         }
-        note = self._note(report.cause, _worst_feature(report), report.violations)
+        causes = _causes(report.cause, report.plain_cause)
+        note = self._note(causes, _worst_feature(report), report.violations)
         return [
             _point(self.window, OWN_METRICS, name, value, self.endpoint, self.monitor, note)
             for name, value in values.items()
@@ -148,7 +167,12 @@ class _Series:
             if result.note == "not in the data" or not result.row_count:
                 continue
             own = violations.get(name, [])
-            note = self._note(f"{name}: {own[0].cause}" if own else "", name, own)
+            causes = (
+                _causes(*(f"{name}: {one}" for one in (own[0].cause, own[0].plain_cause)))
+                if own
+                else _causes("", "")
+            )
+            note = self._note(causes, name, own)
             present = 1.0 - result.missing_count / result.row_count
             found.append(self._point("feature_non_null_", name, present, note))
             if result.distance is not None:
@@ -174,6 +198,7 @@ class _Series:
 
     def metrics(self) -> list[Datapoint]:
         """Give SageMaker's metrics of the other kinds; infinite ones as SageMaker writes them."""
+        common = _causes(self.report.cause, self.report.plain_cause)
         return [
             Datapoint(
                 namespace=one.namespace,
@@ -182,7 +207,11 @@ class _Series:
                 time=self.window.start,
                 value=max(-INFINITE, min(INFINITE, one.value)),
                 period_s=_period(self.window),
-                note=self._note(one.cause or self.report.cause, None, self.report.violations),
+                note=self._note(
+                    _causes(one.cause, hide_values(one.cause)) if one.cause else common,
+                    None,
+                    self.report.violations,
+                ),
             )
             for one in self.report.points
             if not math.isnan(one.value)
@@ -193,10 +222,10 @@ class _Series:
         return _point(self.window, DATA_METRICS, metric, value, self.endpoint, self.monitor, note)
 
     def _note(
-        self, cause: str, feature: str | None, violations: Sequence[Violation]
+        self, causes: Mapping[str, str], feature: str | None, violations: Sequence[Violation]
     ) -> Mapping[str, object]:
         note: dict[str, object] = {
-            "cause": cause,
+            **causes,
             "monitor": self.monitor,
             "execution": self.execution_id,
             "window": self.window.stamp,
@@ -205,6 +234,11 @@ class _Series:
         if violations:  # Most notes have none, and are stored by the million.
             note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
         return note
+
+
+def _causes(cause: str, plain: str) -> dict[str, str]:
+    """Give a note's cause, and the one without values of rows where there may be any."""
+    return {"cause": cause, "plain_cause": plain} if '"' in cause else {"cause": cause}
 
 
 def _quoted(violation: Violation) -> dict[str, str]:

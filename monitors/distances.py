@@ -1,8 +1,8 @@
 """Two-sample distances: pure functions of counts and of weighted values, no rows, no profiles.
 
 The decision whether a window drifts is significance.py's. What stands here is shown beside it
-(PSI, Jensen-Shannon, Wasserstein) or is SageMaker's own comparison (``Simple``, ``Robust``,
-``ChiSquared``), which a test checks against the numbers of Deequ, the library that it is built on.
+(PSI, Jensen-Shannon) or belongs to SageMaker's own comparison (``Robust``, ``ChiSquared``), which a
+test checks against the numbers of Deequ, the library that it is built on.
 """
 
 from __future__ import annotations
@@ -20,12 +20,8 @@ __all__ = [
     "cdf_distance",
     "chi_squared",
     "jensen_shannon_distance",
-    "kolmogorov_p_value",
     "population_stability",
     "robust",
-    "share_distance",
-    "total_variation",
-    "wasserstein",
 ]
 
 # Deequ's default, the two-sample Kolmogorov-Smirnov constant for alpha of about 0.003
@@ -71,32 +67,8 @@ def cdf_distance(
     EmptyDistributionError
         When a side holds no values.
     """
-    values, (first, second) = _on_common_values(
-        reference, window, reference_weights, window_weights
-    )
-    del values
+    first, second = _on_common_values(reference, window, reference_weights, window_weights)
     return float(np.abs(np.cumsum(first - second)).max().clip(0.0, 1.0))
-
-
-def share_distance(reference: ArrayLike, window: ArrayLike) -> float:
-    """Measure the largest difference of two shares over the same levels (L-infinity).
-
-    Parameters
-    ----------
-    reference, window
-        Counts per level, shape (levels,), same levels in the same order.
-
-    Returns
-    -------
-    float
-        In [0, 1]; SageMaker's ``Simple`` distance of a text column.
-
-    Raises
-    ------
-    EmptyDistributionError
-        When a side holds no rows.
-    """
-    return float(np.abs(_shares(reference) - _shares(window)).max())
 
 
 def robust(distance: float, reference_rows: float, window_rows: float) -> float:
@@ -207,70 +179,6 @@ def jensen_shannon_distance(reference: ArrayLike, window: ArrayLike, *, correcte
     return math.sqrt(max(0.0, nats) / math.log(2))
 
 
-def total_variation(reference: ArrayLike, window: ArrayLike) -> float:
-    """Measure the share of rows that would have to move to make two binned samples equal.
-
-    Parameters
-    ----------
-    reference, window
-        Counts per bin, shape (bins,), same bins in the same order.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
-    return float(np.abs(_shares(reference) - _shares(window)).sum() / 2)
-
-
-def wasserstein(
-    reference: ArrayLike,
-    window: ArrayLike,
-    *,
-    reference_weights: ArrayLike | None = None,
-    window_weights: ArrayLike | None = None,
-) -> float:
-    """Measure the area between two cumulative distributions (Wasserstein-1, earth mover's).
-
-    Parameters
-    ----------
-    reference, window, reference_weights, window_weights
-        As for ``cdf_distance``.
-
-    Returns
-    -------
-    float
-        In the unit of the values; equal to the shift when one side is the other, moved.
-    """
-    values, (first, second) = _on_common_values(
-        reference, window, reference_weights, window_weights
-    )
-    return float((np.abs(np.cumsum(first - second))[:-1] * np.diff(values)).sum())
-
-
-def kolmogorov_p_value(distance: float, reference_rows: float, window_rows: float) -> float:
-    """Say how probable a Kolmogorov-Smirnov distance at least as large is without drift.
-
-    Parameters
-    ----------
-    distance
-        In [0, 1], as ``cdf_distance`` gives it.
-    reference_rows, window_rows
-        Rows behind each side, independent of each other; both above 0.
-
-    Returns
-    -------
-    float
-        In [0, 1]; too large, never too small, where values repeat.
-
-    References
-    ----------
-    Stephens, Journal of the Royal Statistical Society B 32, 1970 (correction for small samples).
-    """
-    root = math.sqrt(reference_rows * window_rows / (reference_rows + window_rows))
-    return float(special.kolmogorov(distance * (root + 0.12 + 0.11 / root)))
-
-
 def _counts(found: ArrayLike) -> Counts:
     counts = np.asarray(found, dtype=np.float64)
     if counts.size == 0 or counts.sum() <= 0:
@@ -288,18 +196,17 @@ def _on_common_values(
     window: ArrayLike,
     reference_weights: ArrayLike | None,
     window_weights: ArrayLike | None,
-) -> tuple[Counts, tuple[Counts, Counts]]:
-    """Give the distinct values of both sides, sorted, and each side's share of rows at them."""
+) -> tuple[Counts, Counts]:
+    """Give each side's share of rows at the distinct values of both sides, sorted."""
     first = np.asarray(reference, dtype=np.float64)
     second = np.asarray(window, dtype=np.float64)
     values, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     first_weights = np.ones(first.size) if reference_weights is None else reference_weights
     second_weights = np.ones(second.size) if window_weights is None else window_weights
-    sides = (
+    return (
         _shares(np.bincount(place[: first.size], weights=first_weights, minlength=values.size)),
         _shares(np.bincount(place[first.size :], weights=second_weights, minlength=values.size)),
     )
-    return values, sides
 
 
 def _merge_rare(expected: Counts, observed: Counts) -> tuple[Counts, Counts]:

@@ -17,9 +17,9 @@ from functools import partial
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from driftline.alerts import metrics
-from driftline.alerts.datapoint import Datapoint
-from driftline.alerts.guard import hold
+from driftline.alerts.guard import hold, reading
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
@@ -199,7 +199,7 @@ def _attempt(
     """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
     # Before the rows are read: who records later than another may still have read earlier.
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         record = partial(_record, engine, before=_current(connection, definition.name, window))
     try:
         baseline = baselines(root, definition.baseline, definition.baseline_version)
@@ -208,7 +208,7 @@ def _attempt(
     read = read_captured(root, definition, window, signature, baseline)
     read = replace(read, digest=with_scripts(read.digest, definition, scripts_dir))
     identity = execution_id(definition, baseline.version, window, read.digest)
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         earlier = _find(connection, identity)
     if earlier is not None and earlier.status != FAILED and earlier.is_current:
         return earlier
@@ -348,7 +348,7 @@ def _record(
             metrics.put(connection, points, source=_source(execution))
     except IntegrityError:
         # Another process has recorded the same run meanwhile: the same id has the same answer.
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             return get_execution(connection, execution.id)
     log.info(
         "execution=%s monitor=%s window=%s status=%s rows=%d violations=%d",

@@ -89,19 +89,22 @@ def _culprits(
     return question.gather(partial(CulpritCounter.start, targets, segments), columns).result()
 
 
-def cause_sentence(violations: Sequence[Violation]) -> str:
+def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
     """Say in one sentence what a pager should print; "" without violations.
 
-    One clause for each of the three features that are most to blame, pages first.
+    One clause for each of the three features that are most to blame, pages first; without values
+    of rows where they are not wanted.
     """
     ranked = sorted(violations, key=lambda one: (one.severity != "page", -one.share_of_blame))
     first: dict[str, Violation] = {}
     for violation in ranked:
         first.setdefault(violation.feature_name, violation)
-    clauses = [
-        f"{name}: {shorten(one.cause, CAUSE_WIDTH, placeholder=' …')}"
+    named = [
+        (name, one.cause if has_values else one.plain_cause)
         for name, one in list(first.items())[:CAUSES_NAMED]
     ]
+    # Shortened last: what is cut can no more be told from what is not.
+    clauses = [f"{name}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}" for name, cause in named]
     if len(first) > CAUSES_NAMED:
         clauses.append(f"and {len(first) - CAUSES_NAMED} more")
     return "; ".join(clauses)

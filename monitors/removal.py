@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select
 
+from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window, WindowRead
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
@@ -33,7 +34,7 @@ def removed_since(
         table.digest != read.digest,
         table.is_current,
     )
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         found = connection.execute(query).first()
     if found is None or found.request_count <= read.request_count:
         return None

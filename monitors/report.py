@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
-from driftline.alerts.datapoint import Datapoint
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.folder import refuse_baseline
 from driftline.baseline.jackson import to_jackson
 from driftline.baseline.location import locate
@@ -162,6 +162,11 @@ class Report:
     def cause(self) -> str:
         """One sentence that a pager can print; empty when nothing is violated."""
         return cause_sentence(self.violations)
+
+    @property
+    def plain_cause(self) -> str:
+        """The same without values of rows, for channels that may not be told them."""
+        return cause_sentence(self.violations, has_values=False)
 
     @property
     def summary(self) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 
+from driftline.alerts.guard import reading
 from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
 from driftline.monitors import lease
@@ -115,5 +116,5 @@ def _run_before(engine: Engine, monitor: str, windows: Sequence[Window]) -> set[
         table.window_start >= windows[0].start,
         table.window_start <= windows[-1].start,
     )
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         return {Window(row.window_start, row.window_end) for row in connection.execute(query)}

@@ -23,6 +23,7 @@ from functools import lru_cache
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.alerts.guard import reading
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -120,7 +121,7 @@ class Scheduler:
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
         """Run everything that is due now, in order of windows, and give the executions."""
         stop = stop or threading.Event()
-        with self.engine.connect() as connection:
+        with reading(self.engine) as connection:
             found = list_standings(connection)
         known = {standing.definition.name for standing in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}

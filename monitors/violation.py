@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Literal
 
 from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
 from driftline.monitors.units import UnitChange
 
-__all__ = ["FeatureResult", "JsonValue", "Segment", "Severity", "Violation", "percent", "plural"]
+__all__ = [
+    "FeatureResult",
+    "JsonValue",
+    "Segment",
+    "Severity",
+    "Violation",
+    "hide_values",
+    "percent",
+    "plural",
+]
 
 Severity = Literal["page", "ticket"]
+_HIDDEN = '"…"'
+_MARK = "\0"
 # Characters of what a prompt or a log shows of an object.
 REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
@@ -111,6 +123,12 @@ class Violation:
         # A key of ours, which SageMaker's readers do not look for.
         return {**found, "segment": self.within} if self.within else found
 
+    @property
+    def plain_cause(self) -> str:
+        """The cause without values of rows, for those who may not read them."""
+        level = () if self.segment is None else (self.segment.level,)
+        return hide_values(self.cause, (*self.values, *level, *_texts_of(self.predicate)))
+
     def __repr__(self) -> str:
         """Give one line; `to_dict` has everything."""
         what = f"{self.feature_name}: {self.constraint_check_type}, {self.severity}: {self.cause}"
@@ -207,6 +225,36 @@ class FeatureResult:
         if self.distance is None or not self.bound:
             return None
         return self.distance / self.bound
+
+
+def hide_values(text: str, known: Iterable[str] = ()) -> str:
+    """Take the values of rows, which stand in double quotes, out of a whole sentence.
+
+    Values may hold quotes of their own, so pairs of them prove nothing. Known values are taken out
+    as they are; with any other quote left, all from the sentence's first to its last is.
+
+    Parameters
+    ----------
+    text
+        Not shortened: of a value that was cut nobody can say where it ends.
+    known
+        Values that it may quote.
+    """
+    left = text
+    for value in sorted(set(known), key=len, reverse=True):
+        left = left.replace(f'"{value}"', _MARK)
+    if '"' not in left:
+        return left.replace(_MARK, _HIDDEN)
+    start, end = text.index('"'), text.rindex('"')
+    return text[:start] + _HIDDEN + (text[end + 1 :] if end > start else "")
+
+
+def _texts_of(condition: Condition | None) -> Iterator[str]:
+    while isinstance(condition, Predicate):
+        yield from condition.values
+        if isinstance(condition.value, str):
+            yield condition.value
+        condition = condition.within
 
 
 def percent(share: float) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from driftline.alerts.guard import reading
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.errors import DriftlineError
@@ -26,11 +27,19 @@ from driftline.monitors.away import is_away
 from driftline.serving.api import (
     alarms,
     captures,
+    channels,
     cloudevents,
     declared,
+    deliveries,
+    detectors,
     erasures,
     executions,
+    incidents,
+    metric_data,
+    metrics,
     predictions,
+    replay,
+    silences,
     transfer,
     truth,
 )
@@ -51,6 +60,8 @@ from driftline.serving.http import (
     status_of,
 )
 from driftline.serving.invocations import Invocations
+from driftline.serving.sentences import told
+from driftline.serving.traffic import COUNTED, Answered, Traffic
 
 __all__ = ["create_app"]
 
@@ -61,9 +72,16 @@ def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
     fleet = Fleet(context)
     exposition = Exposition(context, lambda: tap.counters)
-    invocations = Invocations(context, fleet, exposition.observe)
+    traffic = Traffic(context.engine, context.now)
+    exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
+
+    def observe(answered: Answered, seconds: float) -> None:
+        exposition.observe(answered.endpoint, answered.status, seconds)
+        traffic.observe(answered, seconds)
+
+    invocations = Invocations(context, fleet, observe)
     api = BodyLimit(
-        _api(context, fleet, lambda: tap.counters, exposition),
+        _api(context, fleet, lambda: tap.counters, exposition, traffic),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
@@ -86,6 +104,7 @@ def _api(
     fleet: Fleet,
     tap_counters: Callable[[], Mapping[str, int]],
     exposition: Exposition,
+    traffic: Traffic,
 ) -> FastAPI:
     applier = Applier(context, fleet)
     pairing = Pairing(context.place)
@@ -104,6 +123,7 @@ def _api(
         tasks = [
             asyncio.create_task(fleet.begin()),
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
+            asyncio.create_task(traffic.run()),
         ]
         yield
         for task in tasks:
@@ -121,7 +141,15 @@ def _api(
         erasures.router(context),
         predictions.router(fleet),
         executions.router(context, shelf),
+        replay.router(context),
         alarms.router(context),
+        silences.router(context),
+        deliveries.router(context),
+        incidents.router(context),
+        metric_data.router(context),
+        metrics.router(context),
+        detectors.router(context),
+        channels.router(context),
         declared.router(context, applier, fleet),
     ):
         api.include_router(router, prefix="/api/v1")
@@ -144,7 +172,7 @@ def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
         """Say whether the database answers and every endpoint could."""
         problems: dict[str, object] = {}
         try:
-            with context.engine.connect() as connection:
+            with reading(context.engine) as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             problems["database"] = type(error).__name__
@@ -190,14 +218,14 @@ def _add_errors(api: FastAPI) -> None:
 
     @api.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return _error(400, "bad_request", f"{place}: {first['msg']}")
+        return _error(400, "bad_request", told(error.errors()[0]))
 
     @api.exception_handler(HTTPException)
     async def theirs(request: Request, error: HTTPException) -> Response:
         codes = {404: "not_found", 405: "method_not_allowed"}
         code = codes.get(error.status_code, "bad_request")
+        if error.status_code == 400:  # FastAPI's own for JSON that Python's reader gives up on.
+            return _error(400, code, "body: not readable; expected JSON in UTF-8, not so deep")
         message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs"
         return _error(error.status_code, code, message, dict(error.headers or {}))
 

@@ -14,33 +14,44 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from driftline.alerts.alarms import delete_alarm, put_alarm
-from driftline.alerts.channels import Channel, delete_channel, put_channel
-from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
+from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.guard import reading
+from driftline.alerts.messages.channels import Channel, delete_channel, put_channel
+from driftline.alerts.messages.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving import resource_store as store
+from driftline.serving.alarm_specs import alarm_of, fill_in
+from driftline.serving.channel_specs import channel_of
 from driftline.serving.context import ServerContext
 from driftline.serving.fleet import Fleet
 from driftline.serving.making import Made, Workshop, make_endpoint
-from driftline.serving.plan import Key, Plan, Planned, contents, make_plan
+from driftline.serving.plan import Key, Plan, Planned, contents, known_targets, make_plan
 from driftline.serving.resource_store import Stored
 from driftline.serving.resources import (
-    KINDS,
-    AlarmSpec,
-    BaselineSpec,
-    ChannelSpec,
-    EndpointSpec,
-    Kind,
-    MonitorSpec,
+    ALARM_KINDS,
     Resource,
     ResourceError,
     key_of,
     parse_resources,
 )
-from driftline.serving.targets import require_reachable
+from driftline.serving.silence_specs import silence_of
+from driftline.serving.specs import (
+    KINDS,
+    AlarmSpec,
+    BaselineSpec,
+    ChannelSpec,
+    CompositeAlarmSpec,
+    EndpointSpec,
+    Kind,
+    MonitorSpec,
+    SilenceSpec,
+)
+from driftline.serving.targets import ASKING_MAX, require_ways
 
 __all__ = ["Applier"]
 
@@ -54,6 +65,7 @@ class Applier:
         self._context = context
         self._fleet = fleet
         self._lock = asyncio.Lock()
+        self._asking = asyncio.Semaphore(ASKING_MAX)
 
     async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
         """Apply declared resources, or say what that would change.
@@ -65,13 +77,17 @@ class Applier:
         DriftlineError
             When any of them is wrong or cannot be made; then nothing has changed.
         """
-        resources = parse_resources(documents)
+        resources = await asyncio.to_thread(self._filled_in, parse_resources(documents))
         for resource in resources:
             _check(resource)
             _check_scripts(resource, self._context.scripts_dir)
-            if isinstance(resource.spec, ChannelSpec):
-                networks = self._context.allow_networks
-                await require_reachable(str(resource), resource.spec.url, networks)
+        await require_ways(
+            resources,
+            commands=self._context.commands,
+            allow_networks=self._context.allow_networks,
+            turns=self._asking,
+            known=await asyncio.to_thread(self._known_targets, resources),
+        )
         async with self._lock:
             found = await asyncio.to_thread(
                 contents,
@@ -120,21 +136,42 @@ class Applier:
             await asyncio.to_thread(self._delete, kind, name)
             await self._fleet.refresh()
 
+    def _filled_in(self, resources: Sequence[Resource]) -> list[Resource]:
+        with reading(self._context.engine) as connection:
+            return fill_in(connection, resources)
+
+    def _known_targets(self, resources: Sequence[Resource]) -> frozenset[str]:
+        with reading(self._context.engine) as connection:
+            return known_targets(connection, resources)
+
     def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
-        with self._context.engine.connect() as connection:
+        with reading(self._context.engine) as connection:
             return make_plan(connection, resources, found)
 
     def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
         """Write everything in one transaction."""
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
+            _hold_alarms(connection, plan)
             for entry in plan.planned:
                 resource = entry.resource
                 if resource.kind != "Endpoint":
                     self._put(connection, entry, made[_key(resource)])
                 else:
                     self._put(connection, entry, self._endpoint(connection, entry))
+            self._put_composites(connection, plan)
             self._settle(connection, plan, made)
+
+    def _put_composites(self, connection: Connection, plan: Plan) -> None:
+        """Hand all composite alarms on at once: their rules may name each other."""
+        definitions = [
+            _composite(entry.resource, entry.resource.spec)
+            for entry in plan.of_kind("CompositeAlarm")
+            if entry.action != "unchanged" and isinstance(entry.resource.spec, CompositeAlarmSpec)
+        ]
+        if definitions:
+            url = self._context.dashboard_url
+            put_composites(connection, definitions, self._context.now(), dashboard_url=url)
 
     def _put(self, connection: Connection, entry: Planned, made: Made) -> None:
         """Write one resource's row if anything in it is new, and tell the room that acts on it."""
@@ -149,9 +186,11 @@ class Applier:
         """Hand a resource to the room that acts on it."""
         now, spec = self._context.now(), resource.spec
         if isinstance(spec, ChannelSpec):
-            put_channel(connection, _channel(resource, spec), now)
+            put_channel(connection, _channel(resource, spec), now, vault=self._context.vault)
         elif isinstance(spec, AlarmSpec):
-            put_alarm(connection, _alarm(resource, spec), now)
+            put_alarm(connection, alarm_of(resource, spec), now)
+        elif isinstance(spec, SilenceSpec):
+            put_silence(connection, silence_of(resource.name, resource.owner, spec), now)
         elif isinstance(spec, MonitorSpec):
             baseline = store.get(connection, "Baseline", spec.baseline)
             endpoint = store.get(connection, "Endpoint", spec.endpoint)
@@ -225,14 +264,23 @@ class Applier:
                         )
             if kind == "Monitor":
                 delete_definition(connection, row.name)
-            elif kind == "Alarm":
+            elif kind in ALARM_KINDS:
                 delete_alarm(connection, row.name, now)
             elif kind == "Channel":
-                delete_channel(connection, row.name)
+                delete_channel(connection, row.name, now)
+            elif kind == "Silence":
+                expire_silence(connection, row.name, now)
             store.delete_row(connection, kind, name)
         if kind == "Model":
             self._context.models.remove(f"models/{row.name.casefold()}")
         log.info("kind=%s name=%s action=delete", kind, row.name)
+
+
+def _hold_alarms(connection: Connection, plan: Plan) -> None:
+    """Take the locks of all alarms that change in the order that all who change several keep."""
+    entries = [entry for kind in ALARM_KINDS for entry in plan.of_kind(kind)]
+    if names := [entry.resource.name for entry in entries if entry.action != "unchanged"]:
+        hold_for_change(connection, names)
 
 
 def _key(resource: Resource) -> Key:
@@ -247,7 +295,8 @@ def _check(resource: Resource) -> None:
         raise
     except InputError as error:
         # The rooms name what they refuse in their own way, or not at all.
-        own = f'{resource.kind.lower()} "{resource.name}": '
+        kind = "alarm" if resource.kind in ALARM_KINDS else resource.kind.lower()
+        own = f'{kind} "{resource.name}": '
         raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
 
 
@@ -270,7 +319,11 @@ def _check_spec(resource: Resource) -> None:
     if isinstance(resource.spec, ChannelSpec):
         _channel(resource, resource.spec)
     elif isinstance(resource.spec, AlarmSpec):
-        _alarm(resource, resource.spec)
+        alarm_of(resource, resource.spec)
+    elif isinstance(resource.spec, CompositeAlarmSpec):
+        _composite(resource, resource.spec)
+    elif isinstance(resource.spec, SilenceSpec):
+        silence_of(resource.name, resource.owner, resource.spec)
     elif isinstance(resource.spec, MonitorSpec):
         _monitor(resource, resource.spec)
     elif isinstance(resource.spec, EndpointSpec):
@@ -300,13 +353,12 @@ def _check_foreign(resource: Resource, spec: EndpointSpec) -> None:
 
 
 def _channel(resource: Resource, spec: ChannelSpec) -> Channel:
-    return Channel(resource.name, spec.url, spec.secret, spec.format, spec.type)
+    return channel_of(resource.name, spec)
 
 
-def _alarm(resource: Resource, spec: AlarmSpec) -> AlarmDefinition:
-    return AlarmDefinition.from_dict(
-        {**spec.model_dump(), "alarm_name": resource.name, "tags": dict(resource.tags)}
-    )
+def _composite(resource: Resource, spec: CompositeAlarmSpec) -> CompositeDefinition:
+    more = {"alarm_name": resource.name, "owner": resource.owner or "", "tags": dict(resource.tags)}
+    return CompositeDefinition.from_dict({**spec.model_dump(), **more})
 
 
 def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:

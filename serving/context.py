@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from driftline.alerts.messages.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.serving.artefacts import ModelStore
@@ -58,6 +59,10 @@ class ServerContext:
         Networks (CIDR) that channels may name although they are not public.
     scripts_dir
         Folder of the record scripts that monitors may name; empty: they may name none.
+    vault
+        Seals what is secret of channels.
+    commands
+        What channels may have run, by name.
     redactor
         Takes out of imported records what must not be stored; None: nothing.
     """
@@ -81,6 +86,8 @@ class ServerContext:
     local_dir: Path | None = None
     redactor: Redactor | None = None
     scripts_dir: str = ""
+    vault: Vault = field(default_factory=Vault)
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> CapturePlace:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.alerts.guard import reading
 from driftline.errors import UnavailableError
 from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store
@@ -90,7 +91,7 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
         When the database does not answer; whoever stores records waits and asks again.
     """
     try:
-        with engine.connect() as connection:
+        with reading(engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
     except SQLAlchemyError as error:
         if not is_away(error):

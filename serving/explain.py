@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyarrow import ipc
 from sqlalchemy import Engine
 
+from driftline.alerts.guard import reading
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.attribution.shapley import Contributions
 from driftline.serving import resource_store as store
@@ -336,7 +337,7 @@ class ModelShelf:
         process.close()
 
     def _find(self, endpoint: str) -> tuple[Launch, str] | None:
-        with self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             if found is None or found.spec["model"] is None:
                 return None

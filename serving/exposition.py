@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -22,7 +21,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.tables import alarms, outbox
+from driftline.alerts.guard import reading
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.line.instruments import Counted, HostTaps, Spools
@@ -30,18 +29,17 @@ from driftline.capture.tables.dataset import read_gaps
 from driftline.errors import DriftlineError
 from driftline.monitors.standing import overdue
 from driftline.monitors.tables import definitions, executions
+from driftline.serving.alarm_families import alarm_families, feature_families
 from driftline.serving.context import ServerContext
+from driftline.serving.series_cap import SeriesCap
 
 __all__ = ["CONTENT_TYPE", "Exposition"]
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Series of one family: a Prometheus server copes with some thousands of one target.
 MAX_SERIES = 2_000
-STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 # What a run says of itself, by column of the table of executions.
 RUN_GAUGES = {
     "row_count": ("driftline_monitor_rows", "Rows of the last window that was judged."),
@@ -122,24 +120,6 @@ class Exposition:
         return generate_latest(self._registry)
 
 
-class _Cap:
-    """Takes of each family as many series as allowed, and counts what it leaves out.
-
-    One for each scrape: two may run at once.
-    """
-
-    def __init__(self, max_series: int) -> None:
-        self._max_series = max_series
-        self.left_out = 0
-
-    def take(self, found: Iterable[T], series_each: int = 1) -> list[T]:
-        """Take from the front; each thing makes ``series_each`` series."""
-        everything = iter(found)
-        taken = list(islice(everything, self._max_series // series_each))
-        self.left_out += series_each * sum(1 for _ in everything)
-        return taken
-
-
 class _Installation(Collector):
     """Looks the installation's state up, each time it is asked."""
 
@@ -153,13 +133,17 @@ class _Installation(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Give all families; those of a store that does not answer are left out, and said so."""
-        cap = _Cap(self._max_series)
+        cap = SeriesCap(self._max_series)
         yield from _losses(self._context.root, cap)
         found: list[Metric] = []
         is_up = True
         try:
-            with self._context.engine.connect() as connection:
-                found = [*self._monitors(connection, cap), *_alarms(connection, cap)]
+            with reading(self._context.engine) as connection:
+                found = [
+                    *self._monitors(connection, cap),
+                    *alarm_families(connection, cap, self._context.now()),
+                    *feature_families(connection, cap),
+                ]
         except SQLAlchemyError as error:
             is_up = False
             log.warning("metrics without database error=%s", type(error).__name__)
@@ -173,7 +157,7 @@ class _Installation(Collector):
             value=cap.left_out,
         )
 
-    def _monitors(self, connection: Connection, cap: _Cap) -> Iterator[Metric]:
+    def _monitors(self, connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
         """Give the last window of each monitor, and which monitors are overdue."""
         newest = (
             select(executions.c.monitor, func.max(executions.c.window_end).label("end"))
@@ -221,32 +205,11 @@ class _Installation(Collector):
         yield late
 
 
-def _alarms(connection: Connection, cap: _Cap) -> Iterator[Metric]:
-    """Give each alarm's state, one series for each state as Prometheus has its enums."""
-    states = GaugeMetricFamily(
-        "driftline_alarm_state",
-        "1 for the state that the alarm is in.",
-        labels=["alarm", "state"],
-    )
-    query = select(alarms.c.name, alarms.c.state).order_by(alarms.c.name)
-    for name, state in cap.take(connection.execute(query), len(STATES)):
-        for one in STATES:
-            states.add_metric([name, one], float(one == state))
-    yield states
-    messages = GaugeMetricFamily(
-        "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
-    )
-    by_status = select(outbox.c.status, func.count()).group_by(outbox.c.status)
-    for status, count in connection.execute(by_status):
-        messages.add_metric([status], count)
-    yield messages
-
-
 def _own(counters: Mapping[str, int]) -> dict[str, int]:
     return {name: counters[name] for name in TAP if name in counters}
 
 
-def _losses(root: str, cap: _Cap) -> Iterator[Metric]:
+def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
     """Give what is told of losses: gaps by reason, and what the last audit has found."""
     try:
         gaps, audited = read_gaps(root), read_note(root)
@@ -276,7 +239,7 @@ def _losses(root: str, cap: _Cap) -> Iterator[Metric]:
         yield from _audited(audited, cap)
 
 
-def _audited(audited: Mapping[str, Any], cap: _Cap) -> Iterator[Metric]:
+def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
     """Give what the last audit has found; made once an hour, for it looks at all tables."""
     yield GaugeMetricFamily(
         "driftline_audit_time_seconds",

@@ -16,6 +16,7 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.alerts.guard import reading
 from driftline.capture.tap.tap import CaptureTarget
 from driftline.errors import DriftlineError
 from driftline.serving.child import Child, Launch
@@ -144,7 +145,7 @@ class Fleet:
         await asyncio.gather(*self._stopping)
 
     def _read(self) -> tuple[list[EndpointWish], list[str]]:
-        with self._context.engine.connect() as connection:
+        with reading(self._context.engine) as connection:
             return list_wishes(connection), list_foreign(connection)
 
     def _adopt(self, wish: EndpointWish, loaded: dict[str, Child]) -> None:

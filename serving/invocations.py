@@ -29,6 +29,7 @@ from driftline.serving.http import (
 )
 from driftline.serving.media import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.resources import nearest
+from driftline.serving.traffic import Answered
 
 __all__ = ["Invocations"]
 
@@ -45,11 +46,11 @@ class Invocations:
     Parameters
     ----------
     observe
-        Is told of each answer: the endpoint (empty when there is none), the status, the seconds.
+        Is told of each answer, and of the seconds that it took.
     """
 
     def __init__(
-        self, context: ServerContext, fleet: Fleet, observe: Callable[[str, int, float], None]
+        self, context: ServerContext, fleet: Fleet, observe: Callable[[Answered, float], None]
     ) -> None:
         self._fleet = fleet
         self._observe = observe
@@ -71,18 +72,18 @@ class Invocations:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one invocation."""
         began_s = time.perf_counter()
-        status, endpoint = await self._answer(scope, receive, send)
-        self._observe(endpoint, status, time.perf_counter() - began_s)
+        answered = await self._answer(scope, receive, send)
+        self._observe(answered, time.perf_counter() - began_s)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
-        """Answer, and give the status and the endpoint's name."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered:
+        """Answer, and say how it went."""
         request_id = scope.get(REQUEST_ID_KEY) or str(uuid.uuid4())
-        endpoint = ""
+        endpoint = variant = ""
         headers: Headers = [(b"x-amzn-requestid", request_id.encode())]
         if scope["method"] != "POST":
             allow: Headers = [*headers, (b"allow", b"POST")]
             await refuse(send, 405, "method_not_allowed", "expected POST", allow)
-            return 405, endpoint
+            return Answered(405)
         try:
             route = self._find(scope["path"])
             if route is None:
@@ -93,28 +94,27 @@ class Invocations:
                     )
                 near = nearest(name, self._fleet.names) or "no endpoint has been applied yet"
                 raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
-            endpoint = route.wish.name
-            headers.append(
-                (b"x-amzn-invoked-production-variant", route.wish.variant.encode("ascii"))
-            )
-            reply = await self._invoke(route, scope, receive)
+            endpoint, variant = route.wish.name, route.wish.variant
+            headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
+            reply, model_s = await self._invoke(route, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
             await refuse(send, status, code, str(error), headers + extra)
             if status >= 500:
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
-            return status, endpoint
+            return Answered(status, endpoint, variant)
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
-            return CLIENT_GONE, endpoint
+            return Answered(CLIENT_GONE, endpoint, variant)
         await _send(reply, headers, send)
-        return reply.status, endpoint
+        return Answered(reply.status, endpoint, variant, model_s)
 
     def _find(self, path: str) -> Route | None:
         matched = _PATH.fullmatch(path)
         return None if matched is None else self._fleet.route(matched[1])
 
-    async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> Reply:
+    async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> tuple[Reply, float]:
+        """Give what the model answers, and the seconds that it took."""
         content_type, accept, event_time, encoding = _headers(scope)
         form = body_form(content_type)
         answer = answer_form(accept, form)
@@ -130,7 +130,9 @@ class Invocations:
                 "expected a time with zone such as 2013-01-15T06:00:00Z"
             )
         body = await read_body(scope, receive, limit=self._limit, timeout_s=self._body_timeout_s)
-        return await route.pool.invoke(form, answer, body)
+        asked_s = time.perf_counter()
+        reply = await route.pool.invoke(form, answer, body)
+        return reply, time.perf_counter() - asked_s
 
 
 def _headers(scope: Scope) -> tuple[str, str, str | None, str]:

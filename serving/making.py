@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.baseline.source import open_source
@@ -26,7 +27,7 @@ from driftline.serving.explain import ModelProcess
 from driftline.serving.plan import Planned
 from driftline.serving.pool import describe_model
 from driftline.serving.resource_store import Stored
-from driftline.serving.resources import BaselineSpec, ModelSpec, ResourceError, key_of
+from driftline.serving.resources import ResourceError, key_of
 from driftline.serving.signatures import (
     endpoint_signature,
     foreign_signature,
@@ -34,6 +35,7 @@ from driftline.serving.signatures import (
     require_match,
     succeed,
 )
+from driftline.serving.specs import BaselineSpec, ModelSpec
 from driftline.signature import Signature
 
 __all__ = ["Made", "Workshop", "make_endpoint"]
@@ -167,7 +169,7 @@ class Workshop:
         made = self._models.get(key_of("Model", name))
         if made is not None:
             return made
-        with self._context.engine.connect() as connection:
+        with reading(self._context.engine) as connection:
             return store.get(connection, "Model", name).made
 
     def _explained(

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
+from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import absolute, data_fingerprint, model_digest
+from driftline.serving.channel_specs import channel_of
 from driftline.serving.model_files import ModelError, is_pickle, model_file
 from driftline.serving.resource_store import Stored
 from driftline.serving.resources import (
-    BaselineSpec,
-    Kind,
-    ModelSpec,
+    ALARM_KINDS,
     Resource,
     ResourceError,
     key_of,
     nearest,
 )
+from driftline.serving.specs import (
+    BaselineSpec,
+    ChannelSpec,
+    CompositeAlarmSpec,
+    Kind,
+    ModelSpec,
+)
 
-__all__ = ["Action", "Plan", "Planned", "contents", "make_plan"]
+__all__ = ["Action", "Plan", "Planned", "contents", "known_targets", "make_plan"]
 
 Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]
@@ -154,6 +161,8 @@ def make_plan(
                 names = [one.name for one in resources if one.kind == kind]
                 names += [row.name for row in store.list_kind(connection, kind)]
                 near = nearest(name, names) or f"there is no {kind} yet"
+                if kind == "Channel" and name.startswith("arn:"):
+                    near = "actions are names of Channels here, no ARNs"
                 raise ResourceError(
                     f'{resource}: {kind} "{name}" does not exist; {near}; declare it, too, or '
                     "name one that does"
@@ -163,14 +172,67 @@ def make_plan(
             raise ConflictError(
                 f'{resource}: "{before.name}" exists; names differ by more than case'
             )
+        if resource.kind in ALARM_KINDS:
+            _check_alarm(connection, resource, declared)
         content = found.get((resource.kind, resource.key), {})
         content = {key: value for key, value in content.items() if key != "source"}
-        if before is not None and spec.get("secret") is None and "secret" in before.spec:
+        is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
+        if before is not None and is_signed and spec["secret"] is None:
             # Without a secret a channel keeps the one it has.
-            spec = {**spec, "secret": before.spec["secret"]}
+            spec = {**spec, "secret": before.spec.get("secret")}
         fields = () if before is None else _differences(before, resource, spec, content)
         planned.append(Planned(resource, spec, before, content, fields))
     return Plan(planned)
+
+
+def known_targets(connection: Connection, resources: Sequence[Resource]) -> frozenset[str]:
+    """Give the keys of declared channels that are stored with the same type and URL."""
+    found = set()
+    for resource in resources:
+        if isinstance(resource.spec, ChannelSpec):
+            before = store.find(connection, resource.kind, resource.name)
+            spec = _stored_spec(resource)
+            if before is not None and all(
+                before.spec.get(key) == spec[key] for key in ("type", "url")
+            ):
+                found.add(resource.key)
+    return frozenset(found)
+
+
+def _check_alarm(connection: Connection, resource: Resource, declared: Set[Key]) -> None:
+    """Refuse names that an alarm of the other kind has, and rules on alarms that do not exist."""
+
+    def is_known(kind: Kind, name: str) -> bool:
+        return (kind, name) in declared or store.find(connection, kind, name) is not None
+
+    for kind in ALARM_KINDS:
+        if kind != resource.kind and is_known(kind, resource.name):
+            raise ConflictError(
+                f"{resource}: {_article(kind)} has this name; names of alarms are unique over all "
+                "kinds"
+            )
+    if isinstance(resource.spec, CompositeAlarmSpec):
+
+        def is_alarm(name: str) -> bool:
+            return any(is_known(kind, name) for kind in ALARM_KINDS)
+
+        names = Rule.parse(resource.spec.alarm_rule).names
+        if missing := [one for one in names if not is_alarm(one)]:
+            # CloudWatch's own sentence, then what mends it.
+            raise ResourceError(
+                f"{resource}: Could not save the composite alarm as alarms [{', '.join(missing)}] "
+                "in the alarm rule do not exist; declare them, too, or name others"
+            )
+        suppressor = resource.spec.actions_suppressor
+        if suppressor is not None and not is_alarm(alarm_name(suppressor)):
+            raise ResourceError(
+                f'{resource}: actions_suppressor "{suppressor[:_MAX_SHOWN]}" does not exist; '
+                "expected the name or ARN of an alarm"
+            )
+
+
+def _article(kind: Kind) -> str:
+    return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
 def _model_file(spec: ModelSpec, *, trust_pickle: bool) -> Path:
@@ -189,10 +251,18 @@ def _model_file(spec: ModelSpec, *, trust_pickle: bool) -> Path:
 def _stored_spec(resource: Resource) -> dict[str, Any]:
     """Give a spec as plain JSON values; of a secret only a digest, to see that it changes."""
     spec = resource.spec.model_dump(mode="json")
-    if spec.get("secret") is not None:
-        digest = hashlib.blake2b(spec["secret"].encode(), digest_size=16).hexdigest()
-        spec["secret"] = f"blake2b:{digest}"
+    if isinstance(resource.spec, ChannelSpec):
+        channel = channel_of(resource.name, resource.spec)
+        for key in ("secret", "authorization"):
+            if spec[key] is not None:
+                spec[key] = _digest(spec[key])
+        if channel.has_secret_url:
+            spec["url"] = f"{channel.shown_url} {_digest(channel.url)}"
     return spec
+
+
+def _digest(secret: str) -> str:
+    return f"blake2b:{hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()}"
 
 
 def _differences(
@@ -223,8 +293,8 @@ def _differences(
 
 
 def _line(field_name: str, old: object, new: object) -> str:
-    if field_name == "spec.secret":
-        return "spec.secret: changed"
+    if any("blake2b:" in str(value) for value in (old, new)):
+        return f"{field_name}: changed"
     return f"{field_name}: {_shown(old)} -> {_shown(new)}"
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.alerts.guard import hold
 from driftline.errors import NotFoundError
-from driftline.serving.resources import Kind, key_of, nearest
+from driftline.serving.resources import ALARM_KINDS, key_of, nearest
+from driftline.serving.specs import Kind
 from driftline.serving.tables import resources
 
 __all__ = [
@@ -25,6 +26,10 @@ __all__ = [
     "needs",
     "put_row",
 ]
+
+
+# Of these only digests are stored, and not even those are shown.
+_HIDDEN = ("secret", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class Stored:
             "name": self.name,
             "owner": self.owner,
             "tags": dict(self.tags),
-            "spec": {key: value for key, value in self.spec.items() if key != "secret"},
+            "spec": {key: value for key, value in self.spec.items() if key not in _HIDDEN},
             "generation": self.generation,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
@@ -141,7 +146,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         found = [("Model", spec["model"]), ("Baseline", spec["baseline"])]
     elif kind == "Monitor":
         found = [("Endpoint", spec["endpoint"]), ("Baseline", spec["baseline"])]
-    elif kind == "Alarm":
+    elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
         found = [("Channel", name) for key in lists for name in spec[key]]
     return [(other, name) for other, name in found if name is not None]

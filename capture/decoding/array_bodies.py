@@ -42,6 +42,7 @@ class _Layout(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
+        """How long the data behind the header must be."""
         return self.rows * self.width * self.dtype.itemsize
 
     def columns(self, data: bytes) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.stage import STAGE_NAME
 from driftline.errors import UnavailableError
 
 __all__ = ["FOLDER", "Half", "Halves", "Taken"]
@@ -188,6 +189,11 @@ class Halves:
     def was_written(self, taken: Taken, event_id: str) -> bool | None:
         """Say whether a record has come to a spool; None when its spool was shipped and is gone."""
         needle = event_id.encode("ascii")
+        # First: what waits there goes to a segment, and stores in a page give a file no time.
+        for stage in self._spool_dir.glob(f"*/{STAGE_NAME}"):
+            with suppress(FileNotFoundError):
+                if needle in stage.read_bytes():
+                    return True
         for segment in self._spool_dir.glob(f"*/*{SEGMENT_SUFFIX}"):
             with suppress(FileNotFoundError):  # A reader may remove it meanwhile.
                 is_new = segment.stat().st_mtime_ns >= taken.at_ns - _SLACK_NS

@@ -153,6 +153,7 @@ class _Read:
     bad: list[BadLine] = field(default_factory=list)
 
     def refuse(self, event_ids: Iterable[str], reason: str) -> None:
+        """Move records to the bad lines."""
         for one in event_ids:
             del self.found[one]
             self.bad.append(BadLine(self.places[one], reason))

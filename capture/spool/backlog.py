@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
+from driftline.capture.spool.staged import staged_bytes
 from driftline.capture.spool.waiting import oldest_waiting_ns
 
 __all__ = ["Backlog", "count_open", "measure"]
@@ -21,7 +22,7 @@ class Backlog:
     Parameters
     ----------
     size_bytes, segments, spools
-        Bytes of all segments, how many of them, and of how many spools.
+        Bytes of all segments and of what waits beside them, how many segments, of how many spools.
     oldest_s
         Age in seconds of the oldest record that is neither stored nor with the broker; 0 when none
         waits.
@@ -59,6 +60,7 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
         except (FileNotFoundError, NotADirectoryError):
             continue  # Removed meanwhile by the reader, or no spool.
         size, segments, spools = size + sum(found), segments + len(found), spools + bool(found)
+        size += staged_bytes(folder / name)
     now = now_ns()
     oldest_ns = oldest_waiting_ns(folder)
     age_s = 0.0 if oldest_ns is None else max(now - oldest_ns, 0) / 1e9

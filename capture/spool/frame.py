@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 __all__ = [
     "HEADER_BYTES",
+    "HEAD_BYTES",
     "MAGIC",
     "MAX_FRAME_BYTES",
     "PADDING",
@@ -32,6 +33,7 @@ __all__ = [
     "pack_parts",
     "pack_rest",
     "seed_of",
+    "seq_at",
     "shed_flags",
     "unpack",
     "unpack_meta",
@@ -44,12 +46,14 @@ MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 VERSION = 1
 _HEADER = struct.Struct("<IIIBBHQQQIIQQIIHH")
 _START = struct.Struct("<II")
+_SEQ = struct.Struct("<Q")
+_SEQ_AT = 16  # Behind magic, length, checksum, version, kind and flags.
 _HEAD = struct.Struct("<III")
 _REST = struct.Struct("<BBHQQQIIQQIIHH")
 # What the checksum does not cover, with it; and the rest of the header.
 pack_head, pack_rest = _HEAD.pack, _REST.pack
 HEADER_BYTES = _HEADER.size
-_AFTER_CRC = _HEAD.size
+HEAD_BYTES = _HEAD.size  # What the checksum does not cover, with it.
 PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
@@ -215,6 +219,11 @@ def frame_length(data: bytes | memoryview, at: int) -> int | None:
     return int(length + -length % 8)
 
 
+def seq_at(data: bytes | memoryview, at: int) -> int:
+    """Give the number that stands in the frame at a position."""
+    return int(_SEQ.unpack_from(data, at + _SEQ_AT)[0])
+
+
 def frame_bytes(spool_id: str, frame: Frame) -> bytes:
     """Give a frame as it lies, or would lie, in a segment of its spool."""
     buffers, _ = pack(
@@ -244,7 +253,7 @@ def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple
             magic != MAGIC
             or not HEADER_BYTES <= length <= MAX_FRAME_BYTES
             or at + padded > end
-            or crc32(view[at + _AFTER_CRC : at + length], seed) != checksum
+            or crc32(view[at + HEAD_BYTES : at + length], seed) != checksum
         ):
             break
         starts.append(at)
@@ -261,7 +270,7 @@ def unpack(data: bytes | memoryview, at: int, seed: int) -> Frame | None:
     body = at + HEADER_BYTES
     if version != VERSION or HEADER_BYTES + meta_length + request_kept + response_kept != length:
         return None
-    if zlib.crc32(memoryview(data)[at + _AFTER_CRC : at + length], seed) != checksum:
+    if zlib.crc32(memoryview(data)[at + HEAD_BYTES : at + length], seed) != checksum:
         return None
     request_at = body + meta_length
     response_at = request_at + request_kept

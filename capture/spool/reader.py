@@ -30,6 +30,7 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.records import Records, is_whole
 from driftline.capture.spool.room import COUNTERS_NAME
+from driftline.capture.spool.staged import Staged
 from driftline.capture.spool.waiting import MARK_NAME, read_mark
 
 __all__ = ["SpoolReader"]
@@ -63,6 +64,7 @@ class SpoolReader:
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
+        self._staged = Staged(folder, self._seed)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
         """Give the next records and gaps unpacked; empty when there is nothing new."""
@@ -85,6 +87,7 @@ class SpoolReader:
         return found.records()
 
     def _read_into(self, found: _Found, max_records: int, max_bytes: int) -> None:
+        missed = 0
         while len(found) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
             is_dead = not has_writer(self.folder)
@@ -99,14 +102,27 @@ class SpoolReader:
             progress, rest = self._read_segment(
                 found, max_records - len(found), max_bytes, is_final=is_dead or bool(newer)
             )
+            if not progress and newer:
+                self._enter(newer[0])
+                continue
+            if not progress:
+                assert self._expected is not None
+                data = self._staged.look(self._expected, is_dead=is_dead, missed=missed)
+                if data is None:
+                    # If the segment has not what was written to it by now, that is gone.
+                    missed = self._staged.begins
+                    continue
+                progress = self._take(data, found, max_records - len(found), is_staged=True)
+                self._staged.move(progress)
+            missed = 0
             if progress:
                 max_bytes -= progress
                 if max_bytes <= 0:
                     break
-            elif newer:
-                self._enter(newer[0])
             elif is_dead:
-                found.add_frames(self._last_words(torn=rest > 0 and not self._is_closed))
+                # A frame that goes to a segment by itself goes when nothing else waits.
+                is_torn = rest > 0 and not self._is_closed and self._staged.is_empty
+                found.add_frames(self._last_words(torn=is_torn))
             else:
                 break
 
@@ -136,6 +152,7 @@ class SpoolReader:
         """
         if self._is_synced_by_kernel:
             return
+        self._staged.sync()  # First: what goes from there to a segment goes to the disk below.
         for first in self._segments():
             with suppress(FileNotFoundError):
                 state = (first, self._path(first).stat().st_size)
@@ -197,19 +214,29 @@ class SpoolReader:
         self._offset += at
         return at, rest
 
-    def _take(self, data: bytes, found: _Found, max_records: int) -> int:
+    def _take(
+        self, data: bytes, found: _Found, max_records: int, *, is_staged: bool = False
+    ) -> int:
         """Add the whole frames at the beginning of the data; give where they end.
 
-        Runs of records in sequence, which is nearly all, go on as they lie.
+        Runs of records in sequence, which is nearly all, go on as they lie. A copy of the stage may
+        be half of one round and half of the next: it ends where its numbers do.
         """
         starts, end = walk(data, 0, max_records, self._seed)
+        if 2 * end < len(data):
+            data = data[:end]  # They keep all of it.
         here = Records(data, np.array(starts, np.int64), [self.spool_id])
         is_sound = is_whole(here.header)
         if not is_sound.all():
             cut = int(np.argmin(is_sound))
             end, here = starts[cut], here.take(slice(0, cut))
-        is_record = here.kind == Kind.RECORD
         seqs = here.header["seq"]
+        jumps = np.flatnonzero(seqs[1:] != seqs[:-1] + np.uint64(1))
+        if is_staged and len(jumps):
+            cut = int(jumps[0]) + 1
+            end, here = starts[cut], here.take(slice(0, cut))
+            seqs = here.header["seq"]
+        is_record = here.kind == Kind.RECORD
         follows = is_record[1:] & is_record[:-1] & (seqs[1:] == seqs[:-1] + np.uint64(1))
         borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(here)]
         for first, past in pairwise(borders):
@@ -235,7 +262,7 @@ class SpoolReader:
         if kind == Kind.GAP:  # Also one that was shipped before: it is told.
             meta = here.frame(first).meta
             key = (meta.get("reason", ""), meta.get("endpoint", ""))
-            self._told[key] = whole(meta.get("total", "0"))
+            self._told[key] = max(self._told.get(key, 0), whole(meta.get("total", "0")))
         if kind in (Kind.RECORD, Kind.GAP):
             next_seq = seq + past - first
             self._end = max(self._end, next_seq)

@@ -51,8 +51,15 @@ class Room:
         self._told_bytes = 0
         self._scan_ns: int | None = None
 
-    def measure(self, now_ns: int) -> None:
+    def measure(self, now_ns: int, waiting_bytes: int = 0) -> None:
         """Look at the volume, and at the folder when it is time to.
+
+        Parameters
+        ----------
+        now_ns
+            Monotonic clock, in nanoseconds.
+        waiting_bytes
+            What is taken off already, and lies in no segment yet.
 
         Raises
         ------
@@ -67,10 +74,10 @@ class Room:
         keep = self._min_free_bytes
         keep = min(int(size * _SHARE_FREE), _MAX_FREE) if keep is None else keep
         if self._scan_ns is None or now_ns >= self._scan_ns or self._budget_bytes <= 0:
-            self._budget_bytes = self._max_bytes - spool_bytes(self._folder)
+            self._budget_bytes = self._max_bytes - spool_bytes(self._folder) - waiting_bytes
             wait_s = min(max(self._budget_bytes // _FASTEST_BYTES_S, 1), _MAX_SCAN_S)
             self._scan_ns = now_ns + wait_s * _SECOND_NS
-        self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep)
+        self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep - waiting_bytes)
         self.is_scarce = self.left_bytes < min(self._max_bytes, size - keep) // _SHARE_SCARCE
 
 

@@ -7,7 +7,6 @@ mark waits; of each spool only the headers of one or two segments are looked at.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -21,8 +20,10 @@ from driftline.capture.spool.frame import (
     find_frame,
     frame_length,
     seed_of,
+    seq_at,
     unpack,
 )
+from driftline.capture.spool.stage import STAGE_NAME
 
 __all__ = ["MARK_NAME", "STORED_NAME", "note_stored", "oldest_waiting_ns", "read_mark"]
 
@@ -32,10 +33,7 @@ MARK_NAME = "shipped"
 # or a table that was lost or made anew would miss what still lies in the spool.
 STORED_NAME = "stored"
 _CHUNK_BYTES = 1 << 20
-# Kind and sequence number of a frame: behind magic, length, checksum and version; behind the flags.
-_KIND_AT = 13
-_SEQ = struct.Struct("<Q")
-_SEQ_AT = 16
+_KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 
 
 def read_mark(spool: Path, name: str = MARK_NAME) -> int:
@@ -77,18 +75,25 @@ def oldest_waiting_ns(folder: Path) -> int | None:
 
 
 def _oldest_of(spool: Path) -> int | None:
-    """Find the first record past the mark; segments are named by the first number in them."""
+    """Find the first record past the mark; segments are named by the first number in them.
+
+    The stage is looked at first, as what waits there goes to a segment, and never comes from one.
+    """
     mark = max(read_mark(spool), read_mark(spool, STORED_NAME))
     segments = sorted(spool.glob(f"*{SEGMENT_SUFFIX}"))
     with suppress(ValueError):
         behind = {one for one, next_one in pairwise(segments) if _first_seq(next_one) <= mark + 1}
         segments = [one for one in segments if one not in behind]
+    seed = seed_of(spool.name)
+    staged = None
+    with suppress(FileNotFoundError):
+        staged = _first_past(spool / STAGE_NAME, mark, seed)
     for segment in segments:
         with suppress(FileNotFoundError):
-            frame = _first_past(segment, mark, seed_of(spool.name))
+            frame = _first_past(segment, mark, seed)
             if frame is not None:
                 return frame.wall_ns
-    return None
+    return None if staged is None else staged.wall_ns
 
 
 def _first_seq(segment: Path) -> int:
@@ -125,4 +130,4 @@ def _first_past(segment: Path, mark: int, seed: int) -> Frame | None:
 
 def _is_past(data: bytes, at: int, mark: int) -> bool:
     is_numbered = data[at + _KIND_AT] in (Kind.RECORD, Kind.GAP)
-    return is_numbered and _SEQ.unpack_from(data, at + _SEQ_AT)[0] > mark
+    return is_numbered and seq_at(data, at) > mark

@@ -1,9 +1,8 @@
 """The spool: append-only segment files of checksummed frames, one writer process each.
 
 ``SpoolWriter`` makes ``<folder>/<spool id>/`` when it first appends, never before, so that a server
-may be loaded and then forked. A record costs one ``writev``; in the page cache it survives kill -9
-of the process. Nothing here raises into the caller: what cannot be written is dropped, counted
-durably, and told by a gap frame as soon as writing works again. Standard library only.
+may be loaded and then forked. A record survives kill -9 in the page cache. Nothing raises into the
+caller: what cannot be written is dropped, counted, told by a gap later. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.capture.spool.append import Appender, short_write
+from driftline.capture.spool.append import Appender
 from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
@@ -31,6 +30,7 @@ from driftline.capture.spool.frame import (
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.room import Room
+from driftline.capture.spool.stage import STAGE_BYTES, Stage
 from driftline.capture.spool.traffic import TrafficCounters
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class SpoolWriter(Appender):
     on_full
         "drop": records are dropped when the budget is used up; "metadata_only": bodies are left out
         already when four fifths of it are.
+    is_staged
+        Small frames go by way of mapped pages where the volume allows it; False: by a write each.
     now_ns, mono_ns
         Clocks, in nanoseconds.
     """
@@ -84,6 +86,7 @@ class SpoolWriter(Appender):
         segment_s: float = 60.0,
         durability: Durability = "interval",
         on_full: OnFull = "drop",
+        is_staged: bool = True,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -96,6 +99,9 @@ class SpoolWriter(Appender):
         self._segment_ns = int(segment_s * SECOND_NS)
         self._sheds = on_full == "metadata_only"
         self._now_ns, self._mono_ns = now_ns, mono_ns
+        # Who waits for the disk at each record would have it write each page twice.
+        is_staged = is_staged and durability != "request"
+        self._stage = Stage(min(STAGE_BYTES, self._segment_bytes) if is_staged else 0)
         self.traffic = TrafficCounters()
         self._reset()
         forget = weakref.WeakMethod(self._after_fork)
@@ -220,7 +226,8 @@ class SpoolWriter(Appender):
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
             if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
-                self._write(self._plain(Kind.CLOSE), b"")
+                if self._write(self._plain(Kind.CLOSE), b"") is None:
+                    self._stage.remove()
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
@@ -236,6 +243,7 @@ class SpoolWriter(Appender):
 
     def _close_files(self) -> None:
         self._drops.close()
+        self._stage.close()
         for descriptor in (self._segment, *self._retired):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -263,7 +271,7 @@ class SpoolWriter(Appender):
             self._checked_ns = now
             try:
                 self._look_for_removal()
-                self._room.measure(now)
+                self._room.measure(now, self._stage.used)
             except OSError as error:
                 return self._fail(error)
         if self._room.left_bytes <= 0:
@@ -283,6 +291,7 @@ class SpoolWriter(Appender):
 
     def _look_for_removal(self) -> None:
         """Begin anew when somebody has removed what is being written, and tell that of it."""
+        self._stage.look_for_removal()
         if self._segment < 0 or os.fstat(self._segment).st_nlink:
             return
         assert self._spool is not None
@@ -298,15 +307,21 @@ class SpoolWriter(Appender):
             if self._spool is None:
                 self._open_spool()
             assert self._spool is not None
+            if self._segment >= 0:
+                self._clear_stage()
             self._give_up_segment()
-            self._segment = self._spool.open_segment(self._next_seq)
+            is_waiting = self._stage.used > 0
+            first_seq = self._stage.first_seq if is_waiting else self._next_seq
+            self._segment = self._spool.open_segment(first_seq)
         except OSError as error:
             return self._fail(error)
         self._is_new_segment = True
         self._segment_size = 0
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
-        return self._write(self._plain(Kind.SEGMENT), header)
+        if (reason := self._write(self._plain(Kind.SEGMENT), header)) is None:
+            self._stage.open(self._spool.path, self._room)
+        return reason
 
     def _open_spool(self) -> None:
         self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
@@ -355,25 +370,10 @@ class SpoolWriter(Appender):
         """Append a frame that is no record; the reason when it could not be."""
         return self._put(numbers[0], *pack_parts(self._seed, numbers, 0, meta, (), ()))
 
-    def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
-        """Append a frame whole or not at all; the reason when it could not be."""
-        try:
-            written = os.writev(self._segment, buffers)
-        except OSError as error:
-            return self._fail(error)
-        if written != size:
-            return self._fail(short_write())
-        if self._is_failing and kind == _RECORD:
+    def _tell_mended(self) -> None:
+        if self._is_failing:
             self._is_failing = False
             log.warning("capture records again spool=%s", self.spool_id)
-        self._segment_size += size
-        room = self._room
-        room.left_bytes -= size
-        if room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
-            self._calm_ns = 0
-        if kind <= _LAST_NUMBERED:
-            self._next_seq += 1
-        return None
 
     def _fail(self, error: OSError) -> str:
         """Undo a half-written frame, give the segment up and try again in a second.

@@ -135,6 +135,7 @@ class _Output:
         self._file: PartFile | None = None
 
     def write(self, rows: pa.Table) -> None:
+        """Append rows; a file that is large enough is finished."""
         self._file = self._file or self._folder.new_file(self._part, self._schema)
         self._file.write(rows)
         self.rows += rows.num_rows
@@ -142,11 +143,13 @@ class _Output:
             self.finish()
 
     def finish(self) -> None:
+        """Finish the file that is open, if one is."""
         if self._file is not None:
             self.made.append(self._file.finish(is_change=False))
             self._file = None
 
     def abandon(self) -> None:
+        """Delete all that was written."""
         if self._file is not None:
             self._file.abandon()
         delete_files(self._folder, [action.path for action in self.made])

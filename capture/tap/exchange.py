@@ -41,6 +41,7 @@ _ANSWERED = {
 }
 
 Chunks = list[bytes | bytearray]
+_NONE: Chunks = []  # Shared, so never added to: most exchanges need but one list of their own.
 Common = Mapping[tuple[bytes, ...], bytes]
 _NOTHING: Common = {}
 _new = object.__new__
@@ -48,11 +49,14 @@ _new = object.__new__
 
 def begin(
     recorder: Recorder, target: CaptureTarget, scope: Scope, receive: Receive, send: Send
-) -> tuple[Exchange | None, Send]:
-    """Decide whether a request is recorded: give its exchange, or a ``send`` for its answer."""
+) -> tuple[Exchange | None, Scope, Send]:
+    """Decide whether a request is recorded: give its exchange, and what the app is to be called by.
+
+    The exchange does not keep the scope, which may lead back to it.
+    """
     if not recorder.is_able:
         recorder.pass_by(target.endpoint)
-        return None, send
+        return None, scope, send
     known = recorder.known.get(id(target)) or recorder.learn(target)
     words, at = recorder.traffic.words, known.at
     words[at] += 1
@@ -68,7 +72,7 @@ def begin(
     scope[REQUEST_ID_KEY] = request_id
     headers = scope["headers"]
     if not known.is_all and not is_chosen(known.threshold, headers, request_id):
-        return None, telling(request_id, send)
+        return None, scope, telling(request_id, send)
     words[at + 1] += 1
     recorder.sampled += 1
     exchange = _new(Exchange)  # Without ``__init__``, which is called from C.
@@ -84,17 +88,17 @@ def begin(
             given.append(name)
             given.append(value)
     exchange._given_count = len(given)
-    exchange.scope = without_bypasses(scope) if "extensions" in scope else scope
     exchange.is_open = True
     exchange._common = common
-    exchange._request, exchange._response = [], []
+    exchange._request = exchange._response = _NONE
     exchange._length = None
     exchange._flags = exchange._status = exchange._first_ns = exchange.inflight_bytes = (
         exchange._request_bytes
     ) = exchange._request_kept = exchange._response_bytes = exchange._response_kept = 0
     exchange._wall_ns = recorder.now_ns()
     exchange._mono_ns = monotonic_ns()
-    return exchange, exchange.send
+    seen = without_bypasses(scope) if "extensions" in scope else scope
+    return exchange, seen, exchange.send
 
 
 class Exchange:
@@ -102,8 +106,6 @@ class Exchange:
 
     Attributes
     ----------
-    scope
-        What the app is to see.
     is_open
         Whether its frame is neither written nor given up.
     inflight_bytes
@@ -133,7 +135,6 @@ class Exchange:
         "_wall_ns",
         "inflight_bytes",
         "is_open",
-        "scope",
     )
     _common: Common
     _first_ns: int
@@ -157,7 +158,6 @@ class Exchange:
     _wall_ns: int
     inflight_bytes: int
     is_open: bool
-    scope: Scope
 
     async def receive(self) -> Message:
         """Hand a message of the request on, keeping a reference to its bytes."""
@@ -174,12 +174,13 @@ class Exchange:
                         and recorder.inflight_bytes <= recorder.max_inflight_bytes
                     ):
                         # Nearly always a request comes at once; the same as ``_keep`` does.
-                        self._request.append(body)
+                        self._request = [body]
                         self._request_bytes = self._request_kept = size
                         self.inflight_bytes += size
                         recorder.inflight_bytes += size
                     else:
                         self._request_bytes += size
+                        self._request = self._request or []
                         kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
                         self._request_kept += kept
                 elif message["type"] == "http.disconnect":
@@ -199,6 +200,7 @@ class Exchange:
                 body = message.get("body", b"")
                 if (
                     not self._first_ns
+                    and not self._flags
                     and recorder.is_plain
                     and not message.get("more_body")
                     and type(body) is bytes
@@ -209,22 +211,28 @@ class Exchange:
                     # does, in one piece: a call costs more than most of it.
                     now, began_ns, known = monotonic_ns(), self._mono_ns, self._known
                     took_us = (now - began_ns) // 1000
-                    flags = self._flags
+                    flags = 0
                     common = self._common.get(tuple(self._seen))
                     if common is not None:
                         meta = known.described + self._request_id + common
                     else:
-                        meta, flag = recorder.meta(
+                        meta, flags = recorder.meta(
                             known, self._request_id, self._seen, self._given_count
                         )
-                        flags |= flag
-                    is_stored = recorder.spool.append_packed(
-                        now, flags, self._wall_ns, began_ns, took_us, took_us,
-                        self._request_bytes, len(body), self._status, meta,
-                        self._request, (body,),  # type: ignore[arg-type]
+                    is_stored = recorder.spool.append_whole(
+                        now, flags, self._wall_ns, began_ns, took_us, self._status, meta,
+                        self._request, body,  # type: ignore[arg-type]
                     )  # fmt: skip
                     self.is_open = False
-                    recorder.count(is_stored)
+                    # What ``finish`` and ``count`` do; nothing is left for ``finish`` then.
+                    self._request = _NONE
+                    recorder.inflight_bytes -= self.inflight_bytes
+                    self.inflight_bytes = 0
+                    recorder.faults_in_a_row = 0
+                    if is_stored:
+                        recorder.stored += 1
+                    else:
+                        recorder.dropped += 1
                     return self._send(message)
                 self._note_body(body)
                 # With Content-Length the client has all of it before the last message, if that
@@ -324,6 +332,7 @@ class Exchange:
             self._flags |= _STREAMED
         if body:
             self._response_bytes += len(body)
+            self._response = self._response or []
             kept = self._keep(self._response, body, self._response_kept, _RESPONSE_CUT)
             self._response_kept += kept
 

@@ -129,7 +129,7 @@ class Recorder:
         self.dropped = 0
         self.requests = 0
         self.sampled = 0
-        self._faults_in_a_row = 0
+        self.faults_in_a_row = 0
         self.is_able = True
 
     @property
@@ -165,14 +165,14 @@ class Recorder:
         """Count a fault of the tap itself, and the record that it cost."""
         if self.is_able:
             self.faults += 1
-            self._faults_in_a_row += 1
-            self.is_able = self._faults_in_a_row < _MAX_FAULTS
+            self.faults_in_a_row += 1
+            self.is_able = self.faults_in_a_row < _MAX_FAULTS
             # Not the error itself: a UnicodeDecodeError, say, shows the bytes that it is about.
             log.error(
                 "capture fault=%s at=%s in_a_row=%d",
                 type(error).__name__,
                 _place(error),
-                self._faults_in_a_row,
+                self.faults_in_a_row,
             )
         self.spool.count_drop("tap_error", endpoint)
 
@@ -183,7 +183,7 @@ class Recorder:
 
     def count(self, is_stored: bool) -> None:
         """Count what became of a record."""
-        self._faults_in_a_row = 0
+        self.faults_in_a_row = 0
         if is_stored:
             self.stored += 1
         else:

@@ -155,14 +155,14 @@ class Capture:
         try:
             target = self._route(scope)
             if target is not None:
-                exchange, send = begin(self._recorder, target, scope, receive, send)
+                exchange, scope, send = begin(self._recorder, target, scope, receive, send)
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._recorder.fault(error, "" if target is None else target.endpoint)
         if exchange is None:
             await self.app(scope, receive, send)
             return
         try:
-            await self.app(exchange.scope, exchange.receive, send)
+            await self.app(scope, exchange.receive, send)
         except BaseException as error:
             exchange.fail(error)
             raise

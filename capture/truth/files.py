@@ -128,6 +128,7 @@ class _Joined:
         self._rest = rest
 
     def read(self, size: int = -1) -> bytes:
+        """Give some bytes, or all that are left."""
         found: bytes
         if size < 0:
             found, self._head = self._head + self._rest.read(), b""

@@ -17,6 +17,9 @@
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
   }
 
+  // A form that asks.
+  document.addEventListener("driftline-go", function (event) { go(new URL(event.detail)); });
+
   // The filter of a list is part of the address; typing does not fill the history.
   document.addEventListener("input", function (event) {
     if (event.target.id !== "filter") return;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
+from driftline.alerts.messages.incidents import Incident
+from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
 from driftline.dashboard.alarm_frames import AlarmsView
 from driftline.dashboard.frames import AlarmLine
 from driftline.dashboard.parts import (
@@ -18,12 +19,16 @@ from driftline.dashboard.parts import (
     table,
     when,
 )
-from driftline.dashboard.wording import STATES, plural
+from driftline.dashboard.wording import STATES, moment, plural
 
 __all__ = ["page"]
 
 SHOWN = 200
 """Rows on a page; more would take seconds to draw."""
+
+SEVERITIES = ("page", "ticket", "digest")
+INCIDENTS_SHOWN = 10
+MEMBERS_SHOWN = 12
 
 STATES_SHOWN = ("ALARM", "INSUFFICIENT_DATA", "OK")
 
@@ -39,7 +44,12 @@ def page(view: AlarmsView) -> html.Div:
     )
     return marked(
         html.Div(
-            [crumbs("Alarms"), html.Div([head, _filters(view)], className="title"), _list(view)],
+            [
+                crumbs("Alarms"),
+                html.Div([head, _filters(view)], className="title"),
+                *_incidents(view),
+                _list(view),
+            ],
             className="page",
         ),
         data_title="Alarms",
@@ -64,11 +74,54 @@ def _filters(view: AlarmsView) -> html.Div:
     )
     label = html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter")
     states = marked(html.Nav(links, className="choices"), aria_label="State of the alarms")
-    return html.Div([states, label], className="filters")
+    kinds = marked(
+        html.Nav([_severity(view, one) for one in (None, *SEVERITIES)], className="severities"),
+        aria_label="Severity of the alarms",
+    )
+    return html.Div([states, kinds, label], className="filters")
+
+
+def _severity(view: AlarmsView, severity: str | None) -> html.A:
+    href = alarms_link(state=view.state, text=view.text, severity=severity)
+    words = {None: "any severity", "digest": "digest"}.get(severity, f"{severity}s")
+    link = html.A(words, href=href)
+    return marked(link, aria_current="page") if view.severity == severity else link
+
+
+def _incidents(view: AlarmsView) -> list[html.Section]:
+    """Show what went off together, before the single alarms; one alone stands in the list."""
+    shared = [one for one in view.incidents if len(one.alarms) > 1]
+    if not shared:
+        return []
+    items = [
+        html.Li(
+            [
+                html.Span(one.severity, className=f"tag {one.severity}"),
+                html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip"),
+                html.Span(_extent(one), className="faint"),
+                html.Span(_members(one), className="clip"),
+            ]
+        )
+        for one in shared[:INCIDENTS_SHOWN]
+    ]
+    note = html.A("all incidents", href="/incidents")
+    return [panel("Open incidents", [html.Ul(items, className="incident-list")], note=note)]
+
+
+def _members(one: Incident) -> str:
+    names = [member.name for member in one.alarms if member.left_at is None]
+    more = len(names) - MEMBERS_SHOWN
+    return ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _extent(one: Incident) -> str:
+    count = plural(sum(member.left_at is None for member in one.alarms), "alarm")
+    where = f" of {one.endpoint}" if one.endpoint else ""
+    return f"{count}{where}, since {moment(one.onset_at)}"
 
 
 def _state(view: AlarmsView, state: str | None, words: str) -> html.A:
-    link = html.A(words, href=alarms_link(state=state, text=view.text))
+    link = html.A(words, href=alarms_link(state=state, text=view.text, severity=view.severity))
     return marked(link, aria_current="page") if view.state == state else link
 
 
@@ -96,21 +149,34 @@ def _row(view: AlarmsView, alarm: AlarmLine) -> list[Cell]:
         [
             html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
             html.Span(alarm.severity, className=f"tag {alarm.severity}"),
+            *([html.Span("composite", className="tag kind")] * (alarm.kind == "composite")),
+            *(
+                [html.A("incident", href=incident_link(alarm.incident), className="tag kind")]
+                if alarm.incident
+                else []
+            ),
         ],
         className="stack",
     )
+    quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
     why = [html.Span(alarm.cause, className="clip faint", title=alarm.cause)] if alarm.cause else []
     monitor: Cell = "–"
     if alarm.monitor:
         monitor = html.A(alarm.monitor, href=monitor_link(alarm.monitor))
     return [
         state_chip(alarm.state),
-        html.Div([name, *why]),
+        html.Div([name, *why, *quiet]),
         when(alarm.since, view.now),
-        alarm.condition,
+        _condition(alarm),
         monitor,
         _told(alarm),
     ]
+
+
+def _condition(alarm: AlarmLine) -> Cell:
+    if alarm.kind == "metric":
+        return alarm.condition
+    return html.Code(alarm.condition, className="clip", title=alarm.condition)
 
 
 def _told(alarm: AlarmLine) -> Cell:

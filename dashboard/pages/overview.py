@@ -6,7 +6,7 @@ from collections import Counter
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, alarms_link, monitor_link
+from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
 from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.parts import (
     Cell,
@@ -32,6 +32,7 @@ from driftline.dashboard.wording import (
     percent,
     plural,
     schedule_text,
+    short_reason,
     span,
 )
 
@@ -142,11 +143,12 @@ def _alarm(view: OverviewView, alarm: AlarmLine) -> html.Article:
                     html.H3(html.A(alarm.name, href=alarm_link(alarm.name))),
                     html.Span(alarm.severity, className=f"tag {alarm.severity}"),
                     html.Span(["for ", html.B(held)], className="held"),
+                    *(html.Span(f"◌ {words}", className="held") for words in alarm.quiet),
                     when(alarm.since, view.now),
                 ],
                 className="alarm-head",
             ),
-            html.P(alarm.cause or alarm.reason, className="cause"),
+            html.P(alarm.cause or short_reason(alarm.reason), className="cause"),
             html.Div(
                 [html.Span(alarm.condition, className="faint"), *link], className="alarm-foot"
             ),
@@ -329,5 +331,6 @@ def _deliveries(view: OverviewView) -> html.Section:
         )
     tones = ["dead" if line.status == "dead" else "" for line in view.deliveries]
     body = table(heads, rows, label="Newest notifications", kind="cards tall sent", tones=tones)
-    note = html.Span(f"✕ {view.dead_count} given up", className="alarm-text")
+    words, href = f"✕ {view.dead_count} given up", messages_link(status="dead")
+    note = html.A(words, href=href, className="alarm-text")
     return panel("Deliveries", [body], note=note if view.dead_count else "")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from driftline.commands.group import Page
 from driftline.commands.terminal import harmless_json
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
@@ -167,14 +167,28 @@ def show_json(value: object) -> None:
     sys.stdout.write(harmless_json(text) + "\n")
 
 
+# Columns that are never cut: ids, and times.
+_WHOLE = frozenset({"id", "since"})
+
+
 def show_table(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
 ) -> None:
     """Print rows as a table on standard output, plain when it is not a terminal."""
-    table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        # What other commands take must stand whole, and in one line, however narrow it gets.
+        is_whole = column in _WHOLE
+        longest = max((len(_text(row.get(column))) for row in rows), default=0)
+        table.add_column(
+            column,
+            no_wrap=is_whole,
+            overflow="fold",
+            min_width=max(longest, len(column)) if is_whole else min(len(column), 8),
+        )
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    Console().print(table, highlight=False)
+    Page().print(table, highlight=False)
 
 
 def _text(value: object) -> str:

@@ -17,7 +17,7 @@ from driftline.commands import options
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["apply", "delete", "deploy", "get", "invoke", "monitor"]
+__all__ = ["apply", "delete", "deploy", "get", "invoke", "moment", "monitor"]
 
 CONTENT_TYPES = {
     ".csv": "text/csv",
@@ -26,8 +26,18 @@ CONTENT_TYPES = {
 }
 
 ResourceKind = Annotated[
-    str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm or Channel.")
+    str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm, CompositeAlarm, Channel…")
 ]
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML's plain values, times as the text that stands there: the server reads them itself."""
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
 
@@ -84,6 +94,7 @@ def delete(
     kind: ResourceKind,
     name: Annotated[str, typer.Argument(help="Name of the resource.")],
     server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
 ) -> None:
     """Delete a declared resource; refused while another one needs it.
 
@@ -91,7 +102,10 @@ def delete(
     """
     with Client(options.address(server)) as client:
         client.delete(kind, name)
-    typer.echo(f"deleted {kind} {name}")
+    if as_json:
+        options.show_json({"deleted": [name], "kind": kind})
+    else:
+        typer.echo(f"deleted {kind} {name}")
 
 
 @options.with_roles
@@ -173,9 +187,7 @@ def monitor_run(
     Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
     with Client(options.address(server)) as client:
-        execution = client.run_monitor(
-            name, start=_moment(start, "--from"), end=_moment(end, "--to")
-        )
+        execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
     if as_json:
         options.show_json(execution)
     else:
@@ -214,12 +226,14 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     """
     try:
         documents = [
-            entry for entry in yaml.safe_load_all(file.read_text(encoding="utf-8")) if entry
+            entry for entry in yaml.load_all(file.read_text(encoding="utf-8"), _Plain) if entry
         ]
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not YAML or JSON ({' '.join(str(error).split())})") from error
+    except RecursionError as error:
+        raise InputError(f"{file}: nested too deep; expected kind, name and spec") from error
     found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
     for one in found:
         if not isinstance(one, dict):
@@ -229,7 +243,8 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _moment(text: str | None, option: str) -> datetime | None:
+def moment(text: str | None, option: str) -> datetime | None:
+    """Read the time of an option, UTC where it names no zone; anything else is an InputError."""
     if text is None:
         return None
     try:

@@ -211,6 +211,7 @@ class _Total:
         self.bad: list[dict[str, str]] = []
 
     def add(self, chunk: _Chunk, answer: dict[str, Any]) -> None:
+        """Add what the server said of one request."""
         for name in ("lines", "imported", "rows", "known", "erased", "unparsed"):
             self.counts[name] += answer[name]
         self.counts["bad"] += len(answer["bad"])
@@ -219,6 +220,7 @@ class _Total:
         ]
 
     def add_bad(self, place: str, error: LineError) -> None:
+        """Count a line that no request can carry."""
         self.counts.update(("lines", "bad"))
         self.bad.append({"place": place, "reason": str(error)})
 

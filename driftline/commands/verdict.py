@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from driftline.baseline.display import BLOCKS, text_bars
+from driftline.commands.group import Page
 from driftline.commands.terminal import harmless
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
@@ -50,7 +51,7 @@ TAKEN_WIDE, TAKEN, TAKEN_NARROW = 84, 49, 46
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print what is violated, then the numbers, what matters first, within the terminal's width."""
-    shown = console or Console(highlight=False)
+    shown = console or Page(highlight=False)
     broken = broken_features(report.violations)
     groups = _alike(broken)
     for group in groups[:BROKEN_SHOWN]:

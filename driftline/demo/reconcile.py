@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from driftline.alerts import metrics
+from driftline.alerts.guard import reading
+from driftline.alerts.metrics import store as metrics
 from driftline.demo.bug import Planted
 from driftline.demo.flights import EVENT_TIME, LABEL, Request
 from driftline.demo.house import House
@@ -177,7 +178,7 @@ def _windows(
         if day in executions and executions[day]["status"].startswith("Completed")
     ]
     documents = [_violations(run.root / one["folder"]) for one in completed]
-    with engine.connect() as connection:
+    with reading(engine) as connection:
         points = dict(
             metrics.read(
                 connection, NAMESPACE, "violations", dimensions("data-quality"), run.traffic.start,

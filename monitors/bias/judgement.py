@@ -188,9 +188,11 @@ class _Measurement:
     measured: Measured
 
     def limits(self, seed: int) -> tuple[float | None, float | None]:
+        """Give the limits of the value; None twice where it has none."""
         return interval(self.name, self.pair, self.measured, seed=seed) or (None, None)
 
     def estimate(self) -> Estimate | None:
+        """Estimate it on the scale of the test; None where it has no limits."""
         return estimate(self.name, self.pair, self.measured)
 
 

@@ -1,38 +1,250 @@
-"""Routes of alarms: their history, and the messages that were sent for them."""
+"""Routes of alarms of all kinds: how they stand and why, their history, what people set."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
+from fastapi.routing import APIRoute
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+from starlette.routing import Match
 
-from driftline.alerts.alarms import history
-from driftline.alerts.outbox import list_deliveries
+from driftline.alerts.alarms.alarm import State
+from driftline.alerts.alarms.composite_records import (
+    CompositeRecord,
+    ListedAlarm,
+    get_listed,
+    list_any,
+)
+from driftline.alerts.alarms.known import require_alarm, require_past
+from driftline.alerts.alarms.records import history
+from driftline.alerts.alarms.unreadable import UnreadableAlarm
+from driftline.alerts.evaluation.explain import explain
+from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
+from driftline.alerts.guard import reading
+from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.messages.channels import get_channel
+from driftline.errors import InputError
+from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
+from driftline.serving.http import Scope
 
-__all__ = ["router"]
+__all__ = ["ActionsAsked", "Beneath", "Filter", "Past", "StateAsked", "TagsAsked", "router"]
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
+
+def _unicode(text: str) -> str:
+    """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a text in it is no Unicode (half of a surrogate pair)") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_unicode)]
+
+
+class Filter(BaseModel):
+    """Which alarms are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["metric", "composite"] | None = None
+    state: State | None = None
+    prefix: Annotated[str, Field(max_length=255)] = ""
+    channel: str | None = None
+    # KEY=VALUE; several must all be there.
+    tag: list[str] = []
+    parents_of: str | None = None
+    children_of: str | None = None
+    after: str = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """The tags, by key."""
+        return dict(pair_of(text) for text in self.tag)
+
+
+class Past(BaseModel):
+    """Which part of an alarm's history is asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None = None
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    order: Literal["newest", "oldest"] = "newest"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class StateAsked(BaseModel):
+    """SetAlarmState's fields in snake case."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state_value: Text
+    state_reason: Text
+    state_reason_data: Text | None = None
+
+
+class ActionsAsked(BaseModel):
+    """Alarms, and whether their actions are to run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # CloudWatch's limit of EnableAlarmActions.
+    names: Annotated[list[Text], Field(min_length=1, max_length=100)]
+    enabled: bool
+
+
+class TagsAsked(BaseModel):
+    """Tags to add, and keys of tags to remove."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tags: dict[Text, Text] = {}
+    without: list[Text] = []
+
+
+class Beneath(APIRoute):
+    """A route beneath an alarm, whose name may end like the route: its own slashes are %2F."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Look at the path as it was sent: there slashes of names are told from those of routes."""
+        last = self.path.rpartition("/")[2]
+        if not scope.get("raw_path", b"").partition(b"?")[0].endswith(b"/" + last.encode()):
+            return Match.NONE, {}
+        return super().matches(scope)
 
 
 def router(context: ServerContext) -> APIRouter:
     """Give the routes."""
-    routes = APIRouter(tags=["alarms"])
+    routes = APIRouter(tags=["alarms"], route_class=Beneath)
 
-    @routes.get("/alarms/{name:path}/history")
-    def alarm_history(name: str, limit: Limit = 100) -> dict[str, Any]:
-        """List what happened to an alarm, newest first; also after it was deleted."""
-        with context.engine.connect() as connection:
-            found = history(connection, name, limit=limit)
-        return {"items": [item.as_dict() for item in found]}
-
-    @routes.get("/deliveries")
-    def deliveries(
-        alarm: str | None = None, status: str | None = None, limit: Limit = 100
-    ) -> dict[str, Any]:
-        """List messages that were sent or are to be sent, newest first."""
-        with context.engine.connect() as connection:
-            found = list_deliveries(connection, alarm_name=alarm, status=status, limit=limit)
-        return {"items": [delivery.as_dict() for delivery in found]}
+    _add_questions(routes, context)
+    _add_changes(routes, context)
 
     return routes
+
+
+def _reading(context: ServerContext) -> Connection:
+    """Open a connection that holds up no writer, and waits for none."""
+    return reading(context.engine)
+
+
+def _add_questions(routes: APIRouter, context: ServerContext) -> None:
+    bands = BandShelf()
+
+    @routes.get("/alarm-states")
+    def alarm_states(asked: Annotated[Filter, Query()]) -> dict[str, Any]:
+        """List alarms of all kinds by name, page by page: `after` takes the answer's `next`."""
+        with _reading(context) as connection:
+            for name in filter(None, (asked.parents_of, asked.children_of)):
+                require_alarm(connection, name)
+            if asked.channel is not None:
+                get_channel(connection, asked.channel)
+            found = list_any(
+                connection,
+                kind=asked.kind,
+                state=asked.state,
+                prefix=asked.prefix,
+                channel=asked.channel,
+                tags=asked.pairs,
+                parents_of=asked.parents_of,
+                children_of=asked.children_of,
+                after=asked.after,
+                limit=asked.limit,
+            )
+        following = found[-1].name if len(found) == asked.limit else None
+        return {"items": [shown(one) for one in found], "next": following}
+
+    @routes.get("/alarms/{name:path}/state")
+    def alarm_state(name: str) -> dict[str, Any]:
+        """Give one alarm of any kind: its definition and where it stands."""
+        with _reading(context) as connection:
+            return shown(get_listed(connection, name))
+
+    @routes.get("/alarms/{name:path}/explain")
+    def alarm_explain(name: str) -> dict[str, Any]:
+        """Say why an alarm is in its state, what is missing, and who was told."""
+        with _reading(context) as connection:
+            return explain(connection, name, context.now(), bands=bands).as_dict()
+
+    @routes.get("/alarms/{name:path}/history")
+    def alarm_history(name: str, asked: Annotated[Past, Query()]) -> dict[str, Any]:
+        """List what happened to an alarm, newest first; also after it was deleted."""
+        with _reading(context) as connection:
+            found = history(
+                connection,
+                name,
+                type=asked.type,
+                start=None if asked.start is None else in_utc(asked.start),
+                end=None if asked.end is None else in_utc(asked.end),
+                limit=asked.limit,
+                newest_first=asked.order == "newest",
+            )
+            if not found:
+                require_past(connection, name)
+        return {"items": [item.as_dict() for item in found]}
+
+
+def _add_changes(routes: APIRouter, context: ServerContext) -> None:
+    @routes.put("/alarms/{name:path}/state")
+    def set_alarm_state(name: str, asked: StateAsked) -> dict[str, Any]:
+        """Put an alarm into a state and run its actions; its next evaluation may change it."""
+        with context.engine.begin() as connection:
+            found = set_state(
+                connection,
+                name,
+                asked.state_value,
+                asked.state_reason,
+                context.now(),
+                reason_data=asked.state_reason_data,
+                dashboard_url=context.dashboard_url,
+            )
+        return {
+            "changes": [
+                {
+                    "alarm_name": one.alarm_name,
+                    "seq": one.seq,
+                    "old": one.old,
+                    "new": one.new,
+                    "reason": one.reason,
+                }
+                for one in found
+            ]
+        }
+
+    @routes.post("/alarms/actions", status_code=204)
+    def switch_actions(asked: ActionsAsked) -> None:
+        """Switch the actions of alarms on or off, all or none of them."""
+        with context.engine.begin() as connection:
+            set_actions_enabled(connection, asked.names, context.now(), enabled=asked.enabled)
+
+    @routes.patch("/alarms/{name:path}/tags")
+    def tag_alarm(name: str, asked: TagsAsked) -> dict[str, Any]:
+        """Add tags to an alarm and remove others; gives all that it has then."""
+        with context.engine.begin() as connection:
+            found = set_tags(
+                connection, name, context.now(), tags=asked.tags, without=asked.without
+            )
+        return {"tags": found}
+
+
+def shown(record: ListedAlarm) -> dict[str, Any]:
+    """Give an alarm as plain JSON values, which kind it is of, and why it cannot be read if so."""
+    if isinstance(record, UnreadableAlarm):
+        kind, problem = record.kind, record.problem
+    else:
+        kind, problem = "composite" if isinstance(record, CompositeRecord) else "metric", None
+    return {"name": record.name, "kind": kind, "unreadable": problem, **record.as_dict()}
+
+
+def pair_of(text: str) -> tuple[str, str]:
+    """Read a tag that is written KEY=VALUE."""
+    key, mark, value = text.partition("=")
+    if not mark or not key:
+        raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
+    return key, value

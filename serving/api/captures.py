@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
+from driftline.alerts.guard import reading
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
@@ -32,7 +33,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/capture")
     def captures() -> dict[str, Any]:
         """Count what was captured, by endpoint, also of those that were never declared."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             declared = _signatures(connection)
         names = sorted(declared | dict.fromkeys(list_endpoints(context.root), False))
         told = _told(context)
@@ -41,7 +42,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/endpoints/{name}/capture")
     def capture(name: str) -> dict[str, Any]:
         """Count what the capture table of an endpoint holds, and what is known to be lost."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             declared = _signatures(connection)
             if name not in declared and name not in list_endpoints(context.root):
                 try:
@@ -61,7 +62,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/counts")
     def counts() -> dict[str, Any]:
         """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             names = _signatures(connection) | dict.fromkeys(list_endpoints(context.root), False)
             by_status = connection.execute(
                 select(executions.c.status, func.count()).group_by(executions.c.status)

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from driftline.alerts.guard import reading
 from driftline.capture.events.cloudevents import Event, read_events
 from driftline.capture.events.pairing import Expected, Outcome, Pairing
 from driftline.capture.tap.target import CaptureTarget, is_name
@@ -113,7 +114,7 @@ def _target(context: ServerContext, name: str) -> CaptureTarget:
             "letters, digits and inner hyphens, or ?endpoint=NAME in the logger's url"
         )
     try:
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             found = store.find(connection, "Endpoint", name)
     except SQLAlchemyError as error:
         if not is_away(error):

@@ -9,19 +9,26 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
-from driftline.alerts.alarms import get_alarm
-from driftline.alerts.channels import get_channel
+from driftline.alerts.alarms.composite_records import get_any
+from driftline.alerts.errors import AlarmError
+from driftline.alerts.guard import reading
+from driftline.alerts.messages.channels import get_channel
+from driftline.alerts.messages.silences import get_silence
 from driftline.monitors.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
 from driftline.serving.fleet import Fleet
 from driftline.serving.resource_store import Stored
-from driftline.serving.resources import Kind
+from driftline.serving.resources import ALARM_KINDS
+from driftline.serving.specs import Kind
 
 __all__ = ["ApplyRequest", "Collection", "router"]
 
-Collection = Literal["models", "baselines", "endpoints", "channels", "monitors", "alarms"]
+Collection = Literal[
+    "models", "baselines", "endpoints", "channels", "monitors", "alarms", "composite-alarms",
+    "silences",
+]  # fmt: skip
 
 _KINDS: dict[Collection, Kind] = {
     "models": "Model",
@@ -30,6 +37,8 @@ _KINDS: dict[Collection, Kind] = {
     "channels": "Channel",
     "monitors": "Monitor",
     "alarms": "Alarm",
+    "composite-alarms": "CompositeAlarm",
+    "silences": "Silence",
 }
 
 
@@ -64,17 +73,17 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
     @routes.get("/{collection}")
     def list_all(collection: Collection) -> dict[str, Any]:
         """List all resources of a kind, by name."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             rows = store.list_kind(connection, _KINDS[collection])
-            return {"items": [_shown(connection, fleet, row) for row in rows]}
+            return {"items": [_shown(context, connection, fleet, row) for row in rows]}
 
     # Names of alarms are free text, slashes and all.
     @routes.get("/{collection}/{name:path}")
     def get(collection: Collection, name: str) -> dict[str, Any]:
         """Give one resource: as declared, and how it fares."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             row = store.get(connection, _KINDS[collection], name)
-            return _shown(connection, fleet, row)
+            return _shown(context, connection, fleet, row)
 
     @routes.delete("/{collection}/{name:path}", status_code=204)
     async def delete(collection: Collection, name: str) -> None:
@@ -84,20 +93,39 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
     return routes
 
 
-def _shown(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
+def _shown(
+    context: ServerContext, connection: Connection, fleet: Fleet, row: Stored
+) -> dict[str, Any]:
     """Give a resource as declared, with a status that says how it fares."""
-    return {**row.as_dict(), "status": _status(connection, fleet, row)}
+    return {**row.as_dict(), "status": _status(context, connection, fleet, row)}
 
 
-def _status(connection: Connection, fleet: Fleet, row: Stored) -> dict[str, Any]:
+def _status(
+    context: ServerContext, connection: Connection, fleet: Fleet, row: Stored
+) -> dict[str, Any]:
     if row.kind == "Endpoint":
         return {**_endpoint_status(fleet, row.name), **_made(row)}
-    if row.kind == "Alarm":
-        record = get_alarm(connection, row.name).as_dict()
-        return {key: value for key, value in record.items() if key not in row.spec}
+    if row.kind in ALARM_KINDS:
+        try:
+            record = get_any(connection, row.name).as_dict()
+        except AlarmError as error:  # The others are listed all the same.
+            return {"problem": str(error)}
+        found = {key: value for key, value in record.items() if key not in row.spec}
+        # Somebody may have switched them meanwhile.
+        return found | {"actions_enabled": record["actions_enabled"]}
     if row.kind == "Channel":
         found = get_channel(connection, row.name).as_dict()
         return {key: value for key, value in found.items() if key not in row.spec}
+    if row.kind == "Silence":
+        now = context.now()
+        silence = get_silence(connection, row.name)
+        until = silence.silence.mutes_until(now) if silence.expired_at is None else None
+        shown = silence.as_dict(now)
+        return {
+            "status": shown["status"],
+            "mutes_until": until.isoformat() if until is not None else None,
+            "expired_at": shown["expired_at"],
+        }
     if row.kind == "Monitor":
         definition = get_definition(connection, row.name)
         return {"version": definition.version, "baseline_version": definition.baseline_version}

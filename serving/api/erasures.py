@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from driftline.alerts.guard import reading
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.upkeep import NAMES
@@ -78,5 +79,5 @@ def _endpoint(context: ServerContext, name: str) -> str:
     """Give the endpoint's name as it is declared, or as it was captured."""
     if name in endpoints_of(context.root):
         return name
-    with context.engine.connect() as connection:
+    with reading(context.engine) as connection:
         return store.get(connection, "Endpoint", name).name

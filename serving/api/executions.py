@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
+from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.baseline.condition import Condition
 from driftline.baseline.location import locate
@@ -57,7 +58,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     @routes.post("/monitors/{name}/run")
     def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
         """Run a monitor on one window now; the same window and rows are not run twice."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             row = store.get(connection, "Monitor", name)
             definition = get_definition(connection, row.name)
         with ExitStack() as stack:
@@ -80,7 +81,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     ) -> dict[str, Any]:
         """List the executions of a monitor, newest window first."""
         table = tables.executions
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             row = store.find(connection, "Monitor", name)
             query = (
                 select(table)
@@ -102,13 +103,13 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/executions/{execution_id}")
     def show_execution(execution_id: str) -> dict[str, Any]:
         """Give one execution."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             return _shown(asdict(get_execution(connection, execution_id)))
 
     @routes.get("/executions/{execution_id}/report")
     def show_report(execution_id: str) -> Response:
         """Give the report of an execution, as it was written."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             execution = get_execution(connection, execution_id)
         return Response(_report(context, execution), media_type="application/json")
 
@@ -119,7 +120,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Give the first rows behind a violation, the offending column in front."""
-        with context.engine.connect() as connection:
+        with reading(context.engine) as connection:
             execution = get_execution(connection, execution_id)
         report = json.loads(_report(context, execution))
         predicate = _predicate(report, violation)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
+from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.truth.files import LabelNames, read_label_body
@@ -96,7 +97,7 @@ def router(context: ServerContext) -> APIRouter:
 
 def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
     """Give the type that monitors of an endpoint read labels as; None when none of them does."""
-    with context.engine.connect() as connection:
+    with reading(context.engine) as connection:
         monitors = [
             row.spec["baseline"]
             for row in store.list_kind(connection, "Monitor")
@@ -115,7 +116,7 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
 
 def _endpoint(context: ServerContext, name: str) -> str:
     """Give the endpoint's name as it is declared, or as it was captured."""
-    with context.engine.connect() as connection:
+    with reading(context.engine) as connection:
         found = store.find(connection, "Endpoint", name)
         if found is None and name in list_endpoints(context.root):
             return name

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from driftline.alerts import alarms, channels, metrics
-from driftline.alerts.datapoint import Datapoint
-from driftline.alerts.definition import AlarmDefinition
-from driftline.alerts.evaluator import Evaluator
-from driftline.alerts.notify import Deliverer
+from driftline.alerts.alarms import records as alarms
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.messages import channels
+from driftline.alerts.messages.deliverer import Deliverer
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
 from tests.servers.postgres import open_url
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import zipfile
 from pathlib import Path
 
@@ -291,3 +292,21 @@ def test_files_need_a_path() -> None:
         Files()
     with pytest.raises(NotFoundError):
         rows(Files("/nowhere.csv"))
+
+
+def test_a_small_file_is_read_by_no_other_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of Arrow's that lets go of Python's bytes while Python ends aborts the process."""
+    readers = set()
+    read = QuoteWatch.read
+
+    def noted(self: QuoteWatch, size: int = -1) -> bytes:
+        readers.add(threading.get_ident())
+        return read(self, size)
+
+    monkeypatch.setattr(QuoteWatch, "read", noted)
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 1000)
+
+    assert open_source(tmp_path / "a.csv").row_count == 1000
+    assert readers == {threading.get_ident()}

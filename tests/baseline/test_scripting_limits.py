@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow as pa
@@ -202,3 +205,24 @@ def test_only_files_of_the_installations_folder_are_scripts(tmp_path: Path, name
 def test_an_installation_without_a_folder_runs_no_scripts() -> None:
     with pytest.raises(InputError, match=r"this installation runs none; .*scripts_dir"):
         script_in("", "good.py")
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as select(2) can name, and some more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 4096), before[1]))
+    with ExitStack() as stack, open(os.devnull) as one:  # noqa: PTH123 - its number is wanted
+        for _ in range(1100):
+            stack.callback(os.close, os.dup(one.fileno()))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_script_runs_in_a_process_of_many_open_files(
+    tmp_path: Path, script: Write, many_files: None
+) -> None:
+    data = capture(tmp_path / "a.jsonl", [line(0, "1"), line(1, "2")])
+
+    text = "def preprocess_handler(record):\n    return {'a': 1}\n"
+    assert table(preprocessed(data, script(text))).num_rows == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,22 @@ SIGNATURE = Signature(
         Column("probability", "probability", "double", role="probability"),
     ),
 )
+
+
+@pytest.fixture(autouse=True)
+def closed_spools(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close each writer that a test leaves open, or a whole run would use up a process's files."""
+    made: list[SpoolWriter] = []
+    begin = SpoolWriter.__init__
+
+    def noted(self: SpoolWriter, *args: Any, **settings: Any) -> None:
+        begin(self, *args, **settings)
+        made.append(self)
+
+    monkeypatch.setattr(SpoolWriter, "__init__", noted)
+    yield
+    for writer in made:
+        writer.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from driftline.dashboard.app import DashboardContext, create_app
 from tests.dashboard.measured_seed import seed_measured
+from tests.dashboard.policed_seed import policed
 from tests.dashboard.seed import seed
 
 expect.set_options(timeout=20_000)  # The machine may be busy with other tests.
@@ -53,10 +54,26 @@ def measured_address(measured):
         yield found
 
 
+@pytest.fixture(scope="session")
+def policed_site(tmp_path_factory):
+    """A server with alarms of every kind, incidents, silences and dead messages."""
+    with ThreadPoolExecutor(1) as pool:
+        context = policed(tmp_path_factory.mktemp("policed"))
+        yield pool.submit(context.__enter__).result()
+        pool.submit(context.__exit__, None, None, None).result()
+
+
+@pytest.fixture(scope="session")
+def policed_address(policed_site):
+    with serving(policed_site) as found:
+        yield found
+
+
 @contextmanager
 def serving(seeded):
     """Serve the dashboard of an installation on a free port; give its address."""
-    context = DashboardContext(seeded.engine, seeded.root, seeded.now)
+    send = getattr(seeded, "send", None)
+    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send)
     config = uvicorn.Config(create_app(context), host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     started = threading.Event()
@@ -165,6 +182,20 @@ def visit_measured(contexts, measured_address):
         page = contexts(width, scheme, False).new_page()
         pages.append(page)
         return Visit(page, measured_address)
+
+    yield make
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def visit_policed(contexts, policed_address):
+    pages = []
+
+    def make(width=1440, scheme="light"):
+        page = contexts(width, scheme, False).new_page()
+        pages.append(page)
+        return Visit(page, policed_address)
 
     yield make
     for page in pages:

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine, insert
 
-from driftline.alerts import metrics as metric_store
-from driftline.alerts.alarms import put_alarm
-from driftline.alerts.channels import Channel, put_channel
-from driftline.alerts.definition import AlarmDefinition
-from driftline.alerts.evaluator import Evaluator
-from driftline.alerts.notify import Deliverer
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.messages.channels import Channel, put_channel
+from driftline.alerts.messages.deliverer import Deliverer
+from driftline.alerts.metrics import store as metric_store
 from driftline.capture.windows.window import Window
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -69,7 +69,7 @@ def seed_measured(folder: Path) -> Seeded:
     with engine.begin() as connection:
         for definition in definitions:
             put_definition(connection, definition, START)
-    with _receiver() as url:
+    with receiver() as url:
         _declare_alarms(engine, url)
         for week in range(WEEKS):
             window = Window(START + week * WEEK, START + (week + 1) * WEEK)
@@ -308,7 +308,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
+def receiver() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -22,11 +22,11 @@ import pyarrow.compute as pc
 from sqlalchemy import Engine, create_engine, event, insert
 
 from driftline.alerts import tables as alert_tables
-from driftline.alerts.alarms import put_alarm
-from driftline.alerts.channels import Channel, put_channel
-from driftline.alerts.definition import AlarmDefinition
-from driftline.alerts.evaluator import Evaluator
-from driftline.alerts.notify import Deliverer
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.messages.channels import Channel, put_channel
+from driftline.alerts.messages.deliverer import Deliverer
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window

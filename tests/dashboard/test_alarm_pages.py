@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 from sqlalchemy import func, select
 
-from driftline.alerts.alarms import get_alarm, history, list_alarms
+from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_charts import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page

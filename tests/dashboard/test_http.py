@@ -13,13 +13,24 @@ from dash._callback import GLOBAL_CALLBACK_MAP
 from sqlalchemy import create_engine
 
 from driftline.alerts import tables as alert_tables
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
 from driftline.dashboard.address import Address
 from driftline.dashboard.app import DashboardContext, create_app, render
 from driftline.dashboard.stores import Stores
 from driftline.monitors import tables as monitor_tables
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 
 NOW = datetime(2013, 11, 24, tzinfo=UTC)
 CALL = "/_dash-update-component"
+RULE = {
+    "namespace": "Own/App",
+    "metric_name": "Load",
+    "period": 60,
+    "evaluation_periods": 1,
+    "threshold": 0.5,
+    "comparison_operator": "GreaterThanThreshold",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +45,24 @@ def app(tmp_path_factory):
 
 @pytest.fixture
 def ask(app):
+    return _asking(app)
+
+
+@pytest.fixture
+def ask_stocked(tmp_path):
+    """Ask an installation with two alarms and a monitor."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'driftline.db'}")
+    alert_tables.metadata.create_all(engine)
+    monitor_tables.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for name in ("a/b", "100%"):
+            put_alarm(connection, AlarmDefinition.from_dict({"alarm_name": name, **RULE}), NOW)
+        put_definition(connection, MonitorDefinition("m", "flights", "flights"), NOW)
+    yield _asking(create_app(DashboardContext(engine, str(tmp_path / "store"), lambda: NOW)))
+    engine.dispose()
+
+
+def _asking(app):
     def request(method, path, **given):
         async def inside():
             async with _client(app) as client:
@@ -70,8 +99,8 @@ def body_for(path, query=""):
     }
 
 
-def test_deep_link_as_first_request_gives_the_page(ask):
-    answer = ask("GET", "/monitors/flights?window=20131118T000000Z")
+def test_deep_link_as_first_request_gives_the_page(ask_stocked):
+    answer = ask_stocked("GET", "/monitors/m?window=20131118T000000Z")
 
     assert answer.status_code == 200
     assert '<html lang="en">' in answer.text
@@ -258,12 +287,38 @@ def test_a_fault_of_ours_is_logged_with_its_trace(ask, monkeypatch, caplog):
     ("path", "status"),
     [
         ("/alarms", 200),
-        ("/alarms?name=..", 200),
+        ("/alarms?name=..", 404),
         ("/alarms/a%2Fb", 200),
         ("/alarms/a/b", 404),
         ("/alarms/100%25", 200),
         ("/monitors/m/columns/a%2Fb%3F", 200),
     ],
 )
-def test_slashes_of_names_are_told_from_those_of_the_path(ask, path, status):
-    assert ask("GET", path).status_code == status
+def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, status):
+    assert ask_stocked("GET", path).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "link"),
+    [
+        ("/alarms/a%2Fc", 'alarm "a/c" does not exist; expected the name of one', "/alarms"),
+        ("/incidents/inc_none", 'incident "inc_none" does not exist', "/incidents"),
+        ("/monitors/mm", 'monitor "mm" does not exist', "/"),
+    ],
+)
+def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, path, said, link):
+    answer = ask_stocked("GET", path)
+    drawn = str(ask_stocked("POST", CALL, json=body_for(path)).json())
+
+    assert answer.status_code == 404
+    assert "<!DOCTYPE html>" in answer.text
+    assert said in drawn
+    assert f"'href': '{link}'" in drawn
+
+
+def test_a_page_is_no_404_only_because_the_database_is_away(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path / 'empty.db'}")
+    ask = _asking(create_app(DashboardContext(engine, str(tmp_path), lambda: NOW)))
+
+    assert ask("GET", "/alarms/any").status_code == 200
+    engine.dispose()

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.demo.resources import (
     ALARMS,
     WATCHED,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from driftline.alerts.alarms import put_alarm
-from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.tables import outbox
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note

@@ -1,10 +1,13 @@
 """Options that several commands share."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from driftline.commands import options
+from driftline.commands.metric_data import moment
 from driftline.roles import Facet, Roles
 
 
@@ -64,3 +67,27 @@ def test_a_command_keeps_its_own_help(command):
 
     assert "Go." in text
     assert all(f"--{one}" in text for one in ("label", "id", "facet", "group", "threshold"))
+
+
+def test_ids_stand_whole_in_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    message, incident = "msg_" + "a" * 26, "inc_" + "b" * 32
+    rest = {"alarm_name": "flights drift", "state": "INSUFFICIENT_DATA", "channel": "pager"}
+    rest |= {"status": "delivered", "attempts": 3, "why": "the channel said 500 " * 5}
+    options.show_table(["id", *rest], [{"id": message, **rest}])
+    rest = {"status": "open", "endpoint": "flights", "severity": "page", "alarms": 3}
+    rest |= {"cause": "drift of distance " * 5}
+    options.show_table(["id", *rest], [{"id": incident, **rest}])
+
+    lines = capsys.readouterr().out.splitlines()
+
+    assert any(line.startswith(f"{message} ") for line in lines)
+    assert any(line.startswith(f"{incident} ") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("text", ["5m", "5m ago"])
+def test_a_time_may_be_said_as_how_long_ago(text):
+    end = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+    assert moment(text, end, "--time") == end - timedelta(minutes=5)

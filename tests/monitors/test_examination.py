@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
-from driftline.alerts import metrics
+from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labels import put

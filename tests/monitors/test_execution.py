@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, select, text
 
-from driftline.alerts import metrics
+from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
-from driftline.alerts import metrics
-from driftline.alerts.alarms import get_alarm, history, put_alarm
-from driftline.alerts.definition import AlarmDefinition
-from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import get_alarm, history, put_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labels import put as put_labels

@@ -21,6 +21,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine
 
+from driftline.alerts.alarms import tables as _links  # noqa: F401 - stands in `alerts`
+from driftline.alerts.evaluation import tables as _passes  # noqa: F401 - stands in `alerts`
+from driftline.alerts.math import tables as _detectors  # noqa: F401 - stands in `alerts`
 from driftline.alerts.tables import metadata as alerts
 from driftline.database import migrate, open_database
 from driftline.monitors.tables import metadata as monitors
@@ -35,6 +38,7 @@ __all__ = [
     "new_sqlite",
     "open_url",
     "postgres",
+    "running",
     "settings_of",
 ]
 
@@ -179,12 +183,19 @@ def _start(binaries: Path, folder: Path) -> Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """The server of this worker."""
-    found = sorted(BINARIES.glob("*/bin"), key=lambda one: int(one.parent.name))
-    if not found:
+    if not any(BINARIES.glob("*/bin")):
         pytest.fail(
             f"no PostgreSQL under {BINARIES}: install the Debian package postgresql, or leave "
             "these tests out with: scripts/test -m 'not postgres'"
         )
+    with running() as server:
+        yield server
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Run a server of the newest version that is installed."""
+    found = sorted(BINARIES.glob("*/bin"), key=lambda one: int(one.parent.name))
     folder = Path(tempfile.mkdtemp(prefix="driftline-postgres-", dir="/tmp"))
     words = ["sh", "-c", GUARD, "guard", str(found[-1] / "pg_ctl"), str(folder)]
     with subprocess.Popen(words, cwd="/", stdin=subprocess.PIPE, **_user()):

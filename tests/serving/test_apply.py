@@ -199,7 +199,7 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ),
         ({"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": 5}}, "spec.rules"),
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
-        ({"spec": {"path": 5}}, "spec.path 5; input should be a valid string"),
+        ({"spec": {"path": 5}}, "spec.path 5; expected text"),
         ({"spec": {"path": "model.skops"}}, "relative path"),
         ({"spec": {"path": "/nowhere.skops"}}, "no such file"),
         ({"spec": {"path": "/etc/hostname"}}, 'suffix ""; expected one of .skops'),

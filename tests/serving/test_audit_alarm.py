@@ -12,9 +12,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from driftline.alerts import metrics
-from driftline.alerts.alarms import get_alarm
-from driftline.alerts.evaluator import Evaluator
+from driftline.alerts.alarms.records import get_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.metrics import store as metrics
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter

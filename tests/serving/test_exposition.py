@@ -7,8 +7,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
-from driftline.alerts.alarms import put_alarm
-from driftline.alerts.definition import AlarmDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -94,9 +94,9 @@ def test_monitors_and_alarms_tell_their_state(context):
     ends = found["driftline_monitor_window_end_seconds"]
     assert ends[("flights", "data-quality", "daily")] == END.timestamp()
     assert found["driftline_alarm_state"] == {
-        ('flights: "broken" input', "OK"): 0,
-        ('flights: "broken" input', "ALARM"): 0,
-        ('flights: "broken" input', "INSUFFICIENT_DATA"): 1,
+        ('flights: "broken" input', "metric", "page", "OK"): 0,
+        ('flights: "broken" input', "metric", "page", "ALARM"): 0,
+        ('flights: "broken" input', "metric", "page", "INSUFFICIENT_DATA"): 1,
     }
 
 
@@ -168,7 +168,7 @@ def test_the_spool_is_as_old_as_its_oldest_record_that_waits(context, segment_by
 
 def test_what_waits_behind_damage_counts_and_damage_alone_does_not(context):
     hour_ago_ns = time.time_ns() - 3600 * 10**9
-    writer = SpoolWriter(context.spool_dir)
+    writer = SpoolWriter(context.spool_dir, is_staged=False)
     writer.append({"endpoint": "flights"}, wall_ns=hour_ago_ns - 3600 * 10**9)
     (segment,) = context.spool_dir.glob("*/*.dls")
     size = segment.stat().st_size

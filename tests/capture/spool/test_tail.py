@@ -92,7 +92,7 @@ def test_a_torn_tail_of_a_dead_writer_is_one_counted_record(spool_dir: Path, wri
 def test_a_damaged_record_in_the_middle_is_a_gap_and_the_rest_is_read(
     spool_dir: Path, write: Write
 ) -> None:
-    filled(spool_dir, write, 9)
+    filled(spool_dir, write, 9, is_staged=False)
     (segment,) = spool_of(spool_dir).glob("*.dls")
     data = bytearray(segment.read_bytes())
     at = data.index(b"000004")

@@ -50,22 +50,31 @@ def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:
     assert not spool_dir.exists()
 
 
-def test_the_quick_way_and_the_careful_one_write_the_same_bytes(spool_dir: Path) -> None:
-    writer = SpoolWriter(spool_dir)
+@pytest.mark.parametrize("is_staged", [False, True])
+def test_the_quick_way_and_the_careful_one_write_the_same_bytes(
+    spool_dir: Path, is_staged: bool
+) -> None:
+    writer = SpoolWriter(spool_dir, is_staged=is_staged)
     bodies = [(b"", b""), (b"asked", b""), (b"asked", b"answered"), (b"a" * 70_000, b"b" * 7)]
-    numbers = {"wall_ns": 1, "mono_ns": 2, "first_byte_us": 3, "total_us": 4, "status": 200}
     for asked, answered in bodies * 2:
-        assert writer.append({"endpoint": "x"}, [asked], [answered], flags=5, **numbers)
-        assert writer.append({"endpoint": "x"}, [asked, b""], [answered], flags=5, **numbers)
+        numbers = {
+            "flags": 5, "wall_ns": 1, "mono_ns": 2, "first_byte_us": 4, "total_us": 4,
+            "status": 200, "request_bytes": len(asked), "response_bytes": len(answered),
+        }  # fmt: skip
+        assert writer.append({"endpoint": "x"}, [asked], [answered], **numbers)
+        assert writer.append({"endpoint": "x"}, [asked, b""], [answered], **numbers)
     assert writer.append({"endpoint": "x"}, [b"q"], [b"a"], wall_ns=-1, status=1 << 17)
 
     (segment,) = (spool_dir / str(writer.spool_id)).glob("*.dls")
     found = frames_of(spool_dir)
     written = b"".join(frame_bytes(str(writer.spool_id), frame) for frame in found)
-    assert segment.read_bytes().endswith(written)
+    writer.close()
+    assert written in segment.read_bytes()
     assert [(frame.request, frame.response) for frame in found[:-1]] == [
         pair for pair in bodies * 2 for _ in range(2)
     ]
+    for quick, careful in zip(found[:-1:2], found[1:-1:2], strict=True):
+        assert careful == quick._replace(seq=quick.seq + 1)
     assert (found[-1].wall_ns, found[-1].status) == (0, (1 << 16) - 1)
 
 

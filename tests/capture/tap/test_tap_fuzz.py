@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import driftline as dl
 from driftline.capture.spool.frame import Flag, Kind
-from driftline.capture.tap.tap import Capture
+from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture
 from tests.capture.tap.test_tap import answering, frames_of
 
 Call = Callable[..., list[dict[str, Any]]]
@@ -89,6 +89,74 @@ def test_any_request_passes_unchanged_and_is_stored_or_counted(
         assert frame.response == (b"".join(answer) + b"end")[:limit]
         assert frame.meta["endpoint"] == "f"
         assert frame.request_bytes == len(b"".join(request))
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    given_headers=headers, request=bodies, answer_headers=headers,
+    answer=st.binary(max_size=400), limit=st.sampled_from([0, 100, 1 << 20]),
+    status=st.integers(0, 70_000), request_id=st.text(min_size=1, max_size=40),
+)  # fmt: skip
+def test_the_quick_way_and_the_general_one_record_the_same(
+    given_headers: list[tuple[bytes, bytes]],
+    request: list[bytes],
+    answer_headers: list[tuple[bytes, bytes]],
+    answer: bytes,
+    limit: int,
+    status: int,
+    request_id: str,
+) -> None:
+    app = answering(answer, status=status, headers=answer_headers)
+    found, sent = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, is_quick in (("quick", True), ("general", False)):
+            tap = Capture(
+                app,
+                endpoint="f",
+                spool_dir=Path(folder) / name,
+                max_body_bytes=limit,
+                now_ns=lambda: 7,
+            )
+            tap._recorder.is_plain = is_quick
+            known = with_id(tap, request_id)
+            # The second finds its segment open.
+            sent += [asked(known, request, given_headers) for _ in range(2)]
+            assert tap._recorder.inflight_bytes == 0
+            assert tap.counters["stored"] == tap.counters["requests"] == 2
+            found.append(
+                [
+                    frame._replace(mono_ns=0, first_byte_us=0, total_us=0)
+                    for frame in frames_of(Path(folder) / name)
+                    if frame.kind == Kind.RECORD
+                ]
+            )
+
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+    assert all(one == sent[0] for one in sent)
+
+
+def with_id(app: Any, request_id: str) -> Any:
+    """Give an app that has been told the request's id."""
+
+    async def called(scope: Message, receive: Any, send: Any) -> None:
+        await app({**scope, REQUEST_ID_KEY: request_id}, receive, send)
+
+    return called
+
+
+def test_a_cut_request_keeps_its_true_length_when_the_answer_is_whole(
+    spool_dir: Path, call: Call
+) -> None:
+    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, max_body_bytes=10)
+
+    for _ in range(2):
+        call(tap, b"x" * 50)
+
+    for frame in frames_of(spool_dir):
+        assert (frame.request, frame.request_bytes) == (b"x" * 10, 50)
+        assert (frame.response, frame.response_bytes) == (b"a", 1)
+        assert frame.flags == Flag.REQUEST_TRUNCATED
 
 
 def test_a_flood_of_headers_is_a_record(spool_dir: Path, call: Call) -> None:

@@ -1,0 +1,304 @@
+"""Stored composite alarms: their rows, whom they look at, and alarms of any kind by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from driftline.alerts.alarms.alarm import State, StateChange
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.known import unknown_alarm
+from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, record_of
+from driftline.alerts.alarms.stored import StoredAlarm
+from driftline.alerts.alarms.suppression import Held
+from driftline.alerts.alarms.tables import CHILD, SUPPRESSOR, links
+from driftline.alerts.alarms.unreadable import UnreadableAlarm, readable, unreadable
+from driftline.alerts.errors import AlarmError, UnknownAlarm
+from driftline.alerts.tables import alarms
+
+__all__ = [
+    "AnyRecord",
+    "CompositeRecord",
+    "ListedAlarm",
+    "Standing",
+    "any_record",
+    "change_of",
+    "crowds",
+    "get_any",
+    "get_composite",
+    "get_listed",
+    "list_any",
+    "list_composites",
+    "parents",
+    "set_links",
+    "standings",
+]
+
+# SQLite takes at most 999 variables a statement in its older builds.
+_NAMES_PER_QUERY = 500
+_ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeRecord(StoredAlarm):
+    """A stored composite alarm: its definition and where it stands."""
+
+    definition: CompositeDefinition
+    held: Held
+    held_from: State | None
+
+    @property
+    def name(self) -> str:
+        """The alarm's name."""
+        return self.definition.alarm_name
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values: the definition's fields, then the state's."""
+        until = self.held.until
+        more = {
+            "actions_suppressed_by": self.held.by,
+            "actions_suppressed_reason": self.held.reason,
+            "actions_suppressed_until": until.isoformat() if until is not None else None,
+        }
+        return self.definition.as_dict() | self.state_dict() | more
+
+
+AnyRecord = AlarmRecord | CompositeRecord
+ListedAlarm = AnyRecord | UnreadableAlarm
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of an alarm of any kind, and since when."""
+
+    state: State
+    since: datetime
+
+
+def change_of(
+    record: AnyRecord, new: State, reason: str, reason_data: str, now: datetime
+) -> StateChange:
+    """Say what changes when an alarm goes to another state that no datapoints led to."""
+    return StateChange(
+        alarm_id=record.id,
+        alarm_name=record.name,
+        seq=record.state_seq + 1,
+        old=record.state,
+        new=new,
+        reason=reason,
+        reason_data=reason_data,
+        time=now,
+        period_end=now,
+        first_breach=None,
+        evaluated=(),
+        old_reason=record.state_reason,
+        old_reason_data=record.state_reason_data,
+        old_changed_at=record.state_changed_at,
+    )
+
+
+def get_composite(connection: Connection, name: str) -> CompositeRecord:
+    """Give a stored composite alarm; none of the name is UnknownAlarm."""
+    found = get_any(connection, name)
+    if not isinstance(found, CompositeRecord):
+        raise UnknownAlarm(f'alarm "{name}" is no composite alarm; expected the name of one')
+    return found
+
+
+def get_any(connection: Connection, name: str) -> AnyRecord:
+    """Give a stored alarm of any kind; none of the name is UnknownAlarm.
+
+    One whose definition cannot be read is AlarmError, with the mends.
+    """
+    return any_record(_row(connection, name))
+
+
+def get_listed(connection: Connection, name: str) -> ListedAlarm:
+    """Give a stored alarm of any kind, also one that cannot be read; none is UnknownAlarm."""
+    return _listed(_row(connection, name))
+
+
+def list_composites(
+    connection: Connection, names: Sequence[str] | None = None
+) -> list[CompositeRecord]:
+    """Give all composite alarms that can be read, or those of some names, by name."""
+    query = select(alarms).where(alarms.c.kind == COMPOSITE)
+    if names is None:
+        rows = connection.execute(query).all()
+    else:
+        rows = [
+            row
+            for some in _parts(names)
+            for row in connection.execute(query.where(alarms.c.name.in_(some)))
+        ]
+    found = []
+    for row in rows:
+        with suppress(AlarmError):  # `list_any` tells of it.
+            found.append(_composite(row))
+    return sorted(found, key=lambda one: one.name)
+
+
+def list_any(
+    connection: Connection,
+    *,
+    kind: Literal["metric", "composite"] | None = None,
+    state: State | None = None,
+    prefix: str = "",
+    channel: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    parents_of: str | None = None,
+    children_of: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[ListedAlarm]:
+    """Give alarms of all kinds by name, as DescribeAlarms does.
+
+    One whose definition cannot be read is among them, unless a channel or tags are asked for.
+
+    Parameters
+    ----------
+    kind, state, prefix
+        Only these; the prefix of the name is taken as it is, with its case.
+    channel
+        Only those with an action that names the channel.
+    tags
+        Only those with all of these tags.
+    parents_of, children_of
+        Only the composites that look at this alarm, or the alarms that this one looks at.
+    after, limit
+        The page: at most ``limit`` behind this name.
+    """
+    query = select(alarms).where(alarms.c.name > after).order_by(alarms.c.name)
+    if kind is not None:
+        query = query.where(alarms.c.kind == kind)
+    if state is not None:
+        query = query.where(alarms.c.state == state)
+    if prefix:
+        query = query.where(alarms.c.name.startswith(prefix, autoescape=True))
+    if parents_of is not None:
+        wanted = select(links.c.alarm_id).where(links.c.child == parents_of)
+        query = query.where(alarms.c.id.in_(wanted))
+    if children_of is not None:
+        inner = select(links.c.child).join(alarms, alarms.c.id == links.c.alarm_id)
+        query = query.where(alarms.c.name.in_(inner.where(alarms.c.name == children_of)))
+    found: list[ListedAlarm] = []
+    # A page of ten thousand alarms takes a page of rows.
+    with connection.execute(query.execution_options(yield_per=min(limit, _ROWS_AT_ONCE))) as rows:
+        for row in rows:
+            record = _listed(row)
+            # LIKE knows no case in SQLite; the other two stand inside of the definition.
+            if not record.name.startswith(prefix):
+                continue
+            if not _is_asked(record, channel, tags):
+                continue
+            found.append(record)
+            if len(found) == limit:
+                break
+    return found
+
+
+def standings(connection: Connection, names: Iterable[str]) -> dict[str, Standing]:
+    """Give the states of alarms of any kind, by name; those that do not exist are left out."""
+    columns = alarms.c.name, alarms.c.state, alarms.c.state_changed_at
+    return {
+        name: Standing(state, since)
+        for some in _parts(list(names))
+        for name, state, since in connection.execute(
+            select(*columns).where(alarms.c.name.in_(some))
+        )
+    }
+
+
+def parents(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Name the composites whose rule or suppressor names one of these alarms."""
+    found: set[str] = set()
+    for some in _parts(list(names)):
+        query = (
+            select(alarms.c.name)
+            .join(links, links.c.alarm_id == alarms.c.id)
+            .where(links.c.child.in_(some))
+        )
+        found.update(connection.scalars(query))
+    return found
+
+
+def crowds(connection: Connection, names: Iterable[str], most: int) -> dict[str, int]:
+    """Give, of these alarms, those whom more than ``most`` rules name, and how many do."""
+    count = func.count()
+    found: dict[str, int] = {}
+    for some in _parts(list(names)):
+        query = (
+            select(links.c.child, count)
+            .where(links.c.child.in_(some), links.c.role == CHILD)
+            .group_by(links.c.child)
+            .having(count > most)
+        )
+        found.update((name, number) for name, number in connection.execute(query))
+    return found
+
+
+def set_links(connection: Connection, alarm_id: int, definition: CompositeDefinition) -> None:
+    """Note whom a composite looks at, in place of what was noted before."""
+    connection.execute(delete(links).where(links.c.alarm_id == alarm_id))
+    rows = [{"alarm_id": alarm_id, "child": name, "role": CHILD} for name in definition.rule.names]
+    if definition.suppressor_name is not None:
+        rows.append({"alarm_id": alarm_id, "child": definition.suppressor_name, "role": SUPPRESSOR})
+    if rows:
+        connection.execute(insert(links), rows)
+
+
+def _row(connection: Connection, name: str) -> Row[Any]:
+    row = connection.execute(select(alarms).where(alarms.c.name == name)).one_or_none()
+    if row is None:
+        raise unknown_alarm(connection, name)
+    return row
+
+
+def _is_asked(record: ListedAlarm, channel: str | None, tags: Mapping[str, str] | None) -> bool:
+    if isinstance(record, UnreadableAlarm):
+        return channel is None and not tags
+    definition = record.definition
+    if channel is not None and channel not in definition.channel_names:
+        return False
+    return not tags or tags.items() <= dict(definition.tags).items()
+
+
+def _listed(row: Row[Any]) -> ListedAlarm:
+    try:
+        return any_record(row)
+    except AlarmError as error:
+        return unreadable(row, error)
+
+
+def any_record(row: Row[Any]) -> AnyRecord:
+    """Read a row of the table of alarms, whatever its kind; AlarmError: it cannot be."""
+    return record_of(row) if row.kind == METRIC else _composite(row)
+
+
+def _composite(row: Row[Any]) -> CompositeRecord:
+    return CompositeRecord(
+        id=row.id,
+        definition=readable(row, CompositeDefinition.from_dict),
+        state=row.state,
+        state_reason=row.state_reason,
+        state_reason_data=row.state_reason_data,
+        state_changed_at=row.state_changed_at,
+        state_updated_at=row.state_updated_at,
+        state_seq=row.state_seq,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        held=Held(row.suppressed_by, row.suppressed_until, row.held_from is not None),
+        held_from=row.held_from,
+        evaluation_state=row.evaluation_state,
+        evaluation_problem=row.evaluation_problem,
+    )
+
+
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(names), _NAMES_PER_QUERY):
+        yield names[first : first + _NAMES_PER_QUERY]

@@ -1,0 +1,109 @@
+"""What an alarm measures: the points of its periods, from what came in for its metrics.
+
+Live evaluation and replay differ in where datapoints come from; from here on they are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import numpy as np
+
+from driftline.alerts.alarms.alarm import Point
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.walk import math_points, points
+from driftline.alerts.math.elementwise import Value
+from driftline.alerts.math.plan import BandOf, Plan
+from driftline.alerts.math.query import MetricQuery
+from driftline.alerts.math.series import Series, Times
+from driftline.alerts.metrics.summary import Summary
+
+__all__ = ["measure"]
+
+
+def measure(
+    definition: AlarmDefinition,
+    plan: Plan | None,
+    found: Sequence[Mapping[int, Summary]],
+    edges: Sequence[datetime],
+    band: BandOf | None = None,
+) -> list[Point]:
+    """Give the points of an alarm at one evaluation.
+
+    Parameters
+    ----------
+    definition, plan
+        The alarm, and its metric math, checked; None for an alarm on one metric.
+    found
+        What came in, for the alarm's metric or for each of ``plan.metrics``: by number of the
+        period in ``edges``; a period without datapoints is not there.
+    edges
+        The borders of its periods, oldest first; see :meth:`AlarmDefinition.edges`.
+    band
+        Gives the bands of metrics; None: there are none.
+
+    Returns
+    -------
+    list of Point
+        One for each period, oldest first, missing ones included.
+
+    Raises
+    ------
+    ExpressionError
+        When metric math cannot be done on these series.
+    """
+    starts = edges[:-1]
+    if plan is None:
+        return points(definition, found[0], starts)
+    seconds = np.array([int(start.timestamp()) for start in starts], dtype=np.int64)
+
+    def fetch(queries: Sequence[MetricQuery]) -> list[Series]:
+        return [_series(query, one, seconds) for query, one in zip(queries, found, strict=True)]
+
+    first, last = int(edges[0].timestamp()), int(edges[-1].timestamp())
+    values = plan.values(fetch, first, last, band)
+    watched = definition.watched_id
+    lower, upper = _band(definition, values)
+    return math_points(
+        _line(values[watched]),
+        starts,
+        lower=lower,
+        upper=upper,
+        sample_counts=_sample_counts(plan, watched, found, seconds),
+    )
+
+
+def _series(query: MetricQuery, found: Mapping[int, Summary], seconds: Times) -> Series:
+    assert query.stat is not None and query.period is not None
+    places, values = [], []
+    for place in sorted(found):
+        value = found[place].get(query.stat)
+        if value is not None and np.isfinite(value):
+            places.append(place)
+            values.append(value)
+    return Series(seconds[places], np.array(values, dtype=np.float64), query.period)
+
+
+def _sample_counts(
+    plan: Plan, watched: str, found: Sequence[Mapping[int, Summary]], seconds: Times
+) -> dict[int, float]:
+    """Give how many samples there are of a metric that is watched itself, beside its band."""
+    for query, periods in zip(plan.metrics, found, strict=True):
+        if query.id == watched:
+            return {int(seconds[place]): one.sample_count for place, one in periods.items()}
+    return {}
+
+
+def _band(
+    definition: AlarmDefinition, values: Mapping[str, Value]
+) -> tuple[dict[int, float] | None, dict[int, float] | None]:
+    if definition.threshold_metric_id is None:
+        return None, None
+    band = values[definition.threshold_metric_id]
+    assert isinstance(band, tuple) and len(band) == 2
+    return band[1].as_dict(), band[0].as_dict()
+
+
+def _line(value: Value) -> dict[int, float]:
+    return value.as_dict() if isinstance(value, Series) else {}

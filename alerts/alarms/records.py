@@ -1,0 +1,380 @@
+"""Stored alarms: put, get, list, delete, and their history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.alarms.alarm import State
+from driftline.alerts.alarms.composite import AnyDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.known import unknown_alarm
+from driftline.alerts.alarms.reason import INITIAL
+from driftline.alerts.alarms.stored import StoredAlarm
+from driftline.alerts.alarms.tables import links
+from driftline.alerts.alarms.unreadable import readable
+from driftline.alerts.errors import AlarmError, AlarmInUse
+from driftline.alerts.guard import hold, share
+
+__all__ = [
+    "CHANGING",
+    "COMPOSITE",
+    "COMPOSITES",
+    "LOOK_AGAIN",
+    "METRIC",
+    "AlarmRecord",
+    "HistoryItem",
+    "add_history",
+    "check_channels",
+    "create_row",
+    "delete_alarm",
+    "delete_alarms",
+    "get_alarm",
+    "history",
+    "hold_for_change",
+    "later",
+    "list_alarms",
+    "put_alarm",
+    "record_of",
+    "update_row",
+]
+
+# Name of the lock that is shared by all who write what was changed of alarms.
+CHANGING = "alarms:changing"
+# Kinds of alarms, as stored.
+METRIC = "metric"
+COMPOSITE = "composite"
+# Name of the lock of all composite alarms: their states follow from one another.
+COMPOSITES = "composites"
+
+# A fresh look at the last judged periods is forced by a revision that no metric can have.
+LOOK_AGAIN = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRecord(StoredAlarm):
+    """A stored alarm: its definition and where it stands."""
+
+    definition: AlarmDefinition
+    evaluated_until: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The alarm's name."""
+        return self.definition.alarm_name
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values: the definition's fields, then the state's."""
+        until = self.evaluated_until
+        more = {"evaluated_until": until.isoformat() if until is not None else None}
+        return self.definition.as_dict() | self.state_dict() | more
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """One line of an alarm's history, of type ConfigurationUpdate, StateUpdate or Action."""
+
+    alarm_name: str
+    time: datetime
+    type: str
+    summary: str
+    data: Mapping[str, object]
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values."""
+        return {
+            "alarm_name": self.alarm_name,
+            "timestamp": self.time.isoformat(),
+            "history_item_type": self.type,
+            "history_summary": self.summary,
+            "history_data": dict(self.data),
+        }
+
+
+def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime) -> AlarmRecord:
+    """Store an alarm, or overwrite the one of its name; its state stays untouched.
+
+    A new alarm on a metric that has data is judged first at its newest datapoint, not along
+    months of history; one on a metric without data begins at the first datapoint to come.
+
+    Raises
+    ------
+    AlarmError
+        When an action names a channel that does not exist.
+    """
+    check_channels(connection, definition)
+    old = _find(connection, definition.alarm_name)
+    if old is not None and old.kind != METRIC:
+        raise AlarmError(
+            f'alarm "{definition.alarm_name}": a composite alarm has this name; expected a name '
+            "that is unique among alarms of all kinds"
+        )
+    values: dict[str, object] = {
+        "definition": definition.as_dict(),
+        "metric_key": definition.metric_key,
+        "updated_at": now,
+        "seen_revision": LOOK_AGAIN,
+        "seen_at": now,
+    }
+    start: dict[str, object] = {
+        "start_at": _newest_datapoint(connection, definition),
+        "evaluated_until": None,
+        "phase_s": None,
+    }
+    if old is None:
+        create_row(connection, definition, METRIC, values | start, now)
+    else:
+        before = None
+        with suppress(AlarmError):  # What cannot be read is replaced as a whole.
+            before = record_of(old).definition
+        if before != definition:
+            moved = before is None or _grid(before) != _grid(definition)
+            values["updated_at"] = later(now, old.updated_at)
+            update_row(connection, old.id, definition, values | (start if moved else {}), now)
+    return get_alarm(connection, definition.alarm_name)
+
+
+def get_alarm(connection: Connection, name: str) -> AlarmRecord:
+    """Give a stored metric alarm; none of the name is UnknownAlarm."""
+    row = _find(connection, name)
+    if row is None or row.kind != METRIC:
+        raise unknown_alarm(connection, name)
+    return record_of(row)
+
+
+def list_alarms(connection: Connection, *, state: State | None = None) -> list[AlarmRecord]:
+    """Give all metric alarms that can be read, or those of them in a state, by name."""
+    table = tables.alarms.c
+    query = select(tables.alarms).where(table.kind == METRIC).order_by(table.name)
+    if state is not None:
+        query = query.where(tables.alarms.c.state == state)
+    found = []
+    for row in connection.execute(query):
+        with suppress(AlarmError):  # `list_any` tells of it.
+            found.append(record_of(row))
+    return found
+
+
+def delete_alarm(connection: Connection, name: str, now: datetime) -> None:
+    """Remove one alarm as :func:`delete_alarms` does."""
+    delete_alarms(connection, [name], now)
+
+
+def delete_alarms(connection: Connection, names: Sequence[str], now: datetime) -> None:
+    """Remove alarms of any kind, all or none; their history stays.
+
+    Raises
+    ------
+    UnknownAlarm
+        When there is none of a name.
+    AlarmInUse
+        When a composite alarm that stays looks at one of them, or is suppressed by it.
+    """
+    wanted = tuple(dict.fromkeys(names))
+    hold_for_change(connection, wanted)
+    rows = [found for name in wanted if (found := _find(connection, name)) is not None]
+    if missing := set(wanted) - {row.name for row in rows}:
+        raise unknown_alarm(connection, min(missing))
+    _check_unneeded(connection, rows)
+    for row in rows:
+        connection.execute(delete(links).where(links.c.alarm_id == row.id))
+        connection.execute(delete(tables.alarms).where(tables.alarms.c.id == row.id))
+        data = {"version": "1.0", "type": "Delete", "deletedAlarm": row.definition}
+        item = HistoryItem(
+            row.name, now, "ConfigurationUpdate", f'Alarm "{row.name}" deleted', data
+        )
+        add_history(connection, alarm_id=row.id, item=item)
+
+
+def hold_for_change(connection: Connection, names: Sequence[str]) -> None:
+    """Keep alarms to this transaction, whatever their kind.
+
+    All who change both take the rows of metric alarms first, then the lock of all composites, then
+    their rows: two that take them in different orders would wait for each other for ever.
+    """
+    table = tables.alarms.c
+    query = select(table.id).where(table.kind == METRIC, table.name.in_(names)).order_by(table.id)
+    connection.execute(query.with_for_update())
+    hold(connection, COMPOSITES)
+
+
+def history(
+    connection: Connection,
+    name: str | None = None,
+    *,
+    type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int = 100,
+    newest_first: bool = True,
+) -> list[HistoryItem]:
+    """Give history items of one alarm, or of all, newest first; also of deleted alarms."""
+    table = tables.history.c
+    query = select(tables.history).limit(limit)
+    query = query.order_by(table.id.desc() if newest_first else table.id)
+    if name is not None:
+        query = query.where(table.alarm_name == name)
+    if type is not None:
+        query = query.where(table.type == type)
+    if start is not None:
+        query = query.where(table.time >= start)
+    if end is not None:
+        query = query.where(table.time < end)
+    return [
+        HistoryItem(row.alarm_name, row.time, row.type, row.summary, row.data)
+        for row in connection.execute(query)
+    ]
+
+
+def add_history(connection: Connection, *, alarm_id: int, item: HistoryItem) -> None:
+    """Write one line of history in the caller's transaction."""
+    if item.type == "ConfigurationUpdate":
+        # PostgreSQL numbers lines before they are stored; see messages/announcing.py.
+        share(connection, CHANGING)
+    connection.execute(
+        insert(tables.history).values(
+            alarm_id=alarm_id,
+            alarm_name=item.alarm_name,
+            time=item.time,
+            type=item.type,
+            summary=item.summary,
+            data=dict(item.data),
+        )
+    )
+
+
+def create_row(
+    connection: Connection,
+    definition: AnyDefinition,
+    kind: str,
+    values: Mapping[str, object],
+    now: datetime,
+) -> int:
+    """Store a new alarm, unchecked and without data; give its id."""
+    result = connection.execute(
+        insert(tables.alarms).values(
+            **values,
+            name=definition.alarm_name,
+            kind=kind,
+            created_at=now,
+            state="INSUFFICIENT_DATA",
+            state_reason=INITIAL,
+            state_changed_at=now,
+            state_seq=0,
+        )
+    )
+    assert result.inserted_primary_key is not None
+    data = {"version": "1.0", "type": "Create", "createdAlarm": definition.as_dict()}
+    summary = f'Alarm "{definition.alarm_name}" created'
+    item = HistoryItem(definition.alarm_name, now, "ConfigurationUpdate", summary, data)
+    alarm_id = int(result.inserted_primary_key[0])
+    add_history(connection, alarm_id=alarm_id, item=item)
+    return alarm_id
+
+
+def update_row(
+    connection: Connection,
+    alarm_id: int,
+    definition: AnyDefinition,
+    values: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Change what an alarm is; its state stays untouched."""
+    connection.execute(update(tables.alarms).where(tables.alarms.c.id == alarm_id).values(**values))
+    data = {"version": "1.0", "type": "Update", "updatedAlarm": definition.as_dict()}
+    summary = f'Alarm "{definition.alarm_name}" updated'
+    item = HistoryItem(definition.alarm_name, now, "ConfigurationUpdate", summary, data)
+    add_history(connection, alarm_id=alarm_id, item=item)
+
+
+def later(now: datetime, before: datetime) -> datetime:
+    """Give the time of a change: now, or just after the last one where the clock stands.
+
+    Evaluators know a definition by the time of its change.
+    """
+    return max(now, before + timedelta(microseconds=1))
+
+
+def check_channels(connection: Connection, definition: AnyDefinition) -> None:
+    """Refuse an action that names no channel: AlarmError."""
+    known = set(connection.scalars(select(tables.channels.c.name)))
+    if unknown := definition.channel_names - known:
+        raise AlarmError(
+            f'alarm "{definition.alarm_name}": channel "{min(unknown)}" does not exist; '
+            f"expected one of {sorted(known)}, or declare it first"
+        )
+
+
+def _check_unneeded(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Refuse to delete what composites look at that are not deleted, too, or are on a cycle."""
+    going = {row.name for row in rows}
+    query = (
+        select(links.c.child, tables.alarms.c.name)
+        .join(tables.alarms, tables.alarms.c.id == links.c.alarm_id)
+        .where(links.c.child.in_(going))
+        .order_by(links.c.child, tables.alarms.c.name)
+    )
+    needed = [one for one in connection.execute(query) if one.name not in going]
+    needed += [one for one in connection.execute(query) if one.name == one.child]
+    if not needed:
+        return
+    names = list(dict.fromkeys(one.child for one in needed))
+    users = sorted({one.name for one in needed})
+    # CloudWatch's own sentence, then what mends it.
+    raise AlarmInUse(
+        f"Cannot delete {','.join(names)} as there are composite alarm(s) depending on "
+        f"{'it' if len(names) == 1 else 'them'}. Change or delete first: {', '.join(users)}"
+    )
+
+
+def _newest_datapoint(connection: Connection, definition: AlarmDefinition) -> datetime | None:
+    points, metrics = tables.datapoints.c, tables.metrics.c
+    query = (
+        select(func.max(points.time))
+        .join(tables.metrics, metrics.id == points.metric_id)
+        .where(metrics.key.in_(_metric_keys(definition)))
+    )
+    newest: datetime | None = connection.scalar(query)
+    return newest
+
+
+def _grid(definition: AlarmDefinition) -> tuple[object, ...]:
+    """Give what the periods of an alarm rest on; when it changes, an evaluator begins anew."""
+    return _metric_keys(definition), definition.period, definition.evaluation_window
+
+
+def _metric_keys(definition: AlarmDefinition) -> list[str]:
+    """Give the digests of all metrics of an alarm, those of its metric math, too."""
+    found = [query.metric_key for query in definition.metrics if query.is_metric]
+    return sorted(set(found)) if definition.metrics else [definition.metric_key]
+
+
+def _find(connection: Connection, name: str) -> Row[Any] | None:
+    return connection.execute(
+        select(tables.alarms).where(tables.alarms.c.name == name)
+    ).one_or_none()
+
+
+def record_of(row: Row[Any]) -> AlarmRecord:
+    """Read a row of the table of alarms that is one of a metric alarm; AlarmError: it cannot be."""
+    return AlarmRecord(
+        id=row.id,
+        definition=readable(row, AlarmDefinition.from_dict),
+        state=row.state,
+        state_reason=row.state_reason,
+        state_reason_data=row.state_reason_data,
+        state_changed_at=row.state_changed_at,
+        state_seq=row.state_seq,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        evaluated_until=row.evaluated_until,
+        state_updated_at=row.state_updated_at,
+        evaluation_state=row.evaluation_state,
+        evaluation_problem=row.evaluation_problem,
+    )

@@ -1,0 +1,219 @@
+"""Walk an alarm from period to period over its datapoints; pure, shared by all who evaluate."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from driftline.alerts.alarms.alarm import Judgement, Point, State, StateChange, is_breaching, judge
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.reason import state_reason, state_reason_data
+from driftline.alerts.metrics.summary import Summary
+
+__all__ = ["Grid", "Standing", "math_points", "points", "step", "walk"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The periods of an alarm: number 0 begins ``phase_s`` seconds after 1970.
+
+    Monitors' windows may begin at any time (weeks on Mondays), so the grid follows them.
+    """
+
+    period_s: int
+    phase_s: int = 0
+
+    def index(self, time: datetime) -> int:
+        """Give the number of the period in which a time lies."""
+        return int((time - self.start(0)) // timedelta(seconds=self.period_s))
+
+    def start(self, index: int) -> datetime:
+        """Give the start of a period, which is the end of the one before."""
+        return _EPOCH + timedelta(seconds=self.phase_s + index * self.period_s)
+
+    @classmethod
+    def through(cls, period_s: int, time: datetime) -> Grid:
+        """Give the grid on which a period begins at this time, taken to the second."""
+        return cls(period_s, int(time.timestamp()) % period_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where an alarm stands: which alarm, its state, how often that changed, and since when it is.
+
+    ``created_at`` begins the warm-up; without it there is none.
+    """
+
+    alarm_id: int
+    state: State
+    seq: int
+    created_at: datetime | None = None
+
+
+def walk(
+    definition: AlarmDefinition,
+    standing: Standing,
+    summaries: Mapping[int, Summary],
+    grid: Grid,
+    periods: range,
+    *,
+    now: datetime,
+) -> list[StateChange]:
+    """Evaluate an alarm at the end of each of some periods; give its changes of state.
+
+    Parameters
+    ----------
+    definition, standing
+        The alarm, and its state before.
+    summaries
+        What came in, by number of period; those of the evaluation range before the first period
+        to be judged are needed, too.
+    grid
+        The numbering of periods.
+    periods
+        Numbers of the periods to judge, each at its end.
+    now
+        Time that the changes carry.
+    """
+    numbers = sorted(summaries)
+    changes: list[StateChange] = []
+    index = periods.start
+    while index < periods.stop:
+        first = index - definition.range_periods + 1
+        starts = [grid.start(number) for number in range(first, index + 1)]
+        window = {
+            place: summary
+            for place in range(len(starts))
+            if (summary := summaries.get(first + place)) is not None
+        }
+        end = grid.start(index + 1)
+        judged = points(definition, window, starts)
+        judgement, standing, change = step(definition, standing, judged, end=end, now=now)
+        if change is not None:
+            changes.append(change)
+        index += 1
+        if not window and judgement.rule != "warm_up":
+            # Silence goes on saying the same: on to the next period with data.
+            position = bisect.bisect_left(numbers, index)
+            index = numbers[position] if position < len(numbers) else periods.stop
+    return changes
+
+
+def step(
+    definition: AlarmDefinition,
+    standing: Standing,
+    judged: Sequence[Point],
+    *,
+    end: datetime,
+    now: datetime,
+) -> tuple[Judgement, Standing, StateChange | None]:
+    """Evaluate an alarm once: the one function behind live evaluation, replay and preview.
+
+    Parameters
+    ----------
+    definition, standing
+        The alarm, and where it stands.
+    judged
+        The periods of the evaluation range, oldest first, missing ones included; see
+        :func:`points` and :func:`math_points`.
+    end
+        The end of the newest period.
+    now
+        The moment of the evaluation: what a change carries, and what a warm-up is measured by.
+
+    Returns
+    -------
+    tuple
+        What was found, where the alarm stands then, and the change of its state if there is one.
+    """
+    warm_up = definition.warm_up_configuration
+    warm_until = None
+    if warm_up is not None and standing.created_at is not None:
+        warm_until = warm_up.until(standing.created_at)
+    judgement = judge(definition, judged, standing.state, warm_until=warm_until, at=now)
+    if judgement.state == standing.state:
+        return judgement, standing, None
+    standing = replace(standing, seq=standing.seq + 1)
+    change = _change(definition, standing, judgement, end, now)
+    return judgement, replace(standing, state=judgement.state), change
+
+
+def points(
+    definition: AlarmDefinition, summaries: Mapping[int, Summary], starts: Sequence[datetime]
+) -> list[Point]:
+    """Make the points of an alarm on one metric.
+
+    Parameters
+    ----------
+    summaries
+        What came in, by place in ``starts``; a place without datapoints is not there.
+    starts
+        The periods' starts, oldest first.
+    """
+    statistic = definition.statistic_name
+    return [
+        Point(start, found.get(statistic), found.sample_count, found.note)
+        if (found := summaries.get(place)) is not None
+        else Point(start)
+        for place, start in enumerate(starts)
+    ]
+
+
+def math_points(
+    values: Mapping[int, float],
+    starts: Sequence[datetime],
+    *,
+    lower: Mapping[int, float] | None = None,
+    upper: Mapping[int, float] | None = None,
+    sample_counts: Mapping[int, float] | None = None,
+) -> list[Point]:
+    """Make the points of an alarm on metric math or beside a band.
+
+    Parameters
+    ----------
+    values, lower, upper, sample_counts
+        By start of the period in seconds since 1970; a period without a value is not there.
+    starts
+        The periods' starts, oldest first.
+    """
+    lower, upper, counts = lower or {}, upper or {}, sample_counts or {}
+    seconds = [int(start.timestamp()) for start in starts]
+    return [
+        Point(
+            start,
+            values.get(second),
+            counts.get(second, 0.0),
+            lower=lower.get(second),
+            upper=upper.get(second),
+        )
+        for start, second in zip(starts, seconds, strict=True)
+    ]
+
+
+def _change(
+    definition: AlarmDefinition,
+    standing: Standing,
+    judgement: Judgement,
+    period_end: datetime,
+    now: datetime,
+) -> StateChange:
+    breaches = [point for point in judgement.evaluated if is_breaching(definition, point)]
+    told = breaches if judgement.state == "ALARM" else judgement.evaluated
+    return StateChange(
+        alarm_id=standing.alarm_id,
+        alarm_name=definition.alarm_name,
+        seq=standing.seq,
+        old=standing.state,
+        new=judgement.state,
+        reason=state_reason(definition, judgement),
+        reason_data=state_reason_data(definition, judgement, now),
+        time=now,
+        period_end=period_end,
+        first_breach=breaches[0].start if breaches else None,
+        evaluated=judgement.evaluated,
+        note=next((point.note for point in reversed(told) if point.note is not None), None),
+    )

@@ -1,0 +1,1 @@
+"""Alarms judged for real: what is due, from the store, with history and messages."""

@@ -1,0 +1,97 @@
+"""When an alarm is judged: as its datapoints arrive, or by the clock as CloudWatch does.
+
+Alarms on what monitors found follow their datapoints: such a datapoint stands for a window that
+ended, and may come hours later. All others are judged at ticks of the clock, over a window that
+ends at the tick: every ten seconds where periods are shorter than a minute, every minute, and every
+hour where the window is longer than a day. Pure; the time comes as an argument.
+
+References
+----------
+CloudWatch User Guide, "Alarm evaluation": high-resolution and multi-day alarms.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+__all__ = [
+    "CADENCES_S",
+    "CATCH_UP_TICKS",
+    "EVALUATION_ERROR",
+    "FOLLOWS",
+    "PARTS",
+    "cadence_s",
+    "far_ahead",
+    "is_pause",
+    "newest_tick",
+    "next_tick",
+    "silence_counts_from",
+    "ticks",
+]
+
+EVALUATION_ERROR = "EVALUATION_ERROR"  # CloudWatch API, EvaluationState.
+FOLLOWS = 0  # The cadence of alarms that follow their datapoints.
+CADENCES_S = (10, 60, 3_600)
+PARTS = 8  # Enough to share between evaluators; each costs a few statements a tick.
+CATCH_UP_TICKS = 5
+
+_MINUTE_S, _DAY_S = 60, 86_400
+_SKEW_LEAST_S = 120
+_PAUSE_TICKS = 3
+_PAUSE_LEAST_S = 120
+_GRACE_PERIODS, _GRACE_LEAST_S, _GRACE_MAX_S = 2, 120, 900
+
+
+def cadence_s(period_s: int, evaluation_periods: int, *, is_followed: bool) -> int:
+    """Give the seconds between two evaluations of an alarm; 0 when it follows its datapoints."""
+    if is_followed:
+        return FOLLOWS
+    if period_s < _MINUTE_S:
+        return 10
+    return 3_600 if period_s * evaluation_periods > _DAY_S else _MINUTE_S
+
+
+def newest_tick(now: datetime, cadence: int, settle_s: float = 0.0) -> datetime:
+    """Give the newest tick that is at least ``settle_s`` seconds ago."""
+    seconds = (now.timestamp() - settle_s) // cadence * cadence
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def next_tick(now: datetime, cadence: int) -> datetime:
+    """Give the first tick after a time."""
+    return newest_tick(now, cadence) + timedelta(seconds=cadence)
+
+
+def ticks(judged_until: datetime | None, newest: datetime, cadence: int) -> list[datetime]:
+    """Give the ticks to judge, oldest first: those missed, but of many only the last few.
+
+    A mark in the future, of a clock that was far ahead for a moment, counts as none. One that is
+    a little ahead is another machine's: to judge behind it would undo and tell its changes again.
+    """
+    step = timedelta(seconds=cadence)
+    if judged_until is None or judged_until > newest + far_ahead(cadence):
+        return [newest]
+    count = min((newest - judged_until) // step, CATCH_UP_TICKS)
+    return [newest - step * back for back in range(count - 1, -1, -1)]
+
+
+def far_ahead(cadence: int) -> timedelta:
+    """Give by how much clocks of two machines may differ, before a mark counts as wrong."""
+    return timedelta(seconds=max(cadence, _SKEW_LEAST_S))
+
+
+def is_pause(judged_until: datetime | None, newest: datetime, cadence: int) -> bool:
+    """Say whether nothing was judged for so long that writers of metrics may have stood, too."""
+    if judged_until is None:
+        return True
+    return newest - judged_until > timedelta(seconds=max(_PAUSE_TICKS * cadence, _PAUSE_LEAST_S))
+
+
+def silence_counts_from(resumed_at: datetime, period_s: int) -> datetime:
+    """Give the time from which missing datapoints may change a state after a pause.
+
+    A machine that slept, or was down, finds its metrics silent: that is its own silence until the
+    writers have had two periods, within 2 and 15 minutes.
+    """
+    grace_s = min(max(_GRACE_PERIODS * period_s, _GRACE_LEAST_S), _GRACE_MAX_S)
+    return resumed_at + timedelta(seconds=grace_s)

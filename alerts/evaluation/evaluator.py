@@ -1,0 +1,123 @@
+"""The evaluator: judges every alarm when it is due, and queues what has to be told.
+
+One transaction holds new states, their history and their messages; where an alarm stood is compared
+and set, so that two evaluators cannot both tell. Alarms on what monitors found follow their
+datapoints; all others are judged by the clock, as CloudWatch does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.evaluation import composites
+from driftline.alerts.evaluation.clocked import Clocked
+from driftline.alerts.evaluation.due import next_tick
+from driftline.alerts.evaluation.followed import Followed
+from driftline.alerts.evaluation.reading import BandsOf
+
+__all__ = ["Evaluator"]
+
+log = logging.getLogger(__name__)
+
+_GRACE_MAX_S = 900
+_SHORTEST_CADENCE_S = 10
+
+
+class Evaluator:
+    """Judges all alarms; one call of :meth:`step` is one pass.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    now
+        Gives the time, aware.
+    dashboard_url
+        What links in messages begin with.
+    grace_s
+        Longest grace for overdue datapoints; alarms of shorter periods give one period.
+    poll_s
+        Longest time between two passes of :meth:`run`.
+    settle_s
+        How long after a tick of the clock its alarms are judged.
+    bands
+        Gives the bands of detectors; None: alarms beside a band have no data.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime],
+        dashboard_url: str = "",
+        grace_s: int = _GRACE_MAX_S,
+        poll_s: float = 1.0,
+        settle_s: float = 0.0,
+        bands: BandsOf | None = None,
+    ) -> None:
+        self._engine = engine
+        self._dashboard_url = dashboard_url
+        self._now = now
+        self._poll_s = poll_s
+        self._settle_s = settle_s
+        self._clocked = Clocked(
+            engine,
+            dashboard_url=dashboard_url,
+            settle_s=settle_s,
+            failed=self._failed,
+            bands=bands,
+        )
+        self._followed = Followed(
+            engine,
+            dashboard_url=dashboard_url,
+            grace_s=grace_s,
+            failed=self._failed,
+            bands=bands,
+        )
+        self.failure_count = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Evaluate until told to stop; a failed pass is counted, logged and tried again."""
+        while not stop.is_set():
+            try:
+                self.step()
+            except Exception:  # The top of the loop: what stops it would silence every alarm.
+                self.failure_count += 1
+                log.exception("evaluator_failed count=%d", self.failure_count)
+            stop.wait(self._wait_s())
+
+    def step(self) -> list[StateChange]:
+        """Judge all that is due; give the changes in the order found."""
+        now = self._now()
+        changes = [*self._clocked.step(now), *self._followed.step(now)]
+        composites.release(self._engine, now, dashboard_url=self._dashboard_url)
+        for change in changes:
+            log.info(
+                "alarm_state_changed alarm=%r seq=%d old=%s new=%s period_end=%s",
+                change.alarm_name,
+                change.seq,
+                change.old,
+                change.new,
+                change.period_end.isoformat(),
+            )
+        return changes
+
+    def _wait_s(self) -> float:
+        """Give the time until the next pass: a tick of the clock is not slept over."""
+        try:
+            now = self._now()
+        except Exception:  # noqa: BLE001 - an injected clock may be away; the next pass tells
+            return self._poll_s
+        settled = now - timedelta(seconds=self._settle_s)
+        left = (next_tick(settled, _SHORTEST_CADENCE_S) - settled).total_seconds()
+        return min(self._poll_s, max(left, 0.0) + 0.001)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.failure_count += 1
+        log.error("alarm_failed alarm=%r count=%d", name, self.failure_count, exc_info=error)

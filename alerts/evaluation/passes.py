@@ -1,0 +1,134 @@
+"""Who judges which part of the clock's alarms at a tick, and whether judging stood still before.
+
+A part is claimed by lease and marked when its evaluation is stored. An evaluator that dies leaves a
+lease to run out; the marks say which ticks were missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from driftline.alerts import tables
+from driftline.alerts.evaluation.due import (
+    CADENCES_S,
+    FOLLOWS,
+    PARTS,
+    far_ahead,
+    is_pause,
+    newest_tick,
+    ticks,
+)
+from driftline.alerts.evaluation.tables import passes
+from driftline.alerts.guard import reading
+
+__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish"]
+
+LEASE_S = 120  # Longer than a part may take; a part that takes longer is judged twice, told once.
+_BEAT_S = 60
+_BEAT = (FOLLOWS, 0)  # The row that no part has keeps the time at which anything was judged.
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A part of the alarms of one cadence, and the ticks at which to judge it, oldest first."""
+
+    cadence_s: int
+    part: int
+    ticks: tuple[datetime, ...]
+
+    @property
+    def tick(self) -> datetime:
+        """The newest tick."""
+        return self.ticks[-1]
+
+
+def beat(engine: Engine, now: datetime) -> datetime:
+    """Note once a minute that alarms are being judged; give since when without a pause."""
+    newest = newest_tick(now, _BEAT_S)
+    with reading(engine) as connection:
+        found = connection.execute(select(passes).where(_is(_BEAT))).one_or_none()
+    since: datetime | None = found.resumed_at if found is not None else None
+    mark: datetime | None = found.judged_until if found is not None else None
+    if since is None or since > now or is_pause(mark, newest, _BEAT_S):
+        since = now
+    elif mark == newest:
+        return since
+    with engine.begin() as connection:
+        _make(connection, _BEAT)
+        query = update(passes).where(_is(_BEAT))
+        connection.execute(query.values(judged_until=newest, resumed_at=since))
+    return since
+
+
+def due(connection: Connection, now: datetime, settle_s: float) -> list[Pass]:
+    """Give the parts that have alarms and were not judged at their newest tick."""
+    alarms = tables.alarms.c
+    part = (alarms.id % PARTS).label("part")
+    query = (
+        select(alarms.cadence_s, part)
+        .where(alarms.cadence_s.in_(CADENCES_S))
+        .group_by(alarms.cadence_s, part)
+    )
+    wanted = [(row.cadence_s, row.part) for row in connection.execute(query)]
+    marks = {
+        (row.cadence_s, row.part): row.judged_until for row in connection.execute(select(passes))
+    }
+    found = []
+    for cadence, number in sorted(wanted):
+        newest = newest_tick(now, cadence, settle_s)
+        mark = marks.get((cadence, number))
+        if missed := ticks(mark, newest, cadence):
+            found.append(Pass(cadence, number, tuple(missed)))
+    return found
+
+
+def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bool:
+    """Take a part, unless another has; its ticks are then this evaluator's until the lease ends."""
+    table = passes.c
+    _make(connection, (wanted.cadence_s, wanted.part))
+    ahead = wanted.tick + far_ahead(wanted.cadence_s)
+    too_long = now + timedelta(seconds=LEASE_S)
+    result = connection.execute(
+        update(passes)
+        .where(
+            _is((wanted.cadence_s, wanted.part)),
+            or_(
+                table.judged_until.is_(None),
+                table.judged_until < wanted.tick,
+                table.judged_until > ahead,
+            ),
+            or_(
+                table.lease_until.is_(None),
+                table.lease_until <= now,
+                table.lease_until > too_long,
+                table.owner == owner,
+            ),
+        )
+        .values(owner=owner, lease_until=too_long)
+    )
+    return bool(result.rowcount)
+
+
+def finish(connection: Connection, done: Pass, owner: str) -> None:
+    """Mark a part as judged, unless its lease has gone to somebody else."""
+    connection.execute(
+        update(passes)
+        .where(_is((done.cadence_s, done.part)), passes.c.owner == owner)
+        .values(judged_until=done.tick, lease_until=None)
+    )
+
+
+def _is(key: tuple[int, int]) -> ColumnElement[bool]:
+    return and_(passes.c.cadence_s == key[0], passes.c.part == key[1])
+
+
+def _make(connection: Connection, key: tuple[int, int]) -> None:
+    """Make the row, unless it is there."""
+    if connection.scalar(select(passes.c.part).where(_is(key))) is None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(passes).on_conflict_do_nothing()
+        connection.execute(new.values(cadence_s=key[0], part=key[1]))

@@ -1,0 +1,222 @@
+"""Datapoints that a replay is given: read from JSON, and added up period by period."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from driftline.alerts.errors import AlarmError, DatapointError
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.distribution import Distribution
+from driftline.alerts.metrics.summary import Summary
+
+__all__ = ["Samples", "keys", "moment", "read_edges", "read_samples"]
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_SET = ("samplecount", "sum", "minimum", "maximum")
+# What GetMetricStatistics answers when one statistic was asked for stands for the value.
+_ALONE = ("value", "average", *_SET[1:])
+_PASSED_OVER = ("storageresolution", "metricname", "namespace", "dimensions")
+_KNOWN = frozenset(
+    {"timestamp", "time", "values", "counts", "unit", "statisticvalues"}
+    | {*_ALONE, *_SET, *_PASSED_OVER}
+)
+# CloudWatch refuses percentiles of statistic sets; no spread is known of those.
+_Row = tuple[datetime, float, float, float, float, tuple[tuple[float, float], ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """The datapoints of one metric, oldest first; equal ones in any order come to the same.
+
+    Parameters
+    ----------
+    times
+        When each is, ascending.
+    rows
+        What each says: time, count, sum, minimum, maximum, and its values where they are known.
+    """
+
+    times: tuple[datetime, ...]
+    rows: tuple[_Row, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[_Row]) -> Samples:
+        """Put rows in order."""
+        ordered = tuple(sorted(rows, key=lambda row: (*row[:5], row[5] or ())))
+        return cls(tuple(row[0] for row in ordered), ordered)
+
+    def summary(self, start: datetime, end: datetime, *, with_spread: bool) -> Summary | None:
+        """Add up the datapoints of [start, end); None when there is none."""
+        first = bisect.bisect_left(self.times, start)
+        rows = self.rows[first : bisect.bisect_left(self.times, end, lo=first)]
+        if not rows:
+            return None
+        spread = None
+        if with_spread and all(row[5] is not None for row in rows):
+            pairs = [pair for row in rows for pair in row[5] or ()]
+            spread = Distribution.of([value for value, _ in pairs], [count for _, count in pairs])
+        return Summary(
+            sample_count=math.fsum(row[1] for row in rows),
+            sum=math.fsum(row[2] for row in rows),
+            minimum=min(row[3] for row in rows),
+            maximum=max(row[4] for row in rows),
+            distribution=spread,
+        )
+
+
+def read_samples(found: object, *, where: str, unit: str | None = None) -> Samples:
+    """Read datapoints: single values, values with counts, or statistic sets; null is missing.
+
+    Parameters
+    ----------
+    found
+        A list of objects such as ``{"Timestamp": "2024-01-01T00:00:00Z", "Value": 1.5}``.
+    where
+        What they are called in errors.
+    unit
+        Only datapoints of this unit count, and those that name none.
+
+    Raises
+    ------
+    AlarmError
+        Naming the datapoint's place, the field, the value and what was expected.
+    """
+    if not isinstance(found, list | tuple):
+        raise AlarmError(f"{where} {found!r:.80}; expected a list of datapoints")
+    rows = []
+    for place, one in enumerate(found):
+        try:
+            row = _row(one, unit)
+        except (AlarmError, DatapointError) as error:
+            raise AlarmError(f"{where}, number {place + 1}: {error}") from error
+        if row is not None:
+            rows.append(row)
+    return Samples.of(rows)
+
+
+def read_edges(found: object, *, where: str) -> tuple[dict[int, float], dict[int, float]]:
+    """Read a band: objects with Timestamp, Lower and Upper; give both edges by second.
+
+    Raises
+    ------
+    AlarmError
+        Naming the place and what was expected.
+    """
+    if not isinstance(found, list | tuple):
+        raise AlarmError(f"{where} {found!r:.80}; expected a list of Timestamp, Lower and Upper")
+    lower, upper = dict[int, float](), dict[int, float]()
+    for place, one in enumerate(found):
+        fields = keys(f"{where}, number {place + 1}", one)
+        if set(fields) - {"timestamp", "time", "lower", "upper"}:
+            raise AlarmError(f"{where}, number {place + 1}: expected Timestamp, Lower and Upper")
+        second = int(_time(fields).timestamp())
+        for edge, name in ((lower, "lower"), (upper, "upper")):
+            if fields.get(name) is not None:
+                edge[second] = _number(name, fields[name])
+    return lower, upper
+
+
+def moment(name: str, found: object) -> datetime:
+    """Read a time: ISO 8601, in UTC unless it says otherwise, or seconds since 1970.
+
+    Raises
+    ------
+    AlarmError
+        When it is neither, or not of this century or the last.
+    """
+    time: datetime | None = None
+    with contextlib.suppress(ValueError, OverflowError):
+        if isinstance(found, str):
+            time = datetime.fromisoformat(found.strip())
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        elif isinstance(found, int | float) and not isinstance(found, bool):
+            time = _EARLIEST + timedelta(seconds=found)
+    if time is None:
+        raise AlarmError(f"{name} {found!r:.80}; expected a time such as 2024-01-01T00:00:00Z")
+    if not _EARLIEST <= time < _LATEST:
+        raise AlarmError(f"{name} {found!r:.80}; expected a time from 1970 to 2199")
+    return time
+
+
+def keys(where: str, found: object) -> dict[str, object]:
+    """Take an object apart so that SampleCount, sample_count and sampleCount are one key."""
+    if not isinstance(found, Mapping):
+        raise AlarmError(f"{where}: {found!r:.80}; expected an object")
+    return {str(key).replace("_", "").lower(): value for key, value in found.items()}
+
+
+def _row(found: object, unit: str | None) -> _Row | None:
+    fields = keys("datapoint", found)
+    if unknown := set(fields) - _KNOWN:
+        raise AlarmError(f'unknown field "{min(unknown)}"; expected Timestamp and Value')
+    if isinstance(nested := fields.get("statisticvalues"), Mapping):
+        fields |= keys("StatisticValues", nested)
+    time = _time(fields)
+    point = _datapoint(fields, time)
+    if point is None or (unit is not None and point.unit not in (None, unit)):
+        return None
+    spread: tuple[tuple[float, float], ...] | None
+    if point.values is not None:
+        counts = point.counts or [1.0] * len(point.values)
+        spread = tuple(zip(map(float, point.values), map(float, counts), strict=True))
+    else:
+        count, _, low, high = point.statistics
+        spread = ((low, count),) if low == high else None
+    return (time, *point.statistics, spread)
+
+
+def _datapoint(fields: Mapping[str, object], time: datetime) -> Datapoint | None:
+    """Make a datapoint, which checks it; None when its value is null."""
+    unit = fields.get("unit")
+    if unit is not None and not isinstance(unit, str):
+        raise AlarmError(f"Unit {unit!r:.80}; expected a text")
+    metric = ("Replay", "datapoint", dict[str, str](), time)
+    if fields.get("values") is not None:
+        counts = fields.get("counts")
+        values = _numbers("Values", fields["values"])
+        weights = None if counts is None else _numbers("Counts", counts)
+        return Datapoint(*metric, unit=unit, values=values, counts=weights)
+    if all(fields.get(name) is not None for name in _SET) and fields.get("value") is None:
+        numbers = [_number(name, fields[name]) for name in _SET]
+        return Datapoint(
+            *metric,
+            unit=unit,
+            sample_count=numbers[0],
+            sum=numbers[1],
+            minimum=numbers[2],
+            maximum=numbers[3],
+        )
+    alone = [name for name in _ALONE if name in fields]
+    if len(alone) != 1:
+        raise AlarmError(
+            f"{', '.join(alone) or 'no value'}; expected Value, Values, or all of SampleCount, "
+            "Sum, Minimum and Maximum"
+        )
+    if fields[alone[0]] is None:
+        return None
+    return Datapoint(*metric, unit=unit, value=_number(alone[0], fields[alone[0]]))
+
+
+def _time(fields: Mapping[str, object]) -> datetime:
+    return moment("Timestamp", fields.get("timestamp", fields.get("time")))
+
+
+def _number(name: str, found: object) -> float:
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        raise AlarmError(f"{name} {found!r:.80}; expected a number")
+    try:
+        return float(found)
+    except OverflowError:
+        raise AlarmError(f"{name} of {len(str(found))} digits; expected a number") from None
+
+
+def _numbers(name: str, found: object) -> list[float]:
+    if not isinstance(found, list | tuple):
+        raise AlarmError(f"{name} {found!r:.80}; expected a list of numbers")
+    return [_number(name, one) for one in found]

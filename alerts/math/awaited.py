@@ -1,0 +1,249 @@
+"""Models that wait for data: noticed when enough new points of their metrics have come.
+
+A model of too few points is due again when there can be enough, if one comes in each period. Points
+that are added late, or many at once, are there sooner. So new rows of the store are looked through,
+each once, for those that a waiting model needs; while none waits, nothing is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, Table, func, select, update
+
+from driftline.alerts.guard import reading
+from driftline.alerts.math.band import FEWEST_POINTS
+from driftline.alerts.math.detectors import INSUFFICIENT, subject_of
+from driftline.alerts.math.tables import detectors, models
+from driftline.alerts.metrics.identity import chunks, known_ids
+from driftline.alerts.metrics.tables import blocks, samples
+from driftline.alerts.tables import datapoints
+from driftline.alerts.tables import metrics as metric_table
+from driftline.errors import DriftlineError
+
+__all__ = ["Awaited"]
+
+log = logging.getLogger(__name__)
+
+# Rows of a table that one look goes through; of more, the next look reads the others.
+_AT_ONCE: Final = 100_000
+# PostgreSQL numbers rows before they are stored: so many of the last ones are read once more.
+_IN_FLIGHT: Final = 2_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A model that waits.
+
+    Parameters
+    ----------
+    version, period_s
+        The model's, at its last training.
+    missing
+        How many new points it takes at least.
+    keys
+        Of its metrics.
+    periods
+        Numbers of the periods that new points have come for.
+    is_packed
+        Whether a metric that it lacked is there, with points that are packed already.
+    """
+
+    version: int
+    period_s: int
+    missing: int
+    keys: frozenset[str]
+    periods: set[int] = field(default_factory=set)
+    is_packed: bool = False
+
+    def is_ready(self, now_s: float) -> bool:
+        """Say whether there may be enough points; a period counts when it is over."""
+        if self.is_packed:
+            return True
+        if len(self.periods) < self.missing:
+            return False
+        current = now_s // self.period_s
+        return sum(number < current for number in self.periods) >= self.missing
+
+
+class _Tail:
+    """The end of a table: each look gives the rows that came since the one before, each once."""
+
+    def __init__(self, table: Table, *columns: str) -> None:
+        self._id = table.c.id
+        self._query = select(self._id, *(table.c[name] for name in columns)).order_by(self._id)
+        self._read_to: int | None = None
+        # The row at the end, and on PostgreSQL ids of those shortly before it.
+        self._last: Row[Any] | None = None
+        self._seen: set[int] = set()
+
+    def read(self, connection: Connection) -> list[Row[Any]]:
+        newest = self._newest(connection)
+        if self._read_to is None or self._is_other(connection, newest):
+            self._begin_at(connection, max(0, newest - _AT_ONCE))
+        assert self._read_to is not None
+        margin = _margin(connection)
+        if newest == self._read_to and not margin:
+            return []
+        query = self._query.where(self._id > self._read_to - margin).limit(_AT_ONCE)
+        rows = [row for row in connection.execute(query) if row.id not in self._seen]
+        if rows and rows[-1].id > self._read_to:
+            self._read_to, self._last = rows[-1].id, rows[-1]
+        self._seen.update(row.id for row in rows)
+        self._seen = {id_ for id_ in self._seen if id_ > self._read_to - margin}
+        return rows
+
+    def skip(self, connection: Connection) -> None:
+        """Pass over what is there; what is being stored meanwhile is still read later."""
+        newest = self._newest(connection)
+        self._begin_at(connection, newest)
+        if margin := _margin(connection):
+            query = select(self._id).where(self._id > newest - margin)
+            self._seen = set(connection.scalars(query))
+
+    def _is_other(self, connection: Connection, newest: int) -> bool:
+        """Say whether the row at the end is gone: SQLite gives the numbers above it again."""
+        assert self._read_to is not None
+        if connection.dialect.name == "postgresql":
+            return newest < self._read_to
+        return self._row(connection, self._read_to) != self._last
+
+    def _newest(self, connection: Connection) -> int:
+        return connection.scalar(select(func.max(self._id))) or 0
+
+    def _row(self, connection: Connection, id_: int) -> Row[Any] | None:
+        return connection.execute(self._query.where(self._id == id_)).one_or_none()
+
+    def _begin_at(self, connection: Connection, id_: int) -> None:
+        self._read_to, self._last = id_, self._row(connection, id_)
+        self._seen.clear()
+
+
+def _margin(connection: Connection) -> int:
+    """Say how many of the last numbers may belong to rows that are not stored yet."""
+    return _IN_FLIGHT if connection.dialect.name == "postgresql" else 0
+
+
+class Awaited:
+    """Has models trained again as soon as enough new points have come; one for each trainer."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, int] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        # Ids of waiting models by the keys of their metrics; and keys by the metrics' ids.
+        self._by_key: dict[str, set[int]] = {}
+        self._keys: dict[int, str] = {}
+        self._unknown: set[str] = set()
+        self._metrics = _Tail(metric_table, "key")
+        self._points = (_Tail(samples, "metric_id", "time"), _Tail(datapoints, "metric_id", "time"))
+
+    def look(self, engine: Engine, now: datetime) -> int:
+        """Look through what is new, and make models due that it may be enough for; give how many.
+
+        Parameters
+        ----------
+        now
+            The time of alarms.
+        """
+        with reading(engine) as connection:
+            self._refresh(connection)
+            self._find_metrics(connection)
+            self._count_points(connection)
+        now_s = now.timestamp()
+        ready = [(id_, one) for id_, one in self._waiting.items() if one.is_ready(now_s)]
+        if not ready:
+            return 0
+        with engine.begin() as connection:
+            for id_, one in ready:
+                _make_due(connection, id_, one.version, now)
+        for _, one in ready:
+            one.periods.clear()
+            one.is_packed = False
+        return len(ready)
+
+    def _refresh(self, connection: Connection) -> None:
+        """Note which models wait, where that has changed."""
+        table = models.c
+        is_waiting = table.state == INSUFFICIENT
+        found = connection.execute(select(table.id, table.version).where(is_waiting))
+        versions: dict[int, int] = {row.id: row.version for row in found}
+        if versions == self._versions:
+            return
+        for id_ in [id_ for id_, one in self._waiting.items() if versions.get(id_) != one.version]:
+            for key in self._waiting.pop(id_).keys:
+                self._by_key[key].discard(id_)
+        new = [id_ for id_, version in versions.items() if self._versions.get(id_) != version]
+        for id_, one in _waiting_models(connection, new):
+            self._waiting[id_] = one
+            for key in one.keys:
+                self._by_key.setdefault(key, set()).add(id_)
+        self._by_key = {key: ids for key, ids in self._by_key.items() if ids}
+        self._keys = {id_: key for id_, key in self._keys.items() if key in self._by_key}
+        self._unknown = set(self._by_key) - set(self._keys.values())
+        self._note_metrics(known_ids(connection, sorted(self._unknown)))
+        self._versions = versions
+
+    def _note_metrics(self, found: Mapping[str, int]) -> None:
+        self._keys |= {id_: key for key, id_ in found.items()}
+        self._unknown -= set(found)
+
+    def _find_metrics(self, connection: Connection) -> None:
+        """Find metrics that had no datapoint before."""
+        if not self._unknown:
+            self._metrics.skip(connection)
+            return
+        rows = self._metrics.read(connection)
+        found = {row.key: row.id for row in rows if row.key in self._unknown}
+        self._note_metrics(found)
+        # What is packed already is no new row any more.
+        for some in chunks(list(found.values())):
+            query = select(blocks.c.metric_id).where(blocks.c.metric_id.in_(some)).distinct()
+            for metric_id in connection.scalars(query):
+                for id_ in self._by_key[self._keys[metric_id]]:
+                    self._waiting[id_].is_packed = True
+
+    def _count_points(self, connection: Connection) -> None:
+        """Note the periods of new points."""
+        for tail in self._points:
+            if not self._keys:
+                tail.skip(connection)
+                continue
+            for row in tail.read(connection):
+                key = self._keys.get(row.metric_id)
+                for id_ in self._by_key.get(key, ()) if key is not None else ():
+                    one = self._waiting[id_]
+                    seconds = row.time if isinstance(row.time, int) else row.time.timestamp()
+                    one.periods.add(int(seconds // one.period_s))
+
+
+def _waiting_models(connection: Connection, ids: Sequence[int]) -> Iterator[tuple[int, _Waiting]]:
+    table = models.c
+    query = select(table.id, table.version, table.period_s, table.points, detectors.c.subject).join(
+        detectors, detectors.c.id == table.detector_id
+    )
+    for some in chunks(ids):
+        for row in connection.execute(query.where(table.id.in_(some))):
+            try:
+                queries = subject_of(row.subject).queries
+            except DriftlineError as error:  # Of another version; it keeps none from waiting.
+                log.warning("model=%d is not awaited: %s", row.id, error)
+                continue
+            yield (
+                row.id,
+                _Waiting(
+                    row.version,
+                    row.period_s,
+                    max(1, FEWEST_POINTS - row.points),
+                    frozenset(query.metric_key for query in queries if query.is_metric),
+                ),
+            )
+
+
+def _make_due(connection: Connection, id_: int, version: int, now: datetime) -> None:
+    table = models.c
+    is_same = (table.id == id_, table.version == version, table.due_at > now)
+    connection.execute(update(models).where(*is_same).values(due_at=now))

@@ -1,0 +1,190 @@
+"""Training: what is due is learnt from the store, one model at a time, day after day."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Row, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.guard import reading
+from driftline.alerts.math.awaited import Awaited
+from driftline.alerts.math.band import FEWEST_POINTS, BandModel, fit
+from driftline.alerts.math.detector import Configuration
+from driftline.alerts.math.detectors import INSUFFICIENT, TRAINED, subject_of, want
+from driftline.alerts.math.plan import Plan
+from driftline.alerts.math.reading import fetch_from
+from driftline.alerts.math.series import Series
+from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.math.tables import detectors, models
+from driftline.errors import DriftlineError
+
+__all__ = ["Trainer", "history_s", "train_next"]
+
+log = logging.getLogger(__name__)
+
+# Reference 6: two weeks of history; longer periods need more of it to be enough points.
+_HISTORY_D = 14
+_PERIODS = 90
+_DAY = timedelta(days=1)
+# Who takes a model and dies leaves it to the next after so long.
+_CLAIM = timedelta(minutes=15)
+_SOONEST = timedelta(minutes=5)
+
+
+def history_s(period_s: int) -> int:
+    """Say how much history a model of such periods is learnt from, in seconds."""
+    return max(_HISTORY_D * 86_400, _PERIODS * period_s)
+
+
+def train_next(engine: Engine, now: datetime) -> bool:
+    """Train the model that is due for the longest time.
+
+    Parameters
+    ----------
+    now
+        The time of alarms; the history ends with the last whole period before it.
+
+    Returns
+    -------
+    bool
+        False when none is due.
+    """
+    row = _claim(engine, now)
+    if row is None:
+        return False
+    try:
+        model, points = _learn(engine, row, now)
+        values = _outcome(model, points, row.id, row.period_s, now)
+    except (DriftlineError, ArithmeticError, ValueError) as error:
+        # What cannot be learnt today stops no other; the old model stays.
+        log.warning("detector=%s period_s=%d not trained: %s", row.detector_id, row.period_s, error)
+        values = {"problem": str(error), "due_at": now + _DAY}
+    with engine.begin() as connection:
+        connection.execute(
+            update(models)
+            # Who changed the detector meanwhile has it trained once more.
+            .where(models.c.id == row.id, models.c.version == row.version)
+            .values(version=row.version + 1, **values)
+        )
+    return True
+
+
+def _claim(engine: Engine, now: datetime) -> Row[Any] | None:
+    """Take the model that waits longest; nobody else takes it for a while."""
+    query = (
+        select(models, detectors.c.subject, detectors.c.configuration)
+        .join(detectors, detectors.c.id == models.c.detector_id)
+        .where(models.c.due_at <= now)
+        .order_by(models.c.due_at, models.c.id)
+        .limit(1)
+    )
+    while True:
+        with reading(engine) as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        with engine.begin() as connection:
+            taken = connection.execute(
+                update(models)
+                .where(models.c.id == row.id, models.c.due_at == row.due_at)
+                .values(due_at=now + _CLAIM)
+            ).rowcount
+        if taken:
+            return row
+
+
+def _learn(engine: Engine, row: Row[Any], now: datetime) -> tuple[BandModel | None, int]:
+    subject = subject_of(row.subject)
+    plan = Plan.of(subject.at(row.period_s))
+    end = int(now.timestamp()) // row.period_s * row.period_s
+    start = end - history_s(row.period_s) // row.period_s * row.period_s
+    # Weeks of minutes take a while to read; nobody who writes waits for that.
+    with reading(engine) as connection:
+        (found,) = plan.run(fetch_from(connection, start, end), start, end)
+    series: Series = found.series[0]
+    learning = Configuration.from_dict(row.configuration).learning(subject)
+    return fit(series.times, series.values, row.period_s, learning), len(series)
+
+
+def _outcome(
+    model: BandModel | None, points: int, id_: int, period_s: int, now: datetime
+) -> dict[str, Any]:
+    if model is not None:
+        return {
+            "state": TRAINED, "model": model.as_dict(), "points": model.points,
+            "trained_at": now, "due_at": now + _DAY + _spread(id_), "problem": None,
+        }  # fmt: skip
+    # Again when there can be enough, and while few are missing not only tomorrow; sooner where more
+    # points come (awaited.py).
+    missing = timedelta(seconds=max(1, FEWEST_POINTS - points) * period_s)
+    return {
+        "state": INSUFFICIENT, "model": None, "points": points,
+        "trained_at": now, "due_at": now + min(max(missing, _SOONEST), _DAY), "problem": None,
+    }  # fmt: skip
+
+
+def _spread(id_: int) -> timedelta:
+    """Part by up to an hour what was made at the same moment, always in the same way."""
+    return timedelta(seconds=id_ * 2_654_435_761 % 2**32 % 3600)
+
+
+class Trainer:
+    """The loop that trains what is due, and makes the detectors that alarms miss.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    now
+        The clock of alarms.
+    shelf
+        Where evaluators of this process look for bands, and say what they miss.
+    poll_s
+        Seconds between two looks.
+    """
+
+    def __init__(
+        self, engine: Engine, *, now: Callable[[], datetime], shelf: BandShelf, poll_s: float = 10.0
+    ) -> None:
+        self._engine = engine
+        self._now = now
+        self._shelf = shelf
+        self._awaited = Awaited()
+        self._poll_s = poll_s
+
+    def run(self, stop: threading.Event) -> None:
+        """Train until told to stop; a database that is away for a while stops nothing."""
+        while not stop.is_set():
+            try:
+                self.step(stop)
+            except SQLAlchemyError as error:
+                log.warning("training waits for the database: %s", error)
+            stop.wait(self._poll_s)
+
+    def step(self, stop: threading.Event | None = None) -> int:
+        """Make what is missing and train what is due, once; give how many models were trained."""
+        while missing := self._shelf.take_missing():
+            with self._engine.begin() as connection:
+                made = want(connection, missing, self._now())
+            if made:
+                log.info("made detectors that alarms need: models=%d", made)
+            self._shelf.look_again()
+        self._awaited.look(self._engine, self._now())
+        count = 0
+        while stop is None or not stop.is_set():
+            begun = time.monotonic()
+            if not train_next(self._engine, self._now()):
+                break
+            count += 1
+            if stop is not None:
+                # Half of the time at most: alarms are judged in this process, too.
+                stop.wait(time.monotonic() - begun)
+        if count:
+            self._shelf.look_again()
+        return count

@@ -1,0 +1,96 @@
+"""What all who write rows of the outbox share: ids, statuses, and a line of history."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, Row
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.records import HistoryItem, add_history
+
+__all__ = [
+    "CARRIERS_ALARM",
+    "OPEN",
+    "STATUSES",
+    "OutboxRow",
+    "new_message_id",
+    "note_change",
+    "note_rows",
+]
+
+OutboxRow = Row[tuple[object, ...]]
+
+# Being sent, now or when its time has come.
+OPEN = ("pending", "delivering")
+# waiting: collected for a group or a digest; muted, damped: held back, perhaps for good; grouped:
+# told by the message that carries it.
+STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "damped", "grouped", "superseded")
+# Messages that carry others are of no alarm.
+CARRIERS_ALARM = 0
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def new_message_id(now: datetime) -> str:
+    """Make a message id: ``msg_`` and a UUID of version 7 in base 62; ids sort by time."""
+    milliseconds = int(now.timestamp() * 1000)
+    number = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    number |= 0b10 << 62 | secrets.randbits(62)
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _BASE62[digit] + digits
+    return f"msg_{digits.rjust(22, '0')}"
+
+
+def note_change(
+    connection: Connection,
+    change: StateChange,
+    *,
+    channel: str,
+    message_id: str,
+    state: str,
+    summary: str,
+) -> None:
+    """Write into the alarm's history what becomes of an action that is not simply sent.
+
+    Parameters
+    ----------
+    state
+        In the words of CloudWatch's ``actionState``: Muted, Damped.
+    """
+    data = _data(state, change.time, channel, message_id)
+    item = HistoryItem(change.alarm_name, change.time, "Action", summary, data)
+    add_history(connection, alarm_id=change.alarm_id, item=item)
+
+
+def note_rows(
+    connection: Connection, rows: Iterable[OutboxRow], *, time: datetime, state: str, told: str
+) -> None:
+    """Write into the histories of alarms what became of messages that will not be sent themselves.
+
+    Parameters
+    ----------
+    state
+        In the words of CloudWatch's ``actionState``: Grouped, Muted, Superseded.
+    told
+        How the summary ends, behind "Action CHANNEL".
+    """
+    for row in rows:
+        data = _data(state, row.created_at, row.channel, row.id)
+        item = HistoryItem(row.alarm_name, time, "Action", f"Action {row.channel} {told}", data)
+        add_history(connection, alarm_id=row.alarm_id, item=item)
+
+
+def _data(state: str, changed_at: datetime, channel: str, message_id: str) -> dict[str, object]:
+    return {
+        "version": "1.0",
+        "actionState": state,
+        "stateUpdateTimestamp": int(changed_at.timestamp() * 1000),
+        "notificationResource": channel,
+        "publishedMessage": None,
+        "error": None,
+        "messageId": message_id,
+    }

@@ -1,0 +1,221 @@
+"""Secrets of channels: encrypted where they are stored, or named by reference; never shown.
+
+A stored secret is one of three texts: ``sealed:`` and what Fernet made of it, ``env:NAME`` or
+``file:PATH`` where it is kept elsewhere, or, from before there was a key, the plain secret; plain
+ones are sealed by whoever opens the house next (`take_over`).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import Connection, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.errors import ChannelError
+from driftline.errors import UnavailableError
+
+__all__ = ["Secret", "Vault", "is_reference", "take_over"]
+
+_PREFIX = "whsec_"
+_NEW_SECRET_BYTES = 32
+_SEALED = "sealed:"
+_ENV, _FILE = "env:", "file:"
+_FILE_MAX_BYTES = 16_384
+
+
+class Secret:
+    """A text that does not show in messages, logs or dictionaries."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the secret itself, for signing and storing only."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Show that there is one."""
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(
+            self._text.encode(), other._text.encode()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    @classmethod
+    def new(cls) -> Secret:
+        """Make a new random one, as Standard Webhooks writes it."""
+        return cls(_PREFIX + base64.b64encode(secrets.token_bytes(_NEW_SECRET_BYTES)).decode())
+
+
+class Vault:
+    """Seals secrets before they are stored and opens them before they are used.
+
+    Parameters
+    ----------
+    keys
+        Fernet keys (32 bytes in URL-safe base64). The first one seals, all of them open, so that a
+        new key is put in front and the old one taken away when nothing is sealed with it any more.
+        Without any, nothing is sealed: for tests, and for databases that live in memory.
+    environment
+        Where ``env:NAME`` is looked up; this process's own by default.
+
+    Raises
+    ------
+    ChannelError
+        When a key is none; the message does not quote it.
+    """
+
+    def __init__(self, *keys: str, environment: Mapping[str, str] | None = None) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        except (ValueError, TypeError) as error:
+            raise ChannelError(
+                "[notify] secrets_key is no key; expected 32 bytes in URL-safe base64, made for "
+                "example by `python -c 'from cryptography.fernet import Fernet; "
+                "print(Fernet.generate_key().decode())'`"
+            ) from error
+        self._environment = os.environ if environment is None else environment
+
+    @classmethod
+    def at(cls, keys: str, key_file: Path) -> Vault:
+        """Make the vault of an installation.
+
+        Parameters
+        ----------
+        keys
+            Keys with commas between them; empty: the file's.
+        key_file
+            Made with a new key, readable by its owner only, when it is not there yet.
+
+        Raises
+        ------
+        UnavailableError
+            When the file can be neither read nor made, or holds no key.
+        """
+        given = [key.strip() for key in keys.split(",") if key.strip()]
+        if not (given := given or _read_key_file(key_file)):
+            raise UnavailableError(
+                f"{key_file}: holds no key of channels' secrets; put the key back, or remove the "
+                "file to have a new one made and declare the channels' secrets anew"
+            )
+        return cls(*given)
+
+    @property
+    def is_sealing(self) -> bool:
+        """Whether there is a key to seal with."""
+        return self._fernet is not None
+
+    def seal(self, text: str) -> str:
+        """Give what is stored in a secret's place; references stay as they are."""
+        if self._fernet is None or is_reference(text) or not text:
+            return text
+        return _SEALED + self._fernet.encrypt(text.encode()).decode()
+
+    def unseal(self, stored: str) -> str:
+        """Give what was sealed; a reference is given as it is.
+
+        Raises
+        ------
+        UnavailableError
+            When it was sealed with another key.
+        """
+        if not stored.startswith(_SEALED):
+            return stored
+        with contextlib.suppress(InvalidToken):
+            if self._fernet is not None:
+                return self._fernet.decrypt(stored.removeprefix(_SEALED)).decode()
+        raise UnavailableError(
+            "a secret was sealed with another key; give all machines the same [notify] "
+            "secrets_key, or this one the key file of the machine where it was declared"
+        )
+
+    def open(self, stored: str) -> Secret:
+        """Give a secret for use: unsealed, and looked up where it is a reference.
+
+        Raises
+        ------
+        UnavailableError
+            When it cannot be had; naming the reference, never a value.
+        """
+        text = self.unseal(stored)
+        if text.startswith(_ENV):
+            found = self._environment.get(text.removeprefix(_ENV))
+            if not found:
+                raise UnavailableError(f"{text}: this process has no such environment variable")
+            return Secret(found.strip())
+        if text.startswith(_FILE):
+            return Secret(_read_reference(text))
+        return Secret(text)
+
+
+def is_reference(text: str) -> bool:
+    """Say whether a text names a secret that is kept elsewhere: ``env:NAME`` or ``file:PATH``."""
+    return text.startswith((_ENV, _FILE))
+
+
+def take_over(connection: Connection, vault: Vault) -> int:
+    """Seal what an older version has stored plain; give how many channels that were.
+
+    Several processes may do so at once: each row is changed only from the text that was read.
+    """
+    if not vault.is_sealing:
+        return 0
+    table, count = tables.channels, 0
+    for row in connection.execute(select(table.c.name, table.c.secret)).all():
+        if row.secret and not row.secret.startswith(_SEALED) and not is_reference(row.secret):
+            where = (table.c.name == row.name, table.c.secret == row.secret)
+            result = connection.execute(
+                update(table).where(*where).values(secret=vault.seal(row.secret))
+            )
+            count += result.rowcount
+    return count
+
+
+def _read_reference(text: str) -> str:
+    try:
+        with Path(text.removeprefix(_FILE)).open("rb") as file:
+            return file.read(_FILE_MAX_BYTES).decode().strip()
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UnavailableError(f"{text}: cannot be read ({reason})") from error
+
+
+def _read_key_file(path: Path) -> list[str]:
+    """Read the keys of a file, one a line; make it when it is not there."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="ascii").split()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Written whole under another name first: who comes second must not read half a key.
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+        finally:
+            draft.unlink()
+        return path.read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnavailableError(
+            f"{path}: the key of channels' secrets can be neither read nor made ({error}); give "
+            "DRIFTLINE_NOTIFY__SECRETS_KEY instead"
+        ) from error

@@ -1,0 +1,158 @@
+"""Windows of maintenance, as CloudWatch's alarm mute rules have them.
+
+``cron(minute hour day-of-month month day-of-week)`` or ``at(yyyy-MM-ddThh:mm)``, a duration in ISO
+8601 and a time zone. A window begins where the expression fires and is half-open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from driftline.alerts.errors import SilenceError
+
+__all__ = ["MuteSchedule"]
+
+_EXPRESSION_MAX = 256
+_MINUTE = timedelta(minutes=1)
+_SHORTEST, _LONGEST = _MINUTE, timedelta(days=15)
+_CRON = re.compile(r"cron\(([^()]*)\)", re.IGNORECASE)
+_AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2})\)", re.IGNORECASE)
+_DURATION = re.compile(r"P(?:(\d{1,3})D)?(?:T(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)?)?")
+_ZONE = re.compile(r"[A-Za-z0-9_+\-/]{1,50}")
+
+
+@dataclass(frozen=True, slots=True)
+class MuteSchedule:
+    """When a mute rule mutes.
+
+    Parameters
+    ----------
+    expression
+        ``cron(0 2 * * SUN)``, or ``at(2026-12-23T00:00)`` for one window.
+    duration
+        ISO 8601, ``PT1M`` to ``P15D``.
+    timezone
+        An IANA name.
+
+    Raises
+    ------
+    SilenceError
+        Naming the field, the value and what was expected.
+    """
+
+    expression: str
+    duration: str
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if _ZONE.fullmatch(self.timezone) is None or _zone(self.timezone) is None:
+            raise SilenceError(
+                f'timezone "{self.timezone[:60]}"; expected a name such as "Europe/Berlin"'
+            )
+        if not _SHORTEST <= self.length <= _LONGEST:
+            raise SilenceError(f'duration "{self.duration}"; expected PT1M to P15D')
+        self._check_expression()
+
+    @property
+    def length(self) -> timedelta:
+        """How long a window is."""
+        found = _DURATION.fullmatch(self.duration)
+        if found is None or not any(found.groups()):
+            raise SilenceError(
+                f'duration "{self.duration[:60]}"; expected ISO 8601, such as PT4H or P2DT12H'
+            )
+        days, hours, minutes = (int(part or 0) for part in found.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes)
+
+    @property
+    def is_recurring(self) -> bool:
+        """Say whether there is more than one window."""
+        return _AT.fullmatch(self.expression) is None
+
+    def window(self, time: datetime) -> tuple[datetime, datetime] | None:
+        """Give begin and end of the newest window that a time lies in; None outside of any."""
+        # In seconds of the clock on the wall: cron may fire twice in an hour that comes twice.
+        begin = self._fired_by(time)
+        if begin is None or time >= begin + self.length:
+            return None
+        return begin, begin + self.length
+
+    def last_end(self) -> datetime | None:
+        """Give when the only window ends; None for one that comes again."""
+        found = _AT.fullmatch(self.expression)
+        return None if found is None else self._local(found[1]) + self.length
+
+    def as_dict(self) -> dict[str, str]:
+        """Give it as plain JSON values."""
+        return {
+            "expression": self.expression,
+            "duration": self.duration,
+            "timezone": self.timezone,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, object]) -> MuteSchedule:
+        """Read it from plain JSON values."""
+        known = ("expression", "duration", "timezone")
+        for key, value in found.items():
+            if key not in known or not isinstance(value, str):
+                raise SilenceError(
+                    f"schedule {key} {value!r}; expected texts for {', '.join(known)}"[:200]
+                )
+        if not {"expression", "duration"} <= set(found):
+            raise SilenceError("schedule: expression or duration is missing; expected both")
+        return cls(**{key: str(value) for key, value in found.items()})
+
+    def _fired_by(self, time: datetime) -> datetime | None:
+        """Give when the expression fired last, at this time at the latest."""
+        if found := _AT.fullmatch(self.expression):
+            begin = self._local(found[1])
+            return begin if begin <= time else None
+        fields = _CRON.fullmatch(self.expression)
+        assert fields is not None  # Checked when it was made.
+        zone = _zone(self.timezone)
+        minute = time.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
+        fired = next(CronSim(fields[1], minute.astimezone(zone), reverse=True), None)
+        return None if fired is None else fired.astimezone(UTC)
+
+    def _check_expression(self) -> None:
+        form = (
+            'expected "cron(minute hour day-of-month month day-of-week)" or "at(yyyy-MM-ddThh:mm)"'
+        )
+        where = f'expression "{self.expression[:80]}"'
+        if len(self.expression) > _EXPRESSION_MAX:
+            raise SilenceError(f"{where}; expected {_EXPRESSION_MAX} characters or fewer")
+        try:
+            if at := _AT.fullmatch(self.expression):
+                self._local(at[1])
+            elif fields := _CRON.fullmatch(self.expression):
+                if len(fields[1].split()) != 5:
+                    raise SilenceError(f"{where} has not five fields; {form}")
+                next(CronSim(fields[1], datetime(2024, 1, 1, tzinfo=UTC)))
+            else:
+                raise SilenceError(f"{where}; {form}")
+        except CronSimError as error:
+            raise SilenceError(f"{where}: {str(error).lower()}; {form}") from error
+        except StopIteration:
+            raise SilenceError(f"{where} never fires; {form}") from None
+        except (ValueError, OverflowError) as error:
+            raise SilenceError(f"{where}: {error}; {form}") from error
+
+    def _local(self, text: str) -> datetime:
+        local = datetime.fromisoformat(text).replace(tzinfo=_zone(self.timezone))
+        return local.astimezone(UTC)
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None

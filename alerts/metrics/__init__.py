@@ -1,0 +1,1 @@
+"""Numbers over time: datapoints in, statistics over periods out."""

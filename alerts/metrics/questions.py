@@ -1,0 +1,249 @@
+"""Questions about metrics: GetMetricStatistics and ListMetrics, by their rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, or_, select
+
+from driftline.alerts.errors import DatapointError
+from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
+from driftline.alerts.metrics.statistic import canonical, is_plain
+from driftline.alerts.metrics.summary import STATISTICS, Metric, Summary
+from driftline.alerts.metrics.tables import UNIT_NAMES
+from driftline.alerts.tables import metrics as metric_table
+
+__all__ = [
+    "POINTS_MAX",
+    "MetricPage",
+    "StatisticsRequest",
+    "aligned_start",
+    "aws_metrics",
+    "check_period",
+    "metric_statistics",
+]
+
+# CloudWatch API reference, GetMetricStatistics and ListMetrics.
+POINTS_MAX: Final = 1440
+PAGE_MAX: Final = 500
+LISTED_FOR: Final = timedelta(weeks=2)
+RECENT: Final = timedelta(hours=3)
+_SHORT_PERIODS_S = (1, 5, 10, 20, 30)
+_PERIOD_MAX_S = 86_400
+# CloudWatch API reference, StartTime: periods by which starts are rounded, and else ages.
+_DIVISIONS_S: Final = frozenset((5, 10, 20, 30))
+_FIVE_MINUTES_FROM: Final = timedelta(days=15)
+_HOURS_PAST: Final = timedelta(days=63)
+# How many metrics are looked at between two looks at the database, filters on dimensions open.
+_ROWS_PER_LOOK = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsRequest:
+    """What GetMetricStatistics asks.
+
+    Parameters
+    ----------
+    namespace, name, dimensions
+        Which metric, exactly.
+    start, end
+        Half-open range, aware; periods are counted from the start, rounded down.
+    period_s
+        1, 5, 10, 20, 30 or a multiple of 60.
+    statistics
+        Plain ones and extended ones, such as ``Average`` and ``p99``; one at least.
+    unit
+        Only this one; None: each unit apart.
+    """
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+    start: datetime
+    end: datetime
+    period_s: int
+    statistics: Sequence[str]
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        check_metric(self.namespace, self.name, self.dimensions)
+        if not self.statistics:
+            raise DatapointError(
+                "At least one of the parameters Statistics and ExtendedStatistics must be "
+                "specified."
+            )
+        for statistic in self.statistics:
+            canonical(statistic)
+        if self.unit is not None and self.unit not in UNITS:
+            raise DatapointError(f'unit "{self.unit[:80]}"; expected a unit such as "Count"')
+        check_period(self.period_s)
+        if self.start >= self.end:
+            raise DatapointError("The parameter StartTime must be less than the parameter EndTime.")
+        # Whole ones: a day of minutes may be asked for in the middle of a minute.
+        count = (self.end - self.start) // timedelta(seconds=self.period_s)
+        if count > POINTS_MAX:
+            raise DatapointError(
+                f"You have requested up to {count} datapoints, which exceeds the limit of "
+                f"{POINTS_MAX}. You may reduce the datapoints requested by increasing Period, or "
+                "decreasing the time range."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPage:
+    """Some metrics, and where the next ones begin; None after the last."""
+
+    metrics: Sequence[Metric]
+    next_token: str | None
+
+
+def check_period(period_s: int) -> None:
+    """Check a period against CloudWatch's.
+
+    Raises
+    ------
+    DatapointError
+        When it is none of 1, 5, 10, 20, 30 and the multiples of 60 up to a day.
+    """
+    is_long = period_s % 60 == 0 and 60 <= period_s <= _PERIOD_MAX_S
+    if not is_long and period_s not in _SHORT_PERIODS_S:
+        raise DatapointError(
+            f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60 up to "
+            f"{_PERIOD_MAX_S}; it is {period_s}."
+        )
+
+
+def aligned_start(start: datetime, now: datetime, periods_s: Iterable[int]) -> datetime:
+    """Round the start of a question down as CloudWatch does: the older, the coarser.
+
+    To the minute, five minutes from 15 days on, the hour past 63 days; to a division of a minute
+    where 5, 10, 20 or 30 s is the period, or all periods are such.
+    """
+    age, periods = now - start, set(periods_s)
+    step_s = 60
+    if age > _HOURS_PAST:
+        step_s = 3600
+    elif age >= _FIVE_MINUTES_FROM:
+        step_s = 300
+    elif periods and periods <= _DIVISIONS_S:
+        step_s = math.lcm(*periods)
+    return datetime.fromtimestamp(start.timestamp() // step_s * step_s, UTC)
+
+
+def metric_statistics(
+    connection: Connection, asked: StatisticsRequest, now: datetime
+) -> list[dict[str, Any]]:
+    """Answer GetMetricStatistics.
+
+    Parameters
+    ----------
+    now
+        When it is asked: older starts are rounded to coarser times.
+
+    Returns
+    -------
+    list
+        Datapoints by time and unit: ``timestamp``, ``unit``, plain statistics by their names in
+        snake case, and ``extended_statistics`` by theirs; one that cannot be told is left out, and
+        so is a datapoint without any.
+    """
+    start = aligned_start(asked.start, now, [asked.period_s])
+    units = [asked.unit] if asked.unit is not None else list(UNIT_NAMES)
+    key = metric_key(asked.namespace, asked.name, asked.dimensions)
+    needs = not all(is_plain(one) for one in asked.statistics)
+    requests = [SeriesRequest(key, start, asked.end, asked.period_s, unit, needs) for unit in units]
+    found = []
+    for unit, series in zip(units, read_many(connection, requests), strict=True):
+        for index, summary in series.items():
+            values = _statistics(summary, asked.statistics)
+            if values:
+                time = start + timedelta(seconds=index * asked.period_s)
+                found.append({"timestamp": time, "unit": unit, **values})
+    return sorted(found, key=lambda one: (one["timestamp"], one["unit"]))
+
+
+def _statistics(summary: Summary, names: Sequence[str]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    extended: dict[str, float] = {}
+    for name in names:
+        value = summary.get(name)
+        if value is None:
+            continue
+        if name in STATISTICS:
+            plain["sample_count" if name == "SampleCount" else name.lower()] = value
+        else:
+            extended[name] = value
+    return plain | ({"extended_statistics": extended} if extended else {})
+
+
+def aws_metrics(
+    connection: Connection,
+    now: datetime,
+    *,
+    namespace: str | None = None,
+    name: str | None = None,
+    dimensions: Sequence[tuple[str, str | None]] = (),
+    only_recent: bool = False,
+    next_token: str | None = None,
+    limit: int = PAGE_MAX,
+) -> MetricPage:
+    """Answer ListMetrics: metrics that had data in the last two weeks, in the order of their start.
+
+    Parameters
+    ----------
+    dimensions
+        Each must be there, with the value if one is given.
+    only_recent
+        Only those with data in the last three hours (``RecentlyActive=PT3H``); a metric may be
+        listed for, or be missing during, up to ten minutes more.
+    next_token
+        Of the page before.
+    limit
+        Metrics on a page, 1 to 500.
+
+    Raises
+    ------
+    DatapointError
+        When the token is none that was given out.
+    """
+    after = _after(next_token)
+    table = metric_table.c
+    since = now - (RECENT if only_recent else LISTED_FOR)
+    query = select(table.id, table.namespace, table.name, table.dimensions).where(
+        or_(table.active_at >= since, table.covered_until >= since)
+    )
+    if namespace is not None:
+        query = query.where(table.namespace == namespace)
+    if name is not None:
+        query = query.where(table.name == name)
+    query = query.order_by(table.id).limit(_ROWS_PER_LOOK)
+    found: list[Metric] = []
+    while rows := connection.execute(query.where(table.id > after)).all():
+        for row in rows:
+            if not _has(row.dimensions, dimensions):
+                continue
+            if len(found) == limit:
+                return MetricPage(found, str(after))
+            after = row.id
+            found.append(Metric(row.namespace, row.name, dict(row.dimensions)))
+        after = rows[-1].id
+    return MetricPage(found, None)
+
+
+def _after(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not token.isascii() or not token.isdigit() or len(token) > 18:
+        raise DatapointError(
+            f"The value {token[:80]} for parameter NextToken is invalid; expected that of a page."
+        )
+    return int(token)
+
+
+def _has(dimensions: Mapping[str, str], wanted: Sequence[tuple[str, str | None]]) -> bool:
+    return all(name in dimensions and value in (None, dimensions[name]) for name, value in wanted)

@@ -1,0 +1,254 @@
+"""Reading: what the datapoints of metrics add up to, period by period, for one or thousands.
+
+Requests of like ranges are read together, five hundred metrics a statement, and added up as
+columns; 10,000 of them take some dozens of statements.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from driftline.alerts.metrics.identity import KEYS_PER_QUERY, chunks, known_ids
+from driftline.alerts.metrics.points import Points, points_of, slots_of
+from driftline.alerts.metrics.spread import merged_spread
+from driftline.alerts.metrics.summary import Summary
+from driftline.alerts.metrics.tables import UNIT_CODES
+
+__all__ = ["SeriesRequest", "read_many", "summaries"]
+
+# What is kept for longer is kept in longer periods; who asks for shorter ones gets nothing there.
+# Minutes are as short as plain metrics come, and periods below a minute may ask for them.
+_FINEST_S = 60
+# About 100 bytes each while they are added up; ten times as many and more with distributions.
+_POINTS_AT_ONCE = 1_000_000
+_SPREAD_WEIGHS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRequest:
+    """What is asked of one metric.
+
+    Parameters
+    ----------
+    metric_key
+        What :func:`driftline.alerts.metrics.datapoint.metric_key` gives.
+    start, end
+        Half-open range, aware; periods are counted from ``start``.
+    period_s
+        Length of a period in seconds, 1 or more.
+    unit
+        Only datapoints of this unit; None takes all units together.
+    needs_distribution
+        Whether percentiles and trimmed statistics will be asked of the summaries.
+    """
+
+    metric_key: str
+    start: datetime
+    end: datetime
+    period_s: int
+    unit: str | None = None
+    needs_distribution: bool = False
+
+
+class _Batch(NamedTuple):
+    """What requests share that are added up at once."""
+
+    start_s: float
+    end_s: float
+    period_s: int
+    unit: str | None
+    needs_distribution: bool
+
+
+class _Wanted(NamedTuple):
+    """One request: its metric, its batch, its place among the answers."""
+
+    metric_id: int
+    batch: _Batch
+    place: int
+
+
+def read_many(
+    connection: Connection, requests: Sequence[SeriesRequest]
+) -> list[dict[int, Summary]]:
+    """Answer many requests at once, in their order.
+
+    Returns
+    -------
+    list
+        For each request its periods that have datapoints, ascending; key 0 is the period that
+        begins at its start. A metric that is not known has none. Data that is only kept in longer
+        periods than were asked for (five minutes after 15 days, an hour after 63) is left out.
+    """
+    ids = known_ids(connection, list({one.metric_key for one in requests}))
+    wanted = [
+        _Wanted(ids[one.metric_key], _batch(one), place)
+        for place, one in enumerate(requests)
+        if one.metric_key in ids
+    ]
+    answers: list[dict[int, Summary]] = [{} for _ in requests]
+    _answer_all(connection, wanted, answers)
+    return answers
+
+
+def summaries(
+    connection: Connection,
+    metric_id: int,
+    start: datetime,
+    end: datetime,
+    period_s: int,
+    *,
+    unit: str | None = None,
+    needs_distribution: bool = False,
+) -> dict[int, Summary]:
+    """Add up the datapoints of [start, end) per period; key 0 is the period that begins at start.
+
+    Returns
+    -------
+    dict
+        Only periods that have datapoints, ascending.
+    """
+    batch = _Batch(start.timestamp(), end.timestamp(), period_s, unit, needs_distribution)
+    answers: list[dict[int, Summary]] = [{}]
+    _answer_all(connection, [_Wanted(metric_id, batch, 0)], answers)
+    return answers[0]
+
+
+def _batch(one: SeriesRequest) -> _Batch:
+    return _Batch(
+        one.start.timestamp(), one.end.timestamp(), one.period_s, one.unit, one.needs_distribution
+    )
+
+
+def _answer_all(
+    connection: Connection, wanted: Sequence[_Wanted], answers: list[dict[int, Summary]]
+) -> None:
+    if not wanted:
+        return
+    slots = slots_of(connection)
+    for group in _alike(wanted):
+        group.sort(key=lambda one: one.metric_id)
+        by_metric: dict[int, list[_Wanted]] = defaultdict(list)
+        for one in group:
+            by_metric[one.metric_id].append(one)
+        for some in chunks(list(by_metric), _metrics_at_once(group)):
+            part = [one for metric_id in some for one in by_metric[metric_id]]
+            _answer_part(connection, some, part, slots, answers)
+
+
+def _metrics_at_once(group: Sequence[_Wanted]) -> int:
+    """Give how many metrics to read by one statement, so that their points fit into memory."""
+    low = min(one.batch.start_s for one in group)
+    high = max(one.batch.end_s for one in group)
+    points = max((high - low) / _FINEST_S, 1)
+    if any(one.batch.needs_distribution for one in group):
+        points *= _SPREAD_WEIGHS
+    return max(1, min(KEYS_PER_QUERY, int(_POINTS_AT_ONCE / points)))
+
+
+def _alike(wanted: Iterable[_Wanted]) -> list[list[_Wanted]]:
+    """Put requests together whose ranges have about one length and place.
+
+    Each range is at most twice as long as another of its group, and begins within that length of
+    it: so what is read for all of them is at most a few times what each asked for.
+    """
+    groups: dict[tuple[int, int, bool], list[_Wanted]] = defaultdict(list)
+    for one in wanted:
+        batch = one.batch
+        size = max(int(batch.end_s - batch.start_s), 1).bit_length()
+        groups[size, int(batch.end_s) >> size, batch.needs_distribution].append(one)
+    return list(groups.values())
+
+
+def _answer_part(
+    connection: Connection,
+    metric_ids: Sequence[int],
+    part: Sequence[_Wanted],
+    slots: range,
+    answers: list[dict[int, Summary]],
+) -> None:
+    batches: dict[_Batch, list[_Wanted]] = defaultdict(list)
+    for one in part:
+        batches[one.batch].append(one)
+    points = points_of(
+        connection,
+        metric_ids,
+        min(batch.start_s for batch in batches),
+        max(batch.end_s for batch in batches),
+        slots,
+        with_spreads=part[0].batch.needs_distribution,
+    )
+    if not len(points.metric):
+        return
+    for batch, members in batches.items():
+        _add_up(points, batch, members, answers)
+
+
+def _add_up(
+    points: Points, batch: _Batch, members: Sequence[_Wanted], answers: list[dict[int, Summary]]
+) -> None:
+    """Add up the points of one batch: all metrics and periods at once."""
+    chosen = np.flatnonzero(_is_asked(points, batch, members))
+    if not len(chosen):
+        return
+    metric = points.metric[chosen]
+    # Microseconds survive in a float for centuries; the rounding keeps edges on their own side.
+    seconds = np.round(points.time[chosen] - batch.start_s, 6)
+    period = np.floor_divide(seconds, batch.period_s).astype(np.int64)
+    is_first = np.ones(len(chosen), dtype=bool)
+    is_first[1:] = (metric[1:] != metric[:-1]) | (period[1:] != period[:-1])
+    edges = np.flatnonzero(is_first)
+    stops = np.append(edges[1:], len(chosen))
+    numbers = points.numbers[chosen]
+    added = zip(
+        metric[edges].tolist(),
+        period[edges].tolist(),
+        np.add.reduceat(numbers[:, 0], edges).tolist(),
+        np.add.reduceat(numbers[:, 1], edges).tolist(),
+        np.minimum.reduceat(numbers[:, 2], edges).tolist(),
+        np.maximum.reduceat(numbers[:, 3], edges).tolist(),
+        edges.tolist(),
+        stops.tolist(),
+        strict=True,
+    )
+    by_metric: dict[int, list[dict[int, Summary]]] = defaultdict(list)
+    for one in members:
+        by_metric[one.metric_id].append(answers[one.place])
+    places = chosen.tolist()
+    # Only what monitors put has notes; to look for them takes a while where periods are many.
+    has_notes = any(note is not None for note in points.notes)
+    for metric_id, index, count, total, low, high, first, stop in added:
+        rows = places[first:stop]
+        distribution = None
+        if batch.needs_distribution:
+            spreads = [points.spreads[row] for row in rows]
+            distribution = merged_spread(numbers[first:stop], spreads)
+        note = _newest_note(points, rows) if has_notes else None
+        summary = Summary(count, total, low, high, note, distribution)
+        for answer in by_metric[metric_id]:
+            answer[index] = summary
+
+
+def _is_asked(points: Points, batch: _Batch, members: Sequence[_Wanted]) -> NDArray[np.bool_]:
+    """Say which points lie in the range, are of the unit, and are kept finely enough."""
+    inside = (points.time >= batch.start_s) & (points.time < batch.end_s)
+    inside &= points.kept_s <= max(batch.period_s, _FINEST_S)
+    if batch.unit is not None:
+        inside &= points.unit == UNIT_CODES.get(batch.unit, -1)
+    ids = np.unique(np.array([one.metric_id for one in members], dtype=np.int64))
+    places = np.minimum(np.searchsorted(ids, points.metric), len(ids) - 1)
+    asked: NDArray[np.bool_] = inside & (ids[places] == points.metric)
+    return asked
+
+
+def _newest_note(points: Points, rows: Sequence[int]) -> Mapping[str, object] | None:
+    found = (points.notes[row] for row in reversed(rows))
+    return next((note for note in found if note is not None), None)

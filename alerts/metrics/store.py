@@ -1,0 +1,263 @@
+"""Metrics: put and add datapoints, read statistics over periods, list what there is.
+
+Datapoints keep count, sum, minimum and maximum, which merge exactly, and how values are spread, so
+that any period is a group-by. Each put names its source; a second put of the same source takes the
+place of the first, which makes a repeated execution harmless. What is added comes on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from driftline.alerts.errors import DatapointError
+from driftline.alerts.guard import hold
+from driftline.alerts.metrics.adding import add
+from driftline.alerts.metrics.datapoint import Datapoint, check_metric, metric_key
+from driftline.alerts.metrics.identity import ids_of
+from driftline.alerts.metrics.points import in_slots, slots_of
+from driftline.alerts.metrics.putting import append, lock_metrics
+from driftline.alerts.metrics.reading import SeriesRequest, read_many, summaries
+from driftline.alerts.metrics.statistic import canonical, is_plain
+from driftline.alerts.metrics.summary import STATISTICS, Metric, Statistic, Summary
+from driftline.alerts.metrics.tables import blocks, samples
+from driftline.alerts.tables import datapoints as datapoint_table
+from driftline.alerts.tables import metrics as metric_table
+
+__all__ = [
+    "STATISTICS",
+    "Metric",
+    "SeriesRequest",
+    "Statistic",
+    "Summary",
+    "add",
+    "find",
+    "latest_note",
+    "list_metrics",
+    "put",
+    "read",
+    "read_many",
+    "span",
+    "summaries",
+]
+
+_SOURCE_MAX = 255
+
+
+def put(
+    connection: Connection,
+    datapoints: Iterable[Datapoint],
+    *,
+    source: str,
+    time_range: tuple[datetime, datetime] | None = None,
+) -> int:
+    """Store datapoints in place of what the same source put before.
+
+    Parameters
+    ----------
+    connection
+        The caller's transaction; nothing is committed here.
+    datapoints
+        May be empty: then the source's datapoints are removed.
+    source
+        Who writes, e.g. ``monitor:flights/20130115T000000Z``; at most 255 characters.
+    time_range
+        When given, only the source's datapoints in [start, end) are replaced, and all new ones
+        must lie in it.
+
+    Returns
+    -------
+    int
+        Number of datapoints stored.
+
+    Raises
+    ------
+    DatapointError
+        When the source has no name or a datapoint lies outside of the range.
+    """
+    if not 1 <= len(source) <= _SOURCE_MAX:
+        raise DatapointError(f"source {source[:80]!r}; expected 1 to {_SOURCE_MAX} characters")
+    points = list(datapoints)
+    _check_range(points, time_range)
+    # Two of the same source at once would each clear what is there and both write.
+    hold(connection, f"source:{source}")
+    keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
+    ids = ids_of(connection, dict(zip(keys, points, strict=True)))
+    old = _of_source(source, time_range)
+    lock_metrics(connection, ids.values(), old)
+    _clear(connection, old)
+    if points:
+        found = [(ids[key], point) for key, point in zip(keys, points, strict=True)]
+        append(connection, found, source=source)
+    return len(points)
+
+
+def read(
+    connection: Connection,
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    start: datetime,
+    end: datetime,
+    period_s: int,
+    statistic: str,
+    *,
+    unit: str | None = None,
+) -> list[tuple[datetime, float]]:
+    """Give one statistic per period of [start, end), oldest first; empty periods are absent.
+
+    So are periods of which an extended statistic, such as ``p99``, cannot be told.
+
+    Periods are counted from ``start``, and each is named by its own start. Without a unit,
+    datapoints of all units are taken together.
+
+    Raises
+    ------
+    DatapointError
+        When the statistic or the period is not one that exists, or start is not before end.
+    """
+    needs_distribution = not is_plain(canonical(statistic))
+    if period_s < 1:
+        raise DatapointError(f"period {period_s} s; expected 1 or more")
+    if start >= end:
+        raise DatapointError("The parameter StartTime must be less than the parameter EndTime.")
+    metric_id = find(connection, namespace, name, dimensions)
+    if metric_id is None:
+        return []
+    found = summaries(
+        connection,
+        metric_id,
+        start,
+        end,
+        period_s,
+        unit=unit,
+        needs_distribution=needs_distribution,
+    )
+    begin = start.astimezone(UTC)
+    values = [
+        (begin + timedelta(seconds=index * period_s), summary.get(statistic))
+        for index, summary in found.items()
+    ]
+    return [(time, value) for time, value in values if value is not None]
+
+
+def find(
+    connection: Connection, namespace: str, name: str, dimensions: Mapping[str, str]
+) -> int | None:
+    """Give the id of a metric, None when nothing was ever put for it."""
+    check_metric(namespace, name, dimensions)
+    key = metric_key(namespace, name, dimensions)
+    return connection.scalar(select(metric_table.c.id).where(metric_table.c.key == key))
+
+
+def span(connection: Connection, metric_id: int) -> tuple[datetime, datetime] | None:
+    """Give the times of a metric's first and last datapoint; None when it has none.
+
+    Of plain metrics the last may be up to ten minutes early once its hour is packed.
+    """
+    put_at = datapoint_table.c
+    query = select(func.min(put_at.time), func.max(put_at.time)).where(
+        put_at.metric_id == metric_id
+    )
+    found = [time for time in connection.execute(query).one() if time is not None]
+    fresh, packed, slots = samples.c, blocks.c, slots_of(connection)
+    seconds = [
+        *connection.execute(
+            select(func.min(fresh.time), func.max(fresh.time)).where(
+                in_slots(slots), fresh.metric_id == metric_id
+            )
+        ).one(),
+        connection.scalar(select(func.min(packed.start)).where(packed.metric_id == metric_id)),
+    ]
+    found += [datetime.fromtimestamp(one, UTC) for one in seconds if one is not None]
+    active_at = connection.scalar(
+        select(metric_table.c.active_at).where(metric_table.c.id == metric_id)
+    )
+    if active_at is not None:
+        found.append(active_at)
+    return (min(found), max(found)) if found else None
+
+
+def latest_note(
+    connection: Connection,
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    *,
+    before: datetime | None = None,
+) -> Mapping[str, object] | None:
+    """Give the note of the newest datapoint that has one; ``before`` leaves out later ones."""
+    metric_id = find(connection, namespace, name, dimensions)
+    table = datapoint_table.c
+    query = (
+        select(table.note)
+        .where(table.metric_id == metric_id, table.note.is_not(None))
+        .order_by(table.time.desc(), table.id.desc())
+        .limit(1)
+    )
+    if before is not None:
+        query = query.where(table.time < before)
+    return connection.scalar(query)
+
+
+def list_metrics(
+    connection: Connection, namespace: str | None = None, name: str | None = None
+) -> list[Metric]:
+    """Give the metrics that have datapoints, by namespace, name and dimensions."""
+    has_data = select(datapoint_table.c.id).where(datapoint_table.c.metric_id == metric_table.c.id)
+    query = select(metric_table).where(
+        or_(has_data.exists(), metric_table.c.active_at.is_not(None))
+    )
+    if namespace is not None:
+        query = query.where(metric_table.c.namespace == namespace)
+    if name is not None:
+        query = query.where(metric_table.c.name == name)
+    found = [
+        Metric(row.namespace, row.name, dict(row.dimensions)) for row in connection.execute(query)
+    ]
+    return sorted(found, key=lambda one: (one.namespace, one.name, sorted(one.dimensions.items())))
+
+
+def _check_range(points: Sequence[Datapoint], time_range: tuple[datetime, datetime] | None) -> None:
+    if time_range is None:
+        return
+    start, end = time_range
+    for point in points:
+        if not start <= point.time < end:
+            raise DatapointError(
+                f'metric "{point.name}": time {point.time.isoformat()}; expected one in '
+                f"[{start.isoformat()}, {end.isoformat()})"
+            )
+
+
+def _of_source(
+    source: str, time_range: tuple[datetime, datetime] | None
+) -> list[ColumnElement[bool]]:
+    """Select what the source put before."""
+    table = datapoint_table.c
+    old = [table.source == source]
+    if time_range is not None:
+        old += [table.time >= time_range[0], table.time < time_range[1]]
+    return old
+
+
+def _clear(connection: Connection, old: Sequence[ColumnElement[bool]]) -> None:
+    """Remove what was put before, and let alarms on those metrics look again."""
+    table = datapoint_table.c
+    touched = select(table.metric_id).where(*old)
+    connection.execute(
+        update(metric_table)
+        .where(metric_table.c.id.in_(touched))
+        .values(revision=metric_table.c.revision + 1)
+    )
+    connection.execute(delete(datapoint_table).where(*old))

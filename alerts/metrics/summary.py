@@ -1,0 +1,74 @@
+"""What the datapoints of one period add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, overload
+
+from driftline.alerts.metrics.distribution import Distribution
+from driftline.alerts.metrics.statistic import compute, parse
+
+__all__ = ["STATISTICS", "Metric", "Statistic", "Summary"]
+
+Statistic = Literal["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
+STATISTICS: tuple[Statistic, ...] = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Identity of a metric."""
+
+    namespace: str
+    name: str
+    dimensions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a period's datapoints add up to, and the note of the newest that has one.
+
+    Parameters
+    ----------
+    sample_count, sum, minimum, maximum
+        Over all datapoints of the period.
+    note
+        Of the newest datapoint that has one.
+    distribution
+        The values; None when it was not asked for, or when one of the datapoints is a statistic
+        set of different values, of which nobody knows how they are spread.
+    """
+
+    sample_count: float
+    sum: float
+    minimum: float
+    maximum: float
+    note: Mapping[str, object] | None = None
+    distribution: Distribution | None = None
+
+    @overload
+    def get(self, statistic: Statistic) -> float: ...
+
+    @overload
+    def get(self, statistic: str) -> float | None: ...
+
+    def get(self, statistic: str) -> float | None:
+        """Give one statistic of the period; None where an extended one cannot be told.
+
+        Raises
+        ------
+        DatapointError
+            When the statistic is neither plain nor an extended one such as ``p99.5``.
+        """
+        if statistic == "SampleCount":
+            return self.sample_count
+        if statistic == "Average":
+            return self.sum / self.sample_count
+        if statistic == "Sum":
+            return self.sum
+        if statistic in ("Minimum", "Maximum"):
+            return self.minimum if statistic == "Minimum" else self.maximum
+        wanted = parse(statistic)
+        if self.distribution is None:
+            return None
+        return compute(self.distribution, wanted, self.minimum, self.maximum)

@@ -1,0 +1,180 @@
+"""The stage: pages of a file, mapped, where small frames wait to be written to a segment together.
+
+A page of a file costs more to get than to fill: it is found, allocated and zeroed again for each
+record that is appended. So frames are copied to pages that are there already, and go to the segment
+in one write when those are full. What is copied is in the page cache as what is written is: it
+outlives the process, and who reads the spool reads it from here.
+
+A frame's first bytes are copied last, and behind the last frame lie zeros. A reader takes what has
+the right checksum and the number that comes next, so that it matters to none of both what the other
+does at the moment, nor that a frame lies here and already in the segment, too.
+
+All bytes are written when the file is made, as those of the counters are: a page that had to be
+found on a full volume would be a signal, not an error. Standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from driftline.capture.spool.room import Room
+
+__all__ = ["STAGE_BYTES", "STAGE_NAME", "Stage", "keeps_pages"]
+
+log = logging.getLogger(__name__)
+
+STAGE_NAME = "stage"
+STAGE_BYTES = 256 << 10  # Small enough to stay in a core's cache.
+_PAGE_BYTES = 4096
+# Larger frames go to the segment at once: for these a write costs little more than the copy.
+_SHARE = 8
+# Where a page that was written once can be written again, however full the volume is. Not those
+# that write elsewhere each time (btrfs, zfs, bcachefs), nor what another machine or program
+# answers for (nfs, cifs, fuse); overlayfs does not say what it lies on.
+_KEEPING = frozenset(("ext2", "ext3", "ext4", "xfs", "tmpfs"))
+_ZEROS = bytes(STAGE_BYTES)
+_MOUNTS = "/proc/self/mountinfo"
+
+
+class Stage:
+    """Pages of a file for frames; until it is opened it has no room, and takes none.
+
+    Parameters
+    ----------
+    wanted
+        How many bytes of pages there are to be; less than a page is none.
+
+    Attributes
+    ----------
+    mapped
+        The pages.
+    room
+        How many bytes they are.
+    used
+        How many of them hold frames that are in no segment yet.
+    largest
+        The largest frame that is worth copying.
+    first_seq
+        The number of the first of these frames.
+    failures
+        How often there were no pages though there could have been.
+    """
+
+    __slots__ = (
+        "_file",
+        "_spool",
+        "failures",
+        "first_seq",
+        "largest",
+        "mapped",
+        "room",
+        "used",
+        "wanted",
+    )
+    mapped: mmap.mmap | bytearray
+
+    def __init__(self, wanted: int = 0) -> None:
+        self.wanted = min(wanted, STAGE_BYTES) // _PAGE_BYTES * _PAGE_BYTES
+        self.failures = 0
+        self.mapped = bytearray()
+        self.room = self.used = self.largest = self.first_seq = 0
+        self._file = -1
+        self._spool: tuple[Path, bool] | None = None
+
+    def open(self, spool: Path, budget: Room) -> None:
+        """Have pages in a spool's folder, if they are wanted, its volume keeps them and has room.
+
+        A failure is counted and told; without pages frames are written each by itself.
+        """
+        if self.room or not self.wanted or budget.left_bytes < 2 * self.wanted:
+            return
+        if self._spool is None or self._spool[0] != spool:
+            self._spool = spool, keeps_pages(spool)
+        if not self._spool[1]:
+            return
+        path = spool / STAGE_NAME
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.write(self._file, _ZEROS[: self.wanted])
+            self.mapped = mmap.mmap(self._file, self.wanted)  # Refused when less was written.
+        except (OSError, ValueError) as error:
+            self.failures += 1
+            log.warning("capture writes each record by itself file=%s error=%s", path, error)
+            self.close()
+            self.remove()
+            return
+        self.room, self.largest = self.wanted, self.wanted // _SHARE
+        budget.left_bytes -= self.wanted
+
+    def remove(self) -> None:
+        """Remove the file, once nothing waits there."""
+        if self._spool is not None:
+            with suppress(OSError):
+                (self._spool[0] / STAGE_NAME).unlink(missing_ok=True)
+
+    def add(self, buffers: Sequence[bytes]) -> None:
+        """Copy a frame that there is room for: its head, which is the first of its parts, last."""
+        begin = at = self.used + len(buffers[0])
+        for part in buffers[1:]:
+            end = at + len(part)
+            self.mapped[at:end] = part
+            at = end
+        self.mapped[self.used : begin] = buffers[0]
+        self.used = at
+
+    def write_to(self, file: int) -> int:
+        """Write what waits to a segment; give how many bytes were taken, all of them or too few."""
+        with memoryview(self.mapped) as view, view[: self.used] as waiting:
+            return os.write(file, waiting)
+
+    def clear(self) -> None:
+        """Begin anew: what waited is in a segment."""
+        with memoryview(_ZEROS) as zeros, zeros[: self.used] as none:
+            self.mapped[: self.used] = none
+        self.used = 0
+
+    def look_for_removal(self) -> None:
+        """Let go of pages of a file that somebody has removed or cut off: these are a signal.
+
+        What waited there and nobody has read is a hole in the sequence, which its reader counts.
+        """
+        if self.room:
+            found = os.fstat(self._file)
+            if not found.st_nlink or found.st_size < self.room:
+                log.error("capture stage removed under its writer bytes=%d", self.used)
+                self.close()
+
+    def close(self) -> None:
+        """Let go of the pages; the file stays."""
+        self.room = self.used = self.largest = 0
+        if isinstance(self.mapped, mmap.mmap):
+            with suppress(BufferError):  # Forked while a thread wrote it out: it goes with that.
+                self.mapped.close()
+            self.mapped = bytearray()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def keeps_pages(folder: Path) -> bool:
+    """Say whether what was written once in a folder can always be written over, on a full volume.
+
+    By the type of the file system that it lies on, as Linux tells it; False when it does not.
+    """
+    try:
+        device = folder.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        text = Path(_MOUNTS).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    # "27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw": optional fields end at the dash.
+    for line in text.splitlines():
+        fields, _, kind = line.partition(" - ")
+        if fields.split(" ")[2:3] == [wanted]:
+            return kind.partition(" ")[0] in _KEEPING
+    return False

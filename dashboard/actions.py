@@ -1,0 +1,147 @@
+"""What a reader of the dashboard can change, each as a call of the server's own interface.
+
+The dashboard reads stores and writes none: a button sends its name and a few texts here, and here
+they become a request to ``/api/v1`` of the server, which checks them. Nothing else can be asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from driftline.dashboard.wording import moment
+from driftline.errors import (
+    ConflictError,
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
+
+__all__ = ["LENGTHS", "Actions", "Send"]
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[str, str, Mapping[str, Any] | None], Mapping[str, Any]]
+"""Sends a request to the server: method, path, JSON body; gives the JSON answer.
+
+It raises our own errors, with the server's sentence.
+"""
+
+LENGTHS = {
+    "30m": timedelta(minutes=30),
+    "2h": timedelta(hours=2),
+    "8h": timedelta(hours=8),
+    "1d": timedelta(days=1),
+    "7d": timedelta(days=7),
+}
+"""How long a silence that is made on a page may last."""
+
+TEXT_MAX = 1_000
+NAMES_MAX = 100
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# The first that fits: what is not found is wrong input, too.
+_STATUS = {NotFoundError: 404, ConflictError: 409, UnavailableError: 503, InputError: 400}
+
+
+class Actions:
+    """Carries out what buttons ask for.
+
+    Parameters
+    ----------
+    send
+        The way to the server; None when there is none.
+    now
+        The clock by which silences begin and end: the server's.
+    """
+
+    def __init__(self, send: Send | None, now: Callable[[], datetime]) -> None:
+        self._send = send
+        self._now = now
+        self._known: dict[str, Callable[[Send, Mapping[str, object]], str]] = {
+            "silence": self._silence,
+            "expire": _expire,
+            "redeliver": _redeliver,
+            "switch": _switch,
+        }
+
+    def run(self, name: str, given: object) -> tuple[int, str]:
+        """Do one thing; give an HTTP status and the sentence that says what came of it."""
+        action = self._known.get(name)
+        if action is None:
+            return 404, f'action "{name[:40]}"; expected one of {sorted(self._known)}'
+        if not isinstance(given, Mapping):
+            return 400, "body: expected an object of texts"
+        if self._send is None:
+            return 503, "this dashboard knows no server to change anything with"
+        try:
+            return 200, action(self._send, given)
+        except DriftlineError as error:
+            log.info("action_refused action=%s error=%s", name, type(error).__name__)
+            found = (status for kind, status in _STATUS.items() if isinstance(error, kind))
+            return next(found, 400), str(error)
+
+    def _silence(self, send: Send, given: Mapping[str, object]) -> str:
+        names = given.get("alarms")
+        if not isinstance(names, list) or not 1 <= len(names) <= NAMES_MAX:
+            raise InputError(f"alarms: expected a list of 1 to {NAMES_MAX} names")
+        chosen = _text(given, "length")
+        if chosen not in LENGTHS:
+            raise InputError(f'length "{chosen[:20]}"; expected one of {", ".join(LENGTHS)}')
+        now = self._now()
+        end = now + LENGTHS[chosen]
+        name = f"page-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        spec = {
+            "alarm_names": [str(one)[:TEXT_MAX] for one in names],
+            "ends_at": end.isoformat(timespec="seconds"),
+            "created_by": _text(given, "created_by"),
+            "comment": _text(given, "comment"),
+        }
+        resource = {"kind": "Silence", "name": name, "spec": spec}
+        send("POST", "/api/v1/apply", {"resources": [resource]})
+        return f"Silenced until {moment(end)}, as {name}."
+
+
+def _expire(send: Send, given: Mapping[str, object]) -> str:
+    name = _wanted(given, "name")
+    send("POST", f"/api/v1/silences/{_step(name)}/expire", None)
+    return f"Silence {name} has ended; what it held back and still holds true is sent."
+
+
+def _redeliver(send: Send, given: Mapping[str, object]) -> str:
+    message_id = _wanted(given, "id")
+    if not _ID.fullmatch(message_id):
+        raise InputError(f'id "{message_id[:40]}"; expected the id of a message')
+    found = send("POST", f"/api/v1/deliveries/{_step(message_id)}/redeliver", None)
+    return f"Message to {found.get('channel', 'its channel')} is queued again."
+
+
+def _switch(send: Send, given: Mapping[str, object]) -> str:
+    name, enabled = _wanted(given, "alarm"), _text(given, "enabled") == "true"
+    body = {"names": [name], "enabled": enabled}
+    send("POST", "/api/v1/alarms/actions", body)
+    return f"Actions of {name} are switched {'on' if enabled else 'off'}."
+
+
+def _text(given: Mapping[str, object], key: str) -> str:
+    value = given.get(key, "")
+    if not isinstance(value, str) or len(value) > TEXT_MAX:
+        raise InputError(f"{key}: expected a text of {TEXT_MAX} characters or fewer")
+    return value.strip()
+
+
+def _wanted(given: Mapping[str, object], key: str) -> str:
+    value = _text(given, key)
+    if not value:
+        raise InputError(f"{key}: expected a text")
+    return value
+
+
+def _step(name: str) -> str:
+    """Write a name as one step of a path; dots alone would be a step back."""
+    return quote(name, safe="").replace(".", "%2E")

@@ -1,0 +1,77 @@
+// Forms of the pages: one kind asks (its values become the address), the other acts (its values go
+// to an action of the dashboard, which asks the server). Nothing is sent by the browser itself.
+(function () {
+  "use strict";
+  var HOLD_MS = 12000; // A sentence stays so long.
+  var fading = 0;
+  var held = false; // Something is typed: drawing the page anew would take it away.
+
+  function props(id, values) {
+    if (window.dash_clientside && window.dash_clientside.set_props) window.dash_clientside.set_props(id, values);
+  }
+  function hold(wanted) {
+    if (held === wanted) return;
+    held = wanted;
+    props("tick", { disabled: wanted });
+  }
+  function say(text, fault) {
+    var said = document.getElementById("said");
+    if (!said) return;
+    said.textContent = text;
+    said.className = text ? (fault ? "fault" : "fine") : "";
+    clearTimeout(fading);
+    if (text) fading = setTimeout(function () { say("", false); }, HOLD_MS);
+  }
+  function values(form) {
+    var found = {};
+    form.querySelectorAll("input[name], select[data-name]").forEach(function (box) {
+      found[box.name || box.dataset.name] = box.value;
+    });
+    return found;
+  }
+
+  function ask(form) {
+    var url = new URL(location.href), found = values(form);
+    Object.keys(found).forEach(function (name) {
+      if (found[name].trim()) url.searchParams.set(name, found[name].trim()); else url.searchParams.delete(name);
+    });
+    url.hash = form.dataset.anchor || "";
+    document.dispatchEvent(new CustomEvent("driftline-go", { detail: url.href }));
+  }
+
+  function act(form) {
+    var body = Object.assign(values(form), JSON.parse(form.dataset.given || "{}"));
+    var button = form.querySelector("button");
+    button.disabled = true;
+    fetch("/actions/" + encodeURIComponent(form.dataset.action), {
+      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+    }).then(function (answer) {
+      return answer.json().then(function (found) {
+        say(answer.ok ? found.said : found.error.message, !answer.ok);
+        if (answer.ok) { hold(false); props("tick", { n_intervals: Date.now() % 1e9 }); }
+      });
+    }).catch(function () {
+      say("The dashboard does not answer; nothing is known to have changed.", true);
+    }).finally(function () { button.disabled = false; });
+  }
+
+  document.addEventListener("submit", function (event) {
+    var form = event.target;
+    if (!form.matches || !form.matches("form.act, form.ask")) return;
+    event.preventDefault();
+    if (form.matches(".ask")) { hold(false); ask(form); } else act(form);
+  });
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("button[data-copy]");
+    var source = button && document.getElementById(button.dataset.copy);
+    if (!source) return;
+    navigator.clipboard.writeText(source.textContent).then(
+      function () { say("Copied.", false); },
+      function () { say("The browser does not let this page copy; mark the text and copy it.", true); });
+  });
+  document.addEventListener("input", function (event) {
+    if (event.target.closest && event.target.closest("form.act, form.ask")) hold(true);
+  });
+  window.addEventListener("_dashprivate_pushstate", function () { hold(false); });
+  window.addEventListener("popstate", function () { hold(false); });
+})();

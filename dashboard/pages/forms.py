@@ -1,0 +1,77 @@
+"""Forms and buttons of the pages; assets/forms.js sends them, the browser itself never does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from dash import dcc, html
+
+from driftline.dashboard.parts import Cell, marked
+
+__all__ = ["act_button", "act_form", "ask_form", "choice", "field"]
+
+
+def act_form(
+    action: str, children: Sequence[Cell], button: str, given: Mapping[str, object] | None = None
+) -> html.Form:
+    """Frame fields whose values go to an action, with what is given beside them."""
+    return marked(
+        html.Form(
+            [*children, html.Button(button, type="submit", className="button")], className="act"
+        ),
+        data_action=action,
+        data_given=json.dumps(dict(given or {})),
+    )
+
+
+def act_button(
+    action: str, words: str, given: Mapping[str, object], *, about: str = ""
+) -> html.Form:
+    """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
+    more = [html.Span(f" {about}", className="hidden")] if about else []
+    return marked(
+        html.Form(
+            html.Button([words, *more], type="submit", className="button small"),
+            className="act alone",
+        ),
+        data_action=action,
+        data_given=json.dumps(dict(given)),
+    )
+
+
+def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:
+    """Frame fields whose values become part of the address."""
+    return marked(
+        html.Form(
+            [*children, html.Button(button, type="submit", className="button")], className="ask"
+        ),
+        data_anchor=anchor,
+    )
+
+
+def field(
+    name: str, label: str, value: str = "", *, hint: str = "", is_number: bool = False
+) -> html.Label:
+    """Show a labelled line of text; a short one for a number."""
+    box = dcc.Input(
+        name=name,
+        type="text",
+        value=value,
+        placeholder=hint,
+        maxLength=200,
+        debounce=True,
+        autoComplete="off",
+    )
+    return html.Label([html.Span(label), box], className="number-field" if is_number else "")
+
+
+def choice(name: str, label: str, options: Mapping[str, str], chosen: str) -> html.Label:
+    """Show a labelled list to choose from: value by words."""
+    listed = [
+        html.Option(words, value=value, selected="selected" if value == chosen else None)
+        for value, words in options.items()
+    ]
+    # The browser keeps what was chosen by hand; another address is another list.
+    box = marked(html.Select(listed), data_name=name)
+    return html.Label([html.Span(label), box], key=f"{name}-{chosen}")

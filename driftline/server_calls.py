@@ -1,0 +1,103 @@
+"""The way to a running server: one connection, and its refusals as our own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from driftline.errors import (
+    ConflictError,
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+)
+from driftline.loopback import DEFAULT_SERVER
+
+__all__ = ["ServerCalls", "in_path", "refusal"]
+
+_ERRORS: dict[int, type[DriftlineError]] = {404: NotFoundError, 409: ConflictError}
+
+# Fitting a baseline on a big file is one request; everything else answers in milliseconds.
+_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+
+
+class ServerCalls:
+    """Speaks to one server; what can be asked of it stands in the classes above this one.
+
+    Raises
+    ------
+    UnavailableError
+        From every call, when no server answers there or it fails.
+    InputError
+        From every call, with the server's sentence, when what was asked is wrong.
+    """
+
+    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
+        self.server = server.rstrip("/")
+        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s)
+        self._http = httpx.Client(base_url=self.server, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Send one request; give its JSON answer, an empty one where there is none."""
+        response = self._call(method, path, json=None if body is None else dict(body))
+        found: dict[str, Any] = response.json() if response.content else {}
+        return found
+
+    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
+        found: dict[str, Any] = self._call(method, path, **options).json()
+        return found
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.UnsupportedProtocol as error:
+            raise InputError(
+                f'server "{self.server}": expected an address such as {DEFAULT_SERVER}'
+            ) from error
+        except httpx.HTTPError as error:
+            raise UnavailableError(
+                f"no server answers at {self.server} ({error}); start one with: driftline up"
+            ) from error
+        if response.is_success:
+            return response
+        raise refusal(response)
+
+
+def in_path(name: str) -> str:
+    """Write a name as one step of a path; dots alone would be a step back."""
+    return quote(name, safe="").replace(".", "%2E")
+
+
+def refusal(response: httpx.Response) -> DriftlineError:
+    """Make the error that a response tells of."""
+    message = _message(response)
+    if response.status_code >= 500 or response.status_code == 429:
+        return UnavailableError(message)
+    return _ERRORS.get(response.status_code, InputError)(message)
+
+
+def _message(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {response.status_code} to {response.request.url}"

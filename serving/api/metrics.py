@@ -1,0 +1,166 @@
+"""Routes of metrics: put datapoints, list metrics, statistics of one; PutMetricData's own rules."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from starlette.concurrency import run_in_threadpool
+
+from driftline.alerts.guard import reading
+from driftline.alerts.math.query import read_dimensions, snake
+from driftline.alerts.metrics import store
+from driftline.alerts.metrics.putdata import digest_of, read_put
+from driftline.alerts.metrics.questions import (
+    PAGE_MAX,
+    StatisticsRequest,
+    aws_metrics,
+    metric_statistics,
+)
+from driftline.errors import InputError
+from driftline.serving.api.metric_data import in_utc
+from driftline.serving.context import ServerContext
+from driftline.serving.http import TooLargeError
+from driftline.serving.media import UnsupportedMediaError
+
+__all__ = ["StatisticsAsked", "router"]
+
+# PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
+_BODY_MAX = 1 << 20
+_INFLATED_MAX = 10 << 20
+# botocore writes the id of a call into the first header, and the same one when it tries again.
+_REQUEST_IDS = ("amz-sdk-invocation-id", "idempotency-key")
+
+
+class StatisticsAsked(BaseModel):
+    """GetMetricStatistics' fields in snake case; AWS's camel case is taken as well."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespace: str
+    metric_name: str
+    dimensions: dict[str, str] = Field(default_factory=dict)
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    period: int
+    statistics: list[str] = Field(default_factory=list, max_length=5)
+    extended_statistics: list[str] = Field(default_factory=list, max_length=10)
+    unit: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def in_snake_case(cls, given: object) -> object:
+        """Take AWS's names and its list of dimensions, too."""
+        if not isinstance(given, Mapping):
+            return given
+        found = {snake(str(key)): value for key, value in given.items()}
+        if isinstance(found.get("dimensions"), list):
+            found["dimensions"] = read_dimensions(found["dimensions"], "the request")
+        return found
+
+
+def router(context: ServerContext) -> APIRouter:
+    """Give the routes."""
+    routes = APIRouter(tags=["metrics"])
+
+    @routes.post("/metrics")
+    async def put_metrics(request: Request) -> dict[str, int]:
+        """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
+
+        The body is PutMetricData's, at most 1 MB, gzip allowed; the id stands in the header
+        ``Idempotency-Key`` or ``amz-sdk-invocation-id`` and is known for an hour. Another body
+        under that id is refused with 409.
+        """
+        body = _inflated(await request.body(), request.headers.get("content-encoding", ""))
+        named = (request.headers.get(name) for name in _REQUEST_IDS)
+        request_id = next((one for one in named if one), None)
+        return {"stored": await run_in_threadpool(_put, context, body, request_id)}
+
+    @routes.get("/metrics")
+    def list_metrics(
+        namespace: str | None = None,
+        name: str | None = None,
+        dimension: Annotated[list[str] | None, Query(max_length=10)] = None,
+        recently_active: Literal["PT3H"] | None = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+        next_token: str | None = None,
+    ) -> dict[str, Any]:
+        """List metrics that had data in the last two weeks, as ListMetrics does.
+
+        A ``dimension`` is ``NAME`` or ``NAME=VALUE``; all that are given must be there.
+        """
+        wanted = [one.partition("=") for one in dimension or ()]
+        with reading(context.engine) as connection:
+            page = aws_metrics(
+                connection,
+                context.now(),
+                namespace=namespace,
+                name=name,
+                dimensions=[(key, value if sign else None) for key, sign, value in wanted],
+                only_recent=recently_active is not None,
+                next_token=next_token,
+                limit=limit,
+            )
+        items = [
+            {"namespace": one.namespace, "metric_name": one.name, "dimensions": one.dimensions}
+            for one in page.metrics
+        ]
+        return {"items": items, "next_token": page.next_token}
+
+    @routes.post("/metrics/statistics")
+    def statistics(asked: StatisticsAsked) -> dict[str, Any]:
+        """Give statistics of one metric, period by period and unit by unit."""
+        request = StatisticsRequest(
+            namespace=asked.namespace,
+            name=asked.metric_name,
+            dimensions=asked.dimensions,
+            start=in_utc(asked.start_time),
+            end=in_utc(asked.end_time),
+            period_s=asked.period,
+            statistics=[*asked.statistics, *asked.extended_statistics],
+            unit=asked.unit,
+        )
+        with reading(context.engine) as connection:
+            return {
+                "label": asked.metric_name,
+                "datapoints": metric_statistics(connection, request, context.now()),
+            }
+
+    return routes
+
+
+def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
+    try:
+        found = json.loads(body)
+        digest = digest_of(found)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is no JSON ({str(error)[:200]}); expected an object") from error
+    now = context.now()
+    points = read_put(found, now)
+    with context.engine.begin() as connection:
+        return store.add(connection, points, request_id, digest=digest, now=now)
+
+
+def _inflated(body: bytes, encoding: str) -> bytes:
+    if len(body) > _BODY_MAX:
+        raise TooLargeError(f"the body has {len(body)} bytes; expected {_BODY_MAX} or fewer")
+    if encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() != "gzip":
+        raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected gzip or none')
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        found = reader.decompress(body, _INFLATED_MAX)
+    except zlib.error as error:
+        raise InputError(f"the body is no gzip: {error}") from error
+    if reader.unconsumed_tail:
+        raise TooLargeError(f"the body inflates to more than {_INFLATED_MAX} bytes")
+    if not reader.eof:
+        raise InputError("the body is no gzip: it is cut off")
+    if reader.unused_data:
+        raise InputError("the body is one gzip and more; expected one, of the whole body")
+    return found

@@ -1,0 +1,210 @@
+"""The fields of declared resources, kind by kind; pydantic checks types, the rooms check rules."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+__all__ = [
+    "KINDS",
+    "SPECS",
+    "AlarmSpec",
+    "BaselineSpec",
+    "ChannelSpec",
+    "CompositeAlarmSpec",
+    "EndpointSpec",
+    "Kind",
+    "ModelSpec",
+    "MonitorSpec",
+    "SilenceSpec",
+    "Spec",
+]
+
+Kind = Literal[
+    "Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"
+]  # fmt: skip
+
+# In the order in which they need each other.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+class Spec(BaseModel):
+    """What all specs share: no unknown keys, no change after they were checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Spec):
+    """A model file, or a folder with one."""
+
+    path: str
+    trust_pickle: bool | None = None
+
+
+class BaselineSpec(Spec):
+    """Reference data, and the roles of its columns."""
+
+    data: str | list[str]
+    label: str | None = None
+    prediction: str | None = None
+    probability: str | list[str] | None = None
+    id: str | None = None
+    timestamp: str | None = None
+    exclude: list[str] = []
+    problem: Literal["binary", "multiclass", "regression"] | None = None
+    positive: str | int | float | bool | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    facet: str | list[str] | None = None
+    group: str | None = None
+    segments: list[str] = []
+    preprocess: str | None = None
+    model: str | None = None
+
+
+class EndpointSpec(Spec):
+    """A name whose requests are captured; with a model they are answered here, too."""
+
+    model: str | None = None
+    variant: Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")] = "AllTraffic"
+    initial_instance_count: Annotated[int, Field(ge=1, le=64)] | None = None
+    # Left out: [capture] sampling_percentage.
+    sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
+    trust_event_time: bool = False
+    baseline: str | None = None
+    signature: dict[str, Any] | None = None
+
+
+class ChannelSpec(Spec):
+    """Where messages of alarms go."""
+
+    type: Literal["webhook", "alertmanager", "apprise", "command", "plugin"] = "webhook"
+    url: str = ""
+    secret: str | None = None
+    format: Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"] = (
+        "driftline"
+    )
+    template: str | None = None
+    content_type: str | None = None
+    authorization: str | None = None
+    labels: dict[str, str] | None = None
+    command: str | None = None
+    plugin: str | None = None
+    include_values: bool = False
+    rotation_h: float | None = None
+    configuration_changes: bool = False
+    # How messages are held and grouped; what is left out is as the room of alarms says.
+    group_by: list[str] | None = None
+    group_wait_s: float | None = None
+    group_interval_s: float | None = None
+    repeat_interval_s: float | None = None
+    rate_limit_per_minute: int | None = None
+    damp_flapping: bool = False
+    supersede_backlog: bool = False
+
+
+class MonitorSpec(Spec):
+    """What is compared with what, how often."""
+
+    kind: str = "data-quality"
+    endpoint: str
+    baseline: str
+    schedule: str = "cron(0 0 ? * * *)"
+    false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    start: datetime | None = None
+    compat: bool = False
+    deequ_ties: bool = False
+    rules: list[str | dict[str, Any]] = []
+    segments: list[str] | None = None
+    preprocess: str | None = None
+    postprocess: str | None = None
+
+
+class AlarmSpec(Spec):
+    """PutMetricAlarm's fields in snake case; the room of alarms checks their rules.
+
+    With ``monitor`` the namespace, the dimensions and the period are those of its metrics.
+    """
+
+    monitor: str | None = None
+    namespace: str | None = None
+    metric_name: str | None = None
+    dimensions: dict[str, str] = {}
+    statistic: str | None = "Average"
+    extended_statistic: str | None = None
+    unit: str | None = None
+    period: int | None = None
+    metrics: list[dict[str, Any]] | None = None
+    evaluation_periods: int
+    datapoints_to_alarm: int | None = None
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    threshold_metric_id: str | None = None
+    comparison_operator: str
+    treat_missing_data: str | None = None
+    evaluate_low_sample_count_percentile: str | None = None
+    evaluation_window: dict[str, Any] | None = None
+    warm_up_configuration: dict[str, Any] | None = None
+    alarm_description: str = ""
+    actions_enabled: bool = True
+    alarm_actions: list[str] = []
+    ok_actions: list[str] = []
+    insufficient_data_actions: list[str] = []
+    action_configuration: dict[str, Any] | None = None
+    severity: Literal["page", "ticket", "digest"] = "page"
+    evaluation_range: int | None = None
+
+    @model_validator(mode="after")
+    def _one_statistic(self) -> Self:
+        """Take the default back where another statistic was given."""
+        is_given = "statistic" in self.model_fields_set
+        if not is_given and (self.extended_statistic is not None or self.metrics is not None):
+            return self.model_copy(update={"statistic": None})
+        return self
+
+
+class CompositeAlarmSpec(Spec):
+    """PutCompositeAlarm's fields in snake case; the room of alarms checks their rules."""
+
+    # Blocks of YAML end with a line's end, which CloudWatch refuses.
+    alarm_rule: Annotated[str, StringConstraints(strip_whitespace=True)]
+    alarm_description: str = ""
+    actions_enabled: bool = True
+    alarm_actions: list[str] = []
+    ok_actions: list[str] = []
+    insufficient_data_actions: list[str] = []
+    actions_suppressor: str | None = None
+    actions_suppressor_wait_period: int | None = None
+    actions_suppressor_extension_period: int | None = None
+    action_configuration: dict[str, Any] | None = None
+    severity: Literal["page", "ticket", "digest"] = "page"
+
+
+class SilenceSpec(Spec):
+    """Whose messages are held back, and when; CloudWatch's mute rules by their own names, too."""
+
+    matchers: list[str | dict[str, Any]] = []
+    alarm_names: list[str] = []
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    schedule: dict[str, str] | None = None
+    created_by: str = ""
+    comment: str = ""
+    rule: dict[str, Any] | None = None
+    mute_targets: dict[str, Any] | None = None
+    start_date: datetime | None = None
+    expire_date: datetime | None = None
+    description: str = ""
+
+
+SPECS: dict[Kind, type[Spec]] = {
+    "Model": ModelSpec,
+    "Baseline": BaselineSpec,
+    "Endpoint": EndpointSpec,
+    "Channel": ChannelSpec,
+    "Monitor": MonitorSpec,
+    "Alarm": AlarmSpec,
+    "CompositeAlarm": CompositeAlarmSpec,
+    "Silence": SilenceSpec,
+}

@@ -1,0 +1,238 @@
+"""The server's own traffic as metrics: what SageMaker puts for its endpoints, minute by minute.
+
+Counted as it passes, in memory; written when a minute is over, by a thread that no request waits
+for. What cannot be written is tried again under the same id, so that it is there once; what there
+is no room to keep is counted. Latencies of a busy minute are off by half a percent at most.
+
+References
+----------
+SageMaker Developer Guide, "Endpoint invocation metrics": names, units and dimensions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.metrics import store
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
+from driftline.errors import DriftlineError
+
+__all__ = ["COUNTED", "NAMESPACE", "Answered", "Traffic"]
+
+log = logging.getLogger(__name__)
+
+NAMESPACE: Final = "AWS/SageMaker"
+COUNTED: Final = {
+    "left_out": "Invocations that no metric tells of: the database was away for too long.",
+    "failures": "Attempts to write metrics of traffic that failed.",
+}
+
+# Minutes of endpoints that are kept in memory, as many again that wait to be written, and how many
+# are written at once.
+_MINUTES_MAX = 4_000
+_MINUTES_AT_ONCE = 500
+# Times are summed up when so many have come; about as long as it takes to note them.
+_TIMES_MAX = 512
+_LOOK_S = 1.0
+
+
+class Answered(NamedTuple):
+    """How an invocation went.
+
+    Parameters
+    ----------
+    status
+        Of HTTP.
+    endpoint, variant
+        Empty when there is none of the name.
+    model_s
+        Seconds that the model took; None when it was not asked.
+    """
+
+    status: int
+    endpoint: str = ""
+    variant: str = ""
+    model_s: float | None = None
+
+
+@dataclass(slots=True)
+class _Times:
+    """Microseconds of a minute, and how they are spread."""
+
+    found: list[float] = field(default_factory=list)
+    spread: Distribution | None = None
+
+    def note(self, seconds: float) -> None:
+        """Add a time; when they are many, they are summed up."""
+        self.found.append(seconds * 1e6)
+        if len(self.found) >= _TIMES_MAX:
+            self._sum_up()
+
+    def parts(self) -> Iterator[tuple[list[float], list[float]]]:
+        """Give values and counts, at most as many as one datapoint takes."""
+        if self.found:
+            self._sum_up()
+        if self.spread is not None:
+            values, counts = self.spread.values.tolist(), self.spread.counts.tolist()
+            for first in range(0, len(values), EXACT_MAX):
+                yield values[first : first + EXACT_MAX], counts[first : first + EXACT_MAX]
+
+    def _sum_up(self) -> None:
+        more = Distribution.of(self.found)
+        self.spread = more if self.spread is None else Distribution.merge([self.spread, more])
+        self.found = []
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What one endpoint and variant answered in one minute."""
+
+    count: int = 0
+    caller_errors: int = 0
+    server_errors: int = 0
+    model: _Times = field(default_factory=_Times)
+    overhead: _Times = field(default_factory=_Times)
+
+
+_Key = tuple[int, str, str]
+
+
+class Traffic:
+    """Counts invocations and writes them as metrics.
+
+    :meth:`observe` and :meth:`run` belong to the event loop; only writing happens in a thread.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    now
+        Gives the time, aware.
+    """
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._now = now
+        self._minutes: dict[_Key, _Minute] = {}
+        self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
+        self._left_out = 0
+        self._failures = 0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What could not be told, since the start."""
+        return {"left_out": self._left_out, "failures": self._failures}
+
+    def observe(self, answered: Answered, seconds: float) -> None:
+        """Count one invocation.
+
+        Parameters
+        ----------
+        seconds
+            From its first byte to the last byte of its answer.
+        """
+        if not answered.endpoint:
+            return
+        key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant
+        minute = self._minutes.get(key)
+        if minute is None:
+            if len(self._minutes) >= _MINUTES_MAX:
+                self._left_out += 1
+                return
+            minute = self._minutes[key] = _Minute()
+        minute.count += 1
+        minute.caller_errors += 400 <= answered.status < 500
+        minute.server_errors += answered.status >= 500
+        if answered.model_s is not None:
+            minute.model.note(answered.model_s)
+            minute.overhead.note(max(0.0, seconds - answered.model_s))
+
+    async def run(self) -> None:
+        """Write each minute when it is over, until cancelled; then what is left."""
+        try:
+            while True:
+                await asyncio.sleep(_LOOK_S)
+                await self._write(int(self._now().timestamp() // 60))
+        finally:
+            # What was counted so far is told even if the minute is not over.
+            await asyncio.shield(self._write(None))
+
+    async def _write(self, before: int | None) -> None:
+        """Write the minutes before one; None: all."""
+        taken = {
+            key: minute
+            for key, minute in self._minutes.items()
+            if before is None or key[0] != before
+        }
+        for key in taken:
+            del self._minutes[key]
+        for part in _parts(taken):
+            self._waiting.append((str(uuid.uuid4()), part))
+        while sum(len(part) for _, part in self._waiting) > _MINUTES_MAX:
+            self._leave_out()
+        while self._waiting:
+            request_id, part = self._waiting[0]
+            try:
+                await asyncio.to_thread(self._store, request_id, part)
+            except SQLAlchemyError as error:
+                self._failures += 1
+                log.warning(
+                    "traffic_not_written count=%d error=%s", self._failures, type(error).__name__
+                )
+                return
+            except DriftlineError:
+                # No metric can be made of it; those after it must not wait for ever.
+                log.exception("traffic_left_out")
+                self._leave_out()
+                continue
+            self._waiting.popleft()
+
+    def _leave_out(self) -> None:
+        _, lost = self._waiting.popleft()
+        self._left_out += sum(minute.count for minute in lost.values())
+
+    def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
+        points = [point for key, minute in part.items() for point in _points(key, minute)]
+        with self._engine.begin() as connection:
+            store.add(connection, points, request_id, now=self._now())
+
+
+def _parts(minutes: Mapping[_Key, _Minute]) -> Iterator[dict[_Key, _Minute]]:
+    """Cut what is written into parts that one transaction can take."""
+    found = list(minutes.items())
+    for first in range(0, len(found), _MINUTES_AT_ONCE):
+        yield dict(found[first : first + _MINUTES_AT_ONCE])
+
+
+def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
+    number, endpoint, variant = key
+    time = datetime.fromtimestamp(number * 60, UTC)
+    dimensions = {"EndpointName": endpoint, "VariantName": variant}
+
+    def point(
+        name: str, values: list[float], counts: list[float], unit: str | None = None
+    ) -> Datapoint:
+        return Datapoint(NAMESPACE, name, dimensions, time, values=values, counts=counts, unit=unit)
+
+    count = float(minute.count)
+    yield point("Invocations", [1.0], [count])
+    # 0 or 1 for each invocation: the sum is how many failed, the average which share.
+    for name, errors in (
+        ("Invocation4XXErrors", minute.caller_errors),
+        ("Invocation5XXErrors", minute.server_errors),
+    ):
+        yield point(name, [0.0, 1.0], [count - errors, float(errors)])
+    for name, times in (("ModelLatency", minute.model), ("OverheadLatency", minute.overhead)):
+        for values, counts in times.parts():
+            yield point(name, values, counts, "Microseconds")

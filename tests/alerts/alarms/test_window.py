@@ -1,0 +1,146 @@
+"""Windows of alarms: sliding, by the clock of a zone, and the warm-up."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.alerts.alarms.window import WallClock, WarmUp, clock_edges, read_warm_up, read_window
+from driftline.alerts.errors import AlarmError
+
+HOUR = timedelta(hours=1)
+NOW = datetime(2026, 4, 2, 9, 17, 30, tzinfo=UTC)  # A Thursday.
+
+
+def test_a_sliding_window_ends_where_the_evaluation_stands(define):
+    edges = define(period=300, evaluation_periods=3).edges(NOW)
+
+    assert len(edges) == 6
+    assert edges[-1] == NOW
+    assert {later - one for one, later in itertools.pairwise(edges)} == {timedelta(minutes=5)}
+
+
+@pytest.mark.parametrize(
+    ("zone", "period_s", "last"),
+    [
+        ("UTC", 60, "2026-04-02T09:17:00+00:00"),
+        ("UTC", 300, "2026-04-02T09:15:00+00:00"),
+        ("+00:20", 3600, "2026-04-02T08:40:00+00:00"),
+        ("UTC+05:30", 3600, "2026-04-02T08:30:00+00:00"),
+        ("Asia/Kathmandu", 86_400, "2026-04-01T18:15:00+00:00"),
+        ("Europe/Berlin", 86_400, "2026-04-01T22:00:00+00:00"),
+        ("Europe/Berlin", 604_800, "2026-03-29T22:00:00+00:00"),
+        ("-03:00", 604_800, "2026-03-30T03:00:00+00:00"),
+    ],
+)
+def test_a_window_by_the_clock_ends_at_the_last_full_period_of_its_zone(
+    define, zone, period_s, last
+):
+    alarm = define(period=period_s, evaluation_window=WallClock(zone))
+
+    assert alarm.edges(NOW)[-1].isoformat() == last
+
+
+def test_local_days_have_23_and_25_hours_when_clocks_change():
+    # Berlin: summer time began on 29 March 2026 and ends on 25 October.
+    zone = ZoneInfo("Europe/Berlin")
+    spring = clock_edges(zone, 86_400, 3, datetime(2026, 3, 31, 12, tzinfo=UTC))
+    autumn = clock_edges(zone, 86_400, 3, datetime(2026, 10, 27, 12, tzinfo=UTC))
+
+    assert [(later - one) / HOUR for one, later in itertools.pairwise(spring)] == [
+        24, 23, 24,
+    ]  # fmt: skip
+    assert [(later - one) / HOUR for one, later in itertools.pairwise(autumn)] == [
+        24, 25, 24,
+    ]  # fmt: skip
+
+
+@given(
+    now=st.integers(1_577_836_800, 1_893_456_000).map(lambda s: datetime.fromtimestamp(s, UTC)),
+    zone=st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe", "+05:45"]),
+    period_s=st.sampled_from([60, 300, 3_600, 86_400, 604_800]),
+    count=st.integers(1, 9),
+)
+def test_edges_ascend_and_the_last_is_the_newest_that_is_over(now, zone, period_s, count):
+    edges = clock_edges(WallClock(zone).zone, period_s, count, now)
+
+    assert len(edges) == count + 1
+    assert list(edges) == sorted(set(edges))
+    assert edges[-1] <= now < edges[-1] + timedelta(seconds=period_s) + HOUR
+    # A moment later than an edge, the window ends at this edge.
+    assert clock_edges(WallClock(zone).zone, period_s, 1, edges[-1])[-1] == edges[-1]
+
+
+@pytest.mark.parametrize(
+    "zone", ["Mars/Olympus", "+05:33", "Europe", "", "+25:00", "x" * 60, "../../etc/passwd"]
+)
+def test_a_zone_that_does_not_exist_is_refused(zone):
+    with pytest.raises(AlarmError, match="time"):
+        WallClock(zone)
+
+
+def test_a_window_by_the_clock_has_only_cloudwatchs_periods(define):
+    with pytest.raises(AlarmError, match="period 120 s with a wall clock window; expected one of"):
+        define(period=120, evaluation_window=WallClock())
+
+
+@pytest.mark.parametrize(
+    ("found", "window"),
+    [
+        (None, None),
+        ({"SlidingWindow": {}}, None),
+        ({"sliding_window": {}}, None),
+        ({"WallClockWindow": {}}, WallClock("UTC")),
+        ({"WallClockWindow": {"Timezone": "+05:30"}}, WallClock("+05:30")),
+        ({"wall_clock_window": {"timezone": "Europe/Berlin"}}, WallClock("Europe/Berlin")),
+    ],
+)
+def test_cloudwatchs_union_of_windows_is_read(found, window):
+    assert read_window(found) == window
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        3,
+        {},
+        {"Tumbling": {}},
+        {"SlidingWindow": {}, "WallClockWindow": {}},
+        {"WallClockWindow": {"Zone": "UTC"}},
+        {"WallClockWindow": {"Timezone": 3}},
+        {"WallClockWindow": 3},
+    ],
+)
+def test_other_windows_are_refused(found):
+    with pytest.raises(AlarmError, match="expected"):
+        read_window(found)
+
+
+def test_a_warm_up_is_read_in_both_spellings_and_ends_when_it_says():
+    found = read_warm_up(
+        {"WarmUpPeriodDurationInMinutes": 30, "OnlyStartEvaluatingAfterWarmUpPeriodEnds": True}
+    )
+
+    assert found == WarmUp(30, is_whole=True)
+    assert read_warm_up(found.as_dict()) == found
+    assert found.until(NOW) == NOW + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"WarmUpPeriodDurationInMinutes": 0},
+        {"WarmUpPeriodDurationInMinutes": 2881},
+        {"WarmUpPeriodDurationInMinutes": True},
+        {"WarmUpPeriodDurationInMinutes": 5, "OnlyStartEvaluatingAfterWarmUpPeriodEnds": "yes"},
+        {"WarmUpPeriodDurationInMinutes": 5, "Then": 1},
+        [],
+    ],
+)
+def test_a_warm_up_out_of_cloudwatchs_limits_is_refused(found):
+    with pytest.raises(AlarmError, match="expected"):
+        read_warm_up(found)

@@ -1,0 +1,133 @@
+"""PutMetricAlarm's own names: read, and written back the same."""
+
+import pytest
+
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.wire import from_aws, to_aws
+from driftline.alerts.errors import AlarmError
+
+PLAIN = {
+    "AlarmName": "slow",
+    "AlarmDescription": "too slow",
+    "ActionsEnabled": False,
+    "OKActions": ["green"],
+    "AlarmActions": ["pager"],
+    "InsufficientDataActions": ["desk"],
+    "MetricName": "ModelLatency",
+    "Namespace": "AWS/SageMaker",
+    "ExtendedStatistic": "p99.5",
+    "Dimensions": [{"Name": "EndpointName", "Value": "flights"}],
+    "Period": 300,
+    "Unit": "Microseconds",
+    "EvaluationPeriods": 5,
+    "DatapointsToAlarm": 3,
+    "Threshold": 2e5,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "TreatMissingData": "notBreaching",
+    "EvaluateLowSampleCountPercentile": "ignore",
+    "Tags": [{"Key": "team", "Value": "a"}],
+    "EvaluationWindow": {"WallClockWindow": {"Timezone": "Europe/Berlin"}},
+    "WarmUpConfiguration": {
+        "WarmUpPeriodDurationInMinutes": 30,
+        "OnlyStartEvaluatingAfterWarmUpPeriodEnds": True,
+    },
+    "ActionConfiguration": {"AlarmTagsPropagation": {"Enabled": True, "IncludedTagKeys": ["team"]}},
+}
+BAND = {
+    "AlarmName": "odd",
+    "ActionsEnabled": True,
+    "EvaluationPeriods": 2,
+    "ComparisonOperator": "LessThanLowerOrGreaterThanUpperThreshold",
+    "Metrics": [
+        {
+            "Id": "m1",
+            "MetricStat": {
+                "Metric": {"Namespace": "shop", "MetricName": "orders", "Dimensions": []},
+                "Period": 60,
+                "Stat": "Sum",
+            },
+            "ReturnData": True,
+        },
+        {"Id": "ad1", "Expression": "ANOMALY_DETECTION_BAND(m1, 2)", "ReturnData": True},
+    ],
+    "ThresholdMetricId": "ad1",
+}
+
+
+@pytest.mark.parametrize("request_", [PLAIN, BAND], ids=["metric", "band"])
+def test_a_request_is_read_and_written_back_the_same(request_):
+    found = from_aws(request_)
+
+    assert to_aws(found) == request_
+    assert AlarmDefinition.from_dict(found.as_dict()) == found
+
+
+def test_what_stands_in_the_request_is_what_is_judged():
+    found, band = from_aws(PLAIN), from_aws(BAND)
+
+    assert (found.statistic, found.statistic_name) == (None, "p99.5")
+    assert found.required_breaches == 3
+    assert found.samples_wanted == 2000.0
+    assert found.told_tags == {"team": "a"}
+    assert (band.period, band.watched_id, band.is_band) == (60, "m1", True)
+    assert (band.metric_key, band.statistic_name) == ("", "")
+
+
+def test_our_own_fields_stand_beside_cloudwatchs():
+    found = from_aws(PLAIN | {"severity": "digest", "owner": "ops", "evaluation_range": 6})
+
+    assert (found.severity, found.owner, found.range_periods) == ("digest", "ops", 6)
+
+
+def test_null_is_as_good_as_nothing():
+    assert from_aws(PLAIN | {"Metrics": None, "Statistic": None}) == from_aws(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Period": 300, "period": 60}, '"period" and "period"; expected one of them'),
+        ({"EvaluationInterval": 60}, "EvaluationInterval; PromQL is not evaluated here"),
+        ({"Metrics": BAND["Metrics"]}, "Metrics and Period"),
+        ({"AlarmTags": []}, 'unknown key "AlarmTags"'),
+        ({"Treshold": 1}, 'unknown key "Treshold"; the nearest known one is "threshold"'),
+        ({"Tags": [{"Key": "a"}]}, "expected an object of texts"),
+        (
+            {"ActionConfiguration": {"AlarmTagsPropagation": {"Enabled": 1}}},
+            "expected enabled",
+        ),
+        (
+            {
+                "ActionConfiguration": {
+                    "AlarmTagsPropagation": {
+                        "Enabled": True,
+                        "IncludedTagKeys": ["a"],
+                        "ExcludedTagKeys": ["b"],
+                    }
+                }
+            },
+            "included_tag_keys and excluded_tag_keys; expected one of them",
+        ),
+        ({"ActionConfiguration": {"Other": {}}}, "expected alarm_tags_propagation"),
+    ],
+)
+def test_a_wrong_request_names_the_field(change, message):
+    with pytest.raises(AlarmError, match=message):
+        from_aws(PLAIN | change)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (None, {}),
+        ({"enabled": False}, {}),
+        ({"enabled": True}, {"a": "1", "b": "2"}),
+        ({"enabled": True, "included_tag_keys": ["a", "c"]}, {"a": "1"}),
+        ({"enabled": True, "excluded_tag_keys": ["a"]}, {"b": "2"}),
+    ],
+)
+def test_tags_are_told_as_their_propagation_says(define, fields, told):
+    configuration = None if fields is None else {"alarm_tags_propagation": fields}
+    alarm = define(tags={"a": "1", "b": "2"}, action_configuration=configuration)
+
+    assert alarm.told_tags == told

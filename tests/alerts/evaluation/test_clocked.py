@@ -1,0 +1,354 @@
+"""Alarms on plain metrics are judged by the clock, as CloudWatch's."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import event, func, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.evaluation import passes
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.evaluation.replay import replay
+from driftline.alerts.evaluation.tables import passes as pass_table
+from tests.alerts.plants import MINUTE, NOON, Plant
+
+
+@pytest.fixture
+def plant(engine, clock):
+    return Plant(engine, clock)
+
+
+def test_a_new_alarm_is_judged_at_once_with_data_from_before_it(plant):
+    plant.put(50, NOON - MINUTE)
+    plant.alarm()
+
+    assert plant.to(NOON + timedelta(seconds=5)) == [("hot", "ALARM")]
+
+
+def test_the_window_slides_by_the_minute_not_by_the_period(plant):
+    """Reference 2.2: a 300 s alarm evaluated at minute 6 looks at minutes 2 to 6."""
+    for minute in range(10):
+        plant.put(1 if minute != 1 else 50, NOON + minute * MINUTE)
+    plant.clock.time = NOON - MINUTE
+    plant.alarm(period=300, evaluation_periods=1, evaluation_range=1)
+    plant.evaluator.step()
+
+    found = {minute: plant.to(NOON + minute * MINUTE) for minute in range(1, 9)}
+
+    assert {minute: one for minute, one in found.items() if one} == {
+        1: [("hot", "OK")],
+        2: [("hot", "ALARM")],
+        7: [("hot", "OK")],
+    }
+
+
+def test_nothing_is_judged_twice_between_two_ticks(plant, engine):
+    plant.alarm()
+    plant.to(NOON)
+    plant.to(NOON + timedelta(seconds=20))
+    statements = []
+    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+
+    assert plant.to(NOON + timedelta(seconds=25)) == []
+
+    assert not [one for one in statements if "alerts_samples" in one or "UPDATE" in one]
+
+
+def test_short_periods_are_judged_every_ten_seconds(plant):
+    plant.clock.time = NOON - MINUTE
+    plant.alarm(period=10)
+    plant.to(NOON)
+    second = timedelta(seconds=1)
+    plant.put(50, NOON + 12 * second, period_s=1)
+
+    assert plant.to(NOON + 19 * second) == []
+    assert plant.to(NOON + 20 * second) == [("hot", "ALARM")]
+
+
+def test_windows_of_several_days_are_judged_once_an_hour(plant):
+    plant.alarm(period=86_400, evaluation_periods=2, datapoints_to_alarm=1)
+    plant.put(1, NOON - MINUTE)
+    plant.to(NOON)
+    plant.put(50, NOON + MINUTE)
+
+    assert plant.to(NOON + 59 * MINUTE) == []
+    assert plant.to(NOON + 60 * MINUTE) == [("hot", "ALARM")]
+
+
+def test_what_is_flushed_at_the_end_of_a_minute_is_waited_for(plant, engine, clock):
+    plant.alarm()
+    plant.evaluator = Evaluator(engine, now=clock, settle_s=3.0)
+    plant.to(NOON + timedelta(seconds=3))
+    plant.put(50, NOON)
+
+    assert plant.to(NOON + timedelta(seconds=62)) == []
+    assert plant.to(NOON + timedelta(seconds=63)) == [("hot", "ALARM")]
+
+
+def test_ticks_that_were_missed_are_made_up_for_in_order(plant):
+    plant.alarm()
+    plant.put(1, NOON - MINUTE)
+    assert plant.to(NOON) == [("hot", "OK")]
+    for minute, value in enumerate([1, 50, 1]):
+        plant.put(value, NOON + minute * MINUTE)
+
+    assert plant.to(NOON + 3 * MINUTE) == [("hot", "ALARM"), ("hot", "OK")]
+
+
+def test_a_machine_that_slept_wakes_nobody_until_the_writers_had_their_time(plant):
+    plant.alarm("missing")
+    plant.alarm("breaching", treat_missing_data="breaching")
+    plant.put(1, NOON - MINUTE)
+    plant.to(NOON)
+    woken = NOON + timedelta(hours=8)
+
+    assert plant.to(woken) == []
+    assert plant.to(woken + MINUTE) == []
+    found = plant.to(woken + 2 * MINUTE)
+
+    assert sorted(found) == [("breaching", "ALARM"), ("missing", "INSUFFICIENT_DATA")]
+
+
+def test_a_breach_is_told_at_once_after_a_pause(plant):
+    plant.alarm()
+    plant.put(1, NOON - MINUTE)
+    plant.to(NOON)
+    woken = NOON + timedelta(hours=8)
+    plant.put(50, woken - MINUTE)
+
+    assert plant.to(woken) == [("hot", "ALARM")]
+
+
+def test_silence_counts_for_an_alarm_that_was_made_after_a_pause(plant):
+    plant.to(NOON)
+    woken = NOON + timedelta(hours=8)
+    plant.to(woken)
+    plant.alarm(treat_missing_data="breaching")
+
+    assert plant.to(woken + timedelta(seconds=1)) == [("hot", "ALARM")]
+
+
+def test_metric_math_is_judged_with_its_missing_data(plant):
+    queries = [
+        {
+            "id": f"m{number}", "return_data": False,
+            "metric_stat": {
+                "metric": {"namespace": "Plant", "metric_name": f"load {number}"},
+                "period": 60, "stat": "Sum",
+            },
+        }
+        for number in range(2)
+    ]  # fmt: skip
+    queries.append({"id": "e1", "expression": "m0 + m1"})
+    plant.alarm(metrics=queries)
+    plant.put(6, NOON, name="load 0")
+    plant.put(6, NOON + MINUTE, name="load 0")
+    plant.put(6, NOON + MINUTE, name="load 1")
+
+    assert plant.to(NOON) == []
+    assert plant.to(NOON + MINUTE) == [("hot", "OK")]
+    assert plant.to(NOON + 2 * MINUTE) == [("hot", "ALARM")]
+
+
+def test_metric_math_without_a_metric_is_judged_and_stops_no_other(plant, house):
+    plant.alarm("constant", metrics=[{"id": "e1", "expression": "TIME_SERIES(50)", "period": 60}])
+    house.alarm("follower")
+    house.put(1)
+
+    assert sorted(plant.to(NOON)) == [("constant", "ALARM"), ("follower", "ALARM")]
+
+
+def test_percentiles_are_judged(plant):
+    plant.alarm(statistic=None, extended_statistic="p90")
+    plant.put(1, NOON)
+    for value in (1, 1, 50, 50):
+        plant.put(value, NOON)
+
+    assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
+
+
+def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missing(plant):
+    """New York, 2026-03-08, has 23 hours: it ends at 04:00 UTC of the 9th."""
+    zone = {"wall_clock_window": {"timezone": "America/New_York"}}
+    plant.clock.time = datetime(2026, 3, 8, 12, tzinfo=UTC)
+    plant.alarm(
+        period=86_400, statistic="Sum", evaluation_window=zone, threshold=22.5,
+        evaluation_range=1,
+    )  # fmt: skip
+    for hour in range(24):
+        plant.put(1, datetime(2026, 3, 8, 5, tzinfo=UTC) + timedelta(hours=hour))
+
+    assert plant.to(datetime(2026, 3, 9, 3, 59, tzinfo=UTC)) == []
+    assert plant.to(datetime(2026, 3, 9, 4, 0, tzinfo=UTC)) == [("hot", "ALARM")]
+
+
+def test_a_definition_that_changes_is_judged_at_once_by_the_new_one(plant):
+    plant.alarm()
+    plant.put(5, NOON - MINUTE)
+    plant.to(NOON)
+    plant.clock.advance(seconds=10)
+    plant.alarm(threshold=1.0)
+
+    assert plant.to(NOON + timedelta(seconds=11)) == [("hot", "ALARM")]
+
+
+def test_an_alarm_moves_from_the_clock_to_its_datapoints_and_back(plant, house):
+    plant.alarm()
+    plant.to(NOON)
+    plant.clock.advance(seconds=10)
+    plant.alarm(namespace="Driftline", period=86_400)
+    plant.to(NOON + timedelta(seconds=20))
+    house.put_one(50, day=0, name="load")
+    with plant.engine.begin() as connection:
+        assert connection.scalar(select(tables.alarms.c.cadence_s)) == 0
+    plant.clock.advance(seconds=10)
+    plant.alarm()
+    plant.put(50, NOON)
+
+    plant.to(NOON + timedelta(seconds=40))
+    assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
+
+
+def test_an_alarm_that_cannot_be_judged_says_so_and_stops_no_other(plant, engine):
+    plant.alarm("broken")
+    plant.alarm("sound")
+    plant.to(NOON)
+    with engine.begin() as connection:
+        broken = update(tables.alarms).where(tables.alarms.c.name == "broken")
+        connection.execute(broken.values(definition={"period": 60}, updated_at=NOON + MINUTE / 2))
+    plant.put(50, NOON)
+
+    assert plant.to(NOON + MINUTE) == [("sound", "ALARM")]
+
+    assert plant.evaluator.failure_count >= 1
+    with engine.begin() as connection:
+        query = select(tables.alarms.c.evaluation_state, tables.alarms.c.evaluation_problem)
+        state, problem = connection.execute(query.where(tables.alarms.c.name == "broken")).one()
+    assert state == "EVALUATION_ERROR"
+    assert "missing" in problem
+
+
+def test_alarms_that_do_not_change_are_not_written(plant, engine):
+    for number in range(20):
+        plant.alarm(f"alarm {number}")
+    plant.put(1, NOON - MINUTE)
+    plant.to(NOON)
+    plant.put(1, NOON)
+    statements = []
+    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+
+    assert plant.to(NOON + MINUTE) == []
+
+    assert not [one for one in statements if one.startswith("UPDATE alerts_alarms")]
+
+
+def test_two_evaluators_share_the_ticks_and_tell_each_change_once(plant, engine, clock):
+    for number in range(40):
+        plant.alarm(f"alarm {number}")
+    plant.put(1, NOON - MINUTE)
+    plant.to(NOON)
+    found = []
+    for minute in range(1, 6):
+        plant.put(50 if minute % 2 else 1, NOON + (minute - 1) * MINUTE)
+        clock.time = NOON + minute * MINUTE
+        start = threading.Barrier(2)
+
+        def work(start=start):
+            evaluator = Evaluator(engine, now=clock)
+            start.wait()
+            found.extend(evaluator.step())
+
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    with engine.begin() as connection:
+        query = select(func.count()).where(tables.history.c.type == "StateUpdate")
+        assert connection.scalar(query) == len(found) + 40 == 40 * 6
+
+
+def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(plant, engine):
+    record = plant.alarm()
+    plant.to(NOON)
+    plant.put(50, NOON)
+    tick = NOON + MINUTE
+    part = passes.Pass(60, record.id % 8, (tick,))
+    with engine.begin() as connection:
+        assert passes.claim(connection, part, tick, "who died")
+
+    assert plant.to(tick) == []
+    assert plant.to(tick + timedelta(seconds=passes.LEASE_S - 1)) == []
+    assert plant.to(tick + timedelta(seconds=passes.LEASE_S)) == [("hot", "ALARM")]
+
+
+def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_ticks(plant, engine):
+    plant.alarm()
+    plant.to(NOON)
+    plant.to(NOON + timedelta(days=365))
+    plant.put(50, NOON)
+
+    plant.clock.time = NOON + MINUTE
+    assert [one.new for one in Evaluator(engine, now=plant.clock).step()] == ["ALARM"]
+    with engine.begin() as connection:
+        assert connection.scalar(select(func.max(pass_table.c.judged_until))) == NOON + MINUTE
+
+
+@pytest.mark.parametrize("treat", ["missing", "ignore", "breaching", "notBreaching"])
+def test_live_evaluation_and_replay_say_the_same_minute_by_minute(plant, treat):
+    rng = np.random.default_rng(20260115)
+    rules = {"evaluation_periods": 3, "datapoints_to_alarm": 2, "treat_missing_data": treat}
+    plant.alarm(**rules)
+    plant.to(NOON)
+    begun, live, points = plant.state(), [], []
+    for minute in range(60):
+        at = NOON + minute * MINUTE
+        # Silence in runs, so that all rules of missing data have their turn.
+        if rng.random() < (0.8 if minute // 10 % 2 else 0.3):
+            value = float(rng.choice([1.0, 50.0]))
+            plant.put(value, at)
+            points.append({"Timestamp": at.isoformat(), "Value": value})
+        plant.to(at + MINUTE)
+        live.append(plant.state())
+
+    document = {
+        "alarm": {
+            "alarm_name": "hot", "namespace": "Plant", "metric_name": "load", "period": 60,
+            "threshold": 10.0, "statistic": "Maximum",
+            "comparison_operator": "GreaterThanThreshold", **rules,
+        },
+        "datapoints": points, "initial_state": begun,
+        "start": NOON.isoformat(), "end": (NOON + 60 * MINUTE).isoformat(),
+    }  # fmt: skip
+    assert live == [line.state for line in replay(document)]
+    assert len(set(live)) > 1
+
+
+def test_the_loop_does_not_sleep_over_a_tick(plant, engine):
+    """The next tick is half a second away, the next look of an idle loop a minute."""
+    begun = time.monotonic()
+    ahead = NOON + timedelta(seconds=9.5)
+
+    def now():
+        return ahead + timedelta(seconds=time.monotonic() - begun)
+
+    plant.clock.time = NOON
+    plant.alarm(period=10, evaluation_range=1)
+    plant.to(NOON)
+    plant.put(50, NOON + timedelta(seconds=3), period_s=1)
+    stop = threading.Event()
+    evaluator = Evaluator(engine, now=now, poll_s=60.0)
+    thread = threading.Thread(target=evaluator.run, args=(stop,))
+    thread.start()
+    while plant.state() != "ALARM" and time.monotonic() < begun + 30:
+        stop.wait(0.05)
+    waited = time.monotonic() - begun
+    stop.set()
+    thread.join()
+
+    assert plant.state() == "ALARM"
+    assert waited < 30

@@ -1,0 +1,392 @@
+"""Composite alarms in the store: they follow their children, and their actions wait."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from sqlalchemy import Engine, select
+
+from driftline.alerts.alarms import records
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.composite_records import CompositeRecord, get_composite
+from driftline.alerts.alarms.records import history
+from driftline.alerts.errors import AlarmError, AlarmInUse
+from driftline.alerts.evaluation import composites
+from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.evaluation.states import set_state
+from driftline.alerts.tables import outbox
+
+ARN = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
+SUPPRESSED = {
+    "actions_suppressor": "sup",
+    "actions_suppressor_wait_period": 60,
+    "actions_suppressor_extension_period": 120,
+}
+
+
+class Yard:
+    """Composites and their children, in a line each."""
+
+    def __init__(self, house, engine: Engine, clock) -> None:
+        self.house, self.engine, self.clock = house, engine, clock
+
+    def children(self, *names: str) -> None:
+        for name in names:
+            self.house.alarm(name, metric_name=name)
+
+    def put(self, **rules: str | dict[str, object]) -> list[str]:
+        definitions = [
+            CompositeDefinition(
+                alarm_name=name,
+                **({"alarm_rule": rule} if isinstance(rule, str) else rule),
+            )
+            for name, rule in rules.items()
+        ]
+        with self.engine.begin() as connection:
+            found = put_composites(connection, definitions, self.clock())
+        return [f"{one.alarm_name} {one.new}" for one in found]
+
+    def set(self, name: str, state: str) -> list[str]:
+        with self.engine.begin() as connection:
+            found = set_state(connection, name, state, "by hand", self.clock())
+        return [f"{one.alarm_name} {one.new}" for one in found]
+
+    def get(self, name: str) -> CompositeRecord:
+        with self.engine.begin() as connection:
+            return get_composite(connection, name)
+
+    def release(self) -> list[str]:
+        return composites.release(self.engine, self.clock())
+
+    def told(self, name: str) -> list[tuple[str, int]]:
+        """Give state and number of the changes whose actions ran."""
+        columns = outbox.c.state, outbox.c.state_seq
+        query = select(*columns).where(outbox.c.alarm_name == name).order_by(outbox.c.state_seq)
+        with self.engine.begin() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def history(self, name: str) -> list[tuple[str, str]]:
+        with self.engine.begin() as connection:
+            items = history(connection, name, newest_first=False)
+        return [(item.type, item.summary) for item in items]
+
+
+@pytest.fixture
+def yard(house, engine, clock) -> Yard:
+    return Yard(house, engine, clock)
+
+
+@pytest.fixture
+def told(yard) -> dict[str, object]:
+    """What makes a composite tell a channel of every change."""
+    yard.house.channel("pager", "http://127.0.0.1:9/hook")
+    return {"alarm_actions": ("pager",), "ok_actions": ("pager",)}
+
+
+def test_a_new_composite_is_judged_at_once(yard):
+    yard.children("a", "b")
+
+    changes = yard.put(both="ALARM(a) AND ALARM(b)")
+
+    record = yard.get("both")
+    assert changes == ["both OK"]
+    assert (record.state, record.state_seq) == ("OK", 1)
+    assert record.state_reason == f"{ARN}both was created and its alarm rule evaluates to OK"
+    told = json.loads(record.state_reason_data)["triggeringAlarms"]
+    assert [one["arn"] for one in told] == [f"{ARN}a", f"{ARN}b"]
+    assert told[0]["state"]["value"] == "INSUFFICIENT_DATA"
+    assert yard.history("both") == [
+        ("ConfigurationUpdate", 'Alarm "both" created'),
+        ("StateUpdate", "Alarm updated from INSUFFICIENT_DATA to OK"),
+    ]
+
+
+def test_a_composite_follows_its_children_in_cloudwatchs_words(yard, clock):
+    yard.children("a", "b")
+    yard.put(both="ALARM(a) AND ALARM(b)")
+    clock.time = clock.time.replace(year=2022, month=7, day=2, hour=15, minute=57, second=45)
+    assert yard.set("a", "ALARM") == ["a ALARM"]
+
+    assert yard.set("b", "ALARM") == ["b ALARM", "both ALARM"]
+
+    record = yard.get("both")
+    assert record.state_reason == (
+        f"{ARN}b transitioned to ALARM at Saturday 02 July, 2022 15:57:45 UTC"
+    )
+    assert json.loads(record.state_reason_data) == {
+        "triggeringAlarms": [
+            {
+                "arn": f"{ARN}b",
+                "state": {"value": "ALARM", "timestamp": "2022-07-02T15:57:45.000+0000"},
+            }
+        ]
+    }
+    assert yard.set("a", "INSUFFICIENT_DATA") == ["a INSUFFICIENT_DATA", "both OK"]
+
+
+def test_composites_of_composites_change_in_one_transaction(yard):
+    yard.children("a", "b")
+    yard.put(
+        top="ALARM(left) AND ALARM(right)",
+        left="ALARM(a)",
+        right="NOT OK(left) OR ALARM(b)",
+    )
+
+    # "top" is judged once, when both of its children have been.
+    assert yard.set("a", "ALARM")[0] == "a ALARM"
+    assert {name: yard.get(name).state for name in ("left", "right", "top")} == dict.fromkeys(
+        ("left", "right", "top"), "ALARM"
+    )
+    assert yard.get("top").state_seq == 2
+
+
+def test_the_evaluator_takes_composites_along(yard, engine, clock):
+    yard.house.alarm()
+    yard.put(above="ALARM(drift)")
+    yard.house.put(1.0)
+
+    changes = Evaluator(engine, now=clock).step()
+
+    assert [(one.alarm_name, one.new) for one in changes] == [
+        ("drift", "ALARM"),
+        ("above", "ALARM"),
+    ]
+
+
+def test_an_update_keeps_the_state_until_the_rule_says_otherwise(yard):
+    yard.children("a")
+    yard.put(one="ALARM(a)")
+
+    assert yard.put(one="OK(a)") == []
+    assert yard.put(one="NOT ALARM(a)") == ["one ALARM"]
+    assert yard.get("one").state_reason == (
+        f"{ARN}one was updated and its new alarm rule evaluates to ALARM"
+    )
+    assert yard.put(one="NOT ALARM(a)") == []
+
+
+def test_a_state_set_by_hand_stays_until_a_child_changes(yard):
+    yard.children("a", "b")
+    yard.put(inner="ALARM(a)", outer="ALARM(inner) OR ALARM(b)")
+    assert yard.set("outer", "ALARM") == ["outer ALARM"]
+
+    # A grandchild that leaves the child as it is, is none.
+    assert yard.set("a", "OK") == ["a OK"]
+    assert yard.get("outer").state == "ALARM"
+    assert yard.set("b", "OK") == ["b OK", "outer OK"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "sentence"),
+    [
+        (
+            {"one": "ALARM(a) OR ALARM(gone) OR OK(lost)"},
+            r"Could not save the composite alarm as alarms \[gone, lost\] in the alarm rule do not",
+        ),
+        ({"a": "TRUE"}, "a metric alarm has this name"),
+        (
+            {"one": {"alarm_rule": "TRUE", **SUPPRESSED}},
+            'actions_suppressor "sup" does not exist',
+        ),
+        ({"one": {"alarm_rule": "TRUE", "ok_actions": ("nobody",)}}, '"nobody" does not exist'),
+    ],
+    ids=["children", "name", "suppressor", "channel"],
+)
+def test_what_is_not_there_is_refused_and_nothing_is_stored(yard, rules, sentence):
+    yard.children("a")
+
+    with pytest.raises(AlarmError, match=sentence):
+        yard.put(other="TRUE", **rules)
+
+    assert yard.history("other") == []
+
+
+def test_a_metric_alarm_cannot_take_the_name_of_a_composite(yard):
+    yard.put(one="TRUE")
+
+    with pytest.raises(AlarmError, match="a composite alarm has this name"):
+        yard.house.alarm("one")
+
+
+def test_alarms_on_a_cycle_keep_their_state_until_it_is_broken(yard):
+    yard.children("a")
+    yard.put(one="ALARM(a)", two="ALARM(one)", above="ALARM(two)")
+    yard.put(one="ALARM(a) OR ALARM(two)")
+
+    assert yard.get("one").evaluation_state == "EVALUATION_ERROR"
+    assert "leads back to itself" in (yard.get("two").evaluation_problem or "")
+    assert yard.get("above").evaluation_state is None
+    assert yard.set("a", "ALARM") == ["a ALARM"]
+    assert yard.set("two", "ALARM") == ["two ALARM", "above ALARM"]
+    for name in ("one", "two"):
+        with pytest.raises(AlarmInUse), yard.engine.begin() as connection:
+            records.delete_alarm(connection, name, yard.clock())
+
+    assert sorted(yard.put(two="FALSE")) == ["above OK", "one ALARM", "two OK"]
+    assert {yard.get(name).evaluation_state for name in ("one", "two")} == {None}
+
+
+def test_what_a_composite_looks_at_cannot_be_deleted(yard, engine, clock):
+    yard.children("a", "b", "sup")
+    yard.put(one={"alarm_rule": "ALARM(a) OR ALARM(b)", **SUPPRESSED}, two="ALARM(one)")
+
+    for names, sentence in (
+        (["a"], "Cannot delete a as there are composite alarm(s) depending on it."),
+        (["a", "b"], "Cannot delete a,b as there are composite alarm(s) depending on them."),
+        (["sup"], "Cannot delete sup as there are composite alarm(s) depending on it."),
+        (["one"], "Cannot delete one as there are composite alarm(s) depending on it."),
+    ):
+        with pytest.raises(AlarmInUse) as raised, engine.begin() as connection:
+            records.delete_alarms(connection, names, clock())
+        assert str(raised.value).startswith(sentence)
+    with engine.begin() as connection:
+        records.delete_alarms(connection, ["two", "one", "a"], clock())
+
+    assert yard.history("one")[-1] == ("ConfigurationUpdate", 'Alarm "one" deleted')
+    yard.put(two="ALARM(b)")
+
+
+def test_actions_wait_for_the_suppressor_and_then_run_once(yard, told, clock):
+    yard.children("a", "sup")
+    yard.set("a", "OK")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    clock.advance(seconds=60)
+    yard.release()
+    assert yard.told("one") == [("OK", 1)]
+
+    yard.set("a", "ALARM")
+    record = yard.get("one")
+    assert (record.state, record.held.by) == ("ALARM", "WaitPeriod")
+    assert record.as_dict()["actions_suppressed_reason"] == "Actions suppressed by WaitPeriod"
+    clock.advance(seconds=59)
+    assert yard.release() == []
+    clock.advance(seconds=1)
+    assert yard.release() == ["one"]
+    assert yard.release() == []
+
+    assert yard.told("one") == [("OK", 1), ("ALARM", 2)]
+    assert yard.get("one").held.by is None
+    assert ("Action", "Actions for ALARM suppressed by WaitPeriod") in yard.history("one")
+
+
+def test_the_suppressor_holds_actions_and_its_extension_lets_the_last_state_go(yard, told, clock):
+    yard.children("a", "sup")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    clock.advance(seconds=60)
+    yard.release()
+    yard.set("a", "ALARM")
+    clock.advance(seconds=30)
+    yard.set("sup", "ALARM")
+    assert yard.get("one").held.by == "Alarm"
+    clock.advance(hours=1)
+    assert yard.release() == []
+
+    yard.set("sup", "INSUFFICIENT_DATA")
+    assert yard.get("one").held.by == "ExtensionPeriod"
+    yard.set("a", "OK")
+    clock.advance(seconds=120)
+    yard.release()
+
+    assert yard.told("one") == [("OK", 1), ("OK", 3)]
+
+
+def test_a_wait_survives_the_process(yard, told, clock, engine):
+    yard.children("a", "sup")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    yard.set("a", "ALARM")
+
+    # Nothing of the wait is in memory: another evaluator, an hour later, lets the actions go.
+    clock.advance(hours=1)
+    Evaluator(engine, now=clock).step()
+
+    assert yard.told("one") == [("ALARM", 2)]
+
+
+def test_without_its_suppressor_a_composite_tells_what_was_held(yard, told, clock):
+    yard.children("a", "sup")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    yard.set("sup", "ALARM")
+
+    yard.put(one={"alarm_rule": "ALARM(a)", **told})
+
+    assert yard.told("one") == [("OK", 1)]
+    assert yard.get("one").held.is_owed is False
+
+
+def test_another_suppressor_begins_the_wait_anew(yard, told, clock):
+    yard.children("a", "sup", "other")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    clock.advance(seconds=59)
+
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED, "actions_suppressor": "other"})
+    clock.advance(seconds=59)
+    assert yard.release() == []
+    clock.advance(seconds=1)
+    yard.release()
+
+    assert yard.told("one") == [("OK", 1)]
+
+
+def test_a_clock_that_was_far_ahead_does_not_hold_actions_for_ever(yard, told, clock):
+    yard.children("a", "sup")
+    clock.advance(days=400)
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
+    clock.advance(days=-400)
+
+    yard.release()
+
+    assert yard.told("one") == [("OK", 1)]
+
+
+def test_switched_off_actions_are_not_told_and_hold_nothing(yard, told):
+    yard.children("a")
+    yard.put(one={"alarm_rule": "ALARM(a)", **told, "actions_enabled": False})
+
+    yard.set("a", "ALARM")
+
+    assert yard.get("one").state == "ALARM"
+    assert yard.told("one") == []
+
+
+def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
+    """On PostgreSQL each transaction alone would see only its own child in ALARM."""
+    yard.children("a", "b")
+    yard.put(both="ALARM(a) AND ALARM(b)")
+    barrier = threading.Barrier(2)
+    errors: list[Exception] = []
+
+    def change(name: str) -> None:
+        try:
+            barrier.wait(10)
+            yard.set(name, "ALARM")
+        except Exception as error:  # noqa: BLE001 - told below
+            errors.append(error)
+
+    threads = [threading.Thread(target=change, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert errors == []
+    assert yard.get("both").state == "ALARM"
+
+
+def test_many_parents_of_one_child_are_refused(yard):
+    yard.children("a")
+    yard.put(**{f"c{number}": "ALARM(a)" for number in range(150)})
+
+    with pytest.raises(AlarmError, match='151 composite alarms look at "a"; expected 150'):
+        yard.put(one_more="ALARM(a)")
+    assert yard.set("a", "ALARM")[150] == "c99 ALARM"
+
+
+def test_a_chain_of_composites_is_followed_to_its_top(yard):
+    yard.children("a")
+    rules = {"c0": "ALARM(a)"} | {f"c{number}": f"ALARM(c{number - 1})" for number in range(1, 40)}
+    yard.put(**rules)
+
+    assert yard.set("a", "ALARM")[-1] == "c39 ALARM"

@@ -1,0 +1,198 @@
+"""Several processes on one database: nothing is told twice, doubled, lost, or waits for ever."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from driftline.alerts import tables
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.guard import hold
+from driftline.alerts.messages import channels, outbox, senders, webhook
+from driftline.alerts.messages.deliverer import Deliverer
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
+
+
+def together(*works: Callable[[], object]) -> None:
+    """Do some things at the same time; the first error of any is the test's."""
+    start, errors = threading.Barrier(len(works)), []
+
+    def do(work: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - handed on to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=do, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+        assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def point(house, name: str, value: float = 1.0) -> Datapoint:
+    return Datapoint("Driftline", name, {"Endpoint": "flights"}, house.day, value=value)
+
+
+def test_two_deliverers_send_each_message_once(house, engine, clock, receiver, monkeypatch):
+    # A time-out on a busy machine would send again, as it must.
+    monkeypatch.setattr(senders, "TOTAL_TIMEOUT_S", 300.0)
+    monkeypatch.setattr(webhook, "TOTAL_TIMEOUT_S", 300.0)
+    monkeypatch.setattr(webhook, "_CONNECT_TIMEOUT_S", 300.0)
+    names = tuple(f"channel-{number}" for number in range(4))
+    for name in names:
+        house.channel(name, receiver.url)
+    for number in range(6):
+        house.alarm(f"alarm {number}", alarm_actions=names, ok_actions=names)
+    house.put(1, 0)
+    Evaluator(engine, now=clock).step()
+    settings = {"now": clock, "allow_networks": ["127.0.0.0/8"]}
+    deliverers = [Deliverer(engine, **settings) for _ in range(2)]
+
+    def work(deliverer: Deliverer) -> None:
+        # A pass may find what it could send still in the hands of the other.
+        while deliverer.step() or is_any_open():
+            pass
+
+    def is_any_open() -> bool:
+        with engine.connect() as connection:
+            found = connection.scalars(select(tables.outbox.c.last_error)).all()
+            assert set(found) == {None}
+            states = connection.scalars(select(tables.outbox.c.status)).all()
+        return set(states) != {"delivered"}
+
+    together(*(lambda one=one: work(one) for one in deliverers))
+
+    assert len(receiver.ids) == len(set(receiver.ids)) == 6 * 4 * 2
+    with engine.connect() as connection:
+        assert set(connection.scalars(select(tables.outbox.c.status))) == {"delivered"}
+        kinds = Counter(connection.scalars(select(tables.history.c.type)))
+    assert kinds["Action"] == 6 * 4 * 2
+
+
+def test_of_two_puts_of_one_source_at_once_only_the_later_stands(house, engine):
+    house.put_one(1, day=0, name="a")
+    house.put_one(1, day=0, name="b")
+
+    def work(name: str, number: int) -> None:
+        with engine.begin() as connection:
+            metrics.put(connection, [point(house, name)], source=f"monitor:x/{number}")
+
+    for number in range(10):
+        together(*(lambda name=name, number=number: work(name, number) for name in "ab"))
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(tables.datapoints)) == 2 + 10
+
+
+def test_puts_of_the_same_metrics_in_any_order_queue_and_all_arrive(house, engine):
+    names = [f"metric-{number}" for number in range(12)]
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for number in range(8):
+            some = [point(house, name) for name in rng.permutation(names)[:8]]
+            with engine.begin() as connection:
+                metrics.put(connection, some, source=f"worker:{seed}/{number}")
+
+    together(*(lambda seed=seed: work(seed) for seed in range(4)))
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(tables.datapoints)) == 4 * 8 * 8
+        assert connection.scalar(select(func.sum(tables.metrics.c.revision))) == 4 * 8 * 8
+
+
+def test_failures_of_one_channel_marked_at_once_are_all_counted(house, engine, clock, receiver):
+    house.channel("pager", receiver.url)
+    for number in range(4):
+        house.alarm(f"alarm {number}", alarm_actions=("pager",))
+    house.put(1)
+    Evaluator(engine, now=clock).step()
+    receiver.script = [(500, {})] * 4
+
+    Deliverer(engine, now=clock, allow_networks=["127.0.0.0/8"]).step()
+
+    minute = clock().replace(second=0, microsecond=0)
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", "FailedDeliveries", {"Channel": "pager"},
+            minute, minute + timedelta(minutes=1), 60, "Sum",
+        )  # fmt: skip
+        assert channels.get_channel(connection, "pager").failure_count == 4
+    assert [value for _, value in found] == [4]
+
+
+def test_a_channel_going_away_while_it_is_told_stops_nobody(house, engine, clock, receiver):
+    names = [f"channel-{number}" for number in range(8)]
+    for name in names:
+        house.channel(name, receiver.url)
+        house.alarm(f"to {name}", alarm_actions=(name,))
+    house.put(1)
+    Evaluator(engine, now=clock).step()
+    with engine.begin() as connection:
+        connection.execute(tables.alarms.delete())
+    receiver.script = [(410, {})] * 8
+    deliverer = Deliverer(engine, now=clock, allow_networks=["127.0.0.0/8"])
+
+    def remove() -> None:
+        for name in names:
+            with engine.begin() as connection:
+                channels.delete_channel(connection, name, clock())
+
+    together(deliverer.step, remove)
+
+    with engine.connect() as connection:
+        assert outbox.list_deliveries(connection, status="pending") == []
+        assert outbox.list_deliveries(connection, status="delivering") == []
+        assert channels.list_channels(connection) == []
+
+
+def test_what_is_looked_for_and_then_written_under_a_name_is_written_once(engine):
+    table = tables.channels
+
+    def work() -> None:
+        for number in range(10):
+            with engine.begin() as connection:
+                hold(connection, f"channel {number}")
+                query = select(table.c.name).where(table.c.url == f"https://{number}")
+                if connection.execute(query).first() is None:
+                    connection.execute(table.insert().values(**row(number)))
+
+    def row(number: int) -> dict[str, object]:
+        time = datetime(2013, 1, 1, tzinfo=UTC)
+        return {
+            "name": secrets.token_hex(4), "url": f"https://{number}", "type": "webhook",
+            "secret": "", "format": "driftline", "created_at": time, "updated_at": time,
+        }  # fmt: skip
+
+    together(work, work, work, work)
+
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(table)) == 10
+
+
+@pytest.mark.parametrize("text", ["a\0b", "ä\U0001f600"])
+def test_any_text_of_a_receiver_or_a_column_can_be_kept(house, engine, evaluator, deliverer, text):
+    house.channel("pager", "http://127.0.0.1:1")
+    house.alarm("drift", alarm_actions=("pager",), alarm_description=text)
+    house.put(1)
+    evaluator.step()
+    with engine.begin() as connection:
+        (taken,) = outbox.claim(connection, deliverer._now())
+        assert outbox.finish(connection, taken, {"status": "dead", "last_error": text})
+
+    with engine.connect() as connection:
+        (found,) = outbox.list_deliveries(connection)
+    assert found.last_error == text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,35 @@
+"""Locks by name; SQLite has one writer at a time anyway."""
+
+from sqlalchemy import func, insert, select
+
+from driftline.alerts.guard import hold, reading, try_hold
+from driftline.alerts.tables import metrics
+
+
+def test_who_only_tries_does_not_wait(engine, backend):
+    if backend == "sqlite":
+        with engine.begin() as connection:
+            hold(connection, "name")
+            assert try_hold(connection, "name")
+        return
+    with engine.begin() as first:
+        hold(first, "name")
+        with engine.begin() as second:
+            assert not try_hold(second, "name")
+            assert try_hold(second, "other")
+    with engine.begin() as connection:
+        assert try_hold(connection, "name")
+
+
+def test_who_only_reads_neither_waits_for_a_writer_nor_holds_one_up(engine):
+    count = select(func.count()).select_from(metrics)
+    row = {"key": "k", "namespace": "n", "name": "m", "dimensions": {}, "revision": 0}
+    with reading(engine) as reader:
+        assert reader.scalar(count) == 0
+        # Either would end with "database is locked" if the reader had the writers' lock.
+        with engine.begin() as writer:
+            writer.execute(insert(metrics).values(row))
+            with reading(engine) as another:
+                assert another.scalar(count) == 0
+    with reading(engine) as reader:
+        assert reader.scalar(count) == 1

@@ -1,0 +1,127 @@
+"""What buttons do: each is a call of the server's interface, and nothing else can be asked."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from driftline.alerts.alarms.records import get_alarm
+from driftline.alerts.messages.silences import get_silence, list_silences
+from driftline.dashboard.actions import LENGTHS, Actions
+from driftline.dashboard.pages.alarm_quiet import LENGTH_WORDS
+from driftline.errors import UnavailableError
+from tests.dashboard.policed_seed import DRIFTS, MAINTENANCE
+
+NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def actions(policed_site):
+    return Actions(policed_site.send, policed_site.now)
+
+
+@pytest.fixture
+def post(policed_address):
+    with httpx.Client(base_url=policed_address) as client:
+        yield lambda name, **options: client.post(f"/actions/{name}", **options)
+
+
+def silences_of(site, name):
+    with site.engine.connect() as connection:
+        return [
+            one
+            for one in list_silences(connection, site.now(), status="ACTIVE")
+            if name in one.silence.alarm_names
+        ]
+
+
+def test_silence_from_a_page_is_one_of_the_server(actions, policed_site):
+    status, said = actions.run(
+        "silence",
+        {"alarms": [MAINTENANCE], "length": "2h", "comment": "roll-out", "created_by": "lee"},
+    )
+
+    assert status == 200, said
+    (found,) = silences_of(policed_site, MAINTENANCE)
+    assert found.silence.ends_at == NOW + timedelta(hours=2)
+    assert (found.silence.comment, found.silence.created_by) == ("roll-out", "lee")
+    assert found.silence.name in said
+
+    status, said = actions.run("expire", {"name": found.silence.name})
+
+    assert status == 200, said
+    assert silences_of(policed_site, MAINTENANCE) == []
+    with policed_site.engine.connect() as connection:
+        assert get_silence(connection, found.silence.name).expired_at == NOW
+
+
+def test_actions_of_an_alarm_are_switched(actions, policed_site):
+    def enabled():
+        with policed_site.engine.connect() as connection:
+            return get_alarm(connection, DRIFTS[0]).definition.actions_enabled
+
+    assert actions.run("switch", {"alarm": DRIFTS[0], "enabled": "false"})[0] == 200
+    assert not enabled()
+    assert actions.run("switch", {"alarm": DRIFTS[0], "enabled": "true"})[0] == 200
+    assert enabled()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "status", "words"),
+    [
+        ("drop", {}, 404, 'action "drop"'),
+        ("silence", [], 400, "expected an object"),
+        ("silence", {"alarms": [], "length": "2h"}, 400, "1 to 100 names"),
+        ("silence", {"alarms": ["a"] * 101, "length": "2h"}, 400, "1 to 100 names"),
+        ("silence", {"alarms": ["a"], "length": "1y"}, 400, 'length "1y"'),
+        ("silence", {"alarms": ["a"], "length": "2h", "comment": "x" * 1001}, 400, "comment"),
+        ("silence", {"alarms": ["a"], "length": "2h", "comment": 7}, 400, "comment"),
+        ("expire", {"name": "no-such-silence"}, 404, "does not exist"),
+        ("expire", {}, 400, "name: expected a text"),
+        ("redeliver", {"id": "../../x"}, 400, "expected the id"),
+        ("redeliver", {"id": "msg_none"}, 404, "msg_none"),
+        ("switch", {"alarm": "no such alarm", "enabled": "true"}, 404, "no such alarm"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_done(actions, name, given, status, words):
+    found, said = actions.run(name, given)
+
+    assert (found, words in said) == (status, True), said
+
+
+def test_without_a_server_nothing_is_changed_and_that_is_said(policed_site):
+    def away(method, path, body):
+        raise UnavailableError("no server answers at http://127.0.0.1:1; start one")
+
+    assert Actions(None, policed_site.now).run("expire", {"name": "x"})[0] == 503
+    status, said = Actions(away, policed_site.now).run("expire", {"name": "x"})
+    assert (status, said) == (503, "no server answers at http://127.0.0.1:1; start one")
+
+
+def test_lengths_on_the_page_are_those_that_are_taken():
+    assert list(LENGTH_WORDS) == list(LENGTHS)
+
+
+def test_an_action_over_http_answers_with_a_sentence(post):
+    answer = post("expire", json={"name": "no-such-silence"})
+
+    assert answer.status_code == 404
+    assert "does not exist" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
+        ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 415),
+        ({"json": {}, "headers": {"sec-fetch-site": "cross-site"}}, 403),
+        ({"json": {}, "headers": {"origin": "https://evil.example"}}, 403),
+        ({"json": {"name": "x" * 70_000}}, 413),
+    ],
+)
+def test_calls_that_no_page_of_ours_sends_are_refused(post, options, status):
+    assert post("expire", **options).status_code == status
+
+
+def test_an_action_by_get_is_refused(policed_address):
+    assert httpx.get(f"{policed_address}/actions/expire").status_code == 405

@@ -1,0 +1,139 @@
+"""A person on call at the pages of alarms: silence, send again, preview, in a real browser."""
+
+import re
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY, MAINTENANCE
+
+pytestmark = pytest.mark.browser
+
+
+def path_of(name):
+    return f"/alarms/{quote(name, safe='')}"
+
+
+def test_silence_from_the_page_and_its_end(visit_policed):
+    seen = visit_policed()
+    page = seen.open(path_of(BROKEN))
+    quiet = page.locator("#quiet")
+
+    quiet.get_by_label("Because").fill("roll-out")
+    quiet.get_by_label("For").select_option("8 hours")
+    quiet.get_by_role("button", name=re.compile("^Silence$")).click()
+
+    expect(page.get_by_role("status")).to_contain_text("Silenced until 15 Jan 2026 14:00")
+    expect(quiet).to_contain_text("until 15 Jan 2026 14:00: roll-out")
+
+    quiet.get_by_role("button", name="End it now").click()
+
+    expect(quiet.get_by_role("button", name="End it now")).to_have_count(0)
+    seen.check()
+
+
+def test_refusals_of_the_server_are_said_on_the_page(visit_policed, policed_site):
+    seen = visit_policed()
+    page = seen.open(path_of(MAINTENANCE))
+    form = page.locator("#quiet form").first
+    form.evaluate("form => { form.dataset.given = JSON.stringify({ alarms: [] }); }")
+
+    form.get_by_role("button").click()
+
+    expect(page.get_by_role("status")).to_contain_text("1 to 100 names")
+    expect(page.locator("#said")).to_have_class("fault")
+
+
+def test_dead_message_is_sent_again_once_its_channel_is_enabled(visit_policed, policed_site):
+    seen = visit_policed()
+    page = seen.open("/messages?status=dead")
+    rows = page.locator(".messages tbody tr")
+    expect(rows).to_have_count(1)
+
+    # A receiver that answered 410 had it switched off.
+    policed_site.send("POST", "/api/v1/channels/gone/enable", {})
+    rows.get_by_role("button", name=f"Send again {LATENCY} to gone").click()
+
+    expect(page.get_by_role("status")).to_contain_text("Message to gone is queued again.")
+    expect(page.get_by_text("No message matches this filter.")).to_be_visible()
+    seen.check()
+
+
+def test_preview_by_the_form_is_part_of_the_address(visit_policed):
+    seen = visit_policed()
+    page = seen.open(path_of(LATENCY))
+    preview = page.locator("#preview")
+
+    preview.get_by_label("Threshold").fill("204")
+    preview.get_by_label("Breaching periods").fill("2")
+    preview.get_by_role("button", name="Preview").click()
+
+    changed = preview.locator("tbody tr", has_text="With these values")
+    expect(changed).to_be_visible()
+    expect(page).to_have_url(re.compile(r"threshold=204.*needed=2|needed=2.*threshold=204"))
+    said = changed.inner_text()
+    page.reload()
+    seen.drawn()
+    expect(preview.get_by_label("Threshold")).to_have_value("204")
+    assert changed.inner_text() == said
+    expect(preview.locator("#trial-yaml")).to_contain_text("threshold: 204.0")
+
+    preview.get_by_label("Breaching periods").fill("9")
+    preview.get_by_role("button", name="Preview").click()
+    expect(preview.get_by_role("alert")).to_contain_text("datapoints_to_alarm 9")
+    seen.check()
+
+
+def test_what_is_typed_survives_the_refresh(visit_policed):
+    seen = visit_policed()
+    page = seen.open(path_of(LATENCY))
+    box = page.locator("#quiet").get_by_label("Because")
+    box.fill("half a sen")
+
+    page.evaluate("() => window.dash_clientside.set_props('tick', { n_intervals: 77 })")
+    page.wait_for_timeout(500)
+
+    expect(box).to_have_value("half a sen")
+
+
+def test_way_from_an_incident_to_its_alarms(visit_policed):
+    seen = visit_policed()
+    page = seen.open("/incidents")
+
+    page.get_by_role("link", name="dep_delay drifts: 3 times its bound").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("dep_delay drifts")
+    page.get_by_role("link", name=DRIFTS[0], exact=True).first.click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(DRIFTS[0])
+    expect(page.locator("#quiet")).to_contain_text("silenced by roll-out")
+    seen.check()
+
+
+def test_composite_leads_to_its_alarms_and_its_name_is_only_text(visit_policed):
+    seen = visit_policed()
+    page = seen.open("/alarms")
+    page.get_by_role("link", name=BROKEN, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(BROKEN)
+    assert page.locator("#page h1 b").count() == 0
+
+    page.locator("#rule").get_by_role("link", name=LATENCY).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(LATENCY)
+    expect(page.locator("#why .mark-chip.counted").first).to_be_visible()
+    seen.check()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_pages_fit_every_screen_in_both_themes(visit_policed, width, scheme):
+    seen = visit_policed(width, scheme)
+
+    for path in (
+        "/alarms", path_of(BROKEN), f"{path_of(LATENCY)}?threshold=204", "/incidents",
+        "/messages", "/silences",
+    ):  # fmt: skip
+        page = seen.open(path)
+        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
+        assert wide <= 0, path
+    seen.check()

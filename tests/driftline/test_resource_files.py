@@ -1,0 +1,50 @@
+"""Resource files: what they hold is told as it stands there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from driftline.commands.resources import read_resources
+from driftline.errors import InputError
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_times_without_quotes_are_told_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "silence.yaml"
+    file.write_text(
+        "kind: Silence\nname: roll-out\n"
+        "spec: {ends_at: 2026-12-01T00:00:00Z, start_date: 2026-12-01, alarm_names: [a]}\n",
+        encoding="utf-8",
+    )
+    (found,) = read_resources(file)
+    assert found["spec"]["ends_at"] == "2026-12-01T00:00:00Z"
+    assert found["spec"]["start_date"] == "2026-12-01"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_page_on_silences_can_be_sent(tmp_path: Path, number: int) -> None:
+    text = (DOCS / "silences.md").read_text(encoding="utf-8")
+    block = text.split("```yaml\n")[number + 1].split("```")[0]
+    file = tmp_path / "resources.yaml"
+    file.write_text(block, encoding="utf-8")
+    assert json.loads(json.dumps(read_resources(file)))
+
+
+def test_python_objects_of_yaml_are_still_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.dump({"kind": Path("x")}), encoding="utf-8")
+    with pytest.raises(InputError, match="not YAML"):
+        read_resources(file)
+
+
+def test_a_file_that_is_nested_too_deep_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "deep.yaml"
+    file.write_text(f"kind: Alarm\nname: q\nspec: {'[' * 3000}{']' * 3000}\n", encoding="utf-8")
+
+    with pytest.raises(InputError, match="nested too deep; expected kind, name and spec"):
+        read_resources(file)

@@ -1,0 +1,88 @@
+"""Alarms of all kinds by the command line, on a running server."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.store import add
+from driftline.cli import build
+from driftline.errors import NotFoundError
+from tests.serving.alarm_yard import METRIC, client, server, yard
+
+__all__ = ["client", "server", "yard"]  # The fixtures.
+
+
+def run(server, *words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(build("alarm"), ["alarm", *words, "--server", server.url])
+    if isinstance(done.exception, Exception) and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_the_command_line_lists_gets_and_sets(server, yard):
+    code, text = run(server, "set-state", "c", "ALARM", "--reason", "a drill")
+    assert (code, text) == (0, "c: INSUFFICIENT_DATA -> ALARM\n")
+
+    code, text = run(server, "list", "--state", "ALARM")
+    assert code == 0
+    assert [line.split()[:3] for line in text.splitlines()[1:]] == [["c", "metric", "ALARM"]]
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert json.loads(run(server, "list", "--json")[1])[0]["name"] == "a b"
+
+    assert "alarm_rule: ALARM(both)" in run(server, "get", "top")[1]
+    assert run(server, "disable", "top", "c")[1] == "top: actions off\nc: actions off\n"
+    assert json.loads(run(server, "enable", "top", "--json")[1]) == {
+        "names": ["top"],
+        "actions_enabled": True,
+    }
+    assert run(server, "tag", "c", "tier=1")[1] == "tier=1\n"
+    assert run(server, "tag", "c", "--remove", "tier")[1] == ""
+    assert "Alarm updated from" in run(server, "history", "c", "--type", "StateUpdate")[1]
+    assert run(server, "set-state", "c", "ALARM")[1] == "c: ALARM already; only the reason is new\n"
+    assert run(server, "delete", "top")[1] == "deleted top\n"
+    deleted = json.loads(run(server, "delete", "both", "a b", "--json")[1])
+    assert deleted == {"deleted": ["both", "a b"]}
+
+
+def test_the_command_line_explains_at_80_columns(server, yard):
+    code, text = run(server, "explain", "a b")
+
+    assert code == 0
+    lines = text.splitlines()
+    assert lines[0].startswith("a b: INSUFFICIENT_DATA since 2026-01-15 ")
+    assert max(len(line) for line in lines) <= 80
+    assert "window      --- (old to new; X breaching, 0 good, -)" in lines
+    said = " ".join(" ".join(lines).split())
+    assert "no datapoint was ever put for exactly these dimensions" in said
+    assert "mend put a datapoint" in said
+
+    text = run(server, "explain", "both")[1]
+    assert '            false ALARM("a b")' in text.splitlines()
+    assert json.loads(run(server, "explain", "top", "--json")[1])["rule"] == "rule"
+
+
+def test_an_unknown_alarm_ends_the_command_with_a_sentence(server):
+    with pytest.raises(NotFoundError, match='alarm "gone" does not exist'):
+        run(server, "explain", "gone")
+
+
+def test_the_documented_explanation_is_what_is_printed(server, declare, client):
+    dimensions = {"Domain": "Rio", "Server": "Prod"}
+    point = Datapoint("Own/App", "Load", dimensions, server.context.now(), value=0.9)
+    with server.engine.begin() as connection:
+        add(connection, [point])
+    spec = {**METRIC, "evaluation_periods": 3, "datapoints_to_alarm": 2}
+    client.apply([declare("Alarm", "load", **spec)])
+    page = (Path(__file__).parents[2] / "docs" / "composites.md").read_text()
+
+    code, text = run(server, "explain", "load")
+
+    client.delete_alarm("load")
+    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert (code, text) == (0, block)
