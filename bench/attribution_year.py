@@ -30,8 +30,9 @@ from driftline.monitors.attribution.drift import compare, settle
 from driftline.monitors.attribution.importance import Attributions, Importance
 from driftline.monitors.attribution.kind import examine, explain_reference
 from driftline.monitors.attribution.shapley import explain
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.kinds import complete
-from driftline.monitors.question import Budget, Predictor, Question, WindowFacts
+from driftline.monitors.question import Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.serving.explain import open_model
 

@@ -20,7 +20,7 @@ from driftline.monitors.bias.facet_counts import count_batches
 from driftline.monitors.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.bias.metrics import Pair, measure
 from driftline.monitors.check import check
-from driftline.monitors.question import Budget
+from driftline.monitors.decision.budget import Budget
 from driftline.roles import Facet, Roles
 
 ROWS = 1_000_000

@@ -27,7 +27,8 @@ from driftline.demo.model import PREDICTION, PROBABILITY, train
 from driftline.monitors.bias import kind as bias
 from driftline.monitors.bias.documents import breaks
 from driftline.monitors.bias.judgement import JUDGED, GroupCounts, judge_groups
-from driftline.monitors.question import Budget, Question, WindowFacts
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.question import Question, WindowFacts
 
 REFERENCE_DAYS = 90
 FIRST_SEED = 300

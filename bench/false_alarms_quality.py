@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.demo import flights, model
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.answers import Answers, read_answers
 from driftline.monitors.quality.documents import suggested
@@ -32,7 +33,7 @@ from driftline.monitors.quality.expectation import Expectation
 from driftline.monitors.quality.judgement import blocks_of, judge_quality
 from driftline.monitors.quality.kind import examine
 from driftline.monitors.quality.skill import cluster_rows
-from driftline.monitors.question import Budget, Question, WindowFacts
+from driftline.monitors.question import Question, WindowFacts
 from driftline.roles import Roles
 
 DAY_US = 86_400_000_000

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from driftline.deployment import deploy
     from driftline.errors import DriftlineError
     from driftline.monitors.check import check
-    from driftline.monitors.question import Budget, Compat
+    from driftline.monitors.decision.budget import Budget
+    from driftline.monitors.question import Compat
     from driftline.monitors.report import Report, Violation
 
 __all__ = [
@@ -42,7 +43,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Baseline": "driftline.baseline.store",
-    "Budget": "driftline.monitors.question",
+    "Budget": "driftline.monitors.decision.budget",
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.client",
     "Compat": "driftline.monitors.question",

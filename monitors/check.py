@@ -10,8 +10,9 @@ from driftline.baseline.engine import Engine, InProcess, open_engine
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
-from driftline.monitors.question import Budget, Compat, Predictor, Question
+from driftline.monitors.question import Compat, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles

@@ -13,6 +13,11 @@ from datetime import timedelta
 from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.decider import Decider
+from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
+from driftline.monitors.decision.significance import blame
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import (
     Draft,
     completeness_draft,
@@ -21,16 +26,7 @@ from driftline.monitors.drafts import (
     implausible_draft,
     type_draft,
 )
-from driftline.monitors.drift import (
-    ColumnDrift,
-    ReferenceColumn,
-    block_tables,
-    design_effects,
-    judge_column,
-)
 from driftline.monitors.plausibility import Implausible
-from driftline.monitors.question import Budget
-from driftline.monitors.significance import MIN_ROWS, alpha_per_column, blame
 from driftline.signature import Column, Signature
 
 __all__ = ["EXTRA_COLUMNS", "MISSING_COLUMNS", "Judgement", "judge"]
@@ -125,10 +121,8 @@ def judge(
     """
     odd = {one.column: one for one in implausible}
     work = _Work(signature, constraints, reference_profile, window, odd)
-    spent = budget or Budget()
     judged = _judged_columns(work, references)
-    alpha = alpha_per_column(spent.false_alarms_per_year, spent.windows_per_year, len(judged))
-    _measure(work, references, judged, blocks, length, alpha)
+    alpha = _measure(work, references, judged, blocks, length, budget or Budget())
     drafts = [*_column_drafts(work)]
     for column in signature.columns:
         if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
@@ -173,33 +167,28 @@ def _measure(
     judged: list[Column],
     blocks: BlockCounts | None,
     length: timedelta | None,
-    alpha: float,
-) -> None:
-    reference_rows = max((one.row_count for one in references.values()), default=0.0)
-    share = work.window.row_count / reference_rows if reference_rows else 1.0
-    enough = work.window.row_count >= MIN_ROWS
-    tables = block_tables(blocks, length, row_share=share) if enough else {}
-    known = {column.name: references[column.name] for column in judged}
-    effects = design_effects(known, tables, window_rows=work.window.row_count)
-    for column in judged:
-        config = work.constraints.config(column.name)
-        tolerance = config.comparison_threshold
-        if (
-            column.type in ("string", "bool")
-            and config.categorical_comparison_threshold is not None
-        ):
-            tolerance = config.categorical_comparison_threshold
-        verdict = judge_column(
-            references[column.name],
-            work.window.columns[column.name],
-            effects[column.name],
-            alpha=alpha,
-            tolerance=tolerance,
-        )
-        if verdict is None:
-            work.notes[column.name] = "insufficient_data"
-        else:
-            work.drifts[column.name] = verdict
+    budget: Budget,
+) -> float:
+    """Judge the distributions; give the p-value below which one is a violation."""
+    decider = Decider(
+        {column.name: references[column.name] for column in judged},
+        blocks,
+        length,
+        budget,
+        {column.name: _tolerance(work.constraints, column) for column in judged},
+    )
+    decision = decider.judge(WindowCounts.of(work.window))
+    work.drifts.update(decision.drifts)
+    work.notes.update(decision.notes)
+    return decision.alpha
+
+
+def _tolerance(constraints: Constraints, column: Column) -> float:
+    """Give how far a column's shares may move at no cost, as its constraints say."""
+    config = constraints.config(column.name)
+    if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
+        return config.categorical_comparison_threshold
+    return config.comparison_threshold
 
 
 def _column_drafts(work: _Work) -> list[Draft]:

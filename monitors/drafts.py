@@ -13,7 +13,7 @@ from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
-from driftline.monitors.drift import ColumnDrift
+from driftline.monitors.decision.drift import ColumnDrift
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.units import UnitChange
 from driftline.monitors.violation import Severity, percent

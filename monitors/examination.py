@@ -9,9 +9,10 @@ from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
-from driftline.monitors.question import Budget, Compat, Predictor, Question, WindowFacts
+from driftline.monitors.question import Compat, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.violation import plural

@@ -12,8 +12,8 @@ from textwrap import shorten
 
 from driftline.monitors.culprits import CulpritCounter, Culprits, Target
 from driftline.monitors.data_quality import Judgement
+from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.drafts import Draft
-from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.question import Question
 from driftline.monitors.violation import Severity, Violation
 

@@ -21,7 +21,7 @@ from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
-from driftline.monitors.drift import ReferenceColumn
+from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.findings import find_violations
 from driftline.monitors.plausibility import Sampler, find_implausible
 from driftline.monitors.question import Question, UnfitCounter

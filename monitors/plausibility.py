@@ -19,8 +19,8 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
-from driftline.monitors.drift import ReferenceColumn
-from driftline.monitors.significance import MIN_ROWS, Numbers, evidence
+from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.significance import MIN_ROWS, Numbers, evidence
 from driftline.monitors.units import APART, UnitChange, suspect_unit
 
 __all__ = ["Implausible", "Sampler", "find_implausible"]

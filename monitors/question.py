@@ -14,10 +14,11 @@ from driftline.baseline.gather import Counter, Meter, gather
 from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 
-__all__ = ["BatchMaker", "Budget", "Compat", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
+__all__ = ["BatchMaker", "Compat", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
 
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
@@ -25,22 +26,6 @@ UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
 # probability of the positive class, of each class, or the value.
 Predictor = Callable[[pa.Table], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many false alarms a year are accepted, and among how many windows.
-
-    Parameters
-    ----------
-    false_alarms_per_year
-        Expected violations a year on data that do not change.
-    windows_per_year
-        How often is judged; 365 for a check that nobody scheduled.
-    """
-
-    false_alarms_per_year: float = 1.0
-    windows_per_year: float = 365.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,13 @@ from driftline.errors import InputError, UndecidedError
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
+from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.findings import cause_sentence
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.notebook import report_cell
 from driftline.monitors.page import report_page
 from driftline.monitors.question import BatchMaker, WindowFacts
 from driftline.monitors.segment_result import SegmentResult
-from driftline.monitors.significance import MIN_ROWS
 from driftline.monitors.violation import (
     REPR_WIDTH,
     FeatureResult,

@@ -24,12 +24,13 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.culprits import CulpritCounter, Culprits, Target
 from driftline.monitors.data_quality import Judgement, judge
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.drafts import Draft
-from driftline.monitors.drift import ReferenceColumn
 from driftline.monitors.findings import word_violation
-from driftline.monitors.question import Budget, Question
+from driftline.monitors.question import Question
 from driftline.monitors.segment_result import SegmentResult
-from driftline.monitors.significance import MIN_ROWS
 from driftline.monitors.violation import FeatureResult, Segment, Violation
 
 __all__ = [

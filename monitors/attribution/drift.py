@@ -22,7 +22,7 @@ from scipy import special
 from driftline.monitors.attribution.blocks import Between, Spread
 from driftline.monitors.attribution.importance import Importance
 from driftline.monitors.attribution.ranking import Tail, ndcg
-from driftline.monitors.significance import MIN_ROWS
+from driftline.monitors.decision.significance import MIN_ROWS
 
 __all__ = [
     "LEAST_LEVEL",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from driftline.monitors.attribution.drift import Comparison, Finding
-from driftline.monitors.significance import blame
+from driftline.monitors.decision.significance import blame
 from driftline.monitors.violation import Violation, percent
 
 __all__ = ["attribution_violations"]

@@ -14,9 +14,9 @@ from driftline.monitors.bias.groups import Group
 from driftline.monitors.bias.judgement import Finding, GroupCounts
 from driftline.monitors.bias.metrics import PRE_TRAINING, RATES, Pair, Rate, Side
 from driftline.monitors.culprits import Target, find_culprits
+from driftline.monitors.decision.significance import blame
 from driftline.monitors.metric import MetricPoint
 from driftline.monitors.question import BatchMaker
-from driftline.monitors.significance import blame
 from driftline.monitors.violation import JsonValue, Violation, percent, plural
 
 __all__ = ["coverage_warnings", "group_details", "points_of", "violations_of"]

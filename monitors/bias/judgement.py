@@ -33,8 +33,8 @@ from driftline.monitors.bias.metrics import (
     Pair,
     measure,
 )
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.metric import INSUFFICIENT, MetricResult
-from driftline.monitors.question import Budget
 from driftline.monitors.violation import Severity
 
 __all__ = ["JUDGED", "Finding", "GroupCounts", "judge_groups"]

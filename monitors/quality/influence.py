@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.monitors.significance import wilson_interval
+from driftline.monitors.decision.significance import wilson_interval
 
 __all__ = ["Codes", "Measure", "Numbers", "Rows", "Scale", "Tally", "undefined"]
 

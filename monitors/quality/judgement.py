@@ -13,6 +13,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricResult
 from driftline.monitors.quality.answers import Answers
 from driftline.monitors.quality.documents import Constraint
@@ -28,8 +30,6 @@ from driftline.monitors.quality.skill import (
     reference_blocks,
     scatter,
 )
-from driftline.monitors.question import Budget
-from driftline.monitors.significance import MIN_ROWS
 from driftline.monitors.violation import Severity, plural
 
 __all__ = ["QualityJudgement", "blocks_of", "judge_quality"]

@@ -13,9 +13,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.monitors.decision.significance import wilson_interval
 from driftline.monitors.quality.influence import Codes, Measure, Numbers, Rows, Tally, undefined
 from driftline.monitors.quality.roc import rank
-from driftline.monitors.significance import wilson_interval
 
 __all__ = [
     "BETAS",

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from driftline.baseline.jackson import java_double
+from driftline.monitors.decision.significance import blame
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.answers import Answers
 from driftline.monitors.quality.documents import Constraint
 from driftline.monitors.quality.expectation import Expectation
 from driftline.monitors.quality.loss_segments import HOUR
-from driftline.monitors.significance import blame
 from driftline.monitors.violation import Segment, Violation, percent
 
 __all__ = ["describe"]

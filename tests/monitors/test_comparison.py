@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.comparison import compare
-from driftline.monitors.significance import wilson_interval
+from driftline.monitors.decision.significance import wilson_interval
 
 RNG = np.random.default_rng(20131118)
 

@@ -17,7 +17,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.question import Budget
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.ranking import broken_features
 from driftline.monitors.report import Report
 from driftline.monitors.segments import segment_plan

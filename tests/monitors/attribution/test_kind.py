@@ -20,10 +20,11 @@ from driftline.monitors.attribution.drift import compare, holm_levels, settle
 from driftline.monitors.attribution.importance import Attributions, Importance
 from driftline.monitors.attribution.kind import examine, explain_reference, suggest
 from driftline.monitors.check import check
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import run
 from driftline.monitors.kinds import complete
-from driftline.monitors.question import Budget, Question
+from driftline.monitors.question import Question
 from driftline.monitors.report import Report
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

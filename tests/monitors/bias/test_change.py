@@ -14,7 +14,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.bias import kind as bias
 from driftline.monitors.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
 from driftline.monitors.bias.judgement import GroupCounts, judge_groups
-from driftline.monitors.question import Budget, Question, WindowFacts
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.question import Question, WindowFacts
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

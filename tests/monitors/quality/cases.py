@@ -12,10 +12,11 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.decision.budget import Budget
 from driftline.monitors.kinds import settle_roles
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.kind import examine
-from driftline.monitors.question import Budget, Question, WindowFacts
+from driftline.monitors.question import Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.roles import Roles
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from driftline.monitors.significance import (
+from driftline.monitors.decision.significance import (
     BlockTable,
     alpha_per_column,
     blame,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from driftline.baseline.cells import Cells, text_cells
-from driftline.monitors.drift import ReferenceColumn, design_effects
+from driftline.monitors.decision.drift import ReferenceColumn, design_effects
 
 DAYS, SESSIONS, ROWS = 60, 10, 20
 

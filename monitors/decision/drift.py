@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.monitors import distances
-from driftline.monitors.significance import (
+from driftline.monitors.decision.significance import (
     BLOCKS_TRUSTED,
     MIN_ROWS,
     BlockTable,
@@ -30,7 +29,7 @@ from driftline.monitors.significance import (
     wilson_interval,
 )
 
-__all__ = ["ColumnDrift", "ReferenceColumn", "block_tables", "design_effects", "judge_column"]
+__all__ = ["ColumnDrift", "ReferenceColumn", "block_tables", "design_effects", "judge_counts"]
 
 # The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.
 OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
@@ -170,9 +169,9 @@ def _never_absent(reference: ReferenceColumn) -> NDArray[np.bool_]:
     return never
 
 
-def judge_column(
+def judge_counts(
     reference: ReferenceColumn,
-    window: ColumnProfile,
+    counts: NDArray[np.int64] | None,
     effect: Numbers,
     *,
     alpha: float,
@@ -184,8 +183,8 @@ def judge_column(
     ----------
     reference
         What the baseline knows.
-    window
-        Counted on the same cells.
+    counts
+        The window's rows per cell, shape (cells,); None when they were not counted.
     effect
         As ``design_effects`` gives it for this column.
     alpha, tolerance
@@ -196,22 +195,23 @@ def judge_column(
     ColumnDrift or None
         None when either side has too few rows to be judged.
     """
-    if window.cell_counts is None or min(window.row_count, reference.row_count) < MIN_ROWS:
+    rows = 0 if counts is None else int(counts.sum())
+    if counts is None or min(rows, reference.row_count) < MIN_ROWS:
         return None
     cells = reference.cells
     known = cells.scan(reference.counts).astype(np.float64)
-    found = cells.scan(window.cell_counts).astype(np.float64)
-    expected = _with_unseen(cells, known, found, reference, window.row_count)
+    found = cells.scan(counts).astype(np.float64)
+    expected = _with_unseen(cells, known, found, reference, rows)
     result = scan(
         expected,
         reference.row_count,
         found,
-        float(window.row_count),
+        float(rows),
         alpha=alpha,
         tolerance=tolerance,
         effect=effect,
     )
-    return _verdict(reference, window, expected, found, result)
+    return _verdict(reference, counts, expected, found, result)
 
 
 def block_tables(
@@ -281,16 +281,15 @@ def _with_unseen(
 
 def _verdict(
     reference: ReferenceColumn,
-    window: ColumnProfile,
+    counts: NDArray[np.int64],
     expected: Numbers,
     found: Numbers,
     result: Scan,
 ) -> ColumnDrift:
-    cells, n, m = reference.cells, reference.row_count, float(window.row_count)
+    cells, n, m = reference.cells, reference.row_count, float(counts.sum())
     predicate, known_count, found_count = _what_gained(cells, expected, found, result, n=n, m=m)
     more = np.where(found / m > expected / n, result.set_evidence, 0.0)
     kinds = np.array([cells.set_kind(index) for index in range(cells.scan_size)])
-    counts = window.cell_counts if window.cell_counts is not None else np.zeros(cells.size)
     return ColumnDrift(
         column=cells.column,
         distance=result.distance,

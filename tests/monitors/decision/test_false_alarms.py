@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "bench" / "false_alarms.py"
+SCRIPT = Path(__file__).parents[3] / "bench" / "false_alarms.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,57 @@
+"""What the decision knows of one window: how many rows each column has in each of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.profile import Profile
+
+__all__ = ["WindowCounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCounts:
+    """The rows of one window by column and cell; shapes: C cells.
+
+    Parameters
+    ----------
+    start, end
+        The span of time, aware; None for rows of no known span.
+    row_count
+        Rows of the window.
+    cells
+        By column: int64, shape (C,), in the order of ``Cells.count``; columns that were not
+        counted are missing.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    row_count: int
+    cells: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def of(
+        cls, profile: Profile, start: datetime | None = None, end: datetime | None = None
+    ) -> WindowCounts:
+        """Take the counts of a profile that was made on the reference's cells."""
+        cells = {
+            name: one.cell_counts
+            for name, one in profile.columns.items()
+            if one.cell_counts is not None and name in profile.seen
+        }
+        return cls(start, end, profile.row_count, cells)
+
+    @classmethod
+    def merged(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
+        """Add up windows, in order of time; a column counts where each of them has it."""
+        names = set.intersection(*(set(one.cells) for one in windows))
+        cells = {
+            name: np.sum([one.cells[name] for one in windows], axis=0) for name in sorted(names)
+        }
+        rows = sum(one.row_count for one in windows)
+        return cls(windows[0].start, windows[-1].end, rows, cells)
