@@ -57,7 +57,11 @@ signal.signal(signal.SIGTERM, lambda *_: stop.set())
 upkeep = Upkeep(
     sys.argv[1], Path(sys.argv[2]), interval_s=0.02, now=lambda: datetime(2027, 1, 1, tzinfo=UTC)
 )
-upkeep.run(stop)
+worker = threading.Thread(target=upkeep.run, args=(stop,))
+worker.start()
+while not stop.wait(0.1):
+    print(upkeep.counters["compacted"], upkeep.counters["failures"], flush=True)
+worker.join()
 print(upkeep.counters["compacted"], upkeep.counters["failures"])
 """
 
@@ -147,9 +151,9 @@ def test_readers_see_committed_states_while_others_write_and_rewrite(
         wanted = f"{2 * REQUESTS - 1} {REQUESTS}"
         for kind in kinds:
             eventually(lambda kind=kind: wanted in (tmp_path / kind).read_text())
-    compacted, failures = map(int, (tmp_path / "upkeep").read_text().split()[-2:])
-    assert compacted > 50, "compaction was to run beside the readers"
-    assert failures == 0
+        # It gives way to the sink, on a busy machine until that has nothing more to write.
+        eventually(lambda: lines(tmp_path / "upkeep")[-1][0] > 50)
+    assert lines(tmp_path / "upkeep")[-1][1] == 0, "upkeep failed"
     for kind in kinds:
         found = lines(tmp_path / kind)
         assert found == sorted(found), f"{kind}: rows went"
