@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from textwrap import shorten
 
-from driftline.monitors.culprits import CulpritCounter, Culprits, Target
+from driftline.monitors.blame.culprits import CulpritCounter, Culprits, Target
 from driftline.monitors.data_quality import Judgement
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.drafts import Draft

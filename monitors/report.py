@@ -22,8 +22,8 @@ from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
+from driftline.monitors.blame.culprits import matching_rows
 from driftline.monitors.comparison import Comparison
-from driftline.monitors.culprits import matching_rows
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.findings import cause_sentence

@@ -22,7 +22,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.segments import EMPTY, OTHER, SegmentColumn, SegmentCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.culprits import CulpritCounter, Culprits, Target
+from driftline.monitors.blame.culprits import CulpritCounter, Culprits, Target
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.drift import ReferenceColumn

@@ -13,7 +13,7 @@ from driftline.monitors.bias.documents import CHECK, violation_fields
 from driftline.monitors.bias.groups import Group
 from driftline.monitors.bias.judgement import Finding, GroupCounts
 from driftline.monitors.bias.metrics import PRE_TRAINING, RATES, Pair, Rate, Side
-from driftline.monitors.culprits import Target, find_culprits
+from driftline.monitors.blame.culprits import Target, find_culprits
 from driftline.monitors.decision.significance import blame
 from driftline.monitors.metric import MetricPoint
 from driftline.monitors.question import BatchMaker

@@ -17,7 +17,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
-from driftline.monitors.culprits import Culprits, Target, find_culprits
+from driftline.monitors.blame.culprits import Culprits, Target, find_culprits
 from driftline.monitors.data_quality import UNJUDGED
 from driftline.monitors.drafts import Draft
 from driftline.monitors.inspection import OTHER_COLUMNS, lay_beside, reference_columns

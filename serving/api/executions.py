@@ -23,7 +23,7 @@ from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
-from driftline.monitors.culprits import matching_rows
+from driftline.monitors.blame.culprits import matching_rows
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.examination import labels_of
 from driftline.monitors.execution import Execution, get_execution, run

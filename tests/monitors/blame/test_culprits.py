@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.culprits import PAIRS_MAX, CulpritCounter, Target, find_culprits
+from driftline.monitors.blame.culprits import PAIRS_MAX, CulpritCounter, Target, find_culprits
 
 
 def test_with_many_targets_few_segments_are_looked_at_and_all_rows_are_counted():
