@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.distances import cdf_distance
+from driftline.monitors.distances.curves import cdf_distance
 
 __all__ = ["UnitChange", "suspect_unit"]
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
-from driftline.monitors import distances
 from driftline.monitors.decision.significance import (
     BLOCKS_TRUSTED,
     MIN_ROWS,
@@ -27,6 +26,10 @@ from driftline.monitors.decision.significance import (
     scan,
     usual_effect,
     wilson_interval,
+)
+from driftline.monitors.distances.divergences import (
+    jensen_shannon_distance,
+    population_stability,
 )
 
 __all__ = ["ColumnDrift", "ReferenceColumn", "block_tables", "design_effects", "judge_counts"]
@@ -306,8 +309,8 @@ def _verdict(
         design_effect=result.design_effect,
         unseen_evidence=_largest(more, kinds == "unseen"),
         null_evidence=_largest(more, kinds == "null"),
-        stability=distances.population_stability(reference.counts, counts, corrected=True),
-        jensen_shannon=distances.jensen_shannon_distance(reference.counts, counts, corrected=True),
+        stability=population_stability(reference.counts, counts, corrected=True),
+        jensen_shannon=jensen_shannon_distance(reference.counts, counts, corrected=True),
     )
 
 

@@ -14,7 +14,7 @@ from scipy import special
 from driftline.baseline.constraints import MonitoringConfig
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
-from driftline.monitors.distances import chi_squared, robust
+from driftline.monitors.distances.deequ import chi_squared, robust
 
 __all__ = ["Distance", "level_distance", "measure", "sketch_distance"]
 

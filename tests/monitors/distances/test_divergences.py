@@ -10,13 +10,12 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from driftline.monitors.distances import (
-    EmptyDistributionError,
-    cdf_distance,
-    chi_squared,
+from driftline.monitors.distances.counts import EmptyDistributionError
+from driftline.monitors.distances.curves import cdf_distance
+from driftline.monitors.distances.deequ import chi_squared, robust
+from driftline.monitors.distances.divergences import (
     jensen_shannon_distance,
     population_stability,
-    robust,
 )
 
 counts = hnp.arrays(np.int64, 12, elements=st.integers(1, 1000))

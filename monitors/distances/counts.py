@@ -1,0 +1,36 @@
+"""Rows by bin as shares, and the error of those that hold none."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from driftline.errors import UndecidedError
+
+__all__ = ["Counts", "EmptyDistributionError", "as_counts", "shares"]
+
+Counts = NDArray[np.float64]
+
+
+class EmptyDistributionError(UndecidedError):
+    """One side holds no rows: no distance exists, and 0 would read as "no drift"."""
+
+
+def as_counts(found: ArrayLike) -> Counts:
+    """Give rows per bin as float64, shape (bins,).
+
+    Raises
+    ------
+    EmptyDistributionError
+        When there are none.
+    """
+    counts = np.asarray(found, dtype=np.float64)
+    if counts.size == 0 or counts.sum() <= 0:
+        raise EmptyDistributionError("distance of no rows; expected rows on both sides")
+    return counts
+
+
+def shares(found: ArrayLike) -> Counts:
+    """Give the share of the rows in each bin; they sum to 1."""
+    counts = as_counts(found)
+    return counts / float(counts.sum())
