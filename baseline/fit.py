@@ -22,6 +22,7 @@ from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.profile import Profile
+from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.source import Source
@@ -55,6 +56,7 @@ class Fitted:
     blocks: BlockCounts | None
     outcomes: Outcomes | None
     segments: SegmentCounter | None = None
+    sample: RowSample | None = None
 
 
 @dataclass(slots=True)
@@ -95,11 +97,14 @@ class SecondReading:
     ----------
     cells
         The rows on each column's cells.
+    sampler
+        Some of the rows, by cell.
     segments
-        The same for each segment on its own; None where none is asked for.
+        The rows on cells for each segment on its own; None where none is asked for.
     """
 
     cells: CellCounter
+    sampler: RowSampler
     segments: SegmentCounter | None
 
     @classmethod
@@ -108,14 +113,17 @@ class SecondReading:
         cells: Mapping[str, Cells],
         event_time: str | None,
         segments: Sequence[SegmentColumn],
+        row_count: int,
     ) -> SecondReading:
-        """Begin without rows."""
+        """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
-        return cls(CellCounter.start(cells, event_time), own)
+        sampler = RowSampler(cells, event_time, row_count=row_count)
+        return cls(CellCounter.start(cells, event_time), sampler, own)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.cells.update(batch)
+        self.sampler.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
 
@@ -124,7 +132,8 @@ class SecondReading:
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
-        return SecondReading(self.cells.merge(other.cells), segments)
+        sampler = self.sampler.merge(other.sampler)
+        return SecondReading(self.cells.merge(other.cells), sampler, segments)
 
 
 def fit_source(
@@ -155,7 +164,7 @@ def fit_source(
     }
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
-    counter = partial(SecondReading.start, own, signature.event_time, chosen)
+    counter = partial(SecondReading.start, own, signature.event_time, chosen, profile.row_count)
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
     for name, cell in cells.items():
@@ -164,8 +173,9 @@ def fit_source(
     constraints = suggest(profile)
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
-        signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments
-    )
+        signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
+        reading.sampler.result(),
+    )  # fmt: skip
 
 
 def _outcomes(

@@ -40,6 +40,8 @@ from driftline.baseline.folder import (
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, blocks_from_table, profile_table
+from driftline.baseline.sample import RowSample
+from driftline.baseline.sample_archive import sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.segments_archive import segments_from_table, segments_to_table
 from driftline.baseline.source import open_source
@@ -53,7 +55,7 @@ __all__ = ["Baseline", "get", "put", "remove", "versions"]
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
-SEGMENTS = "segments.arrow"
+SEGMENTS, SAMPLE = "segments.arrow", "sample.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -61,6 +63,7 @@ QUALITY_CONSTRAINTS = "model-quality/constraints.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
+    SAMPLE,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
@@ -99,6 +102,8 @@ class Baseline:
         Those of other kinds, by file name; they win over what outcomes would suggest.
     segments
         What the rows of each value of some columns hold, when that was asked for.
+    sample
+        Some of the rows by cell, for joint questions; older baselines have none.
     """
 
     signature: Signature
@@ -111,6 +116,7 @@ class Baseline:
     attributions: pa.Table | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
     segments: SegmentCounter | None = None
+    sample: RowSample | None = None
 
     @classmethod
     def fit(
@@ -215,6 +221,7 @@ class Baseline:
             blocks=fitted.blocks,
             outcomes=fitted.outcomes,
             segments=fitted.segments,
+            sample=fitted.sample,
         )
 
     def __repr__(self) -> str:
@@ -244,6 +251,8 @@ class Baseline:
             found[ATTRIBUTIONS] = to_ipc(self.attributions)
         if self.segments is not None:
             found[SEGMENTS] = to_ipc(segments_to_table(self.segments, self.cells))
+        if self.sample is not None:
+            found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -312,6 +321,10 @@ def _read(place: Location) -> Baseline:
         outcomes=parsed(OUTCOMES, lambda data: Outcomes.from_arrow(from_ipc(data))),
         attributions=parsed(ATTRIBUTIONS, from_ipc),
         segments=parsed(SEGMENTS, lambda data: segments_from_table(from_ipc(data), cells)),
+        # Without the profile, whose cells they number, its codes say nothing.
+        sample=parsed(SAMPLE, lambda data: sample_from_table(from_ipc(data), cells))
+        if table is not None
+        else None,
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

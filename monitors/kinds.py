@@ -133,6 +133,7 @@ def save_kind(baseline: Baseline, kind: str, folder: str) -> None:
         constraints=NO_CONSTRAINTS,
         cells={},
         blocks=None,
+        sample=None,
         documents={name.rpartition("/")[2]: text for name, text in suggested.items()},
     )
     only.save(folder)

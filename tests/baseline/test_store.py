@@ -49,6 +49,7 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
         "constraints.json",
         "outcomes.arrow",
         "profile.arrow",
+        "sample.arrow",
         "signature.json",
         "statistics.json",
     ]

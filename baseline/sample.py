@@ -1,0 +1,207 @@
+"""Some of a reference's rows, each value by its cell alone: what joint questions are asked of.
+
+Counts of single columns add up; how columns hang together does not follow from them. So a uniform
+sample of the rows is kept, and of each row only the numbers of the cells it falls in: a baseline
+holds no value that was not in its cells before.
+
+Which rows are kept follows from their place in their part of the data and from the part's first
+row. So the parts can be read anywhere and merged in any grouping, and a row's chance does not hang
+on its content. The same data cut into other parts give another sample, no worse.
+
+References
+----------
+Cohen, "Size-estimation framework", 1997 (bottom-k samples, which merge).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.coercion import coerce
+from driftline.baseline.distinct import hash_integers
+
+__all__ = ["SAMPLE_ROWS", "UNKNOWN_HOUR", "RowSample", "RowSampler"]
+
+SAMPLE_ROWS = 20_000
+# With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.
+SAMPLE_CELLS = 1 << 24
+FEWEST_ROWS = 2_000
+# The hour of a row whose time is missing.
+UNKNOWN_HOUR = np.iinfo(np.int64).min
+HOUR_US = 3_600_000_000
+ALL = np.iinfo(np.uint64).max
+ORDER, PRIORITY = "\0order", "\0priority"
+
+
+@dataclass(frozen=True, eq=False)
+class RowSample:
+    """Rows by cell; n rows.
+
+    Parameters
+    ----------
+    codes
+        By column: uint8 or uint16, shape (n,), each row's cell as `Cells.assign` numbers it (the
+        last but one is "empty"); rows stand in the order of the data.
+    hours
+        int64, shape (n,): hours since 1970-01-01T00:00Z, `UNKNOWN_HOUR` where a row has no time;
+        None without event time.
+    row_count
+        Rows of the data from which these are a uniform sample; equal to n when all were kept.
+    """
+
+    codes: Mapping[str, NDArray[np.unsignedinteger]]
+    hours: NDArray[np.int64] | None
+    row_count: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.codes.values()))) if self.codes else 0
+
+
+class RowSampler:
+    """Draws a `RowSample` while rows are read.
+
+    Parameters
+    ----------
+    cells
+        By column: what its values are coded by; a column that a batch lacks is all empty there.
+    event_time
+        Column of the rows' times; None when there are none.
+    row_count
+        Rows that are to come, when that is known: then no row is taken that would go again.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[str, Cells],
+        event_time: str | None = None,
+        *,
+        row_count: int | None = None,
+    ) -> None:
+        self.cells, self.event_time = dict(cells), event_time
+        self.limit = min(SAMPLE_ROWS, max(SAMPLE_CELLS // max(len(cells), 1), FEWEST_ROWS))
+        self.seen = 0
+        self._below = _expected_cut(self.limit, row_count)
+        self._salt: int | None = None
+        self._parts: list[pa.Table] = []
+        self._held = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Look at rows, and keep those whose turn it is."""
+        rows = batch.num_rows
+        if not rows:
+            return
+        if self._salt is None:
+            self._salt = _salt(batch)
+        places = np.arange(self.seen, self.seen + rows)
+        priorities = hash_integers(places ^ np.int64(self._salt))
+        chosen = np.flatnonzero(priorities <= self._below)
+        self.seen += rows
+        if len(chosen):
+            self._add(batch, chosen, places[chosen], priorities[chosen])
+        if self._held > 2 * self.limit:
+            self._prune()
+
+    def _add(
+        self, batch: pa.RecordBatch, chosen: np.ndarray, places: np.ndarray, priorities: np.ndarray
+    ) -> None:
+        present, at = set(batch.schema.names), pa.array(chosen)
+        found: dict[str, pa.Array] = {ORDER: pa.array(places), PRIORITY: pa.array(priorities)}
+        for name, cell in self.cells.items():
+            taken = batch.column(name).take(at) if name in present else pa.nulls(len(chosen))
+            found[_slot(name)] = pa.array(cell.assign(taken).astype(_dtype(cell)))
+        if self.event_time is not None:
+            has = self.event_time in present
+            taken = batch.column(self.event_time).take(at) if has else pa.nulls(len(chosen))
+            found[_slot("")] = pa.array(_hours(taken))
+        self._parts.append(pa.table(found))
+        self._held += len(chosen)
+
+    def merge(self, other: RowSampler) -> RowSampler:
+        """Give the sampler of the rows of both, the other's after these; neither input changes."""
+        merged = RowSampler(self.cells, self.event_time)
+        merged.seen = self.seen + other.seen
+        merged._below = min(self._below, other._below)
+        shifted = [_moved(part, self.seen) for part in other._parts]
+        merged._parts = [*self._parts, *shifted]
+        merged._held = self._held + other._held
+        # What comes after a merge is a part of its own.
+        merged._salt = None if self._salt is None else self._salt ^ merged.seen
+        if merged._held > 2 * merged.limit:
+            merged._prune()
+        return merged
+
+    def _prune(self) -> None:
+        """Keep the rows of the smallest priorities, as many as the limit."""
+        whole = pa.concat_tables(self._parts).combine_chunks()
+        priorities = whole.column(PRIORITY).to_numpy()
+        if len(priorities) > self.limit:
+            self._below = np.partition(priorities, self.limit - 1)[self.limit - 1]
+            whole = whole.filter(pa.array(priorities <= self._below))
+        self._parts, self._held = [whole], len(whole)
+
+    def result(self) -> RowSample:
+        """Give the sample of all rows that came."""
+        if not self._parts:
+            empty = {name: np.zeros(0, _dtype(cell)) for name, cell in self.cells.items()}
+            hours = None if self.event_time is None else np.zeros(0, np.int64)
+            return RowSample(empty, hours, self.seen)
+        self._prune()
+        whole = self._parts[0]
+        whole = whole.take(pa.array(np.argsort(whole.column(ORDER).to_numpy(), kind="stable")))
+        numpy = partial(_numpy, whole)
+        return RowSample(
+            {name: numpy(_slot(name)) for name in self.cells},
+            None if self.event_time is None else numpy(_slot("")),
+            self.seen,
+        )
+
+
+def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
+    """Give the priority up to which the wanted number of rows surely lie, of so many rows."""
+    if row_count is None or row_count <= 2 * limit:
+        return np.uint64(ALL)
+    # Six deviations of a count above its mean: short of rows once in a thousand million times.
+    share = min(1.0, (limit + 6.0 * limit**0.5) / row_count)
+    return np.uint64(min(int(share * 2.0**64), int(ALL)))
+
+
+def _salt(batch: pa.RecordBatch) -> int:
+    """Tell this part of the data from others by its first row."""
+    first = repr(batch.slice(0, 1).to_pylist()).encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(first, digest_size=8).digest(), "big") >> 1
+
+
+def _slot(name: str) -> str:
+    """Name a column of the kept table so that no data column can meet one of our own."""
+    return "=" + name
+
+
+def _dtype(cell: Cells) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if cell.size <= np.iinfo(np.uint8).max + 1 else np.uint16
+
+
+def _hours(array: pa.Array) -> NDArray[np.int64]:
+    times, _ = coerce(array, "timestamp")
+    moments = pc.cast(times, pa.int64())
+    known = moments.is_valid().to_numpy(zero_copy_only=False)
+    found = pc.fill_null(moments, 0).to_numpy(zero_copy_only=False) // HOUR_US
+    return np.where(known, found, UNKNOWN_HOUR)
+
+
+def _moved(part: pa.Table, rows: int) -> pa.Table:
+    """Put rows after so many others."""
+    at = part.schema.get_field_index(ORDER)
+    return part.set_column(at, ORDER, pc.add(part.column(ORDER), rows))
+
+
+def _numpy(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(table.column(name).combine_chunks().to_numpy(zero_copy_only=False))
