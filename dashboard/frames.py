@@ -27,7 +27,7 @@ __all__ = [
     "WindowState",
 ]
 
-WindowState = Literal["ok", "violations", "failed", "unlabelled", "waiting"]
+WindowState = Literal["ok", "violations", "failed", "unlabelled", "insufficient", "waiting"]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
 DRIFT = "baseline_drift_check"

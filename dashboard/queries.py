@@ -18,6 +18,7 @@ from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, Win
 from driftline.dashboard.message_queries import delivery_line
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
+from driftline.monitors.records import INSUFFICIENT
 from driftline.monitors.tables import executions
 
 __all__ = ["dead_count", "deliveries", "monitor_line"]
@@ -59,6 +60,8 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
         if failed and row.failure_reason == NO_LABELS:
             state = "unlabelled"
+        elif row.status == INSUFFICIENT:
+            state = "insufficient"
         run = WindowRun(
             start=row.window_start,
             end=row.window_end,

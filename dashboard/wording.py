@@ -33,6 +33,7 @@ STATES = {
     "ok": ("✓", "OK", "ok"),
     "violations": ("▲", "Violations", "alarm"),
     "failed": ("✕", "Failed", "failed"),
+    "insufficient": ("?", "Too little data", "none"),
     "unlabelled": ("◐", "Waits for labels", "none"),
     "waiting": ("–", "No window yet", "none"),
     "OK": ("✓", "OK", "ok"),

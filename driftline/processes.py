@@ -337,6 +337,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             scripts_dir=settings.scheduler.scripts_dir,
+            retention_days=settings.capture.retention_days,
         )  # fmt: skip
 
         def schedule(stop: threading.Event) -> None:

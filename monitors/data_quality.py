@@ -14,7 +14,7 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.decider import Decider
+from driftline.monitors.decision.decider import SCALES, Decider
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.significance import blame
 from driftline.monitors.decision.window_counts import WindowCounts
@@ -98,6 +98,8 @@ def judge(
     length: timedelta | None = None,
     budget: Budget | None = None,
     implausible: Sequence[Implausible] = (),
+    counts: WindowCounts | None = None,
+    past: Sequence[WindowCounts] | None = None,
 ) -> Judgement:
     """Judge a window's profile against a baseline.
 
@@ -118,11 +120,24 @@ def judge(
         One false alarm a year, daily, when missing.
     implausible
         What plausibility.find_implausible found in the window.
+    counts, past
+        The window's counts with its times, and those of the windows before it in order: spans of
+        several windows are judged, too. Without `past` the window is judged by itself.
     """
     odd = {one.column: one for one in implausible}
     work = _Work(signature, constraints, reference_profile, window, odd)
     judged = _judged_columns(work, references)
-    alpha = _measure(work, references, judged, blocks, length, budget or Budget())
+    decider = Decider(
+        {column.name: references[column.name] for column in judged},
+        blocks,
+        length,
+        budget or Budget(),
+        {column.name: _tolerance(constraints, column) for column in judged},
+        (1,) if past is None else SCALES,
+    )
+    decision = decider.judge(counts or WindowCounts.of(window), past or ())
+    work.drifts.update(decision.drifts)
+    work.notes.update(decision.notes)
     drafts = [*_column_drafts(work)]
     for column in signature.columns:
         if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
@@ -133,7 +148,7 @@ def judge(
         {name: work.excess(name) for name in dict.fromkeys(one.feature for one in drafts)}
     )
     drafts.sort(key=lambda one: -shares[one.feature])
-    return Judgement(tuple(drafts), work.drifts, work.notes, shares, alpha)
+    return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha)
 
 
 def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:
@@ -159,28 +174,6 @@ def _is_text_by_decree(work: _Work, column: Column) -> bool:
     constraint = work.constraints.feature(column.name)
     is_text = constraint is not None and constraint.inferred_type == "String"
     return is_text and column.type in ("int64", "double")
-
-
-def _measure(
-    work: _Work,
-    references: Mapping[str, ReferenceColumn],
-    judged: list[Column],
-    blocks: BlockCounts | None,
-    length: timedelta | None,
-    budget: Budget,
-) -> float:
-    """Judge the distributions; give the p-value below which one is a violation."""
-    decider = Decider(
-        {column.name: references[column.name] for column in judged},
-        blocks,
-        length,
-        budget,
-        {column.name: _tolerance(work.constraints, column) for column in judged},
-    )
-    decision = decider.judge(WindowCounts.of(work.window))
-    work.drifts.update(decision.drifts)
-    work.notes.update(decision.notes)
-    return decision.alpha
 
 
 def _tolerance(constraints: Constraints, column: Column) -> float:

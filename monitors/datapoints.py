@@ -53,7 +53,15 @@ OWN_NAMES: frozenset[str] = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
-        *("unparsed_requests", "failed_requests", "failed"),
+        *("unparsed_requests", "failed_requests", "failed", "insufficient"),
+        *(f"violations_{check}" for check in CHECKS),
+    }
+)
+
+# What only a window that was judged has.
+VERDICTS = frozenset(
+    {
+        *("violations", "pages", "tickets", "drifted_features"),
         *(f"violations_{check}" for check in CHECKS),
     }
 )
@@ -141,7 +149,11 @@ class _Series:
             "unparsed_requests": float(facts.unparsed_count),
             "failed_requests": float(facts.failed_count),
             "failed": 0.0,
+            "insufficient": float(not report.decided),
         }
+        if not report.decided:
+            # Zero would say that it was judged, and an alarm on it that all is well.
+            values = {name: value for name, value in values.items() if name not in VERDICTS}
         causes = _causes(report.cause, report.plain_cause)
         note = self._note(causes, _worst_feature(report), report.violations)
         return [

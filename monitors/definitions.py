@@ -16,7 +16,7 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
 from driftline.monitors.names import KINDS, NEEDS_LABELS
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.tables import definitions, leases
+from driftline.monitors.tables import commissions, definitions, leases, window_counts
 
 __all__ = [
     "DEFAULT_SCHEDULE",
@@ -246,10 +246,11 @@ def list_definitions(
 
 
 def delete_definition(connection: Connection, name: str) -> None:
-    """Remove a definition; its executions and datapoints stay as history."""
+    """Remove a definition and what it remembers; executions and datapoints stay as history."""
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    connection.execute(delete(leases).where(leases.c.monitor == name))
+    for table in (leases, window_counts, commissions):
+        connection.execute(delete(table).where(table.c.monitor == name))
 
 
 def _values(definition: MonitorDefinition) -> dict[str, object]:

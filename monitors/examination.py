@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from driftline.baseline.outcomes import outcome_columns
@@ -10,6 +11,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
 from driftline.monitors.question import Compat, Predictor, Question, WindowFacts
@@ -104,8 +106,12 @@ def judge_captured(
     predict: Predictor | None,
     seed: int,
     rows: Source | None = None,
+    past: Sequence[WindowCounts] | None = None,
 ) -> Report:
-    """Ask the monitor's kind about a window that was read, or the rows a script made of it."""
+    """Ask the monitor's kind about a window that was read, or the rows a script made of it.
+
+    With the windows before it (`past`) in order of time, it is judged together with them.
+    """
     facts = WindowFacts(
         window=read.window,
         request_count=read.request_count,
@@ -129,5 +135,6 @@ def judge_captured(
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
         rules=RuleSet.of(definition.rules),
         segments=definition.segments,
+        past=past,
     )
     return examine(definition.kind, question)

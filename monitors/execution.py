@@ -10,15 +10,13 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine
 
-from driftline.alerts.guard import hold, reading
-from driftline.alerts.metrics import store as metrics
+from driftline.alerts.guard import reading
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.location import locate
@@ -28,16 +26,29 @@ from driftline.errors import InputError, NotFoundError, UnavailableError, Undeci
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
+from driftline.monitors.memory.recall import RETENTION, recall, remember
 from driftline.monitors.question import Predictor
+from driftline.monitors.records import (
+    COMPLETED,
+    FAILED,
+    INSUFFICIENT,
+    VIOLATED,
+    Execution,
+    Overtaken,
+    current,
+    find,
+    get_execution,
+    record,
+)
 from driftline.monitors.removal import removed_since
 from driftline.monitors.report import Report
 from driftline.monitors.scripted import conclude, scripted_rows, with_scripts
-from driftline.monitors.tables import executions
 from driftline.signature import Signature
 
 __all__ = [
     "COMPLETED",
     "FAILED",
+    "INSUFFICIENT",
     "VIOLATED",
     "Execution",
     "execution_id",
@@ -47,7 +58,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
 # Any fixed value would do; this one is the URL namespace of RFC 9562 over our name.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "driftline:execution")
 
@@ -56,58 +66,8 @@ SEED_MASK = (1 << 63) - 1
 # Each of them finds newer rows, or an answer that stands.
 MOST_ATTEMPTS = 3
 BaselineReader = Callable[[str, str, str | None], Baseline]
-Recorder = Callable[["Execution", list[Datapoint]], "Execution"]
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One run, as it stands in the table.
-
-    Parameters
-    ----------
-    status
-        "Completed", "CompletedWithViolations" or "Failed".
-    failure_reason
-        Of a failed one.
-    is_current
-        Whether its datapoints stand; False once a newer run of the same window has replaced them.
-    page_count
-        Violations that no season can bring.
-    max_drift_ratio
-        Largest distance over its bound; None when no drift was judged.
-    cause
-        One sentence; empty without violations.
-    folder
-        Where its documents lie, relative to the storage root; empty when there are none.
-    """
-
-    id: str
-    monitor: str
-    kind: str
-    endpoint: str
-    definition_version: int
-    baseline: str
-    baseline_version: str
-    window_start: datetime
-    window_end: datetime
-    digest: str
-    status: str
-    failure_reason: str | None
-    is_current: bool
-    row_count: int
-    request_count: int
-    violation_count: int
-    page_count: int
-    max_drift_ratio: float | None
-    cause: str
-    folder: str
-    started_at: datetime
-    finished_at: datetime
-
-    @property
-    def window(self) -> Window:
-        """The window that was judged."""
-        return Window(self.window_start, self.window_end)
+Remember = Callable[[Connection], None]
+Recorder = Callable[[Execution, list[Datapoint], Remember | None], Execution]
 
 
 def execution_id(
@@ -136,6 +96,7 @@ def run(
     baselines: BaselineReader = store.get,
     predict: Predictor | None = None,
     scripts_dir: str = "",
+    retention: timedelta = RETENTION,
 ) -> Execution:
     """Judge one window and record the result.
 
@@ -157,6 +118,8 @@ def run(
         Asks the endpoint's model; for the kind "attribution".
     scripts_dir
         Folder of the record scripts that monitors may name; empty: they may name none.
+    retention
+        How long counts of judged windows are kept, at least: as long as the captured rows.
 
     Returns
     -------
@@ -172,17 +135,14 @@ def run(
     for _ in range(MOST_ATTEMPTS):
         try:
             return _attempt(
-                engine, root, definition, window, now, signature, baselines, predict, scripts_dir
-            )
-        except _Overtaken:
+                engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
+                retention,
+            )  # fmt: skip
+        except Overtaken:
             log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
     raise UnavailableError(
         f'monitor "{definition.name}": window {window.stamp} is being judged by others; try again'
     )
-
-
-class _Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
-    """Another execution of the window was recorded since this one read its rows."""
 
 
 def _attempt(
@@ -195,40 +155,45 @@ def _attempt(
     baselines: BaselineReader,
     predict: Predictor | None,
     scripts_dir: str,
+    retention: timedelta,
 ) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
     # Before the rows are read: who records later than another may still have read earlier.
     with reading(engine) as connection:
-        record = partial(_record, engine, before=_current(connection, definition.name, window))
+        keep = partial(record, engine, before=current(connection, definition.name, window))
     try:
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
-        return _fail(record, definition, "", window, "", str(error), started, now)
+        return _fail(keep, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
     read = replace(read, digest=with_scripts(read.digest, definition, scripts_dir))
     identity = execution_id(definition, baseline.version, window, read.digest)
     with reading(engine) as connection:
-        earlier = _find(connection, identity)
-    if earlier is not None and earlier.status != FAILED and earlier.is_current:
-        return earlier
+        earlier = find(connection, identity)
+        if earlier is not None and earlier.status != FAILED and earlier.is_current:
+            return earlier
+        known = recall(connection, definition, baseline, window)
     about = definition, baseline.version, window, read.digest
     if reason := removed_since(engine, definition, baseline.version, window, read):
         # Not recorded: what stands is not to be replaced.
         return _describe(*about, reason, started=started, finished=now())
     if reason := nothing_to_judge(definition, read):
-        return _fail(record, *about, reason, started, now)
+        return _fail(keep, *about, reason, started, now)
     seed = uuid.UUID(identity).int & SEED_MASK
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
-        report = judge_captured(definition, baseline, read, predict=predict, seed=seed, rows=rows)
+        report = judge_captured(
+            definition, baseline, read, predict=predict, seed=seed, rows=rows, past=known.past
+        )
         report = conclude(report, definition, scripts_dir)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
-        return _fail(record, *about, str(error), started, now)
+        return _fail(keep, *about, str(error), started, now)
     execution = _describe(*about, report, started=started, finished=now())
-    return _publish(record, root, execution, report)
+    put = partial(remember, known=known, window=window, report=report, retention=retention)
+    return _publish(keep, root, execution, report, put)
 
 
 def _describe(
@@ -271,7 +236,7 @@ def _describe(
         return failed
     return replace(
         failed,
-        status=COMPLETED if outcome.passed else VIOLATED,
+        status=_status(outcome),
         row_count=outcome.row_count,
         request_count=0 if outcome.facts is None else outcome.facts.request_count,
         violation_count=len(outcome.violations),
@@ -282,26 +247,27 @@ def _describe(
     )
 
 
-def _publish(record: Recorder, root: str, execution: Execution, report: Report) -> Execution:
+def _status(report: Report) -> str:
+    """Say how a window was judged: what could not be is no pass."""
+    if not report.passed:
+        return VIOLATED
+    return COMPLETED if report.decided else INSUFFICIENT
+
+
+def _publish(
+    keep: Recorder, root: str, execution: Execution, report: Report, remember: Remember
+) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     for name, text in report.documents().items():
         (locate(root) / execution.folder / name).write(text.encode())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
-    return record(execution, points)
-
-
-def get_execution(connection: Connection, identity: str) -> Execution:
-    """Give one execution; NotFoundError when there is none of that id."""
-    found = _find(connection, identity)
-    if found is None:
-        raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
-    return found
+    return keep(execution, points, remember)
 
 
 def _fail(
-    record: Recorder,
+    keep: Recorder,
     definition: MonitorDefinition,
     baseline_version: str,
     window: Window,
@@ -320,80 +286,4 @@ def _fail(
         execution_id=execution.id,
         reason=reason,
     )
-    return record(execution, points)
-
-
-def _record(
-    engine: Engine, execution: Execution, points: list[Datapoint], *, before: str | None
-) -> Execution:
-    """Store the run, set older ones of its window aside, replace their datapoints: all or none.
-
-    Raises
-    ------
-    _Overtaken
-        When the window's current run is neither this one nor ``before``.
-    """
-    values = {one.name: getattr(execution, one.name) for one in fields(execution)}
-    try:
-        with engine.begin() as connection:
-            # Two runs of one window at once would each find the other's row not there yet.
-            hold(connection, _source(execution))
-            current = _current(connection, execution.monitor, execution.window)
-            if current not in (before, execution.id):
-                raise _Overtaken
-            stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
-            connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
-            _set_aside(connection, execution)
-            connection.execute(insert(executions).values(values))
-            metrics.put(connection, points, source=_source(execution))
-    except IntegrityError:
-        # Another process has recorded the same run meanwhile: the same id has the same answer.
-        with reading(engine) as connection:
-            return get_execution(connection, execution.id)
-    log.info(
-        "execution=%s monitor=%s window=%s status=%s rows=%d violations=%d",
-        execution.id,
-        execution.monitor,
-        execution.window.stamp,
-        execution.status,
-        execution.row_count,
-        execution.violation_count,
-    )
-    return execution
-
-
-def _current(connection: Connection, monitor: str, window: Window) -> str | None:
-    """Give the id of the execution whose datapoints stand for a window; None before the first."""
-    table = executions.c
-    query = select(table.id).where(
-        table.monitor == monitor,
-        table.window_start == window.start,
-        table.window_end == window.end,
-        table.is_current,
-    )
-    return connection.scalar(query)
-
-
-def _set_aside(connection: Connection, execution: Execution) -> None:
-    connection.execute(
-        update(executions)
-        .where(
-            executions.c.monitor == execution.monitor,
-            executions.c.window_start == execution.window_start,
-            executions.c.window_end == execution.window_end,
-            executions.c.id != execution.id,
-        )
-        .values(is_current=False)
-    )
-
-
-def _source(execution: Execution) -> str:
-    """Name who puts the datapoints: one source for each monitor and window."""
-    return f"monitor:{execution.monitor}/{execution.window.stamp}"
-
-
-def _find(connection: Connection, identity: str) -> Execution | None:
-    row = connection.execute(select(executions).where(executions.c.id == identity)).first()
-    if row is None:
-        return None
-    return Execution(**{one.name: row._mapping[one.name] for one in fields(Execution)})
+    return keep(execution, points, None)

@@ -22,6 +22,7 @@ from driftline.errors import InputError
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.findings import find_violations
 from driftline.monitors.plausibility import Sampler, find_implausible
 from driftline.monitors.question import Question, UnfitCounter
@@ -76,6 +77,7 @@ def examine(question: Question) -> Report:
     reading = question.gather(start)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
+    counts = WindowCounts.of(profile, *((facts.window.start, facts.window.end) if facts else ()))
     judgement = judge(
         baseline.signature,
         baseline.constraints,
@@ -86,6 +88,8 @@ def examine(question: Question) -> Report:
         length=length,
         budget=budget,
         implausible=find_implausible(sample, references, known, profile.columns),
+        counts=counts,
+        past=question.past,
     )
     outcomes = judged_rules(reading.rules, baseline, judgement)
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
@@ -111,6 +115,8 @@ def examine(question: Question) -> Report:
         unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
         details=rule_details(outcomes),
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
+        counts=counts,
+        cell_ids={name: baseline.cells[name].id for name in counts.cells},
         batches=batches,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )

@@ -15,6 +15,7 @@ from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 
@@ -113,6 +114,9 @@ class Question:
         What the data must keep to besides the baseline, over what its constraints declare.
     segments
         Columns for each of whose values is judged apart; None: those that the baseline has.
+    past
+        Counts of the windows before, in order of time: spans of several windows are then judged,
+        too. None: nothing is remembered, and what is asked is judged by itself.
     """
 
     baseline: Baseline
@@ -131,6 +135,7 @@ class Question:
     compat: Compat | None = None
     rules: RuleSet = field(default_factory=RuleSet)
     segments: tuple[str, ...] | None = None
+    past: Sequence[WindowCounts] | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

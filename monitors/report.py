@@ -26,6 +26,7 @@ from driftline.monitors.blame.culprits import matching_rows
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.decision.significance import MIN_ROWS
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.findings import cause_sentence
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.notebook import report_cell
@@ -89,6 +90,9 @@ class Report:
         One line for each segment that was judged apart.
     details
         What else a kind has to tell people, for report.json, such as a confusion matrix.
+    counts, cell_ids
+        What the next windows are judged together with, and the cells it was counted on by column;
+        None when the kind needs none.
     batches
         Gives the judged rows again; None when they are gone.
     comparer
@@ -109,6 +113,8 @@ class Report:
     unmetered: frozenset[str] = frozenset()
     segments: tuple[SegmentResult, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
+    counts: WindowCounts | None = field(default=None, repr=False, compare=False)
+    cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 

@@ -33,6 +33,7 @@ from driftline.monitors.away import is_away
 from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
+from driftline.monitors.memory.recall import RETENTION
 from driftline.monitors.question import Predictor
 from driftline.monitors.standing import Standing, list_standings
 from driftline.signature import Signature
@@ -75,6 +76,8 @@ class Scheduler:
         Opens an endpoint's model, for monitors of the kind "attribution".
     scripts_dir
         Folder of the record scripts that monitors may name; empty: they may name none.
+    retention_days
+        How long captured rows are kept, and so the counts of judged windows.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Scheduler:
         revisit_s: float = REVISIT_S,
         predictors: Predictors | None = None,
         scripts_dir: str = "",
+        retention_days: float = RETENTION.days,
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.watermark, self.poll_s = now, watermark, poll_s
@@ -97,6 +101,7 @@ class Scheduler:
         self.revisit_after = timedelta(seconds=revisit_s)
         self.predictors = predictors
         self.scripts_dir = scripts_dir
+        self.retention = timedelta(days=retention_days)
         self.owner = uuid.uuid4().hex
         self.failure_count = 0
         # A baseline takes longer to load than a window to judge; its version names its content.
@@ -167,6 +172,7 @@ class Scheduler:
                         baselines=self._read_baseline,
                         predict=predict,
                         scripts_dir=self.scripts_dir,
+                        retention=self.retention,
                     )
 
                 yield from self._take_turn(taken, judge, stop)

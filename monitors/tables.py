@@ -1,4 +1,4 @@
-"""SQL tables of this room: definitions of monitors, their executions, leases and positions."""
+"""SQL tables of this room: definitions of monitors, their executions, leases, counts of windows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from sqlalchemy import (
     Boolean,
     Column,
     Float,
+    ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -17,7 +19,15 @@ from sqlalchemy import (
 
 from driftline.alerts.tables import NAMES, BigCount, FreeText, UtcDateTime
 
-__all__ = ["definitions", "executions", "leases", "metadata"]
+__all__ = [
+    "commissions",
+    "count_layouts",
+    "definitions",
+    "executions",
+    "leases",
+    "metadata",
+    "window_counts",
+]
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -94,4 +104,47 @@ leases = Table(
     Column("touched", JSON(none_as_null=True)),
     # When windows were judged again the last time, in real time.
     Column("revisited_at", UtcDateTime),
+)
+
+window_counts = Table(
+    "monitors_window_counts",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    Column("window_start", UtcDateTime, primary_key=True),
+    Column("window_end", UtcDateTime, primary_key=True),
+    # Digest of what decides which rows a window has: another endpoint's are not added to them.
+    Column("source", String(16), nullable=False),
+    Column("baseline_version", String(64), nullable=False),
+    Column("row_count", BigCount, nullable=False),
+    # Which columns and cells the counts are of: said once for thousands of windows, and kept.
+    Column("layout", ForeignKey("monitors_count_layouts.id"), nullable=False),
+    Column("counts", LargeBinary, nullable=False),
+)
+
+count_layouts = Table(
+    "monitors_count_layouts",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    # In order: name of the column, id of its cells, number of its cells.
+    Column("columns", JSON, nullable=False),
+)
+
+commissions = Table(
+    "monitors_commissions",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("baseline_version", String(64), primary_key=True),
+    # Start of the first window that was judged against this version.
+    Column("begun_at", UtcDateTime, nullable=False),
+    # End of the window with which the fitting period was over; none while it lasts.
+    Column("fitted_at", UtcDateTime),
+    # The window whose report tells the finding, and what was found.
+    Column("told_start", UtcDateTime),
+    Column("told_end", UtcDateTime),
+    Column("finding", JSON(none_as_null=True)),
+    # Who said that drift is to be judged against this version as it is.
+    Column("accepted_at", UtcDateTime),
+    Column("accepted_by", String(255)),
+    Column("accepted_reason", FreeText),
 )

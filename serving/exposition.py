@@ -27,6 +27,7 @@ from driftline.capture.audit.report import Coverage
 from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.errors import DriftlineError
+from driftline.monitors.records import FAILED, INSUFFICIENT
 from driftline.monitors.standing import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.alarm_families import alarm_families, feature_families
@@ -189,11 +190,17 @@ class _Installation(Collector):
         failed = GaugeMetricFamily(
             "driftline_monitor_failed", "Whether that window could not be judged.", labels=names
         )
+        insufficient = GaugeMetricFamily(
+            "driftline_monitor_insufficient",
+            "Whether that window had too little data to judge anything.",
+            labels=names,
+        )
         for row in rows:
             values = [row[one] for one in names]
             ended.add_metric(values, row["window_end"].timestamp())
-            failed.add_metric(values, float(row["status"] == "Failed"))
-        yield from (ended, failed)
+            failed.add_metric(values, float(row["status"] == FAILED))
+            insufficient.add_metric(values, float(row["status"] == INSUFFICIENT))
+        yield from (ended, failed, insufficient)
         late = GaugeMetricFamily(
             "driftline_monitor_overdue_seconds",
             "How long the oldest window that is due has waited.",

@@ -78,7 +78,7 @@ def _link(view: KindView) -> Link:
 
 
 def _verdict(view: KindView, run: WindowRun) -> html.Div:
-    tone = {"ok": "ok", "failed": "failed", "unlabelled": "none"}.get(
+    tone = {"ok": "ok", "failed": "failed", "unlabelled": "none", "insufficient": "none"}.get(
         run.state, "alarm" if run.hard_count else "soft"
     )
     lines: list[Cell] = [html.H2(verdict(view, run))]

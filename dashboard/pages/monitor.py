@@ -80,6 +80,8 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
     where = f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
+    if run.state == "insufficient":
+        return f"Too few rows to judge any feature, so this is no pass ({where})"
     if run.violation_count == 0:
         if not detail.features:
             return f"No violation, but this window's documents are gone ({where})"
@@ -91,7 +93,8 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
 def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
     """Say how the window stands, its top cause and where the guilty rows sit."""
     run = detail.run
-    tone = {"ok": "ok", "failed": "failed"}.get(run.state, "alarm" if run.hard_count else "soft")
+    tones = {"ok": "ok", "failed": "failed", "insufficient": "none"}
+    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     lines: list[Cell] = [html.H2(verdict(view.monitor, detail))]
     if detail.cause:
         lines.append(html.P(detail.cause, className="cause"))

@@ -168,7 +168,14 @@ def _monitors(view: OverviewView) -> html.Section:
                 )
             ],
         )
-    order = {"violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "ok": 4}
+    order = {
+        "violations": 0,
+        "failed": 1,
+        "waiting": 3,
+        "unlabelled": 3,
+        "insufficient": 3,
+        "ok": 4,
+    }
     ranked = sorted(
         view.monitors,
         key=lambda line: (

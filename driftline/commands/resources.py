@@ -192,7 +192,7 @@ def monitor_run(
         options.show_json(execution)
     else:
         typer.echo(f"{execution['status']}: {_outcome(execution)}")
-    if execution["status"] == "Failed":
+    if execution["status"] in ("Failed", "InsufficientData"):
         raise typer.Exit(3)
     if execution["status"] == "CompletedWithViolations":
         raise typer.Exit(1)
@@ -212,6 +212,8 @@ def _outcome(execution: dict[str, Any]) -> str:
     if execution["failure_reason"]:
         return f"{execution['failure_reason']} ({window}; another one by --from and --to)"
     count = execution["violation_count"]
+    if execution["status"] == "InsufficientData":
+        return f"{execution['row_count']:,} rows; nothing could be judged ({window})"
     found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
     return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
 

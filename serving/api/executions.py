@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -72,6 +72,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
                 signature=_signature(context, definition.endpoint),
                 predict=None if model is None else stack.enter_context(model),
                 scripts_dir=context.scripts_dir,
+                retention=timedelta(days=context.retention_days),
             )
         return _shown(asdict(execution))
 

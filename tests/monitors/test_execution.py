@@ -339,3 +339,28 @@ def test_what_capture_found_unfit_is_of_a_wrong_type_with_sagemaker_too(
         "Data type match requirement is not met. Expected data type: Integral, Expected match: "
         "100.0%. Observed: Only 99.0% of data is Integral."
     ]
+
+
+def test_a_window_with_too_little_data_is_no_pass(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 12))
+
+    execution = judge()
+
+    assert execution.status == "InsufficientData"
+    assert (execution.row_count, execution.violation_count) == (12, 0)
+    assert value(engine, "insufficient") == [1.0]
+    assert value(engine, "rows") == [12.0]
+    # Zero would be a verdict.
+    assert value(engine, "violations") == value(engine, "pages") == []
+
+
+def test_what_was_judged_is_told_not_to_be_insufficient(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+
+    judge()
+
+    assert value(engine, "insufficient") == [0.0]

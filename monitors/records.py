@@ -1,0 +1,195 @@
+"""Executions as rows: found, and recorded all at once with what they bring.
+
+One transaction records the run, sets older ones of its window aside, replaces the window's
+datapoints and what is remembered of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from driftline.alerts.guard import hold, reading
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.capture.windows.window import Window
+from driftline.errors import NotFoundError
+from driftline.monitors.tables import executions
+
+__all__ = [
+    "COMPLETED",
+    "FAILED",
+    "INSUFFICIENT",
+    "VIOLATED",
+    "Execution",
+    "Overtaken",
+    "current",
+    "find",
+    "get_execution",
+    "record",
+]
+
+log = logging.getLogger(__name__)
+
+COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
+# Nothing is violated, but nothing could be judged either: no pass.
+INSUFFICIENT = "InsufficientData"
+
+
+class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
+    """Another execution of the window was recorded since this one read its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run, as it stands in the table.
+
+    Parameters
+    ----------
+    status
+        "Completed", "CompletedWithViolations", "InsufficientData" or "Failed".
+    failure_reason
+        Of a failed one.
+    is_current
+        Whether its datapoints stand; False once a newer run of the same window has replaced them.
+    page_count
+        Violations that no season can bring.
+    max_drift_ratio
+        Largest distance over its bound; None when no drift was judged.
+    cause
+        One sentence; empty without violations.
+    folder
+        Where its documents lie, relative to the storage root; empty when there are none.
+    """
+
+    id: str
+    monitor: str
+    kind: str
+    endpoint: str
+    definition_version: int
+    baseline: str
+    baseline_version: str
+    window_start: datetime
+    window_end: datetime
+    digest: str
+    status: str
+    failure_reason: str | None
+    is_current: bool
+    row_count: int
+    request_count: int
+    violation_count: int
+    page_count: int
+    max_drift_ratio: float | None
+    cause: str
+    folder: str
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def window(self) -> Window:
+        """The window that was judged."""
+        return Window(self.window_start, self.window_end)
+
+
+def get_execution(connection: Connection, identity: str) -> Execution:
+    """Give one execution; NotFoundError when there is none of that id."""
+    found = find(connection, identity)
+    if found is None:
+        raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
+    return found
+
+
+def record(
+    engine: Engine,
+    execution: Execution,
+    points: list[Datapoint],
+    remember: Callable[[Connection], None] | None = None,
+    *,
+    before: str | None,
+) -> Execution:
+    """Store the run, set older ones of its window aside, replace their datapoints: all or none.
+
+    Parameters
+    ----------
+    remember
+        Writes what else the run brings, in the same transaction.
+    before
+        The id of the window's current run when its rows were read.
+
+    Raises
+    ------
+    Overtaken
+        When the window's current run is neither this one nor ``before``.
+    """
+    values = {one.name: getattr(execution, one.name) for one in fields(execution)}
+    try:
+        with engine.begin() as connection:
+            # Two runs of one window at once would each find the other's row not there yet.
+            hold(connection, _source(execution))
+            standing = current(connection, execution.monitor, execution.window)
+            if standing not in (before, execution.id):
+                raise Overtaken
+            stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
+            connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
+            _set_aside(connection, execution)
+            connection.execute(insert(executions).values(values))
+            metrics.put(connection, points, source=_source(execution))
+            if remember is not None:
+                remember(connection)
+    except IntegrityError:
+        # Another process has recorded the same run meanwhile: the same id has the same answer.
+        with reading(engine) as connection:
+            return get_execution(connection, execution.id)
+    log.info(
+        "execution=%s monitor=%s window=%s status=%s rows=%d violations=%d",
+        execution.id,
+        execution.monitor,
+        execution.window.stamp,
+        execution.status,
+        execution.row_count,
+        execution.violation_count,
+    )
+    return execution
+
+
+def current(connection: Connection, monitor: str, window: Window) -> str | None:
+    """Give the id of the execution whose datapoints stand for a window; None before the first."""
+    table = executions.c
+    query = select(table.id).where(
+        table.monitor == monitor,
+        table.window_start == window.start,
+        table.window_end == window.end,
+        table.is_current,
+    )
+    return connection.scalar(query)
+
+
+def _set_aside(connection: Connection, execution: Execution) -> None:
+    connection.execute(
+        update(executions)
+        .where(
+            executions.c.monitor == execution.monitor,
+            executions.c.window_start == execution.window_start,
+            executions.c.window_end == execution.window_end,
+            executions.c.id != execution.id,
+        )
+        .values(is_current=False)
+    )
+
+
+def _source(execution: Execution) -> str:
+    """Name who puts the datapoints: one source for each monitor and window."""
+    return f"monitor:{execution.monitor}/{execution.window.stamp}"
+
+
+def find(connection: Connection, identity: str) -> Execution | None:
+    """Give one execution, or None."""
+    row = connection.execute(select(executions).where(executions.c.id == identity)).first()
+    if row is None:
+        return None
+    return Execution(**{one.name: row._mapping[one.name] for one in fields(Execution)})
