@@ -1,0 +1,379 @@
+"""``driftline.backtest``: a monitor's rule on history, and beside it the rules of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from os import PathLike, fspath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.engine import InProcess
+from driftline.baseline.gather import Meter, gather
+from driftline.baseline.parts import stream_parts
+from driftline.baseline.schema import find_column
+from driftline.baseline.source import Source, open_source
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import UNFIT, Window
+from driftline.errors import InputError
+from driftline.monitors.backtest.advice import advised
+from driftline.monitors.backtest.history import History, HistoryCounter
+from driftline.monitors.backtest.marks import Mark, score
+from driftline.monitors.backtest.others import Reference, other_rules
+from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
+from driftline.monitors.backtest.rate import Rate
+from driftline.monitors.backtest.replay import Verdict, replay
+from driftline.monitors.backtest.resampling import resampled_alarms
+from driftline.monitors.backtest.rule import decider_of
+from driftline.monitors.backtest.sensitivity import smallest_shifts
+from driftline.monitors.backtest.spans import YEAR, Spans, moment_us, window_length
+from driftline.monitors.backtest.yardstick import yardsticks_of
+from driftline.monitors.cron import Schedule
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.decider import Decider
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.examination import read_captured
+from driftline.monitors.segments import segment_plan
+from driftline.roles import Roles
+from driftline.signature import Signature
+
+__all__ = ["Options", "backtest", "backtest_captured", "backtest_roles"]
+
+EVENT_TIME = "event_time"
+Progress = Callable[[int, int | None], None]
+OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
+OWN_SOURCE = "docs/why/drift-decision.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked of a backtest besides the data.
+
+    Parameters
+    ----------
+    start, end
+        Only windows within this half-open span, aware; None: all.
+    against
+        Names of other rules, of `OTHERS`.
+    tolerance
+        For every column in place of what the constraints say.
+    marks
+        What people said of past windows.
+    estimate
+        Whether to try the rule on the reference itself and on made changes: how many alarms
+        unchanged data bring, and the smallest change that is found.
+    advise
+        Whether other lengths and tolerances are tried, too; that takes a while.
+    seed
+        Of what is drawn at random.
+    progress
+        Called with rows read and rows in total (None when not known).
+    """
+
+    start: datetime | None = None
+    end: datetime | None = None
+    against: Sequence[str] = ()
+    tolerance: float | None = None
+    marks: Sequence[Mark] = field(default_factory=tuple)
+    estimate: bool = True
+    advise: bool = False
+    seed: int = 0
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        for what, value in (("from", self.start), ("to", self.end)):
+            if value is not None and value.tzinfo is None:
+                raise InputError(f"{what} {value} has no time zone; expected one such as UTC")
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise InputError(f"from {self.start} to {self.end}; expected the end after the start")
+        if self.tolerance is not None and not 0 <= self.tolerance < 1:
+            raise InputError(f"tolerance {self.tolerance}; expected 0 to below 1, such as 0.01")
+        other_rules(self.against)
+
+    @property
+    def between_us(self) -> tuple[int | None, int | None]:
+        """The span in microseconds since 1970."""
+        return (
+            None if self.start is None else moment_us(self.start),
+            None if self.end is None else moment_us(self.end),
+        )
+
+
+def backtest(
+    data: object,
+    reference: Baseline | str | PathLike[str] | None = None,
+    *,
+    timestamp: str,
+    reference_until: datetime | None = None,
+    window: str = "1d",
+    false_alarms_per_year: float = 1.0,
+    options: Options | None = None,
+    **roles: object,
+) -> Backtest:
+    """Judge past data window by window, as a monitor would have done.
+
+    Parameters
+    ----------
+    data
+        Whatever `driftline.check` takes; read once, and twice more for a baseline.
+    reference
+        A baseline, or the folder of one; None: it is made of the data before ``reference_until``.
+    timestamp
+        The column with each row's time; without a zone it is UTC.
+    reference_until
+        Where the reference ends and the history begins, aware.
+    window
+        Length of a window, such as "1h", "1d" or "1w", or a timetable "cron(...)".
+    false_alarms_per_year
+        How many violations a year are accepted on data that do not change.
+    options
+        Span, other rules to lay beside, tolerance, marks.
+    **roles
+        ``label=``, ``prediction=``, ``id_column=``, ``exclude=`` and so on, as for `Baseline.fit`;
+        for a baseline that is made here.
+
+    Raises
+    ------
+    InputError
+        When data or baseline cannot be read, there is no such column, or no window has rows.
+    """
+    try:
+        named = Roles.of(timestamp=timestamp, **roles)  # type: ignore[arg-type] # Checked there.
+    except TypeError as error:
+        raise InputError(f"backtest: {error}") from error
+    return backtest_roles(
+        data,
+        reference,
+        named,
+        reference_until=reference_until,
+        spans=spans_of(window),
+        false_alarms_per_year=false_alarms_per_year,
+        options=options or Options(),
+    )
+
+
+def spans_of(window: str) -> Spans:
+    """Read a length or a timetable."""
+    if window.strip().casefold().startswith("cron"):
+        return Spans(schedule=Schedule(window))
+    return Spans(window_length(window))
+
+
+def backtest_roles(
+    data: object,
+    reference: Baseline | str | PathLike[str] | None,
+    roles: Roles,
+    *,
+    reference_until: datetime | None,
+    spans: Spans,
+    false_alarms_per_year: float,
+    options: Options,
+    monitor: str = "",
+) -> Backtest:
+    """Judge past data as `backtest` does, the roles in one value."""
+    if roles.timestamp is None:
+        raise InputError("backtest: no timestamp; name the column with each row's time")
+    if (reference is None) == (reference_until is None):
+        given = "neither" if reference is None else "both"
+        raise InputError(
+            f"backtest: {given} of a baseline and the time until which the data are the reference; "
+            "expected one of them"
+        )
+    if reference is None:
+        assert reference_until is not None
+        source = open_source(data).buffered()
+        find_column(roles.timestamp, source.schema.names, what="timestamp")
+        baseline = Baseline.of(_before(source, roles.timestamp, reference_until), roles)
+        options = replace(options, start=max(reference_until, options.start or reference_until))
+    else:
+        baseline = (
+            reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
+        )
+        source = open_source(data, signature=baseline.signature)
+        find_column(roles.timestamp, source.schema.names, what="timestamp")
+    budget = Budget(false_alarms_per_year, spans.windows_per_year)
+    counter = _counter(baseline, spans, options, roles.timestamp)
+    meter = Meter(options.progress, source.row_count)
+    history = gather(counter, source.parts(), InProcess(), meter.tell).result()
+    return _judged(monitor, baseline, spans, budget, options, history)
+
+
+def backtest_captured(
+    root: str,
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    signature: Signature,
+    options: Options,
+    *,
+    spans: Spans | None = None,
+) -> Backtest:
+    """Judge a captured period as a monitor would have done, or with other windows.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    definition
+        The monitor, of data quality.
+    baseline
+        What it is judged against.
+    signature
+        The endpoint's.
+    options
+        With start and end.
+    spans
+        In place of the monitor's timetable.
+
+    Raises
+    ------
+    InputError
+        When the monitor is of another kind, a script makes its rows, there is no start or end, or
+        no window has rows.
+    """
+    name = f'monitor "{definition.name}"'
+    if definition.kind != "data-quality" or definition.compat:
+        kind = "compat" if definition.compat else f'kind "{definition.kind}"'
+        raise InputError(f'{name}: {kind}; a backtest replays "data-quality" without compat')
+    if definition.preprocess is not None:
+        raise InputError(f"{name}: a script makes its rows; a backtest replays captured ones only")
+    if options.start is None or options.end is None:
+        raise InputError(f"{name}: no from or to; expected the captured period to replay")
+    cut = spans or Spans(schedule=definition.timetable)
+    read = read_captured(root, definition, Window(options.start, options.end), signature, baseline)
+    counter = _counter(baseline, cut, options, EVENT_TIME, unfit=UNFIT)
+    meter = Meter(options.progress, read.row_count)
+    history = gather(counter, stream_parts(read.batches()), InProcess(), meter.tell).result()
+    plan = segment_plan(baseline, definition.segments)
+    budget = Budget(definition.false_alarms_per_year, cut.windows_per_year)
+    own = budget if plan is None else plan.whole(budget)
+    return _judged(definition.name, baseline, cut, own, options, history)
+
+
+def _loaded(folder: str | PathLike[str]) -> Baseline:
+    return Baseline.load(fspath(folder))
+
+
+def _counter(
+    baseline: Baseline, spans: Spans, options: Options, time: str, unfit: str | None = None
+) -> partial[HistoryCounter]:
+    """Give the function that begins counting; marks for other rules where they are asked for."""
+    yardsticks = {}
+    if options.against and baseline.profile is not None:
+        yardsticks = yardsticks_of(baseline.profile, baseline.cells)
+    return partial(
+        HistoryCounter, baseline.cells, spans, time, options.between_us, yardsticks, unfit
+    )
+
+
+def _judged(
+    monitor: str,
+    baseline: Baseline,
+    spans: Spans,
+    budget: Budget,
+    options: Options,
+    history: History,
+) -> Backtest:
+    """Replay what was counted, and say what else the rule would do."""
+    if not len(history.starts):
+        undated = f" ({history.undated_count:,} rows have no time)" if history.undated_count else ""
+        raise InputError(f"no window has rows in the span that is asked for{undated}")
+    decider = decider_of(
+        baseline,
+        history.cells,
+        length=spans.usual_length,
+        budget=budget,
+        tolerance=options.tolerance,
+    )
+    if not decider.references:
+        raise InputError(
+            "none of the data's columns is judged by the baseline; expected one at least"
+        )
+    verdicts = tuple(replay(decider, history.windows()))
+    rows = int(np.median(history.rows))
+    blocks, seed, estimate = baseline.blocks, options.seed, options.estimate
+    return Backtest(
+        monitor=monitor,
+        baseline_version=baseline.version,
+        window=_told(spans),
+        false_alarms_per_year=budget.false_alarms_per_year,
+        columns=tuple(decider.references),
+        verdicts=verdicts,
+        rules=(_own(verdicts, spans), *_others(decider, options, history, spans, baseline)),
+        resampled=resampled_alarms(decider, blocks, seed=seed) if estimate else None,
+        findings=smallest_shifts(decider, blocks, rows=rows, seed=seed) if estimate else (),
+        advice=advised(decider, blocks, history, seed) if options.advise else (),
+        marks=score(verdicts, options.marks),
+        undated_count=history.undated_count,
+    )
+
+
+def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
+    alarms = tuple(tuple(drift.column for drift in one.alarms) for one in verdicts)
+    return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, _rate(alarms, spans))
+
+
+def _others(
+    decider: Decider, options: Options, history: History, spans: Spans, baseline: Baseline
+) -> Iterator[RuleOutcome]:
+    """Ask the other rules about the same windows and columns."""
+    rules = other_rules(options.against)
+    if not rules or baseline.profile is None:
+        return
+    names = decider.references
+    reference = Reference(
+        yardsticks_of(baseline.profile, names),
+        {name: one.counts for name, one in names.items()},
+        _chunks(baseline, decider.length),
+    )
+    for rule in rules:
+        flags = rule.judge(history, reference)
+        loud = [[name for name, found in flags.items() if found[at]]
+                for at in range(len(history.starts))]  # fmt: skip
+        alarms = tuple(map(tuple, loud))
+        yield RuleOutcome(rule.name, rule.title, rule.source, alarms, _rate(alarms, spans))
+
+
+def _chunks(baseline: Baseline, length: timedelta | None) -> dict[str, np.ndarray]:
+    """Cut the reference into windows of the same length, where its hours can be."""
+    if baseline.blocks is None or length is None or length % timedelta(hours=1):
+        return {}
+    return baseline.blocks.blocks(length)
+
+
+def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate | None:
+    """Count windows with an alarm over the time that all windows with rows span."""
+    if not alarms:
+        return None
+    return Rate(sum(map(bool, alarms)), len(alarms) * (spans.usual_length / YEAR))
+
+
+def _told(spans: Spans) -> str:
+    if spans.schedule is not None:
+        return spans.schedule.expression
+    assert spans.length is not None
+    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
+        if spans.length % size == timedelta(0):
+            return f"{spans.length // size}{unit}"
+    return f"{spans.length // timedelta(minutes=1)}m"
+
+
+def _before(source: Source, column: str, until: datetime) -> Source:
+    """Give the rows before a moment; those without a time are none of them."""
+    if until.tzinfo is None:
+        raise InputError(f"reference_until {until} has no time zone; expected one such as UTC")
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        limit = pa.scalar(until.astimezone(UTC), pa.timestamp("us", "UTC"))
+        for batch in source.batches():
+            times, _ = coerce(batch.column(column), "timestamp")
+            earlier = pc.fill_null(pc.less(times, limit.cast(times.type)), fill_value=False)
+            kept = batch.filter(earlier)
+            if kept.num_rows:
+                yield kept
+
+    return Source(source.schema, rows, source.textual)

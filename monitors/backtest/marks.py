@@ -1,0 +1,81 @@
+"""What people said of past alarms, held against what the rule would have done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from driftline.errors import InputError
+from driftline.monitors.backtest.replay import ALARM, Verdict
+
+__all__ = ["EXPECTED", "HARMFUL", "NEW_NORMAL", "Mark", "MarkScore", "score"]
+
+EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new_normal"
+VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One span of time that somebody has judged.
+
+    Parameters
+    ----------
+    column
+        The column it is about; None: the whole monitor.
+    start, end
+        Half-open span, aware.
+    verdict
+        "harmful": an alarm was wanted. "expected" and "new_normal": none was.
+    """
+
+    column: str | None
+    start: datetime
+    end: datetime
+    verdict: Literal["expected", "harmful", "new_normal"]
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise InputError(f'mark "{self.verdict}"; expected one of {", ".join(VERDICTS)}')
+        if self.start.tzinfo is None or self.end.tzinfo is None or self.end <= self.start:
+            raise InputError(
+                f"mark from {self.start} to {self.end}; expected times with a zone, the end after "
+                "the start"
+            )
+
+    def is_met(self, verdict: Verdict) -> bool:
+        """Whether a window lies in the span, in part at least, and alarms for its column."""
+        if verdict.start is None or verdict.end is None or verdict.state != ALARM:
+            return False
+        if verdict.end <= self.start or verdict.start >= self.end:
+            return False
+        return self.column is None or any(one.column == self.column for one in verdict.alarms)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkScore:
+    """How the replay did on the marks.
+
+    Parameters
+    ----------
+    harmful_count, found_count
+        Spans that were harmful, and those of them with an alarm.
+    expected_count, needless_count
+        Spans that were expected or the new normal, and those of them with an alarm.
+    """
+
+    harmful_count: int
+    found_count: int
+    expected_count: int
+    needless_count: int
+
+
+def score(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> MarkScore | None:
+    """Count the marks that the alarms met; None without marks."""
+    if not marks:
+        return None
+    met = {one: any(one.is_met(verdict) for verdict in verdicts) for one in dict.fromkeys(marks)}
+    harmful = [hit for one, hit in met.items() if one.verdict == HARMFUL]
+    others = [hit for one, hit in met.items() if one.verdict != HARMFUL]
+    return MarkScore(len(harmful), sum(harmful), len(others), sum(others))

@@ -1,0 +1,212 @@
+"""What a backtest found, as values, plain JSON, and one line for each matter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from driftline.monitors.backtest.marks import MarkScore
+from driftline.monitors.backtest.rate import Rate
+from driftline.monitors.backtest.replay import ALARM, Verdict
+from driftline.monitors.backtest.sensitivity import Finding
+from driftline.monitors.decision.decider import INSUFFICIENT
+from driftline.monitors.decision.drift import ColumnDrift
+from driftline.monitors.violation import percent
+
+__all__ = ["OWN", "Advice", "Backtest", "RuleOutcome", "cause_of"]
+
+# The name of the monitor's own rule beside those of others.
+OWN = "driftline"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What one rule would have done.
+
+    Parameters
+    ----------
+    name, title, source
+        The rule, what it does, and where that is written.
+    alarms
+        For each window, in order: the columns that alarm.
+    rate
+        Windows with an alarm; None without any window.
+    """
+
+    name: str
+    title: str
+    source: str
+    alarms: tuple[tuple[str, ...], ...]
+    rate: Rate | None
+
+    @property
+    def episode_count(self) -> int:
+        """How often alarming windows begin, one after the other counted once."""
+        loud = [bool(one) for one in self.alarms]
+        return sum(now and not before for before, now in zip([False, *loud], loud, strict=False))
+
+    @property
+    def first(self) -> int | None:
+        """Index of the first window with an alarm."""
+        return next((at for at, one in enumerate(self.alarms) if one), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What another length of windows, or another tolerance, would find.
+
+    Parameters
+    ----------
+    length_h
+        Hours of a window.
+    tolerance
+        Of all columns.
+    row_count
+        Rows of such a window at this traffic.
+    first_share, week_share
+        Median over the columns: the smallest share of rows whose move is found within one window,
+        and within a week; None where more than half of the columns find none.
+    is_suggested
+        Whether it is the one to take: the shortest windows, at the tolerance in use, that nearly
+        always have rows enough and find after a week what longer ones do.
+    """
+
+    length_h: float
+    tolerance: float
+    row_count: float
+    first_share: float | None
+    week_share: float | None
+    is_suggested: bool = False
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The windows of a history, judged as the monitor would have judged them.
+
+    Parameters
+    ----------
+    monitor
+        Its name, or "" when there is none.
+    baseline_version
+        What was expected.
+    window
+        How time is cut, in words: "1d", or the timetable.
+    false_alarms_per_year
+        The budget: what is accepted on data that do not change.
+    columns
+        Those that are judged.
+    verdicts
+        One for each window that has rows, in order.
+    rules
+        The monitor's own first, then those it was laid beside.
+    resampled
+        Alarms on the reference's own days, drawn anew; None when it cannot be cut into days.
+    findings
+        The smallest changes that would be found.
+    advice
+        Other lengths and tolerances, when asked for.
+    marks
+        How it did on what people marked; None without marks.
+    undated_count
+        Rows without a time, which are in no window.
+    """
+
+    monitor: str
+    baseline_version: str
+    window: str
+    false_alarms_per_year: float
+    columns: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    rules: tuple[RuleOutcome, ...]
+    resampled: Rate | None
+    findings: tuple[Finding, ...]
+    advice: tuple[Advice, ...] = ()
+    marks: MarkScore | None = None
+    undated_count: int = 0
+
+    @property
+    def own(self) -> RuleOutcome:
+        """The monitor's own rule."""
+        return self.rules[0]
+
+    @property
+    def alarms(self) -> tuple[Verdict, ...]:
+        """The windows that would have alarmed."""
+        return tuple(one for one in self.verdicts if one.state == ALARM)
+
+    @property
+    def insufficient_count(self) -> int:
+        """Windows with too few rows to be judged."""
+        return sum(one.state == INSUFFICIENT for one in self.verdicts)
+
+    def as_dict(self) -> dict[str, object]:
+        """Give plain JSON values."""
+        return {
+            "monitor": self.monitor,
+            "baseline_version": self.baseline_version,
+            "window": self.window,
+            "false_alarms_per_year": self.false_alarms_per_year,
+            "columns": list(self.columns),
+            "window_count": len(self.verdicts),
+            "insufficient_count": self.insufficient_count,
+            "undated_count": self.undated_count,
+            "windows": [_window(one) for one in self.verdicts],
+            "rules": [_rule(one) for one in self.rules],
+            "resampled": None if self.resampled is None else self.resampled.as_dict(),
+            "detectable": [asdict(one) for one in self.findings],
+            "advice": [asdict(one) for one in self.advice],
+            "marks": None if self.marks is None else asdict(self.marks),
+        }
+
+    def to_json(self) -> str:
+        """Write it as JSON."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
+
+
+def cause_of(drift: ColumnDrift) -> str:
+    """Say in words what has drifted, as the monitor's violations do."""
+    return (
+        f"{drift.column}: {percent(drift.share_window)} of rows {drift.predicate.phrase} "
+        f"(reference {percent(drift.share_reference)})"
+    )
+
+
+def _window(verdict: Verdict) -> Mapping[str, object]:
+    return {
+        "start": _text(verdict.start),
+        "end": _text(verdict.end),
+        "row_count": verdict.row_count,
+        "state": verdict.state,
+        "strength": verdict.strength,
+        "alarms": [
+            {
+                "column": one.column,
+                "cause": cause_of(one),
+                "distance": one.distance,
+                "bound": one.bound,
+                "p_value": one.p_value,
+                "share_reference": one.share_reference,
+                "share_window": one.share_window,
+                "share_low": one.share_interval[0],
+                "share_high": one.share_interval[1],
+            }
+            for one in verdict.alarms
+        ],
+    }
+
+
+def _rule(rule: RuleOutcome) -> Mapping[str, object]:
+    return {
+        "name": rule.name,
+        "title": rule.title,
+        "source": rule.source,
+        "rate": None if rule.rate is None else rule.rate.as_dict(),
+        "episode_count": rule.episode_count,
+        "alarms": [list(one) for one in rule.alarms],
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,182 @@
+"""The rule on the reference itself: its days drawn anew, in a calendar that never changes.
+
+What alarms here is no drift. The reference knows its own rows, so this is a lower estimate of what
+unchanged data bring; and its interval is that of the count alone, not of another reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import numpy as np
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.backtest.rate import Rate
+from driftline.monitors.backtest.replay import ALARM, replay
+from driftline.monitors.backtest.spans import YEAR
+from driftline.monitors.decision.decider import Decider
+from driftline.monitors.decision.window_counts import WindowCounts
+
+__all__ = ["resampled_alarms", "unchanged_windows"]
+
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Drawn windows: more than two years of days, a month of hours.
+WINDOWS = 750
+# The fewest stretches of the reference that are worth drawing from.
+LEAST_STRETCHES = 5
+# A stretch with fewer rows than this share of the usual is a ragged end.
+PARTIAL_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Some windows of the reference that stay together: a day, or one window that is longer.
+
+    Parameters
+    ----------
+    weekday
+        Of its start, 0-6.
+    windows
+        In order; start and end as in the reference.
+    """
+
+    weekday: int
+    windows: tuple[WindowCounts, ...]
+
+
+def resampled_alarms(
+    decider: Decider, blocks: BlockCounts | None, *, windows: int = WINDOWS, seed: int = 0
+) -> Rate | None:
+    """Count the windows that alarm where nothing has changed.
+
+    Parameters
+    ----------
+    decider
+        The rule; its windows are whole hours long.
+    blocks
+        The reference by the hour.
+    windows
+        How many are drawn at least.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    Rate or None
+        None when the reference has no times, is too short, or cannot be cut into such windows.
+    """
+    length = decider.length
+    if blocks is None or length is None or not _cuts(length):
+        return None
+    stretches = _stretches(blocks, length)
+    if len(stretches) < LEAST_STRETCHES:
+        return None
+    drawn = _drawn(stretches, max(length, DAY), windows, np.random.default_rng(seed))
+    verdicts = list(replay(decider, drawn))
+    return Rate(sum(one.state == ALARM for one in verdicts), len(verdicts) * (length / YEAR))
+
+
+def unchanged_windows(
+    decider: Decider,
+    blocks: BlockCounts | None,
+    count: int,
+    rows: int,
+    generator: np.random.Generator,
+) -> list[WindowCounts]:
+    """Make windows in which nothing has changed, of about so many rows each.
+
+    They are drawn from the reference's days where it has enough of them; else they are independent
+    rows with its shares, at no known time.
+    """
+    length = decider.length
+    if blocks is not None and length is not None and _cuts(length):
+        stretches = _stretches(blocks, length)
+        if len(stretches) >= LEAST_STRETCHES:
+            drawn = list(islice(_drawn(stretches, max(length, DAY), count, generator), count))
+            usual = float(np.median([one.row_count for one in drawn]))
+            return [_thinned(one, rows / max(usual, 1.0), generator) for one in drawn]
+    shares = {name: one.counts / one.row_count for name, one in decider.references.items()}
+    return [
+        WindowCounts(
+            None,
+            None,
+            rows,
+            {name: generator.multinomial(rows, share) for name, share in shares.items()},
+        )
+        for _ in range(count)
+    ]
+
+
+def _thinned(window: WindowCounts, factor: float, generator: np.random.Generator) -> WindowCounts:
+    """Give a window so many times its rows; the fraction of a row is drawn."""
+    whole, rest = divmod(factor, 1.0)
+    cells = {
+        name: int(whole) * counts + generator.binomial(counts, rest)
+        for name, counts in window.cells.items()
+    }
+    rows = max((int(counts.sum()) for counts in cells.values()), default=0)
+    return replace(window, row_count=rows, cells=cells)
+
+
+def _cuts(length: timedelta) -> bool:
+    """Say whether such windows are hours, and fill whole days or are filled by them."""
+    return length % HOUR == timedelta(0) and (
+        DAY % length == timedelta(0) or length % DAY == timedelta(0)
+    )
+
+
+def _stretches(blocks: BlockCounts, length: timedelta) -> list[_Stretch]:
+    """Cut the reference into days, or windows that are longer, and leave ragged ones out."""
+    step, width = length // HOUR, max(length, DAY) // HOUR
+    places, first = np.unique(blocks.hours // step, return_index=True)
+    tables = {
+        name: np.add.reduceat(counts.astype(np.int64), first, axis=0)
+        for name, counts in blocks.counts.items()
+        if len(first)
+    }
+    if not tables:
+        return []
+    rows = np.max([table.sum(axis=1) for table in tables.values()], axis=0)
+    found: dict[int, list[WindowCounts]] = {}
+    for at, place in enumerate(places):
+        start = EPOCH + int(place) * length
+        counts = {name: table[at] for name, table in tables.items()}
+        window = WindowCounts(start, start + length, int(rows[at]), counts)
+        found.setdefault(int(place) * step // width, []).append(window)
+    total = {key: sum(one.row_count for one in own) for key, own in found.items()}
+    least = PARTIAL_SHARE * float(np.median(list(total.values())))
+    return [
+        _Stretch((EPOCH + key * max(length, DAY)).weekday(), tuple(own))
+        for key, own in sorted(found.items())
+        if total[key] >= least
+    ]
+
+
+def _drawn(
+    stretches: list[_Stretch], width: timedelta, count: int, generator: np.random.Generator
+) -> Iterator[WindowCounts]:
+    """Lay drawn stretches one after the other from the reference's end on, weekday by weekday."""
+    ends = [one.windows[-1].end for one in stretches]
+    last = max(end for end in ends if end is not None)
+    moment = EPOCH + (-((EPOCH - last) // width)) * width
+    given = 0
+    while given < count:
+        same = [one for one in stretches if one.weekday == moment.weekday()]
+        pool = same if width == DAY and same else stretches
+        chosen = pool[int(generator.integers(len(pool)))]
+        shift = moment - _start_of(chosen, width)
+        for window in chosen.windows:
+            assert window.start is not None and window.end is not None
+            yield replace(window, start=window.start + shift, end=window.end + shift)
+        given += len(chosen.windows)
+        moment += width
+
+
+def _start_of(stretch: _Stretch, width: timedelta) -> datetime:
+    first = stretch.windows[0].start
+    assert first is not None
+    return EPOCH + (first - EPOCH) // width * width

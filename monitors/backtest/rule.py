@@ -1,0 +1,74 @@
+"""The rule that a monitor of data quality has, made of its baseline as the monitor makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from driftline.baseline.store import Baseline
+from driftline.monitors.data_quality import UNJUDGED
+from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.decider import SCALES, Decider
+from driftline.monitors.inspection import reference_columns
+from driftline.signature import Column
+
+__all__ = ["decider_of"]
+
+
+def decider_of(
+    baseline: Baseline,
+    present: Iterable[str],
+    *,
+    length: timedelta,
+    budget: Budget,
+    tolerance: float | None = None,
+) -> Decider:
+    """Make the rule.
+
+    Parameters
+    ----------
+    baseline
+        What is expected.
+    present
+        The columns that the data have.
+    length
+        Of a window.
+    budget
+        Accepted false alarms.
+    tolerance
+        For every column in place of what the constraints say; None: theirs.
+    """
+    known, there = reference_columns(baseline), set(present)
+    judged = [
+        column
+        for column in baseline.signature.columns
+        if column.name in known and column.name in there and _is_judged(baseline, column)
+    ]
+    tolerances = {
+        one.name: _tolerance(baseline, one) if tolerance is None else tolerance for one in judged
+    }
+    return Decider(
+        {one.name: known[one.name] for one in judged},
+        baseline.blocks,
+        length,
+        budget,
+        tolerances,
+        SCALES,
+    )
+
+
+def _is_judged(baseline: Baseline, column: Column) -> bool:
+    """Say whether a monitor compares the column's distribution."""
+    constraint = baseline.constraints.feature(column.name)
+    # Declared text that the reference saw as numbers has no distance.
+    is_text = constraint is not None and constraint.inferred_type == "String"
+    if column.role in UNJUDGED or (is_text and column.type in ("int64", "double")):
+        return False
+    return baseline.constraints.config(column.name).perform_comparison
+
+
+def _tolerance(baseline: Baseline, column: Column) -> float:
+    config = baseline.constraints.config(column.name)
+    if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
+        return config.categorical_comparison_threshold
+    return config.comparison_threshold

@@ -1,0 +1,198 @@
+"""The smallest change that the rule would find: by trying it on the rule itself.
+
+Rows are moved from one half of a column's values to the other, in the last windows of a stretch of
+unchanged ones, a little more each time, until the column alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.backtest.resampling import unchanged_windows
+from driftline.monitors.decision.decider import Decider
+from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.window_counts import WindowCounts
+
+__all__ = ["SPANS", "Finding", "smallest_shifts"]
+
+SPANS: Mapping[str, timedelta] = {
+    "one window": timedelta(0),
+    "a day": timedelta(days=1),
+    "a week": timedelta(days=7),
+}
+# Halvings of what can be moved: to a thousandth of it.
+BISECTIONS = 10
+# Unchanged stretches that are tried, for the median: by luck one is nearer to its bound.
+DRAWS = 3
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The smallest change of one column that is found within some time.
+
+    Parameters
+    ----------
+    column, within
+        The column, and one of `SPANS`.
+    windows
+        How many windows that is.
+    share
+        Share of all rows, 0-1, that must move from the lower half of the values to the upper (of
+        texts: from the most frequent to the others); None when even all of them would not do.
+    deviations
+        For numbers: the shift of a normal column that moves as many, in standard deviations.
+    """
+
+    column: str
+    within: str
+    windows: int
+    share: float | None
+    deviations: float | None
+
+
+def smallest_shifts(
+    decider: Decider, blocks: BlockCounts | None, *, rows: int, seed: int = 0
+) -> tuple[Finding, ...]:
+    """Find for each column the smallest change that alarms within a window, a day and a week.
+
+    Parameters
+    ----------
+    decider
+        The rule, of windows of a known length.
+    blocks
+        The reference by the hour; without it, windows of independent rows are tried.
+    rows
+        Rows of a window at the user's traffic.
+    seed
+        Of the draw.
+    """
+    halves = {name: _half(one) for name, one in decider.references.items()}
+    cuts = {name: half for name, half in halves.items() if half is not None}
+    length = decider.length
+    if not cuts or length is None or rows < 1:
+        return ()
+    generator = np.random.default_rng(seed)
+    spans = {
+        name: max(1, round(span / length))
+        for name, span in SPANS.items()
+        if not span or span >= length
+    }
+    longest = max(spans.values())
+    stretches = [
+        unchanged_windows(decider, blocks, decider.memory + longest, rows, generator)
+        for _ in range(DRAWS)
+    ]
+    found = []
+    for within, count in spans.items():
+        shares = [_smallest(decider, stretch, count, cuts) for stretch in stretches]
+        for name in cuts:
+            share = float(np.median([one[name] for one in shares]))
+            found.append(_finding(decider.references[name], cuts[name], within, count, share))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """The first cells of a column, in their order, that hold about half of its rows.
+
+    Parameters
+    ----------
+    cells
+        How many cells; the others follow, without the last two, of rows without a value.
+    share
+        Of all rows, 0-1, both sides above 0.
+    """
+
+    cells: int
+    share: float
+
+
+def _half(reference: ReferenceColumn) -> _Half | None:
+    """Cut nearest to the middle; None for a column with a single cell."""
+    counts = reference.counts[:-2]
+    if reference.row_count <= 0:
+        return None
+    below = np.cumsum(counts)[:-1] / reference.row_count
+    above = counts.sum() / reference.row_count - below
+    possible = np.flatnonzero((below > 0) & (above > 0))
+    if not len(possible):
+        return None
+    at = int(possible[np.argmin(np.abs(below - above)[possible])])
+    return _Half(at + 1, float(below[at]))
+
+
+def _smallest(
+    decider: Decider,
+    stretch: Sequence[WindowCounts],
+    count: int,
+    cuts: Mapping[str, _Half],
+) -> dict[str, float]:
+    """Halve between nothing and all, for all columns at once; infinite where all is not enough."""
+    past = list(stretch[: len(stretch) - count][-decider.memory :] if decider.memory else [])
+    changed = stretch[-count:]
+    low = dict.fromkeys(cuts, 0.0)
+    high = {name: half.share for name, half in cuts.items()}
+    reached = _alarming(decider, past, changed, cuts, high)
+    for _ in range(BISECTIONS):
+        middle = {name: (low[name] + high[name]) / 2 for name in cuts}
+        alarming = _alarming(decider, past, changed, cuts, middle)
+        for name in cuts:
+            (high if name in alarming else low)[name] = middle[name]
+    return {name: high[name] if name in reached else np.inf for name in cuts}
+
+
+def _alarming(
+    decider: Decider,
+    past: Sequence[WindowCounts],
+    changed: Sequence[WindowCounts],
+    cuts: Mapping[str, _Half],
+    shares: Mapping[str, float],
+) -> set[str]:
+    """Say which columns alarm at the end of the changed windows."""
+    moved = [
+        replace(
+            window,
+            cells={
+                name: _moved(counts, cuts[name], shares[name]) if name in cuts else counts
+                for name, counts in window.cells.items()
+            },
+        )
+        for window in changed
+    ]
+    before = [*past, *moved[:-1]][-decider.memory :] if decider.memory else []
+    return set(decider.judge(moved[-1], before).drifted)
+
+
+def _moved(counts: Counts, half: _Half, share: float) -> Counts:
+    """Move so much of all rows from the first cells to the others, each in proportion."""
+    lower, upper = counts[: half.cells].astype(np.float64), counts[half.cells : -2]
+    taken = min(share * float(counts.sum()), float(lower.sum()))
+    if lower.sum() <= 0 or taken <= 0:
+        return counts
+    gained = upper + taken * (upper / upper.sum() if upper.sum() > 0 else 1 / len(upper))
+    kept = lower * (1 - taken / lower.sum())
+    # Rounded along the way, so that no row is lost.
+    whole = np.rint(np.cumsum(np.concatenate([kept, gained])))
+    return np.concatenate([np.diff(whole, prepend=0.0).astype(np.int64), counts[-2:]])
+
+
+def _finding(
+    reference: ReferenceColumn, half: _Half, within: str, count: int, share: float
+) -> Finding:
+    name = reference.cells.column
+    if not np.isfinite(share):
+        return Finding(name, within, count, None, None)
+    deviations = None
+    if reference.cells.is_number and share < half.share:
+        # A normal law with as much below the cut, moved up until so much less lies there.
+        deviations = float(special.ndtri(half.share) - special.ndtri(half.share - share))
+    return Finding(name, within, count, share, deviations)

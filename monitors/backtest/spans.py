@@ -1,0 +1,150 @@
+"""How a backtest cuts time into windows: by a monitor's timetable, or in equal lengths."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.errors import InputError
+from driftline.monitors.cron import Schedule
+
+__all__ = ["YEAR", "Spans", "moment_us", "time_of", "window_length"]
+
+YEAR = timedelta(days=365.25)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND_US = 1_000_000
+UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+# More windows than a year has minutes: a date far off, or a length that was meant otherwise.
+MOST_WINDOWS = 600_000
+# Firings of a timetable are counted from before the first row, also of one that fires once a year.
+BEFORE_FIRST_FIRING = timedelta(days=4 * 366)
+
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The windows that time is cut into.
+
+    Parameters
+    ----------
+    length
+        Of equal windows, which start at multiples of it since 1970-01-01T00:00Z, so that days are
+        UTC days; None for those of the timetable.
+    schedule
+        The timetable, a recurring one; None for equal windows.
+
+    Raises
+    ------
+    InputError
+        When the timetable cuts nothing.
+    """
+
+    length: timedelta | None = None
+    schedule: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        if self.length is None and (self.schedule is None or not self.schedule.is_recurring):
+            name = "none" if self.schedule is None else f'"{self.schedule.expression}"'
+            raise InputError(
+                f"schedule {name} cuts no windows; give their length, such as --window 1d"
+            )
+
+    @property
+    def windows_per_year(self) -> float:
+        """How many windows a year has."""
+        if self.length is not None:
+            return YEAR / self.length
+        assert self.schedule is not None
+        return self.schedule.windows_per_year
+
+    @property
+    def usual_length(self) -> timedelta:
+        """How long a window is: the length, or the mean of a year's windows."""
+        return self.length or YEAR / self.windows_per_year
+
+    def cut(self, times_us: Times) -> tuple[Times, Times, Times]:
+        """Say in which windows times lie.
+
+        Parameters
+        ----------
+        times_us
+            Shape (rows,): microseconds since 1970-01-01T00:00Z.
+
+        Returns
+        -------
+        tuple of arrays
+            Starts and ends of the windows that hold any, ascending, shape (windows,); and for each
+            time the index of its window, shape (rows,).
+
+        Raises
+        ------
+        InputError
+            When the times lie so far apart that there would be more than 600,000 windows.
+        """
+        if self.length is not None:
+            step = self.length // timedelta(microseconds=1)
+            found, index = np.unique(times_us // step, return_inverse=True)
+            starts = found * step
+            return starts, starts + step, index.astype(np.int64)
+        edges = self._edges(int(times_us.min()), int(times_us.max()))
+        found, index = np.unique(
+            np.searchsorted(edges, times_us, side="right") - 1, return_inverse=True
+        )
+        return edges[found], edges[found + 1], index.astype(np.int64)
+
+    def _edges(self, first_us: int, last_us: int) -> Times:
+        """Give the timetable's firings from before the first time to after the last."""
+        assert self.schedule is not None
+        first = time_of(first_us)
+        begin = self.schedule.fired_before(first) or first - BEFORE_FIRST_FIRING
+        edges = [moment_us(begin)]
+        for fired in self.schedule.firings(begin):
+            edges.append(moment_us(fired))
+            if edges[-1] > last_us:
+                return np.asarray(edges, np.int64)
+            if len(edges) > MOST_WINDOWS:
+                raise InputError(
+                    f"times from {first:%Y-%m-%d} to {time_of(last_us):%Y-%m-%d}: more than "
+                    f"{MOST_WINDOWS:,} windows; expected fewer: give --from and --to, or a longer "
+                    "--window"
+                )
+        # The timetable ends in a certain year; what is later lies in no window of it.
+        raise InputError(
+            f'schedule "{self.schedule.expression}" fires for the last time on '
+            f"{time_of(edges[-1]):%Y-%m-%d}, the data go on to {time_of(last_us):%Y-%m-%d}; "
+            "give --to"
+        )
+
+
+def window_length(text: str) -> timedelta:
+    """Read a length such as ``1h``, ``30m``, ``1d`` or ``2w``; anything else is an InputError."""
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
+    if found is None or int(found[1]) == 0:
+        raise InputError(f'window "{text}"; expected a length such as 30m, 1h, 1d or 1w')
+    return timedelta(seconds=int(found[1]) * UNITS_S[found[2]])
+
+
+def moment_us(moment: datetime) -> int:
+    """Give microseconds since 1970-01-01T00:00Z."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def time_of(moment: int) -> datetime:
+    """Give the aware time of microseconds since 1970-01-01T00:00Z.
+
+    Raises
+    ------
+    InputError
+        When no calendar has it.
+    """
+    try:
+        return EPOCH + timedelta(microseconds=int(moment))
+    except OverflowError:
+        raise InputError(
+            f"time {moment} microseconds since 1970 lies past the years 1 to 9999"
+        ) from None

@@ -1,0 +1,136 @@
+"""Finer marks than the baseline's cells, for rules that look at whole distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import coerce, is_missing
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.profile import Profile
+from driftline.baseline.texts import shortened
+
+__all__ = ["Yardstick", "yardsticks_of"]
+
+Numbers = NDArray[np.float64]
+# So many equal parts of a number's distribution; with fewer distinct values each is a mark.
+PARTS = 100
+FEW_VALUES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """How the rows of one column are laid along marks; M marks.
+
+    Parameters
+    ----------
+    column
+        The user's name.
+    is_number
+        Whether it is cut by value; else each known level is a mark, and all others are one.
+    edges
+        Numbers: ascending; mark k holds what is below edge k and not below the one before.
+    levels
+        Texts and booleans: the known values.
+    counts, sums
+        The reference's rows between the marks and the sum of their numbers, shape (M,); the last
+        mark is of rows without a value.
+    deviation
+        Standard deviation of the reference's numbers; 0 for texts.
+    distinct_count
+        Distinct values of the reference.
+    """
+
+    column: str
+    type: str
+    is_number: bool
+    edges: Numbers
+    levels: pa.Array
+    counts: Numbers
+    sums: Numbers
+    deviation: float
+    distinct_count: int
+
+    @property
+    def size(self) -> int:
+        """Number of marks."""
+        return len(self.counts)
+
+    def place(self, array: pa.Array) -> tuple[NDArray[np.int64], Numbers]:
+        """Give each row's mark and its number, 0 where it has none; shape (rows,)."""
+        plain, _ = coerce(array, self.type)  # type: ignore[arg-type] # A type of the signature.
+        codes = np.full(len(plain), self.size - 1, dtype=np.int64)
+        values = np.zeros(len(plain))
+        present = ~is_missing(plain).to_numpy(zero_copy_only=False)
+        if self.is_number:
+            found = pc.fill_null(plain.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+            present = np.isfinite(found)
+            values[present] = found[present]
+            codes[present] = np.searchsorted(self.edges, found[present], side="right")
+        else:
+            encoded = shortened(plain.cast(pa.string())).dictionary_encode()
+            known = pc.fill_null(pc.index_in(encoded.dictionary, self.levels), len(self.levels))
+            table = known.to_numpy(zero_copy_only=False).astype(np.int64)
+            at = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
+            codes[present] = table[at[present]]
+        return codes, values
+
+
+def yardsticks_of(profile: Profile, columns: Iterable[str]) -> dict[str, Yardstick]:
+    """Make the yardsticks of these columns; those without any value in the reference have none."""
+    found = {}
+    for name in columns:
+        column = profile.columns[name]
+        made = _of_numbers(column) if column.is_number else _of_levels(column)
+        if made is not None:
+            found[name] = made
+    return found
+
+
+def _of_numbers(column: ColumnProfile) -> Yardstick | None:
+    if column.numbers.is_complete:
+        values, weights = column.numbers.values, column.numbers.counts.astype(np.float64)
+    else:
+        values, weights = column.sketch.weighted()
+    if not len(values):
+        return None
+    weights = weights / weights.sum() * column.moments.count
+    if len(values) <= FEW_VALUES:
+        cuts = values
+    else:
+        shares = np.cumsum(weights) / weights.sum()
+        at = np.searchsorted(shares, np.arange(1, PARTS) / PARTS)
+        cuts = values[np.minimum(at, len(values) - 1)]
+    ends = [values[0], values[-1]]
+    inner = np.unique(np.concatenate([cuts, ends]))
+    # Above and below a value that many rows share are two places: half of the steps lie there.
+    edges = np.unique(np.concatenate([inner, np.nextafter(inner, np.inf)]))
+    place = np.searchsorted(edges, values, side="right")
+    size = len(edges) + 2
+    counts = np.bincount(place, weights=weights, minlength=size).astype(np.float64)
+    sums = np.bincount(place, weights=weights * values, minlength=size).astype(np.float64)
+    deviation = float(column.moments.deviation)
+    distinct = int(column.distinct.value)
+    return Yardstick(
+        column.name, column.type, True, edges, pa.array([], pa.string()), counts, sums, deviation,
+        distinct,
+    )  # fmt: skip
+
+
+def _of_levels(column: ColumnProfile) -> Yardstick | None:
+    levels, counts = column.levels.values, column.levels.counts.astype(np.float64)
+    if not len(levels):
+        return None
+    rest = max(0.0, column.present_count - column.unfit_count - float(counts.sum()))
+    counts = np.concatenate([counts, [rest, 0.0]])
+    distinct = int(column.distinct.value) or len(levels)
+    nothing = np.zeros(0)
+    return Yardstick(
+        column.name, column.type, False, nothing, pa.array(levels, pa.string()), counts,
+        np.zeros(len(counts)), 0.0, distinct,
+    )  # fmt: skip

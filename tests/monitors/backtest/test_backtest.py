@@ -1,0 +1,218 @@
+"""History replayed: alarms where a change was planted, in order, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.backtest.backtest import Options as AllOptions
+from driftline.monitors.backtest.backtest import backtest as whole_backtest
+from driftline.monitors.backtest.marks import Mark
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+CHANGE = START + 40 * DAY
+# What is estimated besides has tests of its own.
+Options = partial(AllOptions, estimate=False)
+
+
+def backtest(data: object, reference: object = None, **given):
+    given.setdefault("options", Options())
+    return whole_backtest(data, reference, **given)
+
+
+def stream(days: int = 50, rows: int = 40, seed: int = 7) -> dict[str, np.ndarray]:
+    """Independent rows, so many an hour; one column changes at `CHANGE`, the others never."""
+    rng = np.random.default_rng(seed)
+    count = days * 24 * rows
+    hours = np.repeat(np.arange(days * 24), rows)
+    times = np.datetime64(START.replace(tzinfo=None), "us") + hours * np.timedelta64(3600, "s")
+    late = times >= np.datetime64(CHANGE.replace(tzinfo=None), "us")
+    return {
+        "at": times,
+        "amount": rng.normal(100, 10, count) + 10 * late,
+        "size": rng.gamma(4, 3, count),
+        "shop": rng.choice(["north", "south", "west"], count, p=[0.5, 0.3, 0.2]),
+    }
+
+
+@pytest.fixture(scope="module")
+def rows() -> pa.Table:
+    return pa.table(stream())
+
+
+@pytest.fixture(scope="module")
+def baseline(rows: pa.Table) -> Baseline:
+    return Baseline.fit(rows.slice(0, 28 * 24 * 40), timestamp="at")
+
+
+def test_a_change_alarms_in_the_window_in_which_it_comes_and_in_none_before(
+    rows: pa.Table,
+) -> None:
+    found = backtest(rows, timestamp="at", reference_until=START + 28 * DAY, window="1d")
+
+    first = found.own.first
+    assert first is not None
+    assert found.verdicts[0].start == START + 28 * DAY
+    assert found.verdicts[first].start == CHANGE
+    assert {column for one in found.own.alarms for column in one} == {"amount"}
+    assert len(found.alarms) == 10
+    assert found.own.episode_count == 1
+
+
+def test_the_cause_is_told_in_the_words_of_a_violation(rows: pa.Table, baseline) -> None:
+    found = backtest(
+        rows, baseline, timestamp="at", options=Options(start=CHANGE, end=CHANGE + DAY)
+    )
+
+    (window,) = found.as_dict()["windows"]
+    assert window["state"] == "alarm"
+    assert window["row_count"] == 960
+    assert window["alarms"][0]["column"] == "amount"
+    assert " of rows " in window["alarms"][0]["cause"]
+    assert "(reference " in window["alarms"][0]["cause"]
+
+
+def test_rows_in_any_order_give_the_same_windows(rows: pa.Table, baseline) -> None:
+    shuffled = rows.take(np.random.default_rng(3).permutation(rows.num_rows))
+    options = Options(start=START + 38 * DAY)
+
+    first = backtest(rows, baseline, timestamp="at", options=options)
+    second = backtest(shuffled, baseline, timestamp="at", options=options)
+
+    assert first.as_dict() == second.as_dict()
+
+
+def test_a_timetable_and_an_equal_length_cut_the_same_days(rows: pa.Table, baseline) -> None:
+    options = Options(start=START + 38 * DAY, end=START + 44 * DAY)
+
+    by_length = backtest(rows, baseline, timestamp="at", window="1d", options=options)
+    by_table = backtest(rows, baseline, timestamp="at", window="cron(0 0 ? * * *)", options=options)
+
+    assert [one.start for one in by_length.verdicts] == [one.start for one in by_table.verdicts]
+    assert by_length.own.alarms == by_table.own.alarms
+
+
+def test_windows_with_too_few_rows_are_a_state_of_their_own(baseline) -> None:
+    few = pa.table(stream(days=3, rows=1))
+
+    found = backtest(few, baseline, timestamp="at", window="1h")
+
+    assert found.verdicts[0].state == "insufficient_data"
+    assert found.verdicts[0].strength is None
+    assert found.insufficient_count > 0
+
+
+def test_rows_without_a_time_are_counted_and_in_no_window(rows: pa.Table, baseline) -> None:
+    times = rows["at"].to_pylist()[: 2 * 960]
+    times[:5] = [None] * 5
+    some = rows.slice(0, 2 * 960).set_column(0, "at", pa.array(times, pa.timestamp("us")))
+
+    found = backtest(some, baseline, timestamp="at")
+
+    assert found.undated_count == 5
+    assert sum(one.row_count for one in found.verdicts) == 2 * 960 - 5
+
+
+def test_other_rules_stand_beside_on_the_same_windows(rows: pa.Table, baseline) -> None:
+    options = Options(
+        start=START + 36 * DAY,
+        against=("sagemaker", "evidently", "evidently-dataset", "nannyml"),
+    )
+
+    found = backtest(rows, baseline, timestamp="at", options=options)
+
+    assert [one.name for one in found.rules] == [
+        "driftline", "sagemaker", "evidently", "evidently-dataset", "nannyml",
+    ]  # fmt: skip
+    by_name = {one.name: one for one in found.rules}
+    # One deviation: 0.38 of distance, far above each rule's threshold.
+    for name in ("sagemaker", "evidently", "nannyml"):
+        assert all("amount" in one for one in by_name[name].alarms[4:]), name
+        assert len(by_name[name].alarms) == len(found.verdicts)
+    # One column of three is below half of them.
+    assert not any(by_name["evidently-dataset"].alarms)
+
+
+def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseline) -> None:
+    marks = (
+        Mark("amount", CHANGE, CHANGE + DAY, "harmful"),
+        Mark("size", CHANGE, CHANGE + DAY, "harmful"),
+        Mark(None, CHANGE + 2 * DAY, CHANGE + 3 * DAY, "expected"),
+        Mark(None, START + 30 * DAY, START + 31 * DAY, "new_normal"),
+    )
+
+    found = backtest(rows, baseline, timestamp="at", options=Options(marks=marks))
+
+    assert found.marks is not None
+    assert (found.marks.harmful_count, found.marks.found_count) == (2, 1)
+    assert (found.marks.expected_count, found.marks.needless_count) == (2, 1)
+
+
+def test_the_result_is_plain_json(rows: pa.Table, baseline) -> None:
+    options = Options(start=START + 39 * DAY, against=("sagemaker",))
+
+    found = json.loads(backtest(rows, baseline, timestamp="at", options=options).to_json())
+
+    assert found["columns"] == ["amount", "size", "shop"]
+    assert found["window_count"] == len(found["windows"]) == 11
+    assert [one["name"] for one in found["rules"]] == ["driftline", "sagemaker"]
+    assert found["rules"][0]["rate"]["count"] == 10
+    assert (found["resampled"], found["detectable"], found["advice"]) == (None, [], [])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"window": "fortnight"}, 'window "fortnight"; expected a length such as 30m'),
+        ({"window": "0d"}, 'window "0d"; expected a length'),
+        ({"timestamp": "when"}, "when"),
+        ({"reference": None}, "neither of a baseline"),
+        ({"reference_until": START + DAY}, "both of a baseline"),
+        ({"window": "NOW"}, 'window "NOW"'),
+    ],
+)
+def test_wrong_use_is_one_sentence(rows: pa.Table, baseline, given, sentence: str) -> None:
+    asked = {"reference": baseline, "timestamp": "at"} | given
+
+    with pytest.raises(InputError, match=sentence.replace("(", r"\(")):
+        backtest(rows, **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"against": ("psi",)}, 'against "psi"; expected one of sagemaker, evidently'),
+        ({"tolerance": 1.5}, "tolerance 1.5; expected 0 to below 1"),
+        ({"start": START, "end": START}, "expected the end after the start"),
+        ({"start": START.replace(tzinfo=None)}, "has no time zone"),
+    ],
+)
+def test_wrong_options_are_one_sentence(given, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Options(**given)
+
+
+def test_a_span_without_rows_is_an_error(rows: pa.Table, baseline) -> None:
+    options = Options(start=START + 100 * DAY)
+
+    with pytest.raises(InputError, match="no window has rows"):
+        backtest(rows, baseline, timestamp="at", options=options)
+
+
+def test_a_wider_tolerance_silences_a_small_change(rows: pa.Table, baseline) -> None:
+    narrow = Options(start=CHANGE, end=CHANGE + 2 * DAY)
+
+    loud = backtest(rows, baseline, timestamp="at", options=narrow)
+    quiet = backtest(rows, baseline, timestamp="at", options=replace(narrow, tolerance=0.5))
+
+    assert len(loud.alarms) == 2
+    assert not quiet.alarms
