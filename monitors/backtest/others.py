@@ -11,10 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from driftline.errors import InputError
 from driftline.monitors.backtest.history import History
+from driftline.monitors.backtest.measures import (
+    chi_squared_p,
+    jensen_shannon,
+    kolmogorov_p,
+    largest_gap,
+    two_shares_p,
+    wasserstein,
+)
 from driftline.monitors.backtest.yardstick import Numbers, Yardstick
 
 __all__ = ["OTHERS", "OtherRule", "Reference", "other_rules"]
@@ -84,7 +91,7 @@ def _sagemaker(history: History, reference: Reference) -> dict[str, Flags]:
         n, m = known.counts[:-1].sum(), counts[:, :-1].sum(axis=1)
         with np.errstate(divide="ignore"):
             chance = ROBUST * np.sqrt((n + m) / (n * m))
-        found[name] = _largest_gap(known, counts) - chance > ROBUST_LIMIT
+        found[name] = largest_gap(known, counts) - chance > ROBUST_LIMIT
     return found
 
 
@@ -110,13 +117,13 @@ def _nannyml(history: History, reference: Reference) -> dict[str, Flags]:
         counts = history.cells.get(name)
         if counts is None or len(chunks) < LEAST_CHUNKS:
             continue
-        usual = _jensen_shannon(known[:-2], chunks[:, :-2], base=2.0)
+        usual = jensen_shannon(known[:-2], chunks[:, :-2], base=2.0)
         usual = usual[~np.isnan(usual)]
         if len(usual) < LEAST_CHUNKS:
             continue
         limit = usual.mean() + DEVIATIONS * usual.std()
         # Without a value there is no distance, and NaN lies above nothing.
-        found[name] = _jensen_shannon(known[:-2], counts[:, :-2], base=2.0) > limit
+        found[name] = jensen_shannon(known[:-2], counts[:, :-2], base=2.0) > limit
     return found
 
 
@@ -127,14 +134,14 @@ def _evidently_test(known: Yardstick, counts: Numbers, sums: Numbers) -> Flags:
     before, now = known.counts[:-1], counts[:, :-1]
     if before.sum() > SMALL_REFERENCE:
         if few_values:
-            return _jensen_shannon(before, now, base=math.e) >= DISTANCE_LIMIT
-        distance = _wasserstein(known, counts, sums) / max(known.deviation, LEAST_DEVIATION)
+            return jensen_shannon(before, now, base=math.e) >= DISTANCE_LIMIT
+        distance = wasserstein(known, counts, sums) / max(known.deviation, LEAST_DEVIATION)
         return distance >= DISTANCE_LIMIT
     if not few_values:
-        return _kolmogorov_p(known, counts) < P_LIMIT
+        return kolmogorov_p(known, counts) < P_LIMIT
     present = (before > 0) | (now > 0).any(axis=0)
     before, now = before[present], now[:, present]
-    return (_chi_squared_p if len(before) > 2 else _two_shares_p)(before, now) < P_LIMIT
+    return (chi_squared_p if len(before) > 2 else two_shares_p)(before, now) < P_LIMIT
 
 
 def _measured(
@@ -146,82 +153,6 @@ def _measured(
         for name, known in reference.yardsticks.items()
         if name in history.marks and known.counts[:-1].sum() > 0
     ]
-
-
-def _shares(counts: Numbers) -> Numbers:
-    """Divide by the rows along the last axis; NaN where there are none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(counts / counts.sum(axis=-1, keepdims=True))
-
-
-def _largest_gap(known: Yardstick, counts: Numbers) -> Numbers:
-    """Measure the largest difference of distributions (numbers) or of shares, shape (W,)."""
-    gaps = _shares(counts[:, :-1]) - _shares(known.counts[:-1])
-    if known.is_number:
-        gaps = np.cumsum(gaps, axis=1)
-    return np.asarray(np.abs(gaps).max(axis=1))
-
-
-def _wasserstein(known: Yardstick, counts: Numbers, sums: Numbers) -> Numbers:
-    """Measure the area between the distributions, shape (W,), in the column's unit.
-
-    Between two edges the area under a distribution follows exactly from its rows and their sum, so
-    the distance is exact save where the two cross between edges.
-    """
-    edges, before, now = known.edges, known.counts[:-1], counts[:, :-1]
-    n, m = before.sum(), now.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first = _areas(edges, before[None, :] / n, known.sums[None, :-1] / n)
-        second = _areas(edges, now / m, sums[:, :-1] / m)
-        return np.asarray(np.abs(first - second).sum(axis=1))
-
-
-def _areas(edges: Numbers, shares: Numbers, sums: Numbers) -> Numbers:
-    """Give the area under the distribution in each cell; above the last edge, over it."""
-    below = np.cumsum(shares, axis=1)
-    inner = np.diff(edges) * below[:, :-2] + edges[1:] * shares[:, 1:-1] - sums[:, 1:-1]
-    first = edges[0] * shares[:, :1] - sums[:, :1]
-    last = edges[-1] * shares[:, -1:] - sums[:, -1:]
-    return np.concatenate([first, inner, last], axis=1)
-
-
-def _jensen_shannon(before: Numbers, now: NDArray[np.generic], *, base: float) -> Numbers:
-    """Measure the root of the divergence, shape (W,); NaN for a window without a value."""
-    first, second = _shares(before), _shares(np.asarray(now, dtype=np.float64))
-    middle = (first + second) / 2
-    with np.errstate(invalid="ignore"):
-        parts = special.rel_entr(first, middle) + special.rel_entr(second, middle)
-        divergence = parts.sum(axis=1) / 2 / math.log(base)
-    return np.asarray(np.sqrt(np.maximum(divergence, 0.0)))
-
-
-def _kolmogorov_p(known: Yardstick, counts: Numbers) -> Numbers:
-    # Slow to import, and of no use to most commands.
-    from scipy import stats
-
-    n, m = known.counts[:-1].sum(), counts[:, :-1].sum(axis=1)
-    effective = np.maximum(np.rint(n * m / (n + m)), 1.0)
-    p_value = stats.kstwo.sf(np.nan_to_num(_largest_gap(known, counts)), effective)
-    return np.asarray(np.where(m > 0, p_value, np.nan))
-
-
-def _chi_squared_p(before: Numbers, now: Numbers) -> Numbers:
-    expected = _shares(before) * now.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where((expected == 0) & (now == 0), 0.0, (now - expected) ** 2 / expected)
-    p_value = special.chdtrc(len(before) - 1, parts.sum(axis=1))
-    return np.asarray(np.where(now.sum(axis=1) > 0, p_value, np.nan))
-
-
-def _two_shares_p(before: Numbers, now: Numbers) -> Numbers:
-    """Test two proportions by the normal law, two-sided; one value on both sides is no drift."""
-    n, m = before.sum(), now.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (before[0] + now[:, 0]) / (n + m)
-        spread = np.sqrt(share * (1 - share) * (1 / n + 1 / m))
-        score = (before[0] / n - now[:, 0] / m) / spread
-        p_value = 2 * special.ndtr(-np.abs(score))
-    return np.asarray(np.where(spread == 0, 1.0, p_value))
 
 
 OTHERS: Mapping[str, OtherRule] = {
