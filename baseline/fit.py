@@ -18,6 +18,7 @@ from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.counting import CellCounter, repeated_cells
+from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
@@ -113,11 +114,12 @@ class SecondReading:
         cells: Mapping[str, Cells],
         event_time: str | None,
         segments: Sequence[SegmentColumn],
+        traits: Sequence[Traits],
         row_count: int,
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
-        sampler = RowSampler(cells, event_time, row_count=row_count)
+        sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         return cls(CellCounter.start(cells, event_time), sampler, own)
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -164,7 +166,10 @@ def fit_source(
     }
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
-    counter = partial(SecondReading.start, own, signature.event_time, chosen, profile.row_count)
+    traits = derivations(profile, cells)
+    counter = partial(
+        SecondReading.start, own, signature.event_time, chosen, traits, profile.row_count
+    )
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
     for name, cell in cells.items():

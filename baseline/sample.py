@@ -16,9 +16,8 @@ Cohen, "Size-estimation framework", 1997 (bottom-k samples, which merge).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +26,8 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import coerce
+from driftline.baseline.derived import Traits
+from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
 from driftline.baseline.distinct import hash_integers
 
 __all__ = ["SAMPLE_ROWS", "UNKNOWN_HOUR", "RowSample", "RowSampler"]
@@ -35,11 +36,9 @@ SAMPLE_ROWS = 20_000
 # With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.
 SAMPLE_CELLS = 1 << 24
 FEWEST_ROWS = 2_000
-# The hour of a row whose time is missing.
-UNKNOWN_HOUR = np.iinfo(np.int64).min
 HOUR_US = 3_600_000_000
 ALL = np.iinfo(np.uint64).max
-ORDER, PRIORITY = "\0order", "\0priority"
+ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +55,14 @@ class RowSample:
         None without event time.
     row_count
         Rows of the data from which these are a uniform sample; equal to n when all were kept.
+    derived
+        The same rows by what stands for embeddings and free text; None when there are none.
     """
 
     codes: Mapping[str, NDArray[np.unsignedinteger]]
     hours: NDArray[np.int64] | None
     row_count: int
+    derived: DerivedRows | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.codes.values()))) if self.codes else 0
@@ -77,6 +79,11 @@ class RowSampler:
         Column of the rows' times; None when there are none.
     row_count
         Rows that are to come, when that is known: then no row is taken that would go again.
+    traits
+        What is derived of embeddings and free text.
+    known
+        What the reference's derived columns are counted on; None while it is the reference that
+        is read.
     """
 
     def __init__(
@@ -85,8 +92,11 @@ class RowSampler:
         event_time: str | None = None,
         *,
         row_count: int | None = None,
+        traits: Sequence[Traits] = (),
+        known: DerivedRows | None = None,
     ) -> None:
         self.cells, self.event_time = dict(cells), event_time
+        self.traits, self.known = tuple(traits), known
         self.limit = min(SAMPLE_ROWS, max(SAMPLE_CELLS // max(len(cells), 1), FEWEST_ROWS))
         self.seen = 0
         self._below = _expected_cut(self.limit, row_count)
@@ -118,6 +128,10 @@ class RowSampler:
         for name, cell in self.cells.items():
             taken = batch.column(name).take(at) if name in present else pa.nulls(len(chosen))
             found[_slot(name)] = pa.array(cell.assign(taken).astype(_dtype(cell)))
+        for one in self.traits:
+            has = one.column in present
+            taken = batch.column(one.column).take(at) if has else pa.nulls(len(chosen))
+            found[TRAIT + one.column] = one.kept(taken)
         if self.event_time is not None:
             has = self.event_time in present
             taken = batch.column(self.event_time).take(at) if has else pa.nulls(len(chosen))
@@ -127,7 +141,7 @@ class RowSampler:
 
     def merge(self, other: RowSampler) -> RowSampler:
         """Give the sampler of the rows of both, the other's after these; neither input changes."""
-        merged = RowSampler(self.cells, self.event_time)
+        merged = RowSampler(self.cells, self.event_time, traits=self.traits, known=self.known)
         merged.seen = self.seen + other.seen
         merged._below = min(self._below, other._below)
         shifted = [_moved(part, self.seen) for part in other._parts]
@@ -152,17 +166,17 @@ class RowSampler:
         """Give the sample of all rows that came."""
         if not self._parts:
             empty = {name: np.zeros(0, _dtype(cell)) for name, cell in self.cells.items()}
-            hours = None if self.event_time is None else np.zeros(0, np.int64)
-            return RowSample(empty, hours, self.seen)
+            return RowSample(empty, None if self.event_time is None else np.zeros(0, np.int64), 0)
         self._prune()
         whole = self._parts[0]
         whole = whole.take(pa.array(np.argsort(whole.column(ORDER).to_numpy(), kind="stable")))
-        numpy = partial(_numpy, whole)
-        return RowSample(
-            {name: numpy(_slot(name)) for name in self.cells},
-            None if self.event_time is None else numpy(_slot("")),
-            self.seen,
-        )
+        hours = None if self.event_time is None else _numpy(whole, _slot(""))
+        derived = None
+        if self.traits:
+            kept = {one: whole.column(TRAIT + one.column).combine_chunks() for one in self.traits}
+            derived = derive(kept, hours, self.known)
+        codes = {name: _numpy(whole, _slot(name)) for name in self.cells}
+        return RowSample(codes, hours, self.seen, derived)
 
 
 def _expected_cut(limit: int, row_count: int | None) -> np.uint64:

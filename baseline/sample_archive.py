@@ -10,12 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
+from driftline.baseline.derived import Vocabulary
+from driftline.baseline.derived_rows import DerivedRows
 from driftline.baseline.sample import RowSample
 from driftline.errors import InputError
 
 __all__ = ["sample_from_table", "sample_to_table"]
 
 KEY = b"driftline.sample"
+# The hashes of a text column's words, eight bytes each.
+WORDS = KEY + b".words "
 FORMAT = 1
 
 
@@ -26,12 +30,24 @@ def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
         "row_count": sample.row_count,
         "columns": {name: cells[name].id for name in sample.codes},
         "hours": sample.hours is not None,
+        "derived": [],
     }
     # By number: a data set may give a column the name of ours.
     arrays = {str(place): pa.array(codes) for place, codes in enumerate(sample.codes.values())}
     if sample.hours is not None:
         arrays["hours"] = pa.array(sample.hours)
-    return pa.table(arrays).replace_schema_metadata({KEY: json.dumps(notes)})
+    metadata: dict[bytes, bytes] = {}
+    if sample.derived is not None:
+        derived = sample.derived
+        for place, (name, codes) in enumerate(derived.codes.items()):
+            arrays[f"derived {place}"] = pa.array(codes)
+            own = {"source": derived.sources[name], "cells": derived.cells[name].to_dict()}
+            notes["derived"].append({"name": name, **own})
+        notes["words"] = {name: int(one.below) for name, one in derived.vocabularies.items()}
+        for place, words in enumerate(derived.vocabularies.values()):
+            metadata[WORDS + str(place).encode()] = words.hashes.astype("<u8").tobytes()
+    metadata[KEY] = json.dumps(notes, ensure_ascii=False).encode()
+    return pa.table(arrays).replace_schema_metadata(metadata)
 
 
 def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
@@ -59,10 +75,30 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         hours = None
         if notes["hours"]:
             hours = table.column("hours").to_numpy().astype(np.int64, casting="safe")
-        return RowSample(codes, hours, int(notes["row_count"]))
+        derived = _derived(table, notes) if notes["derived"] else None
+        return RowSample(codes, hours, int(notes["row_count"]), derived)
     except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
         told = str(error).partition("\n")[0]
         raise InputError(f"the sample is damaged ({told}); make the baseline again") from error
+
+
+def _derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
+    cells = {one["name"]: Cells.from_dict(one["cells"]) for one in notes["derived"]}
+    words = {
+        name: Vocabulary(
+            np.frombuffer(table.schema.metadata[WORDS + str(place).encode()], "<u8"), below
+        )
+        for place, (name, below) in enumerate(notes["words"].items())
+    }
+    return DerivedRows(
+        {one["name"]: one["source"] for one in notes["derived"]},
+        cells,
+        {
+            name: _codes(table.column(f"derived {place}"), cells[name], cells[name].id)
+            for place, name in enumerate(cells)
+        },
+        words,
+    )
 
 
 def _codes(column: pa.ChunkedArray, cell: Cells, its: str) -> np.ndarray:

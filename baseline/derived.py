@@ -1,0 +1,247 @@
+"""Numbers that stand for what has no cells of its own: embeddings and free text.
+
+An embedding is looked at from 32 fixed random directions, after each dimension is scaled by the
+reference's spread; a text by its length, words and signs, and by the share of its words that the
+reference does not know. Words are known by their hashes alone, and an embedding by the cells that
+its projections fall in.
+
+A reference's own text would know all of its words. So a word counts as unknown there when it
+occurs in no other block of time (or in no other row): as it would be for a window that came next.
+
+References
+----------
+Johnson and Lindenstrauss, 1984 (random projections keep distances); drift-methods.md 4.9 and 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import coerce, is_missing
+from driftline.baseline.distinct import hash_texts
+from driftline.baseline.plain import plain_array
+
+if TYPE_CHECKING:
+    from driftline.baseline.cells import Cells
+    from driftline.baseline.profile import Profile
+    from driftline.baseline.vectors import VectorSummary
+
+__all__ = ["Projection", "TextTraits", "Traits", "Vocabulary", "derivations", "words_of"]
+
+Numbers = NDArray[np.float64]
+
+DIRECTIONS = 32
+# Dimensions that vary less than this share of the usual are not blown up to the others' size.
+SPREAD_FLOOR = 0.1
+# Of a text, what is looked at.
+TEXT_WIDTH = 4_000
+# A text column whose frequent values hold less than this share of its rows is free text.
+FREE_SHARE = 0.5
+# Words that are kept of a column: those of the smallest hashes, about a megabyte.
+WORDS_MAX = 1 << 17
+TRAITS = ("characters", "words", "digits", "capitals", "signs")
+UNKNOWN_WORDS = "unknown words"
+WORD_BREAKS = r"[^\p{L}\p{N}]+"
+ALL = np.iinfo(np.uint64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Lists of numbers of one length, seen from fixed directions.
+
+    Parameters
+    ----------
+    column
+        The user's name.
+    weights
+        float32, shape (dimensions, 32).
+    """
+
+    column: str
+    weights: NDArray[np.float32]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the derived columns are called."""
+        return (*(f"{self.column}·{at + 1}" for at in range(DIRECTIONS)), f"{self.column}·norm")
+
+    @classmethod
+    def of(cls, column: str, dimensions: int, deviations: Numbers) -> Projection:
+        """Choose directions for a reference with these deviations, shape (dimensions,)."""
+        known = np.nan_to_num(deviations)
+        usual = float(np.sqrt((known**2).mean())) if len(known) else 0.0
+        floor = max(SPREAD_FLOOR * usual, float(np.finfo(np.float32).tiny))
+        spread = np.full(dimensions, max(usual, floor))
+        spread[: len(known)] = np.maximum(known, floor)
+        drawn = np.random.default_rng(0).normal(size=(dimensions, DIRECTIONS))
+        return cls(column, (drawn / spread[:, None] / np.sqrt(dimensions)).astype(np.float32))
+
+    def kept(self, array: pa.Array) -> pa.Array:
+        """Give the lists as they are looked at: by their projections alone."""
+        values = pa.array(self.values(array).ravel())
+        return pa.FixedSizeListArray.from_arrays(values, DIRECTIONS + 1)
+
+    def values(self, array: pa.Array) -> NDArray[np.float32]:
+        """Give projections and norm, shape (rows, 33); NaN for lists of other lengths or gaps."""
+        found = np.full((len(array), DIRECTIONS + 1), np.nan, np.float32)
+        plain = plain_array(array)
+        if not pa.types.is_list(plain.type):
+            return found
+        right = pc.fill_null(pc.equal(pc.list_value_length(plain), len(self.weights)), False)
+        at = np.flatnonzero(right.to_numpy(zero_copy_only=False))
+        if len(at):
+            flat = plain.filter(right).flatten().to_numpy(zero_copy_only=False)
+            block = flat.astype(np.float32).reshape(len(at), -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                found[at, :-1] = block @ self.weights
+                found[at, -1] = np.sqrt(np.einsum("ij,ij->i", block, block))
+        found[~np.isfinite(found).all(axis=1)] = np.nan
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class TextTraits:
+    """What free text looks like.
+
+    Parameters
+    ----------
+    column
+        The user's name.
+    """
+
+    column: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the derived columns are called; the last is the share of unknown words."""
+        return tuple(f"{self.column}·{trait}" for trait in (*TRAITS, UNKNOWN_WORDS))
+
+    def kept(self, array: pa.Array) -> pa.Array:
+        """Give the texts as they are looked at: their start, null where there is none."""
+        plain, _ = coerce(array, "string")
+        cut = pc.utf8_slice_codeunits(plain, 0, TEXT_WIDTH)
+        return pc.if_else(is_missing(cut), pa.scalar(None, pa.string()), cut)
+
+    def values(self, texts: pa.Array) -> NDArray[np.float32]:
+        """Give characters, words, and the shares of digits, capitals and other signs, (rows, 5)."""
+        lengths = _floats(pc.utf8_length(texts))
+        _, rows = words_of(texts)
+        counts = np.bincount(rows, minlength=len(texts)).astype(np.float32)
+        found = [lengths, np.where(np.isnan(lengths), np.nan, counts)]
+        for pattern in (r"\p{Nd}", r"\p{Lu}", r"[^\p{L}\p{N}\s]"):
+            signs = _floats(pc.count_substring_regex(texts, pattern))
+            found.append(signs / np.maximum(lengths, 1.0))
+        return np.column_stack(found).astype(np.float32)
+
+
+Traits = Projection | TextTraits
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The words of a reference, by hash.
+
+    Parameters
+    ----------
+    hashes
+        uint64, ascending.
+    below
+        Only words whose hash is at most this are looked at; all but for the richest columns.
+    """
+
+    hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    below: int = ALL
+
+    @classmethod
+    def learn(
+        cls, texts: pa.Array, blocks: NDArray[np.int64]
+    ) -> tuple[Vocabulary, NDArray[np.float32]]:
+        """Learn the words of a reference, and how many of each row's it would not know.
+
+        Parameters
+        ----------
+        texts
+            Shape (rows,).
+        blocks
+            Shape (rows,): a row's own block does not count as knowing its words.
+
+        Returns
+        -------
+        tuple
+            The vocabulary, and by row the share of unknown words, NaN for a text without any.
+        """
+        hashes, rows = words_of(texts)
+        known, at = np.unique(hashes, return_inverse=True)
+        below = ALL if len(known) <= WORDS_MAX else int(known[WORDS_MAX - 1])
+        first, last = np.full(len(known), np.iinfo(np.int64).max), np.full(len(known), -1)
+        np.minimum.at(first, at, blocks[rows])
+        np.maximum.at(last, at, blocks[rows])
+        shares = _shares((first == last)[at], rows, hashes <= below, len(texts))
+        return cls(known[known <= below], below), shares
+
+    def unknown(self, texts: pa.Array) -> NDArray[np.float32]:
+        """Give the share of each text's words that are unknown, NaN for a text without any."""
+        hashes, rows = words_of(texts)
+        place = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
+        known = self.hashes[place] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
+        return _shares(~known, rows, hashes <= self.below, len(texts))
+
+
+def _shares(
+    is_new: NDArray[np.bool_], rows: NDArray[np.int64], looked_at: NDArray[np.bool_], count: int
+) -> NDArray[np.float32]:
+    whole = np.bincount(rows[looked_at], minlength=count)
+    new = np.bincount(rows[looked_at & is_new], minlength=count)
+    return np.where(whole > 0, new / np.maximum(whole, 1), np.nan).astype(np.float32)
+
+
+def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Give the hash of each word, small letters and capitals alike, and the row it stands in."""
+    lists = pc.split_pattern_regex(pc.utf8_lower(texts), WORD_BREAKS)
+    rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    encoded = pc.list_flatten(lists).dictionary_encode()
+    words = encoded.dictionary
+    places = encoded.indices.to_numpy(zero_copy_only=False)
+    is_word = pc.not_equal(words, "").to_numpy(zero_copy_only=False)[places]
+    if not is_word.any():
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    return hash_texts(words)[places[is_word]], rows[is_word]
+
+
+def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits, ...]:
+    """Say which of these columns are embeddings or free text, by what a reference holds."""
+    found: list[Traits] = []
+    for name in columns:
+        column = profile.columns[name]
+        if column.vectors.count:
+            usual = _usual_length(column.vectors)
+            if usual > 1:
+                deviations = column.vectors.dimensions.deviations[:usual]
+                found.append(Projection.of(name, usual, deviations))
+        elif column.type == "string" and column.present_count:
+            levels = columns[name].levels
+            held = dict(column.levels.ranked())
+            often = sum(held.get(level, 0) for level in levels)
+            if often < FREE_SHARE * column.present_count:
+                found.append(TextTraits(name))
+    return tuple(found)
+
+
+def _usual_length(vectors: VectorSummary) -> int:
+    """Give the length that most lists have; of several, as far as positions are counted."""
+    if vectors.lengths.minimum == vectors.lengths.maximum:
+        return vectors.lengths.maximum
+    # So many lists end at each position.
+    ends = -np.diff(vectors.dimensions.counts, append=0)
+    return int(np.argmax(ends)) + 1 if len(ends) else 0
+
+
+def _floats(array: pa.Array) -> NDArray[np.float32]:
+    return np.asarray(array.cast(pa.float32()).to_numpy(zero_copy_only=False))
