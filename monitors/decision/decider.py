@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.drift import (
-    ColumnDrift,
-    ReferenceColumn,
-    block_tables,
-    design_effects,
-    judge_counts,
-)
-from driftline.monitors.decision.significance import MIN_ROWS, alpha_per_column
+from driftline.errors import InputError
+from driftline.monitors.decision.budget import TOLERANCE, Budget
+from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
+from driftline.monitors.decision.knowledge import Knowledge
+from driftline.monitors.decision.scan import scan_span
+from driftline.monitors.decision.significance import Numbers, alpha_per_column
+from driftline.monitors.decision.spans import spans_ending_with
+from driftline.monitors.decision.verdicts import strongest_verdicts
 from driftline.monitors.decision.window_counts import WindowCounts
 
 __all__ = ["INSUFFICIENT", "SCALES", "TOLERANCE", "Decider", "Decision"]
@@ -27,8 +30,6 @@ __all__ = ["INSUFFICIENT", "SCALES", "TOLERANCE", "Decider", "Decision"]
 INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.
 SCALES = (1, 2, 4, 8, 16, 32, 64)
-# A change of so much of the share at the median is none worth an alarm.
-TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Decider:
     budget
         Accepted false alarms, shared among columns, windows and scales.
     tolerances
-        By column, ``TOLERANCE`` where missing: a share p may move by
+        By column, the budget's where missing: a share p may move by
         ``2 tolerance sqrt(p (1 - p))``.
     scales
         Ascending numbers of windows, from 1, each a multiple of the one before; (1,) for a check
@@ -86,10 +87,39 @@ class Decider:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     scales: tuple[int, ...] = (1,)
 
+    def __post_init__(self) -> None:
+        """Check the scales."""
+        pairs = pairwise(self.scales)
+        if self.scales[:1] != (1,) or any(b <= a or b % a for a, b in pairs):
+            raise InputError(
+                f"scales {self.scales}: expected ascending numbers of windows from 1, each a "
+                "multiple of the one before, such as (1, 2, 4, 8)"
+            )
+
     @property
     def memory(self) -> int:
         """How many windows before the judged one are needed."""
         return self.scales[-1] - 1
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What is learnt of the reference, once; the most costly part is learnt at first use."""
+        return Knowledge.of(self.references, self.blocks, self.length)
+
+    @cached_property
+    def _tolerances(self) -> Numbers:
+        usual = self.budget.tolerance
+        return np.array([self.tolerances.get(name, usual) for name in self.references])
+
+    def alpha(self, scale: int = 1) -> float:
+        """Give the p-value below which one column is a violation in a span of so many windows."""
+        return alpha_per_column(
+            self.budget.false_alarms_per_year,
+            self.budget.windows_per_year,
+            len(self.references),
+            scale=scale,
+            scale_count=len(self.scales),
+        )
 
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> Decision:
         """Judge one window, and the longer spans that end with it.
@@ -101,26 +131,23 @@ class Decider:
         past
             The windows before it, at least the last ``memory`` of them where there are so many,
             in order of time; some may be missing.
+
+        Raises
+        ------
+        InputError
+            When a column was counted on other cells than the reference's.
         """
-        alpha = alpha_per_column(
-            self.budget.false_alarms_per_year, self.budget.windows_per_year, len(self.references)
-        )
-        rows = max((one.row_count for one in self.references.values()), default=0.0)
-        enough = window.row_count >= MIN_ROWS
-        share = window.row_count / rows if rows else 1.0
-        tables = block_tables(self.blocks, self.length, row_share=share) if enough else {}
-        effects = design_effects(self.references, tables, window_rows=window.row_count)
-        drifts, notes = {}, {}
-        for name, reference in self.references.items():
-            verdict = judge_counts(
-                reference,
-                window.cells.get(name),
-                effects[name],
-                alpha=alpha,
-                tolerance=self.tolerances.get(name, TOLERANCE),
+        known = self.knowledge
+        scans = [
+            scan_span(
+                known.layout,
+                span,
+                known.expect(span),
+                tolerance=self._tolerances,
+                alpha=self.alpha(span.scale),
             )
-            if verdict is None:
-                notes[name] = INSUFFICIENT
-            else:
-                drifts[name] = verdict
-        return Decision(drifts, notes, alpha)
+            for span in spans_ending_with(window, past, self.scales, self.length)
+        ]
+        drifts = strongest_verdicts(known.layout, scans)
+        notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
+        return Decision(drifts, notes, self.alpha())

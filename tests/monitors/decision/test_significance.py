@@ -1,4 +1,4 @@
-"""The rule of drift: one decision in three forms, within its budget, patient where it must be."""
+"""The evidence of a share against the formula and scipy, its bound, and the budget of a year."""
 
 from __future__ import annotations
 
@@ -9,31 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from scipy import special, stats
 
 from driftline.monitors.decision.significance import (
-    BlockTable,
     alpha_per_column,
     blame,
-    design_effect,
+    bounds,
     evidence,
-    scan,
     wilson_interval,
 )
 
 shares = hnp.arrays(np.float64, 8, elements=st.floats(0, 1))
-
-
-@given(shares, shares, st.integers(100, 10**6), st.integers(30, 10**5), st.floats(0, 0.3))
-def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(
-    p, q, n, m, tolerance
-) -> None:
-    found = scan(p * n, n, q * m, m, alpha=1e-4, tolerance=tolerance, effect=np.linspace(1, 40, 8))
-
-    assert found.drifted == (found.evidence > found.needed)
-    assert found.drifted == (found.distance > found.bound)
-    if not math.isclose(found.evidence, found.needed, rel_tol=1e-9):
-        assert found.drifted == (found.p_value < 1e-4)
 
 
 @given(st.floats(0, 1), st.integers(50, 10**6), st.integers(30, 10**5), st.floats(0, 0.2))
@@ -50,43 +36,48 @@ def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
     assert (np.diff(found[q <= p]) <= slack).all()
 
 
-def test_the_bound_is_where_the_violation_begins() -> None:
-    p, n, m, effect = np.array([0.3]), 10_000.0, 1_000.0, np.array([2.0])
-    bound = scan(p * n, n, np.array([0.3]) * m, m, alpha=1e-5, tolerance=0.1, effect=effect).bound
-    just = p + bound
+@given(shares, shares, st.integers(100, 10**6), st.integers(30, 10**5))
+def test_without_a_tolerance_evidence_is_the_log_likelihood_ratio(p, q, n, m) -> None:
+    # The G-test of a 2 x 2 table, half of scipy's statistic, with the reference's half row.
+    smoothed = (p * n + 0.5) / (n + 1)
+    found = evidence(p, n, q, m, tolerance=0.0)
 
-    below = scan(p * n, n, (just - 1e-6) * m, m, alpha=1e-5, tolerance=0.1, effect=effect)
-    above = scan(p * n, n, (just + 1e-6) * m, m, alpha=1e-5, tolerance=0.1, effect=effect)
+    for index in np.flatnonzero(np.abs(q - p) > np.abs(smoothed - p)):
+        middle = (m * q[index] + n * smoothed[index]) / (m + n)
+        expected = m * special.rel_entr([q[index], 1 - q[index]], [middle, 1 - middle]).sum()
+        other = [smoothed[index], 1 - smoothed[index]]
+        expected += n * special.rel_entr(other, [middle, 1 - middle]).sum()
+        assert found[index] == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
-    assert not below.drifted
-    assert above.drifted
+
+def test_evidence_is_half_of_scipys_g_statistic() -> None:
+    # With counts so large that the half row of smoothing is nothing.
+    table = np.array([[31_000, 69_000], [1_200_000, 2_800_000]])
+    expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+
+    found = evidence(np.array([0.3]), 4_000_000.0, np.array([0.31]), 100_000.0, tolerance=0.0)
+
+    assert 2 * found[0] == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_tolerance_at_the_median_is_the_comparison_threshold() -> None:
-    half = np.array([0.5])
-    large = 1e9
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.3, 0.5, 0.97])
+@pytest.mark.parametrize("above", [True, False])
+def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: bool) -> None:
+    share, free, target = np.array([p]), np.array([0.002]), np.array([20.0])
+    side = 1 if above else -1
 
-    within = scan(
-        half * large,
-        large,
-        (half + 0.0999) * large,
-        large,
-        alpha=1e-6,
-        tolerance=0.1,
-        effect=np.ones(1),
-    )
-    beyond = scan(
-        half * large,
-        large,
-        (half + 0.1005) * large,
-        large,
-        alpha=1e-6,
-        tolerance=0.1,
-        effect=np.ones(1),
-    )
+    bound = bounds(share, 10_000.0, np.array([above]), 1_000.0, free=free, target=target)
 
-    assert not within.drifted
-    assert beyond.drifted
+    room = 1 - p if above else p
+    if bound < 1:
+        below, beyond = (
+            evidence(share, 10_000.0, share + side * by, 1_000.0, tolerance=free)[0]
+            for by in (bound - 1e-6, bound + 1e-6)
+        )
+        assert below <= 20.0 < beyond
+    else:
+        most = evidence(share, 10_000.0, share + side * room, 1_000.0, tolerance=free)
+        assert most[0] <= 20.0
 
 
 @pytest.mark.parametrize("p", [0.001, 0.02, 0.3, 0.5])
@@ -102,54 +93,24 @@ def test_false_alarms_of_one_set_stay_below_the_p_value(p: float) -> None:
         assert stats.poisson.sf(hits - 1, 200_000 * level) > 1e-6
 
 
-def test_independent_rows_have_a_design_effect_near_one(rng: np.random.Generator) -> None:
-    p = np.linspace(0.05, 0.95, 12)
-    counts = rng.binomial(200, p, (90, 12)).astype(float)
-    table = BlockTable(counts, np.full(90, 200.0))
-
-    found = design_effect(counts.sum(axis=0), 18_000.0, (table,), window_rows=200)
-
-    assert (found >= 1).all()
-    assert found.max() < 2.5
-
-
-def test_rows_that_come_in_clusters_have_the_clusters_size_as_design_effect(
-    rng: np.random.Generator,
-) -> None:
-    p = np.linspace(0.1, 0.9, 9)
-    counts = 25.0 * rng.binomial(20, p, (120, 9))
-    table = BlockTable(counts, np.full(120, 500.0))
-
-    found = design_effect(counts.sum(axis=0), 60_000.0, (table,), window_rows=500)
-
-    assert (found > 20).all()
-    assert (found < 60).all()
-
-
-def test_a_window_with_more_rows_than_a_block_does_not_average_the_day_away(
-    rng: np.random.Generator,
-) -> None:
-    counts = np.round(300 * rng.beta(2, 2, (60, 1)))
-    table = BlockTable(counts, np.full(60, 300.0))
-
-    usual = design_effect(counts.sum(axis=0), 18_000.0, (table,), window_rows=300)
-    tenfold = design_effect(counts.sum(axis=0), 18_000.0, (table,), window_rows=3000)
-
-    assert tenfold == pytest.approx(1 + 10 * (usual - 1))
-
-
-def test_without_blocks_rows_count_as_independent() -> None:
-    assert (design_effect(np.array([5.0, 9.0]), 10.0, (), window_rows=100) == 1).all()
-
-
-def test_few_blocks_are_not_believed() -> None:
-    table = BlockTable(np.full((5, 1), 50.0), np.full(5, 100.0))
-
-    assert design_effect(np.array([250.0]), 500.0, (table,), window_rows=100) >= 2
-
-
 def test_the_budget_is_shared_by_windows_and_columns() -> None:
     assert alpha_per_column(1.0, 365.0, 20) == pytest.approx(1 / 7300)
+
+
+@given(st.floats(0.01, 12), st.sampled_from([52, 365, 8760]), st.integers(1, 500))
+def test_the_tests_of_a_year_take_no_more_than_the_budget(budget, windows, columns) -> None:
+    scales = (1, 2, 4, 8, 16, 32, 64)
+    tests = {scale: windows // scale for scale in scales}
+
+    spent = sum(
+        tests[scale]
+        * columns
+        * alpha_per_column(budget, windows, columns, scale=scale, scale_count=len(scales))
+        for scale in scales
+    )
+
+    assert spent <= budget * (1 + 1e-9)
+    assert spent > 0.7 * budget  # 52 weeks hold no block of 64.
 
 
 @given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=30))

@@ -1,0 +1,213 @@
+"""How much more the reference's own blocks vary than independent rows would: the design effect.
+
+Learnt once for each length of span, from blocks of that length, each against the rest of the
+reference at the same time of the week. Shapes: W columns, S scanned sets of all of them, B blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.decision.layout import Layout
+from driftline.monitors.decision.reference_blocks import ReferenceBlocks
+from driftline.monitors.decision.season import GRIDS, Grid, possible_grids
+from driftline.monitors.decision.significance import Numbers
+from driftline.monitors.decision.surprise import Surprise, measure_surprise
+
+__all__ = ["Dispersion", "Effect"]
+
+# Below so many blocks the design effect of longer blocks is extrapolated from shorter ones, and
+# below the second number it is not believed to be under 2 (drift-methods.md section 6.3).
+BLOCKS_TRUSTED = 40
+BLOCKS_WANTED = 14
+# How much of the usual variation a set is taken to have at least: with less, slow processes that
+# leave the range of a short reference alarm (bench/false_alarms.py); with more, summer after a
+# winter's reference is not found.
+COMMON_WEIGHT = 0.45
+# Sets of at least this share, and at most its complement, say how a column usually varies.
+INNER_SHARE = 0.05
+# At most so much is borrowed from other columns. A slow process such as weather says how values
+# hang together, not how many rows lose theirs at once: a column that comes empty must be found.
+BORROWED_EFFECT = 30.0
+# A finer grid must make the reference's blocks less surprising by so much.
+GRID_GAIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the reference's blocks of one length tell.
+
+    Parameters
+    ----------
+    learnt
+        Design effects >= 1 of a window with as many rows as a block, shape (S,).
+    factors
+        The same, or 2 where too few blocks speak for less.
+    block_rows
+        Rows of the mean block; 0 without blocks.
+    """
+
+    learnt: Numbers
+    factors: Numbers
+    block_rows: float
+
+    def for_rows(self, layout: Layout, rows: float) -> Numbers:
+        """Give the factors for a window of so many rows, shape (S,).
+
+        What a block's rows share does not average out within it: more rows than a block has add
+        to the effect in proportion. What moves whole blocks moves their tails, too, even if the
+        reference has too few rows there to show it: a set varies at least as its column usually
+        does. A column that the reference never saw empty or unfit does not tell how such rows
+        cluster, so they are taken to cluster as the values of the stream's columns usually do: a
+        session that comes without a value comes without it in all its rows.
+        """
+        growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
+        found = 1.0 + growth * (self.factors - 1.0)
+        usual, lends = _usual(layout, found)
+        found = np.maximum(found, layout.spread(1.0 + COMMON_WEIGHT * (usual - 1.0)))
+        floor = min(float(np.median(usual[lends])), BORROWED_EFFECT) if lends.any() else 1.0
+        never = layout.absent & (layout.reference_sets == 0)
+        found[never] = np.maximum(found[never], floor)
+        return found
+
+
+def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Give the median of each column's inner sets, and which columns have any, shape (W,)."""
+    share = layout.reference_sets / np.maximum(layout.spread(layout.reference_rows), 1.0)
+    inner = (share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE)
+    many = np.bincount(layout.column_of_set[inner], minlength=len(layout))
+    ranked = np.lexsort((factors, layout.column_of_set))
+    ranked = ranked[inner[ranked]]
+    starts = np.cumsum(many) - many
+    usual = layout.largest(factors)  # A column of tails only varies as the most variable of them.
+    some = many > 0
+    low, high = starts + (many - 1) // 2, starts + many // 2
+    usual[some] = (factors[ranked[low[some]]] + factors[ranked[high[some]]]) / 2.0
+    return usual, some
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """The design effects of all columns, each learnt when it is first asked for.
+
+    Parameters
+    ----------
+    layout
+        The judged columns.
+    reference
+        The reference by the hour; columns that it lacks count as rows that are independent.
+    unit_h
+        The windows' length in whole hours, at least 1.
+    seasonal
+        Whether windows are compared with like hours; if not, with the whole reference.
+    """
+
+    layout: Layout
+    reference: BlockCounts
+    unit_h: int
+    seasonal: bool
+    _effects: dict[int, Effect] = field(default_factory=dict, init=False, repr=False)
+
+    @cached_property
+    def _known(self) -> tuple[int, ...]:
+        names = self.layout.names if self.reference.hours.size else ()
+        return tuple(i for i, name in enumerate(names) if name in self.reference.counts)
+
+    @cached_property
+    def hour_rows(self) -> Numbers:
+        """Rows of each hour of the reference, shape (hours,)."""
+        if not self._known:
+            return np.zeros(0)
+        counts = self.reference.counts[self.layout.names[self._known[0]]]
+        return np.asarray(counts.sum(axis=1, dtype=np.float64))
+
+    @cached_property
+    def _candidates(self) -> dict[Grid, Surprise]:
+        """What each possible grid leaves of the surprise of single windows."""
+        grids = possible_grids(self.reference.hours, self.unit_h) if self.seasonal else GRIDS[:1]
+        return {grid: self._surprise(grid, self._known, self.unit_h) for grid in grids}
+
+    @cached_property
+    def grids(self) -> tuple[Grid, ...]:
+        """Which hours count as alike, for each column: the finest that pays."""
+        found = [GRIDS[0]] * len(self.layout)
+        if not self._known:
+            return tuple(found)
+        best: Numbers | None = None
+        for grid, surprise in self._candidates.items():
+            # One set of many may have a season, such as gaps at night: it speaks for itself.
+            sums = np.add.reduceat(surprise.mean, self.layout.set_starts[:-1])
+            now = np.stack([sums, self.layout.largest(surprise.mean)])
+            if best is None:
+                best = now
+                continue
+            pays = (now < (1.0 - GRID_GAIN) * best).any(axis=0)
+            best = np.where(pays, now, best)
+            for index in np.flatnonzero(pays):
+                found[index] = grid
+        return tuple(found)
+
+    def at(self, length_h: int) -> Effect:
+        """Give the design effects of spans of a length."""
+        if length_h not in self._effects:
+            self._effects[length_h] = self._learn(length_h)
+        return self._effects[length_h]
+
+    def _learn(self, length_h: int) -> Effect:
+        own, block_count = np.ones(self.layout.set_starts[-1]), 0
+        for grid in dict.fromkeys(self.grids[index] for index in self._known):
+            columns = [index for index in self._known if self.grids[index] == grid]
+            if length_h == self.unit_h:
+                surprise = self._candidates[grid]
+            else:
+                surprise = self._surprise(grid, columns, length_h)
+            at = self.layout.places(columns)
+            own[at] = np.maximum(own[at], self._calibrated(surprise)[at])
+            block_count = surprise.block_count
+        if not self._known:
+            return Effect(own, own, 0.0)
+        if block_count < BLOCKS_TRUSTED and length_h > 1:
+            # A process with memory varies more over longer spans, up to its own time scale.
+            half = self.at(length_h // 2).learnt
+            growth = np.ones(1)
+            if length_h > 3:
+                growth = np.clip(half / self.at(length_h // 4).learnt, 1.0, 2.0)
+            own = np.maximum(own, half * growth)
+        factors = np.maximum(own, 2.0) if block_count < BLOCKS_WANTED else own
+        return Effect(own, factors, self._block_rows(length_h))
+
+    def _surprise(self, grid: Grid, columns: Sequence[int], length_h: int) -> Surprise:
+        cut = ReferenceBlocks.of(
+            self.reference.hours, self.hour_rows, grid, length_h=length_h, unit_h=self.unit_h
+        )
+        return measure_surprise(self.layout, columns, self.reference, cut)
+
+    def _calibrated(self, surprise: Surprise) -> Numbers:
+        """Give the factors at which the blocks would surprise as independent rows do.
+
+        References
+        ----------
+        drift-methods.md section 6.3: the mean of 2 G, bounded above, is 1 for independent rows;
+        the reference's most surprising block must not look surprising, which calibrates the tail.
+        """
+        blocks = surprise.block_count
+        if blocks < 3:
+            return np.ones(surprise.mean.size)
+        mean = 2.0 * surprise.mean * (1.0 + 2.0 * math.sqrt(2.0 / blocks))
+        tail = self.layout.largest(surprise.largest) / np.log(4.0 * self.layout.set_counts * blocks)
+        found: Numbers = np.maximum(np.maximum(mean, self.layout.spread(tail)), 1.0)
+        return found
+
+    def _block_rows(self, length_h: int) -> float:
+        """Give the rows of the mean block, also of one that is longer than the reference."""
+        hours = self.reference.hours
+        _, first = np.unique(hours // length_h, return_index=True)
+        rate = self.hour_rows.sum() / (hours[-1] - hours[0] + 1)
+        return max(float(np.add.reduceat(self.hour_rows, first).mean()), float(rate) * length_h)

@@ -1,0 +1,204 @@
+"""One span of windows against the reference: every set of every column at once.
+
+Shapes: W columns, C cells and S scanned sets of all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.decision.knowledge import Expectation
+from driftline.monitors.decision.layout import Indices, Layout
+from driftline.monitors.decision.significance import (
+    MIN_ROWS,
+    Numbers,
+    bounds,
+    evidence,
+    needed_evidence,
+)
+from driftline.monitors.decision.spans import Span
+
+__all__ = ["SpanScan", "scan_span"]
+
+# Values that come once foretell unseen ones; upper limit as in drift-methods.md section 4.2.
+ONCE_SPREAD = 2.42
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScan:
+    """What the scan of one span found.
+
+    Parameters
+    ----------
+    span, alpha
+        What was judged, and the p-value below which a column is a violation.
+    counts, expected
+        Rows of the span and shares expected per cell, shape (C,).
+    rows, reference_rows
+        Rows of the span, and rows that the expected shares rest on, per column, shape (W,).
+    share, known
+        Shares of the span and of the reference per set, shape (S,).
+    effect
+        Design effects, shape (S,).
+    free
+        The tolerance of each set, in share, shape (S,).
+    weighed
+        Evidence of each set over its design effect, shape (S,).
+    top, needed
+        The strongest evidence of each column, and that at which a violation begins, shape (W,).
+    judged
+        Columns with rows enough on both sides, shape (W,).
+    """
+
+    span: Span
+    alpha: float
+    counts: NDArray[np.int64]
+    expected: Numbers
+    rows: Numbers
+    reference_rows: Numbers
+    share: Numbers
+    known: Numbers
+    effect: Numbers
+    free: Numbers
+    weighed: Numbers
+    top: Numbers
+    needed: Numbers
+    judged: NDArray[np.bool_]
+
+    def strongest(self, layout: Layout, columns: NDArray[np.bool_]) -> Indices:
+        """Give the set that speaks for each column, shape (W,); only that of ``columns`` counts.
+
+        Where nothing exceeds the tolerance, it is the one that is strongest without it.
+        """
+        gained = self.share >= self.known
+        found = layout.strongest(self.weighed, gained)
+        quiet = np.flatnonzero(layout.spread(columns & (self.top <= 0)))
+        if quiet.size:
+            weighed = np.zeros(self.weighed.size)
+            owner = layout.column_of_set[quiet]
+            weighed[quiet] = evidence(
+                self.known[quiet],
+                self.reference_rows[owner],
+                self.share[quiet],
+                self.rows[owner],
+                tolerance=0.0,
+            )
+            weighed[quiet] /= self.effect[quiet]
+            found = np.where(self.top <= 0, layout.strongest(weighed, gained), found)
+        return found
+
+    def limits(self, columns: Indices, sets: Indices) -> tuple[Numbers, Numbers]:
+        """Give distances and bounds of one set of each of some columns, shape (columns,).
+
+        ``distance > bound`` iff the evidence exceeds what is needed.
+        """
+        p, q = self.known[sets], self.share[sets]
+        distance = np.abs(q - p)
+        found = bounds(
+            p,
+            self.reference_rows[columns],
+            q >= p,
+            self.rows[columns],
+            free=self.free[sets],
+            target=self.needed[columns] * self.effect[sets],
+        )
+        # Rounding of the bisection must not part the two forms of the same decision.
+        drifted = self.top[columns] > self.needed[columns]
+        below, above = np.nextafter(distance, 0.0), np.maximum(found, distance)
+        return distance, np.where(drifted, np.minimum(found, below), above)
+
+
+def scan_span(
+    layout: Layout,
+    span: Span,
+    expectation: Expectation,
+    *,
+    tolerance: Numbers,
+    alpha: float,
+) -> SpanScan:
+    """Weigh all sets of a span.
+
+    Parameters
+    ----------
+    layout
+        The judged columns.
+    span
+        With rows enough.
+    expectation
+        What the reference expects of it.
+    tolerance
+        Per column, shape (W,): a set of share p may move by ``2 tolerance sqrt(p (1 - p))``,
+        which is the tolerance itself at p = 1/2.
+    alpha
+        As ``alpha_per_column`` gives it for this span.
+    """
+    counts, present = _merged(layout, span)
+    rows = layout.rows(counts)
+    judged = present & (rows >= MIN_ROWS) & (layout.reference_rows >= MIN_ROWS)
+    m, n = layout.spread(np.maximum(rows, 1.0)), layout.spread(expectation.rows)
+    share = np.minimum(layout.sets(counts) / m, 1.0)
+    known = _with_unseen(layout, np.minimum(layout.sets(expectation.cells), 1.0), share)
+    free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
+    weighed = _beyond(known, n, share, m, free) / expectation.effect
+    return SpanScan(
+        span=span,
+        alpha=alpha,
+        counts=counts,
+        expected=expectation.cells,
+        rows=rows,
+        reference_rows=expectation.rows,
+        share=share,
+        known=known,
+        effect=expectation.effect,
+        free=free,
+        weighed=weighed,
+        top=layout.largest(weighed),
+        needed=needed_evidence(alpha, layout.set_counts.astype(np.float64)),
+        judged=judged,
+    )
+
+
+def _merged(layout: Layout, span: Span) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Add up the windows; a column counts where each of them has it."""
+    counts, present = layout.flatten(span.windows[0].cells)
+    for window in span.windows[1:]:
+        more, there = layout.flatten(window.cells)
+        counts, present = counts + more, present & there
+    return counts, present
+
+
+def _beyond(p: Numbers, n: Numbers, q: Numbers, m: Numbers, free: Numbers) -> Numbers:
+    """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
+    out = np.flatnonzero(np.abs(q - p) > free)
+    found = np.zeros(p.size)
+    found[out] = evidence(p[out], n[out], q[out], m[out], tolerance=free[out])
+    return found
+
+
+def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
+    """Expect as many unseen values as values that came once foretell; fewer are no drift.
+
+    To the reference each of its values is known, so the unseen rows of a window come out of the
+    other known values. If none is unseen, these have all of their share: a window that holds the
+    reference's own rows, or returning customers, has no new names at all.
+
+    References
+    ----------
+    Good, Biometrika 40, 1953.
+    """
+    unseen, rest = layout.unseen, layout.rest
+    if not unseen.size:
+        return known
+    found = known.copy()
+    rows = np.maximum(layout.spread(layout.reference_rows)[unseen], 1.0)
+    once = layout.spread(layout.once)[unseen]
+    slack = (ONCE_SPREAD * np.sqrt(once) + 1.0) / rows
+    once /= rows
+    found[unseen] = np.minimum(np.maximum(once + slack, known[unseen]), share[unseen])
+    some = rest >= 0
+    at, fewest = rest[some], (known[unseen] - once - slack)[some]
+    found[at] = np.clip(share[at], np.maximum(known[at] + fewest, 0.0), known[at])
+    return found

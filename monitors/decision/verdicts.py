@@ -1,0 +1,112 @@
+"""From the scans of all spans to one verdict for each column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.decision.drift import ColumnDrift
+from driftline.monitors.decision.layout import Layout
+from driftline.monitors.decision.scan import SpanScan
+from driftline.monitors.decision.significance import Numbers, wilson_interval
+
+__all__ = ["strongest_verdicts"]
+
+# The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.
+OPPOSITE = {"lt": "ge", "ge": "lt"}
+
+
+def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, ColumnDrift]:
+    """Give, by column, the verdict of the span with the most evidence over what it needs.
+
+    Columns that no span has rows enough of are missing. Of spans that are equal, as where nothing
+    exceeds the tolerance, the shortest speaks.
+    """
+    if not scans or not len(layout):
+        return {}
+    ratios = np.stack([np.where(one.judged, one.top / one.needed, -1.0) for one in scans])
+    best = ratios.argmax(axis=0)
+    judged = ratios.max(axis=0) >= 0.0
+    found: dict[str, ColumnDrift] = {}
+    for place, scan in enumerate(scans):
+        chosen = judged & (best == place)
+        columns = np.flatnonzero(chosen)
+        if not columns.size:
+            continue
+        sets = scan.strongest(layout, chosen)[columns]
+        distance, bound = scan.limits(columns, sets)
+        for line in zip(
+            columns.tolist(), sets.tolist(), distance.tolist(), bound.tolist(), strict=True
+        ):
+            found[layout.names[line[0]]] = _verdict(layout, scan, *line)
+    return {name: found[name] for name in layout.names if name in found}
+
+
+def _verdict(
+    layout: Layout, scan: SpanScan, column: int, index: int, distance: float, bound: float
+) -> ColumnDrift:
+    own = layout.columns[column]
+    cells = own.reference.cells
+    cell_range = slice(*layout.cell_starts[column : column + 2])
+    set_range = slice(*layout.set_starts[column : column + 2])
+    local = index - set_range.start
+    predicate, known, share = _what_gained(layout, scan, column, local)
+    more = scan.share[set_range] > scan.known[set_range]
+    gains = np.where(more, scan.weighed[set_range], 0.0)
+    rows, evidence = float(scan.rows[column]), float(scan.top[column])
+    return ColumnDrift(
+        column=own.name,
+        distance=distance,
+        bound=bound,
+        p_value=min(1.0, 2.0 * own.low.size * math.exp(-evidence)),
+        evidence=evidence,
+        cell_index=local,
+        cell=cells.predicate(local).phrase,
+        predicate=predicate,
+        share_reference=known,
+        share_window=share,
+        share_interval=wilson_interval(share * rows, rows),
+        needed=float(scan.needed[column]),
+        design_effect=float(scan.effect[index]),
+        unseen_evidence=float(gains[own.unseen]) if own.unseen >= 0 else 0.0,
+        null_evidence=float(gains[own.null]),
+        window_count=len(scan.span.windows),
+        since=scan.span.start,
+        alpha=scan.alpha,
+        reference_counts=scan.expected[cell_range] * scan.reference_rows[column],
+        window_counts=scan.counts[cell_range].astype(np.float64),
+    )
+
+
+def _what_gained(
+    layout: Layout, scan: SpanScan, column: int, index: int
+) -> tuple[Predicate, float, float]:
+    """Give the set that gained rows, with its shares in the reference and in the span.
+
+    A set that lost rows has no rows to show: the other side of its cut has, or, for a level, the
+    set with the strongest gain.
+    """
+    own = layout.columns[column]
+    cells = own.reference.cells
+    places = slice(*layout.set_starts[column : column + 2])
+    known, share = scan.known[places], scan.share[places]
+    strongest = cells.predicate(index)
+    if share[index] >= known[index]:
+        return strongest, float(known[index]), float(share[index])
+    if strongest.op in OPPOSITE:
+        # Every present number lies on one side of the cut or on the other.
+        flipped = Predicate(strongest.column, OPPOSITE[strongest.op], strongest.value)  # type: ignore[arg-type]  # The table holds operators only.
+        return flipped, _rest(known, index, own.absent), _rest(share, index, own.absent)
+    gain = np.where(share > known, scan.weighed[places], -1.0)
+    best = int(np.lexsort((share - known, gain))[-1])
+    if gain[best] < 0:  # What came instead is no scanned set, as where nothing was ever there.
+        best = index
+    return cells.predicate(best), float(known[best]), float(share[best])
+
+
+def _rest(shares: Numbers, index: int, absent: np.ndarray) -> float:
+    """Give the share that is neither in a set nor absent, 0-1."""
+    return min(1.0, max(0.0, 1.0 - float(shares[index] + shares[absent].sum())))
