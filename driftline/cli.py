@@ -43,7 +43,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "resources",
+    "monitor": "backtest",
     "alarm": "alarm",
     "channel": "channel",
     "silence": "silence",

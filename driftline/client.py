@@ -96,6 +96,44 @@ class Client(AlarmCalls):
         asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
         return self._json("POST", f"/api/v1/monitors/{in_path(name)}/run", json=asked)
 
+    def backtest_monitor(
+        self,
+        name: str,
+        *,
+        start: datetime,
+        end: datetime,
+        window: str | None = None,
+        tolerance: float | None = None,
+        against: Sequence[str] = (),
+        estimate: bool = True,
+        advise: bool = False,
+    ) -> dict[str, Any]:
+        """Say what a monitor would have done over a captured period; nothing is recorded.
+
+        Parameters
+        ----------
+        name
+            The monitor.
+        start, end
+            The period, aware; windows that lie within it are judged.
+        window, tolerance
+            Other windows ("1h", "1d") and another tolerance than the monitor's.
+        against
+            Rules of others to lay beside, such as "sagemaker".
+        estimate, advise
+            Whether to say what changes would be found, and by which other windows.
+        """
+        asked = {
+            "from": start.isoformat(),
+            "to": end.isoformat(),
+            "window": window,
+            "tolerance": tolerance,
+            "against": list(against),
+            "estimate": estimate,
+            "advise": advise,
+        }
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/backtest", json=asked)
+
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]

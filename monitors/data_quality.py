@@ -29,7 +29,15 @@ from driftline.monitors.drafts import (
 from driftline.monitors.plausibility import Implausible
 from driftline.signature import Column, Signature
 
-__all__ = ["EXTRA_COLUMNS", "MISSING_COLUMNS", "Judgement", "judge"]
+__all__ = [
+    "EXTRA_COLUMNS",
+    "MISSING_COLUMNS",
+    "UNJUDGED",
+    "Judgement",
+    "is_text_by_decree",
+    "judge",
+    "tolerance_of",
+]
 
 MISSING_COLUMNS = "Missing columns"
 EXTRA_COLUMNS = "Extra columns"
@@ -132,7 +140,7 @@ def judge(
         blocks,
         length,
         budget or Budget(),
-        {column.name: _tolerance(constraints, column) for column in judged},
+        {column.name: tolerance_of(constraints, column) for column in judged},
         (1,) if past is None else SCALES,
     )
     decision = decider.judge(counts or WindowCounts.of(window), past or ())
@@ -160,7 +168,7 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         elif column.name not in work.window.seen:
             # Rows bring the columns: without one nobody knows what a file's header holds.
             work.notes[column.name] = "not in the data" if work.window.row_count else "no rows"
-        elif column.name not in references or _is_text_by_decree(work, column):
+        elif column.name not in references or is_text_by_decree(work.constraints, column):
             work.notes[column.name] = "no_reference"
         elif not work.constraints.config(column.name).perform_comparison:
             work.notes[column.name] = "comparison_disabled"
@@ -169,14 +177,14 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
     return found
 
 
-def _is_text_by_decree(work: _Work, column: Column) -> bool:
+def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
     """Say whether the constraints call text what the reference saw as numbers: no distance then."""
-    constraint = work.constraints.feature(column.name)
+    constraint = constraints.feature(column.name)
     is_text = constraint is not None and constraint.inferred_type == "String"
     return is_text and column.type in ("int64", "double")
 
 
-def _tolerance(constraints: Constraints, column: Column) -> float:
+def tolerance_of(constraints: Constraints, column: Column) -> float:
     """Give how far a column's shares may move at no cost, as its constraints say."""
     config = constraints.config(column.name)
     if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:

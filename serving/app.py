@@ -26,6 +26,7 @@ from driftline.loopback import LocalOnly
 from driftline.monitors.away import is_away
 from driftline.serving.api import (
     alarms,
+    backtests,
     captures,
     channels,
     cloudevents,
@@ -141,6 +142,7 @@ def _api(
         erasures.router(context),
         predictions.router(fleet),
         executions.router(context, shelf),
+        backtests.router(context),
         replay.router(context),
         alarms.router(context),
         silences.router(context),

@@ -90,7 +90,7 @@ def unchanged_windows(
     """Make windows in which nothing has changed, of about so many rows each.
 
     They are drawn from the reference's days where it has enough of them; else they are independent
-    rows with its shares, at no known time.
+    rows with its shares, from 1970 on.
     """
     length = decider.length
     if blocks is not None and length is not None and _cuts(length):
@@ -100,14 +100,15 @@ def unchanged_windows(
             usual = float(np.median([one.row_count for one in drawn]))
             return [_thinned(one, rows / max(usual, 1.0), generator) for one in drawn]
     shares = {name: one.counts / one.row_count for name, one in decider.references.items()}
+    step = length or DAY
     return [
         WindowCounts(
-            None,
-            None,
+            EPOCH + at * step,
+            EPOCH + (at + 1) * step,
             rows,
             {name: generator.multinomial(rows, share) for name, share in shares.items()},
         )
-        for _ in range(count)
+        for at in range(count)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.data_quality import UNJUDGED
+from driftline.monitors.data_quality import UNJUDGED, is_text_by_decree, tolerance_of
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.decider import SCALES, Decider
 from driftline.monitors.inspection import reference_columns
@@ -45,7 +45,8 @@ def decider_of(
         if column.name in known and column.name in there and _is_judged(baseline, column)
     ]
     tolerances = {
-        one.name: _tolerance(baseline, one) if tolerance is None else tolerance for one in judged
+        one.name: tolerance_of(baseline.constraints, one) if tolerance is None else tolerance
+        for one in judged
     }
     return Decider(
         {one.name: known[one.name] for one in judged},
@@ -59,16 +60,6 @@ def decider_of(
 
 def _is_judged(baseline: Baseline, column: Column) -> bool:
     """Say whether a monitor compares the column's distribution."""
-    constraint = baseline.constraints.feature(column.name)
-    # Declared text that the reference saw as numbers has no distance.
-    is_text = constraint is not None and constraint.inferred_type == "String"
-    if column.role in UNJUDGED or (is_text and column.type in ("int64", "double")):
+    if column.role in UNJUDGED or is_text_by_decree(baseline.constraints, column):
         return False
     return baseline.constraints.config(column.name).perform_comparison
-
-
-def _tolerance(baseline: Baseline, column: Column) -> float:
-    config = baseline.constraints.config(column.name)
-    if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
-        return config.categorical_comparison_threshold
-    return config.comparison_threshold

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ BISECTIONS = 10
 # Unchanged stretches that are tried, for the median: by luck one is nearer to its bound.
 DRAWS = 3
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Counts = NDArray[np.int64]
 
 
@@ -157,7 +158,7 @@ def _alarming(
     cuts: Mapping[str, _Half],
     shares: Mapping[str, float],
 ) -> set[str]:
-    """Say which columns alarm at the end of the changed windows."""
+    """Say which columns alarm in the changed windows: in those that end the longest spans."""
     moved = [
         replace(
             window,
@@ -168,8 +169,25 @@ def _alarming(
         )
         for window in changed
     ]
-    before = [*past, *moved[:-1]][-decider.memory :] if decider.memory else []
-    return set(decider.judge(moved[-1], before).drifted)
+    found: set[str] = set()
+    for at in _telling(decider, changed):
+        before = [*past, *moved[:at]][-decider.memory :] if decider.memory else []
+        found.update(decider.judge(moved[at], before).drifted)
+    return found
+
+
+def _telling(decider: Decider, changed: Sequence[WindowCounts]) -> set[int]:
+    """Choose the windows to judge: the last, and those that end the longest changed spans.
+
+    Spans of several windows end at fixed places of the calendar, so the last window alone would
+    often be judged by itself.
+    """
+    length, scored = decider.length, []
+    for at, window in enumerate(changed):
+        place = 0 if window.start is None or length is None else (window.start - EPOCH) // length
+        spans = [scale for scale in decider.scales if (place + 1) % scale == 0 and scale <= at + 1]
+        scored.append((max(spans, default=1), at))
+    return {len(changed) - 1, *(at for _, at in sorted(scored)[-2:])}
 
 
 def _moved(counts: Counts, half: _Half, share: float) -> Counts:
