@@ -19,7 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.decision.budget import TOLERANCE, Budget
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.knowledge import Knowledge
-from driftline.monitors.decision.scan import scan_span
+from driftline.monitors.decision.scan import merge_spans, scan_span
 from driftline.monitors.decision.significance import Numbers, alpha_per_column
 from driftline.monitors.decision.spans import spans_ending_with
 from driftline.monitors.decision.verdicts import strongest_verdicts
@@ -138,15 +138,17 @@ class Decider:
             When a column was counted on other cells than the reference's.
         """
         known = self.knowledge
+        spans = spans_ending_with(window, past, self.scales, self.length)
         scans = [
             scan_span(
                 known.layout,
                 span,
+                merged,
                 known.expect(span),
                 tolerance=self._tolerances,
                 alpha=self.alpha(span.scale),
             )
-            for span in spans_ending_with(window, past, self.scales, self.length)
+            for span, merged in zip(spans, merge_spans(known.layout, spans), strict=True)
         ]
         drifts = strongest_verdicts(known.layout, scans)
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}

@@ -36,8 +36,11 @@ INNER_SHARE = 0.05
 # At most so much is borrowed from other columns. A slow process such as weather says how values
 # hang together, not how many rows lose theirs at once: a column that comes empty must be found.
 BORROWED_EFFECT = 30.0
-# A finer grid must make the reference's blocks less surprising by so much.
+# A finer grid must make the reference's blocks less surprising by so much, and by more than chance
+# moves the mean of so many blocks.
 GRID_GAIN = 0.1
+GRID_GAIN_BY_CHANCE = 2.0
+BLOCKS_TO_CHOOSE_BY = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,21 @@ class Effect:
     ----------
     learnt
         Design effects >= 1 of a window with as many rows as a block, shape (S,).
-    factors
+    believed
         The same, or 2 where too few blocks speak for less.
+    usual
+        The median of each column's inner sets in ``believed``, shape (W,); the largest of all sets
+        where there are none.
+    lends
+        Whether a column has inner sets, shape (W,).
     block_rows
         Rows of the mean block; 0 without blocks.
     """
 
     learnt: Numbers
-    factors: Numbers
+    believed: Numbers
+    usual: Numbers
+    lends: NDArray[np.bool_]
     block_rows: float
 
     def for_rows(self, layout: Layout, rows: float) -> Numbers:
@@ -69,12 +79,12 @@ class Effect:
         session that comes without a value comes without it in all its rows.
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
-        found = 1.0 + growth * (self.factors - 1.0)
-        usual, lends = _usual(layout, found)
-        found = np.maximum(found, layout.spread(1.0 + COMMON_WEIGHT * (usual - 1.0)))
-        floor = min(float(np.median(usual[lends])), BORROWED_EFFECT) if lends.any() else 1.0
-        never = layout.absent & (layout.reference_sets == 0)
-        found[never] = np.maximum(found[never], floor)
+        usual = 1.0 + growth * (self.usual - 1.0)
+        least = layout.spread(1.0 + COMMON_WEIGHT * (usual - 1.0))
+        found = np.maximum(1.0 + growth * (self.believed - 1.0), least)
+        lent = usual[self.lends]
+        floor = min(float(np.median(lent)), BORROWED_EFFECT) if lent.size else 1.0
+        found[layout.never_absent] = np.maximum(found[layout.never_absent], floor)
         return found
 
 
@@ -129,26 +139,23 @@ class Dispersion:
         return np.asarray(counts.sum(axis=1, dtype=np.float64))
 
     @cached_property
-    def _candidates(self) -> dict[Grid, Surprise]:
-        """What each possible grid leaves of the surprise of single windows."""
-        grids = possible_grids(self.reference.hours, self.unit_h) if self.seasonal else GRIDS[:1]
-        return {grid: self._surprise(grid, self._known, self.unit_h) for grid in grids}
-
-    @cached_property
     def grids(self) -> tuple[Grid, ...]:
         """Which hours count as alike, for each column: the finest that pays."""
         found = [GRIDS[0]] * len(self.layout)
-        if not self._known:
+        grids = possible_grids(self.reference.hours, self.unit_h) if self.seasonal else GRIDS[:1]
+        if not self._known or len(grids) == 1:
             return tuple(found)
         best: Numbers | None = None
-        for grid, surprise in self._candidates.items():
+        for grid in grids:
+            surprise = self._surprise(grid, self._known, self.unit_h, at_most=BLOCKS_TO_CHOOSE_BY)
             # One set of many may have a season, such as gaps at night: it speaks for itself.
             sums = np.add.reduceat(surprise.mean, self.layout.set_starts[:-1])
             now = np.stack([sums, self.layout.largest(surprise.mean)])
             if best is None:
                 best = now
                 continue
-            pays = (now < (1.0 - GRID_GAIN) * best).any(axis=0)
+            chance = GRID_GAIN_BY_CHANCE / math.sqrt(max(surprise.block_count, 1))
+            pays = (now < (1.0 - max(GRID_GAIN, chance)) * best).any(axis=0)
             best = np.where(pays, now, best)
             for index in np.flatnonzero(pays):
                 found[index] = grid
@@ -164,15 +171,12 @@ class Dispersion:
         own, block_count = np.ones(self.layout.set_starts[-1]), 0
         for grid in dict.fromkeys(self.grids[index] for index in self._known):
             columns = [index for index in self._known if self.grids[index] == grid]
-            if length_h == self.unit_h:
-                surprise = self._candidates[grid]
-            else:
-                surprise = self._surprise(grid, columns, length_h)
+            surprise = self._surprise(grid, columns, length_h)
             at = self.layout.places(columns)
             own[at] = np.maximum(own[at], self._calibrated(surprise)[at])
             block_count = surprise.block_count
         if not self._known:
-            return Effect(own, own, 0.0)
+            return Effect(own, own, *_usual(self.layout, own), 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
             half = self.at(length_h // 2).learnt
@@ -180,13 +184,18 @@ class Dispersion:
             if length_h > 3:
                 growth = np.clip(half / self.at(length_h // 4).learnt, 1.0, 2.0)
             own = np.maximum(own, half * growth)
-        factors = np.maximum(own, 2.0) if block_count < BLOCKS_WANTED else own
-        return Effect(own, factors, self._block_rows(length_h))
+        believed = np.maximum(own, 2.0) if block_count < BLOCKS_WANTED else own
+        usual, lends = _usual(self.layout, believed)
+        return Effect(own, believed, usual, lends, self._block_rows(length_h))
 
-    def _surprise(self, grid: Grid, columns: Sequence[int], length_h: int) -> Surprise:
+    def _surprise(
+        self, grid: Grid, columns: Sequence[int], length_h: int, *, at_most: int | None = None
+    ) -> Surprise:
         cut = ReferenceBlocks.of(
             self.reference.hours, self.hour_rows, grid, length_h=length_h, unit_h=self.unit_h
         )
+        if at_most is not None:
+            cut = cut.sample(at_most)
         return measure_surprise(self.layout, columns, self.reference, cut)
 
     def _calibrated(self, surprise: Surprise) -> Numbers:

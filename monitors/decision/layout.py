@@ -185,6 +185,11 @@ class Layout:
         """Give the places of some columns' cells, one column behind the other."""
         return _flat([np.arange(*self.cell_starts[index : index + 2]) for index in order])
 
+    @cached_property
+    def never_absent(self) -> NDArray[np.bool_]:
+        """Mark the sets of empty and unfit values that hold no row of the reference, shape (S,)."""
+        return np.asarray(self.absent & (self.reference_sets == 0))
+
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
         """Take columns a few at a time, so that a table of so many lines stays small."""
         part: list[int] = []
@@ -215,20 +220,26 @@ class Layout:
         InputError
             When a column was counted on other cells.
         """
-        found = [cells.get(name) for name in self.names]
-        if not found:
+        if not self.names:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        found = [cells.get(name) for name in self.names]
+        present = np.array([one is not None for one in found])
         parts = [
-            np.zeros(size, dtype=np.int64) if one is None else one
-            for one, size in zip(found, self.sizes.tolist(), strict=True)
+            blank if one is None else one for one, blank in zip(found, self._blank, strict=True)
         ]
-        for name, one, size in zip(self.names, parts, self.sizes.tolist(), strict=True):
-            if one.shape != (size,):
-                raise InputError(
-                    f'column "{name}": {one.size} counts for the {size} cells of the baseline; '
-                    "expected a window that was counted on this baseline's cells"
-                )
-        return np.concatenate(parts), np.array([one is not None for one in found])
+        if [len(one) for one in parts] != self.sizes.tolist():
+            for name, one, blank in zip(self.names, parts, self._blank, strict=True):
+                if len(one) != len(blank):
+                    raise InputError(
+                        f'column "{name}": {len(one)} counts for the {len(blank)} cells of the '
+                        "baseline; expected a window that was counted on this baseline's cells"
+                    )
+        return np.concatenate(parts), present
+
+    @cached_property
+    def _blank(self) -> list[NDArray[np.int64]]:
+        """A window's counts of columns that were not counted."""
+        return [np.zeros(size, dtype=np.int64) for size in self.sizes.tolist()]
 
     def rows(self, flat: NDArray[np.float64] | NDArray[np.int64]) -> Numbers:
         """Add up each column's cells, shape (W,)."""

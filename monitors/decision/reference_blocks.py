@@ -7,7 +7,7 @@ Shapes: H hours, B blocks, P pairs of a block and a kind of hour in it, C cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ __all__ = ["ReferenceBlocks"]
 
 # From so many blocks on, a block's neighbours are left out of the reference together with it.
 BLOCKS_TO_LEAVE_OUT_NEIGHBOURS = 10
+GOLDEN_SECTION = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class ReferenceBlocks:
     Parameters
     ----------
     first
-        First hour of each block, shape (B,), as an index.
+        First hour of each block of the reference, as an index.
+    chosen
+        Those that are looked at, shape (B,), as an index into ``first``.
     rows, expected_rows
         Rows of each block, and those that its expected shares rest on, shape (B,).
     keep
@@ -52,6 +55,7 @@ class ReferenceBlocks:
     """
 
     first: Indices
+    chosen: Indices
     rows: Numbers
     expected_rows: Numbers
     keep: NDArray[np.bool_]
@@ -116,6 +120,7 @@ class ReferenceBlocks:
         keep = (rows >= PARTIAL_SHARE * np.median(rows)) & ~alone & (spread > 0)
         return cls(
             first=first,
+            chosen=np.arange(first.size),
             rows=rows,
             expected_rows=1.0 / np.where(spread > 0, spread, 1.0),
             keep=keep,
@@ -127,6 +132,27 @@ class ReferenceBlocks:
             pair_bare=bare,
             pair_block=near,
             pair_weight=weight / safe,
+        )
+
+    def sample(self, at_most: int) -> ReferenceBlocks:
+        """Give about so many of the blocks, spread evenly over time and hours of the week."""
+        # Multiples of the golden section leave no gap and fall in step with nothing.
+        even = np.arange(self.first.size) * GOLDEN_SECTION % 1.0
+        chosen = even * self.first.size < at_most
+        sizes = np.diff(self.pair_first, append=self.pair_kind.size)
+        pairs = np.repeat(chosen, sizes)
+        return replace(
+            self,
+            chosen=np.flatnonzero(chosen),
+            rows=self.rows[chosen],
+            expected_rows=self.expected_rows[chosen],
+            keep=self.keep[chosen],
+            pair_first=np.cumsum(sizes[chosen]) - sizes[chosen],
+            pair_kind=self.pair_kind[pairs],
+            pair_out=self.pair_out[pairs],
+            pair_bare=self.pair_bare[pairs],
+            pair_block=self.pair_block[pairs],
+            pair_weight=self.pair_weight[pairs],
         )
 
     def shares(self, counts: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
@@ -152,7 +178,7 @@ class ReferenceBlocks:
             left[self.pair_bare] = whole[-1] - (whole[near[:, 1]] - whole[near[:, 0]])
         expected = np.add.reduceat(left * self.pair_weight[:, None], self.pair_first, axis=0)
         held = np.add.reduceat(counts, self.first, axis=0, dtype=np.float64)
-        return held[self.keep], expected[self.keep]
+        return held[self.chosen][self.keep], expected[self.keep]
 
 
 def _running(counts: NDArray[np.int64]) -> Numbers:

@@ -5,6 +5,7 @@ Shapes: W columns, C cells and S scanned sets of all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,11 @@ from driftline.monitors.decision.significance import (
 )
 from driftline.monitors.decision.spans import Span
 
-__all__ = ["SpanScan", "scan_span"]
+__all__ = ["SpanScan", "merge_spans", "scan_span"]
+
+# Rows per cell, shape (C,), and whether each column was counted, shape (W,).
+Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
+
 
 # Values that come once foretell unseen ones; upper limit as in drift-methods.md section 4.2.
 ONCE_SPREAD = 2.42
@@ -111,9 +116,30 @@ class SpanScan:
         return distance, np.where(drifted, np.minimum(found, below), above)
 
 
+def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
+    """Add up the windows of each span; a column counts where each of them has it.
+
+    Spans that end with the same window begin with the same windows, last first: each is the one
+    before it and some more.
+    """
+    windows = max((one.windows for one in spans), key=len, default=())
+    ends = {len(one.windows) for one in spans}
+    counts = np.zeros(layout.cell_starts[-1], dtype=np.int64)
+    present = np.ones(len(layout), dtype=np.bool_)
+    by_length: dict[int, Merged] = {}
+    for length, window in enumerate(windows, 1):
+        more, there = layout.flatten(window.cells)
+        counts += more
+        present &= there
+        if length in ends:
+            by_length[length] = counts.copy(), present.copy()
+    return [by_length[len(one.windows)] for one in spans]
+
+
 def scan_span(
     layout: Layout,
     span: Span,
+    merged: Merged,
     expectation: Expectation,
     *,
     tolerance: Numbers,
@@ -125,8 +151,8 @@ def scan_span(
     ----------
     layout
         The judged columns.
-    span
-        With rows enough.
+    span, merged
+        With rows enough, and its counts as ``merge_spans`` gives them.
     expectation
         What the reference expects of it.
     tolerance
@@ -135,7 +161,7 @@ def scan_span(
     alpha
         As ``alpha_per_column`` gives it for this span.
     """
-    counts, present = _merged(layout, span)
+    counts, present = merged
     rows = layout.rows(counts)
     judged = present & (rows >= MIN_ROWS) & (layout.reference_rows >= MIN_ROWS)
     m, n = layout.spread(np.maximum(rows, 1.0)), layout.spread(expectation.rows)
@@ -159,15 +185,6 @@ def scan_span(
         needed=needed_evidence(alpha, layout.set_counts.astype(np.float64)),
         judged=judged,
     )
-
-
-def _merged(layout: Layout, span: Span) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Add up the windows; a column counts where each of them has it."""
-    counts, present = layout.flatten(span.windows[0].cells)
-    for window in span.windows[1:]:
-        more, there = layout.flatten(window.cells)
-        counts, present = counts + more, present & there
-    return counts, present
 
 
 def _beyond(p: Numbers, n: Numbers, q: Numbers, m: Numbers, free: Numbers) -> Numbers:

@@ -15,7 +15,7 @@ from driftline.errors import InputError
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.decider import INSUFFICIENT, SCALES, Decider
 from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.decision.scan import scan_span
+from driftline.monitors.decision.scan import merge_spans, scan_span
 from driftline.monitors.decision.significance import evidence
 from driftline.monitors.decision.spans import Span
 from tests.monitors.decision.streams import HOUR, START, flag, flags, number, window
@@ -113,7 +113,14 @@ def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
     tolerance = np.array([0.01])
 
     found, expected = (
-        scan_span(known.layout, span, known.expect(span), tolerance=tolerance, alpha=1e-4)
+        scan_span(
+            known.layout,
+            span,
+            merge_spans(known.layout, [span])[0],
+            known.expect(span),
+            tolerance=tolerance,
+            alpha=1e-4,
+        )
         for span in (Span(tuple(windows[::-1]), 8, 8), Span((merged,), 8, 8))
     )
 
