@@ -16,6 +16,7 @@ _WIDTH = 80
 _NAME = 19
 _ALARMS_SHOWN = 20
 _COLUMNS_SHOWN = 12
+_OFTEN_SHOWN = 5
 
 
 def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
@@ -52,6 +53,17 @@ def _rules(rules: Sequence[Mapping[str, Any]], *, plain: bool) -> Iterator[str]:
     for rule in rules:
         flags = [bool(one) for one in rule["alarms"]]
         yield f"{rule['name']:<{_NAME}}{strip(flags, _WIDTH - _NAME, plain=plain)}"
+        often = list(rule["columns"].items())
+        if often:
+            names = ", ".join(f"{name} {count:,}" for name, count in often[:_OFTEN_SHOWN])
+            more = f", {len(often) - _OFTEN_SHOWN} more" if len(often) > _OFTEN_SHOWN else ""
+            yield from textwrap.wrap(
+                harmless(names) + more,
+                _WIDTH,
+                initial_indent=" " * _NAME,
+                subsequent_indent=" " * _NAME,
+                break_on_hyphens=False,
+            )
 
 
 def _alarms(windows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -46,6 +47,12 @@ class RuleOutcome:
         """How often alarming windows begin, one after the other counted once."""
         loud = [bool(one) for one in self.alarms]
         return sum(now and not before for before, now in zip([False, *loud], loud, strict=False))
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The columns that alarm, with the number of windows in which they do, most first."""
+        counted = Counter(name for one in self.alarms for name in one)
+        return dict(counted.most_common())
 
     @property
     def first(self) -> int | None:
@@ -204,6 +211,7 @@ def _rule(rule: RuleOutcome) -> Mapping[str, object]:
         "source": rule.source,
         "rate": None if rule.rate is None else rule.rate.as_dict(),
         "episode_count": rule.episode_count,
+        "columns": rule.columns,
         "alarms": [list(one) for one in rule.alarms],
     }
 

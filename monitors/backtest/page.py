@@ -70,13 +70,27 @@ def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
             f'<tr><th scope="row">{escape(rule["name"])}</th><td>{_timeline(rule["alarms"])}</td>'
             f'<td class="number">{rate["count"]:,}</td>'
             f'<td class="number">{rule["episode_count"]:,}</td>'
-            f'<td class="number">{number}</td><td>{escape(rule["title"])}</td></tr>'
+            f'<td class="number">{number}</td><td>{_often(rule["columns"])}</td>'
+            f"<td>{escape(rule['title'])}</td></tr>"
         )
     return _table(
         "Rules on the same windows",
-        ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95 %)>", "what it is"),
+        (
+            "rule",
+            "when it alarms",
+            "windows>",
+            "episodes>",
+            "windows a year (95 %)>",
+            "columns",
+            "what it is",
+        ),
         "".join(lines),
     )
+
+
+def _often(columns: Mapping[str, int]) -> str:
+    """Name the columns that alarm most often."""
+    return escape(", ".join(f"{name} {count:,}" for name, count in list(columns.items())[:5]))
 
 
 def _timeline(alarms: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,7 @@
 """The smallest change that the rule would find: by trying it on the rule itself.
 
 Rows are moved from one half of a column's values to the other, in the last windows of a stretch of
-unchanged ones, a little more each time, until the column alarms.
+unchanged ones, more or fewer, until it is known from how many on the column alarms.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SPANS: Mapping[str, timedelta] = {
     "a day": timedelta(days=1),
     "a week": timedelta(days=7),
 }
-# Halvings of what can be moved: to a thousandth of it.
-BISECTIONS = 10
+# Halvings of all rows: to a two-thousandth of them.
+BISECTIONS = 11
 # Unchanged stretches that are tried, for the median: by luck one is nearer to its bound.
 DRAWS = 3
 
@@ -47,8 +47,8 @@ class Finding:
     windows
         How many windows that is.
     share
-        Share of all rows, 0-1, that must move from the lower half of the values to the upper (of
-        texts: from the most frequent to the others); None when even all of them would not do.
+        Share of all rows, 0-1, that must move from one half of the values to the other (of texts:
+        of the most frequent and the others); None when even all of a half would not do.
     deviations
         For numbers: the shift of a normal column that moves as many, in standard deviations.
     """
@@ -85,7 +85,7 @@ def smallest_shifts(
     spans = {
         name: max(1, round(span / length))
         for name, span in SPANS.items()
-        if not span or span >= length
+        if not span or span > length
     }
     longest = max(spans.values())
     stretches = [
@@ -140,12 +140,12 @@ def _smallest(
     """Halve between nothing and all, for all columns at once; infinite where all is not enough."""
     past = list(stretch[: len(stretch) - count][-decider.memory :] if decider.memory else [])
     changed = stretch[-count:]
-    low = dict.fromkeys(cuts, 0.0)
-    high = {name: half.share for name, half in cuts.items()}
-    reached = _alarming(decider, past, changed, cuts, high)
+    rising = {name: _is_lower(changed, name, half) for name, half in cuts.items()}
+    low, high = dict.fromkeys(cuts, 0.0), dict.fromkeys(cuts, 1.0)
+    reached = _alarming(decider, past, changed, cuts, high, rising)
     for _ in range(BISECTIONS):
         middle = {name: (low[name] + high[name]) / 2 for name in cuts}
-        alarming = _alarming(decider, past, changed, cuts, middle)
+        alarming = _alarming(decider, past, changed, cuts, middle, rising)
         for name in cuts:
             (high if name in alarming else low)[name] = middle[name]
     return {name: high[name] if name in reached else np.inf for name in cuts}
@@ -157,13 +157,16 @@ def _alarming(
     changed: Sequence[WindowCounts],
     cuts: Mapping[str, _Half],
     shares: Mapping[str, float],
+    rising: Mapping[str, bool],
 ) -> set[str]:
     """Say which columns alarm in the changed windows: in those that end the longest spans."""
     moved = [
         replace(
             window,
             cells={
-                name: _moved(counts, cuts[name], shares[name]) if name in cuts else counts
+                name: _moved(counts, cuts[name], shares[name], rising=rising[name])
+                if name in cuts
+                else counts
                 for name, counts in window.cells.items()
             },
         )
@@ -190,16 +193,26 @@ def _telling(decider: Decider, changed: Sequence[WindowCounts]) -> set[int]:
     return {len(changed) - 1, *(at for _, at in sorted(scored)[-2:])}
 
 
-def _moved(counts: Counts, half: _Half, share: float) -> Counts:
-    """Move so much of all rows from the first cells to the others, each in proportion."""
-    lower, upper = counts[: half.cells].astype(np.float64), counts[half.cells : -2]
-    taken = min(share * float(counts.sum()), float(lower.sum()))
-    if lower.sum() <= 0 or taken <= 0:
+def _is_lower(windows: Sequence[WindowCounts], name: str, half: _Half) -> bool:
+    """Say whether most rows lie in the first cells, so that there are some to be moved away."""
+    counts = np.sum([one.cells[name][:-2] for one in windows], axis=0)
+    return bool(counts[: half.cells].sum() >= counts[half.cells :].sum())
+
+
+def _moved(counts: Counts, half: _Half, share: float, *, rising: bool) -> Counts:
+    """Move so much of all rows from one half of the cells to the other, each in proportion."""
+    values = counts[:-2].astype(np.float64)
+    first = np.arange(len(values)) < half.cells
+    source = first if rising else ~first
+    taken = min(share * float(counts.sum()), float(values[source].sum()))
+    if taken <= 0:
         return counts
-    gained = upper + taken * (upper / upper.sum() if upper.sum() > 0 else 1 / len(upper))
-    kept = lower * (1 - taken / lower.sum())
+    room = float(values[~source].sum())
+    moved = values.copy()
+    moved[source] *= 1 - taken / values[source].sum()
+    moved[~source] += taken * (values[~source] / room if room > 0 else 1 / (~source).sum())
     # Rounded along the way, so that no row is lost.
-    whole = np.rint(np.cumsum(np.concatenate([kept, gained])))
+    whole = np.rint(np.cumsum(moved))
     return np.concatenate([np.diff(whole, prepend=0.0).astype(np.int64), counts[-2:]])
 
 

@@ -1,0 +1,112 @@
+"""A backtest of captured rows says what the monitor's executions have said of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import InputError
+from driftline.monitors.backtest.backtest import Options, backtest_captured, spans_of
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.execution import run
+from tests.monitors.conftest import DAY, START, Append, weather
+
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+DAYS = 6
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def captured(append: Append, rng) -> None:
+    """Six days: one is small, one has gaps, two have values of another unit that do not all fit."""
+    for day in range(DAYS):
+        values = weather(rng, 20 if day == 1 else 400)
+        if day == 3:
+            gone = rng.random(400) < 0.3
+            values["temp"] = [
+                None if out else one for one, out in zip(values["temp"], gone, strict=True)
+            ]
+            values["unfit"] = [[("temp", "cold")] if out else [] for out in gone]
+        if day >= 4:
+            values["wind"] = values["wind"] * 3
+        append(day, values)
+
+
+def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
+    captured, engine: Engine, root: str, reference: Baseline
+) -> None:
+    store.put(root, "flights", reference, clock)
+    live = {}
+    for day in range(DAYS):
+        window = Window(START + day * DAY, START + (day + 1) * DAY)
+        execution = run(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+        report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+        live[window.start] = report
+
+    options = Options(start=START, end=START + DAYS * DAY, estimate=False)
+    found = backtest_captured(root, DEFINITION, reference, reference.signature, options)
+
+    assert [one.start for one in found.verdicts] == list(live)
+    for verdict in found.verdicts:
+        report = live[verdict.start]
+        drifted = {
+            one["feature"]: (one["distance"], one["bound"], one["p_value"])
+            for one in report["features"]
+            if one["distance"] is not None and one["distance"] > one["bound"]
+        }
+        alarms = {one.column: (one.distance, one.bound, one.p_value) for one in verdict.alarms}
+        # What is not of its type is told as that, by the monitor, and as unfit rows here.
+        mistyped = {one["feature"] for one in report["features"] if "type" in one["note"]}
+        assert {name: one for name, one in alarms.items() if name not in mistyped} == drifted
+        assert mistyped <= alarms.keys()
+        assert verdict.row_count == report["row_count"]
+    assert [bool(one) for one in found.own.alarms] == [False, False, False, True, True, True]
+
+
+def test_other_windows_than_the_monitors_can_be_tried(
+    captured, root: str, reference: Baseline
+) -> None:
+    options = Options(start=START, end=START + DAYS * DAY, estimate=False)
+
+    found = backtest_captured(
+        root, DEFINITION, reference, reference.signature, options, spans=spans_of("12h")
+    )
+
+    # 400 rows a day lie in its first seven hours.
+    assert [one.start for one in found.verdicts] == [START + day * DAY for day in range(DAYS)]
+    assert found.window == "12h"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"kind": "bias"}, 'kind "bias"; a backtest replays "data-quality"'),
+        ({"compat": True}, 'compat; a backtest replays "data-quality"'),
+        ({"preprocess": "rows.py"}, "a script makes its rows"),
+    ],
+)
+def test_what_cannot_be_replayed_is_refused(
+    root: str, reference: Baseline, change, sentence: str
+) -> None:
+    options = Options(start=START, end=START + DAY)
+
+    with pytest.raises(InputError, match=sentence):
+        backtest_captured(
+            root, replace(DEFINITION, **change), reference, reference.signature, options
+        )
+
+
+def test_a_captured_period_has_a_start_and_an_end(root: str, reference: Baseline) -> None:
+    with pytest.raises(InputError, match='monitor "daily": no from or to'):
+        backtest_captured(root, DEFINITION, reference, reference.signature, Options(start=START))
