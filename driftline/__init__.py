@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from driftline.errors import DriftlineError
     from driftline.monitors.check import check
     from driftline.monitors.decision.budget import Budget
+    from driftline.monitors.distances.distance import Distance
+    from driftline.monitors.distances.measuring import distance, distances
+    from driftline.monitors.outliers.table import outlier_scores
     from driftline.monitors.question import Compat
     from driftline.monitors.report import Report, Violation
 
@@ -29,6 +32,7 @@ __all__ = [
     "Capture",
     "Client",
     "Compat",
+    "Distance",
     "DriftlineError",
     "Files",
     "Logger",
@@ -36,6 +40,9 @@ __all__ = [
     "Violation",
     "check",
     "deploy",
+    "distance",
+    "distances",
+    "outlier_scores",
     "profile",
 ]
 
@@ -47,6 +54,7 @@ _HOMES = {
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.client",
     "Compat": "driftline.monitors.question",
+    "Distance": "driftline.monitors.distances.distance",
     "DriftlineError": "driftline.errors",
     "Files": "driftline.baseline.source",
     "Logger": "driftline.capture.tap.logger",
@@ -54,6 +62,9 @@ _HOMES = {
     "Violation": "driftline.monitors.report",
     "check": "driftline.monitors.check",
     "deploy": "driftline.deployment",
+    "distance": "driftline.monitors.distances.measuring",
+    "distances": "driftline.monitors.distances.measuring",
+    "outlier_scores": "driftline.monitors.outliers.table",
     "profile": "driftline.baseline.profiling",
 }
 

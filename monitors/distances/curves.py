@@ -2,12 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from driftline.monitors.distances.counts import Counts, shares
+from driftline.monitors.distances.sample import Numbers
 
-__all__ = ["cdf_distance"]
+__all__ = ["Curves", "cdf_distance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Both cumulative distributions at the distinct values of both sides; shapes (K,).
+
+    Parameters
+    ----------
+    points
+        Distinct values, ascending.
+    reference, window
+        Shares at or below each point; the last is 1.
+    reference_rows, window_rows
+        Rows behind them, n and m.
+    error
+        By how much a difference of the two may be off, out of sketches; 0 when all is counted.
+    """
+
+    points: Counts
+    reference: Counts
+    window: Counts
+    reference_rows: float
+    window_rows: float
+    error: float = 0.0
+
+    @classmethod
+    def of(cls, reference: Numbers, window: Numbers) -> Curves:
+        """Lay two sides on common points.
+
+        Raises
+        ------
+        EmptyDistributionError
+            When a side holds no number.
+        """
+        points, first, second = _on_common_values(
+            reference.values, window.values, reference.weights, window.weights
+        )
+        return cls(
+            points,
+            np.minimum(np.cumsum(first), 1.0),
+            np.minimum(np.cumsum(second), 1.0),
+            reference.count,
+            window.count,
+            reference.rank_error + window.rank_error,
+        )
+
+    @property
+    def effective_rows(self) -> float:
+        """N_e = nm / (n + m)."""
+        n, m = self.reference_rows, self.window_rows
+        return n * m / (n + m)
+
+    @property
+    def pooled(self) -> Counts:
+        """The cumulative distribution of both sides' rows together."""
+        n, m = self.reference_rows, self.window_rows
+        return (n * self.reference + m * self.window) / (n + m)
 
 
 def cdf_distance(
@@ -36,7 +96,7 @@ def cdf_distance(
     EmptyDistributionError
         When a side holds no values.
     """
-    first, second = _on_common_values(reference, window, reference_weights, window_weights)
+    _, first, second = _on_common_values(reference, window, reference_weights, window_weights)
     return float(np.abs(np.cumsum(first - second)).max().clip(0.0, 1.0))
 
 
@@ -45,14 +105,15 @@ def _on_common_values(
     window: ArrayLike,
     reference_weights: ArrayLike | None,
     window_weights: ArrayLike | None,
-) -> tuple[Counts, Counts]:
-    """Give each side's share of rows at the distinct values of both sides, sorted."""
+) -> tuple[Counts, Counts, Counts]:
+    """Give the distinct values of both sides, sorted, and each side's share of rows at them."""
     first = np.asarray(reference, dtype=np.float64)
     second = np.asarray(window, dtype=np.float64)
     values, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     first_weights = np.ones(first.size) if reference_weights is None else reference_weights
     second_weights = np.ones(second.size) if window_weights is None else window_weights
     return (
+        values,
         shares(np.bincount(place[: first.size], weights=first_weights, minlength=values.size)),
         shares(np.bincount(place[first.size :], weights=second_weights, minlength=values.size)),
     )

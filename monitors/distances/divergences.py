@@ -8,12 +8,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from driftline.monitors.distances.counts import as_counts, shares
+from driftline.monitors.distances.counts import Counts, as_counts, shares
 
-__all__ = ["jensen_shannon_distance", "population_stability"]
+__all__ = [
+    "chi_square",
+    "hellinger_square",
+    "jensen_shannon",
+    "jensen_shannon_distance",
+    "kullback_leibler",
+    "population_stability",
+]
 
 
-def population_stability(reference: ArrayLike, window: ArrayLike, *, corrected: bool) -> float:
+def population_stability(
+    reference: ArrayLike, window: ArrayLike, *, corrected: bool = False
+) -> float:
     """Measure how far two binned distributions lie apart (PSI).
 
     Parameters
@@ -36,9 +45,35 @@ def population_stability(reference: ArrayLike, window: ArrayLike, *, corrected: 
     """
     first, second = as_counts(reference), as_counts(window)
     n, m = first.sum(), second.sum()
-    p, q = shares(first + 0.5), shares(second + 0.5)
+    p, q = _smoothed(first), _smoothed(second)
     found = float(((q - p) * np.log(q / p)).sum())
     return max(0.0, found - (first.size - 1) * float(1 / n + 1 / m)) if corrected else found
+
+
+def kullback_leibler(reference: ArrayLike, window: ArrayLike) -> float:
+    """Measure what coding the window by the reference's shares costs (KL), in nats; >= 0.
+
+    Half a row is added to each bin of both sides, as for PSI; not symmetric.
+
+    References
+    ----------
+    Kullback and Leibler, Annals of Mathematical Statistics 22, 1951.
+    """
+    p, q = _smoothed(as_counts(reference)), _smoothed(as_counts(window))
+    return max(0.0, float(special.rel_entr(q, p).sum()))
+
+
+def jensen_shannon(reference: ArrayLike, window: ArrayLike) -> float:
+    """Measure the Jensen-Shannon divergence in nats, 0 to ln 2; symmetric.
+
+    References
+    ----------
+    Lin, IEEE Transactions on Information Theory 37, 1991.
+    """
+    p, q = shares(reference), shares(window)
+    middle = (p + q) / 2
+    found = (special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum() / 2
+    return min(math.log(2), max(0.0, float(found)))
 
 
 def jensen_shannon_distance(reference: ArrayLike, window: ArrayLike, *, corrected: bool) -> float:
@@ -58,9 +93,36 @@ def jensen_shannon_distance(reference: ArrayLike, window: ArrayLike, *, correcte
         In [0, 1]; 0 when equal, 1 when disjoint. Base and root as scipy's ``jensenshannon``.
     """
     first, second = as_counts(reference), as_counts(window)
-    p, q = shares(first), shares(second)
-    middle = (p + q) / 2
-    nats = float((special.rel_entr(p, middle) + special.rel_entr(q, middle)).sum() / 2)
+    nats = jensen_shannon(first, second)
     if corrected:
         nats -= (first.size - 1) / 8 * float(1 / first.sum() + 1 / second.sum())
     return math.sqrt(max(0.0, nats) / math.log(2))
+
+
+def hellinger_square(reference: ArrayLike, window: ArrayLike) -> float:
+    """Measure the square of the Hellinger distance, 1 - sum of sqrt(r w), 0 to 1; symmetric.
+
+    References
+    ----------
+    Hellinger, Journal für die reine und angewandte Mathematik 136, 1909.
+    """
+    p, q = shares(reference), shares(window)
+    return float(np.square(np.sqrt(p) - np.sqrt(q)).sum()) / 2
+
+
+def chi_square(reference: ArrayLike, window: ArrayLike) -> float:
+    """Measure Pearson's chi-square of two rows of counts, both of them random; >= 0.
+
+    References
+    ----------
+    Pearson, Biometrika 8, 1911 (two samples of different size).
+    """
+    first, second = as_counts(reference), as_counts(window)
+    n, m = float(first.sum()), float(second.sum())
+    both = first + second
+    terms = np.square(math.sqrt(m / n) * first - math.sqrt(n / m) * second)
+    return float((terms[both > 0] / both[both > 0]).sum())
+
+
+def _smoothed(counts: Counts) -> Counts:
+    return shares(counts + 0.5)

@@ -14,7 +14,11 @@ from driftline.monitors.distances.counts import EmptyDistributionError
 from driftline.monitors.distances.curves import cdf_distance
 from driftline.monitors.distances.deequ import chi_squared, robust
 from driftline.monitors.distances.divergences import (
+    chi_square,
+    hellinger_square,
+    jensen_shannon,
     jensen_shannon_distance,
+    kullback_leibler,
     population_stability,
 )
 
@@ -90,3 +94,43 @@ def test_no_rows_give_an_error_and_no_zero() -> None:
         jensen_shannon_distance([0, 0], [1, 2], corrected=False)
     with pytest.raises(EmptyDistributionError):
         cdf_distance([], [1.0])
+
+
+@given(counts, counts)
+def test_the_divergences_are_scipys(first, second) -> None:
+    p, q = ((one + 0.5) / (one + 0.5).sum() for one in (first, second))
+
+    assert kullback_leibler(first, second) == pytest.approx(stats.entropy(q, p), abs=1e-12)
+    both_ways = stats.entropy(q, p) + stats.entropy(p, q)
+    assert population_stability(first, second) == pytest.approx(both_ways, abs=1e-12)
+    distance = jensenshannon(first, second)
+    assert jensen_shannon(first, second) == pytest.approx(distance**2, abs=1e-9)
+
+
+@given(counts, counts)
+def test_chi_square_is_scipys_of_the_table(first, second) -> None:
+    expected = stats.chi2_contingency([first, second], correction=False)
+
+    assert chi_square(first, second) == pytest.approx(expected.statistic, rel=1e-9, abs=1e-9)
+
+
+@given(counts, counts)
+def test_hellinger_is_one_minus_the_affinity(first, second) -> None:
+    affinity = np.sqrt(first / first.sum() * second / second.sum()).sum()
+
+    assert hellinger_square(first, second) == pytest.approx(1 - affinity, abs=1e-12)
+
+
+@given(counts, counts)
+def test_ranges_symmetry_and_zero_for_equals(first, second) -> None:
+    for measure, most in (
+        (population_stability, np.inf),
+        (jensen_shannon, np.log(2)),
+        (hellinger_square, 1.0),
+        (chi_square, np.inf),
+    ):
+        assert 0.0 <= measure(first, second) <= most
+        assert measure(first, second) == pytest.approx(measure(second, first), abs=1e-9)
+        assert measure(first, first) == pytest.approx(0.0, abs=1e-12)
+    assert jensen_shannon([5, 0], [0, 3]) == pytest.approx(np.log(2))
+    assert hellinger_square([5, 0], [0, 3]) == 1.0

@@ -1,0 +1,128 @@
+"""Whether a window holds as many different values as so many rows of the reference would. Pure."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy import special
+
+from driftline.monitors.distances.counts import Counts, EmptyDistributionError
+from driftline.monitors.distances.distance import Distance
+from driftline.monitors.distances.sample import Sample
+
+__all__ = ["distinct", "expected_distinct"]
+
+Z = 1.959963984540054
+
+
+def distinct(reference: Sample, window: Sample) -> Distance:
+    """Measure how far the number of different values is from that of as many rows of the other.
+
+    The larger side is thinned out to the rows of the smaller one (rarefaction): more rows alone
+    make more values. The p-value bounds the chance by Bernstein's inequality for the presence of
+    each value when the rows of both are parted at random.
+
+    Returns
+    -------
+    Distance
+        |found / expected - 1|; 0 when as many as expected, no upper bound.
+
+    References
+    ----------
+    Hurlbert, Ecology 52, 1971; Joag-Dev and Proschan, Annals of Statistics 11, 1983 (such
+    presences are negatively associated, so that the inequality holds).
+    """
+    first, second = _rows(reference), _rows(window)
+    if not first or not second:
+        raise EmptyDistributionError("distinct of no values; expected some on both sides")
+    larger, smaller, rows = (
+        (reference, window, second) if second <= first else (window, reference, first)
+    )
+    counts, found, error = _counts(larger), *_found(smaller)
+    if counts is None or found is None:
+        note = "a profile does not keep the counts of all values; compare the rows themselves"
+        return Distance("distinct", None, "share of the expected", note=note)
+    expected, spread = expected_distinct(counts, rows)
+    gap = found / expected - 1.0
+    # The found number varies as the expected one does; a sketch adds its own error.
+    reach = Z * math.hypot(math.sqrt(2.0 * spread) / expected, error * (gap + 1.0))
+    whose = "" if smaller is window else " of the window"
+    return Distance(
+        "distinct",
+        abs(gap),
+        "share of the expected",
+        corrected=math.sqrt(max(0.0, gap**2 - 2.0 * spread / expected**2)),
+        p_value=_chance(reference, window, rows, found) if error == 0.0 else None,
+        lower=max(0.0, abs(gap) - reach),
+        upper=abs(gap) + reach,
+        note=f"{found:,} different values in {rows:,} rows; {expected:,.1f} in so many{whose} "
+        f"by the {'reference' if smaller is window else 'window'}'s counts",
+    )
+
+
+def expected_distinct(counts: Counts, rows: float) -> tuple[float, float]:
+    """Give how many different values some of the rows would hold, and a bound of its variance.
+
+    Parameters
+    ----------
+    counts
+        Rows of each value, shape (V,), all above 0.
+    rows
+        How many of them are drawn, at most all.
+    """
+    total = float(counts.sum())
+    left = total - counts
+    possible = left >= rows
+    log = (
+        special.gammaln(left[possible] + 1)
+        - special.gammaln(left[possible] - rows + 1)
+        - special.gammaln(total + 1)
+        + special.gammaln(total - rows + 1)
+    )
+    absent = np.exp(np.minimum(log, 0.0))
+    return counts.size - float(absent.sum()), float((absent * (1.0 - absent)).sum())
+
+
+def _chance(reference: Sample, window: Sample, rows: int, found: int) -> float | None:
+    """Bound the chance of a number as far from the mean over all ways to part the rows."""
+    first, second = _counts(reference), _counts(window)
+    if first is None or second is None:
+        return None
+    if reference.levels is not None and window.levels is not None:
+        values = pa.concat_arrays([reference.levels.values, window.levels.values])
+        place = pc.index_in(values, value_set=values.unique()).to_numpy(zero_copy_only=False)
+    else:
+        assert reference.numbers is not None and window.numbers is not None
+        both = np.concatenate([reference.numbers.values, window.numbers.values])
+        place = np.unique(both, return_inverse=True)[1]
+    pooled = np.zeros(int(place.max()) + 1)
+    np.add.at(pooled, place, np.concatenate([first, second]))
+    mean, spread = expected_distinct(pooled, rows)
+    away = abs(found - mean)
+    if away == 0.0:
+        return 1.0
+    return min(1.0, 2.0 * math.exp(-(away**2) / (2.0 * (spread + away / 3.0))))
+
+
+def _rows(side: Sample) -> int:
+    if side.levels is not None:
+        return side.levels.count
+    return 0 if side.numbers is None else round(side.numbers.count)
+
+
+def _counts(side: Sample) -> Counts | None:
+    """Give the rows of each value; None where not all are known."""
+    if side.levels is not None:
+        return side.levels.counts if side.levels.error == 0 else None
+    if side.numbers is None or side.numbers.rank_error:
+        return None
+    return side.numbers.weights[side.numbers.weights > 0]
+
+
+def _found(side: Sample) -> tuple[int | None, float]:
+    """Give the number of different values and its relative standard error."""
+    counts = _counts(side)
+    return (len(counts), 0.0) if counts is not None else (side.distinct_count, side.distinct_error)

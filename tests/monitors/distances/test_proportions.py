@@ -1,0 +1,120 @@
+"""Shares of rows, tails and different values against exact laws and plain counting."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import driftline as dl
+from driftline.monitors.distances.cardinality import expected_distinct
+from driftline.monitors.distances.proportions import share_difference
+
+
+@given(st.integers(0, 60), st.integers(60, 90), st.integers(0, 40), st.integers(40, 70))
+@settings(deadline=None)
+def test_the_chance_of_two_shares_is_fishers_doubled(a: int, n: int, x: int, m: int) -> None:
+    table = [[x, m - x], [a, n - a]]
+    ends = [stats.fisher_exact(table, alternative=one).pvalue for one in ("less", "greater")]
+
+    found = share_difference("missing", a, n, x, m)
+
+    assert found.value == pytest.approx(abs(a / n - x / m))
+    assert found.p_value == pytest.approx(min(1.0, 2 * min(ends)), rel=1e-9)
+
+
+def test_the_interval_of_two_shares_is_newcombes() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, table II, (a) and (c), method 10.
+    found = share_difference("missing", 48, 80, 56, 70)
+    assert (found.lower, found.upper) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    found = share_difference("missing", 2, 7, 6, 7)
+    assert (found.lower, found.upper) == pytest.approx((0.0582, 0.8062), abs=5e-5)
+
+
+def test_shares_of_rows_are_told_apart() -> None:
+    reference = ["a", "b", None, ""] * 25
+    window = ["a", "", "", None] * 25
+
+    found = dl.distances(reference, window)
+
+    assert found["missing"].value == pytest.approx(0.25)
+    assert found["empty_text"].value == pytest.approx(0.25)
+    numbers = dl.distances([0.0, 1.0, np.nan, np.inf], [0.0, 0.0, 1.0, 2.0])
+    assert [numbers[name].value for name in ("missing", "zeros", "infinite")] == [0.25] * 3
+
+
+def test_new_levels_are_expected_as_often_as_single_ones_foretell() -> None:
+    reference = ["a"] * 80 + [f"once {number}" for number in range(20)]
+    usual = ["a"] * 80 + [f"new {number}" for number in range(20)]
+    closed = ["a", "b"] * 50
+
+    found = dl.distance("unseen", reference, usual)
+
+    assert (found.value, found.corrected) == (0.2, 0.0)
+    assert found.p_value > 0.05
+    # Rule of three: of a closed list at most 3 / n are new.
+    found = dl.distance("unseen", closed, ["a"] * 95 + ["z"] * 5)
+    assert found.value == found.corrected == 0.05
+    assert found.p_value == pytest.approx(stats.binom.sf(4, 100, 0.03))
+
+
+def test_tails_have_the_beta_binomial_chance() -> None:
+    rng = np.random.default_rng(3)
+    reference = rng.permutation(np.arange(1_000.0))
+    window = np.append(np.full(40, 995.0) + np.arange(40) / 100, np.full(160, 500.0))
+
+    found = dl.distance("tails", reference, window)
+
+    # Ten of 1,000 lie above 989, and 40 of 200; six edges are looked at.
+    expected = 6 * stats.betabinom.pmf(np.arange(40, 201), 200, 11, 990).sum()
+    assert found.value == pytest.approx(0.2 - 0.01)
+    assert found.p_value == pytest.approx(expected, rel=1e-6, abs=0)
+    assert "above 989" in found.note
+    mirrored = dl.distance("tails", -reference, -window)
+    assert mirrored.p_value == pytest.approx(found.p_value)
+    assert "below -989" in mirrored.note
+
+
+def test_tails_see_what_kolmogorov_smirnov_does_not() -> None:
+    # drift-methods.md section 3.4: the top 2 % three times as often.
+    rng = np.random.default_rng(4)
+    reference, window = rng.normal(size=20_000), rng.normal(size=1_000)
+    window[:40] = 2.0 + np.abs(rng.normal(size=40))
+
+    assert dl.distance("tails", reference, window).p_value < 1e-6
+    assert dl.distance("kolmogorov_smirnov", reference, window).p_value > 1e-3
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.data())
+def test_rarefaction_is_the_mean_over_all_choices_of_rows(counts: list[int], data) -> None:
+    rows = [level for level, count in enumerate(counts) for _ in range(count)]
+    some = data.draw(st.integers(1, len(rows)))
+    found = [len({rows[at] for at in chosen}) for chosen in combinations(range(len(rows)), some)]
+
+    mean, spread = expected_distinct(np.array(counts, float), some)
+
+    assert mean == pytest.approx(np.mean(found))
+    assert spread >= np.var(found) - 1e-9
+
+
+def test_more_rows_of_the_same_are_not_more_values() -> None:
+    rng = np.random.default_rng(6)
+    weights = 1 / np.arange(1, 501)
+    sides = [
+        np.char.add("n", rng.choice(500, rows, p=weights / weights.sum()).astype(str))
+        for rows in (20_000, 1_000)
+    ]
+
+    for first, second in (sides, sides[::-1]):
+        found = dl.distance("distinct", first, second)
+        assert found.value < 0.1
+        assert found.lower == 0.0
+        assert found.p_value > 0.01
+    stuck = np.char.add("n", rng.choice(60, 1_000).astype(str))
+    found = dl.distance("distinct", sides[0], stuck)
+    assert found.lower > 0.5
+    assert found.p_value < 1e-6
