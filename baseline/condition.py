@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-__all__ = ["Condition"]
+__all__ = ["Condition", "Ranked"]
 
 
 class Condition(Protocol):
@@ -33,3 +34,24 @@ class Condition(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON values."""
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """What a condition can do besides whose rows are worse or better."""
+
+    def worst(
+        self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
+    ) -> pa.Table:
+        """Give the worst of the rows that meet it, the worst first.
+
+        Parameters
+        ----------
+        batches
+            Columns by the user's names.
+        limit
+            Most rows to give.
+        position
+            Name of a column that is to hold each row's number in the data, from 0; rows with an
+            event id get none.
+        """

@@ -53,6 +53,7 @@ OWN_NAMES: frozenset[str] = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
+        *("outlier_share", "outliers"),
         *("unparsed_requests", "failed_requests", "failed", "insufficient"),
         *(f"violations_{check}" for check in CHECKS),
     }

@@ -66,7 +66,7 @@ def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
     if kind == "attribution":
         return inputs
     outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
-    if kind == "data-quality" or baseline.outcomes is None:
+    if kind in ("data-quality", "outliers") or baseline.outcomes is None:
         return [*inputs, *outputs]
     wanted = set(outcome_columns(baseline.outcomes.roles))
     if kind == "model-quality":

@@ -34,6 +34,7 @@ HOMES = {
     "model-quality": "driftline.monitors.quality.kind",
     "bias": "driftline.monitors.bias.kind",
     "attribution": "driftline.monitors.attribution.kind",
+    "outliers": "driftline.monitors.outliers.kind",
 }
 # Where each kind is judged as SageMaker does it.
 COMPATIBLE = {"data-quality": "driftline.monitors.sagemaker.kind"}
@@ -123,6 +124,9 @@ def save_kind(baseline: Baseline, kind: str, folder: str) -> None:
     InputError
         When the reference lacks what the kind needs.
     """
+    if kind not in SUGGESTING:  # What SageMaker has no document for reads the summaries alone.
+        baseline.save(folder)
+        return
     suggested = _suggest(kind, baseline)
     if not suggested:
         raise InputError(f"{kind}: {NEEDED[kind]}")

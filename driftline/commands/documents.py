@@ -41,6 +41,7 @@ class Kind(StrEnum):
     MODEL_QUALITY = "model-quality"
     BIAS = "bias"
     ATTRIBUTION = "attribution"
+    OUTLIERS = "outliers"
 
 
 Data = Annotated[

@@ -17,6 +17,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.location import locate
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
+from driftline.monitors.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import RuleSet
@@ -100,11 +101,15 @@ def with_rules(constraints: Constraints, rules: RuleSet) -> Constraints:
 def read_condition(found: Mapping[str, Any]) -> Condition:
     """Make the condition on rows again that a violation's document holds.
 
+    That of outliers marks rows once `with_baseline` has told it what is odd.
+
     Raises
     ------
     InputError
         When it is none, or its check is not installed here.
     """
+    if found.get("op") == OUTLIER:
+        return OutlierCondition()
     if found.get("op") != "rule":
         return Predicate.from_dict(found)
     rules = RuleSet.of([found.get("rule")], where="violation")

@@ -1,0 +1,145 @@
+"""How odd a row's numbers are together: each may be ordinary, and no row has had them both.
+
+The numbers are ranked by the reference and laid on the normal distribution, so that neither units
+nor long tails count; the distance from the middle is measured along the reference's correlations
+(Mahalanobis).
+
+References
+----------
+Mahalanobis, Proc. National Institute of Sciences of India 2, 1936; drift-methods.md section 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Joint", "cross_fitted", "fit_joint"]
+
+# So much is taken off each correlation: columns that are one and the same stay measurable.
+SHRINKAGE = 0.01
+# Columns that hardly vary in the sample have no correlation.
+LEAST_SPREAD = 0.05
+# Rows for each column that a correlation takes.
+ROWS_PER_COLUMN = 5
+# Small products stay in the cache, and wake no threads that cost more than they do.
+BLOCK_ROWS = 1 << 10
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """How the reference's numbers hang together; shapes: J columns.
+
+    Parameters
+    ----------
+    width
+        How many numeric columns there are.
+    columns
+        Which of the normal scores are looked at, shape (J,).
+    mean, spread
+        Of their normal scores in the sample, shape (J,).
+    precision
+        Inverse of their correlations, shape (J, J).
+    """
+
+    width: int
+    columns: NDArray[np.int64]
+    mean: Numbers
+    spread: Numbers
+    precision: Numbers
+
+    def distance(self, normal: Numbers) -> Numbers:
+        """Measure how far rows lie from the middle.
+
+        Parameters
+        ----------
+        normal
+            Normal scores of all numeric columns, shape (columns, rows).
+
+        Returns
+        -------
+        numpy.ndarray
+            Half of the squared distance, in nats, shape (rows,).
+        """
+        found = np.empty(normal.shape[1])
+        for at in range(0, len(found), BLOCK_ROWS):
+            scores = self._root @ normal[:, at : at + BLOCK_ROWS]
+            scores -= self._middle
+            np.multiply(scores, scores, out=scores)
+            found[at : at + BLOCK_ROWS] = scores.sum(axis=0)
+        found /= 2
+        return found
+
+    @cached_property
+    def _root(self) -> Numbers:
+        """The root of the precision for all numeric columns as they come, shape (J, columns)."""
+        found = np.zeros((len(self.columns), self.width))
+        found[:, self.columns] = np.linalg.cholesky(self.precision).T / self.spread
+        return found
+
+    @cached_property
+    def _middle(self) -> Numbers:
+        return np.asarray(self._root[:, self.columns] @ self.mean[:, None])
+
+    def partners(self, normal: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Name for each row the number that fits the others least, and the one it fits least.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Places among all numeric columns, shape (rows,) each.
+        """
+        scores = self._scaled(normal)
+        pulled = self.precision @ scores
+        # The square of what is left of a number once the others have foretold it, over its
+        # variance, less what is odd about it alone.
+        left = pulled**2 / np.diag(self.precision)[:, None] - scores**2
+        odd = np.argmax(left, axis=0)
+        # By which other number it was foretold on the wrong side.
+        misled = self.precision[odd].T * scores * np.sign(pulled[odd, np.arange(len(odd))])
+        misled[odd, np.arange(len(odd))] = -np.inf
+        return self.columns[odd], self.columns[np.argmax(misled, axis=0)]
+
+    def _scaled(self, normal: Numbers) -> Numbers:
+        return np.asarray((normal[self.columns] - self.mean[:, None]) / self.spread[:, None])
+
+
+def fit_joint(normal: Numbers) -> Joint | None:
+    """Learn the correlations of a sample's normal scores, shape (columns, rows).
+
+    Returns
+    -------
+    Joint or None
+        None when fewer than two columns vary, or rows are too few for so many columns.
+    """
+    rows = normal.shape[1]
+    if normal.shape[0] < 2 or rows < 2:
+        return None
+    scores, spread = normal, normal.std(axis=1)
+    columns = np.flatnonzero(spread >= LEAST_SPREAD)
+    if len(columns) < 2 or rows < ROWS_PER_COLUMN * len(columns):
+        return None
+    correlations: Numbers = (1 - SHRINKAGE) * np.asarray(np.corrcoef(scores[columns]))
+    np.fill_diagonal(correlations, 1.0)
+    precision = np.linalg.inv(correlations).astype(np.float64)
+    return Joint(len(scores), columns, scores[columns].mean(axis=1), spread[columns], precision)
+
+
+def cross_fitted(normal: Numbers) -> Numbers | None:
+    """Measure each half of a sample along the correlations of the other, shape (rows,).
+
+    A row is nearer to correlations that it has made itself than a new row is to them.
+    """
+    found = np.empty(normal.shape[1])
+    halves = np.arange(normal.shape[1]) % 2
+    for half in (0, 1):
+        other = fit_joint(normal[:, halves != half])
+        if other is None:
+            return None
+        found[halves == half] = other.distance(normal[:, halves == half])
+    return found
