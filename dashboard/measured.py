@@ -31,6 +31,8 @@ FIRST = {
     "model-quality": ("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),
     "bias": ("DPPL", "DI", "CDDPL", "DPL"),
     "attribution": ("ndcg", "shap"),
+    "outliers": ("outlier_share",),
+    "joint": ("domain_auc", "reconstruction_error", "correlation"),
 }
 """What is drawn over time when nobody chose and nothing is in violation, by kind."""
 

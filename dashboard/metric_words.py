@@ -34,6 +34,8 @@ OWN = {
     "unparsed_requests": "requests that could not be read",
     "failed_requests": "requests that the model failed",
     "failed": "windows that could not be judged",
+    "outliers": "outliers among the rows",
+    "outlier_share": "share of outliers among the rows",
 }
 """Our own metrics, namespace ``Driftline``."""
 
@@ -61,6 +63,17 @@ TITLES = {
     "level": "sum of all attributions",
     "attribution_ndcg": "NDCG of the features' ranking",
     "attribution_level": "sum of all attributions",
+    "outlier_share": "share of outliers among the rows",
+    "correlation": "correlation",
+    "reconstruction_error": "error of rebuilt rows, over the reference's",
+    "domain_auc": "AUC of telling the window from the reference",
+    "prediction_drift": "drift of the answers",
+    "embedding_drift": "drift of the embedding",
+    "text_drift": "drift of the text",
+    "joint_correlation_ratio": "strongest change of a correlation, over its bound",
+    "joint_reconstruction_error": "error of rebuilt rows, over the reference's",
+    "joint_domain_auc": "AUC of telling the window from the reference",
+    "joint_share_ratio": "strongest change of an answer, embedding or text, over its bound",
     "DPPL": "difference in positive predictions",
     "DI": "disparate impact",
     "CDDPL": "conditional disparity of predictions",

@@ -35,6 +35,7 @@ HOMES = {
     "bias": "driftline.monitors.bias.kind",
     "attribution": "driftline.monitors.attribution.kind",
     "outliers": "driftline.monitors.outliers.kind",
+    "joint": "driftline.monitors.joint.kind",
 }
 # Where each kind is judged as SageMaker does it.
 COMPATIBLE = {"data-quality": "driftline.monitors.sagemaker.kind"}

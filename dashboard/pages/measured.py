@@ -23,7 +23,7 @@ from driftline.monitors.metric import MetricResult
 __all__ = ["page", "verdict"]
 
 PARTS = {"model-quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
-"""What each kind shows of the chosen window besides its metrics."""
+"""What each kind shows of the chosen window besides its metrics; others show these alone."""
 
 SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 """The side of the bound that is no violation."""
@@ -47,7 +47,7 @@ def page(view: KindView) -> html.Div:
                 *top,
                 _verdict(view, run),
                 _time(view, run),
-                *PARTS[view.kind](view, run),
+                *(PARTS[view.kind](view, run) if view.kind in PARTS else ()),
                 _metrics(view, run),
                 html.Div([changes_panel(view.changes, view.now), record], className="pair"),
             ],

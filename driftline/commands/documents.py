@@ -42,6 +42,7 @@ class Kind(StrEnum):
     BIAS = "bias"
     ATTRIBUTION = "attribution"
     OUTLIERS = "outliers"
+    JOINT = "joint"
 
 
 Data = Annotated[

@@ -1,0 +1,1 @@
+"""The kind "joint": whether columns still hang together as in the reference."""

@@ -1,0 +1,156 @@
+"""How well the reference's main directions still rebuild the rows (PCA, squared error).
+
+The directions come from one half of the reference's sample, the expected error from the other:
+rows that a direction was fitted to are rebuilt too well. Shapes: n rows, S score columns.
+
+References
+----------
+Jolliffe, Principal Component Analysis, 2002; drift-methods.md section 5 (squared form).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.joint.blocks import Numbers, distance_needed, mean_dependence, weigh
+from driftline.monitors.joint.scores import Matrix, Score
+
+__all__ = ["Reconstruction", "judge_reconstruction"]
+
+# Share of the variance that the kept directions explain, as NannyML's default.
+KEPT_VARIANCE = 0.65
+# The mean error may change by so much of itself.
+TOLERANCE = 0.05
+FEWEST_ROWS = 100
+NAMED = 3
+CONFIDENCE_Z = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """The mean squared error of rebuilt rows, over that of the reference.
+
+    Parameters
+    ----------
+    ratio, low, high
+        Of the window, with its 95 % interval; 1 is as in the reference.
+    bound
+        Where a violation begins, on the side of the change.
+    p_value, evidence, needed
+        As for pairs; a violation iff evidence > needed.
+    directions
+        How many were kept.
+    columns
+        What contributes most to the change, with its share of it, 0-1, most first.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    bound: float
+    p_value: float
+    evidence: float
+    needed: float
+    directions: int
+    columns: tuple[tuple[str, float], ...]
+
+    @property
+    def drifted(self) -> bool:
+        """Whether rows are rebuilt otherwise than the reference's."""
+        return self.evidence > self.needed
+
+
+def judge_reconstruction(
+    plan: Sequence[Score],
+    reference: Matrix,
+    window: Matrix,
+    blocks: NDArray[np.int64],
+    *,
+    alpha: float,
+) -> Reconstruction | None:
+    """Judge a window; both sides scored by the reference's ranks, a gap is the mean.
+
+    Returns
+    -------
+    Reconstruction or None
+        None when there are too few rows or columns, or nothing is left to rebuild.
+    """
+    if min(len(reference) // 2, len(window)) < FEWEST_ROWS or len(plan) < 3:
+        return None
+    known, found = np.nan_to_num(reference), np.nan_to_num(window)
+    # Whole blocks on either side, where there are some.
+    odd = (blocks if blocks.max(initial=-1) >= 0 else np.arange(len(known))) % 2 == 1
+    kept = _directions(known[odd])
+    errors, now = _errors(known[~odd], kept), _errors(found, kept)
+    rows, total = errors.sum(axis=1, dtype=np.float64), now.sum(axis=1, dtype=np.float64)
+    usual = float(rows.mean())
+    if kept.shape[1] == len(plan) or usual < 1e-6 * len(plan):
+        return None
+    variance, ratio = float(rows.var()) / usual**2, float(total.mean()) / usual
+    sums, counts = _by_block((rows - usual) / usual, blocks[~odd])
+    between = mean_dependence(sums, counts, max(variance, 1e-12)).between(len(rows), len(total))
+    spread = float(between) * max(variance, 1e-12)
+    largest = (
+        max(
+            float(np.abs(rows - usual).max()) / len(rows),
+            float(np.abs(total - total.mean()).max()) / len(total),
+        )
+        / usual
+    )
+    needed = math.log(2.0 / alpha)
+    distance = np.asarray(max(0.0, abs(ratio - 1.0) - TOLERANCE))
+    nats = float(weigh(distance, np.asarray(spread), largest))
+    side = 1.0 if ratio >= 1 else -1.0
+    error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total)) / usual
+    return Reconstruction(
+        ratio=ratio,
+        low=max(0.0, ratio - error),
+        high=ratio + error,
+        bound=1.0 + side * (TOLERANCE + float(distance_needed(needed, spread, largest))),
+        p_value=min(1.0, 2.0 * math.exp(-nats)),
+        evidence=nats,
+        needed=needed,
+        directions=kept.shape[1],
+        columns=_contributors(plan, now.mean(axis=0) - errors.mean(axis=0), side),
+    )
+
+
+def _directions(scores: Matrix) -> Matrix:
+    """Give the fewest directions that explain the wanted share, as columns, shape (S, K)."""
+    values, vectors = np.linalg.eigh((scores.T @ scores).astype(np.float64) / len(scores))
+    explained = np.cumsum(values[::-1]) / max(float(values.sum()), 1e-300)
+    count = int(np.searchsorted(explained, KEPT_VARIANCE)) + 1
+    return np.asarray(vectors[:, ::-1][:, :count], np.float32)
+
+
+def _errors(scores: Matrix, kept: Matrix) -> Matrix:
+    """Give the squared error of each row and column."""
+    return np.asarray((scores - (scores @ kept) @ kept.T) ** 2)
+
+
+def _by_block(values: Numbers, blocks: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+    inside = blocks >= 0
+    found, at = np.unique(blocks[inside], return_inverse=True)
+    if not len(found):
+        return np.zeros(0), np.zeros(0)
+    return (
+        np.bincount(at, values[inside], minlength=len(found)).astype(np.float64),
+        np.bincount(at, minlength=len(found)).astype(np.float64),
+    )
+
+
+def _contributors(
+    plan: Sequence[Score], change: Matrix, side: float
+) -> tuple[tuple[str, float], ...]:
+    """Share the change among the columns that went the same way."""
+    sums: dict[str, float] = {}
+    for one, value in zip(plan, change.tolist(), strict=True):
+        sums[one.column] = sums.get(one.column, 0.0) + max(0.0, side * value)
+    total = math.fsum(sums.values())
+    ranked = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((name, value / total) for name, value in ranked[:NAMED] if value > 0)

@@ -1,0 +1,69 @@
+"""How blocks of the reference differ: nothing learnt from noise, what they share found."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from driftline.baseline.sample import UNKNOWN_HOUR, RowSample
+from driftline.monitors.joint.blocks import distance_needed, mean_dependence, time_blocks, weigh
+
+
+def sample(hours: np.ndarray) -> RowSample:
+    return RowSample({"x": np.zeros(len(hours), np.uint8)}, hours, len(hours))
+
+
+def test_days_are_blocks_and_rows_without_time_are_in_none() -> None:
+    hours = np.append(np.repeat(np.arange(24 * 10), 4), UNKNOWN_HOUR)
+
+    blocks = time_blocks(sample(hours), timedelta(days=1), 0.1)
+
+    assert blocks[:-1].tolist() == (hours[:-1] // 24).tolist()
+    assert blocks[-1] == -1
+
+
+def test_windows_too_long_for_the_reference_are_halved() -> None:
+    hours = np.repeat(np.arange(24 * 8), 4)
+
+    blocks = time_blocks(sample(hours), timedelta(days=4), 0.5)
+
+    assert blocks.max() + 1 == 8
+
+
+def test_too_short_a_reference_has_no_blocks() -> None:
+    assert (time_blocks(sample(np.repeat([0, 1, 2], 50)), timedelta(hours=1), 0.3) == -1).all()
+
+
+def test_independent_rows_share_little_and_blocks_that_differ_share_much() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 100))
+
+    alone = mean_dependence(rows.sum(axis=1), np.full(40, 100.0))
+    shared = mean_dependence((rows + rng.normal(size=(40, 1))).sum(axis=1), np.full(40, 100.0), 2.0)
+
+    # A block's mean of 100 independent rows has variance 0.01; the upper bound adds 45 % of it.
+    assert alone.variance < 0.01
+    # Truth: half of a row's variance is its block's.
+    assert 0.35 < shared.variance < 1.2
+    assert shared.between(1e6, 1e6) > 0.3
+
+
+def test_one_surprising_block_raises_all_variances() -> None:
+    sums = np.random.default_rng(1).normal(size=(30, 5)) * 10
+    calm = mean_dependence(sums, np.full((30, 5), 100.0))
+    sums[7, 2] = 200.0
+
+    assert calm.tail == 1.0
+    assert mean_dependence(sums, np.full((30, 5), 100.0)).tail > 1.4
+
+
+@pytest.mark.parametrize(("variance", "largest"), [(0.01, 0.0), (0.01, 0.2), (1e-4, 1.0)])
+def test_the_bound_is_where_the_evidence_suffices(variance: float, largest: float) -> None:
+    found = distance_needed(12.0, variance, largest)
+
+    # An independent way: find the root of the evidence by bisection.
+    root = optimize.brentq(
+        lambda at: float(weigh(np.asarray(at), np.asarray(variance), largest)) - 12.0, 1e-9, 1e3
+    )
+    assert found == pytest.approx(root, rel=1e-6)

@@ -1,0 +1,74 @@
+"""The domain classifier: finds any change, and no day that is a day like others."""
+
+import numpy as np
+import pytest
+
+from driftline.monitors.joint.classifier import judge_domain
+
+NAMES = ("a", "b", "c")
+ALPHA = 0.2 / 365
+
+
+def rows(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    found = np.random.default_rng(seed).normal(size=(count, 3))
+    found[:, 1] += shift
+    return found.astype(np.float32)
+
+
+def test_a_change_of_form_is_found_by_its_column() -> None:
+    window = rows(1_500, 1)
+    window[:, 2] = np.where(window[:, 2] > 0, 1, -1) * np.abs(window[:, 0])  # Same scale.
+
+    found = judge_domain(NAMES, rows(4_000, 0), window, np.full(4_000, -1), alpha=ALPHA)
+
+    assert found.drifted
+    assert {name for name, _ in found.columns[:2]} == {"a", "c"}
+    assert found.low < found.auc < found.high
+    assert found.p_value < ALPHA
+
+
+def test_a_shift_has_the_auc_of_theory() -> None:
+    found = judge_domain(
+        NAMES, rows(8_000, 0), rows(8_000, 1, 1.0), np.full(8_000, -1), alpha=ALPHA
+    )
+
+    # Two normals one deviation apart: AUC = Phi(1 / sqrt 2) = 0.760 for the best of classifiers.
+    assert found.auc == pytest.approx(0.760, abs=0.02)
+
+
+def test_rows_alike_are_not_told_apart_in_10_windows() -> None:
+    reference, none = rows(2_000, 0), np.full(2_000, -1)
+    found = [
+        judge_domain(NAMES, reference, rows(400, 1 + at), none, alpha=0.01) for at in range(10)
+    ]
+
+    # Hoeffding's bound is far from sharp: one in 10 would be a surprise, two do not happen.
+    assert sum(one.drifted for one in found) <= 1
+
+
+def test_days_that_differ_are_told_apart_and_are_no_change() -> None:
+    rng = np.random.default_rng(7)
+    shifts = rng.normal(size=12)
+    reference = np.vstack([rows(250, at, shift) for at, shift in enumerate(shifts)])
+    blocks = np.repeat(np.arange(12), 250)
+
+    found = [
+        judge_domain(NAMES, reference, rows(400, 50 + at, shift), blocks, alpha=0.01)
+        for at, shift in enumerate(rng.normal(size=2))
+    ]
+
+    assert max(one.auc for one in found) > 0.6
+    assert not any(one.drifted for one in found)
+    assert {one.blocks for one in found} == {8}
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    asked = (NAMES, rows(1_000, 0), rows(500, 1, 0.5), np.full(1_000, -1))
+
+    assert judge_domain(*asked, alpha=ALPHA, seed=3) == judge_domain(*asked, alpha=ALPHA, seed=3)
+
+
+def test_too_few_rows_are_not_judged() -> None:
+    assert (
+        judge_domain(NAMES, rows(1_000, 0), rows(150, 1), np.full(1_000, -1), alpha=ALPHA) is None
+    )

@@ -1,0 +1,60 @@
+"""Errors of reconstruction: those of scikit-learn's PCA, and what raises them named."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from driftline.monitors.joint.reconstruction import judge_reconstruction
+from driftline.monitors.joint.scores import Score
+
+ALPHA = 0.1 / 365
+PLAN = tuple(Score(f"x{at}", f"x{at}") for at in range(6))
+
+
+def rows(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(count, 2)) @ np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1.0]])
+    found = hidden + 0.5 * rng.normal(size=(count, 6))
+    return (found / np.sqrt(1.25)).astype(np.float32)
+
+
+def test_the_error_is_that_of_scikit_learn() -> None:
+    reference, window = rows(4_000, 0), rows(1_000, 1)
+    window[:, 0] = np.random.default_rng(2).permutation(window[:, 0])
+
+    found = judge_reconstruction(PLAN, reference, window, np.full(4_000, -1), alpha=ALPHA)
+
+    half = PCA(2).fit(reference[1::2])
+    error = [
+        ((part - half.inverse_transform(half.transform(part))) ** 2).sum(axis=1).mean()
+        for part in (window, reference[::2])
+    ]
+    assert found.directions == 2
+    # scikit-learn takes the half's mean off first, which is near 0.
+    assert found.ratio == pytest.approx(error[0] / error[1], rel=0.02)
+    assert found.drifted
+    assert found.columns[0][0] == "x0"
+    assert found.low < found.ratio < found.high
+
+
+def test_no_change_is_not_found_in_200_windows() -> None:
+    reference, none = rows(2_000, 0), np.full(2_000, -1)
+    found = [
+        judge_reconstruction(PLAN, reference, rows(300, seed), none, alpha=0.01).drifted
+        for seed in range(1, 201)
+    ]
+
+    # At most 2 are expected; more than 12 come by chance less than once in a million times.
+    assert sum(found) <= 12
+
+
+def test_too_little_is_not_judged() -> None:
+    none = np.full(150, -1)
+
+    assert judge_reconstruction(PLAN, rows(150, 0), rows(500, 1), none, alpha=ALPHA) is None
+    assert (
+        judge_reconstruction(
+            PLAN[:2], rows(900, 0)[:, :2], rows(500, 1)[:, :2], np.full(900, -1), alpha=ALPHA
+        )
+        is None
+    )
