@@ -27,6 +27,7 @@ from driftline.dashboard.wording import moment
 from driftline.errors import DriftlineError
 from driftline.monitors.blame.culprits import matching_rows
 from driftline.monitors.comparison import Comparison, compare
+from driftline.monitors.outliers.condition import with_baseline
 
 __all__ = ["Holdings"]
 
@@ -124,7 +125,7 @@ class Holdings:
         found: tuple[Document, Condition],
     ) -> GuiltyRows:
         """Read the first rows that meet a violation's condition."""
-        violation, predicate = found
+        violation, predicate = found[0], with_baseline(found[1], baseline)
         names = [*IDS, *(column.name for column in baseline.signature.inputs)]
         names += [name for name in predicate.columns if name not in names]
         batches = self._read(baseline, line, run, names).batches()

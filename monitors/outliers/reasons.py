@@ -71,20 +71,19 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
             words[place] = np.array(level.words, dtype=object)[level.codes(batch)]
     order = np.argsort(-terms, axis=0, kind="stable")[:NAMED]
     at = np.arange(rows)
-    top = terms[order[0], at]
+    top, nothing = terms[order[0], at], np.full(rows, None, dtype=object)
     least = np.maximum(LEAST_TERM, np.minimum(top, 2 * TELLING_TERM) * LEAST_PART)
-    chosen = [np.where(terms[one, at] >= least, words[one, at], None) for one in order]
+    chosen = [np.where(terms[one, at] >= least, words[one, at], nothing) for one in order]
     first = np.where(top >= LEAST_TERM, order[0], -1)
-    pairs = np.full(rows, None, dtype=object)
+    pairs = nothing.copy()
     if scorer.joint is not None and scorer.distance is not None:
         apart = scorer.distance.of(scorer.joint.distance(normal)) >= _tails(scorer, batch)
         odd, other = scorer.joint.partners(normal)
         pairs[apart] = _pair_words(columns, odd[apart], other[apart])
         first = np.where(apart & (top < TELLING_TERM), odd, first)
     # A column that tells enough by itself stands in front of what it does not go with.
-    before, after = (
-        np.where(side, pairs, None) for side in (top < TELLING_TERM, top >= TELLING_TERM)
-    )
+    before = np.where(top < TELLING_TERM, pairs, nothing)
+    after = np.where(top >= TELLING_TERM, pairs, nothing)
     parts = [pa.array(one, pa.string()) for one in (before, *chosen, after)]
     joined = pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
     return Reasons(joined, first, columns)

@@ -28,6 +28,7 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.examination import labels_of
 from driftline.monitors.execution import Execution, get_execution, run
 from driftline.monitors.kinds import NEEDS_LABELS
+from driftline.monitors.outliers.condition import OUTLIER, with_baseline
 from driftline.monitors.report import REPORT
 from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.scripted import SCRIPT
@@ -130,6 +131,9 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
                 f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
                 "name the events that they came from"
             )
+        if predicate.op == OUTLIER:
+            known = baselines.get(context.root, execution.baseline, execution.baseline_version)
+            predicate = with_baseline(predicate, known)
         signature = _signature(context, execution.endpoint)
         window = read_window(
             context.root,
