@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from driftline.client import Client
     from driftline.deployment import deploy
     from driftline.errors import DriftlineError
+    from driftline.monitors.backtest.backtest import BacktestOptions, backtest
+    from driftline.monitors.backtest.outcome import Backtest
     from driftline.monitors.check import check
     from driftline.monitors.decision.budget import Budget
     from driftline.monitors.distances.distance import Distance
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from driftline.monitors.report import Report, Violation
 
 __all__ = [
+    "Backtest",
+    "BacktestOptions",
     "Baseline",
     "Budget",
     "Capture",
@@ -38,6 +42,7 @@ __all__ = [
     "Logger",
     "Report",
     "Violation",
+    "backtest",
     "check",
     "deploy",
     "distance",
@@ -49,6 +54,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Backtest": "driftline.monitors.backtest.outcome",
+    "BacktestOptions": "driftline.monitors.backtest.backtest",
     "Baseline": "driftline.baseline.store",
     "Budget": "driftline.monitors.decision.budget",
     "Capture": "driftline.capture.tap.tap",
@@ -60,6 +67,7 @@ _HOMES = {
     "Logger": "driftline.capture.tap.logger",
     "Report": "driftline.monitors.report",
     "Violation": "driftline.monitors.report",
+    "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
     "deploy": "driftline.deployment",
     "distance": "driftline.monitors.distances.measuring",

@@ -23,51 +23,59 @@ RESOURCE_FILES = (".yaml", ".yml", ".json")
 DEFAULT_WINDOW = "1d"
 
 
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME|FILE.yaml]", help="Monitor, or a file that declares one."),
+]
+Start = Annotated[str | None, typer.Option("--from", help="First moment that is judged, RFC 3339.")]
+End = Annotated[str | None, typer.Option("--to", help="End of the period, not in it.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="PATH", help="Your own file in place of captured rows."),
+]
+BaselineFolder = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="FOLDER", help="With --data: what is expected of it."),
+]
+ReferenceUntil = Annotated[
+    str | None,
+    typer.Option("--reference-until", metavar="TIME", help="Or: its rows before this time."),
+]
+Length = Annotated[
+    str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…).")
+]
+Tolerance = Annotated[
+    float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
+]
+Against = Annotated[
+    str,
+    typer.Option(
+        "--against", metavar="RULE,…", help="sagemaker, evidently, evidently-dataset, nannyml."
+    ),
+]
+Estimates = Annotated[
+    bool,
+    typer.Option("--estimates/--no-estimates", help="Also say which changes would be found."),
+]
+Advise = Annotated[bool, typer.Option("--advise", help="Also try other windows and tolerances.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to write, .html.")]
+
+
 @monitor.command("backtest")
 @options.with_roles
 def backtest(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE.yaml]", help="Monitor, or a file that declares one."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", help="First moment that is judged, RFC 3339.")
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="End of the period, not in it.")] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", metavar="PATH", help="Your own file in place of captured rows."),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", metavar="FOLDER", help="With --data: what is expected of it."),
-    ] = None,
-    reference_until: Annotated[
-        str | None,
-        typer.Option("--reference-until", metavar="TIME", help="Or: its rows before this time."),
-    ] = None,
-    window: Annotated[
-        str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…).")
-    ] = None,
-    tolerance: Annotated[
-        float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
-    ] = None,
-    against: Annotated[
-        str,
-        typer.Option(
-            "--against", metavar="RULE,…", help="sagemaker, evidently, evidently-dataset, nannyml."
-        ),
-    ] = "",
-    estimates: Annotated[
-        bool,
-        typer.Option("--estimates/--no-estimates", help="Also say which changes would be found."),
-    ] = True,
-    advise: Annotated[
-        bool, typer.Option("--advise", help="Also try other windows and tolerances.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Page to write, .html.")
-    ] = None,
+    name: Name = None,
+    start: Start = None,
+    end: End = None,
+    data: Data = None,
+    baseline: BaselineFolder = None,
+    reference_until: ReferenceUntil = None,
+    window: Length = None,
+    tolerance: Tolerance = None,
+    against: Against = "",
+    estimates: Estimates = True,
+    advise: Advise = False,
+    output: Output = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
     *,
@@ -98,17 +106,21 @@ def backtest(
         found = _of_captured(name, span, baseline or reference_until, asked, server)
     if output is not None:
         _write(output, found)
-    if as_json:
-        options.show_json(found)
-    else:
-        # As heavy as the words of violations, which other commands do without.
-        from driftline.commands.backtest_text import told
-
-        plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-        for line in told(found, plain=plain):
-            typer.echo(line)
+    _show(found, as_json=as_json)
     if any(one["alarms"] for one in found["windows"]):
         raise typer.Exit(1)
+
+
+def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        options.show_json(found)
+        return
+    # As heavy as the words of violations, which other commands do without.
+    from driftline.commands.backtest_text import told
+
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    for line in told(found, plain=plain):
+        typer.echo(line)
 
 
 def _of_captured(
@@ -148,7 +160,11 @@ def _of_file(
 ) -> dict[str, Any]:
     """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
     # Heavy, and of no use to the other commands on monitors.
-    from driftline.monitors.backtest.backtest import Options, backtest_roles, spans_of
+    from driftline.monitors.backtest.backtest import (
+        BacktestOptions,
+        backtest_roles,
+        spans_of,
+    )
 
     spec = {} if name is None else _spec(name, server)
     options.open_places(*data, *([baseline] if baseline else []))
@@ -160,7 +176,7 @@ def _of_file(
             reference_until=until,
             spans=spans_of(asked["window"] or spec.get("schedule") or DEFAULT_WINDOW),
             false_alarms_per_year=float(spec.get("false_alarms_per_year", 1.0)),
-            options=Options(
+            options=BacktestOptions(
                 start=span[0],
                 end=span[1],
                 against=tuple(asked["against"]),

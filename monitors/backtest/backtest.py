@@ -42,16 +42,18 @@ from driftline.monitors.segments import segment_plan
 from driftline.roles import Roles
 from driftline.signature import Signature
 
-__all__ = ["Options", "backtest", "backtest_captured", "backtest_roles"]
+__all__ = ["BacktestOptions", "backtest", "backtest_captured", "backtest_roles"]
 
 EVENT_TIME = "event_time"
+# Far from the ends of the calendar, where times of other zones cannot be told in UTC.
+FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Progress = Callable[[int, int | None], None]
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
 OWN_SOURCE = "docs/why/drift-decision.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BacktestOptions:
     """What is asked of a backtest besides the data.
 
     Parameters
@@ -89,6 +91,8 @@ class Options:
         for what, value in (("from", self.start), ("to", self.end)):
             if value is not None and value.tzinfo is None:
                 raise InputError(f"{what} {value} has no time zone; expected one such as UTC")
+            if value is not None and not FIRST <= value <= LAST:
+                raise InputError(f"{what} {value}; expected a time from 1900 to 2199")
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise InputError(f"from {self.start} to {self.end}; expected the end after the start")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
@@ -112,7 +116,7 @@ def backtest(
     reference_until: datetime | None = None,
     window: str = "1d",
     false_alarms_per_year: float = 1.0,
-    options: Options | None = None,
+    options: BacktestOptions | None = None,
     **roles: object,
 ) -> Backtest:
     """Judge past data window by window, as a monitor would have done.
@@ -153,7 +157,7 @@ def backtest(
         reference_until=reference_until,
         spans=spans_of(window),
         false_alarms_per_year=false_alarms_per_year,
-        options=options or Options(),
+        options=options or BacktestOptions(),
     )
 
 
@@ -172,7 +176,7 @@ def backtest_roles(
     reference_until: datetime | None,
     spans: Spans,
     false_alarms_per_year: float,
-    options: Options,
+    options: BacktestOptions,
     monitor: str = "",
 ) -> Backtest:
     """Judge past data as `backtest` does, the roles in one value."""
@@ -208,7 +212,7 @@ def backtest_captured(
     definition: MonitorDefinition,
     baseline: Baseline,
     signature: Signature,
-    options: Options,
+    options: BacktestOptions,
     *,
     spans: Spans | None = None,
 ) -> Backtest:
@@ -259,7 +263,7 @@ def _loaded(folder: str | PathLike[str]) -> Baseline:
 
 
 def _counter(
-    baseline: Baseline, spans: Spans, options: Options, time: str, unfit: str | None = None
+    baseline: Baseline, spans: Spans, options: BacktestOptions, time: str, unfit: str | None = None
 ) -> partial[HistoryCounter]:
     """Give the function that begins counting; marks for other rules where they are asked for."""
     yardsticks = {}
@@ -275,7 +279,7 @@ def _judged(
     baseline: Baseline,
     spans: Spans,
     budget: Budget,
-    options: Options,
+    options: BacktestOptions,
     history: History,
 ) -> Backtest:
     """Replay what was counted, and say what else the rule would do."""
@@ -318,7 +322,7 @@ def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
 
 
 def _others(
-    decider: Decider, options: Options, history: History, spans: Spans, baseline: Baseline
+    decider: Decider, options: BacktestOptions, history: History, spans: Spans, baseline: Baseline
 ) -> Iterator[RuleOutcome]:
     """Ask the other rules about the same windows and columns."""
     rules = other_rules(options.against)

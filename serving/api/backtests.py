@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.errors import UndecidedError
-from driftline.monitors.backtest.backtest import Options, backtest_captured, spans_of
+from driftline.monitors.backtest.backtest import BacktestOptions, backtest_captured, spans_of
 from driftline.monitors.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
@@ -40,7 +40,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.post("/monitors/{name}/backtest")
     def backtest_monitor(name: str, asked: BacktestRequest) -> dict[str, Any]:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
-        options = Options(
+        options = BacktestOptions(
             start=asked.start,
             end=asked.end,
             against=tuple(asked.against),

@@ -88,6 +88,22 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
     assert rows["columns"][:5] == ["event_id", "row_index", "event_time", "inference_id", "carrier"]
 
 
+def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(server):
+    asked = {
+        "from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "against": ["sagemaker"],
+        "estimate": False,
+    }  # fmt: skip
+    executions = server.client.get("/api/v1/monitors/quality/executions").json()
+
+    found = server.client.post("/api/v1/monitors/quality/backtest", json=asked).json()
+
+    (window,) = found["windows"]
+    assert (window["state"], window["row_count"]) == ("alarm", 480)
+    assert window["alarms"][0]["column"] == "carrier"
+    assert [one["name"] for one in found["rules"]] == ["driftline", "sagemaker"]
+    assert server.client.get("/api/v1/monitors/quality/executions").json() == executions
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "sentence"),
     [
@@ -109,6 +125,21 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
             "past the years 1 to 9999",
         ),
         ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
+        ("POST", "/api/v1/monitors/quality/backtest", {}, 400, "from"),
+        (
+            "POST",
+            "/api/v1/monitors/quality/backtest",
+            {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "against": ["psi"]},
+            400,
+            'against "psi"; expected one of sagemaker',
+        ),
+        (
+            "POST",
+            "/api/v1/monitors/quality/backtest",
+            {"from": "2025-01-14T00:00:00Z", "to": "2025-01-15T00:00:00Z"},
+            400,
+            "no window has rows",
+        ),
         ("GET", "/api/v1/executions/none", None, 404, "does not exist"),
         ("GET", "/api/v1/executions/none/report", None, 404, "does not exist"),
         ("GET", "/api/v1/executions/none/rows?limit=0", None, 400, "limit"),

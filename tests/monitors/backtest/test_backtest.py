@@ -13,7 +13,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.backtest.backtest import Options as AllOptions
+from driftline.monitors.backtest.backtest import BacktestOptions
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.marks import Mark
 
@@ -21,7 +21,7 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHANGE = START + 40 * DAY
 # What is estimated besides has tests of its own.
-Options = partial(AllOptions, estimate=False)
+Options = partial(BacktestOptions, estimate=False)
 
 
 def backtest(data: object, reference: object = None, **given):

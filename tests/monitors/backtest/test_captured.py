@@ -14,7 +14,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.backtest.backtest import Options, backtest_captured, spans_of
+from driftline.monitors.backtest.backtest import BacktestOptions, backtest_captured, spans_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -54,7 +54,7 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
         report = json.loads((Path(root) / execution.folder / "report.json").read_text())
         live[window.start] = report
 
-    options = Options(start=START, end=START + DAYS * DAY, estimate=False)
+    options = BacktestOptions(start=START, end=START + DAYS * DAY, estimate=False)
     found = backtest_captured(root, DEFINITION, reference, reference.signature, options)
 
     assert [one.start for one in found.verdicts] == list(live)
@@ -77,7 +77,7 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
 def test_other_windows_than_the_monitors_can_be_tried(
     captured, root: str, reference: Baseline
 ) -> None:
-    options = Options(start=START, end=START + DAYS * DAY, estimate=False)
+    options = BacktestOptions(start=START, end=START + DAYS * DAY, estimate=False)
 
     found = backtest_captured(
         root, DEFINITION, reference, reference.signature, options, spans=spans_of("12h")
@@ -99,7 +99,7 @@ def test_other_windows_than_the_monitors_can_be_tried(
 def test_what_cannot_be_replayed_is_refused(
     root: str, reference: Baseline, change, sentence: str
 ) -> None:
-    options = Options(start=START, end=START + DAY)
+    options = BacktestOptions(start=START, end=START + DAY)
 
     with pytest.raises(InputError, match=sentence):
         backtest_captured(
@@ -109,4 +109,6 @@ def test_what_cannot_be_replayed_is_refused(
 
 def test_a_captured_period_has_a_start_and_an_end(root: str, reference: Baseline) -> None:
     with pytest.raises(InputError, match='monitor "daily": no from or to'):
-        backtest_captured(root, DEFINITION, reference, reference.signature, Options(start=START))
+        backtest_captured(
+            root, DEFINITION, reference, reference.signature, BacktestOptions(start=START)
+        )

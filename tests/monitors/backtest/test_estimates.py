@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.backtest.backtest import Options, backtest
+from driftline.monitors.backtest.backtest import BacktestOptions, backtest
+from driftline.monitors.backtest.page import backtest_page
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.backtest.rule import decider_of
@@ -97,7 +98,7 @@ def test_a_change_of_twice_the_size_is_found_in_new_rows_and_a_third_of_it_is_no
 ) -> None:
     deviations = found_by(findings, "amount", "one window").deviations
     assert deviations is not None
-    options = Options(estimate=False)
+    options = BacktestOptions(estimate=False)
 
     loud = backtest(stream(1, 2000, 5, 2 * deviations), baseline, timestamp="at", options=options)
     calm = backtest(stream(1, 2000, 5, deviations / 3), baseline, timestamp="at", options=options)
@@ -152,10 +153,12 @@ def test_the_interval_of_a_rate_is_the_published_one() -> None:
 
 
 def test_advice_tells_lengths_and_tolerances_and_suggests_one_at_most(baseline: Baseline) -> None:
-    options = Options(estimate=False, advise=True)
+    options = BacktestOptions(estimate=False, advise=True)
 
-    found = backtest(stream(3, 2000, 9), baseline, timestamp="at", options=options).advice
+    whole = backtest(stream(3, 2000, 9), baseline, timestamp="at", options=options)
 
+    found = whole.advice
+    assert "Other windows and tolerances" in backtest_page(whole.as_dict())
     assert [one.length_h for one in found][:4] == [1, 6, 24, 168]
     assert found[2].row_count == pytest.approx(2000)
     assert sum(one.is_suggested for one in found) == 1

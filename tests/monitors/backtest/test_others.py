@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.backtest.backtest import Options, backtest
+from driftline.monitors.backtest.backtest import BacktestOptions, backtest
 from driftline.monitors.backtest.measures import (
     chi_squared_p,
     jensen_shannon,
@@ -113,7 +113,7 @@ def test_the_alarms_of_nannyml_follow_from_its_own_distances() -> None:
     reference = [(50, 30, 20), (48, 32, 20), (52, 29, 19), (49, 30, 21), (51, 28, 21), (50, 31, 19)]
     analysed = [(50, 30, 20), (45, 35, 20), (40, 30, 30), (20, 30, 50)]
     rows = pa.concat_tables([days(reference, 0), days(analysed, 6)])
-    options = Options(against=("nannyml",), estimate=False)
+    options = BacktestOptions(against=("nannyml",), estimate=False)
 
     found = backtest(rows, timestamp="at", reference_until=START + 6 * DAY, options=options)
 
@@ -145,7 +145,7 @@ def test_sagemakers_distance_begins_to_count_above_what_chance_adds() -> None:
     reference = days([(50, 50, 0)] * 10, 0)
     # 1.8 sqrt((1000 + 100) / 100000) = 0.189: a gap of 0.28 does not reach 0.1 beyond it, 0.3 does.
     rows = pa.concat_tables([reference, days([(22, 78, 0), (20, 80, 0)], 10)])
-    options = Options(against=("sagemaker",), estimate=False)
+    options = BacktestOptions(against=("sagemaker",), estimate=False)
 
     found = backtest(rows, timestamp="at", reference_until=START + 10 * DAY, options=options)
 

