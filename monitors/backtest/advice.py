@@ -22,6 +22,8 @@ LENGTHS = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 168))
 TOLERANCES = (0.01, 0.03, 0.1)
 # Nearly as good as the best: a tenth more is no reason to wait for longer windows.
 NEARLY = 1.1
+# Where half of all rows have to move, no length is worth suggesting.
+WORTH = 0.5
 HOUR = timedelta(hours=1)
 
 
@@ -85,7 +87,7 @@ def _median(found: Sequence[Finding]) -> float | None:
 def _suggested(found: Sequence[Advice]) -> Advice | None:
     """Choose the shortest windows that have rows enough and find nearly as small a change."""
     known = [one.week_share for one in found if one.week_share is not None]
-    if not known:
+    if not known or min(known) > WORTH:
         return None
     enough = (
         one
