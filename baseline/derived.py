@@ -15,7 +15,8 @@ Johnson and Lindenstrauss, 1984 (random projections keep distances); drift-metho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,23 @@ if TYPE_CHECKING:
     from driftline.baseline.profile import Profile
     from driftline.baseline.vectors import VectorSummary
 
-__all__ = ["Projection", "TextTraits", "Traits", "Vocabulary", "derivations", "words_of"]
+__all__ = [
+    "Projection",
+    "TextTraits",
+    "Traits",
+    "Vocabulary",
+    "column_of",
+    "derivations",
+    "words_of",
+]
 
 Numbers = NDArray[np.float64]
 
 DIRECTIONS = 32
+# So many columns that are numbered through are one vector; fewer are columns on their own, since
+# the columns of many a table of other things are numbered, too.
+FEWEST_PARTS = 64
+NUMBERED = re.compile(r"(.*?)(\d+)")
 # Dimensions that vary less than this share of the usual are not blown up to the others' size.
 SPREAD_FLOOR = 0.1
 # Of a text, what is looked at.
@@ -54,18 +67,21 @@ ALL = np.iinfo(np.uint64).max
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Lists of numbers of one length, seen from fixed directions.
+    """Vectors of one length, seen from fixed directions.
 
     Parameters
     ----------
     column
-        The user's name.
+        The user's name, or the beginning that the names of a vector's columns share.
     weights
         float32, shape (dimensions, 32).
+    parts
+        The columns that hold one dimension each; empty for a column of lists.
     """
 
     column: str
     weights: NDArray[np.float32]
+    parts: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +89,9 @@ class Projection:
         return (*(f"{self.column}·{at + 1}" for at in range(DIRECTIONS)), f"{self.column}·norm")
 
     @classmethod
-    def of(cls, column: str, dimensions: int, deviations: Numbers) -> Projection:
+    def of(
+        cls, column: str, dimensions: int, deviations: Numbers, parts: tuple[str, ...] = ()
+    ) -> Projection:
         """Choose directions for a reference with these deviations, shape (dimensions,)."""
         known = np.nan_to_num(deviations)
         usual = float(np.sqrt((known**2).mean())) if len(known) else 0.0
@@ -81,12 +99,18 @@ class Projection:
         spread = np.full(dimensions, max(usual, floor))
         spread[: len(known)] = np.maximum(known, floor)
         drawn = np.random.default_rng(0).normal(size=(dimensions, DIRECTIONS))
-        return cls(column, (drawn / spread[:, None] / np.sqrt(dimensions)).astype(np.float32))
+        return cls(
+            column, (drawn / spread[:, None] / np.sqrt(dimensions)).astype(np.float32), parts
+        )
 
-    def kept(self, array: pa.Array) -> pa.Array:
-        """Give the lists as they are looked at: by their projections alone."""
-        values = pa.array(self.values(array).ravel())
-        return pa.FixedSizeListArray.from_arrays(values, DIRECTIONS + 1)
+    def kept(self, rows: pa.RecordBatch) -> pa.Array:
+        """Give the vectors as they are looked at: by their projections alone."""
+        if self.parts:
+            block = np.column_stack([_numbers(column_of(rows, name)) for name in self.parts])
+            values = self._seen(block.astype(np.float32))
+        else:
+            values = self.values(column_of(rows, self.column))
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), DIRECTIONS + 1)
 
     def values(self, array: pa.Array) -> NDArray[np.float32]:
         """Give projections and norm, shape (rows, 33); NaN for lists of other lengths or gaps."""
@@ -98,10 +122,13 @@ class Projection:
         at = np.flatnonzero(right.to_numpy(zero_copy_only=False))
         if len(at):
             flat = plain.filter(right).flatten().to_numpy(zero_copy_only=False)
-            block = flat.astype(np.float32).reshape(len(at), -1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                found[at, :-1] = block @ self.weights
-                found[at, -1] = np.sqrt(np.einsum("ij,ij->i", block, block))
+            found[at] = self._seen(flat.astype(np.float32).reshape(len(at), -1))
+        return found
+
+    def _seen(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+            found = np.column_stack([block @ self.weights, norms])
         found[~np.isfinite(found).all(axis=1)] = np.nan
         return found
 
@@ -123,9 +150,14 @@ class TextTraits:
         """What the derived columns are called; the last is the share of unknown words."""
         return tuple(f"{self.column}·{trait}" for trait in (*TRAITS, UNKNOWN_WORDS))
 
-    def kept(self, array: pa.Array) -> pa.Array:
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """None: a text is one column."""
+        return ()
+
+    def kept(self, rows: pa.RecordBatch) -> pa.Array:
         """Give the texts as they are looked at: their start, null where there is none."""
-        plain, _ = coerce(array, "string")
+        plain, _ = coerce(column_of(rows, self.column), "string")
         cut = pc.utf8_slice_codeunits(plain, 0, TEXT_WIDTH)
         return pc.if_else(is_missing(cut), pa.scalar(None, pa.string()), cut)
 
@@ -217,7 +249,7 @@ def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits, ...]:
     """Say which of these columns are embeddings or free text, by what a reference holds."""
-    found: list[Traits] = []
+    found: list[Traits] = list(_groups(profile, columns))
     for name in columns:
         column = profile.columns[name]
         if column.vectors.count:
@@ -232,6 +264,33 @@ def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits,
             if often < FREE_SHARE * column.present_count:
                 found.append(TextTraits(name))
     return tuple(found)
+
+
+def _groups(profile: Profile, columns: Mapping[str, Cells]) -> Iterator[Projection]:
+    """Find vectors that are laid out in columns, such as emb_0 to emb_767."""
+    members: dict[str, list[tuple[int, str]]] = {}
+    for name in columns:
+        found = NUMBERED.fullmatch(name)
+        if found is not None and profile.columns[name].is_number:
+            members.setdefault(found[1], []).append((int(found[2]), name))
+    for prefix, numbered in members.items():
+        ordered = sorted(numbered)
+        places = [place for place, _ in ordered]
+        whole = places == list(range(places[0], places[0] + len(places)))
+        if len(ordered) >= FEWEST_PARTS and whole and prefix not in columns:
+            parts = tuple(name for _, name in ordered)
+            spread = np.array([profile.columns[name].moments.deviation for name in parts])
+            yield Projection.of(prefix, len(parts), spread, parts)
+
+
+def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """Give a column of some rows, all null where there is none."""
+    return rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows)
+
+
+def _numbers(array: pa.Array) -> Numbers:
+    plain, _ = coerce(array, "double")
+    return np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _usual_length(vectors: VectorSummary) -> int:

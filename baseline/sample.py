@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import coerce
-from driftline.baseline.derived import Traits
+from driftline.baseline.derived import Traits, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
 from driftline.baseline.distinct import hash_integers
 
@@ -123,19 +123,15 @@ class RowSampler:
     def _add(
         self, batch: pa.RecordBatch, chosen: np.ndarray, places: np.ndarray, priorities: np.ndarray
     ) -> None:
-        present, at = set(batch.schema.names), pa.array(chosen)
+        rows = batch.take(pa.array(chosen))
         found: dict[str, pa.Array] = {ORDER: pa.array(places), PRIORITY: pa.array(priorities)}
         for name, cell in self.cells.items():
-            taken = batch.column(name).take(at) if name in present else pa.nulls(len(chosen))
-            found[_slot(name)] = pa.array(cell.assign(taken).astype(_dtype(cell)))
+            codes = cell.assign(column_of(rows, name))
+            found[_slot(name)] = pa.array(codes.astype(_dtype(cell)))
         for one in self.traits:
-            has = one.column in present
-            taken = batch.column(one.column).take(at) if has else pa.nulls(len(chosen))
-            found[TRAIT + one.column] = one.kept(taken)
+            found[TRAIT + one.column] = one.kept(rows)
         if self.event_time is not None:
-            has = self.event_time in present
-            taken = batch.column(self.event_time).take(at) if has else pa.nulls(len(chosen))
-            found[_slot("")] = pa.array(_hours(taken))
+            found[_slot("")] = pa.array(_hours(column_of(rows, self.event_time)))
         self._parts.append(pa.table(found))
         self._held += len(chosen)
 

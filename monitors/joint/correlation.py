@@ -178,7 +178,9 @@ def judge_pairs(
     side = np.where(now >= rho, 1.0, -1.0)
     begin = _fisher(rho + side * TOLERANCE)
     distance = np.maximum(side * (_fisher(now) - begin), 0.0)
-    strongest = np.argsort(-weigh(distance, variance), kind="stable")[:LOOKED_AT]
+    # Within the tolerance nothing is evidence; then the clearest difference is shown first.
+    plain = np.abs(_fisher(now) - _fisher(rho)) / np.sqrt(variance)
+    strongest = np.lexsort((-plain, -weigh(distance, variance)))[:LOOKED_AT]
     needed = math.log(2.0 * len(first) / alpha)
     changes = []
     for at in strongest.tolist():

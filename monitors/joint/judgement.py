@@ -15,7 +15,7 @@ from driftline.monitors.decision.decider import Decision
 from driftline.monitors.joint.blocks import time_blocks
 from driftline.monitors.joint.classifier import Domain, Features, judge_domain
 from driftline.monitors.joint.correlation import PairChange, judge_pairs
-from driftline.monitors.joint.reading import JointReading
+from driftline.monitors.joint.reading import JointReading, traits_of
 from driftline.monitors.joint.reconstruction import Reconstruction, judge_reconstruction
 from driftline.monitors.joint.scores import (
     Codes,
@@ -144,7 +144,8 @@ def _columns(
     cells = dict(baseline.cells)
     codes, now = dict(sample.codes), dict(window.codes)
     if sample.derived is not None and window.derived is not None:
-        left_out = set(sample.derived.sources.values())
+        for one in traits_of(baseline):
+            left_out |= {one.column, *one.parts}
         codes |= sample.derived.codes
         now |= window.derived.codes
         cells |= sample.derived.cells

@@ -78,5 +78,5 @@ def traits_of(baseline: Baseline) -> tuple[Traits, ...]:
     if sample is None or sample.derived is None or profile is None:
         return ()
     wanted = set(sample.derived.sources.values())
-    cells = {name: cell for name, cell in baseline.cells.items() if name in wanted}
-    return derivations(profile, cells)
+    found = derivations(profile, baseline.cells)
+    return tuple(one for one in found if one.column in wanted)

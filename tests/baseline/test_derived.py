@@ -22,6 +22,10 @@ def reviews(count: int = 400) -> list[str]:
     return [" ".join(words[rng.integers(0, 60, 8)]) + f" {at}" for at in range(count)]
 
 
+def texts(values: list[str]) -> pa.RecordBatch:
+    return pa.record_batch({"t": values})
+
+
 def test_projections_keep_distances_on_average() -> None:
     rng = np.random.default_rng(2)
     points = rng.normal(size=(2, 500))
@@ -93,9 +97,9 @@ def test_a_rich_vocabulary_looks_at_the_same_words_on_both_sides(monkeypatch) ->
 
 def test_a_window_is_coded_on_the_cells_of_the_reference() -> None:
     one = TextTraits("t")
-    reference = derive({one: one.kept(pa.array(reviews()))}, None, None)
+    reference = derive({one: one.kept(texts(reviews()))}, None, None)
 
-    found = derive({one: one.kept(pa.array(["no such thing"] * 3))}, None, reference)
+    found = derive({one: one.kept(texts(["no such thing"] * 3))}, None, reference)
 
     assert found.cells == reference.cells
     cell = found.cells["t·unknown words"]
@@ -120,6 +124,20 @@ def test_a_baseline_keeps_what_stands_for_embeddings_and_texts(tmp_path) -> None
     )
     for name, codes in baseline.sample.derived.codes.items():
         np.testing.assert_array_equal(again.sample.derived.codes[name], codes)
+
+
+def test_columns_that_are_numbered_through_are_one_vector() -> None:
+    block = np.random.default_rng(0).normal(size=(300, 64))
+    apart = {f"emb_{at}": block[:, at] for at in range(64)}
+    few = {f"v{at}": block[:, at] for at in range(28)}
+
+    one = Baseline.fit(pa.table({**apart, **few})).sample.derived
+    whole = Baseline.fit(pa.table({"e": block.tolist()})).sample.derived
+
+    assert set(one.sources.values()) == {"emb_"}
+    # Laid out in columns or in lists, a vector is seen alike.
+    for at in range(1, 33):
+        np.testing.assert_array_equal(one.codes[f"emb_·{at}"], whole.codes[f"e·{at}"])
 
 
 def test_no_text_of_the_rows_lies_in_the_sample(tmp_path) -> None:
