@@ -242,6 +242,7 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
         note=_text(measured, "note"),
         accused=_accused(ranked[0]) if ranked else None,
         brief=_brief(ranked[0]) if ranked else "",
+        change=_text(measured, "change"),
     )
 
 

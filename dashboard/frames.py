@@ -192,7 +192,8 @@ class FeatureLine:
     ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
     ``what`` names the set of values that moved most; ``share_*`` are that set's shares.
     ``note`` says why nothing was measured.
-    ``findings`` are the constraints that it breaks, by check and in words, the gravest first; empty
+    ``change`` says in words how far a column that drifted lies from its reference. ``findings`` are
+    the constraints that it breaks, by check and in words, the gravest first; empty
     when it keeps all. ``accused`` names the values that the gravest is about, ``brief`` tells it
     without where its rows lie.
     """
@@ -212,6 +213,7 @@ class FeatureLine:
     note: str = ""
     accused: str | None = None
     brief: str = ""
+    change: str = ""
 
     @property
     def judged(self) -> bool:

@@ -23,6 +23,7 @@ from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.extent import with_extents
 from driftline.monitors.findings import find_violations
 from driftline.monitors.plausibility import Sampler, find_implausible
 from driftline.monitors.question import Question, UnfitCounter
@@ -105,7 +106,11 @@ def examine(question: Question) -> Report:
     return Report(
         kind="data-quality",
         violations=violations,
-        results=tuple(_result(one, profile, judgement) for one in baseline.signature.columns),
+        results=with_extents(
+            [_result(one, profile, judgement) for one in baseline.signature.columns],
+            known,
+            profile.columns,
+        ),
         statistics=statistics,
         files={STATISTICS: statistics.to_json()},
         row_count=profile.row_count,

@@ -149,7 +149,7 @@ def _row(one: FeatureResult, found: Comparison | None, number: int, *, is_broken
         escape(one.type),
         "" if found is None else shape_line(found.shape, moved=is_broken),
         "" if one.ratio is None else f"{one.ratio:.2f}",
-        escape(one.set or ""),
+        escape("; ".join(filter(None, (one.set, one.change)))),
         "" if one.share_reference is None else percent(one.share_reference),
         "" if one.share_window is None else percent(one.share_window),
         _count(one.missing_count, one.row_count),

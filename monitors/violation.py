@@ -195,6 +195,11 @@ class FeatureResult:
         PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
     share_of_blame
         0-1; 0 without a violation.
+    kolmogorov_smirnov, wasserstein, total_variation
+        How far a column that drifted lies from its reference: numbers as share and in robust sd of
+        the reference, texts as share; each with the ends of its 95 % interval.
+    change
+        The same in words, such as ``about 0.25 sd higher (95 %: 0.2 to 0.3)``; "" without drift.
     note
         Why there is no distance, such as "insufficient_data"; "" when there is one.
     """
@@ -217,6 +222,16 @@ class FeatureResult:
     stability: float | None = None
     jensen_shannon: float | None = None
     share_of_blame: float = 0.0
+    kolmogorov_smirnov: float | None = None
+    kolmogorov_smirnov_low: float | None = None
+    kolmogorov_smirnov_high: float | None = None
+    wasserstein: float | None = None
+    wasserstein_low: float | None = None
+    wasserstein_high: float | None = None
+    total_variation: float | None = None
+    total_variation_low: float | None = None
+    total_variation_high: float | None = None
+    change: str = ""
     note: str = ""
 
     @property

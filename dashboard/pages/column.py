@@ -212,6 +212,8 @@ def _standing(view: ColumnView, run: WindowRun) -> html.Section:
     if feature is not None and feature.what:
         moved = f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
         facts.append(("What moved", f"{feature.what}: {moved}"))
+    if feature is not None and feature.change:
+        facts.append(("How far", feature.change))
     link = monitor_link(view.monitor.name, window=run.stamp, feature=view.column)
     facts.append(("All columns", html.A("of this window", href=link)))
     return panel("In numbers", [body, html.Dl([fact(*one) for one in facts], className="facts")])

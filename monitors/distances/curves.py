@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from driftline.monitors.distances.counts import Counts, shares
+from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.sample import Numbers
 
-__all__ = ["Curves", "cdf_distance"]
+__all__ = ["Curves", "cdf_distance", "largest_gap"]
+
+# Mean square of Kolmogorov's law.
+KOLMOGOROV_SQUARE = math.pi**2 / 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,21 @@ def cdf_distance(
     """
     _, first, second = _on_common_values(reference, window, reference_weights, window_weights)
     return float(np.abs(np.cumsum(first - second)).max().clip(0.0, 1.0))
+
+
+def largest_gap(curves: Curves) -> Distance:
+    """Measure the distance of Kolmogorov and Smirnov without its chance; see `edf`."""
+    value = float(np.abs(curves.reference - curves.window).max())
+    n, m, rows = curves.reference_rows, curves.window_rows, curves.effective_rows
+    reach = sum(math.sqrt(math.log(2 / 0.025) / (2 * side)) for side in (n, m)) + curves.error
+    return Distance(
+        "kolmogorov_smirnov",
+        value,
+        "share",
+        corrected=math.sqrt(max(0.0, value**2 - KOLMOGOROV_SQUARE / rows)),
+        lower=max(0.0, value - reach),
+        upper=min(1.0, value + reach),
+    )
 
 
 def _on_common_values(

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy import special, stats
 
-from driftline.monitors.distances.curves import Curves
+from driftline.monitors.distances.curves import Curves, largest_gap
 from driftline.monitors.distances.distance import Distance
 
 __all__ = ["anderson_darling", "cramer_von_mises", "kolmogorov_smirnov"]
 
-# Mean square of Kolmogorov's law.
-KOLMOGOROV_SQUARE = math.pi**2 / 12
 # Up to so many rows a side the exact law is quick.
 EXACT_ROWS = 1_000
 # Laws of integrals over the distribution hold while no single value has more of the rows, and
@@ -39,20 +38,9 @@ def kolmogorov_smirnov(curves: Curves) -> Distance:
     ----------
     Massart, Annals of Probability 18, 1990; Hodges, Arkiv for Matematik 3, 1958.
     """
-    value = float(np.abs(curves.reference - curves.window).max())
-    n, m, rows = curves.reference_rows, curves.window_rows, curves.effective_rows
-    reach = sum(math.sqrt(math.log(2 / 0.025) / (2 * side)) for side in (n, m)) + curves.error
-    certain = max(0.0, value - curves.error)
-    return Distance(
-        "kolmogorov_smirnov",
-        value,
-        "share",
-        corrected=math.sqrt(max(0.0, value**2 - KOLMOGOROV_SQUARE / rows)),
-        p_value=_kolmogorov_chance(curves, certain),
-        lower=max(0.0, value - reach),
-        upper=min(1.0, value + reach),
-        note=_sketch_note(curves),
-    )
+    found = largest_gap(curves)
+    certain = max(0.0, (found.value or 0.0) - curves.error)
+    return replace(found, p_value=_kolmogorov_chance(curves, certain), note=_sketch_note(curves))
 
 
 def cramer_von_mises(curves: Curves) -> Distance:

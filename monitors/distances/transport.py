@@ -11,7 +11,15 @@ from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.curves import Curves
 from driftline.monitors.distances.distance import Distance
 
-__all__ = ["energy", "mean_shift", "robust_scale", "wasserstein", "wasserstein_raw", "winsorised"]
+__all__ = [
+    "drawn_in",
+    "energy",
+    "mean_shift",
+    "robust_scale",
+    "wasserstein",
+    "wasserstein_raw",
+    "winsorised",
+]
 
 # Between these shares of the reference values count as they are; beyond, as the nearest of the two:
 # one outlier decides the distance otherwise (drift-methods.md section 2.4).
@@ -58,6 +66,13 @@ def winsorised(curves: Curves) -> Curves:
     reference, window = curves.reference[inside].copy(), curves.window[inside].copy()
     reference[-1] = window[-1] = 1.0
     return replace(curves, points=curves.points[inside], reference=reference, window=window)
+
+
+def drawn_in(curves: Curves) -> float:
+    """Give the share of the window's values that `winsorised` draws in, 0-1."""
+    low, high = _quantiles(curves.points, curves.reference, WINSOR_SHARES)
+    inner = (curves.points >= low) & (curves.points <= high)
+    return float(np.diff(curves.window, prepend=0.0)[~inner].sum())
 
 
 def wasserstein(curves: Curves) -> Distance:
