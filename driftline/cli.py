@@ -40,6 +40,7 @@ COMMANDS = {
     "invoke": "resources",
     "baseline": "documents",
     "check": "documents",
+    "outliers": "outliers",
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
@@ -59,7 +60,7 @@ COMMANDS = {
     "version": "running",
 }
 # Commands that read data and start no server; they make no pandas objects.
-LEAN = ("baseline", "check")
+LEAN = ("baseline", "check", "outliers")
 
 
 def build(asked: str | None = None) -> typer.Typer:

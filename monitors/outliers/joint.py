@@ -86,24 +86,26 @@ class Joint:
     def _middle(self) -> Numbers:
         return np.asarray(self._root[:, self.columns] @ self.mean[:, None])
 
-    def partners(self, normal: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def partners(self, normal: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64], Numbers]:
         """Name for each row the number that fits the others least, and the one it fits least.
 
         Returns
         -------
         tuple of numpy.ndarray
-            Places among all numeric columns, shape (rows,) each.
+            Places of both among all numeric columns, and by how many nats the first is odder
+            beside the others than it is alone; shape (rows,) each.
         """
         scores = self._scaled(normal)
         pulled = self.precision @ scores
         # The square of what is left of a number once the others have foretold it, over its
         # variance, less what is odd about it alone.
         left = pulled**2 / np.diag(self.precision)[:, None] - scores**2
-        odd = np.argmax(left, axis=0)
+        odd, at = np.argmax(left, axis=0), np.arange(normal.shape[1])
         # By which other number it was foretold on the wrong side.
-        misled = self.precision[odd].T * scores * np.sign(pulled[odd, np.arange(len(odd))])
-        misled[odd, np.arange(len(odd))] = -np.inf
-        return self.columns[odd], self.columns[np.argmax(misled, axis=0)]
+        misled = self.precision[odd].T * scores * np.sign(pulled[odd, at])
+        misled[odd, at] = -np.inf
+        other = np.argmax(misled, axis=0)
+        return self.columns[odd], self.columns[other], left[odd, at] / 2
 
     def _scaled(self, normal: Numbers) -> Numbers:
         return np.asarray((normal[self.columns] - self.mean[:, None]) / self.spread[:, None])

@@ -11,7 +11,7 @@ from driftline.monitors.outliers.condition import OutlierCondition
 from driftline.monitors.outliers.reading import LEVELS, OutlierReading
 from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
 from driftline.monitors.outliers.share import ShareVerdict, judge_share
-from driftline.monitors.outliers.terms import odds
+from driftline.monitors.outliers.terms import share_words
 from driftline.monitors.question import Question
 from driftline.monitors.report import Report
 from driftline.monitors.violation import JsonValue, Violation, percent, plural
@@ -91,7 +91,7 @@ def _violations(
     """Say that there are too many, and by which columns they are odd."""
     if not verdict.violated or verdict.bound is None:
         return ()
-    share, usual = percent(verdict.share), odds(verdict.reference)
+    share, usual = share_words(verdict.share), share_words(verdict.reference)
     total = max(reading.columns.total(), 1)
     named = [
         f"{name} ({percent(count / total)} of them)"

@@ -24,6 +24,8 @@ NAMED = 3
 LEAST_TERM = 2.3
 # Nor is it beside another that is so much rarer.
 LEAST_PART = 1 / 3
+# A pair does not go together when one is so much odder beside the other than alone: 1 in 50.
+LEAST_PAIR = 3.9
 # One in a thousand tells enough by itself.
 TELLING_TERM = 6.9
 
@@ -78,7 +80,8 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     pairs = nothing.copy()
     if scorer.joint is not None and scorer.distance is not None:
         apart = scorer.distance.of(scorer.joint.distance(normal)) >= _tails(scorer, batch)
-        odd, other = scorer.joint.partners(normal)
+        odd, other, nats = scorer.joint.partners(normal)
+        apart &= nats >= LEAST_PAIR
         pairs[apart] = _pair_words(columns, odd[apart], other[apart])
         first = np.where(apart & (top < TELLING_TERM), odd, first)
     # A column that tells enough by itself stands in front of what it does not go with.

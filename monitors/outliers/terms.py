@@ -25,14 +25,17 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.monitors.outliers.stretches import Codes, counted_below
+from driftline.monitors.violation import percent
 
-__all__ = ["FARTHEST", "NumberTerms", "number_terms", "odds", "rare_term"]
+__all__ = ["FARTHEST", "NumberTerms", "number_terms", "odds", "rare_term", "share_words"]
 
 Floats = NDArray[np.float32]
 # What a value beyond the range can add at most, in nats: infinite ones stay comparable.
 FARTHEST = 1e4
 # The share from which a tail's fall to the reference's end is measured.
 TAIL_SHARE = 0.01
+# Below this, shares are said as odds.
+LEAST_PERCENT = 0.001
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,6 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
     )
     absent = [rare_term(float(one), rows) for one in counts[-2:]]
     normal = special.ndtri(np.clip(rank / present, 0.5 / present, 1 - 0.5 / present))
-    shares = np.minimum(before + inside, present - before) / present
     below, above = _powers(cells, column, inside)
     return NumberTerms(
         cells=cells,
@@ -135,7 +137,7 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
         right=np.array([*right, *absent], np.float32),
         is_left_skewed=_third_moment(column) < 0,
         normal=np.array([*normal, 0.0, 0.0]),
-        words=_words(cells, inside, shares, counts[-2:] / rows),
+        words=_words(cells, inside, before, counts[-2:] / rows),
         below=below,
         above=above,
     )
@@ -153,6 +155,11 @@ def odds(share: float) -> str:
     one_in = 1.0 / max(share, 1e-15)
     digits = 1 - int(np.floor(np.log10(one_in)))
     return f"1 in {round(one_in, digits):,.0f}"
+
+
+def share_words(share: float) -> str:
+    """Say a share of rows so that small ones stay apart: ``1.2 %``, ``1 in 40,000``, ``0 %``."""
+    return percent(share) if share >= LEAST_PERCENT or not share else odds(share)
 
 
 def _reach(
@@ -217,18 +224,26 @@ def _powers(
 def _words(
     cells: Cells,
     inside: NDArray[np.float64],
-    shares: NDArray[np.float64],
+    before: NDArray[np.float64],
     absent: NDArray[np.float64],
 ) -> tuple[str, ...]:
+    """Say of each cell what it holds, and how much of the reference lies as far out."""
+    present = max(float(inside.sum()), 1.0)
     found = []
     for index, phrase in enumerate(cells.names):
-        if index < len(inside):
-            if not inside[index]:
-                how = "beyond the reference" if index in (0, len(inside) - 1) else "in none of it"
-            else:
-                how = odds(float(shares[index]))
-        else:
+        text = phrase
+        if index >= len(inside):
             share = float(absent[index - len(inside)])
             how = odds(share) if share else "never in the reference"
-        found.append(f"{cells.column} {phrase}" + (f" ({how})" if how else ""))
+        elif not inside[index]:
+            how = "beyond the reference" if index in (0, len(inside) - 1) else "in none of it"
+        else:
+            low = float(before[index] + inside[index]) / present
+            high = 1.0 - float(before[index]) / present
+            how = odds(min(low, high))
+            if how and not phrase.startswith("="):  # A tail has one end that matters.
+                is_low = low < high
+                edge = cells.edges[index] if is_low else cells.edges[index - 1]
+                text = Predicate(cells.column, "lt" if is_low else "ge", edge).phrase
+        found.append(f"{cells.column} {text}" + (f" ({how})" if how else ""))
     return tuple(found)

@@ -36,9 +36,10 @@ def test_the_pair_that_does_not_go_together_is_named() -> None:
     rows = np.array([[2.0, -2.0, 0.0, 0.0], [0.0, 0.1, 3.0, 3.0]]).T
 
     assert joint is not None
-    odd, other = joint.partners(rows)
+    odd, other, nats = joint.partners(rows)
 
     assert [{int(one), int(two)} for one, two in zip(odd, other, strict=True)] == [{0, 1}, {2, 3}]
+    assert nats[0] > nats[1] > 0
 
 
 def test_columns_that_are_one_are_measured() -> None:
