@@ -138,12 +138,15 @@ def tail_of(losses: Numbers) -> Tail:
 def tail_at(tails: Mapping[int, Tail], size: int) -> Tail:
     """Give the tail for windows of any size, interpolated over its logarithm."""
     sizes = sorted(tails)
+    size = min(max(size, sizes[0]), sizes[-1])
+    if size in tails:  # To the last digit, which exp(log(x)) keeps on some processors only.
+        return tails[size]
     at = np.log(sizes)
     tiny = 1e-12
 
     def between(values: list[float]) -> float:
         logs = np.log(np.maximum(values, tiny))
-        found = math.exp(float(np.interp(math.log(max(size, 1)), at, logs)))
+        found = math.exp(float(np.interp(math.log(size), at, logs)))
         return found if found > 2 * tiny else 0.0
 
     return Tail(
