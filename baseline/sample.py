@@ -29,6 +29,7 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.derived import Traits, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
 from driftline.baseline.distinct import hash_integers
+from driftline.baseline.plain import plain_type
 
 __all__ = ["SAMPLE_ROWS", "UNKNOWN_HOUR", "RowSample", "RowSampler"]
 
@@ -126,8 +127,7 @@ class RowSampler:
         rows = batch.take(pa.array(chosen))
         found: dict[str, pa.Array] = {ORDER: pa.array(places), PRIORITY: pa.array(priorities)}
         for name, cell in self.cells.items():
-            codes = cell.assign(column_of(rows, name))
-            found[_slot(name)] = pa.array(codes.astype(_dtype(cell)))
+            found[_slot(name)] = pa.array(_codes(cell, column_of(rows, name)))
         for one in self.traits:
             found[TRAIT + one.column] = one.kept(rows)
         if self.event_time is not None:
@@ -197,6 +197,14 @@ def _slot(name: str) -> str:
 
 def _dtype(cell: Cells) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if cell.size <= np.iinfo(np.uint8).max + 1 else np.uint16
+
+
+def _codes(cell: Cells, array: pa.Array) -> NDArray[np.unsignedinteger]:
+    if pa.types.is_list(plain_type(array.type)) and not cell.levels:
+        # No vector is like another: there is nothing to look up, and digests would take long.
+        empty = array.is_null().to_numpy(zero_copy_only=False)
+        return np.where(empty, cell.size - 2, 0).astype(_dtype(cell))
+    return cell.assign(array).astype(_dtype(cell))
 
 
 def _hours(array: pa.Array) -> NDArray[np.int64]:
