@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from driftline.client import Client
     from driftline.deployment import deploy
     from driftline.errors import DriftlineError
-    from driftline.monitors.backtest.backtest import BacktestOptions, backtest
+    from driftline.monitors.backtest.backtest import backtest
+    from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest
     from driftline.monitors.check import check
     from driftline.monitors.decision.budget import Budget
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Backtest": "driftline.monitors.backtest.outcome",
-    "BacktestOptions": "driftline.monitors.backtest.backtest",
+    "BacktestOptions": "driftline.monitors.backtest.options",
     "Baseline": "driftline.baseline.store",
     "Budget": "driftline.monitors.decision.budget",
     "Capture": "driftline.capture.tap.tap",

@@ -160,11 +160,9 @@ def _of_file(
 ) -> dict[str, Any]:
     """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
     # Heavy, and of no use to the other commands on monitors.
-    from driftline.monitors.backtest.backtest import (
-        BacktestOptions,
-        backtest_roles,
-        spans_of,
-    )
+    from driftline.monitors.backtest.backtest import backtest_roles
+    from driftline.monitors.backtest.options import BacktestOptions
+    from driftline.monitors.backtest.spans import spans_of
 
     spec = {} if name is None else _spec(name, server)
     options.open_places(*data, *([baseline] if baseline else []))

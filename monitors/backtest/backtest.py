@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
@@ -23,7 +23,8 @@ from driftline.capture.windows.window import UNFIT, Window
 from driftline.errors import InputError
 from driftline.monitors.backtest.advice import advised
 from driftline.monitors.backtest.history import History, HistoryCounter
-from driftline.monitors.backtest.marks import Mark, score
+from driftline.monitors.backtest.marks import score
+from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.others import Reference, other_rules
 from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
@@ -31,9 +32,8 @@ from driftline.monitors.backtest.replay import Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import smallest_shifts
-from driftline.monitors.backtest.spans import YEAR, Spans, moment_us, window_length
+from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.backtest.yardstick import yardsticks_of
-from driftline.monitors.cron import Schedule
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.decider import Decider
 from driftline.monitors.definitions import MonitorDefinition
@@ -42,70 +42,12 @@ from driftline.monitors.segments import segment_plan
 from driftline.roles import Roles
 from driftline.signature import Signature
 
-__all__ = ["BacktestOptions", "backtest", "backtest_captured", "backtest_roles"]
+__all__ = ["backtest", "backtest_captured", "backtest_roles"]
 
 EVENT_TIME = "event_time"
-# Far from the ends of the calendar, where times of other zones cannot be told in UTC.
-FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 Progress = Callable[[int, int | None], None]
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
 OWN_SOURCE = "docs/why/drift-decision.md"
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestOptions:
-    """What is asked of a backtest besides the data.
-
-    Parameters
-    ----------
-    start, end
-        Only windows within this half-open span, aware; None: all.
-    against
-        Names of other rules, of `OTHERS`.
-    tolerance
-        For every column in place of what the constraints say.
-    marks
-        What people said of past windows.
-    estimate
-        Whether to try the rule on the reference itself and on made changes: how many alarms
-        unchanged data bring, and the smallest change that is found.
-    advise
-        Whether other lengths and tolerances are tried, too; that takes a while.
-    seed
-        Of what is drawn at random.
-    progress
-        Called with rows read and rows in total (None when not known).
-    """
-
-    start: datetime | None = None
-    end: datetime | None = None
-    against: Sequence[str] = ()
-    tolerance: float | None = None
-    marks: Sequence[Mark] = field(default_factory=tuple)
-    estimate: bool = True
-    advise: bool = False
-    seed: int = 0
-    progress: Progress | None = None
-
-    def __post_init__(self) -> None:
-        for what, value in (("from", self.start), ("to", self.end)):
-            if value is not None and value.tzinfo is None:
-                raise InputError(f"{what} {value} has no time zone; expected one such as UTC")
-            if value is not None and not FIRST <= value <= LAST:
-                raise InputError(f"{what} {value}; expected a time from 1900 to 2199")
-        if self.start is not None and self.end is not None and self.end <= self.start:
-            raise InputError(f"from {self.start} to {self.end}; expected the end after the start")
-        if self.tolerance is not None and not 0 <= self.tolerance < 1:
-            raise InputError(f"tolerance {self.tolerance}; expected 0 to below 1, such as 0.01")
-        other_rules(self.against)
-
-    @property
-    def between_us(self) -> tuple[int | None, int | None]:
-        """The span in microseconds since 1970."""
-        return (
-            None if self.start is None else moment_us(self.start),
-            None if self.end is None else moment_us(self.end),
-        )
 
 
 def backtest(
@@ -159,13 +101,6 @@ def backtest(
         false_alarms_per_year=false_alarms_per_year,
         options=options or BacktestOptions(),
     )
-
-
-def spans_of(window: str) -> Spans:
-    """Read a length or a timetable."""
-    if window.strip().casefold().startswith("cron"):
-        return Spans(schedule=Schedule(window))
-    return Spans(window_length(window))
 
 
 def backtest_roles(
@@ -303,7 +238,7 @@ def _judged(
     return Backtest(
         monitor=monitor,
         baseline_version=baseline.version,
-        window=_told(spans),
+        window=spans.told,
         false_alarms_per_year=budget.false_alarms_per_year,
         columns=tuple(decider.references),
         verdicts=verdicts,
@@ -354,16 +289,6 @@ def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate | None:
     if not alarms:
         return None
     return Rate(sum(map(bool, alarms)), len(alarms) * (spans.usual_length / YEAR))
-
-
-def _told(spans: Spans) -> str:
-    if spans.schedule is not None:
-        return spans.schedule.expression
-    assert spans.length is not None
-    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
-        if spans.length % size == timedelta(0):
-            return f"{spans.length // size}{unit}"
-    return f"{spans.length // timedelta(minutes=1)}m"
 
 
 def _before(source: Source, column: str, until: datetime) -> Source:

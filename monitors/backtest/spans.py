@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.monitors.cron import Schedule
 
-__all__ = ["YEAR", "Spans", "moment_us", "time_of", "window_length"]
+__all__ = ["YEAR", "Spans", "moment_us", "spans_of", "time_of", "window_length"]
 
 YEAR = timedelta(days=365.25)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,6 +67,17 @@ class Spans:
         """How long a window is: the length, or the mean of a year's windows."""
         return self.length or YEAR / self.windows_per_year
 
+    @property
+    def told(self) -> str:
+        """Say it in words: ``1d``, or the timetable."""
+        if self.schedule is not None:
+            return self.schedule.expression
+        assert self.length is not None
+        for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
+            if self.length % size == timedelta(0):
+                return f"{self.length // size}{unit}"
+        return f"{self.length // timedelta(minutes=1)}m"
+
     def cut(self, times_us: Times) -> tuple[Times, Times, Times]:
         """Say in which windows times lie.
 
@@ -119,6 +130,13 @@ class Spans:
             f"{time_of(edges[-1]):%Y-%m-%d}, the data go on to {time_of(last_us):%Y-%m-%d}; "
             "give --to"
         )
+
+
+def spans_of(window: str) -> Spans:
+    """Read a length or a timetable."""
+    if window.strip().casefold().startswith("cron"):
+        return Spans(schedule=Schedule(window))
+    return Spans(window_length(window))
 
 
 def window_length(text: str) -> timedelta:

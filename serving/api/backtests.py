@@ -10,7 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.errors import UndecidedError
-from driftline.monitors.backtest.backtest import BacktestOptions, backtest_captured, spans_of
+from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext

@@ -13,9 +13,9 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.backtest.backtest import BacktestOptions
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.marks import Mark
+from driftline.monitors.backtest.options import BacktestOptions
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

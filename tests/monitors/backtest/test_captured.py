@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
 
@@ -14,7 +16,9 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.backtest.backtest import BacktestOptions, backtest_captured, spans_of
+from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -27,9 +31,18 @@ def clock() -> datetime:
     return datetime(2024, 2, 1, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    """Four weeks of rows with their times, so that nothing is learnt from production."""
+    rng = np.random.default_rng(1)
+    count = 28 * 400
+    at = np.datetime64("2023-12-01", "us") + np.arange(count) * np.timedelta64(216_000_000, "us")
+    return Baseline.fit(pa.table({"at": at, **weather(rng, count)}), timestamp="at")
+
+
 @pytest.fixture
 def captured(append: Append, rng) -> None:
-    """Six days: one is small, one has gaps, two have values of another unit that do not all fit."""
+    """Six days: one is small, one has values that do not fit, two are in another unit."""
     for day in range(DAYS):
         values = weather(rng, 20 if day == 1 else 400)
         if day == 3:

@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.backtest.backtest import BacktestOptions, backtest
+from driftline.monitors.backtest.backtest import backtest
+from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from driftline.demo.flights import YEAR_END, YEAR_START, load
-from driftline.monitors.backtest.backtest import Backtest, BacktestOptions, backtest
+from driftline.monitors.backtest.backtest import Backtest, backtest
+from driftline.monitors.backtest.options import BacktestOptions
 
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
 KILOMETRES = datetime(2013, 6, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.backtest.backtest import BacktestOptions, backtest
+from driftline.monitors.backtest.backtest import backtest
 from driftline.monitors.backtest.measures import (
     chi_squared_p,
     jensen_shannon,
@@ -23,6 +23,7 @@ from driftline.monitors.backtest.measures import (
     two_shares_p,
     wasserstein,
 )
+from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.yardstick import Yardstick, yardsticks_of
 
 REFERENCE = ((np.arange(2000) * 7919) % 2003) / 20.0
