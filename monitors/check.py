@@ -46,8 +46,8 @@ def check(
     reference
         A baseline, or the folder of one, also one that SageMaker wrote.
     kind
-        "data-quality", "model-quality", "bias", "attribution" or "outliers"; else what the
-        baseline is of.
+        "data-quality", "model-quality", "bias", "attribution", "outliers" or "joint"; else what
+        the baseline is of.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
