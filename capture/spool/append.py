@@ -1,4 +1,4 @@
-"""The way that nearly all records take into a spool, in one piece."""
+"""The way that nearly all records take into a spool, in one piece. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from zlib import crc32
 
-from driftline.capture.spool.checksum import crc32
 from driftline.capture.spool.frame import (
     HEAD_BYTES,
     HEADER_BYTES,

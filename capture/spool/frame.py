@@ -3,17 +3,16 @@
 Little-endian, aligned to 8 bytes, in this order: magic, length (without padding), CRC-32 of all
 that follows it, version, kind, flags, sequence, wall clock (ns), monotonic clock (ns), time to the
 first byte (us), time to the last byte (us), true length of request and response, kept length of
-both, status, length of the meta, then meta, request and response bytes.
+both, status, length of the meta, then meta, request and response bytes. Standard library only.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
-
-from driftline.capture.spool.checksum import crc32
 
 __all__ = [
     "HEADER_BYTES",
@@ -124,7 +123,7 @@ def seed_of(spool_id: str) -> int:
     Only who knows the spool's random id can make bytes that pass as its frame, so a frame hidden in
     a request body is never taken for one when a reader looks for the next frame after damage.
     """
-    return crc32(spool_id.encode("ascii"))
+    return zlib.crc32(spool_id.encode("ascii"))
 
 
 def shed_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
@@ -204,7 +203,7 @@ def pack_parts(
         chunks = [b"".join(chunks)]
     checksum = seed
     for chunk in chunks:
-        checksum = crc32(chunk, checksum)
+        checksum = zlib.crc32(chunk, checksum)
     head = pack_head(MAGIC, length, checksum)
     return [head, *chunks, PADDING[padding]], length + padding
 
@@ -246,7 +245,7 @@ def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple
     starts: list[int] = []
     view = memoryview(data)
     end = len(view)
-    head, crc = _HEAD.unpack_from, crc32  # Twice as fast as looked up for each.
+    head, crc32 = _HEAD.unpack_from, zlib.crc32  # Twice as fast as looked up for each.
     while at + HEADER_BYTES <= end and len(starts) < max_frames:
         magic, length, checksum = head(view, at)
         padded = (length + 7) & -8
@@ -254,7 +253,7 @@ def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple
             magic != MAGIC
             or not HEADER_BYTES <= length <= MAX_FRAME_BYTES
             or at + padded > end
-            or crc(view[at + HEAD_BYTES : at + length], seed) != checksum
+            or crc32(view[at + HEAD_BYTES : at + length], seed) != checksum
         ):
             break
         starts.append(at)
@@ -271,7 +270,7 @@ def unpack(data: bytes | memoryview, at: int, seed: int) -> Frame | None:
     body = at + HEADER_BYTES
     if version != VERSION or HEADER_BYTES + meta_length + request_kept + response_kept != length:
         return None
-    if crc32(memoryview(data)[at + HEAD_BYTES : at + length], seed) != checksum:
+    if zlib.crc32(memoryview(data)[at + HEAD_BYTES : at + length], seed) != checksum:
         return None
     request_at = body + meta_length
     response_at = request_at + request_kept

@@ -1,7 +1,7 @@
 """A reader's eye on the stage of a spool: what is in no segment yet, and how it gets to the disk.
 
 The writer copies, and clears, while this reads. That is safe by number and checksum: a frame that
-has both is the spool's next one, wherever it was found.
+has both is the spool's next one, wherever it was found. Standard library only.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from zlib import crc32
 
-from driftline.capture.spool.checksum import crc32
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     find_frame,

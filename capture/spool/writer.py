@@ -2,7 +2,7 @@
 
 ``SpoolWriter`` makes ``<folder>/<spool id>/`` when it first appends, never before, so that a server
 may be loaded and then forked. A record survives kill -9 in the page cache. Nothing raises into the
-caller: what cannot be written is dropped, counted, told by a gap later.
+caller: what cannot be written is dropped, counted, told by a gap later. Standard library only.
 """
 
 from __future__ import annotations
