@@ -29,6 +29,7 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("columns judged", f"{len(found['columns']):,}"),
         ("too small to judge", f"{found['insufficient_count']:,}"),
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
+        ("on the reference's own days", _resampled(found["resampled"])),
         ("baseline", found["baseline_version"]),
     ]
     told = "".join(
@@ -54,38 +55,37 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     )
 
 
+def _resampled(rate: Mapping[str, Any] | None) -> str:
+    """Tell how calm the rule is where nothing changes; empty when that was not tried."""
+    if rate is None:
+        return ""
+    span = f"{rate['per_year_low']:.2g} to {rate['per_year_high']:.2g} a year"
+    return f"{plural(rate['count'], 'alarm')} in {rate['years']:.2g} years ({span})"
+
+
 @cache
 def _style() -> str:
     return (Path(__file__).parents[1] / "assets" / "report.css").read_text("utf-8")
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
-    lines = []
+    lines, notes = [], []
     for rule in rules:
-        rate = rule["rate"]
+        rate, name = rule["rate"], escape(rule["name"])
         number = (
             f"{rate['per_year']:.3g} ({rate['per_year_low']:.3g} to {rate['per_year_high']:.3g})"
         )
         lines.append(
-            f'<tr><th scope="row">{escape(rule["name"])}</th><td>{_timeline(rule["alarms"])}</td>'
-            f'<td class="number">{rate["count"]:,}</td>'
+            f'<tr><th scope="row" style="white-space:nowrap">{name}</th>'
+            f'<td>{_timeline(rule["alarms"])}</td><td class="number">{rate["count"]:,}</td>'
             f'<td class="number">{rule["episode_count"]:,}</td>'
-            f'<td class="number">{number}</td><td>{_often(rule["columns"])}</td>'
-            f"<td>{escape(rule['title'])}</td></tr>"
+            f'<td class="number">{number}</td></tr>'
         )
-    return _table(
-        "Rules on the same windows",
-        (
-            "rule",
-            "when it alarms",
-            "windows>",
-            "episodes>",
-            "windows a year (95 %)>",
-            "columns",
-            "what it is",
-        ),
-        "".join(lines),
-    )
+        often = f" Most often: {_often(rule['columns'])}." if rule["columns"] else ""
+        notes.append(f"<li>{name}: {escape(rule['title'])}.{often}</li>")
+    heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95 %)>")
+    table = _table("Rules on the same windows", heads, "".join(lines))
+    return f'{table}<ul class="quiet">{"".join(notes)}</ul>'
 
 
 def _often(columns: Mapping[str, int]) -> str:
@@ -106,7 +106,7 @@ def _timeline(alarms: Sequence[Sequence[str]]) -> str:
     return (
         f'<svg viewBox="0 0 {width} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="{sum(map(bool, alarms))} of {len(alarms)} windows alarm" '
-        f'style="width:24rem;height:{HEIGHT}px"><line class="axis" x1="0" x2="{width}" '
+        f'style="width:min(34rem,60vw);height:{HEIGHT}px"><line class="axis" x1="0" x2="{width}" '
         f'y1="{HEIGHT}" y2="{HEIGHT}"/>{bars}</svg>'
     )
 
