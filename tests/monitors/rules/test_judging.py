@@ -307,7 +307,7 @@ def test_a_sign_that_is_declared_stands_in_place_of_the_observed(
 
 def test_a_sign_that_was_set_by_hand_is_strict() -> None:
     only = Baseline.fit(pa.table({"price": price(1, 5_000)}))
-    strict = replace(only, profile=None, statistics=None, cells={}, blocks=None)
+    strict = replace(only, profile=None, statistics=None, cells={}, blocks=None, sample=None)
     values = price(2, 1000)
     values[5] = -0.01
 
