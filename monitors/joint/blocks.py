@@ -24,10 +24,12 @@ Numbers = NDArray[np.float64]
 # Blocks of the window's length, or of half of it, and so on, until there are so many.
 WANTED_BLOCKS = 8
 LEAST_BLOCKS = 4
-# A block with fewer sampled rows than this share of the usual is a ragged end, and means of fewer
-# rows than the second number have the tails of their rows, not of their block.
+# A block with fewer sampled rows than this share of the usual is a ragged end; one row alone shares
+# nothing; and means of fewer rows than the third number have the tails of their rows, not of their
+# block.
 PARTIAL_SHARE = 0.1
-FEWEST_ROWS = 10
+FEWEST_ROWS = 2
+FEWEST_TO_SURPRISE = 10
 DAY_H = 24
 
 
@@ -41,14 +43,14 @@ class Dependence:
         Of a block's mean beyond what its rows explain, an upper bound; in units of the variance of
         one row; any shape.
     tail
-        Factor, at least 1, by which all variances must grow for the reference's most surprising
-        block not to surprise.
+        Factor, at least 1, of the same shape, by which a variance must grow for the reference's
+        most surprising block not to surprise.
     blocks
         How many it was learned from; 0 when rows count as independent.
     """
 
     variance: Numbers
-    tail: float = 1.0
+    tail: Numbers | float = 1.0
     blocks: int = 0
 
     def between(self, reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
@@ -120,15 +122,18 @@ def mean_dependence(sums: Numbers, counts: Numbers, variance: Numbers | float = 
     squares = sums**2 / counts / np.maximum(variance, np.finfo(np.float64).tiny)
     usual = counts.mean(axis=0)
     shared = _upper(squares.mean(axis=0), usual, blocks)
-    worst = float((squares / (1.0 + counts * shared)).max())
-    tests = squares.size
-    return Dependence(shared, max(1.0, worst / (2.0 * math.log(4.0 * tests))), blocks)
+    surprise = np.where(
+        counts >= FEWEST_TO_SURPRISE, squares / (1.0 + (counts - 1.0) * shared), 0.0
+    )
+    worst = surprise.max(axis=0)
+    tail = np.maximum(1.0, worst / (2.0 * math.log(4.0 * squares.size)))
+    return Dependence(shared, np.asarray(tail), blocks)
 
 
 def _upper(mean_square: Numbers, usual: Numbers, blocks: int) -> Numbers:
-    """Bound the shared variance from above: E[sum^2 / rows] is 1 + rows x shared."""
+    """Bound the shared variance from above: E[sum^2 / rows] is 1 + (rows - 1) x shared."""
     wide = np.asarray(mean_square) * (1.0 + 2.0 * math.sqrt(2.0 / blocks))
-    return np.asarray(np.maximum(wide - 1.0, 0.0) / usual)
+    return np.asarray(np.maximum(wide - 1.0, 0.0) / np.maximum(usual - 1.0, 0.5))
 
 
 def weigh(distance: Numbers, variance: Numbers, largest: Numbers | float = 0.0) -> Numbers:

@@ -31,6 +31,8 @@ Features = NDArray[np.float32]
 ROWS_MAX = 8_000
 BLOCKS_MAX = 8
 FEWEST_ROWS = 200
+# Blocks of the reference with fewer sampled rows, as those of a reference of years, tell nothing.
+FEWEST_OF_BLOCK = 100
 FEWEST_BLOCKS = 4
 # Consecutive rows that stay together on one side of the split.
 CHUNKS = 10
@@ -112,7 +114,7 @@ def judge_domain(
     Returns
     -------
     Domain or None
-        None with fewer than 200 rows on either side.
+        None with fewer than 200 rows on either side, or 100 in a usual block.
     """
     if min(len(reference), len(window)) < FEWEST_ROWS or not names:
         return None
@@ -138,13 +140,15 @@ def _by_blocks(
     blocks: NDArray[np.int64],
     alpha: float,
     random: np.random.Generator,
-) -> Domain:
+) -> Domain | None:
     """Compare with the AUC that the reference's own blocks reach."""
     known, counts = np.unique(blocks[blocks >= 0], return_counts=True)
     large = known[counts >= min(FEWEST_ROWS, float(np.median(counts)))]
     places = np.unique(np.linspace(0, len(large) - 1, BLOCKS_MAX).round().astype(int))
     chosen = large[places]
     usual_size = int(np.median(np.bincount(blocks[blocks >= 0])[chosen]))
+    if usual_size < FEWEST_OF_BLOCK:
+        return None
     size = min(len(window), usual_size, ROWS_MAX)
     others = []
     for block in chosen.tolist():

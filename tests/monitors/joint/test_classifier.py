@@ -68,6 +68,12 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert judge_domain(*asked, alpha=ALPHA, seed=3) == judge_domain(*asked, alpha=ALPHA, seed=3)
 
 
+def test_blocks_of_few_sampled_rows_are_no_measure() -> None:
+    blocks = np.repeat(np.arange(40), 25)
+
+    assert judge_domain(NAMES, rows(1_000, 0), rows(500, 1), blocks, alpha=ALPHA) is None
+
+
 def test_too_few_rows_are_not_judged() -> None:
     assert (
         judge_domain(NAMES, rows(1_000, 0), rows(150, 1), np.full(1_000, -1), alpha=ALPHA) is None
