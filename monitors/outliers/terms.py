@@ -34,6 +34,12 @@ Floats = NDArray[np.float32]
 FARTHEST = 1e4
 # The share from which a tail's fall to the reference's end is measured.
 TAIL_SHARE = 0.01
+# How far out a value lies in a tail is told by its term; beside other columns it is one of the last
+# percent. So columns that are nearly one do not part where the tails' wide cells do.
+JOINT_SHARE = 0.01
+# The greatest of k values of an exponential tail lies ln k beyond its begin, and by chance less: so
+# much less than that, in nats, only once in twenty times (Gumbel's law).
+LEAST_END = 1.1
 # Below this, shares are said as odds.
 LEAST_PERCENT = 0.001
 
@@ -116,7 +122,7 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
     counts = column.cell_counts.astype(np.float64)
     rows = max(counts.sum(), 1.0)
     inside = counts[:-2]
-    present = max(inside.sum(), 1.0)
+    present = max(float(inside.sum()), 1.0)
     before = np.concatenate([[0.0], np.cumsum(inside)[:-1]])
     rank = before + inside / 2
     # No share is known to be below half a row of all.
@@ -129,7 +135,7 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
         np.where(empty, np.maximum(right, gap), right),
     )
     absent = [rare_term(float(one), rows) for one in counts[-2:]]
-    normal = special.ndtri(np.clip(rank / present, 0.5 / present, 1 - 0.5 / present))
+    normal = special.ndtri(np.clip(rank / present, JOINT_SHARE, 1 - JOINT_SHARE))
     below, above = _powers(cells, column, inside)
     return NumberTerms(
         cells=cells,
@@ -206,11 +212,11 @@ def _powers(
     has infinite values, which lie beyond its range already.
     """
     present = float(inside.sum())
-    if not cells.edges or present * TAIL_SHARE < 2:
+    fall = np.log(max(present * TAIL_SHARE, 1.0)) - LEAST_END
+    if not cells.edges or fall <= 0:
         return 0.0, 0.0
     found = column.quantiles([TAIL_SHARE, 1 - TAIL_SHARE])
     middle = float(cells.median or 0.0)
-    fall = np.log(present * TAIL_SHARE)
     powers = []
     for quantile, end, outside in (
         (found[0].value, cells.edges[0], inside[0]),

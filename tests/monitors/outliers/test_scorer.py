@@ -104,6 +104,19 @@ def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: Ro
         assert 0.02 * 10**-score < share < 1.2 * 10**-score, score
 
 
+def test_columns_that_are_nearly_one_keep_the_promise_too() -> None:
+    """All leave their range together, but not all in the same rows: that is no broken pair."""
+    random = np.random.default_rng(14)
+
+    def rows(count: int) -> pd.DataFrame:
+        values = random.normal(size=(count, 1)) + 0.1 * random.normal(size=(count, 12))
+        return pd.DataFrame(values, columns=[f"c{at}" for at in range(12)])
+
+    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(200_000))
+
+    assert np.mean(found >= OUTLIER_SCORE) <= 1e-4
+
+
 PLANTED = {
     "a number far out": {"heavy": 1e6},
     "a number below all": {"one": -40.0, "two": -40.0},
