@@ -44,7 +44,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "backtest",
+    "monitor": "commissioning",
     "alarm": "alarm",
     "channel": "channel",
     "silence": "silence",

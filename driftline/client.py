@@ -134,6 +134,25 @@ class Client(AlarmCalls):
         }
         return self._json("POST", f"/api/v1/monitors/{in_path(name)}/backtest", json=asked)
 
+    def commission(self, name: str) -> dict[str, Any]:
+        """Say where a monitor stands with its baseline, and which drift is held back."""
+        return self._json("GET", f"/api/v1/monitors/{in_path(name)}/commission")
+
+    def accept_commission(
+        self, name: str, *, reason: str = "", author: str | None = None
+    ) -> dict[str, Any]:
+        """Judge drift against a monitor's baseline as it is, from the next window on."""
+        asked = {"reason": reason, "author": author}
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/commission/accept", json=asked)
+
+    def renew_baseline(
+        self, name: str, *, start: datetime | None, end: datetime | None
+    ) -> dict[str, Any]:
+        """Make a new version of a monitor's baseline of rows captured in [start, end)."""
+        times = {"from": start, "to": end}
+        asked = {key: time.isoformat() for key, time in times.items() if time is not None}
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/baseline", json=asked)
+
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]

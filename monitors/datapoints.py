@@ -40,6 +40,7 @@ OWN_METRICS = "Driftline"
 CHECKS = (
     "baseline_drift_check",
     "categorical_values_check",
+    "commissioning_check",
     "completeness_check",
     "data_type_check",
     "extra_column_check",

@@ -224,13 +224,21 @@ def drift_draft(drift: ColumnDrift) -> Draft:
         ),
         what=(
             f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
-            f"(reference {percent(drift.share_reference)})"
+            f"(reference {percent(drift.share_reference)}){_span(drift)}"
         ),
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
         share=drift.share_window - drift.share_reference,
     )
+
+
+def _span(drift: ColumnDrift) -> str:
+    """Say over which windows a drift was found, where it took more than the judged one."""
+    if drift.window_count == 1:
+        return ""
+    since = "" if drift.since is None else f", since {drift.since:%Y-%m-%d %H:%M} UTC"
+    return f" over the last {drift.window_count} windows{since}"
 
 
 def implausible_draft(odd: Implausible) -> Draft:

@@ -10,6 +10,7 @@ from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
+from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
@@ -66,7 +67,7 @@ def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
     if kind == "attribution":
         return inputs
     outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
-    if kind in ("data-quality", "outliers") or baseline.outcomes is None:
+    if kind in ("data-quality", "outliers", "joint") or baseline.outcomes is None:
         return [*inputs, *outputs]
     wanted = set(outcome_columns(baseline.outcomes.roles))
     if kind == "model-quality":
@@ -107,10 +108,12 @@ def judge_captured(
     seed: int,
     rows: Source | None = None,
     past: Sequence[WindowCounts] | None = None,
+    commission: Commission | None = None,
 ) -> Report:
     """Ask the monitor's kind about a window that was read, or the rows a script made of it.
 
-    With the windows before it (`past`) in order of time, it is judged together with them.
+    With the windows before it (`past`) in order of time, it is judged together with them;
+    `commission` says where the monitor stands with its baseline.
     """
     facts = WindowFacts(
         window=read.window,
@@ -136,5 +139,6 @@ def judge_captured(
         rules=RuleSet.of(definition.rules),
         segments=definition.segments,
         past=past,
+        commission=commission,
     )
     return examine(definition.kind, question)

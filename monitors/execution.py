@@ -184,8 +184,9 @@ def _attempt(
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
         report = judge_captured(
-            definition, baseline, read, predict=predict, seed=seed, rows=rows, past=known.past
-        )
+            definition, baseline, read, predict=predict, seed=seed, rows=rows,
+            past=known.past, commission=known.commission,
+        )  # fmt: skip
         report = conclude(report, definition, scripts_dir)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows

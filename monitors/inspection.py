@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
@@ -19,6 +20,8 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
+from driftline.monitors.commissioning.holding import hold_back, without_held
+from driftline.monitors.commissioning.production import production_blocks
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.decision.drift import ReferenceColumn
@@ -85,13 +88,15 @@ def examine(question: Question) -> Report:
         references,
         profile,
         reference_profile=baseline.profile,
-        blocks=baseline.blocks,
+        blocks=_blocks(question, references),
         length=length,
         budget=budget,
         implausible=find_implausible(sample, references, known, profile.columns),
         counts=counts,
         past=question.past,
     )
+    commission = question.commission
+    judgement, finding = hold_back(judgement, commission, counts, references, baseline)
     outcomes = judged_rules(reading.rules, baseline, judgement)
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), question, references)
@@ -101,8 +106,19 @@ def examine(question: Question) -> Report:
         verdicts = judge_segments(
             plan, baseline, reading.segments, profile, length=length, budget=each
         )
+        has_times = baseline.blocks is not None
+        verdicts = [
+            replace(
+                one,
+                judgement=without_held(one.judgement, commission, finding, has_times=has_times),
+            )
+            for one in verdicts
+        ]
         violations = (*violations, *find_segment_violations(verdicts, question))
     statistics = Statistics.from_profile(profile)
+    details = dict(rule_details(outcomes))
+    if finding is not None:
+        details["commissioning"] = finding.to_dict()
     return Report(
         kind="data-quality",
         violations=violations,
@@ -118,13 +134,22 @@ def examine(question: Question) -> Report:
         baseline_version=baseline.version,
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
-        details=rule_details(outcomes),
+        details=details,
+        commissioning=finding,
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         counts=counts,
         cell_ids={name: baseline.cells[name].id for name in counts.cells},
         batches=batches,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _blocks(question: Question, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:
+    """Give what tells how windows vary: the reference by the hour, or production's own windows."""
+    blocks, commission = question.baseline.blocks, question.commission
+    if commission is not None and commission.learns_variation(has_times=blocks is not None):
+        return production_blocks(commission.history, references)
+    return blocks
 
 
 def lay_beside(

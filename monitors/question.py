@@ -14,6 +14,7 @@ from driftline.baseline.gather import Counter, Meter, gather
 from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.rules.ruleset import RuleSet
@@ -117,6 +118,8 @@ class Question:
     past
         Counts of the windows before, in order of time: spans of several windows are then judged,
         too. None: nothing is remembered, and what is asked is judged by itself.
+    commission
+        Where a monitor stands with its baseline; None for a check, whose drift is never held back.
     """
 
     baseline: Baseline
@@ -136,6 +139,7 @@ class Question:
     rules: RuleSet = field(default_factory=RuleSet)
     segments: tuple[str, ...] | None = None
     past: Sequence[WindowCounts] | None = None
+    commission: Commission | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

@@ -23,6 +23,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.blame.culprits import matching_rows
+from driftline.monitors.commissioning.commission import Finding
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.decision.significance import MIN_ROWS
@@ -63,7 +64,7 @@ class Report:
     Parameters
     ----------
     kind
-        Of the monitor: "data-quality", "model-quality", "bias", "attribution".
+        Of the monitor, one of `KINDS`.
     violations
         Most blamed feature first.
     row_count
@@ -93,6 +94,8 @@ class Report:
     counts, cell_ids
         What the next windows are judged together with, and the cells it was counted on by column;
         None when the kind needs none.
+    commissioning
+        Which drift is held back, since the monitor is new to a baseline that does not fit.
     batches
         Gives the judged rows again; None when they are gone.
     comparer
@@ -115,6 +118,7 @@ class Report:
     details: Mapping[str, JsonValue] = field(default_factory=dict)
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    commissioning: Finding | None = None
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
@@ -203,6 +207,8 @@ class Report:
         if lost:
             why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
             left += f"; {plural(len(lost), 'metric')} without a value ({why})"
+        if self.commissioning is not None:
+            left += f"; drift of {plural(len(self.commissioning.grounds), 'column')} held back"
         found = plural(len(self.violations), "violation") if self.violations else "no violations"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 

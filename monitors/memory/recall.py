@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.commissioning.commission import Commission
+from driftline.monitors.commissioning.store import load, save
 from driftline.monitors.decision.decider import SCALES
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
@@ -34,18 +36,25 @@ class Recall:
         Whose it is.
     past
         Counts of the windows before, in order of time.
+    commission
+        Where the monitor stands with its baseline; None for kinds that judge no drift of columns.
     """
 
     key: Key
     past: tuple[WindowCounts, ...] = ()
+    commission: Commission | None = None
 
 
 def recall(
     connection: Connection, definition: MonitorDefinition, baseline: Baseline, window: Window
 ) -> Recall:
     """Read what is remembered of the windows before one."""
-    key = Key.of(definition, baseline.version)
-    return Recall(key, read(connection, key, window.start, cell_ids(baseline), limit=MEMORY))
+    key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
+    past = read(connection, key, window.start, ids, limit=MEMORY)
+    if definition.kind != "data-quality" or definition.compat:
+        return Recall(key, past)
+    has_times = baseline.blocks is not None
+    return Recall(key, past, load(connection, key, window, ids, has_times=has_times))
 
 
 def remember(
@@ -62,7 +71,12 @@ def remember(
     if report.counts is None:
         return
     put(connection, known.key, report.counts, report.cell_ids)
-    forget(connection, known.key.monitor, window.end - max(retention, SCALES[-1] * window.length))
+    fitting: Window | None = None
+    if known.commission is not None:
+        # They may be all that tells how windows vary.
+        fitting = save(connection, known.key, window, report.commissioning).fitting
+    oldest = window.end - max(retention, SCALES[-1] * window.length)
+    forget(connection, known.key.monitor, oldest, save=fitting)
 
 
 def cell_ids(baseline: Baseline) -> Mapping[str, str]:

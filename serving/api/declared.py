@@ -14,6 +14,7 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.guard import reading
 from driftline.alerts.messages.channels import get_channel
 from driftline.alerts.messages.silences import get_silence
+from driftline.monitors.commissioning.status import newest_state
 from driftline.monitors.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.apply import Applier
@@ -128,7 +129,11 @@ def _status(
         }
     if row.kind == "Monitor":
         definition = get_definition(connection, row.name)
-        return {"version": definition.version, "baseline_version": definition.baseline_version}
+        return {
+            "version": definition.version,
+            "baseline_version": definition.baseline_version,
+            "commissioning": newest_state(connection, definition),
+        }
     return _made(row)
 
 

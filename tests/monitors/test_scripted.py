@@ -16,6 +16,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.windows.window import Window
+from driftline.monitors.commissioning.store import accept
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
@@ -23,6 +24,7 @@ from driftline.monitors.definitions import (
     put_definition,
 )
 from driftline.monitors.execution import Execution, run
+from driftline.monitors.memory.store import Key
 from tests.monitors.conftest import DAY, START
 
 PREPROCESS = """
@@ -102,11 +104,14 @@ def put(root: str, found: list[bytes]) -> None:
 
 
 def test_a_window_is_judged_by_the_rows_that_the_script_makes(
-    judge: Callable[..., Execution], root: str
+    judge: Callable[..., Execution], engine: Engine, root: str
 ) -> None:
     put(root, lines(np.random.default_rng(8), 2000, shift=6.0))
+    key = Key.of(DEFINITION, judge().baseline_version)
+    with engine.begin() as connection:  # The reference has no times: else its drift is held back.
+        accept(connection, key, now=clock(), author=None, reason="")
 
-    execution = judge()
+    execution = judge(replace(DEFINITION, version=2))
 
     assert execution.status == "CompletedWithViolations"
     assert execution.row_count == 1800

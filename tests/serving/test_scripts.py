@@ -98,7 +98,7 @@ def test_baseline_and_monitor_go_through_the_script(
     lines = [line(index, "EWR" if index % 2 else "JFK", rng) for index in range(300)]
     for one in lines[::2]:
         data = one["captureData"]["endpointInput"]
-        data["data"] = f"JFK|{float(data['data'][4:]) + 20:.1f}"
+        data["data"] = f"JFK|{float(data['data'][4:]) + 2000:.1f}"
     body = "\n".join(json.dumps(one) for one in lines)
     loaded = server.client.post(
         "/api/v1/endpoints/places/capture/lines", content=body,

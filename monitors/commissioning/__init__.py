@@ -1,0 +1,1 @@
+"""Whether a reference fits production at all, before its drift alarms are believed."""

@@ -1,0 +1,108 @@
+"""A baseline that is counted anew from other rows keeps all else that it knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.renewal import renewed
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def rows(count: int, *, mean: float = 0.0, late: bool = True) -> pa.Table:
+    rng = np.random.default_rng(count)
+    found = {
+        "x": rng.normal(mean, 1, count),
+        "place": rng.choice(["a", "b"], count),
+        "score": rng.random(count),
+        "id": [f"row {number}" for number in range(count)],
+    }
+    if late:
+        found["late"] = rng.integers(0, 2, count)
+    return pa.table(found)
+
+
+def captured(count: int, *, mean: float = 3.0) -> pa.Table:
+    times = [START + timedelta(minutes=number) for number in range(count)]
+    stamps = pa.array(times, pa.timestamp("us", tz="UTC"))
+    return rows(count, mean=mean, late=False).append_column("event_time", stamps)
+
+
+@pytest.fixture(scope="module")
+def before() -> Baseline:
+    return Baseline.fit(
+        rows(2_000), label="late", probability="score", id_column="id", segments=["place"]
+    )
+
+
+@pytest.fixture(scope="module")
+def after(before: Baseline) -> Baseline:
+    return renewed(before, open_source(captured(1_500)), event_time="event_time")
+
+
+def test_its_distributions_are_those_of_the_rows(before: Baseline, after: Baseline) -> None:
+    alone = Baseline.fit(captured(1_500), timestamp="event_time")
+    assert after.profile is not None
+    assert alone.profile is not None
+
+    assert after.cells["x"] == alone.cells["x"] != before.cells["x"]
+    counts = after.profile.columns["x"].cell_counts
+    assert counts is not None
+    assert counts.tolist() == alone.profile.columns["x"].cell_counts.tolist()  # type: ignore[union-attr]  # It was fitted.
+    assert after.blocks is not None
+    assert len(after.blocks.hours) == 25
+    assert after.segments is not None
+    assert after.segments.rows["place"].sum() == 1_500
+
+
+def test_what_captured_rows_do_not_tell_stays(before: Baseline, after: Baseline) -> None:
+    assert before.profile is not None
+    assert after.profile is not None
+    assert after.signature == before.signature
+    assert after.outcomes is before.outcomes
+    assert after.profile.columns["late"] is before.profile.columns["late"]
+    assert sorted(after.cells) == sorted(before.cells)
+    assert after.version != before.version
+
+
+def test_it_is_kept_as_it_was_made(after: Baseline, tmp_path: Path) -> None:
+    after.save(tmp_path)
+
+    assert Baseline.load(tmp_path).version == after.version
+
+
+def test_constraints_set_by_hand_stay_and_others_follow_the_rows(before: Baseline) -> None:
+    document = json.loads(before.constraints.to_json())
+    by_name = {one["name"]: one for one in document["features"]}
+    by_name["x"]["completeness"] = 0.5
+    changed = replace(before, constraints=Constraints.from_dict(document))
+    table = captured(1_000)
+    gaps = pa.array([None if at % 4 == 0 else "a" for at in range(1_000)])
+    table = table.set_column(table.column_names.index("place"), "place", gaps)
+
+    found = renewed(changed, open_source(table), event_time="event_time").constraints
+
+    x, place = found.feature("x"), found.feature("place")
+    assert x is not None
+    assert place is not None
+    assert (x.completeness, place.completeness) == (0.5, 0.75)
+
+
+def test_a_column_of_another_type_is_refused(before: Baseline) -> None:
+    table = captured(600)
+    texts = pa.array(["one"] * 600)
+    table = table.set_column(table.column_names.index("x"), "x", texts)
+
+    with pytest.raises(InputError, match='column "x": the rows hold string, the baseline double'):
+        renewed(before, open_source(table), event_time="event_time")

@@ -1,0 +1,120 @@
+"""A monitor's standing with its baseline over HTTP and on the command line."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.cli import build
+from driftline.serving.endpoints import signature_of
+
+DAY = datetime(2026, 1, 14, tzinfo=UTC)
+PATH = "/api/v1/monitors/quality"
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, declare, tmp_path_factory):
+    """Give a server with three days of captured requests, of which some carriers are new."""
+    with start(tmp_path_factory.mktemp("commission")) as found:
+        answer = found.apply(
+            *trained.flights(trust_event_time=True),
+            declare("Monitor", "quality", endpoint="flights", baseline="flights"),
+        )
+        assert answer.status_code == 200, answer.text
+        rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
+        for day in range(3):
+            for hour in range(24):
+                part = rows.iloc[hour * 20 : hour * 20 + 20]
+                answer = found.invoke(
+                    "flights",
+                    part.to_csv(header=False, index=False),
+                    x_driftline_event_time=(DAY + timedelta(days=day, hours=hour)).isoformat(),
+                )
+                assert answer.status_code == 200, answer.text
+        transport = LocalTransport(found.context.spool_dir)
+        sink = Sink(
+            found.context.root,
+            transport,
+            lambda endpoint: signature_of(found.engine, endpoint),
+            commit_interval_s=0,
+        )
+        while sink.step():
+            pass
+        transport.close()
+        yield found
+
+
+def judge(server, day: int) -> dict:
+    window = {
+        "from": (DAY + timedelta(days=day)).isoformat(),
+        "to": (DAY + timedelta(days=day + 1)).isoformat(),
+    }
+    return server.client.post(f"{PATH}/run", json=window).json()
+
+
+def test_the_story_of_a_baseline_that_does_not_fit(server):
+    before = server.client.get(f"{PATH}/commission").json()
+    too_early = server.client.post(f"{PATH}/commission/accept", json={})
+    judge(server, 0)
+    first = server.client.get(f"{PATH}/commission").json()
+    for day in (1, 2):
+        judge(server, day)
+    third = server.client.get(f"{PATH}/commission").json()
+    accepted = server.client.post(
+        f"{PATH}/commission/accept", json={"reason": "new carrier", "author": "ann"}
+    ).json()
+
+    assert (before["state"], before["finding"]) == ("waiting", None)
+    assert too_early.status_code == 404
+    assert "has judged no window against baseline version" in too_early.json()["error"]["message"]
+    assert first["state"] == "fitting"
+    assert "carrier" in first["finding"]
+    assert first["told_in"] == "20260114T000000Z"
+    assert first["stable"] is None
+    assert third["stable"] == {
+        "from": "2026-01-14T00:00:00+00:00", "to": "2026-01-17T00:00:00+00:00", "row_count": 1440,
+    }  # fmt: skip
+    assert third["finding"] == first["finding"]
+    assert (accepted["state"], accepted["accepted_by"]) == ("accepted", "ann")
+    assert accepted["accepted_reason"] == "new carrier"
+    shown = server.client.get("/api/v1/monitors/quality").json()
+    assert shown["status"]["commissioning"] == "accepted"
+
+
+def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
+    few = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
+    time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
+
+    refused = server.client.post(f"{PATH}/baseline", json=few)
+    made = server.client.post(f"{PATH}/baseline", json=time).json()
+    ran = judge(server, 2)
+
+    assert refused.status_code == 503
+    assert "40 rows were captured" in refused.json()["error"]["message"]
+    assert made["row_count"] == 1440
+    assert ran["baseline_version"] == made["version"]
+    assert ran["status"] == "Completed"
+    assert server.client.get(f"{PATH}/commission").json()["state"] == "fitting"
+
+
+def test_the_command_tells_it_to_people_and_to_programs(server):
+    judge(server, 0)
+
+    def run(*words: str) -> tuple[int, str]:
+        asked = ["monitor", *words, "--server", server.url]
+        done = CliRunner().invoke(build("monitor"), asked)
+        return done.exit_code, done.output
+
+    code, said = run("commission", "quality")
+    _, found = run("commission", "quality", "--json")
+
+    assert code == 0
+    assert said.splitlines()[0] == "monitor   quality"
+    assert said.splitlines()[1].startswith("baseline  flights (")
+    assert json.loads(found) == server.client.get(f"{PATH}/commission").json()
