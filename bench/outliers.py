@@ -172,7 +172,8 @@ def main() -> None:
     print(
         f"`OPENBLAS_NUM_THREADS=1 python bench/outliers.py`, {datetime.now(UTC):%Y-%m-%d}, "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores "
-        f"(load {os.getloadavg()[0]:.1f}), Python {platform.python_version()}, numpy {np.__version__}, pyarrow {pa.__version__}, "
+        f"(load {os.getloadavg()[0]:.1f}), Python {platform.python_version()}, "
+        f"numpy {np.__version__}, pyarrow {pa.__version__}, "
         f"scikit-learn {sklearn.__version__}.\n"
     )
     with tempfile.TemporaryDirectory() as folder:
