@@ -46,8 +46,7 @@ def check(
     reference
         A baseline, or the folder of one, also one that SageMaker wrote.
     kind
-        "data-quality", "model-quality", "bias", "attribution", "outliers" or "joint"; else what
-        the baseline is of.
+        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
