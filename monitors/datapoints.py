@@ -54,7 +54,7 @@ OWN_NAMES: frozenset[str] = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
-        *("outlier_share", "outliers"),
+        *("outlier_share", "outliers", "expected_violations"),
         *("unparsed_requests", "failed_requests", "failed", "insufficient"),
         *(f"violations_{check}" for check in CHECKS),
     }
@@ -141,6 +141,8 @@ class _Series:
             "pages": float(report.page_count),
             "tickets": float(len(report.violations) - report.page_count),
             "drifted_features": float(len(drifted)) if checks else None,
+            # Only where there are any: nobody alarms on them.
+            "expected_violations": float(len(report.expected)) or None,
             "max_drift_ratio": report.max_drift_ratio,
             "labelled_rows": float(facts.labelled_count) if labels else None,
             "unfit_labels": float(facts.unfit_label_count) if labels else None,

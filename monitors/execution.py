@@ -26,7 +26,9 @@ from driftline.errors import InputError, NotFoundError, UnavailableError, Undeci
 from driftline.monitors.datapoints import failed_datapoints
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
-from driftline.monitors.memory.recall import RETENTION, recall, remember
+from driftline.monitors.marks.effect import apply_marks, with_marks, without_expected
+from driftline.monitors.marks.store import marks_between
+from driftline.monitors.memory.recall import MEMORY, RETENTION, recall, remember
 from driftline.monitors.question import Predictor
 from driftline.monitors.records import (
     COMPLETED,
@@ -167,7 +169,11 @@ def _attempt(
     except NotFoundError as error:
         return _fail(keep, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
-    read = replace(read, digest=with_scripts(read.digest, definition, scripts_dir))
+    with reading(engine) as connection:
+        since = window.start - MEMORY * window.length
+        marks = marks_between(connection, definition.name, since, window.end)
+    digest = with_scripts(read.digest, definition, scripts_dir)
+    read = replace(read, digest=with_marks(digest, marks, window))
     identity = execution_id(definition, baseline.version, window, read.digest)
     with reading(engine) as connection:
         earlier = find(connection, identity)
@@ -185,9 +191,9 @@ def _attempt(
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
         report = judge_captured(
             definition, baseline, read, predict=predict, seed=seed, rows=rows,
-            past=known.past, commission=known.commission,
+            past=without_expected(known.past, marks), commission=known.commission,
         )  # fmt: skip
-        report = conclude(report, definition, scripts_dir)
+        report = conclude(apply_marks(report, marks), definition, scripts_dir)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.

@@ -22,13 +22,14 @@ from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
-from driftline.monitors.blame.culprits import matching_rows
+from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.commissioning.commission import Finding
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.findings import cause_sentence
+from driftline.monitors.marks.expected import ExpectedViolation
 from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.notebook import report_cell
 from driftline.monitors.page import report_page
@@ -67,6 +68,8 @@ class Report:
         Of the monitor, one of `KINDS`.
     violations
         Most blamed feature first.
+    expected
+        Violations that somebody has marked as expected: no alarm, and in no count.
     row_count
         Rows that were judged.
     results
@@ -119,6 +122,7 @@ class Report:
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     commissioning: Finding | None = None
+    expected: tuple[ExpectedViolation, ...] = ()
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
@@ -145,12 +149,16 @@ class Report:
         to compare with, as one of constraints alone.
         """
         if not self.row_count:
-            return bool(self.violations)  # A rule may demand rows.
+            return self._found_any  # A rule may demand rows.
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
-            return bool(self.violations) or any(one.bound is not None for one in self.metrics)
+            return self._found_any or any(one.bound is not None for one in self.metrics)
         known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
-        return bool(self.violations) or known or not self.insufficient
+        return self._found_any or known or not self.insufficient
+
+    @property
+    def _found_any(self) -> bool:
+        return bool(self.violations or self.expected)
 
     @property
     def insufficient(self) -> tuple[str, ...]:
@@ -165,8 +173,14 @@ class Report:
 
     @property
     def max_drift_ratio(self) -> float | None:
-        """Largest distance over its bound, violated or not; None when no drift was judged."""
-        return max((one.ratio for one in self.results if one.ratio is not None), default=None)
+        """Largest distance over its bound, violated or not; None when no drift was judged.
+
+        Columns whose violations are all expected do not count.
+        """
+        loud = {one.feature_name for one in self.violations}
+        quiet = {one.violation.feature_name for one in self.expected} - loud
+        ratios = [one.ratio for one in self.results if one.feature not in quiet]
+        return max((one for one in ratios if one is not None), default=None)
 
     @property
     def cause(self) -> str:
@@ -209,6 +223,8 @@ class Report:
             left += f"; {plural(len(lost), 'metric')} without a value ({why})"
         if self.commissioning is not None:
             left += f"; drift of {plural(len(self.commissioning.grounds), 'column')} held back"
+        if self.expected:
+            left += f"; {plural(len(self.expected), 'violation')} expected"
         found = plural(len(self.violations), "violation") if self.violations else "no violations"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
@@ -287,6 +303,7 @@ class Report:
             "alpha": self.alpha,
             "insufficient_data": list(self.insufficient),
             "violations": [one.to_dict() for one in self.violations],
+            "expected_violations": [one.to_dict() for one in self.expected],
             "features": [{**asdict(one), "ratio": one.ratio} for one in self.results],
             "metrics": [one.to_dict() for one in self.metrics],
             "segments": [one.to_dict() for one in self.segments],

@@ -1,4 +1,4 @@
-"""SQL tables of this room: definitions of monitors, their executions, leases, counts of windows."""
+"""SQL tables of this room: definitions of monitors, executions, leases, counts, marks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "definitions",
     "executions",
     "leases",
+    "marks",
     "metadata",
     "window_counts",
 ]
@@ -147,4 +148,32 @@ commissions = Table(
     Column("accepted_at", UtcDateTime),
     Column("accepted_by", String(255)),
     Column("accepted_reason", FreeText),
+)
+
+marks = Table(
+    "monitors_marks",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    # No foreign key: as executions, they outlive the monitor.
+    Column("monitor", String(63), nullable=False),
+    # None: all of the window.
+    Column("feature", FreeText),
+    Column("check_type", String(64)),
+    Column("window_start", UtcDateTime, nullable=False),
+    Column("window_end", UtcDateTime, nullable=False),
+    # Windows that start before it are meant, too.
+    Column("until", UtcDateTime),
+    Column("verdict", String(16), nullable=False),
+    Column("author", FreeText, nullable=False),
+    Column("reason", FreeText, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    # Of "new-normal": what was replaced by what, and the captured time it was made of.
+    Column("baseline_version_before", String(64)),
+    Column("baseline_version_after", String(64)),
+    Column("rows_from", UtcDateTime),
+    Column("rows_to", UtcDateTime),
+    Column("withdrawn_at", UtcDateTime),
+    Column("withdrawn_by", FreeText),
+    Index(None, "monitor", "window_start"),
+    sqlite_autoincrement=True,  # Of two marks the newer counts, so that no id comes twice.
 )

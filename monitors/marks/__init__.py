@@ -1,0 +1,1 @@
+"""What people say of a monitor's findings: expected, harmful, or the new normal."""
