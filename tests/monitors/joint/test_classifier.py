@@ -36,13 +36,11 @@ def test_a_shift_has_the_auc_of_theory() -> None:
     assert found.auc == pytest.approx(0.760, abs=0.02)
 
 
-def test_rows_alike_are_not_told_apart_in_10_windows() -> None:
+def test_rows_alike_are_not_told_apart_in_6_windows() -> None:
     reference, none = rows(2_000, 0), np.full(2_000, -1)
-    found = [
-        judge_domain(NAMES, reference, rows(400, 1 + at), none, alpha=0.01) for at in range(10)
-    ]
+    found = [judge_domain(NAMES, reference, rows(400, 1 + at), none, alpha=0.01) for at in range(6)]
 
-    # Hoeffding's bound is far from sharp: one in 10 would be a surprise, two do not happen.
+    # Hoeffding's bound is far from sharp: one in 6 would be a surprise, two do not happen.
     assert sum(one.drifted for one in found) <= 1
 
 
@@ -52,14 +50,11 @@ def test_days_that_differ_are_told_apart_and_are_no_change() -> None:
     reference = np.vstack([rows(250, at, shift) for at, shift in enumerate(shifts)])
     blocks = np.repeat(np.arange(12), 250)
 
-    found = [
-        judge_domain(NAMES, reference, rows(400, 50 + at, shift), blocks, alpha=0.01)
-        for at, shift in enumerate(rng.normal(size=2))
-    ]
+    found = judge_domain(NAMES, reference, rows(400, 50, 1.0), blocks, alpha=0.01)
 
-    assert max(one.auc for one in found) > 0.6
-    assert not any(one.drifted for one in found)
-    assert {one.blocks for one in found} == {8}
+    assert found.auc > 0.6
+    assert not found.drifted
+    assert found.blocks == 8
 
 
 def test_the_same_question_has_the_same_answer() -> None:
