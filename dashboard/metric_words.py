@@ -36,8 +36,6 @@ OWN = {
     "failed": "windows that could not be judged",
     "outliers": "outliers among the rows",
     "outlier_share": "share of outliers among the rows",
-    "outliers": "outliers among the rows",
-    "outlier_share": "share of outliers among the rows",
 }
 """Our own metrics, namespace ``Driftline``."""
 
@@ -65,7 +63,6 @@ TITLES = {
     "level": "sum of all attributions",
     "attribution_ndcg": "NDCG of the features' ranking",
     "attribution_level": "sum of all attributions",
-    "outlier_share": "share of outliers among the rows",
     "outlier_share": "share of outliers among the rows",
     "correlation": "correlation",
     "reconstruction_error": "error of rebuilt rows, over the reference's",

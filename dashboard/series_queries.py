@@ -122,8 +122,6 @@ def _stored(kind: str, metric: MetricResult) -> tuple[str, str]:
         return OWN_METRICS, f"attribution_{name}"
     if kind == "outliers":
         return OWN_METRICS, name
-    if kind == "outliers":
-        return OWN_METRICS, name
     if kind == "joint":
         return OWN_METRICS, f"joint_{name}"
     return (BIAS_METRICS, f"bias_metric_{name}") if kind == "bias" else (QUALITY_METRICS, name)

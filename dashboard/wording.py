@@ -59,7 +59,6 @@ CHECKS = {
     "completeness_check": "missing values",
     "baseline_drift_check": "drift",
     "outlier_share_check": "too many outliers",
-    "outlier_share_check": "too many outliers",
     "correlation_drift_check": "columns hang together otherwise",
     "reconstruction_drift_check": "rows are rebuilt otherwise",
     "domain_drift_check": "rows can be told from the reference",
