@@ -1,8 +1,8 @@
 """Streams that drift: a column changes at a known hour, and nine others beside it do not.
 
-Each change is of a stated size, on four bases: independent rows, a weekly season, sessions, and a
-memory of hours. A base's numbers are 50 + 10 z, z of about unit variance; its five levels have the
-shares ``LEVEL_SHARES``; one row in a hundred is empty.
+Each change is laid on bases: independent rows, a weekly season, sessions, and a memory of hours. A
+base's numbers are 50 + 10 z, z of about unit variance; its five levels have the shares
+``LEVEL_SHARES``; one row in a hundred is empty.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from scipy import special
 from bench.decisions.columns import clusters, seasonal, walk
 from bench.decisions.history import ColumnHistory, counted, spread
 from bench.decisions.monitors import Monitor
+from bench.decisions.mutations import CHANGES, SMALL_CHANGES
 from bench.decisions.rows import DAY_H, Rows, Traffic
 
-__all__ = ["BASES", "CHANGES", "FIND_DAYS", "Change", "Drift", "steady", "unfold"]
+__all__ = ["BASES", "FIND_DAYS", "HARD_BASES", "Drift", "steady", "unfold"]
 
 # A change must be found within so many days (the issue's number).
 FIND_DAYS = 14
@@ -27,97 +28,7 @@ LEVEL_SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)
 # How long nothing changes after the reference, in windows, before hours are added by chance.
 CALM_WINDOWS = {1: 240, 24: 20}
 COLUMNS = 10
-
-Mutation = Callable[[np.random.Generator, np.ndarray, np.ndarray, int], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What happens to the rows after the onset.
-
-    Parameters
-    ----------
-    apply
-        Takes random numbers, the values after the onset, their hours since then and the hours of
-        a window; gives the changed values.
-    words
-        What it is, with its size.
-    text
-        Whether it is one of levels, else of numbers.
-    """
-
-    apply: Mutation
-    words: str
-    text: bool = False
-
-
-def _mean(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return values + 2.5
-
-
-def _variance(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return 50.0 + 1.3 * (values - 50.0)
-
-
-def _tail(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    high = 50.0 + 10.0 * special.ndtri(1 - 0.02 * rng.random(values.size))
-    return np.where(rng.random(values.size) < 0.04, high, values)
-
-
-def _missing(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return np.where(rng.random(values.size) < 0.05, np.nan, values)
-
-
-def _unit(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return values * 1000.0
-
-
-def _gradual(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return values + 10.0 * np.minimum(since / (7.0 * DAY_H), 1.0)
-
-
-def _burst(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return values + np.where(since < max(6, length_h), 15.0, 0.0)
-
-
-def _swap(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    moved = np.where(values == 1, 2, np.where(values == 2, 1, values))
-    return np.where(rng.random(values.size) < 0.5, moved, values)
-
-
-def _unseen(
-    rng: np.random.Generator, values: np.ndarray, since: np.ndarray, length_h: int
-) -> np.ndarray:
-    return np.where(rng.random(values.size) < 0.02, 9, values)
-
-
-CHANGES: Mapping[str, Change] = {
-    "mean": Change(_mean, "mean + 0.25 sd"),
-    "variance": Change(_variance, "sd x 1.3"),
-    "tail": Change(_tail, "top 2 % become 6 %"),
-    "swap": Change(_swap, "half of 30 % and of 15 % swap their levels", text=True),
-    "unseen": Change(_unseen, "2 % of rows with a new level", text=True),
-    "missing": Change(_missing, "5 % more rows empty"),
-    "unit": Change(_unit, "unit x 1000"),
-    "gradual": Change(_gradual, "mean + 1 sd, in even steps over 7 days"),
-    "burst": Change(_burst, "mean + 1.5 sd for 6 hours (daily windows: for a day)"),
-}
+Base = Callable[[np.random.Generator, Rows], np.ndarray]
 
 
 def _independent(rng: np.random.Generator, rows: Rows) -> np.ndarray:
@@ -134,16 +45,23 @@ def _sessions(rng: np.random.Generator, rows: Rows) -> np.ndarray:
     return np.sqrt(0.5) * (shared + rng.normal(size=rows.total))
 
 
-def _memory(rng: np.random.Generator, rows: Rows) -> np.ndarray:
-    own = rng.normal(size=rows.total)
-    return np.sqrt(0.1) * walk(rng, rows, 4.0) + np.sqrt(0.9) * own
+def _with_memory(memory_h: float) -> Callable[[np.random.Generator, Rows], np.ndarray]:
+    def draw(rng: np.random.Generator, rows: Rows) -> np.ndarray:
+        own = rng.normal(size=rows.total)
+        return np.sqrt(0.1) * walk(rng, rows, memory_h) + np.sqrt(0.9) * own
+
+    return draw
 
 
-BASES: Mapping[str, tuple[Callable[[np.random.Generator, Rows], np.ndarray], Traffic, str]] = {
+BASES: Mapping[str, tuple[Base, Traffic, str]] = {
     "independent": (_independent, "even", "independent rows"),
     "season": (_season, "weekly", "weekly season, in values and traffic"),
     "sessions": (_sessions, "even", "sessions of 1 to 10 rows share half the variance"),
-    "memory": (_memory, "even", "a tenth of the variance has a memory of 4 hours"),
+    "memory": (_with_memory(1.0), "even", "a tenth of the variance has a memory of an hour"),
+}
+# Here a small change is lost in what the column does by itself: shown, with no bound.
+HARD_BASES: Mapping[str, tuple[Base, Traffic, str]] = {
+    "slow": (_with_memory(6.0), "even", "a tenth of the variance has a memory of 6 hours"),
 }
 
 
@@ -169,7 +87,7 @@ def unfold(monitor: Monitor, base: str, change: str, seed: int) -> Drift:
     calm_h = CALM_WINDOWS[monitor.length_h] * monitor.length_h
     calm_h += int(rng.integers(0, 7 * DAY_H)) // monitor.length_h * monitor.length_h
     onset_h = monitor.reference_hours + calm_h
-    one, hours = CHANGES[change], onset_h + FIND_DAYS * DAY_H
+    one, hours = {**CHANGES, **SMALL_CHANGES}[change], onset_h + FIND_DAYS * DAY_H
     rows, column = _drawn(monitor, base, hours, rng, text=one.text)
     first = rows.first_of(onset_h)
     since = rows.hour[first:] - onset_h
@@ -206,7 +124,7 @@ def _drawn(
     traffic_seed: int | None = None,
 ) -> tuple[Rows, np.ndarray]:
     """Draw a base's column and its rows; columns of one history have the same rows."""
-    draw, traffic, _ = BASES[base]
+    draw, traffic, _ = {**BASES, **HARD_BASES}[base]
     per_hour = monitor.window_rows / monitor.length_h
     chance = rng if traffic_seed is None else _generator(monitor, "rows", traffic_seed)
     rows = Rows.drawn(chance, hours, per_hour, traffic)

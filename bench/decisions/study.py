@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.decisions.changes import BASES, CHANGES, FIND_DAYS, steady, unfold
+from bench.decisions.changes import BASES, HARD_BASES, steady, unfold
 from bench.decisions.columns import KINDS
 from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor, simulate
+from bench.decisions.mutations import CHANGES, SMALL_CHANGES
 from bench.decisions.peers import WHOLE_DATA, peer_flags
 from bench.decisions.rivals import RIVALS, scores, threshold
 from bench.decisions.verdicts import first_alarm, incidents, judge
@@ -25,15 +26,16 @@ __all__ = [
     "calibrate",
     "calm_monitors",
     "find",
+    "find_all",
     "watch",
 ]
 
 # Hourly and daily monitors: rows a window, days of reference, columns, years.
 NARROW = (
-    (1, 50, 14, 5, 0.5),
-    (1, 200, 28, 5, 1.0),
-    (1, 1_000, 28, 5, 0.25),
-    (1, 10_000, 14, 5, 0.5),
+    (1, 50, 14, 5, 0.3),
+    (1, 200, 28, 5, 0.5),
+    (1, 1_000, 28, 5, 0.1),
+    (1, 10_000, 14, 5, 0.3),
     (24, 50, 30, 5, 2.0),
     (24, 300, 14, 5, 2.0),
     (24, 1_000, 60, 5, 2.0),
@@ -44,14 +46,13 @@ WIDE = (
     (1, 200, 28, 50, 0.25),
     (24, 1_000, 28, 50, 1.0),
     (1, 1_000, 14, 500, 0.02),
-    (24, 300, 28, 500, 1.0),
-    (24, 10_000, 60, 500, 1.0),
+    (24, 300, 28, 500, 0.5),
+    (24, 10_000, 60, 500, 0.3),
 )
 # Base streams whose columns' rows are drawn: monitors on which other detectors are calibrated.
 DRIFT_MONITORS = (
-    Monitor("base", 50, 1, 28, 10, 0.5),
-    Monitor("base", 200, 1, 28, 10, 0.5),
-    Monitor("base", 1_000, 1, 28, 10, 0.2),
+    Monitor("base", 50, 1, 28, 10, 0.3),
+    Monitor("base", 200, 1, 28, 10, 0.3),
     Monitor("base", 1_000, 24, 60, 10, 3.0),
     Monitor("base", 10_000, 24, 28, 10, 1.0),
 )
@@ -96,15 +97,19 @@ class Limits:
     base, monitor
         The streams.
     thresholds
-        By detector.
+        By detector: with it, it alarms no more often than ours on the streams ``calm``.
     calm
-        Our own alarms on them.
+        Our own alarms on these streams.
+    checked, checked_rivals
+        Our alarms and those of each detector on one more stream, that set no threshold.
     """
 
     base: str
     monitor: Monitor
     thresholds: Mapping[str, float]
     calm: tuple[Calm, ...]
+    checked: Calm
+    checked_rivals: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ class Found:
     base, change, monitor, seed
         What was run.
     delay
-        Windows from the change to our alarm, 1 for the first; None when not in ``FIND_DAYS`` days.
+        Windows from the change to our alarm, 1 for the first; None when not in 14 days.
     rivals
         The same of each detector beside ours.
     """
@@ -172,16 +177,21 @@ def _calm(kind: str, monitor: Monitor, seed: int, histories: Mapping[str, Column
     )
 
 
-def calibrate(base: str, monitor: Monitor, seeds: Iterable[int]) -> Limits:
-    """Run ours on steady streams of a base; hold the others to as many alarms on the same."""
+def calibrate(base: str, monitor: Monitor, seeds: Sequence[int]) -> Limits:
+    """Run ours on steady streams of a base; hold the others to as many alarms on the same.
+
+    The stream of the last seed only checks the thresholds.
+    """
     calm, given = [], []
     for seed in seeds:
         histories = steady(monitor, base, seed)
         calm.append(_calm(f"base {base}", monitor, seed, histories))
         given.append(scores(monitor, histories, seasonal=base == "season"))
-    allowed = sum(one.alarms for one in calm)
-    limits = {name: threshold([one[name] for one in given], allowed) for name in RIVALS}
-    return Limits(base, monitor, limits, tuple(calm))
+    *known, fresh = given
+    allowed = sum(one.alarms for one in calm[:-1])
+    limits = {name: threshold([one[name] for one in known], allowed) for name in RIVALS}
+    checked = {name: int(incidents(fresh[name] > limits[name]).sum()) for name in RIVALS}
+    return Limits(base, monitor, limits, tuple(calm[:-1]), calm[-1], checked)
 
 
 def find(base: str, change: str, monitor: Monitor, seed: int, limits: Limits | None) -> Found:
@@ -197,26 +207,24 @@ def find(base: str, change: str, monitor: Monitor, seed: int, limits: Limits | N
             begun = incidents(one > limits.thresholds[name])[drift.onset :, 0]
             at = np.flatnonzero(begun)
             rivals[name] = int(at[0]) + 1 if at.size else None
-    _tell(f"{base}/{change}: {monitor.words}, seed {seed}: {delay}", began)
+    _tell(f"{change} on {base}: {monitor.words}, seed {seed}: {delay}", began)
     return Found(base, change, monitor, seed, delay, rivals)
 
 
 def find_all(
-    monitors: Sequence[Monitor], seeds: Sequence[int], limits: Mapping[tuple[str, Monitor], Limits]
+    seeds: Sequence[int], limits: Mapping[tuple[str, Monitor], Limits], *, hard: bool
 ) -> list[Found]:
-    """Simulate every change on every base."""
+    """Simulate every change on every base; or, when ``hard``, those that no bound is set for."""
+    asked = [(base, change) for base in BASES for change in CHANGES]
+    if hard:
+        asked = [(base, change) for base in BASES for change in SMALL_CHANGES]
+        asked += [(base, change) for base in HARD_BASES for change in CHANGES]
     return [
         find(base, change, monitor, seed, limits.get((base, monitor)))
-        for monitor in monitors
-        for base in BASES
-        for change in CHANGES
+        for monitor in DRIFT_MONITORS
+        for base, change in asked
         for seed in seeds
     ]
-
-
-def windows_to_find(monitor: Monitor) -> int:
-    """Give how many windows there are to find a change in."""
-    return FIND_DAYS * 24 // monitor.length_h
 
 
 def _tell(words: str, began: float) -> None:
