@@ -6,7 +6,7 @@ what it is, once the rows behind it are known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -34,6 +34,7 @@ __all__ = [
     "MISSING_COLUMNS",
     "UNJUDGED",
     "Judgement",
+    "Keeper",
     "is_text_by_decree",
     "judge",
     "tolerance_of",
@@ -41,6 +42,9 @@ __all__ = [
 
 MISSING_COLUMNS = "Missing columns"
 EXTRA_COLUMNS = "Extra columns"
+
+# Gives a rule by what it rests on besides references and blocks, made when it is not there.
+Keeper = Callable[[Hashable, Callable[[], Decider]], Decider]
 
 # Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
 UNJUDGED = frozenset({"id", "timestamp", "excluded"})
@@ -108,6 +112,7 @@ def judge(
     implausible: Sequence[Implausible] = (),
     counts: WindowCounts | None = None,
     past: Sequence[WindowCounts] | None = None,
+    keep: Keeper | None = None,
 ) -> Judgement:
     """Judge a window's profile against a baseline.
 
@@ -131,19 +136,23 @@ def judge(
     counts, past
         The window's counts with its times, and those of the windows before it in order: spans of
         several windows are judged, too. Without `past` the window is judged by itself.
+    keep
+        Gives the rule that was laid out before for the same references, blocks and facts.
     """
     odd = {one.column: one for one in implausible}
     work = _Work(signature, constraints, reference_profile, window, odd)
     judged = _judged_columns(work, references)
-    decider = Decider(
-        {column.name: references[column.name] for column in judged},
-        blocks,
-        length,
-        budget or Budget(),
-        {column.name: tolerance_of(constraints, column) for column in judged},
-        (1,) if past is None else SCALES,
-    )
-    decision = decider.judge(counts or WindowCounts.of(window), past or ())
+    names = tuple(column.name for column in judged)
+    budget, scales = budget or Budget(), (1,) if past is None else SCALES
+    tolerances = {column.name: tolerance_of(constraints, column) for column in judged}
+
+    def decider() -> Decider:
+        own = {name: references[name] for name in names}
+        return Decider(own, blocks, length, budget, tolerances, scales)
+
+    facts = (names, length, budget, tuple(tolerances.items()), scales)
+    rule = decider() if keep is None else keep(facts, decider)
+    decision = rule.judge(counts or WindowCounts.of(window), past or ())
     work.drifts.update(decision.drifts)
     work.notes.update(decision.notes)
     drafts = [*_column_drafts(work)]

@@ -15,6 +15,7 @@ from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
+from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.question import Compat, Predictor, Question, WindowFacts
 from driftline.monitors.report import Report
 from driftline.monitors.rules.ruleset import RuleSet
@@ -109,11 +110,13 @@ def judge_captured(
     rows: Source | None = None,
     past: Sequence[WindowCounts] | None = None,
     commission: Commission | None = None,
+    deciders: DeciderShelf | None = None,
 ) -> Report:
     """Ask the monitor's kind about a window that was read, or the rows a script made of it.
 
     With the windows before it (`past`) in order of time, it is judged together with them;
-    `commission` says where the monitor stands with its baseline.
+    `commission` says where the monitor stands with its baseline, `deciders` keeps rules from window
+    to window.
     """
     facts = WindowFacts(
         window=read.window,
@@ -140,5 +143,6 @@ def judge_captured(
         segments=definition.segments,
         past=past,
         commission=commission,
+        deciders=deciders,
     )
     return examine(definition.kind, question)

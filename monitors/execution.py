@@ -29,6 +29,7 @@ from driftline.monitors.examination import judge_captured, nothing_to_judge, rea
 from driftline.monitors.marks.effect import apply_marks, with_marks, without_expected
 from driftline.monitors.marks.store import marks_between
 from driftline.monitors.memory.recall import MEMORY, RETENTION, recall, remember
+from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.question import Predictor
 from driftline.monitors.records import (
     COMPLETED,
@@ -99,6 +100,7 @@ def run(
     predict: Predictor | None = None,
     scripts_dir: str = "",
     retention: timedelta = RETENTION,
+    deciders: DeciderShelf | None = None,
 ) -> Execution:
     """Judge one window and record the result.
 
@@ -122,6 +124,8 @@ def run(
         Folder of the record scripts that monitors may name; empty: they may name none.
     retention
         How long counts of judged windows are kept, at least: as long as the captured rows.
+    deciders
+        Keeps rules from window to window, for who runs many.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def run(
         try:
             return _attempt(
                 engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
-                retention,
+                retention, deciders,
             )  # fmt: skip
         except Overtaken:
             log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
@@ -158,6 +162,7 @@ def _attempt(
     predict: Predictor | None,
     scripts_dir: str,
     retention: timedelta,
+    deciders: DeciderShelf | None,
 ) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
@@ -192,6 +197,7 @@ def _attempt(
         report = judge_captured(
             definition, baseline, read, predict=predict, seed=seed, rows=rows,
             past=without_expected(known.past, marks), commission=known.commission,
+            deciders=deciders,
         )  # fmt: skip
         report = conclude(apply_marks(report, marks), definition, scripts_dir)
     except (InputError, UndecidedError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ from driftline.errors import InputError
 from driftline.monitors.commissioning.holding import hold_back, without_held
 from driftline.monitors.commissioning.production import production_blocks
 from driftline.monitors.comparison import Comparison, compare
-from driftline.monitors.data_quality import Judgement, judge
+from driftline.monitors.data_quality import Judgement, Keeper, judge
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.extent import with_extents
@@ -89,6 +89,7 @@ def examine(question: Question) -> Report:
         profile,
         reference_profile=baseline.profile,
         blocks=_blocks(question, references),
+        keep=_keeper(question),
         length=length,
         budget=budget,
         implausible=find_implausible(sample, references, known, profile.columns),
@@ -142,6 +143,26 @@ def examine(question: Question) -> Report:
         batches=batches,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _keeper(question: Question) -> Keeper | None:
+    """Give what keeps the rule from window to window: by all that it is laid out of."""
+    if question.deciders is None:
+        return None
+    deciders, commission, version = (
+        question.deciders,
+        question.commission,
+        question.baseline.version,
+    )
+    has_times = question.baseline.blocks is not None
+    learnt: tuple[Hashable, ...] = ()
+    if commission is not None and commission.learns_variation(has_times=has_times):
+        # These windows may be judged anew, and of each monitor they are others.
+        learnt = (
+            commission.monitor,
+            *((one.start, one.row_count) for one in commission.history),
+        )
+    return lambda facts, make: deciders.get((version, learnt, facts), make)
 
 
 def _blocks(question: Question, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:

@@ -17,6 +17,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 
@@ -120,6 +121,8 @@ class Question:
         too. None: nothing is remembered, and what is asked is judged by itself.
     commission
         Where a monitor stands with its baseline; None for a check, whose drift is never held back.
+    deciders
+        Keeps rules from window to window; None lays each out anew.
     """
 
     baseline: Baseline
@@ -140,6 +143,7 @@ class Question:
     segments: tuple[str, ...] | None = None
     past: Sequence[WindowCounts] | None = None
     commission: Commission | None = None
+    deciders: DeciderShelf | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

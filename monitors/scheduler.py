@@ -34,6 +34,7 @@ from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
 from driftline.monitors.memory.recall import RETENTION
+from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.question import Predictor
 from driftline.monitors.standing import Standing, list_standings
 from driftline.signature import Signature
@@ -106,6 +107,7 @@ class Scheduler:
         self.failure_count = 0
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
+        self.deciders = DeciderShelf()
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -173,6 +175,7 @@ class Scheduler:
                         predict=predict,
                         scripts_dir=self.scripts_dir,
                         retention=self.retention,
+                        deciders=self.deciders,
                     )
 
                 yield from self._take_turn(taken, judge, stop)
