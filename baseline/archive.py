@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.blocks_archive import block_notes, blocks_of
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.distinct import DistinctCount, LevelCounts
@@ -134,7 +135,7 @@ def columns_to_table(
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
-        "hours": None if blocks is None else blocks.hours.tolist(),
+        **block_notes(blocks),
     }
     rows = [_row(column, blocks) for column in columns.values()]
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
@@ -143,7 +144,8 @@ def columns_to_table(
 
 def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
     moments, cells = column.moments, column.cells
-    block = None if blocks is None else blocks.counts.get(column.name)
+    held = None if blocks is None else blocks.of(column.name)
+    block = None if held is None else held.counts[column.name]
     return {
         "name": column.name,
         "type": column.type,
@@ -275,20 +277,10 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
         When the table is none of ours, of a newer format, or damaged.
     """
     notes = _notes(table)
-    if notes["hours"] is None:
-        return None
     try:
-        hours = np.asarray(notes["hours"], dtype=np.int64)
-        counts: dict[str, np.ndarray] = {}
-        for name, block in zip(
-            table.column("name").to_pylist(), table.column("blocks"), strict=True
-        ):
-            if block.is_valid:
-                flat = block.values.to_numpy(zero_copy_only=False).astype(np.int32)
-                counts[name] = flat.reshape(len(hours), -1) if len(hours) else flat.reshape(0, 0)
+        return blocks_of(notes, table.column("name").to_pylist(), table.column("blocks"))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
-    return BlockCounts(hours, counts)
 
 
 def format_version(table: pa.Table) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,10 +29,35 @@ class BlockCounts:
         int64, shape (hours,), ascending: hours since 1970-01-01T00:00Z.
     counts
         By column: int32, shape (hours, cells), in the order of `Cells.count`.
+    apart
+        Columns that were counted over other hours, since they were made anew.
     """
 
     hours: np.ndarray
     counts: Mapping[str, np.ndarray]
+    apart: tuple[BlockCounts, ...] = ()
+
+    def of(self, name: str) -> BlockCounts | None:
+        """Give the hours and counts that a column belongs to; None when it has none."""
+        return next((one for one in (self, *self.apart) if name in one.counts), None)
+
+    def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
+        """Give the counts with those of some columns taken from another time.
+
+        Parameters
+        ----------
+        names
+            Columns of ``other``.
+        """
+        taken = BlockCounts(other.hours, {name: other.counts[name] for name in names})
+        kept = [one._without(names) for one in (self, *self.apart)]
+        parts = [one for one in (*kept, taken) if one.counts]
+        first = parts[0]
+        return BlockCounts(first.hours, first.counts, tuple(parts[1:]))
+
+    def _without(self, names: Collection[str]) -> BlockCounts:
+        left = {name: one for name, one in self.counts.items() if name not in names}
+        return BlockCounts(self.hours, left)
 
     def blocks(self, length: timedelta) -> dict[str, np.ndarray]:
         """Merge the hours to blocks of a window's length.

@@ -50,7 +50,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
 
-__all__ = ["Baseline", "get", "put", "remove", "versions"]
+__all__ = ["CHANGES", "Baseline", "get", "put", "remove", "versions"]
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
@@ -60,7 +60,9 @@ SEGMENTS, SAMPLE = "segments.arrow", "sample.arrow"
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
 QUALITY_CONSTRAINTS = "model-quality/constraints.json"
-OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS)
+# Who made which columns anew, and why.
+CHANGES = "changes.json"
+OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
     SAMPLE,

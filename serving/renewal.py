@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -13,7 +16,7 @@ from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
 
-__all__ = ["renew_by_capture", "use_version"]
+__all__ = ["move_version", "renew_by_capture", "use_version"]
 
 
 def renew_by_capture(
@@ -49,21 +52,28 @@ def use_version(
     tuple of str
         Their names.
     """
-    now = context.now()
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        row = store.get(connection, "Baseline", baseline)
-        if before is not None and row.made["version"] != before:
-            raise ConflictError(
-                f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
-                f"{before}; look at it and try again"
-            )
-        store.put_row(connection, replace(row, made={**row.made, "version": version}), now)
-        moved = [
-            one
-            for one in list_definitions(connection)
-            if one.baseline == row.name and one.baseline_version in (before, row.made["version"])
-        ]
-        for one in moved:
-            put_definition(connection, replace(one, baseline_version=version), now)
+        moved = move_version(connection, baseline, before, version, context.now())
     return tuple(one.name for one in moved)
+
+
+def move_version(
+    connection: Connection, baseline: str, before: str | None, version: str, now: datetime
+) -> list[MonitorDefinition]:
+    """Do it in a transaction that holds all resources; give the definitions as they were."""
+    row = store.get(connection, "Baseline", baseline)
+    if before is not None and row.made["version"] != before:
+        raise ConflictError(
+            f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
+            f"{before}; look at it and try again"
+        )
+    store.put_row(connection, replace(row, made={**row.made, "version": version}), now)
+    moved = [
+        one
+        for one in list_definitions(connection)
+        if one.baseline == row.name and one.baseline_version in (before, row.made["version"])
+    ]
+    for one in moved:
+        put_definition(connection, replace(one, baseline_version=version), now)
+    return moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from driftline.errors import UndecidedError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.signature import Signature
 
-__all__ = ["captured_baseline", "put_captured"]
+__all__ = ["EVENT_TIME", "captured_baseline", "captured_rows", "put_captured"]
 
 EVENT_TIME = "event_time"
 # Fewer rows make tails and levels of chance.
@@ -58,18 +58,31 @@ def captured_baseline(
         The endpoint's, by which captured rows are read.
     """
     names = [one.name for one in signature.columns if baseline.signature.get(one.name)]
-    read = read_window(root, endpoint, window, signature, columns=[*names, EVENT_TIME])
+    rows = captured_rows(root, endpoint, names, window, signature)
+    return renewed(baseline, rows, event_time=EVENT_TIME)
+
+
+def captured_rows(
+    root: str, endpoint: str, names: Sequence[str], window: Window, signature: Signature
+) -> Source:
+    """Open some columns of the rows that an endpoint captured in a span of time, and their times.
+
+    Raises
+    ------
+    UndecidedError
+        When there are fewer than 500.
+    """
+    columns = [*names, EVENT_TIME]
+    read = read_window(root, endpoint, window, signature, columns=columns)
     if read.row_count < FEWEST_ROWS:
         raise UndecidedError(
             f'endpoint "{endpoint}": {read.row_count:,} rows were captured in {window}; a baseline '
             f"needs {FEWEST_ROWS} at least, so take a longer time"
         )
-    # What capture found unfit stands in a map beside the columns, and is no data.
-    columns = [*names, EVENT_TIME]
 
+    # What capture found unfit stands in a map beside the columns, and is no data.
     def batches() -> Iterator[pa.RecordBatch]:
         return (batch.select(columns) for batch in read.batches())
 
     schema = pa.schema([read.schema.field(name) for name in columns])
-    rows = Source(schema, batches, row_count=read.row_count)
-    return renewed(baseline, rows, event_time=EVENT_TIME)
+    return Source(schema, batches, row_count=read.row_count)

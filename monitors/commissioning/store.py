@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
@@ -17,7 +17,7 @@ from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.memory.store import Key, read
 from driftline.monitors.tables import commissions, window_counts
 
-__all__ = ["Standing", "accept", "load", "save", "standing"]
+__all__ = ["Standing", "accept", "carry_over", "load", "save", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +172,29 @@ def accept(
             f'monitor "{key.monitor}" has judged no window against baseline version '
             f"{key.baseline_version} yet; accept it after the first"
         )
+
+
+def carry_over(connection: Connection, before: Key, after: Key, columns: Collection[str]) -> None:
+    """Let a monitor stand with a version as with the one before it, of which few columns are new.
+
+    Else it would be new to all of it again, and hold drift back that it has alarmed for.
+
+    Parameters
+    ----------
+    columns
+        Those that are new: nothing of theirs is held back any more.
+    """
+    row = connection.execute(select(commissions).where(_is(before))).mappings().first()
+    if row is None or standing(connection, after) is not None:
+        return
+    finding = None
+    if row["finding"]:
+        own = dict(row["finding"])
+        for name in ("held", "grounds"):
+            own[name] = {key: one for key, one in own[name].items() if key not in columns}
+        finding = own
+    values = {**row, "baseline_version": after.baseline_version, "finding": finding}
+    connection.execute(insert(commissions).values(values))
 
 
 def _is(key: Key) -> ColumnElement[bool]:

@@ -19,6 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.decision.budget import TOLERANCE, Budget
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.knowledge import Knowledge
+from driftline.monitors.decision.mixture import Mixture
 from driftline.monitors.decision.scan import merge_spans, scan_span
 from driftline.monitors.decision.significance import Numbers, alpha_per_column
 from driftline.monitors.decision.spans import spans_ending_with
@@ -102,8 +103,10 @@ class Decider:
         return self.scales[-1] - 1
 
     @cached_property
-    def knowledge(self) -> Knowledge:
+    def knowledge(self) -> Knowledge | Mixture:
         """What is learnt of the reference, once; the most costly part is learnt at first use."""
+        if self.blocks is not None and self.blocks.apart:
+            return Mixture.of(self.references, self.blocks, self.length)
         return Knowledge.of(self.references, self.blocks, self.length)
 
     @cached_property

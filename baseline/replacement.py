@@ -1,0 +1,187 @@
+"""Some columns of a baseline counted anew from other rows; every other stays to the last byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.derived_rows import DerivedRows
+from driftline.baseline.profile import Profile
+from driftline.baseline.renewal import renewed
+from driftline.baseline.sample import RowSample
+from driftline.baseline.segments import SegmentCounter
+from driftline.baseline.source import Source
+from driftline.baseline.statistics import Statistics
+from driftline.baseline.store import CHANGES, Baseline
+from driftline.errors import InputError
+
+__all__ = ["Change", "changes_of", "replaceable", "with_columns_anew"]
+
+EMPTY = '{"changes": []}'
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the baseline's own list of changes says of one.
+
+    Parameters
+    ----------
+    columns
+        Which are new.
+    start, end
+        The time that their rows are of.
+    author, reason
+        Who made it so, and why.
+    made_at
+        When.
+    """
+
+    columns: tuple[str, ...]
+    start: datetime
+    end: datetime
+    author: str
+    reason: str
+    made_at: datetime
+
+
+def replaceable(baseline: Baseline) -> tuple[str, ...]:
+    """Name the columns that can be made anew: those that windows are compared in."""
+    return tuple(name for name in baseline.cells if baseline.signature.get(name) is not None)
+
+
+def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
+    """Give the changes that made a baseline what it is, oldest first, as plain values."""
+    found: list[dict[str, Any]] = json.loads(baseline.documents.get(CHANGES, EMPTY))["changes"]
+    return found
+
+
+def with_columns_anew(
+    baseline: Baseline, rows: Source, change: Change, *, event_time: str
+) -> Baseline:
+    """Give a baseline in which the named columns are those of other rows.
+
+    Summaries, cells, counts by the hour and suggested constraints of these columns are new; what
+    was set by hand stays. The sampled rows and the segments know nothing of them any more: how they
+    hang together with the others was not seen.
+
+    Parameters
+    ----------
+    rows
+        The named columns, and their times.
+    event_time
+        The column of times.
+
+    Raises
+    ------
+    InputError
+        When a column is none that can be made anew, or the rows hold another type.
+    """
+    names = change.columns
+    for name in names:
+        if name not in replaceable(baseline):
+            known = ", ".join(replaceable(baseline)[:20])
+            raise InputError(f'column "{name}" cannot be made anew; expected one of {known}')
+    assert baseline.profile is not None
+    made = renewed(replace(baseline, segments=None), rows, event_time=event_time)
+    assert made.profile is not None
+    entry = {
+        "columns": list(names),
+        "from": change.start.isoformat(),
+        "to": change.end.isoformat(),
+        "rows": rows.row_count,
+        "author": change.author,
+        "reason": change.reason,
+        "made_at": change.made_at.isoformat(),
+        "version_before": baseline.version,
+    }
+    changes = {"changes": [*changes_of(baseline), entry]}
+    listed = json.dumps(changes, indent=2, ensure_ascii=False) + "\n"
+    return replace(
+        made,
+        profile=_profile(baseline.profile, made.profile, names),
+        statistics=_statistics(baseline.statistics, made.statistics, names),
+        constraints=_constraints(baseline.constraints, made.constraints, names),
+        blocks=_blocks(baseline.blocks, made.blocks, names),
+        segments=_segments(baseline.segments, names),
+        sample=_sample(baseline.sample, names),
+        documents={**baseline.documents, CHANGES: listed},
+    )
+
+
+def _profile(before: Profile, made: Profile, names: Collection[str]) -> Profile:
+    columns = {
+        name: made.columns[name] if name in names else one for name, one in before.columns.items()
+    }
+    return Profile(before.row_count, columns, seen=before.seen, extra=before.extra)
+
+
+def _statistics(
+    before: Statistics | None, made: Statistics | None, names: Collection[str]
+) -> Statistics | None:
+    if before is None or made is None:
+        return made
+    document = json.loads(before.to_json())
+    found = {one["name"]: one for one in json.loads(made.to_json())["features"]}
+    document["features"] = [
+        found[one["name"]] if one["name"] in names else one for one in document["features"]
+    ]
+    return Statistics(document)
+
+
+def _constraints(before: Constraints, made: Constraints, names: Collection[str]) -> Constraints:
+    document = json.loads(before.to_json())
+    found = {one["name"]: one for one in json.loads(made.to_json())["features"]}
+    document["features"] = [
+        found[one["name"]] if one["name"] in names else one for one in document["features"]
+    ]
+    return Constraints.from_dict(document)
+
+
+def _blocks(
+    before: BlockCounts | None, made: BlockCounts | None, names: Sequence[str]
+) -> BlockCounts | None:
+    # A reference without times is judged by how production's windows vary, in all its columns.
+    return None if before is None or made is None else before.replaced(names, made)
+
+
+def _segments(before: SegmentCounter | None, names: Collection[str]) -> SegmentCounter | None:
+    if before is None:
+        return None
+    blocks = {
+        segment: replace(
+            one, counts={name: found for name, found in one.counts.items() if name not in names}
+        )
+        for segment, one in before.blocks.items()
+    }
+    return replace(
+        before,
+        cells={name: one for name, one in before.cells.items() if name not in names},
+        counts={
+            segment: {name: one for name, one in found.items() if name not in names}
+            for segment, found in before.counts.items()
+        },
+        blocks=blocks,
+    )
+
+
+def _sample(before: RowSample | None, names: Collection[str]) -> RowSample | None:
+    if before is None:
+        return None
+    codes = {name: one for name, one in before.codes.items() if name not in names}
+    if not codes:
+        return None
+    derived = before.derived
+    if derived is not None:
+        kept = [name for name, source in derived.sources.items() if source not in names]
+        derived = DerivedRows(
+            {name: derived.sources[name] for name in kept},
+            {name: derived.cells[name] for name in kept},
+            {name: derived.codes[name] for name in kept},
+            {name: one for name, one in derived.vocabularies.items() if name not in names},
+        )
+    return replace(before, codes=codes, derived=derived if derived and derived.sources else None)
