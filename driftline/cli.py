@@ -44,7 +44,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "commissioning",
+    "monitor": "marks",
     "alarm": "alarm",
     "channel": "channel",
     "silence": "silence",

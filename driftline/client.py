@@ -153,6 +153,62 @@ class Client(AlarmCalls):
         asked = {key: time.isoformat() for key, time in times.items() if time is not None}
         return self._json("POST", f"/api/v1/monitors/{in_path(name)}/baseline", json=asked)
 
+    def mark_monitor(
+        self,
+        name: str,
+        *,
+        window: str | datetime,
+        verdict: str,
+        reason: str,
+        author: str,
+        feature: str | None = None,
+        check: str | None = None,
+        until: datetime | None = None,
+        rows: tuple[datetime, datetime] | None = None,
+    ) -> dict[str, Any]:
+        """Say that what a monitor found in a window was expected, harmful, or the new normal.
+
+        Parameters
+        ----------
+        window
+            Its start, as in links or as a time.
+        verdict
+            "expected", "harmful" or "new-normal"; docs/marks.md says what each does.
+        reason, author
+            Why, and who says so.
+        feature, check
+            Of which violations; all without them.
+        until
+            Of "expected": windows that start before it are expected, too.
+        rows
+            Of "new-normal": start and end of the captured time that the feature's baseline is made
+            of; without it from the window's start to now.
+        """
+        times = {"until": until, "from": None, "to": None}
+        if rows is not None:
+            times |= {"from": rows[0], "to": rows[1]}
+        asked = {
+            "window": window if isinstance(window, str) else window.isoformat(),
+            "verdict": verdict,
+            "reason": reason,
+            "author": author,
+            "feature": feature,
+            "check": check,
+            **{key: None if time is None else time.isoformat() for key, time in times.items()},
+        }
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/marks", json=asked)
+
+    def marks(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+        """List what was said of a monitor's findings, the newest first."""
+        path = f"/api/v1/monitors/{in_path(name)}/marks"
+        found: Sequence[dict[str, Any]] = self._json("GET", path, params={"limit": limit})["items"]
+        return found
+
+    def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> dict[str, Any]:
+        """Take a mark back, with the version of the baseline that it made."""
+        path = f"/api/v1/monitors/{in_path(name)}/marks/{mark_id}/withdraw"
+        return self._json("POST", path, json={"author": author})
+
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
         found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]

@@ -14,6 +14,7 @@ from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import get_definition
+from driftline.monitors.marks.store import backtest_marks
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
@@ -42,16 +43,18 @@ def router(context: ServerContext) -> APIRouter:
     @routes.post("/monitors/{name}/backtest")
     def backtest_monitor(name: str, asked: BacktestRequest) -> dict[str, Any]:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
+        with reading(context.engine) as connection:
+            definition = get_definition(connection, store.get(connection, "Monitor", name).name)
+            marks = backtest_marks(connection, definition.name)
         options = BacktestOptions(
             start=asked.start,
             end=asked.end,
             against=tuple(asked.against),
             tolerance=asked.tolerance,
+            marks=marks,
             estimate=asked.estimate,
             advise=asked.advise,
         )
-        with reading(context.engine) as connection:
-            definition = get_definition(connection, store.get(connection, "Monitor", name).name)
         signature = signature_of(context.engine, definition.endpoint)
         if signature is None:
             raise UndecidedError(

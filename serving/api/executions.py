@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -23,10 +22,10 @@ from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import InputError, NotFoundError, UndecidedError
 from driftline.monitors import tables
-from driftline.monitors.blame.culprits import matching_rows
+from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.examination import labels_of
-from driftline.monitors.execution import Execution, get_execution, run
+from driftline.monitors.execution import Execution, get_execution
 from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.outliers.condition import OUTLIER, with_baseline
 from driftline.monitors.report import REPORT
@@ -34,9 +33,8 @@ from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.scripted import SCRIPT
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import signature_of
 from driftline.serving.explain import ModelShelf
-from driftline.signature import Signature
+from driftline.serving.judging import judge_window, known_signature
 
 __all__ = ["RunRequest", "router"]
 
@@ -62,20 +60,8 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         with reading(context.engine) as connection:
             row = store.get(connection, "Monitor", name)
             definition = get_definition(connection, row.name)
-        with ExitStack() as stack:
-            model = shelf.open(definition.endpoint) if definition.kind == "attribution" else None
-            execution = run(
-                context.engine,
-                context.root,
-                definition,
-                _window(asked, definition, context.now()),
-                now=context.now,
-                signature=_signature(context, definition.endpoint),
-                predict=None if model is None else stack.enter_context(model),
-                scripts_dir=context.scripts_dir,
-                retention=timedelta(days=context.retention_days),
-            )
-        return _shown(asdict(execution))
+        window = _window(asked, definition, context.now())
+        return _shown(asdict(judge_window(context, shelf, definition, window)))
 
     @routes.get("/monitors/{name}/executions")
     def list_executions(
@@ -134,7 +120,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         if predicate.op == OUTLIER:
             known = baselines.get(context.root, execution.baseline, execution.baseline_version)
             predicate = with_baseline(predicate, known)
-        signature = _signature(context, execution.endpoint)
+        signature = known_signature(context, execution.endpoint)
         window = read_window(
             context.root,
             execution.endpoint,
@@ -172,13 +158,6 @@ def _just_before(moment: datetime) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() - 1, UTC)
 
 
-def _signature(context: ServerContext, endpoint: str) -> Signature:
-    found = signature_of(context.engine, endpoint)
-    if found is None:
-        raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
-    return found
-
-
 def _labels(context: ServerContext, execution: Execution) -> Labels | None:
     """Name the column of labels, for kinds whose violations may be about it."""
     if execution.kind not in NEEDS_LABELS:
@@ -203,7 +182,8 @@ def _report(context: ServerContext, execution: Execution) -> bytes:
 
 
 def _predicate(report: dict[str, Any], index: int) -> Condition:
-    violations = report["violations"]
+    # What was expected comes after what alarms.
+    violations = [*report["violations"], *report.get("expected_violations", [])]
     if index >= len(violations):
         raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
     found = violations[index].get("predicate")

@@ -1,0 +1,117 @@
+"""Routes of marks: say that a finding was expected, harmful or the new normal; list; take back."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from driftline.alerts.guard import reading
+from driftline.capture.windows.window import Window
+from driftline.errors import InputError
+from driftline.monitors.marks.mark import Mark
+from driftline.monitors.marks.store import list_marks
+from driftline.serving import resource_store as store
+from driftline.serving.context import ServerContext
+from driftline.serving.explain import ModelShelf
+from driftline.serving.marking import Marked, judged_window, mark_window, unmark
+
+__all__ = ["MarkRequest", "UnmarkRequest", "router"]
+
+NAME_MAX = 1000
+
+
+class MarkRequest(BaseModel):
+    """What is said of which window, by whom; the window by its start."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    window: Annotated[str, Field(max_length=64)]
+    verdict: Annotated[str, Field(max_length=64)]
+    reason: str
+    author: str
+    feature: Annotated[str | None, Field(max_length=NAME_MAX)] = None
+    check: Annotated[str | None, Field(max_length=64)] = None
+    until: AwareDatetime | None = None
+    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
+    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
+
+
+class UnmarkRequest(BaseModel):
+    """Who takes a mark back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    author: Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
+
+
+def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
+    """Give the routes; models to be explained come from the shelf."""
+    routes = APIRouter(tags=["monitors"])
+
+    def named(name: str) -> str:
+        with reading(context.engine) as connection:
+            return store.get(connection, "Monitor", name).name
+
+    @routes.get("/monitors/{name}/marks")
+    def show_marks(name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+        """List what was said of a monitor's findings, the newest first."""
+        with reading(context.engine) as connection:
+            row = store.find(connection, "Monitor", name)
+            found = list_marks(connection, name if row is None else row.name, limit=limit)
+        return {"items": [one.to_dict() for one in found]}
+
+    @routes.post("/monitors/{name}/marks")
+    def add_mark(name: str, asked: MarkRequest) -> dict[str, Any]:
+        """Say that what was found in a window was expected, harmful, or the new normal."""
+        monitor = named(name)
+        if (asked.start is None) != (asked.end is None):
+            raise InputError("only one of from and to is given; expected both or none")
+        rows = None
+        if asked.start is not None and asked.end is not None:
+            rows = Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+        if rows is not None and asked.verdict != "new-normal":
+            raise InputError(
+                f'from and to with "{asked.verdict[:40]}"; expected "new-normal", the only one '
+                "that is made of rows"
+            )
+        mark = Mark(
+            monitor,
+            judged_window(context, monitor, asked.window),
+            asked.verdict,
+            asked.reason,
+            asked.author,
+            context.now(),
+            feature=asked.feature,
+            check=asked.check,
+            until=asked.until,
+            rows=rows,
+        )
+        return _shown(mark_window(context, shelf, mark))
+
+    @routes.post("/monitors/{name}/marks/{identity}/withdraw")
+    def withdraw(name: str, identity: int, asked: UnmarkRequest) -> dict[str, Any]:
+        """Take a mark back; a version of the baseline that it made goes out of use with it."""
+        return _shown(unmark(context, shelf, named(name), identity, author=asked.author))
+
+    return routes
+
+
+def _shown(found: Marked) -> dict[str, Any]:
+    return {
+        "mark": found.mark.to_dict(),
+        "monitors": list(found.monitors),
+        "executions": [
+            {
+                "id": one.id,
+                "window_start": one.window_start.isoformat(),
+                "window_end": one.window_end.isoformat(),
+                "status": one.status,
+                "violation_count": one.violation_count,
+                "failure_reason": one.failure_reason,
+            }
+            for one in found.executions
+        ],
+    }

@@ -1,0 +1,241 @@
+"""Marking what a monitor found: the mark, what it changes, and the windows that it is about.
+
+A mark and all that it changes are one transaction; a new version of the baseline is written before
+it, and nobody uses it until then. The windows that it is about are judged again afterwards, so that
+what was expected alarms no more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, true
+
+from driftline.alerts.guard import reading
+from driftline.baseline import store as baselines
+from driftline.baseline.location import locate
+from driftline.capture.windows.window import Window
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.commissioning.store import carry_over
+from driftline.monitors.datapoints import CHECKS
+from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.execution import FAILED, Execution, get_execution
+from driftline.monitors.marks.mark import EXPECTED, NEW_NORMAL, Mark
+from driftline.monitors.marks.new_normal import new_normal
+from driftline.monitors.marks.store import get_mark, put_mark, withdraw_mark
+from driftline.monitors.memory.store import Key
+from driftline.monitors.report import REPORT
+from driftline.monitors.tables import executions
+from driftline.serving import resource_store as store
+from driftline.serving.context import ServerContext
+from driftline.serving.explain import ModelShelf
+from driftline.serving.judging import judge_window, known_signature
+from driftline.serving.renewal import move_version
+from driftline.serving.resources import nearest
+
+__all__ = ["Marked", "judged_window", "mark_window", "unmark"]
+
+# Of a mark that lasts: so many windows at most are judged again at once, the newest.
+MOST_AGAIN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What marking did.
+
+    Parameters
+    ----------
+    mark
+        As it is kept.
+    monitors
+        Those that use another version of the baseline from their next window on.
+    executions
+        The windows that were judged again.
+    """
+
+    mark: Mark
+    monitors: tuple[str, ...]
+    executions: tuple[Execution, ...]
+
+
+def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
+    """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
+
+    Raises
+    ------
+    InputError
+        When that is no time.
+    NotFoundError
+        When the monitor has judged no such window.
+    """
+    try:
+        start = datetime.fromisoformat(window)
+    except ValueError as error:
+        raise InputError(
+            f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
+        ) from error
+    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    table = executions.c
+    query = select(table.window_start, table.window_end).where(table.monitor == monitor)
+    newest = query.order_by(table.window_start.desc()).limit(1)
+    chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
+    with reading(context.engine) as connection:
+        found = connection.execute(chosen).first()
+        last = connection.execute(newest).first()
+    if found is None:
+        known = "" if last is None else f"; the last one that it judged starts {last[0]:%FT%TZ}"
+        raise NotFoundError(
+            f'monitor "{monitor}" has judged no window that starts {start:%FT%TZ}{known}'
+        )
+    return Window(*found)
+
+
+def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked:
+    """Keep a mark on a judged window, do what it says, and judge what it is about again.
+
+    Raises
+    ------
+    NotFoundError
+        When the monitor never found or compared such a feature.
+    InputError
+        When the mark says "new-normal" of what cannot be made anew, or names no check.
+    UndecidedError
+        When too few rows were captured for a new normal.
+    ConflictError
+        When another version of the baseline came into use meanwhile.
+    """
+    definition = _definition(context, mark.monitor)
+    _check_names(context, definition, mark)
+    moved: tuple[str, ...] = ()
+    if mark.verdict == NEW_NORMAL:
+        mark, moved = _renew(context, definition, mark)
+    else:
+        with context.engine.begin() as connection:
+            mark = put_mark(connection, mark)
+    return Marked(mark, moved, _judge_again(context, shelf, mark))
+
+
+def unmark(
+    context: ServerContext, shelf: ModelShelf, monitor: str, identity: int, *, author: str
+) -> Marked:
+    """Take a mark back, and the version of the baseline that it made, if that is still in use.
+
+    Raises
+    ------
+    NotFoundError
+        When the monitor has no such mark.
+    ConflictError
+        When it was withdrawn before, or another version of the baseline is in use by now.
+    """
+    definition, moved = _definition(context, monitor), []
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        mark = get_mark(connection, definition.name, identity)
+        mark = withdraw_mark(connection, mark, by=author, now=context.now())
+        if mark.version_after is not None and mark.version_before is not None:
+            if definition.baseline_version != mark.version_after:
+                raise ConflictError(
+                    f"mark {identity}: baseline version {definition.baseline_version} is in use, "
+                    f"no longer its {mark.version_after}; mark the feature again instead"
+                )
+            moved = move_version(
+                connection,
+                definition.baseline,
+                mark.version_after,
+                mark.version_before,
+                context.now(),
+            )
+    names = tuple(one.name for one in moved)
+    return Marked(mark, names, _judge_again(context, shelf, mark))
+
+
+def _renew(
+    context: ServerContext, definition: MonitorDefinition, mark: Mark
+) -> tuple[Mark, tuple[str, ...]]:
+    """Make the version that a mark asks for; it and the mark come into use together."""
+    rows = mark.rows or Window(mark.window.start, context.now())
+    mark = replace(mark, rows=rows)
+    signature = known_signature(context, definition.endpoint)
+    before = baselines.get(context.root, definition.baseline, definition.baseline_version)
+    made = new_normal(context.root, definition, mark, signature)
+    # First what nobody names yet; what breaks off here leaves everything as it was.
+    baselines.put(context.root, definition.baseline, made, context.now)
+    mark = replace(mark, version_before=before.version, version_after=made.version)
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        moved = move_version(
+            connection,
+            definition.baseline,
+            definition.baseline_version,
+            made.version,
+            context.now(),
+        )
+        for one in moved:
+            old, new = Key.of(one, before.version), Key.of(one, made.version)
+            carry_over(connection, old, new, {mark.feature or ""})
+        kept = put_mark(connection, mark)
+    return kept, tuple(one.name for one in moved)
+
+
+def _judge_again(context: ServerContext, shelf: ModelShelf, mark: Mark) -> tuple[Execution, ...]:
+    """Judge the windows anew that a mark is about, oldest first."""
+    definition, table = _definition(context, mark.monitor), executions.c
+    # What came after the window that is the new normal was held against the old one.
+    is_open = mark.verdict == NEW_NORMAL
+    query = select(table.window_start, table.window_end).where(
+        table.monitor == mark.monitor,
+        table.window_start >= mark.span.start,
+        true() if is_open else table.window_start < mark.span.end,
+        table.is_current,
+        table.status != FAILED,
+    )
+    if mark.verdict == EXPECTED and mark.withdrawn_at is None:
+        query = query.where(table.violation_count > 0)
+    query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
+    with reading(context.engine) as connection:
+        windows = [Window(*row) for row in connection.execute(query)]
+    return tuple(judge_window(context, shelf, definition, one) for one in reversed(windows))
+
+
+def _definition(context: ServerContext, name: str) -> MonitorDefinition:
+    with reading(context.engine) as connection:
+        return get_definition(connection, store.get(connection, "Monitor", name).name)
+
+
+def _check_names(context: ServerContext, definition: MonitorDefinition, mark: Mark) -> None:
+    """Refuse a feature or a check that nothing was ever found or compared of."""
+    report = _report(context, mark)
+    found = [*report.get("violations", []), *report.get("expected_violations", [])]
+    _check("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)})
+    known = baselines.get(context.root, definition.baseline, definition.baseline_version)
+    names = {column.name for column in known.signature.columns}
+    _check("feature", mark.feature, names | {one["feature_name"] for one in found})
+
+
+def _check(what: str, name: str | None, known: Iterable[str]) -> None:
+    if name is not None and name not in set(known):
+        raise NotFoundError(f'{what} "{name[:100]}" is not known; {nearest(name, sorted(known))}')
+
+
+def _report(context: ServerContext, mark: Mark) -> dict[str, Any]:
+    table = executions.c
+    query = select(table.id).where(
+        table.monitor == mark.monitor,
+        table.window_start == mark.window.start,
+        table.window_end == mark.window.end,
+        table.is_current,
+    )
+    with reading(context.engine) as connection:
+        identity = connection.scalar(query)
+        folder = "" if identity is None else get_execution(connection, identity).folder
+    if not folder:
+        return {}
+    try:
+        found: dict[str, Any] = json.loads((locate(context.root) / folder / REPORT).read())
+    except NotFoundError:
+        return {}  # Retention took it; the baseline's columns are known all the same.
+    return found

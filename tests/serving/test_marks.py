@@ -1,0 +1,267 @@
+"""Marks over HTTP and on the command line: what they change, and what they leave as it is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from driftline.baseline import store as baselines
+from driftline.baseline.replacement import changes_of
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.cli import build
+from driftline.serving.endpoints import signature_of
+
+DAY = datetime(2026, 1, 12, tzinfo=UTC)
+PATH = "/api/v1/monitors/quality"
+FIRST = "20260112T000000Z"
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, declare, tmp_path_factory):
+    """Give a server with three days of captured requests, in which distances are in metres."""
+    with start(tmp_path_factory.mktemp("marks")) as found:
+        answer = found.apply(
+            *trained.flights(trust_event_time=True),
+            declare("Monitor", "quality", endpoint="flights", baseline="flights"),
+            declare("Monitor", "second", endpoint="flights", baseline="flights"),
+        )
+        assert answer.status_code == 200, answer.text
+        rows = trained.inputs
+        rows = rows.assign(
+            distance=rows["distance"] * 1000,
+            carrier=np.where(rows.index % 5, rows["carrier"], "EVX"),
+        )
+        for day in range(3):
+            for hour in range(24):
+                part = rows.iloc[hour * 20 : hour * 20 + 20]
+                answer = found.invoke(
+                    "flights",
+                    part.to_csv(header=False, index=False),
+                    x_driftline_event_time=(DAY + timedelta(days=day, hours=hour)).isoformat(),
+                )
+                assert answer.status_code == 200, answer.text
+        transport = LocalTransport(found.context.spool_dir)
+        sink = Sink(
+            found.context.root,
+            transport,
+            lambda endpoint: signature_of(found.engine, endpoint),
+            commit_interval_s=0,
+        )
+        while sink.step():
+            pass
+        transport.close()
+        for number in range(3):
+            judge(found, number)
+        yield found
+
+
+def judge(server, day: int) -> dict:
+    window = {
+        "from": (DAY + timedelta(days=day)).isoformat(),
+        "to": (DAY + timedelta(days=day + 1)).isoformat(),
+    }
+    return server.client.post(f"{PATH}/run", json=window).json()
+
+
+def mark(server, **asked) -> dict:
+    body = {"window": FIRST, "reason": "so it is", "author": "ann", **asked}
+    answer = server.client.post(f"{PATH}/marks", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def withdraw(server, identity: int):
+    path = f"{PATH}/marks/{identity}/withdraw"
+    return server.client.post(path, json={"author": "bob"})
+
+
+def version(server, monitor: str = "quality") -> str:
+    return server.client.get(f"/api/v1/monitors/{monitor}").json()["status"]["baseline_version"]
+
+
+def test_what_was_expected_is_judged_again_at_once_and_alarms_no_more(server):
+    found = mark(server, verdict="expected", until="2026-01-14T00:00:00Z")
+
+    third = judge(server, 2)
+    back = withdraw(server, found["mark"]["id"]).json()
+
+    assert [one["status"] for one in found["executions"]] == ["Completed", "Completed"]
+    assert [one["violation_count"] for one in found["executions"]] == [0, 0]
+    assert third["status"] == "CompletedWithViolations"
+    assert back["mark"]["withdrawn_by"] == "bob"
+    assert [one["status"] for one in back["executions"]] == ["CompletedWithViolations"] * 2
+    listed = server.client.get(f"{PATH}/marks").json()["items"]
+    assert listed[0] == back["mark"]
+
+
+def test_the_rows_behind_what_was_expected_can_still_be_seen(server):
+    found = mark(server, verdict="expected", feature="distance")
+    identity = found["executions"][0]["id"]
+
+    report = server.client.get(f"/api/v1/executions/{identity}/report").json()
+    at = len(report["violations"])
+    rows = server.client.get(f"/api/v1/executions/{identity}/rows", params={"violation": at}).json()
+
+    withdraw(server, found["mark"]["id"])
+    assert report["expected_violations"][0]["feature_name"] == "distance"
+    assert rows["rows"][0]["distance"] >= 100_000
+
+
+def test_the_new_normal_changes_the_named_feature_only(server):
+    root, before = server.context.root, version(server)
+    old = baselines.get(root, "flights", before)
+
+    found = mark(server, verdict="new-normal", feature="distance", to="2026-01-15T00:00:00Z",
+                 **{"from": "2026-01-12T00:00:00Z"})  # fmt: skip
+
+    new = baselines.get(root, "flights", version(server))
+    assert found["monitors"] == ["quality", "second"]
+    assert version(server) == version(server, "second") == found["mark"]["baseline_version_after"]
+    assert found["mark"]["baseline_version_before"] == before != new.version
+    assert new.profile.columns["distance"].row_count == 1440
+    assert new.cells["distance"] != old.cells["distance"]
+    for name in ("carrier", "origin", "temp", "late"):
+        assert vars_of(new, name) == vars_of(old, name)
+    (change,) = changes_of(new)
+    assert (change["columns"], change["author"]) == (["distance"], "ann")
+    assert (change["reason"], change["rows"]) == ("so it is", 1440)
+    # All three windows are judged again: distances fit, carriers do not.
+    assert len(found["executions"]) == 3
+    report = server.client.get(f"/api/v1/executions/{found['executions'][2]['id']}/report").json()
+    features = {one["feature_name"] for one in report["violations"]}
+    assert "distance" not in features
+    assert "carrier" in features
+
+    back = withdraw(server, found["mark"]["id"]).json()
+    assert back["monitors"] == ["quality", "second"]
+    assert version(server) == version(server, "second") == before
+
+
+def vars_of(baseline, name: str) -> tuple:
+    column = baseline.profile.columns[name]
+    table = baseline.profile.to_arrow(baseline.blocks).to_pylist()
+    row = next(one for one in table if one["name"] == name)
+    return row, baseline.constraints.feature(name), baseline.cells.get(name), column.type
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({"window": "20260101T000000Z"}, 404, "has judged no window that starts 2026-01-01T00:00"),
+        ({"window": "yesterday"}, 400, 'window "yesterday"; expected its start'),
+        ({"feature": "distanze"}, 404, 'feature "distanze" is not known; the nearest known one is'),
+        ({"check": "drift"}, 404, 'check "drift" is not known'),
+        ({"verdict": "fine"}, 400, 'mark as "fine"; expected one of expected, harmful'),
+        ({"reason": ""}, 400, "reason of a mark: 0 characters"),
+        ({"verdict": "harmful", "from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"},
+         400, 'expected "new-normal", the only one that is made of rows'),
+        ({"verdict": "new-normal"}, 400, "names no feature"),
+        ({"verdict": "new-normal", "feature": "late"}, 400, "could be made anew"),
+        ({"verdict": "new-normal", "feature": "temp", "from": "2026-01-12T00:00:00Z",
+          "to": "2026-01-12T02:00:00Z"}, 503, "40 rows were captured"),
+    ],
+)  # fmt: skip
+def test_wrong_marks_are_refused_and_change_nothing(server, asked, status, said):
+    before = version(server), server.client.get(f"{PATH}/marks").json()
+    body = {"window": FIRST, "verdict": "expected", "reason": "r", "author": "a", **asked}
+
+    answer = server.client.post(f"{PATH}/marks", json=body)
+
+    assert answer.status_code == status
+    assert said in server.error_of(answer)["message"]
+    assert (version(server), server.client.get(f"{PATH}/marks").json()) == before
+
+
+def test_a_mark_is_withdrawn_once(server):
+    found = mark(server, verdict="harmful", feature="distance")
+
+    first, second = (withdraw(server, found["mark"]["id"]) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert withdraw(server, 9999).status_code == 404
+
+
+def test_a_backtest_is_scored_by_the_marks(server):
+    found = mark(server, verdict="harmful", feature="carrier")
+    asked = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-15T00:00:00Z", "estimate": False}
+
+    scored = server.client.post(f"{PATH}/backtest", json=asked).json()
+
+    withdraw(server, found["mark"]["id"])
+    assert scored["marks"]["harmful_count"] == 1
+
+
+def test_the_commands_tell_it_to_people_and_to_programs(server):
+    def run(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(build("monitor"), ["monitor", *words, "--server", server.url])
+        return done.exit_code, done.output
+
+    code, said = run(
+        "mark", "quality", "--window", "2026-01-13", "--as", "expected", "--reason", "a sale",
+        "--feature", "distance", "--feature", "carrier", "--author", "ann",
+    )  # fmt: skip
+    newest = server.client.get(f"{PATH}/marks").json()["items"][:2]
+    _, listed = run("marks", "quality")
+    _, found = run("marks", "quality", "--json")
+    gone, told = run("unmark", "quality", str(newest[0]["id"]), "--author", "bob")
+    withdraw(server, newest[1]["id"])
+
+    assert code == 0, said
+    assert f"mark {newest[1]['id']}: distance marked as expected" in said
+    assert "judged again: 2026-01-13T00:00:00+00:00: " in said
+    assert [one["feature"] for one in newest] == ["carrier", "distance"]
+    assert "a sale" in listed
+    assert json.loads(found)[:2] == newest
+    assert gone == 0
+    assert f"mark {newest[0]['id']}: carrier withdrawn as expected" in told
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from driftline.capture.windows.window import Window
+from driftline.monitors.marks.mark import Mark
+from driftline.serving import marking
+from driftline.serving.context import ServerContext
+from tests.servers.postgres import open_url
+
+def dies(connection, mark):
+    kept(connection, mark)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+kept, marking.put_mark = marking.put_mark, dies
+url, root = sys.argv[1:]
+now = datetime(2026, 1, 15, tzinfo=UTC)
+window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
+context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
+said = "so it is", "ann", now
+marking.mark_window(context, None, Mark("quality", window, "new-normal", *said, feature="temp"))
+"""
+
+
+def test_a_kill_before_the_end_leaves_neither_mark_nor_version_in_use(server):
+    before = version(server), server.client.get(f"{PATH}/marks").json()
+    url = server.engine.url.render_as_string(hide_password=False)
+
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, url, server.context.root],
+        capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    # The version was written, and nobody uses it.
+    assert len(baselines.versions(server.context.root, "flights")) >= 2
+    assert (version(server), server.client.get(f"{PATH}/marks").json()) == before
+    found = mark(server, verdict="new-normal", feature="temp")
+    assert version(server) == found["mark"]["baseline_version_after"]
+    assert withdraw(server, found["mark"]["id"]).json()["monitors"] == ["quality", "second"]
