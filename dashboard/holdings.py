@@ -25,7 +25,7 @@ from driftline.dashboard.documents import Document, finding_of, numbers_of, segm
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
 from driftline.errors import DriftlineError
-from driftline.monitors.blame.culprits import matching_rows
+from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.outliers.condition import with_baseline
 

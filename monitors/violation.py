@@ -9,6 +9,7 @@ from typing import Literal
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
+from driftline.monitors.blame.onset import Onset
 from driftline.monitors.units import UnitChange
 
 __all__ = [
@@ -37,23 +38,54 @@ class Segment:
     Parameters
     ----------
     column, level
-        Rows whose text column holds this value.
+        Rows whose text column holds this value; of several conditions, the first.
     share_of_culprits
         Share of the rows behind the violation that lie in it, 0-1.
     share_of_rows
         Share of all rows that lie in it, 0-1.
+    conditions
+        All that its rows meet, where that is more than one level or a range of numbers.
+    share_of_excess
+        Share of the rows behind the violation, beyond those to be expected, that lie in it, 0-1;
+        None where it was not measured.
     """
 
     column: str
     level: str
     share_of_culprits: float
     share_of_rows: float
+    conditions: tuple[Predicate, ...] = ()
+    share_of_excess: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The slice in words: ``carrier = "UA" and origin = "EWR"``."""
+        return " and ".join(map(str, self.conditions)) or f'{self.column} = "{self.level}"'
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The values of rows that the words quote."""
+        return (self.level, *(text for one in self.conditions for text in _texts_of(one)))
 
     def __str__(self) -> str:
-        return (
-            f'{self.column} = "{self.level}" holds {percent(self.share_of_culprits)} of them '
-            f"({percent(self.share_of_rows)} of all rows)"
-        )
+        rows = f"({percent(self.share_of_rows)} of all rows)"
+        if self.share_of_excess is not None:
+            return f"{self.words} holds {percent(self.share_of_excess)} of the excess {rows}"
+        return f"{self.words} holds {percent(self.share_of_culprits)} of them {rows}"
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Give plain JSON values in a fixed order."""
+        found: dict[str, JsonValue] = {
+            "column": self.column,
+            "level": self.level,
+            "share_of_culprits": self.share_of_culprits,
+            "share_of_rows": self.share_of_rows,
+        }
+        if self.share_of_excess is not None:
+            found["share_of_excess"] = self.share_of_excess
+        if self.conditions:
+            found["conditions"] = [one.to_dict() for one in self.conditions]
+        return {**found, "text": str(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +120,8 @@ class Violation:
         The most frequent values of a text column among those rows, at most three.
     first_rows
         Pointers to the first of them: event id and row index, or the row's number from 0.
+    onset
+        The span of time in which it happened, if it was not there all the while.
     within
         The segment that was judged on its own, in words such as ``origin = "EWR"``; "": all rows.
     fields
@@ -109,6 +143,7 @@ class Violation:
     first_rows: tuple[Mapping[str, str | int], ...] = ()
     fields: Mapping[str, str] | None = None
     within: str = ""
+    onset: Onset | None = None
 
     @property
     def document(self) -> dict[str, str]:
@@ -126,8 +161,8 @@ class Violation:
     @property
     def plain_cause(self) -> str:
         """The cause without values of rows, for those who may not read them."""
-        level = () if self.segment is None else (self.segment.level,)
-        return hide_values(self.cause, (*self.values, *level, *_texts_of(self.predicate)))
+        own = () if self.segment is None else self.segment.texts
+        return hide_values(self.cause, (*self.values, *own, *_texts_of(self.predicate)))
 
     def __repr__(self) -> str:
         """Give one line; `to_dict` has everything."""
@@ -136,15 +171,6 @@ class Violation:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Give plain JSON values in a fixed order."""
-        segment: JsonValue = None
-        if self.segment is not None:
-            segment = {
-                "column": self.segment.column,
-                "level": self.segment.level,
-                "share_of_culprits": self.segment.share_of_culprits,
-                "share_of_rows": self.segment.share_of_rows,
-                "text": str(self.segment),
-            }
         unit: JsonValue = None
         if self.unit is not None:
             unit = {
@@ -162,7 +188,8 @@ class Violation:
             "ratio": self.ratio,
             "share_of_blame": self.share_of_blame,
             "cause": self.cause,
-            "segment": segment,
+            "segment": None if self.segment is None else self.segment.to_dict(),
+            "onset": None if self.onset is None else {**self.onset.to_dict()},
             "within": self.within,
             "unit": unit,
             "values": list(self.values),

@@ -1,36 +1,34 @@
 """From a violation to the rows, values and segments that caused it.
 
-One pass over the window: each violation's condition is applied to every batch, its rows are counted
-by level of each text column, and the first are pointed to.
+One pass over the window: each violation's condition is applied to every batch, its rows counted
+by level of each text column and by minute, and the first are pointed to. Some rows are kept for
+what needs columns beside each other: slices of two conditions, and of numbers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT
-from driftline.baseline.texts import shortened
 from driftline.capture.windows.window import ROW_IDS
+from driftline.monitors.blame.onset import Onset, TimeCounts, find_onset
+from driftline.monitors.blame.scene import TARGETS_MAX, Scene
+from driftline.monitors.blame.slices import MIN_EXCESS, MIN_LIFT, Slice
+from driftline.monitors.blame.tally import Tally
 from driftline.monitors.violation import Segment
 
-__all__ = ["CulpritCounter", "Culprits", "Target", "find_culprits", "matching_rows"]
+__all__ = ["CulpritCounter", "Culprits", "Target", "find_culprits", "segment_of"]
 
 # Pointers kept per violation; the rest is found again by the condition.
 FIRST_ROWS = 20
 TOP_VALUES = 3
-# A column with more levels than this in one window is no segment that a person would name.
-LEVELS_MAX = 1000
-# A segment is named when it holds so much of the excess, and so much more than its share of rows.
-SEGMENT_EXCESS = 0.5
-SEGMENT_LIFT = 1.3
 # Targets laid beside segment columns, some 60 microseconds each and batch: where thousands of
 # columns are broken at once, as by a failed join, all pairs would take hours.
 PAIRS_MAX = 20_000
@@ -71,7 +69,11 @@ class Culprits:
     values
         The most frequent texts of the column among them.
     segment
-        The level that holds most of the excess, if one stands out.
+        The level that holds most of the excess, if one stands out; or two conditions that do.
+    slice
+        Those two, or the one on a number, as they were counted; None for a level.
+    onset
+        The span of time in which it happened, if it was not there all the while.
     """
 
     target: Target
@@ -80,6 +82,8 @@ class Culprits:
     first_rows: list[Mapping[str, str | int]] = field(default_factory=list)
     values: tuple[str, ...] = ()
     segment: Segment | None = None
+    slice: Slice | None = None
+    onset: Onset | None = None
 
 
 @dataclass(slots=True)
@@ -94,38 +98,67 @@ class CulpritCounter:
         Rows of each target by level of each segment column.
     everyone
         All rows by level.
+    scene
+        Some of the rows, for slices.
+    times
+        Rows by minute, of the most blamed targets.
+    time
+        The column that says when; None: nobody knows.
     row_count
         Rows that were looked at.
     """
 
     found: list[Culprits]
-    tallies: list[_Tally]
-    everyone: _Tally
+    tallies: list[Tally]
+    everyone: Tally
+    scene: Scene
+    times: TimeCounts
+    time: str | None = None
     row_count: int = 0
 
     @classmethod
-    def start(cls, targets: Sequence[Target], segment_columns: Sequence[str]) -> CulpritCounter:
+    def start(
+        cls,
+        targets: Sequence[Target],
+        segment_columns: Sequence[str],
+        numbers: Sequence[str] = (),
+        time: str | None = None,
+    ) -> CulpritCounter:
         """Begin without rows; parameters as in `find_culprits`."""
         looked = _looked_at(targets, segment_columns)
+        own = frozenset(name for target in targets for name in target.predicate.columns)
         return cls(
             [Culprits(target) for target in targets],
-            [_Tally.of(looked) for _ in targets],
-            _Tally.of(looked),
+            [Tally.of(looked) for _ in targets],
+            Tally.of(looked),
+            # A number that is at fault itself is a consequence, wherever it lies.
+            Scene.start(looked, [one for one in numbers if one not in own]),
+            TimeCounts(min(len(targets), TARGETS_MAX)),
+            time,
         )
 
     @staticmethod
-    def columns(targets: Sequence[Target], segment_columns: Sequence[str]) -> tuple[str, ...]:
+    def columns(
+        targets: Sequence[Target],
+        segment_columns: Sequence[str],
+        numbers: Sequence[str] = (),
+        time: str | None = None,
+    ) -> tuple[str, ...]:
         """Name the columns that a search needs, each once."""
         own = (name for target in targets for name in target.predicate.columns)
         looked = _looked_at(targets, segment_columns)
-        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked)))
+        when = () if time is None else (time,)
+        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked, *numbers, *when)))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at rows."""
         self.everyone.add(batch, None)
+        masks: list[NDArray[np.bool_] | None] = []
         for culprits, tally in zip(self.found, self.tallies, strict=True):
             mask = culprits.target.predicate.mask(batch)
             count = pc.sum(mask).as_py() or 0
+            if len(masks) < TARGETS_MAX:
+                masks.append(mask.to_numpy(zero_copy_only=False) if count else None)
             if not count:
                 continue
             culprits.row_count += count
@@ -133,6 +166,9 @@ class CulpritCounter:
             culprits.first_rows.extend(_pointers(batch, mask, self.row_count, room))
             tally.add(batch, mask)
             tally.add_values(batch, mask, culprits.target.predicate.column)
+        self.scene.update(batch, masks)
+        if self.time is not None and self.time in batch.schema.names:
+            self.times.update(batch.column(self.time), masks)
         self.row_count += batch.num_rows
 
     def merge(self, other: CulpritCounter) -> CulpritCounter:
@@ -146,18 +182,35 @@ class CulpritCounter:
             for one, two in zip(self.found, other.found, strict=True)
         ]
         tallies = [one.merge(two) for one, two in zip(self.tallies, other.tallies, strict=True)]
-        rows = self.row_count + other.row_count
-        return CulpritCounter(found, tallies, self.everyone.merge(other.everyone), rows)
+        return CulpritCounter(
+            found,
+            tallies,
+            self.everyone.merge(other.everyone),
+            self.scene.merge(other.scene),
+            self.times.merge(other.times),
+            self.time,
+            self.row_count + other.row_count,
+        )
 
     def result(self) -> list[Culprits]:
         """Say what was found about each target, in order."""
-        for culprits, tally in zip(self.found, self.tallies, strict=True):
-            own = culprits.target.predicate.column
+        slices = self.scene.slices([one.target for one in self.found])
+        for index, (culprits, tally) in enumerate(zip(self.found, self.tallies, strict=True)):
+            target = culprits.target
             culprits.share_of_rows = culprits.row_count / max(self.row_count, 1)
             culprits.values = tuple(value for value, _ in tally.values.most_common(TOP_VALUES))
             culprits.segment = _segment(
-                culprits, tally, self.everyone, row_count=self.row_count, leave_out=own
+                culprits,
+                tally,
+                self.everyone,
+                row_count=self.row_count,
+                leave_out=target.predicate.column,
             )
+            if (found := slices.get(index)) is not None:
+                culprits.slice, culprits.segment = found, segment_of(found)
+            if index < self.times.size:
+                blocks = self.times.blocks(index)
+                culprits.onset = find_onset(*blocks, target.share_reference)
         return self.found
 
 
@@ -167,7 +220,11 @@ def _looked_at(targets: Sequence[Target], segment_columns: Sequence[str]) -> Seq
 
 
 def find_culprits(
-    batches: Batches, targets: Sequence[Target], segment_columns: Sequence[str]
+    batches: Batches,
+    targets: Sequence[Target],
+    segment_columns: Sequence[str],
+    numbers: Sequence[str] = (),
+    time: str | None = None,
 ) -> list[Culprits]:
     """Find the rows behind each target.
 
@@ -181,114 +238,37 @@ def find_culprits(
     segment_columns
         Text columns whose levels may hold the culprits; of thousands the first, so many that the
         cost grows as the columns do.
+    numbers
+        Columns of numbers whose ranges may hold them; those of a target's own are left out.
+    time
+        The column that says when a row came; None: nobody knows, and nothing is said of it.
 
     Returns
     -------
     list of Culprits
         One for each target, in order.
     """
-    counter = CulpritCounter.start(targets, segment_columns)
+    counter = CulpritCounter.start(targets, segment_columns, numbers, time)
     for batch in batches:
         counter.update(batch)
     return counter.result()
 
 
-def matching_rows(
-    batches: Batches, predicate: Condition, *, limit: int, position: str | None = None
-) -> pa.Table:
-    """Give the first rows that meet a condition, the offending column in front.
-
-    Parameters
-    ----------
-    batches
-        Columns by the user's names; a map column ``unfit`` gives back the texts that did not fit.
-    predicate
-        The condition.
-    limit
-        Most rows to give.
-    position
-        Name of a column that is to hold each row's number in the data, from 0; rows with an event
-        id get none.
-
-    Returns
-    -------
-    pa.Table
-        Ids first, then the condition's column, then all others; without the map column.
-    """
-    parts: list[pa.Table] = []
-    left, first = limit, 0
-    for batch in batches:
-        if left <= 0:
-            break
-        mask = predicate.mask(batch)
-        chosen = pa.Table.from_batches([batch]).filter(mask).slice(0, left)
-        left -= chosen.num_rows
-        if position is not None and "event_id" not in batch.schema.names:
-            places = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[: chosen.num_rows]
-            chosen = chosen.append_column(position, pa.array(first + places, pa.int64()))
-        parts.append(_with_texts(chosen, predicate))
-        first += batch.num_rows
-    if not parts:
-        return pa.table({})
-    table = pa.concat_tables(parts, promote_options="permissive")
-    front = [name for name in (*ROW_IDS, *predicate.columns) if name in table.column_names]
-    return table.select([*front, *(name for name in table.column_names if name not in front)])
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Counts rows by level of each segment column; a column with too many is let go."""
-
-    levels: dict[str, Counter[str]]
-    values: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, columns: Sequence[str]) -> _Tally:
-        """Begin with no rows counted."""
-        return cls({name: Counter() for name in columns})
-
-    def add(self, batch: pa.RecordBatch, mask: pa.BooleanArray | None) -> None:
-        """Count the rows of a batch, or those that are marked."""
-        for name in list(self.levels):
-            if name in batch.schema.names:
-                self.levels[name].update(_counts(batch.column(name), mask))
-                if len(self.levels[name]) > LEVELS_MAX:
-                    del self.levels[name]
-
-    def add_values(self, batch: pa.RecordBatch, mask: pa.BooleanArray, column: str) -> None:
-        """Count the marked texts of one column, for as long as they are few."""
-        if column not in batch.schema.names or len(self.values) > LEVELS_MAX:
-            return
-        if _is_text(batch.schema.field(column).type):
-            self.values.update(_counts(batch.column(column), mask))
-
-    def merge(self, other: _Tally) -> _Tally:
-        """Give the counts of both; a column that either let go is let go."""
-        both = {
-            name: counts + other.levels[name]
-            for name, counts in self.levels.items()
-            if name in other.levels
-        }
-        few = {name: counts for name, counts in both.items() if len(counts) <= LEVELS_MAX}
-        values = self.values if len(self.values) > LEVELS_MAX else self.values + other.values
-        return _Tally(few, values)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
-
-
-def _counts(array: pa.Array, mask: pa.BooleanArray | None) -> dict[str, int]:
-    text, _ = coerce(array if mask is None else array.filter(mask), "string")
-    counted = shortened(text.drop_null()).value_counts()
-    return dict(
-        zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
+def segment_of(found: Slice) -> Segment:
+    """Put a slice in the words of a segment."""
+    first = found.conditions[0]
+    return Segment(
+        first.column,
+        first.value if isinstance(first.value, str) else first.phrase,
+        found.share_of_guilty,
+        found.share_of_rows,
+        conditions=found.conditions,
+        share_of_excess=found.share_of_excess,
     )
 
 
 def _segment(
-    culprits: Culprits, tally: _Tally, everyone: _Tally, *, row_count: int, leave_out: str
+    culprits: Culprits, tally: Tally, everyone: Tally, *, row_count: int, leave_out: str
 ) -> Segment | None:
     """Name the level with the largest share of the excess, if it stands out."""
     best: tuple[float, Segment] | None = None
@@ -305,7 +285,7 @@ def _segment(
             excess = (count - expected * rows[level]) / total
             share = count / culprits.row_count
             lift = share - share_of_rows
-            stands_out = excess >= SEGMENT_EXCESS and share >= SEGMENT_LIFT * share_of_rows
+            stands_out = excess >= MIN_EXCESS and share >= MIN_LIFT * share_of_rows
             if stands_out and (best is None or lift > best[0]):
                 best = (lift, Segment(name, level, share, share_of_rows))
     return best[1] if best else None
@@ -336,16 +316,3 @@ def _pointers(
     for one, index in zip(ids, indices, strict=True):
         pointer: dict[str, str | int] = {"event_id": str(one), "row_index": int(index)}
         yield pointer
-
-
-def _with_texts(table: pa.Table, predicate: Condition) -> pa.Table:
-    """Put the text that did not fit where its value is missing, and drop the map column."""
-    if UNFIT not in table.column_names or not pa.types.is_map(table.schema.field(UNFIT).type):
-        return table
-    if predicate.op == "unfit" and predicate.column in table.column_names:
-        texts = pc.map_lookup(table.column(UNFIT).combine_chunks(), predicate.column, "first")
-        values, _ = coerce(table.column(predicate.column), "string")
-        place = table.schema.get_field_index(predicate.column)
-        shown = pc.coalesce(values, texts.cast(pa.string()))
-        table = table.set_column(place, predicate.column, shown)
-    return table.drop_columns([UNFIT])

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
-from driftline.monitors.blame.culprits import matching_rows
+from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,

@@ -1,0 +1,251 @@
+"""When a fault began: the span of time in which the guilty rows' share is raised.
+
+The span is where the likelihood of two shares, one inside and one outside, beats that of a single
+share by most. Rows that come together tend to share a fault, so that their number overstates the
+evidence: it is divided by how much more the shares of the blocks scatter than chance allows.
+
+References
+----------
+Siegmund, "Sequential Analysis", 1985, ch. 2 (likelihood of a change point); Wedderburn, "Quasi-
+likelihood functions", Biometrika 61, 1974 (scatter beyond the binomial).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import coerce
+
+__all__ = ["Onset", "TimeCounts", "find_onset"]
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_MINUTE_US = 60_000_000
+# Blocks of a window, in minutes: the longest of which it has enough, so that an hour is named.
+_WIDTHS = (24 * 60, 60, 15, 5, 1)
+_BLOCKS_MIN = 12
+_BLOCKS_MAX = 400
+# Chance that rows which are guilty evenly over time give a span, over all that are tried.
+_FALSE_ONSET = 1e-3
+# Outside of the span, so much of the excess inside may be left.
+_QUIET = 0.25
+# An end is named besides a beginning only if it explains clearly more.
+_END_GAIN = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """The span in which a fault was there.
+
+    Parameters
+    ----------
+    start
+        First block of it, aware UTC; None when it was there from the first row on.
+    end
+        Where it ended, aware UTC; None when it lasts to the end of what was seen.
+    share_inside, share_outside
+        Of the rows inside and outside of the span, those that are guilty, 0-1.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    share_inside: float
+    share_outside: float
+
+    def __str__(self) -> str:
+        first = "" if self.start is None else f"{self.start:%Y-%m-%d %H:%M}"
+        if self.end is None:
+            return f"since {first} UTC"
+        last = f"{self.end:%Y-%m-%d %H:%M} UTC"
+        if self.start is None:
+            return f"until {last}"
+        if self.start.date() == self.end.date():
+            last = f"{self.end:%H:%M} UTC"
+        return f"from {first} to {last}"
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Give plain JSON values in a fixed order; times in ISO 8601."""
+        return {
+            "start": None if self.start is None else self.start.isoformat(),
+            "end": None if self.end is None else self.end.isoformat(),
+            "share_inside": self.share_inside,
+            "share_outside": self.share_outside,
+            "text": str(self),
+        }
+
+
+@dataclass(slots=True)
+class TimeCounts:
+    """Rows by minute, all and those of each target.
+
+    Parameters
+    ----------
+    size
+        Number of targets.
+    minutes
+        Minutes since 1970 in order, shape (m,), those that have rows.
+    counts
+        Rows by minute, shape (m, 1 + targets): all, then the guilty of each.
+    """
+
+    size: int
+    minutes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    counts: Ints | None = None
+
+    def update(self, times: pa.Array, guilty: list[Bools | None]) -> None:
+        """Add rows; None: none of them is guilty. Rows without a time are left out."""
+        found, _ = coerce(times, "timestamp")
+        micro = found.cast(pa.timestamp("us", found.type.tz)).cast(pa.int64())
+        known = micro.is_valid().to_numpy(zero_copy_only=False)
+        minutes = micro.fill_null(0).to_numpy(zero_copy_only=False) // _MINUTE_US
+        distinct, places = np.unique(minutes[known], return_inverse=True)
+        counts = np.zeros((distinct.size, 1 + self.size), np.int64)
+        counts[:, 0] = np.bincount(places, minlength=distinct.size)
+        for index, mask in enumerate(guilty, 1):
+            if mask is not None:
+                counts[:, index] = np.bincount(places[mask[known]], minlength=distinct.size)
+        self._add(distinct, counts)
+
+    def merge(self, other: TimeCounts) -> TimeCounts:
+        """Give the counts of both."""
+        merged = TimeCounts(self.size, self.minutes, self.counts)
+        if other.counts is not None:
+            merged._add(other.minutes, other.counts)
+        return merged
+
+    def _add(self, minutes: Ints, counts: Ints) -> None:
+        if self.counts is None:
+            self.minutes, self.counts = minutes, counts
+            return
+        joined = np.concatenate([self.minutes, minutes])
+        distinct, places = np.unique(joined, return_inverse=True)
+        total = np.zeros((distinct.size, 1 + self.size), np.int64)
+        np.add.at(total, places, np.concatenate([self.counts, counts]))
+        self.minutes, self.counts = distinct, total
+
+    def blocks(self, target: int) -> tuple[list[datetime], Ints, Ints]:
+        """Give the beginnings of whole blocks of time, their rows and the target's guilty rows.
+
+        Blocks are hours, of long spans days, of short ones some minutes; those without rows are
+        left out.
+        """
+        if self.counts is None or not self.minutes.size:
+            return [], np.empty(0, np.int64), np.empty(0, np.int64)
+        span = int(self.minutes[-1] - self.minutes[0]) + 1
+        width = next((one for one in _WIDTHS if span >= _BLOCKS_MIN * one), _WIDTHS[-1])
+        if width == _WIDTHS[0] and span <= _BLOCKS_MAX * _WIDTHS[1]:
+            width = _WIDTHS[1]  # Of some days an hour can be named.
+        places, inverse = np.unique(self.minutes // width, return_inverse=True)
+        rows = np.bincount(inverse, weights=self.counts[:, 0])
+        guilty = np.bincount(inverse, weights=self.counts[:, 1 + target])
+        starts = [_moment(int(place) * width) for place in places]
+        return starts, rows.astype(np.int64), guilty.astype(np.int64)
+
+
+def _moment(minute: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+def find_onset(
+    starts: list[datetime], rows: Ints, guilty: Ints, expected: float, *, lasting: bool = False
+) -> Onset | None:
+    """Find the span of blocks in which the share of guilty rows is raised.
+
+    Parameters
+    ----------
+    starts
+        When each of T blocks begins, in order, aware.
+    rows, guilty
+        Rows of each block, at least one, and those that are guilty, shape (T,).
+    expected
+        Share that would be guilty without a fault, 0-1.
+    lasting
+        Ask for a beginning only: the span lasts to the last block.
+
+    Returns
+    -------
+    Onset or None
+        None when the share is raised in all blocks alike, or too little is known to say.
+    """
+    size = len(starts)
+    if size < 3 or size > _BLOCKS_MAX or not 0 < guilty.sum() < rows.sum():
+        return None
+    gains = _gains(rows.astype(np.float64), guilty.astype(np.float64))
+    if lasting:
+        gains[:, :-1] = -np.inf
+    first, last = np.unravel_index(int(np.argmax(gains)), gains.shape)
+    suffix = int(np.argmax(gains[:, -1]))
+    # Scatter is taken of the best explanation: what a span explains is no scatter.
+    scatter = _scatter(rows, guilty, int(first), int(last))
+    if gains[first, last] - gains[suffix, -1] < scatter * (math.log(size) + _END_GAIN):
+        first, last = np.intp(suffix), np.intp(size - 1)
+        scatter = _scatter(rows, guilty, suffix, size - 1)
+    if gains[first, last] < scatter * math.log(size * (size + 1) / 2 / _FALSE_ONSET):
+        return None
+    inside = np.zeros(size, np.bool_)
+    inside[first : last + 1] = True
+    share_inside = float(guilty[inside].sum() / rows[inside].sum())
+    share_outside = float(guilty[~inside].sum() / rows[~inside].sum())
+    if share_outside - expected > _QUIET * (share_inside - expected):
+        return None
+    return Onset(
+        None if first == 0 else starts[first].astimezone(UTC),
+        None if last == size - 1 else starts[last + 1].astimezone(UTC),
+        share_inside,
+        share_outside,
+    )
+
+
+def _gains(rows: NDArray[np.float64], guilty: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give what each span [first, last] adds to the log-likelihood, shape (T, T), -inf if nothing.
+
+    Only spans whose share is higher than outside count, and not the one of all blocks.
+    """
+    held = np.concatenate([[0.0], np.cumsum(rows)])
+    bad = np.concatenate([[0.0], np.cumsum(guilty)])
+    inside = held[None, 1:] - held[:-1, None]
+    bad_inside = bad[None, 1:] - bad[:-1, None]
+    outside, bad_outside = held[-1] - inside, bad[-1] - bad_inside
+    possible = (inside > 0) & (outside > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        possible &= bad_inside / inside > bad_outside / outside
+    found = np.full(inside.shape, -np.inf)
+    found[possible] = (
+        _likelihood(bad_inside[possible], inside[possible])
+        + _likelihood(bad_outside[possible], outside[possible])
+        - float(_likelihood(bad[-1:], held[-1:])[0])
+    )
+    return found
+
+
+def _likelihood(bad: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the log-likelihood of the share that fits best, in nats; 0 where all rows are alike."""
+    share = bad / rows
+    with np.errstate(divide="ignore", invalid="ignore"):
+        held = np.where(bad > 0, bad * np.log(share), 0.0)
+        left = np.where(bad < rows, (rows - bad) * np.log1p(-share), 0.0)
+    return np.asarray(held + left)
+
+
+def _scatter(rows: Ints, guilty: Ints, first: int, last: int) -> float:
+    """Say how many times more the blocks' shares scatter about two shares than chance does."""
+    inside = np.zeros(rows.size, np.bool_)
+    inside[first : last + 1] = True
+    total = 0.0
+    for chosen in (inside, ~inside):
+        held = rows[chosen]
+        if not held.size:
+            continue
+        share = guilty[chosen].sum() / held.sum()
+        if 0 < share < 1:
+            total += float(
+                np.sum((guilty[chosen] - held * share) ** 2 / (held * share * (1 - share)))
+            )
+    return max(1.0, total / max(rows.size - 2, 1))
