@@ -23,6 +23,8 @@ __all__ = ["Joint", "cross_fitted", "fit_joint"]
 SHRINKAGE = 0.01
 # Columns that hardly vary in the sample have no correlation.
 LEAST_SPREAD = 0.05
+# Nor have those that few rows of the sample tell apart: half of the sample may hold none of them.
+LEAST_APART = 50
 # Rows for each column that a correlation takes.
 ROWS_PER_COLUMN = 5
 # Small products stay in the cache, and wake no threads that cost more than they do.
@@ -119,17 +121,27 @@ def fit_joint(normal: Numbers) -> Joint | None:
     Joint or None
         None when fewer than two columns vary, or rows are too few for so many columns.
     """
-    rows = normal.shape[1]
-    if normal.shape[0] < 2 or rows < 2:
-        return None
-    scores, spread = normal, normal.std(axis=1)
-    columns = np.flatnonzero(spread >= LEAST_SPREAD)
+    return _fit(normal, _varied(normal))
+
+
+def _varied(normal: Numbers) -> NDArray[np.int64]:
+    """Choose the columns that vary enough to have a correlation."""
+    apart = [len(one) - np.unique(one, return_counts=True)[1].max(initial=0) for one in normal]
+    found = np.flatnonzero(np.array(apart, np.int64) >= LEAST_APART)
+    return found[normal[found].std(axis=1) >= LEAST_SPREAD]
+
+
+def _fit(normal: Numbers, columns: NDArray[np.int64]) -> Joint | None:
+    rows, scores = normal.shape[1], normal[columns]
     if len(columns) < 2 or rows < ROWS_PER_COLUMN * len(columns):
         return None
-    correlations: Numbers = (1 - SHRINKAGE) * np.asarray(np.corrcoef(scores[columns]))
+    spread = scores.std(axis=1)
+    if not spread.all():
+        return None
+    correlations: Numbers = (1 - SHRINKAGE) * np.asarray(np.corrcoef(scores))
     np.fill_diagonal(correlations, 1.0)
     precision = np.linalg.inv(correlations).astype(np.float64)
-    return Joint(len(scores), columns, scores[columns].mean(axis=1), spread[columns], precision)
+    return Joint(len(normal), columns, scores.mean(axis=1), spread, precision)
 
 
 def cross_fitted(normal: Numbers) -> Numbers | None:
@@ -137,10 +149,10 @@ def cross_fitted(normal: Numbers) -> Numbers | None:
 
     A row is nearer to correlations that it has made itself than a new row is to them.
     """
-    found = np.empty(normal.shape[1])
+    found, columns = np.empty(normal.shape[1]), _varied(normal)
     halves = np.arange(normal.shape[1]) % 2
     for half in (0, 1):
-        other = fit_joint(normal[:, halves != half])
+        other = _fit(normal[:, halves != half], columns)
         if other is None:
             return None
         found[halves == half] = other.distance(normal[:, halves == half])

@@ -2,7 +2,8 @@
 
 Within the sample it is counted. Beyond its last fiftieth it goes on exponentially, by the mean
 excess of those rows at the upper end of its 95 % interval: so the few rows of a small sample make
-surprises smaller, never larger. No tail is taken to fall faster than by one nat for each unit: that
+surprises smaller, never larger; and no value of the sample is taken to be rarer than it is there.
+No tail is taken to fall faster than by one nat for each unit: that
 is how the odds of a single column fall, and sums of several fall no faster.
 
 References
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from driftline.monitors.outliers.stretches import counted_below
@@ -90,14 +91,28 @@ def fit_rarity(values: NDArray[np.floating]) -> Rarity:
         tail = excesses
         if knot > knots[-1]:
             knots.append(knot)
-    if len(tail):
-        above = len(tail) / rows
-        scale = 2.0 * float(tail.sum() / special.chdtri(2.0 * len(tail), CONFIDENCE))
-    else:  # Nearly all rows share few numbers: of what is above all of them only that is known.
-        above, scale = min(1.0, RULE_OF_THREE / rows), 1.0
+    nats = -np.log(_held(ordered, knots))
+    if not len(tail):  # Nearly all rows share few numbers: of what is above, only that is known.
+        above = min(1.0, RULE_OF_THREE / rows)
         if ordered[-1] > knots[-1]:
             knots.append(ordered[-1])
-    shares = 1.0 - np.searchsorted(ordered, knots, side="left") / rows
-    # What is more is never less rare.
-    beyond = -math.log(min(above, float(shares[-1])))
-    return Rarity(np.array(knots), -np.log(shares), beyond, max(scale, 1.0))
+            nats = np.append(nats, -np.log(_held(ordered, knots[-1:])))
+        return Rarity(np.array(knots), nats, max(-math.log(above), float(nats[-1])), 1.0)
+    # No tail is taken to fall faster than by one nat for each unit.
+    scale = max(2.0 * float(tail.sum() / special.chdtri(2.0 * len(tail), CONFIDENCE)), 1.0)
+    begin = -math.log(len(tail) / rows)
+    # Nothing is rarer than the sample has it: rows that lie far out together are a group of it.
+    far = np.unique(ordered[[-count for count in _halved(len(tail))]])
+    line = begin + (far - knots[-1]) / scale
+    nats = np.append(nats, np.minimum(line, -np.log(_held(ordered, far))))
+    return Rarity(np.append(knots, far), nats, float(nats[-1]), scale)
+
+
+def _held(ordered: Numbers, values: ArrayLike) -> Numbers:
+    """Give the share of the sample that has so much or more."""
+    return np.asarray(1.0 - np.searchsorted(ordered, values, side="left") / len(ordered))
+
+
+def _halved(count: int) -> list[int]:
+    """Give half of a count, a quarter, and so on down to one."""
+    return [max(count >> by, 1) for by in range(1, count.bit_length() + 1)]

@@ -67,3 +67,14 @@ def test_a_sample_is_as_far_from_the_middle_as_new_rows_are() -> None:
     assert joint is not None and crossed is not None
     fresh = joint.distance(new)
     assert joint.distance(known).mean() < fresh.mean() < crossed.mean() * 1.02
+
+
+def test_columns_that_hardly_ever_vary_are_not_looked_at_along_others() -> None:
+    """Six of 300 rows: a half of the sample may hold none, and would tell of no distance."""
+    seldom = np.random.default_rng(9).permutation(np.r_[np.full(6, 2.3), np.zeros(294)])
+    known = np.concatenate([scores(300, seed=10), seldom[None]])
+
+    joint = fit_joint(known)
+
+    assert joint is not None
+    assert joint.columns.tolist() == [0, 1, 2, 3]

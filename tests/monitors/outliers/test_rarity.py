@@ -56,3 +56,13 @@ def test_more_than_ever_is_as_rare_as_the_sample_can_say() -> None:
     found = fit_rarity(np.zeros(3_000)).of(np.array([0.0, 1e-9]))
 
     np.testing.assert_allclose(found, [0.0, np.log(1_000)], atol=1e-6)
+
+
+def test_a_group_of_odd_rows_is_as_rare_as_the_sample_has_it() -> None:
+    """Twenty of 20,000 rows lie far out together: such are one in a thousand, not in a million."""
+    usual = stats.gamma(10).rvs(19_980, random_state=3)
+    for group in (np.full(20, 70.0), np.linspace(60.0, 80.0, 20)):
+        found = fit_rarity(np.concatenate([usual, group])).of(group)
+
+        assert found.max() < np.log(20_000) + 0.01
+        assert np.median(found) == pytest.approx(np.log(1_000), abs=1.0)

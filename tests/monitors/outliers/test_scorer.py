@@ -217,3 +217,17 @@ def test_columns_that_come_new_are_not_looked_at(known: RowScorer) -> None:
 def test_a_reference_of_few_rows_is_refused() -> None:
     with pytest.raises(InputError, match="made of 1 rows; outliers need 100"):
         row_scorer(Baseline.fit(pd.DataFrame({"x": [1.0]})))
+
+
+def test_gaps_that_come_together_in_the_reference_are_as_rare_as_they_are_there() -> None:
+    """One row in a thousand lacks ten columns at once, as when a source is down."""
+    random = np.random.default_rng(15)
+
+    def rows(count: int) -> pd.DataFrame:
+        values = random.normal(size=(count, 10))
+        values[random.random(count) < 0.001] = np.nan
+        return pd.DataFrame(values, columns=[f"c{at}" for at in range(10)])
+
+    found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(50_000))
+
+    assert np.mean(found >= OUTLIER_SCORE) <= 1e-4
