@@ -186,8 +186,14 @@ def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
 
 def _salt(batch: pa.RecordBatch) -> int:
     """Tell this part of the data from others by its first row."""
-    first = repr(batch.slice(0, 1).to_pylist()).encode("utf-8", "replace")
+    first = "\n".join(map(_text, batch.slice(0, 1).columns)).encode("utf-8", "replace")
     return int.from_bytes(hashlib.blake2b(first, digest_size=8).digest(), "big") >> 1
+
+
+def _text(array: pa.Array) -> str:
+    """Write an array as Arrow does, which has words for times that Python does not have."""
+    is_coded = pa.types.is_dictionary(array.type)
+    return str((array.dictionary_decode() if is_coded else array).to_string())
 
 
 def _slot(name: str) -> str:

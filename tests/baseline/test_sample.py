@@ -159,3 +159,29 @@ def test_a_baseline_of_before_has_no_sample(tmp_path) -> None:
     (tmp_path / "sample.arrow").unlink()
 
     assert Baseline.load(tmp_path).sample is None
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([10**18] * 2, pa.timestamp("us")),
+        pa.array([2**31 - 1] * 2, pa.date32()),
+        pa.array([2**62] * 2, pa.duration("s")),
+        pa.array([[10**18]] * 2, pa.list_(pa.timestamp("us", "UTC"))),
+        pa.array([10**18] * 2, pa.timestamp("us")).dictionary_encode(),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_times_that_python_does_not_have_stop_no_reading(array: pa.Array) -> None:
+    batch = pa.record_batch({"x": pa.array([1.0, 2.0]), "other": array})
+
+    assert len(sampler(batch).result()) == 2
+
+
+def test_parts_that_begin_alike_in_the_judged_columns_keep_other_rows() -> None:
+    """Files of the same endpoint may begin alike; their ids differ."""
+    parts = [rows(30_000).append_column("id", pa.array([name] * 30_000)) for name in "ab"]
+
+    one, other = (sampler(part).result() for part in parts)
+
+    assert not np.array_equal(one.codes["x"], other.codes["x"])
