@@ -128,7 +128,7 @@ def _varied(normal: Numbers) -> NDArray[np.int64]:
     """Choose the columns that vary enough to have a correlation."""
     apart = [len(one) - np.unique(one, return_counts=True)[1].max(initial=0) for one in normal]
     found = np.flatnonzero(np.array(apart, np.int64) >= LEAST_APART)
-    return found[normal[found].std(axis=1) >= LEAST_SPREAD]
+    return np.asarray(found[normal[found].std(axis=1) >= LEAST_SPREAD])
 
 
 def _fit(normal: Numbers, columns: NDArray[np.int64]) -> Joint | None:
