@@ -10,10 +10,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
-from driftline.monitors.decision.budget import Budget
+from driftline.monitors.decision.budget import TOLERANCE, Budget
 from driftline.monitors.decision.decider import SCALES, Decider
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.significance import blame
@@ -144,7 +144,9 @@ def judge(
     judged = _judged_columns(work, references)
     names = tuple(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
-    tolerances = {column.name: tolerance_of(constraints, column) for column in judged}
+    tolerances = {
+        column.name: tolerance_of(constraints, column, budget.tolerance) for column in judged
+    }
 
     def decider() -> Decider:
         own = {name: references[name] for name in names}
@@ -193,11 +195,24 @@ def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
     return is_text and column.type in ("int64", "double")
 
 
-def tolerance_of(constraints: Constraints, column: Column) -> float:
-    """Give how far a column's shares may move at no cost, as its constraints say."""
+def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
+    """Give how far a column's shares may move at no cost, in share at the median.
+
+    The threshold of its constraints, where somebody has set one: SageMaker's own default, which
+    generated files hold, is ten times what moves a decision, and stands for nobody's wish.
+
+    Parameters
+    ----------
+    constraints, column
+        What is demanded of which column.
+    usual
+        The monitor's tolerance, for all others.
+    """
     config = constraints.config(column.name)
     if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
         return config.categorical_comparison_threshold
+    if config.comparison_threshold == MonitoringConfig().comparison_threshold:
+        return usual
     return config.comparison_threshold
 
 

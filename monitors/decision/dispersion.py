@@ -31,6 +31,10 @@ BLOCKS_WANTED = 14
 # leave the range of a short reference alarm (bench/false_alarms.py); with more, summer after a
 # winter's reference is not found.
 COMMON_WEIGHT = 0.45
+# With so many clusters of its own a set borrows half as much.
+OWN_EVENTS = 100.0
+# Clusters are told by blocks of so many rows.
+CLUSTER_ROWS = 100.0
 # Sets of at least this share, and at most its complement, say how a column usually varies.
 INNER_SHARE = 0.05
 # At most so much is borrowed from other columns. A slow process such as weather says how values
@@ -58,6 +62,13 @@ class Effect:
         where there are none.
     lends
         Whether a column has inner sets, shape (W,).
+    together
+        ``usual`` of short spans, shape (W,): of what rows do together, without what they do over
+        longer times, which says nothing of how many come at once.
+    borrowed
+        How little the rows of a set tell by themselves, 0-1, shape (S,).
+    allowance
+        By how much few blocks raise the factors above what they show.
     block_rows
         Rows of the mean block; 0 without blocks.
     """
@@ -66,26 +77,38 @@ class Effect:
     believed: Numbers
     usual: Numbers
     lends: NDArray[np.bool_]
+    together: Numbers
+    borrowed: Numbers
+    allowance: float
     block_rows: float
 
-    def for_rows(self, layout: Layout, rows: float) -> Numbers:
-        """Give the factors for a window of so many rows, shape (S,).
+    def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers]:
+        """Give the factors for a window of so many rows, and those that tell the clusters' size.
 
         What a block's rows share does not average out within it: more rows than a block has add
         to the effect in proportion. What moves whole blocks moves their tails, too, even if the
         reference has too few rows there to show it: a set varies at least as its column usually
-        does. A column that the reference never saw empty or unfit does not tell how such rows
-        cluster, so they are taken to cluster as the values of the stream's columns usually do: a
-        session that comes without a value comes without it in all its rows.
+        does, the less so the more rows of its own tell. A column that the reference never saw
+        empty or unfit does not tell how such rows cluster, so they are taken to cluster as the
+        values of the stream's columns usually do: a session that comes without a value comes
+        without it in all its rows.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            ``effect`` and ``cluster_effect`` of ``clustered_evidence``, shape (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         usual = 1.0 + growth * (self.usual - 1.0)
-        least = layout.spread(1.0 + COMMON_WEIGHT * (usual - 1.0))
-        found = np.maximum(1.0 + growth * (self.believed - 1.0), least)
-        lent = usual[self.lends]
-        floor = min(float(np.median(lent)), BORROWED_EFFECT) if lent.size else 1.0
-        found[layout.never_absent] = np.maximum(found[layout.never_absent], floor)
-        return found
+        lent = layout.spread(usual - 1.0)
+        own = 1.0 + growth * (self.believed - 1.0)
+        found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
+        floor = float(np.median(usual[self.lends])) if self.lends.any() else 1.0
+        never = layout.never_absent
+        found[never] = np.maximum(found[never], min(floor, BORROWED_EFFECT))
+        together = layout.spread(np.minimum(self.together - 1.0, BORROWED_EFFECT))
+        size = np.maximum(own, 1.0 + self.borrowed * together)
+        return found, np.maximum(size / self.allowance, 1.0)
 
 
 def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
@@ -101,6 +124,11 @@ def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]
     low, high = starts + (many - 1) // 2, starts + many // 2
     usual[some] = (factors[ranked[low[some]]] + factors[ranked[high[some]]]) / 2.0
     return usual, some
+
+
+def _allowance(blocks: int) -> float:
+    """Give how far above the mean of so many blocks the truth may lie."""
+    return 1.0 + 2.0 * math.sqrt(2.0 / max(blocks, 3))
 
 
 @dataclass(frozen=True)
@@ -176,7 +204,8 @@ class Dispersion:
             own[at] = np.maximum(own[at], self._calibrated(surprise)[at])
             block_count = surprise.block_count
         if not self._known:
-            return Effect(own, own, *_usual(self.layout, own), 0.0)
+            usual, lends = _usual(self.layout, own)
+            return Effect(own, own, usual, lends, usual, np.ones(own.size), 1.0, 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
             half = self.at(length_h // 2).learnt
@@ -186,7 +215,26 @@ class Dispersion:
             own = np.maximum(own, half * growth)
         believed = np.maximum(own, 2.0) if block_count < BLOCKS_WANTED else own
         usual, lends = _usual(self.layout, believed)
-        return Effect(own, believed, usual, lends, self._block_rows(length_h))
+        # What rows of its own tell is not borrowed; rows that come together tell as one.
+        events = self.layout.reference_sets / own
+        borrowed = OWN_EVENTS / (OWN_EVENTS + events)
+        short_h = self._short_h
+        return Effect(
+            learnt=own,
+            believed=believed,
+            usual=usual,
+            lends=lends,
+            together=usual if length_h <= short_h else self.at(short_h).usual,
+            borrowed=borrowed,
+            allowance=_allowance(block_count),
+            block_rows=self._block_rows(length_h),
+        )
+
+    @property
+    def _short_h(self) -> int:
+        """Give the shortest length whose blocks hold enough rows to show clusters, in hours."""
+        rows = self.hour_rows.sum() / (self.reference.hours[-1] - self.reference.hours[0] + 1)
+        return int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
 
     def _surprise(
         self, grid: Grid, columns: Sequence[int], length_h: int, *, at_most: int | None = None
@@ -209,9 +257,9 @@ class Dispersion:
         blocks = surprise.block_count
         if blocks < 3:
             return np.ones(surprise.mean.size)
-        mean = 2.0 * surprise.mean * (1.0 + 2.0 * math.sqrt(2.0 / blocks))
-        tail = self.layout.largest(surprise.largest) / np.log(4.0 * self.layout.set_counts * blocks)
-        found: Numbers = np.maximum(np.maximum(mean, self.layout.spread(tail)), 1.0)
+        mean = 2.0 * surprise.mean * _allowance(blocks)
+        tail = surprise.largest / math.log(4.0 * blocks)
+        found: Numbers = np.maximum(np.maximum(mean, tail), 1.0)
         return found
 
     def _block_rows(self, length_h: int) -> float:

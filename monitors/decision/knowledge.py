@@ -32,13 +32,14 @@ class Expectation:
         Share of each cell, shape (C,).
     rows
         Reference rows that these rest on, shape (W,).
-    effect
-        Design effects, shape (S,).
+    effect, cluster_effect
+        Design effects, shape (S,); see ``clustered_evidence``.
     """
 
     cells: Numbers
     rows: Numbers
     effect: Numbers
+    cluster_effect: Numbers
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ class Knowledge:
                 if table.grid.name not in weights:
                     weights[table.grid.name] = table.weights(times)
                 cells[places], rows[columns] = table.matched(weights[table.grid.name])
-        effect = np.ones(layout.set_starts[-1])
-        if dispersion is not None:
-            learnt = dispersion.at(self._length_h(span))
-            effect = learnt.for_rows(layout, span.row_count)
-        return Expectation(cells, rows, effect)
+        if dispersion is None:
+            independent = np.ones(layout.set_starts[-1])
+            return Expectation(cells, rows, independent, independent)
+        learnt = dispersion.at(self._length_h(span))
+        return Expectation(cells, rows, *learnt.for_rows(layout, span.row_count))
 
     def _length_h(self, span: Span) -> int:
         """Give the length of the reference's blocks that tell how spans like this one vary."""

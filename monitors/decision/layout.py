@@ -19,7 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.significance import Numbers
 
-__all__ = ["ColumnSets", "Indices", "Layout"]
+__all__ = ["ColumnSets", "Indices", "Layout", "divide"]
 
 Indices = NDArray[np.int64]
 AnyT = TypeVar("AnyT", bound=np.generic)
@@ -261,6 +261,24 @@ class Layout:
         found[found < ROUNDING] = 0.0
         return found
 
+    def bases(self, sets: Numbers, whole: Numbers) -> Numbers:
+        """Give what each set is a share of: of empty and unfit ones all, of values the others.
+
+        Rows that lose their values say nothing of the values.
+
+        Parameters
+        ----------
+        sets
+            Shape (..., S), as ``sets`` gives them.
+        whole
+            All of each column in the same unit, shape (..., W) or (..., 1).
+        """
+        ends = self.set_starts[1:]
+        present = np.maximum(whole - sets[..., ends - 2] - sets[..., ends - 1], 0.0)
+        found = present[..., self.column_of_set]
+        all_rows = np.broadcast_to(whole, present.shape)[..., self.column_of_set]
+        return np.where(self.absent, all_rows, found)
+
     def spread(self, per_column: NDArray[AnyT]) -> NDArray[AnyT]:
         """Give each set its column's value, shape (S,)."""
         found: NDArray[AnyT] = per_column[self.column_of_set]
@@ -317,6 +335,12 @@ class Layout:
             ],
             dtype=np.int64,
         )
+
+
+def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers:
+    """Give shares, 0-1; where the whole is nothing, what stands for it."""
+    found = part / np.where(whole > ROUNDING, whole, 1.0)
+    return np.where(whole > ROUNDING, np.minimum(found, 1.0), otherwise)
 
 
 def _flat(parts: list[Indices]) -> Indices:

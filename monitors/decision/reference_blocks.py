@@ -112,7 +112,7 @@ class ReferenceBlocks:
         window = np.unique(
             block * (reach + unit_h) + hours // unit_h - hours[0] // unit_h, return_inverse=True
         )[1]
-        weight = _weights(hour_rows, pair, window, left, rows[block])
+        weight = _weights(hour_rows, pair, window, left, np.maximum(rows[block], 1.0))
         pair_first = np.searchsorted(pair_block, np.arange(first.size))
         safe = np.maximum(left, 1.0)
         spread = np.add.reduceat(weight**2 / safe, pair_first)

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.decision.knowledge import Expectation
-from driftline.monitors.decision.layout import Indices, Layout
+from driftline.monitors.decision.layout import Indices, Layout, divide
 from driftline.monitors.decision.significance import (
     MIN_ROWS,
     Numbers,
     bounds,
+    clustered_evidence,
     evidence,
     needed_evidence,
 )
@@ -45,13 +46,18 @@ class SpanScan:
     rows, reference_rows
         Rows of the span, and rows that the expected shares rest on, per column, shape (W,).
     share, known
-        Shares of the span and of the reference per set, shape (S,).
-    effect
+        Shares of the span and of the reference per set, shape (S,): of all rows for empty and
+        unfit ones, of the rows that hold a value for the others.
+    part, known_part
+        What these are shares of, itself as a share of all rows, shape (S,).
+    set_rows, known_rows
+        The same in rows, shape (S,).
+    effect, cluster_effect
         Design effects, shape (S,).
     free
         The tolerance of each set, in share, shape (S,).
     weighed
-        Evidence of each set over its design effect, shape (S,).
+        Evidence of each set, its design effect taken into account, shape (S,).
     top, needed
         The strongest evidence of each column, and that at which a violation begins, shape (W,).
     judged
@@ -66,7 +72,12 @@ class SpanScan:
     reference_rows: Numbers
     share: Numbers
     known: Numbers
+    part: Numbers
+    known_part: Numbers
+    set_rows: Numbers
+    known_rows: Numbers
     effect: Numbers
+    cluster_effect: Numbers
     free: Numbers
     weighed: Numbers
     top: Numbers
@@ -83,12 +94,11 @@ class SpanScan:
         quiet = np.flatnonzero(layout.spread(columns & (self.top <= 0)))
         if quiet.size:
             weighed = np.zeros(self.weighed.size)
-            owner = layout.column_of_set[quiet]
             weighed[quiet] = evidence(
                 self.known[quiet],
-                self.reference_rows[owner],
+                self.known_rows[quiet],
                 self.share[quiet],
-                self.rows[owner],
+                self.set_rows[quiet],
                 tolerance=0.0,
             )
             weighed[quiet] /= self.effect[quiet]
@@ -104,11 +114,13 @@ class SpanScan:
         distance = np.abs(q - p)
         found = bounds(
             p,
-            self.reference_rows[columns],
+            self.known_rows[sets],
             q >= p,
-            self.rows[columns],
+            self.set_rows[sets],
             free=self.free[sets],
-            target=self.needed[columns] * self.effect[sets],
+            effect=self.effect[sets],
+            cluster_effect=self.cluster_effect[sets],
+            target=self.needed[columns],
         )
         # Rounding of the bisection must not part the two forms of the same decision.
         drifted = self.top[columns] > self.needed[columns]
@@ -164,11 +176,26 @@ def scan_span(
     counts, present = merged
     rows = layout.rows(counts)
     judged = present & (rows >= MIN_ROWS) & (layout.reference_rows >= MIN_ROWS)
-    m, n = layout.spread(np.maximum(rows, 1.0)), layout.spread(expectation.rows)
-    share = np.minimum(layout.sets(counts) / m, 1.0)
-    known = _with_unseen(layout, np.minimum(layout.sets(expectation.cells), 1.0), share)
+    m, n = np.maximum(rows, 1.0), expectation.rows
+    shares = np.minimum(layout.sets(counts) / layout.spread(m), 1.0)
+    expected = _with_unseen(layout, np.minimum(layout.sets(expectation.cells), 1.0), shares)
+    part, known_part = (layout.bases(one, np.ones(len(layout))) for one in (shares, expected))
+    known = divide(expected, known_part, 0.0)
+    share = divide(shares, part, known)
+    m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
     free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
-    weighed = _beyond(known, n, share, m, free) / expectation.effect
+    weighed = np.zeros(known.size)
+    # Of the sets within their tolerance there is nothing to weigh.
+    out = np.flatnonzero(np.abs(share - known) > free)
+    weighed[out] = clustered_evidence(
+        known[out],
+        n[out],
+        share[out],
+        m[out],
+        tolerance=free[out],
+        effect=expectation.effect[out],
+        cluster_effect=expectation.cluster_effect[out],
+    )
     return SpanScan(
         span=span,
         alpha=alpha,
@@ -178,7 +205,12 @@ def scan_span(
         reference_rows=expectation.rows,
         share=share,
         known=known,
+        part=part,
+        known_part=known_part,
+        set_rows=m,
+        known_rows=n,
         effect=expectation.effect,
+        cluster_effect=expectation.cluster_effect,
         free=free,
         weighed=weighed,
         top=layout.largest(weighed),
@@ -187,20 +219,12 @@ def scan_span(
     )
 
 
-def _beyond(p: Numbers, n: Numbers, q: Numbers, m: Numbers, free: Numbers) -> Numbers:
-    """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
-    out = np.flatnonzero(np.abs(q - p) > free)
-    found = np.zeros(p.size)
-    found[out] = evidence(p[out], n[out], q[out], m[out], tolerance=free[out])
-    return found
-
-
 def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
     """Expect as many unseen values as values that came once foretell; fewer are no drift.
 
-    To the reference each of its values is known, so the unseen rows of a window come out of the
-    other known values. If none is unseen, these have all of their share: a window that holds the
-    reference's own rows, or returning customers, has no new names at all.
+    The reference counts a value that came once as unseen: to the rest of it, it was. What is then
+    not unseen is among the other known values: a window that holds the reference's own rows, or
+    returning customers, has no new names at all.
 
     References
     ----------
@@ -210,12 +234,10 @@ def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
     if not unseen.size:
         return known
     found = known.copy()
-    rows = np.maximum(layout.spread(layout.reference_rows)[unseen], 1.0)
-    once = layout.spread(layout.once)[unseen]
-    slack = (ONCE_SPREAD * np.sqrt(once) + 1.0) / rows
-    once /= rows
-    found[unseen] = np.minimum(np.maximum(once + slack, known[unseen]), share[unseen])
+    once, rows = layout.spread(layout.once)[unseen], layout.spread(layout.reference_rows)[unseen]
+    foretold = (once + ONCE_SPREAD * np.sqrt(once) + 1.0) / np.maximum(rows, 1.0)
+    found[unseen] = np.minimum(np.maximum(foretold, known[unseen]), share[unseen])
     some = rest >= 0
-    at, fewest = rest[some], (known[unseen] - once - slack)[some]
-    found[at] = np.clip(share[at], np.maximum(known[at] + fewest, 0.0), known[at])
+    at, fewer = rest[some], np.maximum(known[unseen] - share[unseen], 0.0)[some]
+    found[at] = np.clip(share[at], known[at], known[at] + fewer)
     return found

@@ -26,6 +26,7 @@ __all__ = [
     "alpha_per_column",
     "blame",
     "bounds",
+    "clustered_evidence",
     "evidence",
     "needed_evidence",
     "wilson_interval",
@@ -121,6 +122,88 @@ def evidence(
     return np.where(np.abs(gap) <= tolerance, 0.0, np.maximum(found, 0.0))
 
 
+def clustered_evidence(
+    reference_share: Numbers,
+    reference_rows: float | Numbers,
+    window_share: Numbers,
+    window_rows: float | Numbers,
+    *,
+    tolerance: Numbers | float,
+    effect: Numbers,
+    cluster_effect: Numbers,
+) -> Numbers:
+    """Weigh differences of rows that hang together.
+
+    Near the reference's share, rows that come in clusters tell as much as fewer independent ones:
+    the evidence is divided by the design effect. Far above it that is too much: one large cluster
+    in a set that usually has no rows at all is one surprise, not many. There the evidence is at
+    most that against so many rows in clusters of random size.
+
+    Parameters
+    ----------
+    reference_share, reference_rows, window_share, window_rows, tolerance
+        As for ``evidence``.
+    effect, cluster_effect
+        Design effects >= 1: the one to divide by, and the one that tells the clusters' size.
+
+    Returns
+    -------
+    numpy.ndarray
+        In nats, >= 0, rising with the difference on either side.
+
+    References
+    ----------
+    Polya-Aeppli law, a Poisson number of clusters of geometric size: Johnson, Kemp and Kotz,
+    Univariate Discrete Distributions, 2005, section 9.7.
+    """
+    p, n, m = reference_share, reference_rows, window_rows
+    whole = evidence(p, n, window_share, m, tolerance=tolerance)
+    smoothed = (p * n + 0.5) / (n + 1.0)
+    excess = window_share - p - tolerance
+    count, usual = m * np.maximum(p + excess, smoothed), m * smoothed
+    # How much less a count says of clusters than of single rows; a share is no count of Poisson's.
+    single = np.maximum(count * np.log(count / usual) - count + usual, TINY)
+    bounded = m * _divergence(count / m, smoothed) * _cluster_rate(count, usual, cluster_effect)
+    most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
+    return np.asarray(np.minimum(whole / effect, most))
+
+
+def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
+    """Bound the chance of at least so many rows in clusters: its negative logarithm, in nats.
+
+    A design effect of phi is that of clusters of geometric size with mean 1 / p = (phi + 1) / 2,
+    so that with q = 1 - p and l = p u clusters the count C has E y^C = exp(K) with
+    K = l (y - 1) / (1 - q y). For each y in (1, 1/q), P(C >= c) <= (exp(K) - 1) / (y^c - 1)
+    by Markov's inequality for y^C - 1. Two y are tried: where K' = c / y, which is best for many
+    clusters, and what is best for one; and y to 1, which gives u / c.
+    """
+    p = 2.0 / (effect + 1.0)
+    q, clusters = 1.0 - p, p * usual
+    middle = 2.0 * q * count + clusters * p
+    root = np.sqrt(np.maximum(middle**2 - (2.0 * q * count) ** 2, 0.0))
+    many = 2.0 * count / (middle + root)
+    found = np.maximum(np.log(count / usual), 0.0)
+    found = np.maximum(found, _markov(many, np.sqrt(clusters * p * many / count), count, clusters))
+    # q c y^2 - (c + q c - p) y + c = 0, of both roots the one that lies near 1/q.
+    linear = count * (1.0 + q) - p
+    square = linear**2 - 4.0 * q * count**2
+    at = np.flatnonzero((square > 0) & (linear > 0) & (q > 1e-6))
+    one = (linear[at] + np.sqrt(square[at])) / (2.0 * q[at] * count[at])
+    rest = np.maximum(1.0 - q[at] * one, TINY)
+    found[at] = np.maximum(found[at], _markov(one, rest, count[at], clusters[at]))
+    return np.asarray(found)
+
+
+def _markov(y: Numbers, rest: Numbers, count: Numbers, clusters: Numbers) -> Numbers:
+    """Give log(y^c - 1) - log(exp(K) - 1), with ``rest`` = 1 - q y; 0 where y is 1."""
+    beyond = y > 1.0 + 1e-9
+    height = count * np.log(np.maximum(y, 1.0 + 1e-9))
+    mass = np.maximum(clusters * (y - 1.0) / rest, TINY)
+    # log(exp(x) - 1), for great and for small x.
+    gained = height + np.log(-np.expm1(-height)) - mass - np.log(-np.expm1(-mass))
+    return np.where(beyond, np.maximum(gained, 0.0), 0.0)
+
+
 def wilson_interval(count: float, rows: float) -> tuple[float, float]:
     """Give the 95 % interval of a share (Wilson), (0, 1) for no rows."""
     if rows <= 0:
@@ -170,6 +253,8 @@ def bounds(
     m: Numbers | float,
     *,
     free: Numbers,
+    effect: Numbers,
+    cluster_effect: Numbers,
     target: Numbers,
 ) -> Numbers:
     """Find per set the distance on the window's side at which the evidence reaches a target.
@@ -182,6 +267,8 @@ def bounds(
         Whether the window's share lies above the reference's.
     free
         The tolerance, in share.
+    effect, cluster_effect
+        As for ``clustered_evidence``.
     target
         In nats.
 
@@ -190,13 +277,25 @@ def bounds(
     numpy.ndarray
         Distances in (0, 1]; 1 where not even a share of 0 or 1 would do.
     """
+
+    def reached(distance: Numbers) -> NDArray[np.bool_]:
+        found = clustered_evidence(
+            p,
+            n,
+            p + side * distance,
+            m,
+            tolerance=free,
+            effect=effect,
+            cluster_effect=cluster_effect,
+        )
+        return np.asarray(found > target)
+
     room = np.where(above, 1.0 - p, p)
     side = np.where(above, 1.0, -1.0)
     low, high = np.minimum(free, room), room.copy()
     for _ in range(BISECTIONS):
         middle = (low + high) / 2.0
-        reached = evidence(p, n, p + side * middle, m, tolerance=free) > target
-        high = np.where(reached, middle, high)
-        low = np.where(reached, low, middle)
-    within = evidence(p, n, p + side * room, m, tolerance=free) > target
-    return np.where(within, np.maximum(high, TINY), 1.0)
+        beyond = reached(middle)
+        high = np.where(beyond, middle, high)
+        low = np.where(beyond, low, middle)
+    return np.where(reached(room), np.maximum(high, TINY), 1.0)

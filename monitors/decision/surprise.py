@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.monitors.decision.layout import Layout
+from driftline.monitors.decision.layout import Layout, divide
 from driftline.monitors.decision.reference_blocks import ReferenceBlocks
 from driftline.monitors.decision.significance import Numbers, evidence
 
@@ -64,9 +64,18 @@ def measure_surprise(
         own = layout.select(part)
         counts = np.concatenate([reference.counts[name] for name in own.names], axis=1)
         held, expected = cut.shares(counts)
-        share = np.minimum(own.sets(held) / rows, 1.0)
-        known = np.minimum(own.sets(expected), 1.0)
-        found = evidence(known, expected_rows, share, rows, tolerance=0.0)
+        held, expected = own.sets(held), own.sets(expected)
+        known_part = own.bases(expected, np.ones_like(rows))
+        known = divide(expected, known_part, 0.0)
+        of = own.bases(held, rows)
+        share = divide(held, of, known)
+        found = evidence(
+            known,
+            np.maximum(expected_rows * known_part, 1.0),
+            share,
+            np.maximum(of, 1.0),
+            tolerance=0.0,
+        )
         at = layout.places(part)
         mean[at], largest[at] = found.mean(axis=0), found.max(axis=0)
     return Surprise(mean, largest, block_count)

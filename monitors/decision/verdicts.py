@@ -11,7 +11,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.monitors.decision.drift import ColumnDrift
 from driftline.monitors.decision.layout import Layout
 from driftline.monitors.decision.scan import SpanScan
-from driftline.monitors.decision.significance import Numbers, wilson_interval
+from driftline.monitors.decision.significance import wilson_interval
 
 __all__ = ["strongest_verdicts"]
 
@@ -93,20 +93,28 @@ def _what_gained(
     cells = own.reference.cells
     places = slice(*layout.set_starts[column : column + 2])
     known, share = scan.known[places], scan.share[places]
+    known_part, part = scan.known_part[places], scan.part[places]
     strongest = cells.predicate(index)
     if share[index] >= known[index]:
-        return strongest, float(known[index]), float(share[index])
+        return (
+            strongest,
+            float(known[index] * known_part[index]),
+            float(share[index] * part[index]),
+        )
     if strongest.op in OPPOSITE:
         # Every present number lies on one side of the cut or on the other.
         flipped = Predicate(strongest.column, OPPOSITE[strongest.op], strongest.value)  # type: ignore[arg-type]  # The table holds operators only.
-        return flipped, _rest(known, index, own.absent), _rest(share, index, own.absent)
+        return (
+            flipped,
+            float((1.0 - known[index]) * known_part[index]),
+            float((1.0 - share[index]) * part[index]),
+        )
     gain = np.where(share > known, scan.weighed[places], -1.0)
     best = int(np.lexsort((share - known, gain))[-1])
     if gain[best] < 0:  # What came instead is no scanned set, as where nothing was ever there.
         best = index
-    return cells.predicate(best), float(known[best]), float(share[best])
-
-
-def _rest(shares: Numbers, index: int, absent: np.ndarray) -> float:
-    """Give the share that is neither in a set nor absent, 0-1."""
-    return min(1.0, max(0.0, 1.0 - float(shares[index] + shares[absent].sum())))
+    return (
+        cells.predicate(best),
+        float(known[best] * known_part[best]),
+        float(share[best] * part[best]),
+    )

@@ -219,7 +219,8 @@ def open_words(once: int) -> Decider:
     """A reference of 10,000 rows: half of them one word, the others rare ones."""
     levels = {"often": 5000} | {f"w{i}": 1 for i in range(once)}
     cells = text_cells("x", "string", levels, complete=True, row_count=10_000)
-    counts = np.array([5000, 5000, 0, 0, 0], dtype=float)
+    # A value that came once was unseen to the rest, and is counted so.
+    counts = np.array([5000, 5000 - once, once, 0, 0], dtype=float)
     return Decider({"x": ReferenceColumn(cells, counts, once)})
 
 

@@ -15,6 +15,7 @@ from driftline.monitors.decision.significance import (
     alpha_per_column,
     blame,
     bounds,
+    clustered_evidence,
     evidence,
     wilson_interval,
 )
@@ -32,6 +33,84 @@ def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
 
     assert (found[np.abs(q - p) <= tolerance] == 0).all()
     slack = 1e-9 * (1 + found.max())
+    assert (np.diff(found[q >= p]) >= -slack).all()
+    assert (np.diff(found[q <= p]) <= slack).all()
+
+
+CLUSTERED = [(87, 1.0, 15.0), (40, 0.5, 15.0), (30, 10.0, 3.0), (10, 0.1, 1.5), (200, 150, 20.0)]
+
+
+@pytest.mark.parametrize(("count", "usual", "effect"), CLUSTERED)
+def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
+    count, usual, effect
+) -> None:
+    # P(C >= c), summed over the number of clusters, whose sizes sum to a negative binomial.
+    rows, end = 1e7, 2 / (effect + 1)
+    number = np.arange(1, 400)
+    chances = stats.poisson.logpmf(number, usual * end) + stats.nbinom.logsf(
+        count - number - 1, number, end
+    )
+    expected = -special.logsumexp(chances)
+
+    found = clustered_evidence(
+        np.array([usual / rows]),
+        1e13,
+        np.array([count / rows]),
+        rows,
+        tolerance=0.0,
+        effect=np.array([1.0]),
+        cluster_effect=np.array([effect]),
+    )[0]
+
+    assert found <= expected + 1e-6  # A bound: never more evidence than there is,
+    assert found >= 0.5 * expected - 1  # and not much less.
+
+
+def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
+    # 400,000 windows of geometric clusters, mean size 8; chance of a false failure under 1e-6.
+    rng = np.random.default_rng(3)
+    size, rows, usual = 8.0, 1e6, 2.0
+    clusters = rng.poisson(usual / size, 400_000)
+    counts = clusters + rng.negative_binomial(np.maximum(clusters, 1), 1 / size)
+    counts[clusters == 0] = 0
+
+    found = clustered_evidence(
+        np.full(counts.size, usual / rows),
+        1e12,
+        counts / rows,
+        rows,
+        tolerance=0.0,
+        effect=np.full(counts.size, 2 * size - 1),
+        cluster_effect=np.full(counts.size, 2 * size - 1),
+    )
+
+    for level in (1e-2, 1e-3, 1e-4):
+        hits = int((2 * np.exp(-found) < level).sum())
+        assert stats.poisson.sf(hits - 1, counts.size * level) > 1e-6
+
+
+@given(
+    st.floats(0, 1),
+    st.integers(50, 10**6),
+    st.integers(30, 10**5),
+    st.floats(1, 60),
+    st.floats(1, 60),
+)
+def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size) -> None:
+    q = np.linspace(0, 1, 401)
+
+    found = clustered_evidence(
+        np.full(401, p),
+        n,
+        q,
+        m,
+        tolerance=0.01,
+        effect=np.full(401, effect),
+        cluster_effect=np.full(401, size),
+    )
+
+    assert (found[np.abs(q - p) <= 0.01] == 0).all()
+    slack = 1e-6 * (1 + found.max())
     assert (np.diff(found[q >= p]) >= -slack).all()
     assert (np.diff(found[q <= p]) <= slack).all()
 
@@ -66,7 +145,16 @@ def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: boo
     share, free, target = np.array([p]), np.array([0.002]), np.array([20.0])
     side = 1 if above else -1
 
-    bound = bounds(share, 10_000.0, np.array([above]), 1_000.0, free=free, target=target)
+    bound = bounds(
+        share,
+        10_000.0,
+        np.array([above]),
+        1_000.0,
+        free=free,
+        effect=np.ones(1),
+        cluster_effect=np.ones(1),
+        target=target,
+    )
 
     room = 1 - p if above else p
     if bound < 1:
