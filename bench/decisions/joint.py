@@ -37,7 +37,7 @@ PAIR = "x0 × x1"
 JOINT_MONITORS = (Monitor("joint", 200, 1, 28, COLUMNS), Monitor("joint", 1_000, 24, 28, COLUMNS))
 JOINT_BASES = ("independent", "sessions", "memory")
 # So many windows are judged before the change, for false alarms.
-CALM_WINDOWS = {1: 168, 24: 30}
+CALM_WINDOWS = {1: 72, 24: 30}
 # The detectors beside it are calibrated on so many windows without a change.
 STEADY_WINDOWS = {1: 4_380, 24: 365}
 RIVALS = ("correlation of a window", "CUSUM of the correlation", "e-detector of the correlation")

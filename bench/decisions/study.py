@@ -32,30 +32,31 @@ __all__ = [
 
 # Hourly and daily monitors: rows a window, days of reference, columns, years.
 NARROW = (
-    (1, 50, 14, 5, 0.3),
-    (1, 200, 28, 5, 0.5),
-    (1, 1_000, 28, 5, 0.1),
-    (1, 10_000, 14, 5, 0.3),
-    (24, 50, 30, 5, 2.0),
-    (24, 300, 14, 5, 2.0),
-    (24, 1_000, 60, 5, 2.0),
-    (24, 10_000, 28, 5, 1.0),
-    (24, 100_000, 90, 5, 1.0),
+    (1, 50, 14, 5, 0.2),
+    (1, 200, 28, 5, 0.25),
+    (1, 1_000, 28, 5, 0.05),
+    (1, 10_000, 14, 5, 0.15),
+    (24, 50, 30, 5, 1.0),
+    (24, 300, 14, 5, 1.0),
+    (24, 1_000, 60, 5, 1.0),
+    (24, 10_000, 28, 5, 0.5),
+    (24, 100_000, 90, 5, 0.5),
 )
 WIDE = (
-    (1, 200, 28, 50, 0.25),
+    (1, 200, 28, 50, 0.1),
     (24, 1_000, 28, 50, 1.0),
-    (1, 1_000, 14, 500, 0.02),
-    (24, 300, 28, 500, 0.5),
-    (24, 10_000, 60, 500, 0.3),
+    (1, 1_000, 14, 500, 0.01),
+    (24, 300, 28, 500, 0.3),
+    (24, 10_000, 60, 500, 0.15),
 )
 # Base streams whose columns' rows are drawn: monitors on which other detectors are calibrated.
 DRIFT_MONITORS = (
-    Monitor("base", 50, 1, 28, 10, 0.3),
-    Monitor("base", 200, 1, 28, 10, 0.3),
-    Monitor("base", 1_000, 24, 60, 10, 3.0),
+    Monitor("base", 50, 1, 28, 10, 0.2),
+    Monitor("base", 200, 1, 28, 10, 0.2),
+    Monitor("base", 1_000, 24, 60, 10, 2.0),
     Monitor("base", 10_000, 24, 28, 10, 1.0),
 )
+HARD_MONITORS = DRIFT_MONITORS[1:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def find_all(
         asked += [(base, change) for base in HARD_BASES for change in CHANGES]
     return [
         find(base, change, monitor, seed, limits.get((base, monitor)))
-        for monitor in DRIFT_MONITORS
+        for monitor in (HARD_MONITORS if hard else DRIFT_MONITORS)
         for base, change in asked
         for seed in seeds
     ]
