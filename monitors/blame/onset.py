@@ -180,6 +180,8 @@ def find_onset(
     gains = _gains(rows.astype(np.float64), guilty.astype(np.float64))
     if lasting:
         gains[:, :-1] = -np.inf
+    if not np.isfinite(gains).any():
+        return None  # The share is the same in all blocks, to the last row.
     first, last = np.unravel_index(int(np.argmax(gains)), gains.shape)
     suffix = int(np.argmax(gains[:, -1]))
     # Scatter is taken of the best explanation: what a span explains is no scatter.

@@ -60,6 +60,13 @@ def test_a_fault_of_the_whole_day_has_no_hour():
     assert sum(one is not None for one in found) <= 2
 
 
+@pytest.mark.parametrize("lasting", [False, True])
+def test_shares_that_are_equal_to_the_last_row_have_no_beginning(lasting):
+    rows = np.full(24, 20)
+
+    assert find_onset(HOURS, rows, rows // 5, 0.0, lasting=lasting) is None
+
+
 def test_rows_that_come_in_bunches_are_no_beginning():
     """Each hour's share is drawn anew, as weather that all its flights share."""
     rng = np.random.default_rng(3)
