@@ -7,10 +7,11 @@ from functools import partial
 from driftline.errors import InputError
 from driftline.monitors.datapoints import OWN_METRICS
 from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.outliers.clusters import cluster_size
 from driftline.monitors.outliers.condition import OutlierCondition
 from driftline.monitors.outliers.reading import LEVELS, OutlierReading
 from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
-from driftline.monitors.outliers.share import ShareVerdict, judge_share
+from driftline.monitors.outliers.share import DEFAULT_LENGTH, ShareVerdict, judge_share
 from driftline.monitors.outliers.terms import share_words
 from driftline.monitors.question import Question
 from driftline.monitors.report import Report
@@ -44,7 +45,10 @@ def examine(question: Question) -> Report:
     length = facts.window.length if facts else None
     verdict = None
     if rows:
-        verdict = judge_share(scorer, reading.outlier_count, rows, budget=budget, length=length)
+        cluster = cluster_size(question.baseline, scorer.columns, length or DEFAULT_LENGTH)
+        verdict = judge_share(
+            scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
+        )
     return Report(
         kind="outliers",
         violations=() if verdict is None else _violations(scorer, reading, verdict),

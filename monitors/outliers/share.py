@@ -5,6 +5,7 @@ one row in 10,000 at most, or what the sample holds if that is more. How much th
 from window to window is learnt from rows that are a little odd (one in ten), of which a sample has
 enough: their rate in blocks of the reference as long as the window. Tails fall exponentially in the
 score, so a rate that differs by some percent at a score of 1 differs by four times as much at 4.
+Where rows come in groups, a group counts as one (`cluster_size`).
 
 References
 ----------
@@ -31,13 +32,13 @@ from driftline.monitors.decision.significance import (
 )
 from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer
 
-__all__ = ["ShareVerdict", "judge_share"]
+__all__ = ["DEFAULT_LENGTH", "ShareVerdict", "judge_share"]
 
 COMMON_SCORE = 1.0
 # Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
 UNKNOWN_VARIATION = 1.0
 FEWEST_BLOCKS = 3
-DEFAULT_BLOCK_H = 24
+DEFAULT_LENGTH = timedelta(days=1)
 BISECTIONS = 40
 
 
@@ -79,7 +80,13 @@ class ShareVerdict:
 
 
 def judge_share(
-    scorer: RowScorer, count: int, rows: int, *, budget: Budget, length: timedelta | None
+    scorer: RowScorer,
+    count: int,
+    rows: int,
+    *,
+    budget: Budget,
+    length: timedelta | None,
+    cluster: float,
 ) -> ShareVerdict:
     """Judge how many of a window's rows, at least one, are outliers.
 
@@ -89,12 +96,14 @@ def judge_share(
         Outliers, and all rows.
     length
         The window's; None when it is not known.
+    cluster
+        How many rows count as one; see `cluster_size`.
     """
     sample = len(scorer.sample_scores)
     held = int(np.count_nonzero(scorer.sample_scores >= OUTLIER_SCORE))
     expected: float = max(held / sample, 10.0**-OUTLIER_SCORE)
     variation = _variation(scorer, length)
-    effect = 1.0 + rows * expected * variation**2
+    effect = max(1.0 + rows * expected * variation**2, cluster)
     alpha = alpha_per_column(budget.false_alarms_per_year, budget.windows_per_year, 1)
     free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
 
@@ -136,7 +145,7 @@ def _variation(scorer: RowScorer, length: timedelta | None) -> float:
     if hours is None:
         return UNKNOWN_VARIATION
     known = hours != UNKNOWN_HOUR
-    long = DEFAULT_BLOCK_H if length is None else max(1, round(length / timedelta(hours=1)))
+    long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
     _, places = np.unique(hours[known] // long, return_inverse=True)
     rows = np.bincount(places).astype(np.float64)
     odd = np.bincount(places, scorer.sample_scores[known] >= COMMON_SCORE)
