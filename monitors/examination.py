@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
+from driftline.monitors.blame.callers import caller_rows
 from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
@@ -144,5 +146,6 @@ def judge_captured(
         past=past,
         commission=commission,
         deciders=deciders,
+        callers=partial(caller_rows, read) if rows is None else None,
     )
     return examine(definition.kind, question)

@@ -7,12 +7,15 @@ outside the reference, a change of unit. All else is a shift within what is know
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from textwrap import shorten
 
-from driftline.monitors.blame.culprits import CulpritCounter, Culprits, Target
+from driftline.monitors.blame.callers import is_caller
+from driftline.monitors.blame.culprits import Culprits, Target
+from driftline.monitors.blame.onset import Onset
+from driftline.monitors.blame.search import began_before, search
 from driftline.monitors.data_quality import Judgement
 from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import Draft
 from driftline.monitors.question import Question
 from driftline.monitors.violation import Severity, Violation
@@ -27,6 +30,8 @@ GONE_SHARE = 0.9
 ALWAYS_PAGES = frozenset(
     {"data_type_check", "missing_column_check", "unit_change_check", "range_check"}
 )
+# Values as rare as that in the reference are news, and so is the hour in which they came.
+RARE_SHARE = 0.01
 CAUSES_NAMED = 3
 # A pager is no place for the names of five hundred columns; the report has them all.
 CAUSE_WIDTH = 250
@@ -36,6 +41,7 @@ def find_violations(
     judgement: Judgement,
     question: Question,
     references: Mapping[str, ReferenceColumn],
+    counts: WindowCounts | None = None,
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are.
 
@@ -48,6 +54,8 @@ def find_violations(
         baseline are the segments that can be named.
     references
         By column: the reference's cells.
+    counts
+        The window's own, beside those of the windows before that the question may hold.
 
     Returns
     -------
@@ -59,18 +67,14 @@ def find_violations(
         for draft in judgement.drafts
         if draft.predicate is not None
     ]
-    segments = [
-        column.name
-        for column in question.baseline.signature.columns
-        if column.role == "feature" and column.type in ("string", "bool")
-    ]
-    left = iter(_culprits(question, targets, segments))
+    left = iter(search(question, targets))
     found = [
         word_violation(
             draft,
             next(left) if draft.predicate is not None else None,
             references,
             judgement,
+            _began_before(draft, references, question, counts),
         )
         for draft in judgement.drafts
     ]
@@ -80,13 +84,16 @@ def find_violations(
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
 
 
-def _culprits(
-    question: Question, targets: Sequence[Target], segments: Sequence[str]
-) -> list[Culprits]:
-    if not targets:
-        return []
-    columns = CulpritCounter.columns(targets, segments)
-    return question.gather(partial(CulpritCounter.start, targets, segments), columns).result()
+def _began_before(
+    draft: Draft,
+    references: Mapping[str, ReferenceColumn],
+    question: Question,
+    counts: WindowCounts | None,
+) -> Onset | None:
+    """Say since which earlier window a draft holds, where windows are remembered."""
+    if not question.past or counts is None or draft.feature not in references:
+        return None
+    return began_before(draft.predicate, references[draft.feature], question.past, counts)
 
 
 def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
@@ -115,9 +122,11 @@ def word_violation(
     culprits: Culprits | None,
     references: Mapping[str, ReferenceColumn],
     judgement: Judgement,
+    before: Onset | None = None,
 ) -> Violation:
-    """Put a draft and what was found behind it together."""
+    """Put a draft and what was found behind it together; it may have begun in a window before."""
     segment = culprits.segment if culprits else None
+    onset = before or (culprits.onset if culprits else None)
     return Violation(
         feature_name=draft.feature,
         constraint_check_type=draft.check,
@@ -127,23 +136,31 @@ def word_violation(
         share_of_blame=judgement.blame.get(draft.feature, 0.0),
         predicate=draft.predicate,
         row_count=culprits.row_count if culprits else 0,
-        cause=_cause(draft, culprits),
+        cause=_cause(draft, culprits, onset),
         segment=segment,
         unit=draft.unit,
         values=culprits.values if culprits else (),
         first_rows=tuple(culprits.first_rows) if culprits else (),
+        onset=onset,
     )
 
 
-def _cause(draft: Draft, culprits: Culprits | None) -> str:
+def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
     if culprits is not None and op in ("not_in", "in", "rule") and culprits.values:
-        parts.append(f'mostly "{culprits.values[0]}"')
+        is_alone = op == "not_in" and len(culprits.values) == 1
+        parts.append(f'{"new level" if is_alone else "mostly"} "{culprits.values[0]}"')
     if draft.unit is not None:
         parts.append(f"looks like {draft.unit.name}")
-    if culprits is not None and culprits.segment is not None:
-        parts.append(str(culprits.segment))
+    # Values that the reference knows come and go with the hours of a day.
+    if onset is not None and draft.share_reference < RARE_SHARE:
+        parts.append(str(onset))
+    segment = None if culprits is None else culprits.segment
+    if segment is not None and op == "null" and is_caller(segment.column):
+        parts.append(f'suspected nulls from caller "{segment.level}"')
+    if segment is not None:
+        parts.append(str(segment))
     return ", ".join(parts)
 
 

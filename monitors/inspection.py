@@ -100,7 +100,7 @@ def examine(question: Question) -> Report:
     judgement, finding = hold_back(judgement, commission, counts, references, baseline)
     outcomes = judged_rules(reading.rules, baseline, judgement)
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
-    violations = find_violations(replace(judgement, drafts=drafts), question, references)
+    violations = find_violations(replace(judgement, drafts=drafts), question, references, counts)
     verdicts = []
     if plan is not None and reading.segments is not None:
         each = plan.each(question.budget)

@@ -14,6 +14,7 @@ from driftline.baseline.gather import Counter, Meter, gather
 from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.blame.callers import CallerRows
 from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.window_counts import WindowCounts
@@ -123,6 +124,8 @@ class Question:
         Where a monitor stands with its baseline; None for a check, whose drift is never held back.
     deciders
         Keeps rules from window to window; None lays each out anew.
+    callers
+        Gives the rows again with who sent them; None where nobody knows.
     """
 
     baseline: Baseline
@@ -144,6 +147,7 @@ class Question:
     past: Sequence[WindowCounts] | None = None
     commission: Commission | None = None
     deciders: DeciderShelf | None = None
+    callers: Callable[[], CallerRows] | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

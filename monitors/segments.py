@@ -22,7 +22,8 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.segments import EMPTY, OTHER, SegmentColumn, SegmentCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.blame.culprits import CulpritCounter, Culprits, Target
+from driftline.monitors.blame.culprits import Culprits, Target
+from driftline.monitors.blame.search import search
 from driftline.monitors.data_quality import Judgement, judge
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.drift import ReferenceColumn
@@ -280,17 +281,7 @@ def find_segment_violations(
     drafts.sort(key=lambda pair: -_excess(*pair))
     targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
     looked = [target for target in targets if target is not None]
-    segments = [
-        column.name
-        for column in question.baseline.signature.columns
-        if column.role == "feature" and column.type in ("string", "bool")
-    ]
-    found: list[Culprits] = []
-    if looked:
-        columns = CulpritCounter.columns(looked, segments)
-        start = partial(CulpritCounter.start, looked, segments)
-        found = question.gather(start, columns).result()
-    left = iter(found)
+    left = iter(search(question, looked))
     return tuple(
         _violation(verdict, draft, next(left) if target is not None else None)
         for (verdict, draft), target in zip(

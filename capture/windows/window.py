@@ -132,6 +132,19 @@ class WindowRead:
         """Give all rows as one table."""
         return pa.Table.from_batches(self.batches(), schema=self.schema)
 
+    def with_columns(self, names: Sequence[str]) -> WindowRead:
+        """Give the same rows with columns of the capture table besides, before the last."""
+        more = tuple((name, name, META_SCHEMA.field(name).type) for name in names)
+        return self._of((*self._columns[:-1], *more, self._columns[-1]))
+
+    def only(self, names: Sequence[str]) -> WindowRead:
+        """Give the same rows with nothing but some columns of the capture table."""
+        return self._of(tuple((name, name, META_SCHEMA.field(name).type) for name in names))
+
+    def _of(self, columns: tuple[tuple[str, str, pa.DataType], ...]) -> WindowRead:
+        schema = pa.schema([pa.field(name, kind) for name, _, kind in columns])
+        return replace(self, schema=schema, _columns=columns)
+
     def _on(self, day: str) -> Iterator[pa.RecordBatch]:
         assert self._data is not None
         held = {column for _, column, _ in self._columns} & set(self._data.schema.names)

@@ -76,6 +76,11 @@ class Scene:
         """Give the rows of both, the other's after these."""
         return Scene(self.texts, self.numbers, self.rows.merge(other.rows))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows were kept."""
+        return self.rows.stride == 1
+
     def slices(self, targets: Sequence[_Target]) -> dict[int, Slice]:
         """Find, by place of the target, the slices that say more than one level of a text does."""
         table = self.rows.table()

@@ -28,7 +28,15 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
 
-__all__ = ["MIN_EXCESS", "MIN_LIFT", "Slice", "SliceColumn", "best_slice", "slice_columns"]
+__all__ = [
+    "MIN_EXCESS",
+    "MIN_LIFT",
+    "Slice",
+    "SliceColumn",
+    "best_slice",
+    "measured",
+    "slice_columns",
+]
 
 # A slice is named when it holds so much of the excess, and so much more than its share of rows.
 MIN_EXCESS = 0.5
@@ -234,13 +242,12 @@ def best_slice(
     judge = _Judge(count, total, expected, _tried(asked))
     ones = [judge.slice((one.predicate,), one.guilty, one.rows) for one in single]
     twos = _pairs(single, guilty, judge) if len(single) > 1 else []
-    margin = max(PAIR_GAIN, 1 / math.sqrt(total))  # Two standard errors of a share, at most.
     best: Slice | None = None
     for found, more in (
         ([one for one in ones if not one.has_number], 0.0),
-        ([one for one in twos if not one.has_number], margin),
-        ([one for one in ones if one.has_number], max(NUMBER_GAIN, margin)),
-        ([one for one in twos if one.has_number], max(NUMBER_GAIN, margin)),
+        ([one for one in twos if not one.has_number], PAIR_GAIN),
+        ([one for one in ones if one.has_number], NUMBER_GAIN),
+        ([one for one in twos if one.has_number], NUMBER_GAIN),
     ):
         top = max(
             (one for one in found if judge.stands_out(one)), key=lambda one: one.gain, default=None
@@ -260,15 +267,8 @@ class _Judge:
     tried: int
 
     def slice(self, conditions: tuple[Predicate, ...], guilty: int, rows: int) -> Slice:
-        excess = (guilty - self.expected * rows) / (self.total - self.expected * self.count)
-        return Slice(
-            conditions,
-            guilty,
-            rows,
-            share_of_guilty=guilty / self.total,
-            share_of_rows=rows / self.count,
-            share_of_excess=min(max(excess, 0.0), 1.0),
-        )
+        shares = measured(guilty, rows, self.total, self.count, self.expected)
+        return Slice(conditions, guilty, rows, *shares)
 
     def stands_out(self, one: Slice) -> bool:
         """Whether a slice is large enough, holds enough, and cannot be chance."""
@@ -278,9 +278,31 @@ class _Judge:
             return False
         if one.share_of_guilty < MIN_LIFT * one.share_of_rows:
             return False
-        # Chernoff's bound on the chance of so many guilty rows in a slice of this size.
-        evidence = self.total * _divergence(one.share_of_guilty, one.share_of_rows)
+        return self.is_news(one.guilty_count, one.row_count, self.total, self.count)
+
+    def is_news(self, guilty: int, rows: int, total: int, count: int) -> bool:
+        """Whether so many of the whole's guilty rows in a part of this size cannot be chance."""
+        # Chernoff's bound on that chance.
+        evidence = total * _divergence(guilty / total, rows / count)
         return evidence >= math.log(self.tried / FALSE_SLICE)
+
+
+def measured(
+    guilty: int, rows: int, total: int, count: int, expected: float
+) -> tuple[float, float, float]:
+    """Give a slice's shares of the guilty rows, of all rows and of the excess, each 0-1.
+
+    Parameters
+    ----------
+    guilty, rows
+        Guilty rows in the slice, and all.
+    total, count
+        The same of the whole, in which more rows are guilty than expected.
+    expected
+        Share that would be guilty without a fault.
+    """
+    excess = (guilty - expected * rows) / (total - expected * count)
+    return guilty / total, rows / count, min(max(excess, 0.0), 1.0)
 
 
 def _divergence(found: float, expected: float) -> float:
@@ -329,10 +351,13 @@ def _pairs(single: Sequence[_Condition], guilty: Bools, judge: _Judge) -> list[S
     found = []
     for first, second in zip(*np.nonzero(np.triu(bad >= max(least, 1), 1)), strict=True):
         one, two = single[first], single[second]
-        count = int(rows[first, second])
+        count, held_count = int(rows[first, second]), int(bad[first, second])
         if count in (one.rows, two.rows):  # One of them says it all.
+            continue
+        # Each must say something of the other's guilty rows.
+        if not all(judge.is_news(held_count, count, part.guilty, part.rows) for part in (one, two)):
             continue
         ordered = sorted((one, two), key=lambda each: (each.column.is_number, each.column.name))
         conditions = tuple(each.predicate for each in ordered)
-        found.append(judge.slice(conditions, int(bad[first, second]), count))
+        found.append(judge.slice(conditions, held_count, count))
     return found

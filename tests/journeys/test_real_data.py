@@ -47,7 +47,7 @@ CASES = (
         "synthetic_car_loan_dq",
         "size_of_downpayment",
         "categorical_values_check",
-        'mostly "50%"',
+        'new level "50%"',
         lambda found: found.size_of_downpayment == "50%",
     ),
     Case(
@@ -61,7 +61,7 @@ CASES = (
         "regression_synthetic",
         "y_pred",
         "baseline_drift_check",
-        'transmission = "automatic" holds 99.6 % of them',
+        'fuel = "diesel" and transmission = "automatic" holds 100 % of the excess',
         lambda found: found.y_pred < 617,
     ),
     Case(

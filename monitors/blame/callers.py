@@ -1,0 +1,71 @@
+"""Who sent captured rows: recorded headers and the like as text columns beside the rows' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.windows.window import WindowRead
+
+__all__ = ["HEADER", "CallerRows", "caller_rows", "is_caller"]
+
+HEADER = "header "
+# Of the capture table: which model answered, and what the caller said of itself.
+_PLAIN = ("variant", "model", "custom_attributes")
+_HEADERS = "headers"
+# Installations record one or two; a tap that records all of a browser's is no place to look at.
+_HEADERS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRows:
+    """The rows of a window with who sent them.
+
+    Parameters
+    ----------
+    names
+        The columns that say so, such as ``header x-client``.
+    batches
+        Gives the rows anew at each call, with these columns.
+    """
+
+    names: tuple[str, ...]
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+
+def is_caller(column: str) -> bool:
+    """Say whether a column tells who sent a row, and not what is in it."""
+    return column.startswith(HEADER) or column == "custom_attributes"
+
+
+def caller_rows(read: WindowRead) -> CallerRows:
+    """Give a window's rows with the columns that say who sent them, those that are recorded.
+
+    A column of the endpoint's own of such a name stays what it is.
+    """
+    taken = set(read.schema.names)
+    plain = [name for name in _PLAIN if name not in taken]
+    headers = _header_names(read) if _HEADERS not in taken else []
+    told = {name: f"{HEADER}{name}" for name in headers if f"{HEADER}{name}" not in taken}
+    asked = [*plain, *([_HEADERS] if told else [])]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in read.with_columns(asked).batches():
+            if told:
+                maps = batch.column(_HEADERS)
+                batch = batch.drop_columns([_HEADERS])
+                for name, shown in told.items():
+                    batch = batch.append_column(shown, pc.map_lookup(maps, name, "first"))
+            yield batch
+
+    return CallerRows((*plain, *told.values()), batches)
+
+
+def _header_names(read: WindowRead) -> list[str]:
+    found: set[str] = set()
+    for batch in read.only([_HEADERS]).batches():
+        found.update(pc.unique(batch.column(_HEADERS).keys).to_pylist())
+    return sorted(found)[:_HEADERS_MAX]
