@@ -14,8 +14,8 @@ from driftline.monitors.distances.distance import Distance
 
 __all__ = ["anderson_darling", "cramer_von_mises", "kolmogorov_smirnov"]
 
-# Up to so many rows a side the exact law is quick.
-EXACT_ROWS = 1_000
+# Up to so many rows of one side times those of the other the exact law is quick.
+EXACT_WAYS = 1_000_000
 # Laws of integrals over the distribution hold while no single value has more of the rows, and
 # from so many rows a side.
 TIED_SHARE = 0.02
@@ -30,9 +30,9 @@ BOUND = "p-value is an upper bound: the sketches' ranks are off by up to {:.2g} 
 def kolmogorov_smirnov(curves: Curves) -> Distance:
     """Measure the largest difference of the two curves, L-infinity of the CDFs; 0-1.
 
-    The p-value is exact for up to 1,000 rows a side, else that of the one-sample law at N_e rows;
-    ties make it too large, never too small. The interval is that of Dvoretzky, Kiefer and Wolfowitz
-    and holds for every distribution.
+    The p-value is exact for up to a million pairs of rows, else that of the one-sample law at N_e
+    rows, of a distance one row less; ties make it too large, never too small. The interval is that
+    of Dvoretzky, Kiefer and Wolfowitz and holds for every distribution.
 
     References
     ----------
@@ -120,7 +120,7 @@ def _kolmogorov_chance(curves: Curves, distance: float) -> float:
     n, m = curves.reference_rows, curves.window_rows
     if distance <= 0.0:
         return 1.0
-    if curves.error == 0.0 and max(n, m) <= EXACT_ROWS:
+    if curves.error == 0.0 and n * m <= EXACT_WAYS:
         at = np.arange(curves.points.size)
         first, second = (
             np.repeat(at, np.rint(np.diff(share, prepend=0.0) * rows).astype(np.int64))
@@ -130,7 +130,9 @@ def _kolmogorov_chance(curves: Curves, distance: float) -> float:
             # Where rounding takes the exact sum beyond 1 scipy warns and takes the limiting law.
             warnings.simplefilter("ignore", RuntimeWarning)
             return float(stats.ks_2samp(first, second, method="exact").pvalue)
-    return float(stats.kstwo.sf(distance, max(1, round(curves.effective_rows))))
+    # The distance comes in steps of a row, which the one-sample law does not know: with few rows
+    # on the other side it would give a chance far too small.
+    return float(stats.kstwo.sf(distance - 1 / max(n, m), max(1, int(curves.effective_rows))))
 
 
 def _cramer_chance(statistic: float) -> float:
