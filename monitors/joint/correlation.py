@@ -191,23 +191,39 @@ def judge_pairs(
         )
         nats = float(weigh(distance[at], variance[at], largest))
         reach = float(distance_needed(needed, float(variance[at]), largest))
-        error = CONFIDENCE_Z * math.sqrt(float(found.variance[pair]) / max(found.rows[pair], 4))
+        bound = math.tanh(float(begin[at] + side[at] * reach))
         changes.append(
-            PairChange(
-                first=plan[pair[0]],
-                second=plan[pair[1]],
-                reference=float(rho[at]),
-                window=float(now[at]),
-                low=math.tanh(float(_fisher(now[at])) - error),
-                high=math.tanh(float(_fisher(now[at])) + error),
-                bound=math.tanh(float(begin[at] + side[at] * reach)),
-                p_value=min(1.0, 2.0 * len(first) * math.exp(-nats)),
-                evidence=nats,
-                needed=needed,
-                row_count=int(found.rows[pair]),
-            )
+            _change(plan, known, found, pair, evidence=(nats, needed, len(first)), bound=bound)
         )
     return sorted(changes, key=lambda one: -one.evidence)
+
+
+def _change(
+    plan: Sequence[Score],
+    known: Pairs,
+    found: Pairs,
+    pair: tuple[int, int],
+    *,
+    evidence: tuple[float, float, int],
+    bound: float,
+) -> PairChange:
+    """Say of one pair what was judged; the evidence with what is needed, and among how many."""
+    nats, needed, pairs = evidence
+    now, rows = float(found.rho[pair]), found.rows[pair]
+    error = CONFIDENCE_Z * math.sqrt(float(found.variance[pair]) / max(rows, 4))
+    return PairChange(
+        first=plan[pair[0]],
+        second=plan[pair[1]],
+        reference=float(known.rho[pair]),
+        window=now,
+        low=math.tanh(float(_fisher(now)) - error),
+        high=math.tanh(float(_fisher(now)) + error),
+        bound=bound,
+        p_value=min(1.0, 2.0 * pairs * math.exp(-nats)),
+        evidence=nats,
+        needed=needed,
+        row_count=int(rows),
+    )
 
 
 def _judged(
@@ -266,5 +282,5 @@ def _largest(scores: Matrix, side: Pairs, pair: tuple[int, int]) -> float:
     return float(np.nanmax(influence)) / room
 
 
-def _fisher(rho: Numbers) -> Numbers:
+def _fisher(rho: Numbers | float) -> Numbers:
     return np.asarray(np.arctanh(np.clip(rho, -NEARLY_ONE, NEARLY_ONE)))
