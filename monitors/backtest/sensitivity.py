@@ -109,12 +109,24 @@ class _Half:
     ----------
     cells
         How many cells; the others follow, without the last two, of rows without a value.
-    share
-        Of all rows, 0-1, both sides above 0.
+    below, above
+        Shares of all rows in these cells and in the others, 0-1, both above 0; what is left are
+        rows without a value.
     """
 
     cells: int
-    share: float
+    below: float
+    above: float
+
+    def deviations(self, share: float) -> float | None:
+        """Give the shift of a normal column that takes so much of all rows over the cut, in sd.
+
+        Rows go from the larger side to the smaller one; None where that side has no more.
+        """
+        present = self.below + self.above
+        source = max(self.below, self.above) / present
+        left = source - share / present
+        return float(special.ndtri(source) - special.ndtri(left)) if left > 0 else None
 
 
 def _half(reference: ReferenceColumn) -> _Half | None:
@@ -128,7 +140,7 @@ def _half(reference: ReferenceColumn) -> _Half | None:
     if not len(possible):
         return None
     at = int(possible[np.argmin(np.abs(below - above)[possible])])
-    return _Half(at + 1, float(below[at]))
+    return _Half(at + 1, float(below[at]), float(above[at]))
 
 
 def _smallest(
@@ -222,8 +234,5 @@ def _finding(
     name = reference.cells.column
     if not np.isfinite(share):
         return Finding(name, within, count, None, None)
-    deviations = None
-    if reference.cells.is_number and share < half.share:
-        # A normal law with as much below the cut, moved up until so much less lies there.
-        deviations = float(special.ndtri(half.share) - special.ndtri(half.share - share))
+    deviations = half.deviations(share) if reference.cells.is_number else None
     return Finding(name, within, count, share, deviations)
