@@ -6,6 +6,7 @@ unchanged data bring; and its interval is that of the count alone, not of anothe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WINDOWS = 750
 # The fewest stretches of the reference that are worth drawing from.
 LEAST_STRETCHES = 5
-# A stretch with fewer rows than this share of the usual is a ragged end.
+# A first or last stretch with fewer rows than this share of the usual is a ragged end.
 PARTIAL_SHARE = 0.5
 
 
@@ -150,10 +151,15 @@ def _stretches(blocks: BlockCounts, length: timedelta) -> list[_Stretch]:
         found.setdefault(int(place) * step // width, []).append(window)
     total = {key: sum(one.row_count for one in own) for key, own in found.items()}
     least = PARTIAL_SHARE * float(np.median(list(total.values())))
+    # A weekend may have few rows, too: only the ends may lack a part.
+    held = Counter((np.unique(blocks.hours // 24) * 24 // width).tolist())
+    ragged = {
+        key for key in (min(found), max(found)) if total[key] < least or held[key] * 24 < width
+    }
     return [
         _Stretch((EPOCH + key * max(length, DAY)).weekday(), tuple(own))
         for key, own in sorted(found.items())
-        if total[key] >= least
+        if key not in ragged
     ]
 
 
@@ -167,7 +173,7 @@ def _drawn(
     given = 0
     while given < count:
         same = [one for one in stretches if one.weekday == moment.weekday()]
-        pool = same if width == DAY and same else stretches
+        pool = same or stretches
         chosen = pool[int(generator.integers(len(pool)))]
         shift = moment - _start_of(chosen, width)
         for window in chosen.windows:

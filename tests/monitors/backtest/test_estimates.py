@@ -131,6 +131,53 @@ def test_days_of_the_reference_drawn_anew_hardly_alarm(baseline: Baseline) -> No
     assert rate.years == pytest.approx(300 / 365.25)
 
 
+@pytest.mark.parametrize("days", [2, 3])
+def test_windows_of_some_days_are_drawn_to_the_weekdays_that_they_had(days: int) -> None:
+    rows = stream(56, 1000, 1)
+    weekend = (np.arange(rows.num_rows) // 1000) % 7 >= 5
+    amount = rows["amount"].to_numpy() + 20 * weekend
+    weekly = Baseline.fit(rows.set_column(1, "amount", pa.array(amount)), timestamp="at")
+
+    rate = resampled_alarms(decider(weekly, days * DAY), weekly.blocks, windows=100)
+
+    assert rate is not None
+    assert rate.count <= 1
+
+
+def test_weekends_of_few_rows_are_drawn_as_weekends() -> None:
+    rows = stream(56, 1000, 1)
+    weekend = (np.arange(rows.num_rows) // 1000) % 7 >= 5
+    amount = rows["amount"].to_numpy() + 20 * weekend
+    rows = rows.set_column(1, "amount", pa.array(amount))
+    few = rows.filter(pa.array(~weekend | (np.arange(rows.num_rows) % 4 == 0)))
+    weekly = Baseline.fit(few, timestamp="at")
+
+    rate = resampled_alarms(decider(weekly), weekly.blocks, windows=100)
+
+    assert rate is not None
+    assert rate.count <= 1
+
+
+def test_gaps_and_the_greater_side_count_in_the_deviations() -> None:
+    rng = np.random.default_rng(3)
+    rows = stream(56, 2000, 1)
+    amount = np.where(rng.random(rows.num_rows) < 0.5, np.nan, rows["amount"].to_numpy())
+    ones = (rng.random(rows.num_rows) < 0.9).astype(float)
+    rows = rows.set_column(1, "amount", pa.array(amount, from_pandas=True))
+    known = Baseline.fit(rows.append_column("ones", pa.array(ones)), timestamp="at")
+    budget = Budget(1.0, 365.25)
+    rule = decider_of(known, ("amount", "ones"), length=DAY, budget=budget)
+
+    found = smallest_shifts(rule, known.blocks, rows=2000)
+
+    gaps, high = (found_by(found, one, "one window") for one in ("amount", "ones"))
+    # Half of the rows hold a number, and half of those lie on each side.
+    assert gaps.deviations == pytest.approx(-stats.norm.ppf(0.5 - gaps.share / 0.5), rel=0.05)
+    # Nine of ten are 1, and some of them become 0.
+    lower = stats.norm.ppf(0.9) - stats.norm.ppf(0.9 - high.share)
+    assert high.deviations == pytest.approx(lower, rel=0.02)
+
+
 def test_a_reference_without_times_or_of_a_few_days_is_not_drawn_from(baseline: Baseline) -> None:
     short = Baseline.fit(stream(4, 500, 3), timestamp="at")
 
