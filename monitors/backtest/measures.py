@@ -83,7 +83,9 @@ def chi_squared_p(before: Numbers, now: Numbers) -> Numbers:
     expected = _shares(before) * now.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where((expected == 0) & (now == 0), 0.0, (now - expected) ** 2 / expected)
-    p_value = special.chdtrc(len(before) - 1, parts.sum(axis=1))
+    # A level that neither side of a window has is none of its degrees of freedom.
+    freedom = ((before > 0) | (now > 0)).sum(axis=1) - 1
+    p_value = special.chdtrc(freedom, parts.sum(axis=1))
     return np.asarray(np.where(now.sum(axis=1) > 0, p_value, np.nan))
 
 

@@ -96,6 +96,15 @@ def test_chi_squared_is_evidentlys() -> None:
     assert found == pytest.approx([1.0, 0.0003354626279025119], rel=1e-9)
 
 
+def test_a_level_of_another_window_is_no_degree_of_freedom() -> None:
+    windows = np.array([levels(120, 120, 60, 0), levels(145, 90, 60, 5)])
+
+    found = chi_squared_p(levels(400, 240, 160, 0), windows)
+
+    # The same window on its own, as above.
+    assert found == pytest.approx([0.0003354626279025119, 0.0], rel=1e-9)
+
+
 def test_an_unseen_level_is_impossible_by_chi_squared() -> None:
     found = chi_squared_p(levels(400, 240, 160, 0), np.array([levels(145, 90, 60, 5)]))
 
