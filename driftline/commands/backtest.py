@@ -165,6 +165,11 @@ def _of_file(
     from driftline.monitors.backtest.spans import spans_of
 
     spec = {} if name is None else _spec(name, server)
+    if spec.get("kind", "data-quality") != "data-quality" or spec.get("compat"):
+        kind = "compat" if spec.get("compat") else f'kind "{spec["kind"]}"'
+        raise InputError(
+            f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
+        )
     options.open_places(*data, *([baseline] if baseline else []))
     with progress("reading") as advance:
         found = backtest_roles(
@@ -173,7 +178,7 @@ def _of_file(
             roles,
             reference_until=until,
             spans=spans_of(asked["window"] or spec.get("schedule") or DEFAULT_WINDOW),
-            false_alarms_per_year=float(spec.get("false_alarms_per_year", 1.0)),
+            false_alarms_per_year=spec.get("false_alarms_per_year", 1.0),
             options=BacktestOptions(
                 start=span[0],
                 end=span[1],
@@ -201,7 +206,11 @@ def _spec(name: str, server: str) -> dict[str, Any]:
     monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]
     if len(monitors) != 1:
         raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")
-    return {**(monitors[0].get("spec") or {}), "name": str(monitors[0].get("name", ""))}
+    # Heavy; what a file says is checked here as the server would check it.
+    from driftline.serving.resources import parse_resources
+
+    (resource,) = parse_resources(monitors)
+    return {**resource.spec.model_dump(), "name": resource.name}
 
 
 def _write(output: Path, found: Mapping[str, Any]) -> None:

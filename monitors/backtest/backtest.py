@@ -123,6 +123,10 @@ def backtest_roles(
             f"backtest: {given} of a baseline and the time until which the data are the reference; "
             "expected one of them"
         )
+    if reference is not None and roles != Roles(timestamp=roles.timestamp):
+        raise InputError(
+            "backtest: a baseline and roles beside the timestamp; the baseline has its own roles"
+        )
     if reference is None:
         assert reference_until is not None
         source = open_source(data).buffered()

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from driftline.baseline.store import Baseline
 from driftline.cli import build
 from driftline.errors import InputError
 
@@ -131,6 +132,38 @@ def test_wrong_use_is_one_sentence(data: str, words: tuple[str, ...], sentence: 
 
     assert isinstance(result.exception, InputError)
     assert sentence in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("false_alarms_per_year: lots", "false_alarms_per_year"),
+        ("schedule: {hour: 1}", "schedule"),
+        ("kind: bias", 'kind "bias"; a backtest replays "data-quality" without compat'),
+        ("compat: true", "compat; a backtest replays"),
+    ],
+)
+def test_a_declared_monitor_that_cannot_be_replayed_is_refused(
+    data: str, tmp_path: Path, line: str, sentence: str
+) -> None:
+    file = tmp_path / "shops.yaml"
+    file.write_text(f"kind: Monitor\nname: shops\nspec:\n  endpoint: a\n  baseline: b\n  {line}\n")
+
+    result = asked(data, str(file))
+
+    assert isinstance(result.exception, InputError)
+    assert sentence in str(result.exception)
+
+
+def test_a_baseline_and_roles_for_another_are_refused(data: str, tmp_path: Path) -> None:
+    folder = tmp_path / "baseline"
+    Baseline.fit(data, timestamp="at").save(str(folder))
+    given = ("--data", data, "--timestamp", "at", "--baseline", str(folder))
+
+    result = invoke(*given, "--label", "sum")
+
+    assert isinstance(result.exception, InputError)
+    assert "the baseline has its own roles" in str(result.exception)
 
 
 def test_a_file_with_two_monitors_is_refused(data: str, tmp_path: Path) -> None:
