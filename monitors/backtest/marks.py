@@ -44,11 +44,15 @@ class Mark:
                 "the start"
             )
 
+    def is_judged(self, verdict: Verdict) -> bool:
+        """Whether a window lies in the span, in part at least."""
+        if verdict.start is None or verdict.end is None:
+            return False
+        return verdict.start < self.end and self.start < verdict.end
+
     def is_met(self, verdict: Verdict) -> bool:
         """Whether a window lies in the span, in part at least, and alarms for its column."""
-        if verdict.start is None or verdict.end is None or verdict.state != ALARM:
-            return False
-        if verdict.end <= self.start or verdict.start >= self.end:
+        if verdict.state != ALARM or not self.is_judged(verdict):
             return False
         return self.column is None or any(one.column == self.column for one in verdict.alarms)
 
@@ -60,7 +64,7 @@ class MarkScore:
     Parameters
     ----------
     harmful_count, found_count
-        Spans that were harmful, and those of them with an alarm.
+        Spans of replayed windows that were harmful, and those of them with an alarm.
     expected_count, needless_count
         Spans that were expected or the new normal, and those of them with an alarm.
     """
@@ -72,10 +76,11 @@ class MarkScore:
 
 
 def score(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> MarkScore | None:
-    """Count the marks that the alarms met; None without marks."""
-    if not marks:
+    """Count the marks that the alarms met; None without marks on the windows that were replayed."""
+    judged = [one for one in dict.fromkeys(marks) if any(map(one.is_judged, verdicts))]
+    if not judged:
         return None
-    met = {one: any(one.is_met(verdict) for verdict in verdicts) for one in dict.fromkeys(marks)}
+    met = {one: any(map(one.is_met, verdicts)) for one in judged}
     harmful = [hit for one, hit in met.items() if one.verdict == HARMFUL]
     others = [hit for one, hit in met.items() if one.verdict != HARMFUL]
     return MarkScore(len(harmful), sum(harmful), len(others), sum(others))

@@ -30,6 +30,8 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("too small to judge", f"{found['insufficient_count']:,}"),
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
         ("on the reference's own days", _resampled(found["resampled"])),
+        ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
+        ("marks", _marks(found["marks"])),
         ("baseline", found["baseline_version"]),
     ]
     told = "".join(
@@ -61,6 +63,16 @@ def _resampled(rate: Mapping[str, Any] | None) -> str:
         return ""
     span = f"{rate['per_year_low']:.2g} to {rate['per_year_high']:.2g} a year"
     return f"{plural(rate['count'], 'alarm')} in {rate['years']:.2g} years ({span})"
+
+
+def _marks(marks: Mapping[str, int] | None) -> str:
+    """Tell how the rule did on what people marked; empty without marks."""
+    if marks is None:
+        return ""
+    return (
+        f"{marks['found_count']} of {marks['harmful_count']} harmful spans found, "
+        f"{marks['needless_count']} of {marks['expected_count']} expected ones alarmed"
+    )
 
 
 @cache

@@ -164,5 +164,6 @@ def time_of(moment: int) -> datetime:
         return EPOCH + timedelta(microseconds=int(moment))
     except OverflowError:
         raise InputError(
-            f"time {moment} microseconds since 1970 lies past the years 1 to 9999"
+            f"a window at {moment} microseconds since 1970 lies past the years 1 to 9999; leave "
+            "such rows out with --from and --to"
         ) from None

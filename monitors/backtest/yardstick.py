@@ -68,7 +68,10 @@ class Yardstick:
         values = np.zeros(len(plain))
         present = ~is_missing(plain).to_numpy(zero_copy_only=False)
         if self.is_number:
-            found = pc.fill_null(plain.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False)
+            numbers = plain.cast(
+                pa.float64(), safe=False
+            )  # Of huge ones the nearest that there is.
+            found = pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
             present = np.isfinite(found)
             values[present] = found[present]
             codes[present] = np.searchsorted(self.edges, found[present], side="right")

@@ -95,10 +95,14 @@ def withdraw_mark(connection: Connection, mark: Mark, *, by: str, now: datetime)
 
 
 def backtest_marks(connection: Connection, monitor: str) -> list[BacktestMark]:
-    """Give the marks that stand as a backtest scores them; of equal spans the newest counts."""
+    """Give the marks that stand as a backtest scores them; of equal spans the newest counts.
+
+    Those on other checks than drift are left out: a backtest replays drift alone.
+    """
     found: dict[tuple[str | None, Window], BacktestMark] = {}
     for one in list_marks(connection, monitor):
-        if one.withdrawn_at is None and (one.feature, one.span) not in found:
+        is_meant = one.withdrawn_at is None and one.check in (None, "baseline_drift_check")
+        if is_meant and (one.feature, one.span) not in found:
             verdict: Any = one.verdict.replace("-", "_")
             found[one.feature, one.span] = BacktestMark(
                 one.feature, one.span.start, one.span.end, verdict

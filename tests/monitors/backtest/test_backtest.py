@@ -16,6 +16,7 @@ from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.marks import Mark
 from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.page import backtest_page
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -148,6 +149,8 @@ def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseli
         Mark("size", CHANGE, CHANGE + DAY, "harmful"),
         Mark(None, CHANGE + 2 * DAY, CHANGE + 3 * DAY, "expected"),
         Mark(None, START + 30 * DAY, START + 31 * DAY, "new_normal"),
+        # Of windows that are not replayed: neither found nor missed.
+        Mark("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),
     )
 
     found = backtest(rows, baseline, timestamp="at", options=Options(marks=marks))
@@ -155,6 +158,51 @@ def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseli
     assert found.marks is not None
     assert (found.marks.harmful_count, found.marks.found_count) == (2, 1)
     assert (found.marks.expected_count, found.marks.needless_count) == (2, 1)
+
+
+def test_marks_of_other_windows_are_no_score(rows: pa.Table, baseline) -> None:
+    marks = (Mark("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),)
+
+    assert backtest(rows, baseline, timestamp="at", options=Options(marks=marks)).marks is None
+
+
+def test_the_page_tells_of_marks_and_of_rows_without_a_time(rows: pa.Table, baseline) -> None:
+    times = rows["at"].to_pylist()[: 2 * 960]
+    times[:5] = [None] * 5
+    some = rows.slice(0, 2 * 960).set_column(0, "at", pa.array(times, pa.timestamp("us")))
+    marks = (Mark("amount", START, START + DAY, "harmful"),)
+
+    found = backtest(some, baseline, timestamp="at", options=Options(marks=marks))
+
+    page = backtest_page(found.as_dict())
+    assert "0 of 1 harmful spans found" in page
+    assert "<dt>rows without a time</dt><dd>5</dd>" in page
+
+
+def test_a_time_at_the_end_of_the_calendar_is_refused_with_the_mend(baseline) -> None:
+    some = pa.table(stream(days=2))
+    times = [
+        *(one.replace(tzinfo=UTC) for one in some["at"].to_pylist()[:-1]),
+        datetime(9999, 12, 31, 12, tzinfo=UTC),
+    ]
+    some = some.set_column(0, "at", pa.array(times, pa.timestamp("us", "UTC")))
+
+    with pytest.raises(InputError, match="leave such rows out with --from and --to"):
+        backtest(some, baseline, timestamp="at")
+
+    found = backtest(some, baseline, timestamp="at", options=Options(end=START + 2 * DAY))
+    assert len(found.verdicts) == 2
+
+
+def test_whole_numbers_beyond_those_of_floats_are_laid_beside_other_rules() -> None:
+    rng = np.random.default_rng(5)
+    at = np.datetime64("2024-01-01", "us") + np.arange(40 * 240) * np.timedelta64(360_000_000, "us")
+    some = pa.table({"at": at, "code": rng.integers(2**60, 2**62, len(at))})
+    options = Options(against=("sagemaker", "evidently"))
+
+    found = backtest(some, timestamp="at", reference_until=START + 30 * DAY, options=options)
+
+    assert not any(found.rules[1].alarms)
 
 
 def test_the_result_is_plain_json(rows: pa.Table, baseline) -> None:

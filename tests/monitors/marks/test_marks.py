@@ -181,6 +181,8 @@ def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) ->
     put(EXPECTED)
     put(replace(EXPECTED, verdict="harmful"))
     put(replace(EXPECTED, verdict="new-normal", feature="wind", until=None))
+    # A backtest replays drift alone, and can neither find nor miss another check's finding.
+    put(replace(EXPECTED, verdict="harmful", feature="temp", check="data_type_check", until=None))
 
     with engine.connect() as connection:
         found = backtest_marks(connection, "daily")
