@@ -28,7 +28,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
 from driftline.monitors.marks.effect import apply_marks, with_marks, without_expected
 from driftline.monitors.marks.store import marks_between
-from driftline.monitors.memory.recall import MEMORY, RETENTION, recall, remember
+from driftline.monitors.memory.recall import MEMORY, RETENTION, moment_before, recall, remember
 from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.question import Predictor
 from driftline.monitors.records import (
@@ -175,7 +175,7 @@ def _attempt(
         return _fail(keep, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
     with reading(engine) as connection:
-        since = window.start - MEMORY * window.length
+        since = moment_before(window.start, MEMORY * window.length)
         marks = marks_between(connection, definition.name, since, window.end)
     digest = with_scripts(read.digest, definition, scripts_dir)
     read = replace(read, digest=with_marks(digest, marks, window))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -18,7 +18,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.memory.store import Key, forget, put, read
 from driftline.monitors.report import Report
 
-__all__ = ["RETENTION", "Recall", "recall", "remember"]
+__all__ = ["MEMORY", "RETENTION", "Recall", "cell_ids", "moment_before", "recall", "remember"]
 
 # Windows before the judged one that the longest span needs.
 MEMORY = SCALES[-1] - 1
@@ -75,8 +75,13 @@ def remember(
     if known.commission is not None:
         # They may be all that tells how windows vary.
         fitting = save(connection, known.key, window, report.commissioning).fitting
-    oldest = window.end - max(retention, SCALES[-1] * window.length)
+    oldest = moment_before(window.end, max(retention, SCALES[-1] * window.length))
     forget(connection, known.key.monitor, oldest, save=fitting)
+
+
+def moment_before(moment: datetime, span: timedelta) -> datetime:
+    """Give the moment a span before another; at most as far back as times go."""
+    return moment - min(span, moment - datetime.min.replace(tzinfo=UTC))
 
 
 def cell_ids(baseline: Baseline) -> Mapping[str, str]:

@@ -139,3 +139,15 @@ def test_the_same_past_gives_the_same_report(judge, root: str, append: Append, r
         return [Path(root, one.folder, "report.json").read_text() for one in found]
 
     assert documents(filled) == documents(live)
+
+
+def test_a_window_of_a_lifetime_reaches_back_no_further_than_times_do(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng
+) -> None:
+    baselines.put(root, "flights", reference, clock)
+    append(0, weather(rng, 60))
+    window = Window(datetime(1985, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
+
+    found = run(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+
+    assert found.row_count == 60
