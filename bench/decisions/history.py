@@ -92,12 +92,14 @@ def counted(
         found, often = np.unique(known[known >= 0], return_counts=True)
         once = int(np.sum(often == 1))
         levels = {f"v{code}": int(count) for code, count in zip(found, often, strict=True)}
-        cells = text_cells(
-            name, "string", levels, complete=len(levels) <= 100_000, row_count=int(often.sum())
-        )
+        rows_known = int(often.sum())
+        cells = text_cells(name, "string", levels, complete=True, row_count=rows_known)
         distinct, at = np.unique(values, return_inverse=True)
-        words = [None if code < 0 else f"v{code}" for code in distinct.tolist()]
-        codes = cells.assign(pa.array(words, pa.string()))[at]
+        words = pa.array([None if code < 0 else f"v{code}" for code in distinct.tolist()])
+        codes = cells.assign(words)[at]
+        # As a baseline is counted (repeated_cells): what came once was new to the rest of it.
+        repeated = tuple(sorted(name for name, count in levels.items() if count > 1))
+        codes[: known.size] = replace(cells, known=repeated).assign(words)[at[: known.size]]
     size, hours = cells.size, rows.counts.size
     flat = np.bincount(rows.hour * size + codes, minlength=hours * size)
     table = flat.reshape(hours, size).astype(np.int32)

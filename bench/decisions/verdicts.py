@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor
 from bench.decisions.rows import START
 from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.decision import significance
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.decision.decider import SCALES, Decider
 from driftline.monitors.decision.window_counts import WindowCounts
@@ -62,12 +64,27 @@ def judge(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Verdicts:
     past: deque[WindowCounts] = deque(maxlen=max(decider.memory, 1))
     violated, undecided = [], []
     for window in _windows(monitor, histories):
-        decision = decider.judge(window, tuple(past))
+        with _rough_bounds():
+            decision = decider.judge(window, tuple(past))
         drifted = set(decision.drifted)
         violated.append([name in drifted for name in names])
         undecided.append([name in decision.notes for name in names])
         past.append(window)
     return Verdicts(names, np.array(violated), np.array(undecided))
+
+
+@contextmanager
+def _rough_bounds() -> Iterator[None]:
+    """Find the bounds that people are shown roughly: no verdict rests on them, and they cost most.
+
+    What is in violation follows from the evidence alone (``significance.bounds`` is only for show).
+    """
+    usual = significance.BISECTIONS
+    significance.BISECTIONS = 1
+    try:
+        yield
+    finally:
+        significance.BISECTIONS = usual
 
 
 def _decider(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Decider:
@@ -106,7 +123,8 @@ def first_alarm(monitor: Monitor, histories: Mapping[str, ColumnHistory], onset:
     before = False
     for index, window in enumerate(_windows(monitor, histories)):
         if index >= onset - 1:
-            violated = "x0" in decider.judge(window, tuple(past)).drifted
+            with _rough_bounds():
+                violated = "x0" in decider.judge(window, tuple(past)).drifted
             if violated and not before and index >= onset:
                 return index - onset + 1
             before = violated
