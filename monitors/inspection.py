@@ -141,6 +141,7 @@ def examine(question: Question) -> Report:
         counts=counts,
         cell_ids={name: baseline.cells[name].id for name in counts.cells},
         batches=batches,
+        references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
 

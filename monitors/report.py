@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
@@ -21,11 +21,14 @@ from driftline.baseline.jackson import to_jackson
 from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
-from driftline.errors import InputError, UndecidedError
+from driftline.errors import UndecidedError
+from driftline.monitors.blame.export import blamed_batches, form_of, write_rows
 from driftline.monitors.blame.rows import matching_rows
+from driftline.monitors.blame.shares import Blamed, blamed_by
 from driftline.monitors.commissioning.commission import Finding
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import report_datapoints
+from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.findings import cause_sentence
@@ -101,6 +104,8 @@ class Report:
         Which drift is held back, since the monitor is new to a baseline that does not fit.
     batches
         Gives the judged rows again; None when they are gone.
+    references
+        By column: the reference's cells and counts, by which rows share the blame.
     comparer
         Lays one feature's values beside the reference's; None when there are none to lay.
     """
@@ -124,6 +129,9 @@ class Report:
     commissioning: Finding | None = None
     expected: tuple[ExpectedViolation, ...] = ()
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+    references: Mapping[str, ReferenceColumn] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -247,8 +255,8 @@ class Report:
         """Lay the shares of a feature's values beside the reference's, with intervals."""
         return None if self.comparer is None else self.comparer(feature)
 
-    def rows(self, violation: Violation | int, limit: int = 50) -> pd.DataFrame:
-        """Give the first rows behind a violation, the offending column in front.
+    def rows(self, violation: Violation | int, limit: int | None = 50) -> pd.DataFrame:
+        """Give the first rows behind a violation, the offending column in front; None: all.
 
         The index holds the rows' positions in the data, from 0, as ``first_rows`` does: ``.iloc``
         finds them there. Captured rows have ids in front instead.
@@ -260,16 +268,40 @@ class Report:
         InputError
             When the violation has no rows behind it, as a missing column has none.
         """
-        chosen = self.violations[violation] if isinstance(violation, int) else violation
-        if chosen.predicate is None:
-            raise InputError(
-                f"{chosen.feature_name}: {chosen.constraint_check_type} has no rows behind it"
-            )
-        if self.batches is None:
-            raise UndecidedError("the rows of this report are gone; check the data again")
-        table = matching_rows(self.batches(), chosen.predicate, limit=limit, position=POSITION)
+        chosen = self._blamed(violation)[0].predicate
+        most = self.row_count if limit is None else limit
+        table = matching_rows(self._rows()(), chosen, limit=most, position=POSITION)
         found: pd.DataFrame = table.to_pandas()
         return found.set_index(POSITION).rename_axis(None) if POSITION in found else found
+
+    def export(self, violation: Violation | int | None, path: str | PathLike[str]) -> int:
+        """Write all rows behind a violation, and no others, to a CSV or Parquet file.
+
+        Each has its ``share_of_blame``, which sum to 1; None: the rows behind any violation, each
+        of which counts by its own share. Rows have ids in front, or their number as ``row``.
+
+        Returns
+        -------
+        int
+            Rows written.
+
+        Raises
+        ------
+        UndecidedError, InputError
+            As `rows` does; and InputError for another ending than .csv or .parquet.
+        """
+        form = form_of(fspath(path))
+        found = blamed_batches(self._rows(), self._blamed(violation), self.references)
+        return write_rows(found, form, Path(path))
+
+    def _blamed(self, violation: Violation | int | None) -> list[Blamed]:
+        chosen = self.violations[violation] if isinstance(violation, int) else violation
+        return blamed_by(self.violations if chosen is None else (chosen,))
+
+    def _rows(self) -> BatchMaker:
+        if self.batches is None:
+            raise UndecidedError("the rows of this report are gone; check the data again")
+        return self.batches
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Give report.json as plain values, the same for the same rows and baseline."""

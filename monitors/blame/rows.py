@@ -64,8 +64,8 @@ def matching_rows(
     return table.select([*front, *(name for name in table.column_names if name not in front)])
 
 
-def with_texts(table: pa.Table, predicate: Condition) -> pa.Table:
-    """Put the text that did not fit where its value is missing, and drop the map column."""
+def with_texts(table: pa.Table, predicate: Condition, *, keep: bool = False) -> pa.Table:
+    """Put the text that did not fit where its value is missing; drop the map column, or keep it."""
     if UNFIT not in table.column_names or not pa.types.is_map(table.schema.field(UNFIT).type):
         return table
     if predicate.op == "unfit" and predicate.column in table.column_names:
@@ -74,4 +74,4 @@ def with_texts(table: pa.Table, predicate: Condition) -> pa.Table:
         place = table.schema.get_field_index(predicate.column)
         shown = pc.coalesce(values, texts.cast(pa.string()))
         table = table.set_column(place, predicate.column, shown)
-    return table.drop_columns([UNFIT])
+    return table if keep else table.drop_columns([UNFIT])
