@@ -10,11 +10,11 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from driftline.dashboard.wording import moment
+from driftline.dashboard.wording import moment, plural
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -68,6 +68,8 @@ class Actions:
             "expire": _expire,
             "redeliver": _redeliver,
             "switch": _switch,
+            "mark": _mark,
+            "unmark": _unmark,
         }
 
     def run(self, name: str, given: object) -> tuple[int, str]:
@@ -126,6 +128,41 @@ def _switch(send: Send, given: Mapping[str, object]) -> str:
     body = {"names": [name], "enabled": enabled}
     send("POST", "/api/v1/alarms/actions", body)
     return f"Actions of {name} are switched {'on' if enabled else 'off'}."
+
+
+def _mark(send: Send, given: Mapping[str, object]) -> str:
+    names = ("window", "verdict", "reason", "author")
+    body: dict[str, object] = {name: _wanted(given, name) for name in names}
+    body["feature"] = _text(given, "feature") or None
+    if until := _text(given, "until"):
+        body["until"] = _time(until)
+    path = f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/marks"
+    found = send("POST", path, body)
+    again = _counted(found, "executions")
+    moved = _counted(found, "monitors")
+    rest = f"; {plural(moved, 'monitor')} use the new baseline from now on" if moved else ""
+    return f"Noted; {plural(again, 'window')} judged again{rest}."
+
+
+def _unmark(send: Send, given: Mapping[str, object]) -> str:
+    monitor, identity = _step(_wanted(given, "monitor")), _step(_wanted(given, "id"))
+    path = f"/api/v1/monitors/{monitor}/marks/{identity}/withdraw"
+    found = send("POST", path, {"author": _wanted(given, "author")})
+    return f"Taken back; {plural(_counted(found, 'executions'), 'window')} judged again."
+
+
+def _counted(found: Mapping[str, Any], key: str) -> int:
+    listed = found.get(key)
+    return len(listed) if isinstance(listed, list) else 0
+
+
+def _time(text: str) -> str:
+    """Read a day or a time, UTC where it names no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f'until "{text[:40]}"; expected a day such as 2026-12-01') from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
 
 
 def _text(given: Mapping[str, object], key: str) -> str:

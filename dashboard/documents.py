@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = [
     "count_of",
     "culprit",
     "detail_of",
+    "expected_of",
+    "features_of",
     "finding_of",
     "findings_of",
     "groups_of",
@@ -53,12 +56,21 @@ def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
     by_name: dict[str, list[Document]] = {name: [] for name in measured}
     for violation in violations:
         by_name.setdefault(_text(violation, "feature_name"), []).append(violation)
+    expected = {feature for feature, *_ in expected_of(report)}
     features = [
-        _feature(name, measured.get(name, {}), broken)
+        replace(_feature(name, measured.get(name, {}), broken), is_expected=name in expected)
         for name, broken in by_name.items()
         if broken or _text(measured[name], "role") not in UNJUDGED
     ]
-    features.sort(key=lambda line: (not line.checks, -line.blame, -(line.ratio or 0.0), line.name))
+    features.sort(
+        key=lambda line: (
+            not line.checks,
+            not line.is_expected,
+            -line.blame,
+            -(line.ratio or 0.0),
+            line.name,
+        )
+    )
     segments = [_segment(violation) for violation in violations]
     return WindowDetail(
         run=run,
@@ -91,6 +103,24 @@ def finding_of(violation: Document) -> tuple[str, str]:
     """Name a broken constraint, and say what was found: the cause, or the document's own text."""
     words = _text(violation, "cause") or _text(violation, "description")
     return _text(violation, "constraint_check_type"), words
+
+
+def expected_of(report: Document | None) -> list[tuple[str, str, str, int | None]]:
+    """Give what was expected: feature, check, in words, and the id of the mark that says so."""
+    found = []
+    for entry in _objects(report or {}, "expected_violations"):
+        mark = entry.get("mark")
+        identity = mark.get("id") if isinstance(mark, Mapping) else None
+        check, words = finding_of(entry)
+        known = identity if isinstance(identity, int) else None
+        found.append((_text(entry, "feature_name"), check, words, known))
+    return found
+
+
+def features_of(report: Document | None) -> list[str]:
+    """Name what is violated, the gravest first, each once."""
+    violations = sorted(_objects(report or {}, "violations"), key=_gravity)
+    return list(dict.fromkeys(_text(one, "feature_name") for one in violations))
 
 
 def segment_of(violation: Document) -> str | None:

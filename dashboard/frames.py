@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from driftline.dashboard.mark_frames import MarksView
 from driftline.monitors.comparison import Comparison
 
 __all__ = [
@@ -195,7 +196,7 @@ class FeatureLine:
     ``change`` says in words how far a column that drifted lies from its reference. ``findings`` are
     the constraints that it breaks, by check and in words, the gravest first; empty
     when it keeps all. ``accused`` names the values that the gravest is about, ``brief`` tells it
-    without where its rows lie.
+    without where its rows lie. ``is_expected``: somebody has marked a violation of it as expected.
     """
 
     name: str
@@ -214,6 +215,7 @@ class FeatureLine:
     accused: str | None = None
     brief: str = ""
     change: str = ""
+    is_expected: bool = False
 
     @property
     def judged(self) -> bool:
@@ -307,3 +309,4 @@ class MonitorView:
     changes: tuple[AlarmChange, ...]
     notes: tuple[str, ...] = ()
     kept: str | None = None
+    marks: MarksView | None = None

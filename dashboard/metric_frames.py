@@ -19,6 +19,7 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
+from driftline.dashboard.mark_frames import MarksView
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
 
@@ -91,6 +92,7 @@ class ColumnView:
     notes: tuple[str, ...] = ()
     unread: int = 0
     quantiles: tuple[float, ...] | None = None
+    marks: MarksView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +173,4 @@ class KindView:
     notes: tuple[str, ...] = ()
     kept: str | None = None
     unread: int = 0
+    marks: MarksView | None = None

@@ -39,6 +39,7 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.holdings import Holdings
+from driftline.dashboard.mark_queries import marks_view
 from driftline.dashboard.measured import kind_view
 from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSummary
 from driftline.dashboard.past import Past
@@ -166,7 +167,8 @@ class Stores:
         chosen = detail.feature(feature)
         if chosen is None and feature is not None and detail.features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        view = replace(view, detail=detail, feature=chosen, kept=feature or keep)
+        said = marks_view(self.engine, line, run, report, chosen.name if chosen else None)
+        view = replace(view, detail=detail, feature=chosen, kept=feature or keep, marks=said)
         return view if chosen is None else self._with_rows(view, report, chosen)
 
     def require(self, address: Address) -> None:
@@ -209,18 +211,20 @@ class Stores:
             past = changes(connection, records, line)
             if run is None:
                 return KindView(self.now(), line, definition.kind, None, changes=past)
-            return kind_view(
+            report = self.holdings.document(run.folder)
+            view = kind_view(
                 connection,
                 line,
                 definition.kind,
                 run,
-                self.holdings.document(run.folder),
+                report,
                 asked=metric,
                 keep=keep,
                 known=self.past.told(line.runs),
                 changes=past,
                 now=self.now(),
             )
+        return replace(view, marks=marks_view(self.engine, line, run, report, None))
 
     def column(self, name: str, column: str, window: str | None) -> ColumnView:
         """Give one column of a monitor over all windows, and in one of them.
@@ -266,6 +270,7 @@ class Stores:
             notes=shown.notes,
             unread=len(line.runs) - len(known),
             quantiles=self._quantiles(run, column),
+            marks=shown.marks,
         )
 
     def _quantiles(self, run: WindowRun, column: str) -> tuple[float, ...] | None:

@@ -10,6 +10,7 @@ from driftline.dashboard.column_charts import column_figure, column_height
 from driftline.dashboard.frames import AlarmLine, MonitorView, WindowRun
 from driftline.dashboard.metric_frames import ColumnView
 from driftline.dashboard.pages.columns import comparison_panel, row_panel
+from driftline.dashboard.pages.marks import mark_panel
 from driftline.dashboard.pages.windows import Link, picker
 from driftline.dashboard.parts import (
     Cell,
@@ -56,6 +57,7 @@ def page(view: ColumnView) -> html.Div:
                 _time(view, run),
                 html.Div(beside, className="pair wide-left"),
                 row_panel(inner, view.detail),
+                *mark_panel(view.marks),
                 _watched(view),
             ],
             className="page",
@@ -91,6 +93,8 @@ def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
     if not feature.findings:
         why = NOTES.get(feature.note, feature.note)
         words = f"Not judged: {why}" if why and not feature.judged else "Every constraint is kept"
+        if feature.is_expected:
+            words = "In violation, as somebody expected"
         tone = "none" if why and not feature.judged else "ok"
         lines: list[Cell] = [html.H2(f"{words} ({span(run)})")]
     else:

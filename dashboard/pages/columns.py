@@ -100,6 +100,8 @@ def violations_text(detail: WindowDetail) -> str:
 def _feature(monitor: MonitorLine, run: WindowRun, feature: FeatureLine) -> list[Cell]:
     """Show one feature as the cells of a row."""
     checks = [html.Span(CHECKS.get(check, check), className="tag") for check in feature.checks]
+    if feature.is_expected:
+        checks.append(html.Span("expected", className="tag"))
     link = html.A(
         feature.name,
         href=monitor_link(monitor.name, window=run.stamp, feature=feature.name),

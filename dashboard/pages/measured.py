@@ -13,6 +13,7 @@ from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.metric_words import MEANINGS, title_of
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
+from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
 from driftline.dashboard.parts import Cell, crumbs, empty, keyed, marked, panel, table
@@ -49,6 +50,7 @@ def page(view: KindView) -> html.Div:
                 _time(view, run),
                 *(PARTS[view.kind](view, run) if view.kind in PARTS else ()),
                 _metrics(view, run),
+                *mark_panel(view.marks),
                 html.Div([changes_panel(view.changes, view.now), record], className="pair"),
             ],
             className="page",
@@ -66,6 +68,8 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
+    if expected := expected_words(view.marks):
+        return f"{expected}, and no other ({where})"
     judged = sum(one.judged and one.value is not None for one in view.metrics)
     if not judged:
         gone = "No violation, but this window's documents are gone"

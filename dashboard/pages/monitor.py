@@ -18,6 +18,7 @@ from driftline.dashboard.pages.columns import (
     row_panel,
     violations_text,
 )
+from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
 from driftline.dashboard.parts import (
     Cell,
@@ -60,6 +61,7 @@ def page(view: MonitorView) -> html.Div:
                     className="pair wide-left",
                 ),
                 row_panel(view, detail),
+                *mark_panel(view.marks),
                 html.Div(
                     [
                         changes_panel(view.changes, view.now),
@@ -95,7 +97,10 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
     run = detail.run
     tones = {"ok": "ok", "failed": "failed", "insufficient": "none"}
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
-    lines: list[Cell] = [html.H2(verdict(view.monitor, detail))]
+    words = verdict(view.monitor, detail)
+    if run.state == "ok" and (expected := expected_words(view.marks)):
+        words = f"{expected}, and no other ({span(run)})"
+    lines: list[Cell] = [html.H2(words)]
     if detail.cause:
         lines.append(html.P(detail.cause, className="cause"))
     if detail.segment and detail.segment not in (detail.cause or ""):

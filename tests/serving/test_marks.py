@@ -6,70 +6,24 @@ import json
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.cli import build
-from driftline.serving.endpoints import signature_of
+from tests.serving.marks_yard import judge, marked
 
-DAY = datetime(2026, 1, 12, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
 FIRST = "20260112T000000Z"
 
 
 @pytest.fixture(scope="module")
-def server(start, trained, declare, tmp_path_factory):
-    """Give a server with three days of captured requests, in which distances are in metres."""
-    with start(tmp_path_factory.mktemp("marks")) as found:
-        answer = found.apply(
-            *trained.flights(trust_event_time=True),
-            declare("Monitor", "quality", endpoint="flights", baseline="flights"),
-            declare("Monitor", "second", endpoint="flights", baseline="flights"),
-        )
-        assert answer.status_code == 200, answer.text
-        rows = trained.inputs
-        rows = rows.assign(
-            distance=rows["distance"] * 1000,
-            carrier=np.where(rows.index % 5, rows["carrier"], "EVX"),
-        )
-        for day in range(3):
-            for hour in range(24):
-                part = rows.iloc[hour * 20 : hour * 20 + 20]
-                answer = found.invoke(
-                    "flights",
-                    part.to_csv(header=False, index=False),
-                    x_driftline_event_time=(DAY + timedelta(days=day, hours=hour)).isoformat(),
-                )
-                assert answer.status_code == 200, answer.text
-        transport = LocalTransport(found.context.spool_dir)
-        sink = Sink(
-            found.context.root,
-            transport,
-            lambda endpoint: signature_of(found.engine, endpoint),
-            commit_interval_s=0,
-        )
-        while sink.step():
-            pass
-        transport.close()
-        for number in range(3):
-            judge(found, number)
+def server(tmp_path_factory):
+    with marked(tmp_path_factory.mktemp("marks")) as found:
         yield found
-
-
-def judge(server, day: int) -> dict:
-    window = {
-        "from": (DAY + timedelta(days=day)).isoformat(),
-        "to": (DAY + timedelta(days=day + 1)).isoformat(),
-    }
-    return server.client.post(f"{PATH}/run", json=window).json()
 
 
 def mark(server, **asked) -> dict:

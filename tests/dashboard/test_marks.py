@@ -1,0 +1,116 @@
+"""What was found is said to be wanted or not, on the page that shows it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import expect
+
+from driftline.dashboard.actions import Actions
+from driftline.server_calls import ServerCalls
+from tests.dashboard.conftest import Visit, serving
+from tests.serving.conftest import Running
+from tests.serving.marks_yard import marked
+
+PAGE = "/monitors/quality?window=20260112T000000Z&feature=distance"
+COLUMN = "/monitors/quality/columns/distance?window=20260112T000000Z"
+GIVEN = {
+    "monitor": "quality", "window": "20260112T000000Z", "feature": "distance",
+    "verdict": "expected", "reason": "metres", "author": "lee",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Site:
+    """The server, and how the dashboard asks it."""
+
+    running: Running
+    calls: ServerCalls
+
+    def __getattr__(self, name: str):
+        return getattr(self.running, name)
+
+    @property
+    def root(self) -> str:
+        return str(self.running.root)
+
+    @property
+    def send(self):
+        return self.calls.send
+
+    def now(self):
+        return self.running.context.now()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with ThreadPoolExecutor(1) as pool:
+        context = marked(tmp_path_factory.mktemp("marked"))
+        found = pool.submit(context.__enter__).result()
+        with ServerCalls(found.url) as calls:
+            yield Site(found, calls)
+        pool.submit(context.__exit__, None, None, None).result()
+
+
+def marks(site: Site) -> list[dict]:
+    found = site.client.get("/api/v1/monitors/quality/marks").json()["items"]
+    return [one for one in found if one["withdrawn_at"] is None]
+
+
+def test_a_mark_from_a_page_is_one_of_the_server(site):
+    actions = Actions(site.send, site.now)
+
+    status, said = actions.run("mark", {**GIVEN, "until": "2026-02-01"})
+
+    assert (status, said) == (200, "Noted; 3 windows judged again.")
+    (mark,) = marks(site)
+    assert (mark["feature"], mark["verdict"], mark["author"]) == ("distance", "expected", "lee")
+    assert mark["until"] == "2026-02-01T00:00:00+00:00"
+    given = {"monitor": "quality", "id": str(mark["id"]), "author": "lee"}
+    assert actions.run("unmark", given) == (200, "Taken back; 3 windows judged again.")
+    assert marks(site) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({"reason": ""}, 400, "reason: expected a text"),
+        ({"until": "soon"}, 400, 'until "soon"; expected a day'),
+        ({"verdict": "fine"}, 400, 'mark as "fine"'),
+        ({"monitor": "nobody"}, 404, 'Monitor "nobody" does not exist'),
+    ],
+)
+def test_a_wrong_mark_is_refused_in_a_sentence(site, changed, status, said):
+    found = Actions(site.send, site.now).run("mark", {**GIVEN, **changed})
+
+    assert found[0] == status
+    assert said in found[1]
+    assert marks(site) == []
+
+
+@pytest.mark.browser
+def test_marked_and_taken_back_on_the_page(site, contexts):
+    with serving(site) as address:
+        seen = Visit(contexts(1440, "light", False).new_page(), address)
+        page = seen.open(PAGE)
+        panel = page.locator("#marks")
+        expect(panel).to_contain_text("Nobody has said anything of this window yet.")
+
+        panel.get_by_label("Because").fill("units were changed")
+        panel.get_by_label("Who").fill("lee")
+        panel.get_by_role("button", name="Say so").click()
+
+        expect(page.locator("#said")).to_have_text("Noted; 1 window judged again.")
+        expect(panel).to_contain_text("distance is expected by lee")
+        expect(panel).to_contain_text("units were changed")
+        expect(page.locator(".features tr.chosen")).to_contain_text("expected")
+        seen.open(COLUMN)
+        expect(page.locator(".verdict")).to_contain_text("In violation, as somebody expected")
+        page.locator("#marks .finding-box").get_by_label("Who").fill("lee")
+        page.locator("#marks").get_by_role("button", name="Take it back").click()
+        expect(page.locator("#said")).to_contain_text("Taken back; 1 window judged again.")
+        expect(page.locator("#marks")).to_contain_text("Nobody has said anything")
+        seen.check()
+        page.close()

@@ -1,0 +1,76 @@
+"""A server with three judged days of requests, in which distances are in metres, and a carrier new.
+
+Two monitors look at the same endpoint against the same baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.serving.endpoints import signature_of
+from tests.serving.conftest import Running, Trained, make_frame, make_model, resource, running
+
+DAY = datetime(2026, 1, 12, tzinfo=UTC)
+DAYS = 3
+
+
+@contextmanager
+def marked(folder: Path) -> Iterator[Running]:
+    """Run the server."""
+    frame = make_frame()
+    model = make_model(frame)
+    skops.io.dump(model, folder / "late.skops")
+    frame.to_parquet(folder / "train.parquet", index=False)
+    trained = Trained(folder / "late.skops", folder / "train.parquet", frame, model)
+    with running(folder) as found:
+        answer = found.apply(
+            *trained.flights(trust_event_time=True),
+            resource("Monitor", "quality", endpoint="flights", baseline="flights"),
+            resource("Monitor", "second", endpoint="flights", baseline="flights"),
+        )
+        assert answer.status_code == 200, answer.text
+        _send(found, trained)
+        for number in range(DAYS):
+            judge(found, number)
+        yield found
+
+
+def judge(server: Running, day: int) -> dict[str, Any]:
+    """Run the first monitor on a day, the first is 0."""
+    start = DAY + timedelta(days=day)
+    window = {"from": start.isoformat(), "to": (start + timedelta(days=1)).isoformat()}
+    found: dict[str, Any] = server.client.post("/api/v1/monitors/quality/run", json=window).json()
+    return found
+
+
+def _send(server: Running, trained: Trained) -> None:
+    rows = trained.inputs
+    carriers = np.where(rows.index % 5, rows["carrier"], "EVX")
+    rows = rows.assign(distance=rows["distance"] * 1000, carrier=carriers)
+    for hour in range(24 * DAYS):
+        first = hour % 24 * 20
+        answer = server.invoke(
+            "flights",
+            rows.iloc[first : first + 20].to_csv(header=False, index=False),
+            x_driftline_event_time=(DAY + timedelta(hours=hour)).isoformat(),
+        )
+        assert answer.status_code == 200, answer.text
+    transport = LocalTransport(server.context.spool_dir)
+    sink = Sink(
+        server.context.root,
+        transport,
+        lambda endpoint: signature_of(server.engine, endpoint),
+        commit_interval_s=0,
+    )
+    while sink.step():
+        pass
+    transport.close()
