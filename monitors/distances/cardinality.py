@@ -22,8 +22,9 @@ def distinct(reference: Sample, window: Sample) -> Distance:
     """Measure how far the number of different values is from that of as many rows of the other.
 
     The larger side is thinned out to the rows of the smaller one (rarefaction): more rows alone
-    make more values. The p-value bounds the chance by Bernstein's inequality for the presence of
-    each value when the rows of both are parted at random.
+    make more values. The p-value bounds the chance of so large a gap when the rows of both are
+    parted at random: half of it must come from one side, and Bernstein's inequality for the
+    presence of each value bounds both.
 
     Returns
     -------
@@ -43,7 +44,10 @@ def distinct(reference: Sample, window: Sample) -> Distance:
     )
     counts, found, error = _counts(larger), *_found(smaller)
     if counts is None or found is None:
-        note = "a profile does not keep the counts of all values; compare the rows themselves"
+        note = (
+            "how many rows hold each value is not known: a profile keeps few, and floats do not "
+            "tell whole numbers beyond 2^53 apart"
+        )
         return Distance("distinct", None, "share of the expected", note=note)
     expected, spread = expected_distinct(counts, rows)
     gap = found / expected - 1.0
@@ -55,7 +59,7 @@ def distinct(reference: Sample, window: Sample) -> Distance:
         abs(gap),
         "share of the expected",
         corrected=math.sqrt(max(0.0, gap**2 - 2.0 * spread / expected**2)),
-        p_value=_chance(reference, window, rows, found) if error == 0.0 else None,
+        p_value=_chance(reference, window, rows, found - expected) if error == 0.0 else None,
         lower=max(0.0, abs(gap) - reach),
         upper=abs(gap) + reach,
         note=f"{found:,} different values in {rows:,} rows; {expected:,.1f} in so many{whose} "
@@ -86,8 +90,13 @@ def expected_distinct(counts: Counts, rows: float) -> tuple[float, float]:
     return counts.size - float(absent.sum()), float((absent * (1.0 - absent)).sum())
 
 
-def _chance(reference: Sample, window: Sample, rows: int, found: int) -> float | None:
-    """Bound the chance of a number as far from the mean over all ways to part the rows."""
+def _chance(reference: Sample, window: Sample, rows: int, gap: float) -> float | None:
+    """Bound the chance of a gap as large over all ways to part the rows.
+
+    The number of the smaller side and the one expected of the larger have the same mean; the latter
+    is the mean of such numbers and spreads no more than they (Jensen), so that by Cauchy and
+    Schwarz the bound of one of them alone at t / 2 bounds their gap at t.
+    """
     first, second = _counts(reference), _counts(window)
     if first is None or second is None:
         return None
@@ -100,8 +109,8 @@ def _chance(reference: Sample, window: Sample, rows: int, found: int) -> float |
         place = np.unique(both, return_inverse=True)[1]
     pooled = np.zeros(int(place.max()) + 1)
     np.add.at(pooled, place, np.concatenate([first, second]))
-    mean, spread = expected_distinct(pooled, rows)
-    away = abs(found - mean)
+    _, spread = expected_distinct(pooled, rows)
+    away = abs(gap) / 2.0
     if away == 0.0:
         return 1.0
     return min(1.0, 2.0 * math.exp(-(away**2) / (2.0 * (spread + away / 3.0))))
@@ -119,7 +128,10 @@ def _counts(side: Sample) -> Counts | None:
         return side.levels.counts if side.levels.error == 0 else None
     if side.numbers is None or side.numbers.rank_error:
         return None
-    return side.numbers.weights[side.numbers.weights > 0]
+    found = side.numbers.weights[side.numbers.weights > 0]
+    # Both infinities are values, too, and among no numbers.
+    blurred = side.distinct_error == 0.0 and (side.distinct_count or 0) > found.size + 2
+    return None if blurred else found
 
 
 def _found(side: Sample) -> tuple[int | None, float]:

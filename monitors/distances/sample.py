@@ -179,10 +179,17 @@ def _of_numbers(array: pa.Array, cells: Cells | None, counts: Counts | None) -> 
         infinite_count=len(found) - len(finite),
         empty_text_count=0,
         numbers=Numbers(values, weights.astype(np.float64)),
-        distinct_count=len(values),
+        distinct_count=_distinct_count(array, values),
         cells=cells,
         cell_counts=counts,
     )
+
+
+def _distinct_count(array: pa.Array, values: Counts) -> int:
+    """Count different numbers; floats do not tell whole numbers beyond 2^53 apart."""
+    if pa.types.is_integer(array.type) and values.size and np.abs(values).max() >= 2**53:
+        return int(pc.count_distinct(array).as_py())
+    return len(values)
 
 
 def _of_texts(array: pa.Array, cells: Cells | None, counts: Counts | None) -> Sample:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import driftline as dl
+from driftline.errors import UndecidedError
 from driftline.monitors.distances.cardinality import expected_distinct
 from driftline.monitors.distances.proportions import share_difference
 
@@ -118,3 +119,17 @@ def test_more_rows_of_the_same_are_not_more_values() -> None:
     found = dl.distance("distinct", sides[0], stuck)
     assert found.lower > 0.5
     assert found.p_value < 1e-6
+
+
+def test_as_many_other_values_are_no_difference_in_number() -> None:
+    found = dl.distance("distinct", list("abcdefgh") * 50, list("stuvwxyz") * 20)
+
+    assert found.value == pytest.approx(0.0, abs=1e-9)
+    assert found.p_value == pytest.approx(1.0, abs=1e-9)
+
+
+def test_whole_numbers_beyond_those_of_floats_are_not_counted_as_one() -> None:
+    whole = np.arange(2**60, 2**60 + 300)
+
+    with pytest.raises(UndecidedError, match="beyond 2\\^53"):
+        dl.distance("distinct", whole, whole[:100])
