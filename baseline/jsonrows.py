@@ -19,7 +19,17 @@ from driftline.capture_line import Side, read_record
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["INPUT", "OUTPUT", "PLAIN", "KeyOrder", "Row", "Slot", "rows_of", "slot_names"]
+__all__ = [
+    "INPUT",
+    "OUTPUT",
+    "PLAIN",
+    "KeyOrder",
+    "Row",
+    "Slot",
+    "record_ids",
+    "rows_of",
+    "slot_names",
+]
 
 PLAIN, OUTPUT, INPUT = "", "output", "input"
 SIDES = (PLAIN, OUTPUT, INPUT)
@@ -82,6 +92,24 @@ def rows_of(
                 raise InputError(f"{place.shown}: line {line}: {error}") from error
             for values in found:
                 yield line, _slots((PLAIN, values))
+
+
+def record_ids(
+    place: Location, encoding: str, signature: Signature | None
+) -> Iterator[tuple[str, int]]:
+    """Give for each row of a file of capture records its event id, and its place in the record.
+
+    Raises
+    ------
+    InputError
+        As `rows_of`.
+    """
+    order = KeyOrder()
+    known = frozenset(column.name for column in signature.columns) if signature else frozenset()
+    for document in documents(place, encoding):
+        rows = _record_rows(place, document, known, signature, order)
+        for index, _ in enumerate(rows):
+            yield str(document[1]["eventMetadata"]["eventId"]), index
 
 
 def _slots(*sides: tuple[str, _Values]) -> Row:

@@ -21,6 +21,7 @@ from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.capture import capture
 from driftline.commands.capture_sources import Layout, Source, find_sources
+from driftline.commands.export_scores import ExportScores, told
 from driftline.errors import InputError
 from driftline.progress import progress
 
@@ -50,6 +51,14 @@ def export(
     layout: Annotated[
         Layout, typer.Option("--layout", help="As an endpoint's capture, or a batch's.")
     ] = "endpoint",
+    scores: Annotated[
+        str | None,
+        typer.Option("--scores", metavar="BASELINE", help="Score the rows by this baseline, too."),
+    ] = None,
+    scores_to: Annotated[
+        str | None,
+        typer.Option("--scores-to", metavar="FILE", help="Rows with scores: .parquet or .csv."),
+    ] = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
 ) -> None:
@@ -57,25 +66,56 @@ def export(
 
     DIR/ENDPOINT/VARIANT/yyyy/mm/dd/hh/mm-ss-ms-uuid.jsonl. Exporting again writes the same files:
     late records are added, erased ones go, and what broke off goes on. Requests that failed, and
-    those whose bodies were cut, are left out and counted.
+    those whose bodies were cut, are left out and counted. With --scores, all rows of them go to one
+    file, too, with event id, place in the request and outlier score.
 
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
-    options.open_places(output)
+    options.open_places(output, scores or "")
     for option, moment in (("--from", start), ("--to", end)):
         _check_time(option, moment)
     chosen = {"from": start, "to": end, "variant": variant}
-    total, left_out = FileCounts(), Counter[str]()
-    with Client(options.address(server)) as client, progress("exporting", unit="lines") as advance:
+    with (
+        Client(options.address(server)) as client,
+        ExportScores(scores, scores_to) as scoring,
+    ):
         found = client.captured_hours(
             endpoint, **{key: value for key, value in chosen.items() if value is not None}
         )
-        hours = found["items"]
-        count = sum(hour["lines"] for hour in hours)
+        total, left_out = _write_hours(client, found, output, layout, scoring)
+        total += _clear(output, layout, found, variant)
+        with progress("scoring") as advance:
+            scored = scoring.finish(advance)
+    shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
+    if as_json:
+        options.show_json({**shown, **asdict(total), "left_out": dict(left_out), **scored})
+        return
+    typer.echo(
+        f"{total.lines:,} lines of {found['endpoint']} before {found['before']} in {output}: "
+        f"{total.written:,} files written, {total.unchanged:,} there already, "
+        f"{total.removed:,} removed"
+    )
+    if scored:
+        typer.echo(told(scored["scores"]))
+    if left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
+        typer.echo(f"left out: {reasons}", err=True)
+
+
+def _write_hours(
+    client: Client, found: dict[str, Any], output: str, layout: Layout, scoring: ExportScores
+) -> tuple[FileCounts, Counter[str]]:
+    """Write the files of all hours; give what was written, and what was left out."""
+    total, left_out = FileCounts(), Counter[str]()
+    hours = found["items"]
+    count = sum(hour["lines"] for hour in hours)
+    with progress("exporting", unit="lines") as advance:
         for hour in hours:
             left_out.update(hour["left_out"])
-            lines = client.captured_lines(
-                found["endpoint"], hour=hour["start"], variant=hour["variant"]
+            lines = scoring.keep(
+                client.captured_lines(
+                    found["endpoint"], hour=hour["start"], variant=hour["variant"]
+                )
             )
             at = datetime.fromisoformat(hour["start"]).astimezone(UTC)
             place = (output, found["endpoint"], hour["variant"], at)
@@ -86,19 +126,7 @@ def export(
                 counts = write_hour(*place, lines)
             total += counts
             advance(total.lines, count)
-        total += _clear(output, layout, found, variant)
-    shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
-    if as_json:
-        options.show_json({**shown, **asdict(total), "left_out": dict(left_out)})
-        return
-    typer.echo(
-        f"{total.lines:,} lines of {found['endpoint']} before {found['before']} in {output}: "
-        f"{total.written:,} files written, {total.unchanged:,} there already, "
-        f"{total.removed:,} removed"
-    )
-    if left_out:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
-        typer.echo(f"left out: {reasons}", err=True)
+    return total, left_out
 
 
 def _check_time(option: str, given: str | None) -> None:

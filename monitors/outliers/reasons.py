@@ -1,7 +1,7 @@
 """Why a row is odd, in words: the columns that make it so, and pairs that do not go together.
 
-The words name cells of the reference, never a value of the row: ``distance above 4983 (beyond the
-reference); carrier not seen in the reference``.
+The words name cells of the reference, nothing that it does not hold: ``distance above 4983 (beyond
+the reference); carrier not seen in the reference``.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def outlier_scores(
         One row for each row of the data, in their order; ``to_pandas()`` makes a frame of it.
         ``outlier_score``: at most one row in ``10 ** score`` of the reference has so much.
         ``is_outlier``: whether it is 4 or more. ``reason``: of outliers, up to three columns in
-        words that name cells of the reference, and no value of the row.
+        words that name cells of the reference, and nothing that it does not hold.
 
     Raises
     ------
