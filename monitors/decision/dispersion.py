@@ -35,8 +35,6 @@ COMMON_WEIGHT = 0.45
 OWN_EVENTS = 100.0
 # Clusters are told by blocks of so many rows.
 CLUSTER_ROWS = 100.0
-# Sets of at least this share, and at most its complement, say how a column usually varies.
-INNER_SHARE = 0.05
 # At most so much is borrowed from other columns. A slow process such as weather says how values
 # hang together, not how many rows lose theirs at once: a column that comes empty must be found.
 BORROWED_EFFECT = 30.0
@@ -82,7 +80,7 @@ class Effect:
     allowance: float
     block_rows: float
 
-    def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers]:
+    def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
         """Give the factors for a window of so many rows, and those that tell the clusters' size.
 
         What a block's rows share does not average out within it: more rows than a block has add
@@ -96,7 +94,8 @@ class Effect:
         Returns
         -------
         tuple of numpy.ndarray
-            ``effect`` and ``cluster_effect`` of ``clustered_evidence``, shape (S,).
+            ``effect``, ``cluster_effect`` and ``shift_effect`` of ``clustered_evidence``, shape
+            (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         usual = 1.0 + growth * (self.usual - 1.0)
@@ -108,13 +107,14 @@ class Effect:
         found[never] = np.maximum(found[never], min(floor, BORROWED_EFFECT))
         together = layout.spread(np.minimum(self.together - 1.0, BORROWED_EFFECT))
         size = np.maximum(own, 1.0 + self.borrowed * together)
-        return found, np.maximum(size / self.allowance, 1.0)
+        # Where the middle tells how far values move together, it does for the far ends, too.
+        shift = np.where(layout.far_cuts & layout.spread(self.lends), layout.spread(usual), 0.0)
+        return found, np.maximum(size / self.allowance, 1.0), shift
 
 
 def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
     """Give the median of each column's inner sets, and which columns have any, shape (W,)."""
-    share = layout.reference_sets / np.maximum(layout.spread(layout.reference_rows), 1.0)
-    inner = (share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE)
+    inner = layout.inner
     many = np.bincount(layout.column_of_set[inner], minlength=len(layout))
     ranked = np.lexsort((factors, layout.column_of_set))
     ranked = ranked[inner[ranked]]

@@ -32,7 +32,7 @@ class Expectation:
         Share of each cell, shape (C,).
     rows
         Reference rows that these rest on, shape (W,).
-    effect, cluster_effect
+    effect, cluster_effect, shift_effect
         Design effects, shape (S,); see ``clustered_evidence``.
     """
 
@@ -40,6 +40,7 @@ class Expectation:
     rows: Numbers
     effect: Numbers
     cluster_effect: Numbers
+    shift_effect: Numbers
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Knowledge:
                 cells[places], rows[columns] = table.matched(weights[table.grid.name])
         if dispersion is None:
             independent = np.ones(layout.set_starts[-1])
-            return Expectation(cells, rows, independent, independent)
+            return Expectation(cells, rows, independent, independent, 0.0 * independent)
         learnt = dispersion.at(self._length_h(span))
         return Expectation(cells, rows, *learnt.for_rows(layout, span.row_count))
 

@@ -25,6 +25,8 @@ Indices = NDArray[np.int64]
 AnyT = TypeVar("AnyT", bound=np.generic)
 # Shares are differences of running sums: below this they are the rounding of a zero.
 ROUNDING = 1e-11
+# Sets of at least this share, and at most its complement, say how a column usually varies.
+INNER_SHARE = 0.05
 # Numbers in the greatest table that is made at once while the reference is learnt.
 CHUNK = 500_000
 
@@ -45,6 +47,8 @@ class ColumnSets:
         The set of empty ones.
     absent
         Whether a set is that of the empty or of the unfit, shape (sets,).
+    cut
+        Whether a set is all numbers on one side of a cut, shape (sets,).
     """
 
     name: str
@@ -55,6 +59,7 @@ class ColumnSets:
     rest: int
     null: int
     absent: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
 
     @classmethod
     def of(cls, name: str, reference: ReferenceColumn) -> ColumnSets:
@@ -77,6 +82,7 @@ class ColumnSets:
             rest=rest[0] if rest else -1,
             null=kinds.index("null"),
             absent=np.array([kind in ("null", "unfit") for kind in kinds]),
+            cut=np.array([kind in ("range", "cut") for kind in kinds]),
         )
 
 
@@ -189,6 +195,19 @@ class Layout:
     def never_absent(self) -> NDArray[np.bool_]:
         """Mark the sets of empty and unfit values that hold no row of the reference, shape (S,)."""
         return np.asarray(self.absent & (self.reference_sets == 0))
+
+    @cached_property
+    def inner(self) -> NDArray[np.bool_]:
+        """Mark the sets that say how a column usually varies, shape (S,)."""
+        share = self.reference_sets / np.maximum(self.spread(self.reference_rows), 1.0)
+        return np.asarray((share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE))
+
+    @cached_property
+    def far_cuts(self) -> NDArray[np.bool_]:
+        """Mark the cuts of numbers that are not inner ones, shape (S,)."""
+        found = [one.cut for one in self.columns]
+        cut = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+        return np.asarray(cut & ~self.inner)
 
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
         """Take columns a few at a time, so that a table of so many lines stays small."""

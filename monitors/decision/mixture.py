@@ -57,10 +57,11 @@ class Mixture:
         """Say what the reference expects of a span."""
         layout = self.layout
         cells, rows = np.zeros(layout.cell_starts[-1]), np.zeros(len(layout))
-        effect, cluster_effect = np.ones((2, layout.set_starts[-1]))
+        effect, cluster_effect, shift_effect = np.ones((3, layout.set_starts[-1]))
         for known, columns in self.parts:
             found, sets = known.expect(span), layout.places(columns)
             cells[layout.cell_places(columns)] = found.cells
             rows[list(columns)] = found.rows
             effect[sets], cluster_effect[sets] = found.effect, found.cluster_effect
-        return Expectation(cells, rows, effect, cluster_effect)
+            shift_effect[sets] = found.shift_effect
+        return Expectation(cells, rows, effect, cluster_effect, shift_effect)

@@ -52,7 +52,7 @@ class SpanScan:
         What these are shares of, itself as a share of all rows, shape (S,).
     set_rows, known_rows
         The same in rows, shape (S,).
-    effect, cluster_effect
+    effect, cluster_effect, shift_effect
         Design effects, shape (S,).
     free
         The tolerance of each set, in share, shape (S,).
@@ -78,6 +78,7 @@ class SpanScan:
     known_rows: Numbers
     effect: Numbers
     cluster_effect: Numbers
+    shift_effect: Numbers
     free: Numbers
     weighed: Numbers
     top: Numbers
@@ -120,6 +121,7 @@ class SpanScan:
             free=self.free[sets],
             effect=self.effect[sets],
             cluster_effect=self.cluster_effect[sets],
+            shift_effect=self.shift_effect[sets],
             target=self.needed[columns],
         )
         # Rounding of the bisection must not part the two forms of the same decision.
@@ -195,6 +197,7 @@ def scan_span(
         tolerance=free[out],
         effect=expectation.effect[out],
         cluster_effect=expectation.cluster_effect[out],
+        shift_effect=expectation.shift_effect[out],
     )
     return SpanScan(
         span=span,
@@ -211,6 +214,7 @@ def scan_span(
         known_rows=n,
         effect=expectation.effect,
         cluster_effect=expectation.cluster_effect,
+        shift_effect=expectation.shift_effect,
         free=free,
         weighed=weighed,
         top=layout.largest(weighed),
@@ -238,6 +242,8 @@ def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
     foretold = (once + ONCE_SPREAD * np.sqrt(once) + 1.0) / np.maximum(rows, 1.0)
     found[unseen] = np.minimum(np.maximum(foretold, known[unseen]), share[unseen])
     some = rest >= 0
-    at, fewer = rest[some], np.maximum(known[unseen] - share[unseen], 0.0)[some]
-    found[at] = np.clip(share[at], known[at], known[at] + fewer)
+    at = rest[some]
+    least = known[at] - np.maximum(foretold - known[unseen], 0.0)[some]
+    most = known[at] + np.maximum(known[unseen] - share[unseen], 0.0)[some]
+    found[at] = np.clip(share[at], np.maximum(least, 0.0), most)
     return found

@@ -131,13 +131,15 @@ def clustered_evidence(
     tolerance: Numbers | float,
     effect: Numbers,
     cluster_effect: Numbers,
+    shift_effect: Numbers,
 ) -> Numbers:
     """Weigh differences of rows that hang together.
 
     Near the reference's share, rows that come in clusters tell as much as fewer independent ones:
     the evidence is divided by the design effect. Far above it that is too much: one large cluster
     in a set that usually has no rows at all is one surprise, not many. There the evidence is at
-    most that against so many rows in clusters of random size.
+    most that against so many rows in clusters of random size. And what moves the middle of a column
+    moves its far ends by far more: a far cut's evidence is at most that of the shift it would take.
 
     Parameters
     ----------
@@ -145,6 +147,8 @@ def clustered_evidence(
         As for ``evidence``.
     effect, cluster_effect
         Design effects >= 1: the one to divide by, and the one that tells the clusters' size.
+    shift_effect
+        For far cuts the design effect of the middle of the column, >= 1; 0 for other sets.
 
     Returns
     -------
@@ -165,7 +169,28 @@ def clustered_evidence(
     single = np.maximum(count * np.log(count / usual) - count + usual, TINY)
     bounded = m * _divergence(count / m, smoothed) * _cluster_rate(count, usual, cluster_effect)
     most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
-    return np.asarray(np.minimum(whole / effect, most))
+    found = np.minimum(whole / effect, most)
+    far = np.flatnonzero(np.broadcast_to(shift_effect > 0, found.shape))
+    if far.size:
+        found[far] = np.minimum(
+            found[far],
+            _shift(
+                *(
+                    np.broadcast_to(one, found.shape)[far]
+                    for one in (smoothed, window_share, tolerance, m, shift_effect)
+                )
+            ),
+        )
+    return found
+
+
+def _shift(p: Numbers, q: Numbers, tolerance: Numbers, m: Numbers, effect: Numbers) -> Numbers:
+    """Weigh the shift of a normal variable that moves a share from p to q: m s^2 / 2, in nats."""
+    moved = q - np.sign(q - p) * np.minimum(tolerance, np.abs(q - p))
+    # A share of 0 or 1 is known to half a row.
+    moved = np.clip(moved, 0.5 / (m + 1.0), 1.0 - 0.5 / (m + 1.0))
+    gap = special.ndtri(moved) - special.ndtri(p)
+    return np.asarray(m * gap**2 / (2.0 * effect))
 
 
 def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
@@ -255,6 +280,7 @@ def bounds(
     free: Numbers,
     effect: Numbers,
     cluster_effect: Numbers,
+    shift_effect: Numbers,
     target: Numbers,
 ) -> Numbers:
     """Find per set the distance on the window's side at which the evidence reaches a target.
@@ -267,7 +293,7 @@ def bounds(
         Whether the window's share lies above the reference's.
     free
         The tolerance, in share.
-    effect, cluster_effect
+    effect, cluster_effect, shift_effect
         As for ``clustered_evidence``.
     target
         In nats.
@@ -287,6 +313,7 @@ def bounds(
             tolerance=free,
             effect=effect,
             cluster_effect=cluster_effect,
+            shift_effect=shift_effect,
         )
         return np.asarray(found > target)
 

@@ -20,7 +20,7 @@ def effects(
     columns, blocks = reference({name: flag(name) for name in tables}, tables)
     layout = Layout.of(columns)
     found = Dispersion(layout, blocks, unit_h, seasonal=False).at(length_h or unit_h)
-    factors, _ = found.for_rows(layout, rows or found.block_rows)
+    factors, *_ = found.for_rows(layout, rows or found.block_rows)
     return {name: factors[layout.places([i])] for i, name in enumerate(layout.names)}
 
 

@@ -60,6 +60,7 @@ def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
         tolerance=0.0,
         effect=np.array([1.0]),
         cluster_effect=np.array([effect]),
+        shift_effect=np.zeros(1),
     )[0]
 
     assert found <= expected + 1e-6  # A bound: never more evidence than there is,
@@ -82,6 +83,7 @@ def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
         tolerance=0.0,
         effect=np.full(counts.size, 2 * size - 1),
         cluster_effect=np.full(counts.size, 2 * size - 1),
+        shift_effect=np.zeros(1),
     )
 
     for level in (1e-2, 1e-3, 1e-4):
@@ -107,6 +109,7 @@ def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size) -> 
         tolerance=0.01,
         effect=np.full(401, effect),
         cluster_effect=np.full(401, size),
+        shift_effect=np.zeros(1),
     )
 
     assert (found[np.abs(q - p) <= 0.01] == 0).all()
@@ -153,6 +156,7 @@ def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: boo
         free=free,
         effect=np.ones(1),
         cluster_effect=np.ones(1),
+        shift_effect=np.zeros(1),
         target=target,
     )
 
