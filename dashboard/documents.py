@@ -91,8 +91,15 @@ def script_of(report: Document | None) -> str | None:
 
 
 def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
-    """Give a feature's gravest violation that points at rows, with the rows' condition."""
-    for violation in sorted(_objects(report or {}, "violations"), key=_gravity):
+    """Give a feature's gravest violation that points at rows, with the rows' condition.
+
+    One that somebody expected comes after those that alarm.
+    """
+    loud, expected = (
+        sorted(_objects(report or {}, key), key=_gravity)
+        for key in ("violations", "expected_violations")
+    )
+    for violation in (*loud, *expected):
         found = violation.get("predicate")
         if _text(violation, "feature_name") == feature and isinstance(found, Mapping):
             return violation, read_condition(found)

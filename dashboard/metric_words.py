@@ -23,6 +23,7 @@ OWN = {
     "violations": "violations",
     "pages": "violations that page",
     "tickets": "violations that make tickets",
+    "expected_violations": "violations that somebody expected",
     "drifted_features": "columns that drifted",
     "max_drift_ratio": "greatest drift ÷ bound",
     "rows": "rows judged",

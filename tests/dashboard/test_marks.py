@@ -106,6 +106,7 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
         expect(panel).to_contain_text("distance is expected by lee")
         expect(panel).to_contain_text("units were changed")
         expect(page.locator(".features tr.chosen")).to_contain_text("expected")
+        expect(page.locator("#rows tbody tr").first).to_contain_text("000")
         seen.open(COLUMN)
         expect(page.locator(".verdict")).to_contain_text("In violation, as somebody expected")
         page.locator("#marks .finding-box").get_by_label("Who").fill("lee")
