@@ -53,6 +53,7 @@ FEWEST_PARTS = 64
 NUMBERED = re.compile(r"(.*?)(\d+)")
 # Dimensions that vary less than this share of the usual are not blown up to the others' size.
 SPREAD_FLOOR = 0.1
+LEAST_SPREAD = 1e-30
 # Of a text, what is looked at.
 TEXT_WIDTH = 4_000
 # A text column whose frequent values hold less than this share of its rows is free text.
@@ -95,7 +96,8 @@ class Projection:
         """Choose directions for a reference with these deviations, shape (dimensions,)."""
         known = np.nan_to_num(deviations)
         usual = float(np.sqrt((known**2).mean())) if len(known) else 0.0
-        floor = max(SPREAD_FLOOR * usual, float(np.finfo(np.float32).tiny))
+        # A spread too small to divide float32 by is none: then all dimensions are as they are.
+        floor = SPREAD_FLOOR * usual if usual > LEAST_SPREAD else 1.0
         spread = np.full(dimensions, max(usual, floor))
         spread[: len(known)] = np.maximum(known, floor)
         drawn = np.random.default_rng(0).normal(size=(dimensions, DIRECTIONS))

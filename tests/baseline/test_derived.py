@@ -50,6 +50,19 @@ def test_a_dimension_of_great_spread_weighs_no_more_than_others() -> None:
     )
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-200])
+def test_vectors_that_are_all_alike_in_the_reference_are_seen_and_so_is_their_change(
+    spread: float,
+) -> None:
+    alike = Projection.of("e", 768, np.full(768, spread))
+    other = np.random.default_rng(3).normal(size=(1, 768))
+
+    seen = alike.values(pa.array([[5.0] * 768, *other.tolist()]))
+
+    assert np.isfinite(seen).all()
+    assert not np.allclose(seen[0], seen[1])
+
+
 def test_lists_of_other_lengths_and_gaps_have_no_projection() -> None:
     seen = Projection.of("e", 2, np.ones(2)).values(
         pa.array([[1.0, 2.0], [1.0], None, [3.0, None], [0.0, 0.0]])
