@@ -44,7 +44,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "marks",
+    "monitor": "rows",
     "alarm": "alarm",
     "channel": "channel",
     "silence": "silence",

@@ -15,6 +15,7 @@ from driftline.errors import (
     InputError,
     UnavailableError,
 )
+from driftline.execution_calls import ExecutionCalls
 from driftline.loopback import DEFAULT_SERVER
 from driftline.server_calls import in_path, refusal
 
@@ -35,7 +36,7 @@ KINDS = {
 _LABELS_PER_REQUEST = 50_000
 
 
-class Client(AlarmCalls):
+class Client(AlarmCalls, ExecutionCalls):
     """Speaks to one server.
 
     Parameters

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any
 
 import pyarrow as pa
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from driftline.alerts.guard import reading
-from driftline.baseline import store as baselines
-from driftline.baseline.condition import Condition
-from driftline.baseline.location import locate
-from driftline.capture.truth.labelling import Labels
-from driftline.capture.windows.window import ROW_IDS, Window, read_window
-from driftline.errors import InputError, NotFoundError, UndecidedError
+from driftline.capture.windows.window import Window
+from driftline.errors import InputError
 from driftline.monitors import tables
+from driftline.monitors.blame.export import MEDIA_TYPES, Form, blamed_batches, written
 from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.examination import labels_of
 from driftline.monitors.execution import Execution, get_execution
-from driftline.monitors.kinds import NEEDS_LABELS
-from driftline.monitors.outliers.condition import OUTLIER, with_baseline
-from driftline.monitors.report import REPORT
-from driftline.monitors.rules.reading import read_condition
-from driftline.monitors.scripted import SCRIPT
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf
-from driftline.serving.judging import judge_window, known_signature
+from driftline.serving.guilty_rows import find_guilty, read_report
+from driftline.serving.judging import judge_window
 
 __all__ = ["RunRequest", "router"]
 
-# What points to a captured row, in front of what was in it.
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {one: {"schema": {"type": "string"}} for one in MEDIA_TYPES.values()}}
+}
 
 
 class RunRequest(BaseModel):
@@ -97,9 +92,8 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/executions/{execution_id}/report")
     def show_report(execution_id: str) -> Response:
         """Give the report of an execution, as it was written."""
-        with reading(context.engine) as connection:
-            execution = get_execution(connection, execution_id)
-        return Response(_report(context, execution), media_type="application/json")
+        execution = _execution(context, execution_id)
+        return Response(read_report(context, execution), media_type="application/json")
 
     @routes.get("/executions/{execution_id}/rows")
     def show_rows(
@@ -108,29 +102,46 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Give the first rows behind a violation, the offending column in front."""
-        with reading(context.engine) as connection:
-            execution = get_execution(connection, execution_id)
-        report = json.loads(_report(context, execution))
-        predicate = _predicate(report, violation)
-        if script := report.get("details", {}).get(SCRIPT):
-            raise UndecidedError(
-                f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
-                "name the events that they came from"
-            )
-        if predicate.op == OUTLIER:
-            known = baselines.get(context.root, execution.baseline, execution.baseline_version)
-            predicate = with_baseline(predicate, known)
-        signature = known_signature(context, execution.endpoint)
-        window = read_window(
-            context.root,
-            execution.endpoint,
-            execution.window,
-            signature,
-            columns=[*ROW_IDS, *(column.name for column in signature.columns)],
-            labels=_labels(context, execution),
-        )
-        found = matching_rows(window.batches(), predicate, limit=limit)
+        guilty = find_guilty(context, _execution(context, execution_id), violation)
+        found = matching_rows(guilty.batches(), guilty.blamed[0].predicate, limit=limit)
         return {"columns": found.column_names, "rows": _plain(found)}
+
+    @routes.get("/executions/{execution_id}/violations/{violation}/rows", responses=_FILE)
+    def export_rows(
+        execution_id: str,
+        violation: Annotated[int, Path(ge=0)],
+        form: Annotated[Form, Query(alias="format")] = "csv",
+    ) -> StreamingResponse:
+        """Give all rows behind a violation, and no others, each with its share of the blame."""
+        return _file(context, execution_id, violation, form)
+
+    @routes.get("/executions/{execution_id}/violations/rows", responses=_FILE)
+    def export_all_rows(
+        execution_id: str, form: Annotated[Form, Query(alias="format")] = "csv"
+    ) -> StreamingResponse:
+        """Give the rows behind any violation, each once, with its share of all blame."""
+        return _file(context, execution_id, None, form)
+
+
+def _execution(context: ServerContext, identity: str) -> Execution:
+    with reading(context.engine) as connection:
+        return get_execution(connection, identity)
+
+
+def _file(
+    context: ServerContext, identity: str, violation: int | None, form: Form
+) -> StreamingResponse:
+    guilty = find_guilty(context, _execution(context, identity), violation)
+    pieces = written(blamed_batches(guilty.batches, guilty.blamed, guilty.references), form)
+    # What cannot be read is told by the status, before the first byte is out.
+    first = next(pieces, b"")
+    which = "all" if violation is None else str(violation)
+    name = f"{identity}-{which}.{form}"
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type=MEDIA_TYPES[form],
+        headers={"content-disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def _window(asked: RunRequest, definition: MonitorDefinition, now: datetime) -> Window:
@@ -158,41 +169,8 @@ def _just_before(moment: datetime) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() - 1, UTC)
 
 
-def _labels(context: ServerContext, execution: Execution) -> Labels | None:
-    """Name the column of labels, for kinds whose violations may be about it."""
-    if execution.kind not in NEEDS_LABELS:
-        return None
-    baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
-    return labels_of(baseline.signature)
-
-
 def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _value(value) for key, value in found.items()}
-
-
-def _report(context: ServerContext, execution: Execution) -> bytes:
-    if not execution.folder:
-        raise UndecidedError(
-            f'execution "{execution.id}" has no report: {execution.failure_reason}'
-        )
-    try:
-        return (locate(context.root) / execution.folder / REPORT).read()
-    except NotFoundError:
-        raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
-
-
-def _predicate(report: dict[str, Any], index: int) -> Condition:
-    # What was expected comes after what alarms.
-    violations = [*report["violations"], *report.get("expected_violations", [])]
-    if index >= len(violations):
-        raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
-    found = violations[index].get("predicate")
-    if found is None:
-        raise NotFoundError(
-            f"{violations[index]['feature_name']}: "
-            f"{violations[index]['constraint_check_type']} has no rows behind it"
-        )
-    return read_condition(found)
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:

@@ -1,0 +1,132 @@
+"""The captured rows behind the violations of an execution, found again by their conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from driftline.baseline import store as baselines
+from driftline.baseline.location import locate
+from driftline.baseline.store import Baseline
+from driftline.capture.truth.labelling import Labels
+from driftline.capture.windows.window import ROW_IDS, read_window
+from driftline.errors import NotFoundError, UndecidedError
+from driftline.monitors.blame.shares import Blamed
+from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.examination import labels_of
+from driftline.monitors.execution import Execution
+from driftline.monitors.inspection import reference_columns
+from driftline.monitors.outliers.condition import with_baseline
+from driftline.monitors.report import REPORT
+from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.scripted import SCRIPT
+from driftline.serving.context import ServerContext
+from driftline.serving.judging import known_signature
+
+__all__ = ["GuiltyRows", "find_guilty", "read_report"]
+
+
+@dataclass(frozen=True)
+class GuiltyRows:
+    """What is needed to read the rows behind violations.
+
+    Parameters
+    ----------
+    blamed
+        The violations that have rows, at least one.
+    references
+        By column: the reference's cells and counts.
+    batches
+        Gives all rows of the window, anew at each call.
+    """
+
+    blamed: Sequence[Blamed]
+    references: Mapping[str, ReferenceColumn]
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+
+def read_report(context: ServerContext, execution: Execution) -> bytes:
+    """Read the report of an execution, as it was written.
+
+    Raises
+    ------
+    UndecidedError
+        When it wrote none, or retention took it.
+    """
+    if not execution.folder:
+        raise UndecidedError(
+            f'execution "{execution.id}" has no report: {execution.failure_reason}'
+        )
+    try:
+        return (locate(context.root) / execution.folder / REPORT).read()
+    except NotFoundError:
+        raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
+
+
+def find_guilty(context: ServerContext, execution: Execution, index: int | None) -> GuiltyRows:
+    """Open the rows behind one violation, by its place in the report, or behind all that alarm.
+
+    Rows come with all columns of the endpoint and, where labels are known, the label.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such violation, or no row is behind it.
+    UndecidedError
+        When the rows were made by a script, and so are not kept.
+    """
+    report = json.loads(read_report(context, execution))
+    entries = _entries(report, index)
+    if script := report.get("details", {}).get(SCRIPT):
+        raise UndecidedError(
+            f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
+            "name the events that they came from"
+        )
+    baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
+    signature = known_signature(context, execution.endpoint)
+    names = [*ROW_IDS, *(column.name for column in signature.columns)]
+    window = read_window(
+        context.root,
+        execution.endpoint,
+        execution.window,
+        signature,
+        columns=names,
+        labels=_labels(baseline, names),
+    )
+    blamed = [
+        Blamed(
+            one["feature_name"],
+            with_baseline(read_condition(one["predicate"]), baseline),
+            float(one.get("share_of_blame") or 0.0),
+        )
+        for one in entries
+    ]
+    return GuiltyRows(blamed, reference_columns(baseline), window.batches)
+
+
+def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:
+    if index is None:
+        found = [one for one in report["violations"] if one.get("predicate") is not None]
+        if not found:
+            raise NotFoundError("no violation of the report has rows behind it")
+        return found
+    # What was expected comes after what alarms.
+    violations = [*report["violations"], *report.get("expected_violations", [])]
+    if index >= len(violations):
+        raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
+    only = violations[index]
+    if only.get("predicate") is None:
+        raise NotFoundError(
+            f"{only['feature_name']}: {only['constraint_check_type']} has no rows behind it"
+        )
+    return [only]
+
+
+def _labels(baseline: Baseline, taken: Sequence[str]) -> Labels | None:
+    """Name the column of labels, which retraining needs and some violations are about."""
+    found = labels_of(baseline.signature)
+    return None if found is None or found.name in taken else found

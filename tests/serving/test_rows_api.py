@@ -1,0 +1,156 @@
+"""The rows behind a violation, taken out of a running server: API, client and command."""
+
+import io
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.cli import build
+from driftline.client import Client
+from driftline.errors import InputError, NotFoundError
+from driftline.serving.endpoints import signature_of
+
+DAY = datetime(2026, 1, 14, tzinfo=UTC)
+ROWS = 480
+
+
+@pytest.fixture(scope="module")
+def sent(trained):
+    """A day of rows, some carriers new from the afternoon on and some temperatures lost."""
+    rows = trained.inputs.head(ROWS).reset_index(drop=True)
+    late = rows.index >= 12 * 20
+    rows["carrier"] = np.where(late & (rows.index % 3 == 0), "EVX", rows["carrier"])
+    return rows.assign(temp=rows["temp"].mask(rows.index % 2 == 0))
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, declare, sent, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    with start(folder) as found:
+        answer = found.apply(
+            *trained.flights(trust_event_time=True),
+            declare("Monitor", "quality", endpoint="flights", baseline="flights"),
+        )
+        assert answer.status_code == 200, answer.text
+        for hour in range(24):
+            body = sent.iloc[hour * 20 : hour * 20 + 20].to_csv(header=False, index=False)
+            moment = (DAY + timedelta(hours=hour)).isoformat()
+            assert found.invoke("flights", body, x_driftline_event_time=moment).status_code == 200
+        transport = LocalTransport(found.context.spool_dir)
+        sink = Sink(
+            found.context.root,
+            transport,
+            lambda endpoint: signature_of(found.engine, endpoint),
+            commit_interval_s=0,
+        )
+        while sink.step():
+            pass
+        transport.close()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with Client(server.url) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ran(client):
+    return client.run_monitor("quality", start=DAY, end=DAY + timedelta(days=1))
+
+
+def place_of(report, feature):
+    return [one["feature_name"] for one in report["violations"]].index(feature)
+
+
+def test_exactly_the_rows_of_a_violation_come_with_their_ids(client, ran, sent):
+    report = client.report(ran["id"])
+    place = place_of(report, "carrier")
+
+    text = b"".join(client.violation_rows(ran["id"], place))
+    binary = b"".join(client.violation_rows(ran["id"], place, form="parquet"))
+
+    frame, same = pd.read_csv(io.BytesIO(text)), pd.read_parquet(io.BytesIO(binary))
+    expected = sent[sent.carrier == "EVX"]
+    assert len(frame) == len(same) == len(expected) == report["violations"][place]["row_count"]
+    assert frame.columns[:6].tolist() == [
+        "event_id", "row_index", "event_time", "inference_id", "share_of_blame", "carrier",
+    ]  # fmt: skip
+    assert frame["distance"].tolist() == expected["distance"].tolist()
+    assert frame["share_of_blame"].sum() == pytest.approx(1.0)
+    assert not frame.duplicated(["event_id", "row_index"]).any()
+    assert same["event_time"].dt.hour.tolist() == (expected.index // 20).tolist()
+    assert report["violations"][place]["onset"]["text"] == "since 2026-01-14 12:00 UTC"
+
+
+def test_the_rows_behind_any_violation_come_once(client, ran, sent):
+    found = pd.read_csv(io.BytesIO(b"".join(client.violation_rows(ran["id"]))))
+
+    assert len(found) == ((sent.carrier == "EVX") | sent.temp.isna()).sum()
+    assert found["share_of_blame"].sum() == pytest.approx(1.0)
+
+
+def test_what_is_not_there_is_refused_before_the_first_byte(client, server, ran):
+    path = f"/api/v1/executions/{ran['id']}/violations"
+
+    with pytest.raises(NotFoundError, match="violation 99 does not exist"):
+        list(client.violation_rows(ran["id"], 99))
+    with pytest.raises(NotFoundError, match="does not exist"):
+        list(client.violation_rows("none"))
+    for question in (f"{path}/0/rows?format=xlsx", f"{path}/-1/rows", f"{path}/x/rows"):
+        answer = server.client.get(question)
+        assert answer.status_code == 400, question
+        server.error_of(answer)
+
+
+def run(server, *arguments):
+    return CliRunner().invoke(
+        build("monitor"), ["monitor", "rows", *arguments, "--server", server.url]
+    )
+
+
+@pytest.mark.usefixtures("ran")
+def test_the_command_writes_them_to_a_file(server, sent, tmp_path):
+    file = tmp_path / "bad.parquet"
+
+    done = run(server, "quality", "--feature", "carrier", "-o", str(file), "--json")
+
+    told = json.loads(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert told["row_count"] == len(pd.read_parquet(file)) == (sent.carrier == "EVX").sum()
+    assert told["bytes"] == file.stat().st_size
+    text = run(server, "quality", "-o", str(tmp_path / "all.csv"), "--window", "2026-01-14")
+    assert "all violations" in text.stdout
+
+
+@pytest.mark.usefixtures("ran")
+def test_the_command_shows_the_first_of_them(server):
+    done = run(server, "quality", "--feature", "carrier", "--limit", "3", "--json")
+
+    assert [row["carrier"] for row in json.loads(done.stdout)["rows"]] == ["EVX"] * 3
+    assert "EVX" in run(server, "quality", "--feature", "carrier").stdout
+
+
+@pytest.mark.usefixtures("ran")
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        (["quality", "--feature", "origin"], InputError, "expected one of: .*carrier"),
+        (["quality", "--window", "2026-01-13"], NotFoundError, "no window that begins 2026-01-13"),
+        (["none"], NotFoundError, "no window with violations yet"),
+        (["quality", "-o", "x.xlsx"], InputError, "ends in .csv or .parquet"),
+    ],
+)
+def test_what_the_command_cannot_find_is_told(server, arguments, error, sentence):
+    done = run(server, *arguments)
+
+    assert isinstance(done.exception, error)
+    assert re.search(sentence, str(done.exception))
