@@ -6,7 +6,7 @@ Shapes: W columns, C cells and S scanned sets of all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from driftline.monitors.decision.significance import (
 )
 from driftline.monitors.decision.spans import Span
 
-__all__ = ["SpanScan", "merge_spans", "scan_span"]
+__all__ = ["Cases", "SpanScan", "merge_spans", "scan_span"]
 
 # Rows per cell, shape (C,), and whether each column was counted, shape (W,).
 Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
@@ -106,28 +106,63 @@ class SpanScan:
             found = np.where(self.top <= 0, layout.strongest(weighed, gained), found)
         return found
 
-    def limits(self, columns: Indices, sets: Indices) -> tuple[Numbers, Numbers]:
-        """Give distances and bounds of one set of each of some columns, shape (columns,).
-
-        ``distance > bound`` iff the evidence exceeds what is needed.
-        """
-        p, q = self.known[sets], self.share[sets]
-        distance = np.abs(q - p)
-        found = bounds(
-            p,
-            self.known_rows[sets],
-            q >= p,
-            self.set_rows[sets],
+    def cases(self, columns: Indices, sets: Indices) -> Cases:
+        """Gather what decides about one set of each of some columns."""
+        return Cases(
+            known=self.known[sets],
+            share=self.share[sets],
+            known_rows=self.known_rows[sets],
+            set_rows=self.set_rows[sets],
             free=self.free[sets],
             effect=self.effect[sets],
             cluster_effect=self.cluster_effect[sets],
             shift_effect=self.shift_effect[sets],
-            target=self.needed[columns],
+            top=self.top[columns],
+            needed=self.needed[columns],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """One set of each of some columns, of any spans; each field as in `SpanScan`, shape (K,)."""
+
+    known: Numbers
+    share: Numbers
+    known_rows: Numbers
+    set_rows: Numbers
+    free: Numbers
+    effect: Numbers
+    cluster_effect: Numbers
+    shift_effect: Numbers
+    top: Numbers
+    needed: Numbers
+
+    @classmethod
+    def joined(cls, cases: Sequence[Cases]) -> Cases:
+        """Put cases of several spans behind each other."""
+        names = [one.name for one in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
+
+    def limits(self) -> tuple[Numbers, Numbers]:
+        """Give distances and bounds, shape (K,).
+
+        ``distance > bound`` iff the evidence exceeds what is needed.
+        """
+        distance = np.abs(self.share - self.known)
+        found = bounds(
+            self.known,
+            self.known_rows,
+            self.share >= self.known,
+            self.set_rows,
+            free=self.free,
+            effect=self.effect,
+            cluster_effect=self.cluster_effect,
+            shift_effect=self.shift_effect,
+            target=self.needed,
         )
         # Rounding of the bisection must not part the two forms of the same decision.
-        drifted = self.top[columns] > self.needed[columns]
         below, above = np.nextafter(distance, 0.0), np.maximum(found, distance)
-        return distance, np.where(drifted, np.minimum(found, below), above)
+        return distance, np.where(self.top > self.needed, np.minimum(found, below), above)
 
 
 def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:

@@ -10,7 +10,7 @@ import numpy as np
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.decision.drift import ColumnDrift
 from driftline.monitors.decision.layout import Layout
-from driftline.monitors.decision.scan import SpanScan
+from driftline.monitors.decision.scan import Cases, SpanScan
 from driftline.monitors.decision.significance import wilson_interval
 
 __all__ = ["strongest_verdicts"]
@@ -30,18 +30,23 @@ def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, C
     ratios = np.stack([np.where(one.judged, one.top / one.needed, -1.0) for one in scans])
     best = ratios.argmax(axis=0)
     judged = ratios.max(axis=0) >= 0.0
-    found: dict[str, ColumnDrift] = {}
+    picked: list[tuple[SpanScan, int, int]] = []
+    cases: list[Cases] = []
     for place, scan in enumerate(scans):
         chosen = judged & (best == place)
         columns = np.flatnonzero(chosen)
-        if not columns.size:
-            continue
-        sets = scan.strongest(layout, chosen)[columns]
-        distance, bound = scan.limits(columns, sets)
-        for line in zip(
-            columns.tolist(), sets.tolist(), distance.tolist(), bound.tolist(), strict=True
-        ):
-            found[layout.names[line[0]]] = _verdict(layout, scan, *line)
+        if columns.size:
+            sets = scan.strongest(layout, chosen)[columns]
+            cases.append(scan.cases(columns, sets))
+            picked += [(scan, *pair) for pair in zip(columns.tolist(), sets.tolist(), strict=True)]
+    if not cases:
+        return {}
+    distances, bounds = Cases.joined(cases).limits()
+    lines = zip(picked, distances.tolist(), bounds.tolist(), strict=True)
+    found = {
+        layout.names[column]: _verdict(layout, scan, column, index, distance, bound)
+        for (scan, column, index), distance, bound in lines
+    }
     return {name: found[name] for name in layout.names if name in found}
 
 

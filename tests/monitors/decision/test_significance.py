@@ -97,8 +97,9 @@ def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
     st.integers(30, 10**5),
     st.floats(1, 60),
     st.floats(1, 60),
+    st.sampled_from([0.0, 1.0, 7.0, 100.0]),
 )
-def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size) -> None:
+def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size, shift) -> None:
     q = np.linspace(0, 1, 401)
 
     found = clustered_evidence(
@@ -109,7 +110,7 @@ def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size) -> 
         tolerance=0.01,
         effect=np.full(401, effect),
         cluster_effect=np.full(401, size),
-        shift_effect=np.zeros(1),
+        shift_effect=np.full(401, shift),
     )
 
     assert (found[np.abs(q - p) <= 0.01] == 0).all()
@@ -203,6 +204,22 @@ def test_the_tests_of_a_year_take_no_more_than_the_budget(budget, windows, colum
 
     assert spent <= budget * (1 + 1e-9)
     assert spent > 0.7 * budget  # 52 weeks hold no block of 64.
+
+
+def test_a_far_cut_tells_no_more_than_the_shift_it_would_take() -> None:
+    # 1 % to 16 %: a shift of ndtri(0.16) - ndtri(0.01) = 1.332 standard deviations.
+    found = clustered_evidence(
+        np.array([0.01]),
+        1e9,
+        np.array([0.16]),
+        1000.0,
+        tolerance=0.0,
+        effect=np.ones(1),
+        cluster_effect=np.ones(1),
+        shift_effect=np.array([100.0]),
+    )
+
+    assert found[0] == pytest.approx(1000 * 1.332**2 / 200, rel=1e-3)
 
 
 @given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=30))
