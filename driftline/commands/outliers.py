@@ -62,17 +62,23 @@ def outliers(
         raise UndecidedError("no rows; nothing could be scored")
     low, high = wilson_interval(found.outlier_count, found.row_count)
     share = found.outlier_count / found.row_count
+    missing = scorer.missing(source.schema.names)
     worst = [_line(one) for one in found.worst]
     if as_json:
         counts = {"rows": found.row_count, "outliers": found.outlier_count}
         around = {"share": share, "share_low": low, "share_high": high}
         columns = dict(found.columns.most_common())
-        options.show_json({**counts, **around, "columns": columns, "worst": worst})
+        lacking = {"columns": columns, "missing_columns": list(missing)}
+        options.show_json({**counts, **around, **lacking, "worst": worst})
         return
     typer.echo(
         f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
         f"{share_words(share)} (95 % interval {share_words(low)} to {share_words(high)})"
     )
+    if missing:
+        typer.echo(
+            f"not looked at, as the data lack them: {harmless(', '.join(missing))}", err=True
+        )
     if worst:
         options.show_table(SHOWN, worst)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from driftline.errors import InputError
 from driftline.monitors.datapoints import OWN_METRICS
 from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.outliers.clusters import cluster_size
@@ -36,11 +35,8 @@ def examine(question: Question) -> Report:
     reading = question.gather(partial(OutlierReading, scorer))
     rows = reading.row_count
     missing = scorer.missing(sorted(reading.seen))
-    if rows and len(missing) == len(scorer.columns):
-        raise InputError(
-            f"the data have none of the baseline's {plural(len(missing), 'feature')}; expected "
-            f"{', '.join(missing[:NAMED])} and so on"
-        )
+    if rows:
+        scorer.require(sorted(reading.seen))
     budget, facts = question.budget, question.facts
     length = facts.window.length if facts else None
     verdict = None

@@ -28,6 +28,7 @@ from driftline.monitors.outliers.joint import Joint, cross_fitted, fit_joint
 from driftline.monitors.outliers.levels import LevelTerms, level_terms
 from driftline.monitors.outliers.rarity import Rarity, fit_rarity
 from driftline.monitors.outliers.terms import Floats, NumberTerms, number_terms
+from driftline.monitors.violation import plural
 
 __all__ = ["OUTLIER_SCORE", "Parts", "RowScorer", "row_scorer"]
 
@@ -35,6 +36,8 @@ __all__ = ["OUTLIER_SCORE", "Parts", "RowScorer", "row_scorer"]
 OUTLIER_SCORE = 4.0
 # Fewer rows of a reference do not tell what is odd.
 LEAST_ROWS = 100
+# Columns that a message names.
+NAMED = 3
 # Digits that are the same however rows are cut into batches: sums of products are rounded anew.
 DIGITS = 4
 # Beyond one row in a million it is all extrapolation: from there surprises grow as logarithms.
@@ -96,6 +99,21 @@ class RowScorer:
     def missing(self, names: Sequence[str]) -> tuple[str, ...]:
         """Name the columns that are looked at and are not among these."""
         return tuple(one for one in self.columns if one not in set(names))
+
+    def require(self, names: Sequence[str]) -> None:
+        """See that some of the columns are among these.
+
+        Raises
+        ------
+        InputError
+            When none is.
+        """
+        if self.columns and len(self.missing(names)) == len(self.columns):
+            more = " and so on" if len(self.columns) > NAMED else ""
+            raise InputError(
+                f"the data have none of the baseline's {plural(len(self.columns), 'feature')}; "
+                f"expected {', '.join(self.columns[:NAMED])}{more}"
+            )
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
         """Score rows; a column that they lack makes none of them odd.

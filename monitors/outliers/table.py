@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
 from driftline.monitors.outliers.reasons import reasons_of
 from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
 
@@ -81,10 +80,7 @@ def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
     InputError
         When the rows have none of the columns that are looked at.
     """
-    if len(scorer.missing(batch.schema.names)) == len(scorer.columns):
-        raise InputError(
-            f"the data have none of the baseline's features; expected {', '.join(scorer.columns)}"
-        )
+    scorer.require(batch.schema.names)
     scores = scorer.score(batch)
     odd = scores >= OUTLIER_SCORE
     places = np.flatnonzero(odd)

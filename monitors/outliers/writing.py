@@ -74,12 +74,15 @@ def write_scored(
     Raises
     ------
     InputError
-        When the file's ending is another, the data already have a column of a score's name or
-        one that its format cannot hold, or it cannot be written.
+        When the file's ending is another, its folder is not there, the data have none of the
+        baseline's features, or a column of a score's name, or one that the format cannot hold.
+    UnavailableError
+        When it cannot be written.
     """
     reading, target = OutlierReading(scorer), _Target(file)
     try:
         for batch in batches:
+            scorer.require(batch.schema.names)
             reading.update(batch)
             target.add(batch, scorer)
             yield _found(reading)
@@ -101,6 +104,8 @@ class _Target:
         self.writer: Writer | None = None
         if self.file is not None and self.file.suffix not in ENDINGS:
             raise InputError(f'"{self.file}": expected a file that ends in {" or ".join(ENDINGS)}')
+        if self.file is not None and not self.file.parent.is_dir():
+            raise InputError(f'"{self.file}": no such folder; make it, or name another file')
 
     def add(self, batch: pa.RecordBatch, scorer: RowScorer) -> None:
         """Write rows with their scores."""

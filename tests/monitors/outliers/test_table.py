@@ -96,7 +96,7 @@ def test_no_rows_give_an_empty_table(baseline: Baseline) -> None:
 
 
 def test_data_of_other_columns_are_refused(baseline: Baseline) -> None:
-    with pytest.raises(InputError, match="none of the baseline's features; expected height, "):
+    with pytest.raises(InputError, match="none of the baseline's 3 features; expected height, "):
         dl.outlier_scores(pd.DataFrame({"x": [1.0]}), baseline)
 
 

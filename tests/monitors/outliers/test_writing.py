@@ -100,3 +100,30 @@ def test_the_command_shows_the_worst_and_writes_all(baseline: Baseline, tmp_path
     assert found["share_low"] < found["share"] < found["share_high"]
     assert found["worst"][0]["row"] == 42
     assert len(pd.read_csv(tmp_path / "scored.csv")) == 500
+
+
+def test_data_of_other_columns_are_refused_also_where_nothing_is_written(scorer: RowScorer) -> None:
+    other = pa.record_batch({"something": [1.0]})
+
+    with pytest.raises(InputError, match="none of the baseline's"):
+        list(write_scored(iter([other]), scorer, None))
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_read(
+    scorer: RowScorer, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        next(write_scored(iter(()), scorer, tmp_path / "nowhere" / "scored.csv"))
+
+
+def test_columns_that_the_data_lack_are_named(baseline: Baseline, tmp_path: Path) -> None:
+    frame = rows(50, seed=6).to_pandas()
+    gone = frame.columns[0]
+    frame.drop(columns=gone).to_parquet(tmp_path / "rows.parquet")
+    baseline.save(tmp_path / "known")
+    asked = [sys.executable, "-m", "driftline", "outliers", "rows.parquet", "--baseline", "known"]
+
+    done = subprocess.run([*asked, "--json"], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["missing_columns"] == [gone]
