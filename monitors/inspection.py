@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
+from driftline.monitors.commissioning.commission import Finding
 from driftline.monitors.commissioning.holding import hold_back, without_held
 from driftline.monitors.commissioning.production import production_blocks
 from driftline.monitors.comparison import Comparison, compare
@@ -35,6 +36,7 @@ from driftline.monitors.rules.judging import declared, judged_rules, rule_detail
 from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.segment_result import SegmentResult
 from driftline.monitors.segments import (
+    SegmentPlan,
     SegmentVerdict,
     find_segment_violations,
     judge_segments,
@@ -65,20 +67,8 @@ def examine(question: Question) -> Report:
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )
     references = reference_columns(baseline)
-    rules = declared(question)
     plan = segment_plan(baseline, question.segments)
-    budget = question.budget if plan is None else plan.whole(question.budget)
-    length = facts.window.length if facts else None
-    moment = facts.window.end if facts else datetime.now(UTC)
-    start = partial(
-        WindowReading.start,
-        baseline.signature,
-        baseline.cells,
-        question.unfit,
-        rules.starter(moment),
-        None if plan is None else plan.counter(baseline.cells),
-    )
-    reading = question.gather(start)
+    reading = _read(question, plan)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     counts = WindowCounts.of(profile, *((facts.window.start, facts.window.end) if facts else ()))
@@ -90,31 +80,18 @@ def examine(question: Question) -> Report:
         reference_profile=baseline.profile,
         blocks=_blocks(question, references),
         keep=_keeper(question),
-        length=length,
-        budget=budget,
+        length=_length(question),
+        budget=question.budget if plan is None else plan.whole(question.budget),
         implausible=find_implausible(sample, references, known, profile.columns),
         counts=counts,
         past=question.past,
     )
-    commission = question.commission
-    judgement, finding = hold_back(judgement, commission, counts, references, baseline)
+    judgement, finding = hold_back(judgement, question.commission, counts, references, baseline)
     outcomes = judged_rules(reading.rules, baseline, judgement)
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), question, references, counts)
-    verdicts = []
-    if plan is not None and reading.segments is not None:
-        each = plan.each(question.budget)
-        verdicts = judge_segments(
-            plan, baseline, reading.segments, profile, length=length, budget=each
-        )
-        has_times = baseline.blocks is not None
-        verdicts = [
-            replace(
-                one,
-                judgement=without_held(one.judgement, commission, finding, has_times=has_times),
-            )
-            for one in verdicts
-        ]
+    verdicts = _judged_segments(question, plan, reading, finding)
+    if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, question))
     statistics = Statistics.from_profile(profile)
     details = dict(rule_details(outcomes))
@@ -144,6 +121,50 @@ def examine(question: Question) -> Report:
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _read(question: Question, plan: SegmentPlan | None) -> WindowReading:
+    """Read the rows once, for all that is to be known of them."""
+    baseline, facts = question.baseline, question.facts
+    moment = facts.window.end if facts else datetime.now(UTC)
+    start = partial(
+        WindowReading.start,
+        baseline.signature,
+        baseline.cells,
+        question.unfit,
+        declared(question).starter(moment),
+        None if plan is None else plan.counter(baseline.cells),
+    )
+    return question.gather(start)
+
+
+def _length(question: Question) -> timedelta | None:
+    return question.facts.window.length if question.facts else None
+
+
+def _judged_segments(
+    question: Question,
+    plan: SegmentPlan | None,
+    reading: WindowReading,
+    finding: Finding | None,
+) -> list[SegmentVerdict]:
+    """Judge each segment apart, without what a baseline that never fitted holds back."""
+    if plan is None or reading.segments is None:
+        return []
+    baseline, each = question.baseline, plan.each(question.budget)
+    verdicts = judge_segments(
+        plan, baseline, reading.segments, reading.profile, length=_length(question), budget=each
+    )
+    has_times = baseline.blocks is not None
+    return [
+        replace(
+            one,
+            judgement=without_held(
+                one.judgement, question.commission, finding, has_times=has_times
+            ),
+        )
+        for one in verdicts
+    ]
 
 
 def _keeper(question: Question) -> Keeper | None:
