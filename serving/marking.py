@@ -78,7 +78,12 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
         raise InputError(
             f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
         ) from error
-    start = start if start.tzinfo else start.replace(tzinfo=UTC)
+    try:
+        start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+    except OverflowError:
+        raise InputError(
+            f"window {start.isoformat()}; expected one within the years 1 to 9999 in UTC"
+        ) from None
     table = executions.c
     query = select(table.window_start, table.window_end).where(table.monitor == monitor)
     newest = query.order_by(table.window_start.desc()).limit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -16,6 +15,7 @@ from driftline.monitors.commissioning.store import accept
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.memory.store import Key
 from driftline.serving import resource_store as store
+from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.renewal import renew_by_capture
 
@@ -75,7 +75,7 @@ def router(context: ServerContext) -> APIRouter:
     def make_baseline(name: str, asked: BaselineRequest) -> dict[str, Any]:
         """Make a new version of the baseline of captured rows; all its monitors use it."""
         definition = _definition(context, name)
-        window = Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+        window = Window(in_utc(asked.start), in_utc(asked.end))
         made = renew_by_capture(context, definition, window)
         assert made.profile is not None
         return {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from driftline.alerts.guard import reading
@@ -14,6 +13,7 @@ from driftline.errors import InputError
 from driftline.monitors.marks.mark import Mark
 from driftline.monitors.marks.store import list_marks
 from driftline.serving import resource_store as store
+from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf
 from driftline.serving.marking import Marked, judged_window, mark_window, unmark
@@ -21,6 +21,8 @@ from driftline.serving.marking import Marked, judged_window, mark_window, unmark
 __all__ = ["MarkRequest", "UnmarkRequest", "router"]
 
 NAME_MAX = 1000
+# The greatest whole number that databases take.
+ID_MAX = (1 << 63) - 1
 
 
 class MarkRequest(BaseModel):
@@ -71,7 +73,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             raise InputError("only one of from and to is given; expected both or none")
         rows = None
         if asked.start is not None and asked.end is not None:
-            rows = Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
+            rows = Window(in_utc(asked.start), in_utc(asked.end))
         if rows is not None and asked.verdict != "new-normal":
             raise InputError(
                 f'from and to with "{asked.verdict[:40]}"; expected "new-normal", the only one '
@@ -86,13 +88,15 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             context.now(),
             feature=asked.feature,
             check=asked.check,
-            until=asked.until,
+            until=None if asked.until is None else in_utc(asked.until),
             rows=rows,
         )
         return _shown(mark_window(context, shelf, mark))
 
     @routes.post("/monitors/{name}/marks/{identity}/withdraw")
-    def withdraw(name: str, identity: int, asked: UnmarkRequest) -> dict[str, Any]:
+    def withdraw(
+        name: str, identity: Annotated[int, Path(ge=0, le=ID_MAX)], asked: UnmarkRequest
+    ) -> dict[str, Any]:
         """Take a mark back; a version of the baseline that it made goes out of use with it."""
         return _shown(unmark(context, shelf, named(name), identity, author=asked.author))
 

@@ -90,13 +90,17 @@ def test_the_story_of_a_baseline_that_does_not_fit(server):
 def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     few = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
     time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
+    far = {**time, "from": "0001-01-01T00:00:00+14:00"}
 
     refused = server.client.post(f"{PATH}/baseline", json=few)
+    unheard = server.client.post(f"{PATH}/baseline", json=far)
     made = server.client.post(f"{PATH}/baseline", json=time).json()
     ran = judge(server, 2)
 
     assert refused.status_code == 503
     assert "40 rows were captured" in refused.json()["error"]["message"]
+    assert unheard.status_code == 400
+    assert "expected one within the years 1 to 9999" in server.error_of(unheard)["message"]
     assert made["row_count"] == 1440
     assert ran["baseline_version"] == made["version"]
     assert ran["status"] == "Completed"

@@ -112,6 +112,10 @@ def vars_of(baseline, name: str) -> tuple:
     [
         ({"window": "20260101T000000Z"}, 404, "has judged no window that starts 2026-01-01T00:00"),
         ({"window": "yesterday"}, 400, 'window "yesterday"; expected its start'),
+        ({"window": "0001-01-01T00:00:00+14:00"}, 400, "expected one within the years 1 to 9999"),
+        ({"until": "9999-12-31T23:59:59-14:00"}, 400, "expected one within the years 1 to 9999"),
+        ({"verdict": "new-normal", "feature": "temp", "from": "0001-01-01T00:00:00+14:00",
+          "to": "2026-01-13T00:00:00Z"}, 400, "expected one within the years 1 to 9999"),
         ({"feature": "distanze"}, 404, 'feature "distanze" is not known; the nearest known one is'),
         ({"check": "drift"}, 404, 'check "drift" is not known'),
         ({"verdict": "fine"}, 400, 'mark as "fine"; expected one of expected, harmful'),
@@ -142,6 +146,7 @@ def test_a_mark_is_withdrawn_once(server):
 
     assert (first.status_code, second.status_code) == (200, 409)
     assert withdraw(server, 9999).status_code == 404
+    assert withdraw(server, 10**20).status_code == 400
 
 
 def test_a_backtest_is_scored_by_the_marks(server):
