@@ -15,6 +15,7 @@ from driftline.errors import NotFoundError
 from driftline.monitors.commissioning.commission import Commission, Finding, is_fitted
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.memory.store import Key, read
+from driftline.monitors.records import Overtaken
 from driftline.monitors.tables import commissions, window_counts
 
 __all__ = ["Standing", "accept", "carry_over", "load", "save", "standing"]
@@ -68,9 +69,16 @@ class Standing:
         return self.finding["held"] if self.finding else {}
 
 
-def standing(connection: Connection, key: Key) -> Standing | None:
-    """Give where a monitor stands; None before its first window."""
-    row = connection.execute(select(commissions).where(_is(key))).first()
+def standing(connection: Connection, key: Key, *, hold: bool = False) -> Standing | None:
+    """Give where a monitor stands; None before its first window.
+
+    Parameters
+    ----------
+    hold
+        Whether nobody else may change it before the transaction ends.
+    """
+    query = select(commissions).where(_is(key))
+    row = connection.execute(query.with_for_update() if hold else query).first()
     if row is None:
         return None
     told = None if row.told_start is None else Window(row.told_start, row.told_end)
@@ -124,7 +132,13 @@ def load(
 
 
 def save(connection: Connection, key: Key, window: Window, finding: Finding | None) -> Standing:
-    """Keep what the judgement of a window brought; its counts have been put."""
+    """Keep what the judgement of a window brought; its counts have been put.
+
+    Raises
+    ------
+    Overtaken
+        When it tells the finding, and another window that was judged meanwhile tells it, too.
+    """
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
         dialect.insert(commissions)
@@ -136,8 +150,10 @@ def save(connection: Connection, key: Key, window: Window, finding: Finding | No
         )
         .on_conflict_do_nothing()
     )
-    found = standing(connection, key)
+    found = standing(connection, key, hold=True)
     assert found is not None
+    if finding is not None and finding.text and found.told not in (None, window):
+        raise Overtaken
     values: dict[str, object] = {"begun_at": min(found.begun_at, window.start)}
     if finding is not None:
         before = dict(found.finding or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from driftline.monitors.commissioning.commission import Commission, Finding, Sta
 from driftline.monitors.commissioning.store import Standing, accept, load, save, standing
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.memory.store import Key, put
+from driftline.monitors.records import Overtaken
 from tests.monitors.conftest import DAY, START
 
 KEY = Key("daily", "source", "v1")
@@ -84,6 +86,33 @@ def test_a_finding_is_told_by_one_window(connection: Connection) -> None:
     assert not known(connection, 0).is_told
     assert known(connection, 1).is_told
     assert known(connection, 1).held == {"x": "all of it"}
+
+
+def test_of_two_windows_that_are_judged_at_once_one_tells_it(engine: Engine) -> None:
+    with engine.begin() as connection:
+        judged(connection, 0)
+    told: list[str] = []
+
+    def second() -> None:
+        try:
+            with engine.begin() as connection:
+                judged(connection, 2, TOLD)
+        except Overtaken:
+            told.append("overtaken")
+
+    thread = threading.Thread(target=second)
+    with engine.begin() as connection:
+        judged(connection, 1, TOLD)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    thread.join(30)
+
+    assert told == ["overtaken"]
+    with engine.begin() as connection:
+        found = standing(connection, KEY)
+        assert found is not None
+        assert found.told == window(1)
 
 
 def test_later_findings_keep_the_text_that_was_told(connection: Connection) -> None:
