@@ -16,7 +16,7 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
 from driftline.monitors.names import KINDS, NEEDS_LABELS
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.tables import commissions, definitions, leases, window_counts
+from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
 
 __all__ = [
     "DEFAULT_SCHEDULE",
@@ -35,6 +35,9 @@ DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
+
+# Who takes the marks of a removed monitor back.
+REMOVAL = "removal of the monitor"
 
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
@@ -245,12 +248,20 @@ def list_definitions(
     return [from_row(row) for row in connection.execute(query)]
 
 
-def delete_definition(connection: Connection, name: str) -> None:
-    """Remove a definition and what it remembers; executions and datapoints stay as history."""
+def delete_definition(connection: Connection, name: str, now: datetime) -> None:
+    """Remove a definition and what it remembers; executions and datapoints stay as history.
+
+    So do its marks, as withdrawn: another monitor of that name must not be quiet by them.
+    """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
     for table in (leases, window_counts, commissions):
         connection.execute(delete(table).where(table.c.monitor == name))
+    connection.execute(
+        update(marks)
+        .where(marks.c.monitor == name, marks.c.withdrawn_at.is_(None))
+        .values(withdrawn_at=now, withdrawn_by=REMOVAL)
+    )
 
 
 def _values(definition: MonitorDefinition) -> dict[str, object]:

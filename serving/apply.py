@@ -263,7 +263,7 @@ class Applier:
                             "delete or change that first"
                         )
             if kind == "Monitor":
-                delete_definition(connection, row.name)
+                delete_definition(connection, row.name, now)
             elif kind in ALARM_KINDS:
                 delete_alarm(connection, row.name, now)
             elif kind == "Channel":

@@ -61,11 +61,12 @@ def test_names_that_differ_by_case_are_in_conflict(engine: Engine) -> None:
 def test_what_is_deleted_is_gone(engine: Engine) -> None:
     with engine.begin() as connection:
         put_definition(connection, DAILY, NOW)
-        delete_definition(connection, "daily")
+        delete_definition(connection, "daily", NOW)
 
-        for ask in (get_definition, delete_definition):
-            with pytest.raises(NotFoundError, match='"daily"'):
-                ask(connection, "daily")
+        with pytest.raises(NotFoundError, match='"daily"'):
+            get_definition(connection, "daily")
+        with pytest.raises(NotFoundError, match='"daily"'):
+            delete_definition(connection, "daily", NOW)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.decision.window_counts import WindowCounts
-from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.execution import Execution, run
 from driftline.monitors.marks.effect import with_marks, without_expected
 from driftline.monitors.marks.mark import Mark, standing_mark
@@ -270,3 +270,17 @@ def test_a_later_verdict_makes_it_alarm_again(judge, put, append: Append, rng) -
     assert [one.status for one in (first, quiet, loud)] == [
         "CompletedWithViolations", "Completed", "CompletedWithViolations",
     ]  # fmt: skip
+
+
+def test_another_monitor_of_a_removed_one_s_name_is_not_quiet_by_its_marks(engine: Engine) -> None:
+    with engine.begin() as connection:
+        put_definition(connection, DEFINITION, NOW)
+        kept = put_mark(connection, replace(EXPECTED, until=START + 900 * DAY))
+        put_mark(connection, replace(EXPECTED, monitor="other"))
+
+        delete_definition(connection, "daily", NOW + DAY)
+
+        assert marks_between(connection, "daily", START, START + DAY) == []
+        (listed,) = list_marks(connection, "daily")
+        assert listed == kept.withdrawn("removal of the monitor", NOW + DAY)
+        assert len(marks_between(connection, "other", START, START + DAY)) == 1

@@ -127,7 +127,7 @@ def test_what_a_monitor_remembers_goes_with_it(connection: Connection) -> None:
     put(connection, KEY, window(0), IDS)
     put(connection, replace(KEY, monitor="other"), window(0), IDS)
 
-    delete_definition(connection, "daily")
+    delete_definition(connection, "daily", now)
 
     left = connection.execute(select(window_counts.c.monitor)).scalars().all()
     assert left == ["other"]
