@@ -28,7 +28,7 @@ __all__ = ["Dispersion", "Effect"]
 BLOCKS_TRUSTED = 40
 BLOCKS_WANTED = 14
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
-# leave the range of a short reference alarm (bench/false_alarms.py); with more, summer after a
+# leave the range of a short reference alarm (bench/decisions.md); with more, summer after a
 # winter's reference is not found.
 COMMON_WEIGHT = 0.45
 # With so many clusters of its own a set borrows half as much.
@@ -80,6 +80,11 @@ class Effect:
     allowance: float
     block_rows: float
 
+    def _grown(self, factors: Numbers, growth: float) -> Numbers:
+        """Let grow with the rows what the blocks show, without the allowance for their number."""
+        shown = np.maximum(factors / self.allowance - 1.0, 0.0)
+        return np.asarray(factors + (growth - 1.0) * shown)
+
     def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
         """Give the factors for a window of so many rows, and those that tell the clusters' size.
 
@@ -98,9 +103,8 @@ class Effect:
             (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
-        usual = 1.0 + growth * (self.usual - 1.0)
+        usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
         lent = layout.spread(usual - 1.0)
-        own = 1.0 + growth * (self.believed - 1.0)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
         floor = float(np.median(usual[self.lends])) if self.lends.any() else 1.0
         never = layout.never_absent

@@ -221,19 +221,7 @@ def scan_span(
     share = divide(shares, part, known)
     m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
     free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
-    weighed = np.zeros(known.size)
-    # Of the sets within their tolerance there is nothing to weigh.
-    out = np.flatnonzero(np.abs(share - known) > free)
-    weighed[out] = clustered_evidence(
-        known[out],
-        n[out],
-        share[out],
-        m[out],
-        tolerance=free[out],
-        effect=expectation.effect[out],
-        cluster_effect=expectation.cluster_effect[out],
-        shift_effect=expectation.shift_effect[out],
-    )
+    weighed = _weighed(known, n, share, m, free, expectation)
     return SpanScan(
         span=span,
         alpha=alpha,
@@ -256,6 +244,25 @@ def scan_span(
         needed=needed_evidence(alpha, layout.set_counts.astype(np.float64)),
         judged=judged,
     )
+
+
+def _weighed(
+    known: Numbers, n: Numbers, share: Numbers, m: Numbers, free: Numbers, expectation: Expectation
+) -> Numbers:
+    """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
+    found = np.zeros(known.size)
+    out = np.flatnonzero(np.abs(share - known) > free)
+    found[out] = clustered_evidence(
+        known[out],
+        n[out],
+        share[out],
+        m[out],
+        tolerance=free[out],
+        effect=expectation.effect[out],
+        cluster_effect=expectation.cluster_effect[out],
+        shift_effect=expectation.shift_effect[out],
+    )
+    return found
 
 
 def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
