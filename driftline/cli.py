@@ -50,7 +50,7 @@ COMMANDS = {
     "silence": "silence",
     "delivery": "delivery",
     "incident": "incident",
-    "capture": "erasure",
+    "capture": "replay",
     "truth": "truth",
     "detector": "detector",
     "metric": "metric",

@@ -16,7 +16,7 @@ from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 
-__all__ = ["EndpointWish", "list_foreign", "list_wishes", "signature_of"]
+__all__ = ["EndpointWish", "list_foreign", "list_wishes", "signature_of", "wish_with"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +54,36 @@ def list_wishes(connection: Connection) -> list[EndpointWish]:
         spec = endpoint.spec
         if spec["model"] is None:
             continue
-        model = models[spec["model"].casefold()]
-        found.append(
-            EndpointWish(
-                name=endpoint.name,
-                variant=spec["variant"],
-                model=model.name,
-                model_file=model.made["file"],
-                trust_pickle=model.made["trust_pickle"],
-                signature=endpoint.made.get("signature"),
-                positive=endpoint.made.get("positive"),
-                instance_count=spec["initial_instance_count"],
-                sampling_percentage=spec.get("sampling_percentage"),
-                trust_event_time=spec["trust_event_time"],
-                generation=endpoint.generation,
-            )
-        )
+        found.append(_wish(endpoint, models[spec["model"].casefold()]))
     return found
+
+
+def wish_with(connection: Connection, endpoint: str, model: str) -> EndpointWish:
+    """Give an endpoint as it would be served by another declared model.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such endpoint or model, with the nearest name.
+    """
+    return _wish(store.get(connection, "Endpoint", endpoint), store.get(connection, "Model", model))
+
+
+def _wish(endpoint: store.Stored, model: store.Stored) -> EndpointWish:
+    spec = endpoint.spec
+    return EndpointWish(
+        name=endpoint.name,
+        variant=spec["variant"],
+        model=model.name,
+        model_file=model.made["file"],
+        trust_pickle=model.made["trust_pickle"],
+        signature=endpoint.made.get("signature"),
+        positive=endpoint.made.get("positive"),
+        instance_count=spec["initial_instance_count"],
+        sampling_percentage=spec.get("sampling_percentage"),
+        trust_event_time=spec["trust_event_time"],
+        generation=endpoint.generation,
+    )
 
 
 def list_foreign(connection: Connection) -> list[str]:

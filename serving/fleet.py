@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -23,6 +23,7 @@ from driftline.serving.child import Child, Launch
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import EndpointWish, list_foreign, list_wishes
 from driftline.serving.pool import Limits, Pool
+from driftline.serving.rehearsal import Rehearsals
 
 __all__ = ["Fleet", "Route", "Status"]
 
@@ -47,7 +48,13 @@ class Route:
 
 
 class Fleet:
-    """Keeps a pool for every stored endpoint; lives inside one event loop."""
+    """Keeps a pool for every stored endpoint; lives inside one event loop.
+
+    Attributes
+    ----------
+    rehearsals
+        Models on trial, which answer for an endpoint without being its own.
+    """
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
@@ -59,6 +66,7 @@ class Fleet:
         self._stopping: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._is_read = False
+        self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
 
     def route(self, name: str) -> Route | None:
         """Find an endpoint by its name, ignoring case."""
@@ -142,7 +150,11 @@ class Fleet:
         await asyncio.gather(*tasks, return_exceptions=True)
         routes, self._routes = self._routes, MappingProxyType({})
         await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
-        await asyncio.gather(*self._stopping)
+        await asyncio.gather(*self._stopping, self.rehearsals.stop())
+
+    def _rehearsed(self, wish: EndpointWish) -> Pool:
+        """Make the pool of a model on trial: one process, whatever the endpoint has."""
+        return Pool(wish.name, self._launch(wish), replace(self._limits(wish), workers=1))
 
     def _read(self) -> tuple[list[EndpointWish], list[str]]:
         with reading(self._context.engine) as connection:

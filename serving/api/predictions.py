@@ -1,7 +1,7 @@
-"""The route by which monitors ask an endpoint's model: answers as invocations do, uncaptured.
+"""The route by which monitors and replays ask a model: answers as invocations do, uncaptured.
 
-Explaining asks tens of thousands of rows that nobody ever sent; in the capture table they would
-drown those that were.
+Explaining asks tens of thousands of rows that nobody ever sent, and a replay those that were sent
+before; in the capture table they would drown the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from driftline.errors import NotFoundError
 from driftline.serving.fleet import Fleet
 from driftline.serving.http import error_body
 from driftline.serving.media import answer_form, body_form
+from driftline.serving.pool import Pool
 
 __all__ = ["router"]
 
@@ -22,17 +23,27 @@ def router(fleet: Fleet) -> APIRouter:
     routes = APIRouter(tags=["predictions"])
 
     @routes.post("/endpoints/{name}/predictions")
-    async def predictions(name: str, request: Request) -> Response:
-        """Predict rows as an invocation does; nothing of it is captured."""
-        route = fleet.route(name)
-        if route is None:
-            raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
+    async def predictions(name: str, request: Request, model: str | None = None) -> Response:
+        """Predict rows as an invocation does, or as it would by another declared model.
+
+        Nothing of it is captured.
+        """
         form = body_form(request.headers.get("content-type", ""))
         answer = answer_form(request.headers.get("accept", ""), form)
-        reply = await route.pool.invoke(form, answer, await request.body())
+        pool = await _pool(fleet, name, model)
+        reply = await pool.invoke(form, answer, await request.body())
         if reply.status != 200:
             body = error_body(reply.code, reply.message)
             return Response(body, reply.status, media_type="application/json")
         return Response(reply.body, media_type=reply.media_type)
 
     return routes
+
+
+async def _pool(fleet: Fleet, name: str, model: str | None) -> Pool:
+    if model is not None:
+        return await fleet.rehearsals.pool(name, model)
+    route = fleet.route(name)
+    if route is None:
+        raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
+    return route.pool

@@ -1,0 +1,1 @@
+"""Captured requests sent again to another model, and what it answers beside what was answered."""
