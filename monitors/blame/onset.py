@@ -28,6 +28,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _MINUTE_US = 60_000_000
+# Of the calendar: years 1 to 9999.
+_FIRST_MINUTE, _LAST_MINUTE = -62_135_596_800 // 60, 253_402_300_799 // 60
 # Blocks of a window, in minutes: the longest of which it has enough, so that an hour is named.
 _WIDTHS = (24 * 60, 60, 15, 5, 1)
 _BLOCKS_MIN = 12
@@ -83,52 +85,63 @@ class Onset:
 
 @dataclass(slots=True)
 class TimeCounts:
-    """Rows by minute, all and those of each target.
+    """Rows by block of time, all and those of each target.
+
+    Blocks are as narrow as their number allows, and widen as the time that is seen grows.
 
     Parameters
     ----------
     size
         Number of targets.
     minutes
-        Minutes since 1970 in order, shape (m,), those that have rows.
+        Beginnings of the blocks that have rows, in minutes since 1970, in order, shape (m,).
     counts
-        Rows by minute, shape (m, 1 + targets): all, then the guilty of each.
+        Rows by block, shape (m, 1 + targets): all, then the guilty of each.
+    seen
+        First and last minute; None without rows.
     """
 
     size: int
     minutes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     counts: Ints | None = None
+    seen: tuple[int, int] | None = None
 
     def update(self, times: pa.Array, guilty: list[Bools | None]) -> None:
-        """Add rows; None: none of them is guilty. Rows without a time are left out."""
+        """Add rows; None: none of them is guilty.
+
+        Rows without a time, or with one outside of the calendar's years 1 to 9999, are left out.
+        """
         found, _ = coerce(times, "timestamp")
         micro = found.cast(pa.timestamp("us", found.type.tz)).cast(pa.int64())
-        known = micro.is_valid().to_numpy(zero_copy_only=False)
         minutes = micro.fill_null(0).to_numpy(zero_copy_only=False) // _MINUTE_US
-        distinct, places = np.unique(minutes[known], return_inverse=True)
+        known = micro.is_valid().to_numpy(zero_copy_only=False)
+        known = known & (minutes >= _FIRST_MINUTE) & (minutes <= _LAST_MINUTE)
+        minutes = minutes[known]
+        if not minutes.size:
+            return
+        seen = _together(self.seen, (int(minutes.min()), int(minutes.max())))
+        distinct, places = np.unique(_blocks_of(minutes, seen), return_inverse=True)
         counts = np.zeros((distinct.size, 1 + self.size), np.int64)
         counts[:, 0] = np.bincount(places, minlength=distinct.size)
         for index, mask in enumerate(guilty, 1):
             if mask is not None:
                 counts[:, index] = np.bincount(places[mask[known]], minlength=distinct.size)
-        self._add(distinct, counts)
+        self._add(distinct, counts, seen)
 
     def merge(self, other: TimeCounts) -> TimeCounts:
         """Give the counts of both."""
-        merged = TimeCounts(self.size, self.minutes, self.counts)
-        if other.counts is not None:
-            merged._add(other.minutes, other.counts)
+        merged = TimeCounts(self.size, self.minutes, self.counts, self.seen)
+        if other.counts is not None and other.seen is not None:
+            merged._add(other.minutes, other.counts, _together(self.seen, other.seen))
         return merged
 
-    def _add(self, minutes: Ints, counts: Ints) -> None:
-        if self.counts is None:
-            self.minutes, self.counts = minutes, counts
-            return
-        joined = np.concatenate([self.minutes, minutes])
+    def _add(self, minutes: Ints, counts: Ints, seen: tuple[int, int]) -> None:
+        known = np.empty((0, 1 + self.size), np.int64) if self.counts is None else self.counts
+        joined = _blocks_of(np.concatenate([self.minutes, minutes]), seen)
         distinct, places = np.unique(joined, return_inverse=True)
         total = np.zeros((distinct.size, 1 + self.size), np.int64)
-        np.add.at(total, places, np.concatenate([self.counts, counts]))
-        self.minutes, self.counts = distinct, total
+        np.add.at(total, places, np.concatenate([known, counts]))
+        self.minutes, self.counts, self.seen = distinct, total, seen
 
     def blocks(self, target: int) -> tuple[list[datetime], Ints, Ints]:
         """Give the beginnings of whole blocks of time, their rows and the target's guilty rows.
@@ -136,17 +149,27 @@ class TimeCounts:
         Blocks are hours, of long spans days, of short ones some minutes; those without rows are
         left out.
         """
-        if self.counts is None or not self.minutes.size:
+        if self.counts is None:
             return [], np.empty(0, np.int64), np.empty(0, np.int64)
-        span = int(self.minutes[-1] - self.minutes[0]) + 1
-        width = next((one for one in _WIDTHS if span >= _BLOCKS_MIN * one), _WIDTHS[-1])
-        if width == _WIDTHS[0] and span <= _BLOCKS_MAX * _WIDTHS[1]:
-            width = _WIDTHS[1]  # Of some days an hour can be named.
-        places, inverse = np.unique(self.minutes // width, return_inverse=True)
-        rows = np.bincount(inverse, weights=self.counts[:, 0])
-        guilty = np.bincount(inverse, weights=self.counts[:, 1 + target])
-        starts = [_moment(int(place) * width) for place in places]
-        return starts, rows.astype(np.int64), guilty.astype(np.int64)
+        starts = [_moment(int(minute)) for minute in self.minutes]
+        return starts, self.counts[:, 0], self.counts[:, 1 + target]
+
+
+def _together(one: tuple[int, int] | None, two: tuple[int, int]) -> tuple[int, int]:
+    """Give first and last minute of both."""
+    return two if one is None else (min(one[0], two[0]), max(one[1], two[1]))
+
+
+def _blocks_of(minutes: Ints, seen: tuple[int, int]) -> Ints:
+    """Give the beginning of each minute's block, as wide as what was seen asks for.
+
+    Wider blocks are made of whole narrower ones, so that it does not matter when they widen.
+    """
+    span = seen[1] - seen[0] + 1
+    width = next((one for one in _WIDTHS if span >= _BLOCKS_MIN * one), _WIDTHS[-1])
+    if width == _WIDTHS[0] and span <= _BLOCKS_MAX * _WIDTHS[1]:
+        width = _WIDTHS[1]  # Of some days an hour can be named.
+    return minutes // width * width
 
 
 def _moment(minute: int) -> datetime:

@@ -131,3 +131,33 @@ def test_texts_are_times_too_and_rows_without_one_are_left_out():
     counted.update(pa.array(["2024-01-03T00:00:10Z", None, "x"]), [np.array([True, True, True])])
     assert counted.counts is not None
     assert counted.counts.tolist() == [[1, 1]]
+
+
+def test_rows_of_years_that_the_calendar_does_not_have_are_left_out():
+    far = [2**62, -(2**62), 253_402_300_800_000_000, 1_704_240_000_000_000]
+    counted = TimeCounts(1)
+
+    counted.update(pa.array(far, pa.timestamp("us", "UTC")), [np.array([True, False, True, True])])
+    starts, rows, guilty = counted.blocks(0)
+
+    assert starts == [DAY]
+    assert (rows.tolist(), guilty.tolist()) == ([1], [1])
+
+
+def test_a_year_takes_no_more_room_than_its_days_in_whatever_order_rows_come():
+    rng = np.random.default_rng(6)
+    begin = 1_704_240_000_000_000
+    times = begin + rng.integers(0, 365 * 1440, 20_000) * 60_000_000
+    guilty = rng.random(20_000) < 0.3
+    counted = TimeCounts(1)
+
+    # The first batch is of one hour: its blocks are narrow ones, which widen with the next.
+    order = np.argsort(times)
+    for part in (order[:3], *np.array_split(rng.permutation(order[3:]), 7)):
+        counted.update(pa.array(times[part], pa.timestamp("us", "UTC")), [guilty[part]])
+    starts, rows, bad = counted.blocks(0)
+
+    days = (times - begin) // 86_400_000_000
+    assert starts == [DAY + timedelta(days=day) for day in range(365)]
+    assert rows.tolist() == np.bincount(days).tolist()
+    assert bad.tolist() == np.bincount(days, weights=guilty).tolist()
