@@ -55,7 +55,8 @@ def prose(text: str) -> str:
 
 def commands(text: str) -> Iterator[list[str]]:
     """Give the words of each command: lines of fenced blocks, and code within sentences."""
-    lines = [line for _, block in FENCE.findall(text) for line in block.splitlines()]
+    blocks = [block.replace("\\\n", " ") for _, block in FENCE.findall(text)]
+    lines = [line for block in blocks for line in block.splitlines()]
     spans = [" ".join(span.split()) for span in SPAN.findall(prose(text))]
     for line in (*lines, *spans):
         if line.removeprefix("$ ").startswith("driftline "):
