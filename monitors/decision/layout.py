@@ -241,12 +241,14 @@ class Layout:
         """
         if not self.names:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
-        found = [cells.get(name) for name in self.names]
-        present = np.array([one is not None for one in found])
-        parts = [
-            blank if one is None else one for one, blank in zip(found, self._blank, strict=True)
-        ]
-        if [len(one) for one in parts] != self.sizes.tolist():
+        if cells.keys() >= self._name_set:
+            parts = list(map(cells.__getitem__, self.names))
+            present = np.ones(len(self), dtype=np.bool_)
+        else:
+            pairs = zip(self.names, self._blank, strict=True)
+            parts = [cells.get(name, blank) for name, blank in pairs]
+            present = np.array([name in cells for name in self.names])
+        if list(map(len, parts)) != self.sizes.tolist():
             for name, one, blank in zip(self.names, parts, self._blank, strict=True):
                 if len(one) != len(blank):
                     raise InputError(
@@ -254,6 +256,10 @@ class Layout:
                         "baseline; expected a window that was counted on this baseline's cells"
                     )
         return np.concatenate(parts), present
+
+    @cached_property
+    def _name_set(self) -> frozenset[str]:
+        return frozenset(self.names)
 
     @cached_property
     def _blank(self) -> list[NDArray[np.int64]]:

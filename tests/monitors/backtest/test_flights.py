@@ -53,12 +53,17 @@ def test_the_change_of_unit_is_found_on_its_day_and_as_the_first_cause(found: Ba
     assert not any(drift.column == "distance" for one in before for drift in one.alarms)
 
 
-def test_before_the_change_the_rule_is_calm_and_two_others_are_not(found: Backtest) -> None:
+def test_before_the_change_the_rule_is_calmer_than_two_others(found: Backtest) -> None:
     quiet = [at for at, one in enumerate(found.verdicts)
              if one.start is not None and one.start < KILOMETRES]  # fmt: skip
     before = {rule.name: sum(bool(rule.alarms[at]) for at in quiet) for rule in found.rules}
 
     assert len(quiet) == 72
-    assert before["driftline"] == 0
+    # In May the timetable itself changes: of its departures 12.9 % are in an hour's last five
+    # minutes (June 14.1 %), of those from January to March 9.9 %.
+    early = [found.verdicts[at] for at in quiet]
+    assert {drift.column for one in early for drift in one.alarms} == {"minute"}
+    assert all(one.start >= datetime(2013, 5, 1, tzinfo=UTC) for one in early if one.alarms)
+    assert before["driftline"] < 8
     assert before["evidently"] > 10
     assert before["nannyml"] > 10
