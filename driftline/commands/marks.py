@@ -12,7 +12,7 @@ from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.commissioning import monitor
 from driftline.commands.resources import moment
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 
 __all__ = ["monitor"]
 
@@ -61,21 +61,29 @@ def mark(
     begin = moment(window, "--window")
     assert begin is not None
     features: Sequence[str | None] = feature or [None]
+    said = author or getpass.getuser()
+    found: list[dict[str, Any]] = []
     with Client(options.address(server)) as client:
-        found = [
-            client.mark_monitor(
-                name,
-                window=begin,
-                verdict=verdict,
-                reason=reason,
-                author=author or getpass.getuser(),
-                feature=one,
-                check=check,
-                until=moment(until, "--until"),
-                rows=None if first is None or last is None else (first, last),
-            )
-            for one in features
-        ]
+        try:
+            for one in features:
+                found.append(  # noqa: PERF401 - Known one by one, in case the next is refused.
+                    client.mark_monitor(
+                        name,
+                        window=begin,
+                        verdict=verdict,
+                        reason=reason,
+                        author=said,
+                        feature=one,
+                        check=check,
+                        until=moment(until, "--until"),
+                        rows=None if first is None or last is None else (first, last),
+                    )
+                )
+        except DriftlineError:
+            # All of the features or none: who reads of a refusal takes it that nothing was done.
+            for done in reversed(found):
+                client.withdraw_mark(name, done["mark"]["id"], author=said)
+            raise
     if as_json:
         options.show_json(found if len(found) > 1 else found[0])
         return

@@ -184,6 +184,17 @@ def test_the_commands_tell_it_to_people_and_to_programs(server):
     assert f"mark {newest[0]['id']}: carrier withdrawn as expected" in told
 
 
+def test_of_several_features_all_are_marked_or_none(server):
+    asked = ["mark", "quality", "--window", "2026-01-13", "--as", "expected", "--reason", "a sale",
+             "--feature", "distance", "--feature", "distanze", "--author", "ann"]  # fmt: skip
+
+    done = CliRunner().invoke(build("monitor"), ["monitor", *asked, "--server", server.url])
+
+    assert done.exit_code != 0
+    newest = server.client.get(f"{PATH}/marks").json()["items"][0]
+    assert (newest["feature"], newest["withdrawn_by"]) == ("distance", "ann")
+
+
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
