@@ -59,7 +59,8 @@ def commands(text: str) -> Iterator[list[str]]:
     lines = [line for block in blocks for line in block.splitlines()]
     spans = [" ".join(span.split()) for span in SPAN.findall(prose(text))]
     for line in (*lines, *spans):
-        if line.removeprefix("$ ").startswith("driftline "):
+        # With one blank: in tables that a command has printed there are more.
+        if re.match(r"(\$ )?driftline [\w-]", line):
             words = shlex.split(line.removeprefix("$ "), comments=True)
             yield [word for word in words[1:] if word not in (">", "|", "…", "...")]
 
