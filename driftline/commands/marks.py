@@ -65,7 +65,7 @@ def mark(
     found: list[dict[str, Any]] = []
     with Client(options.address(server)) as client:
         try:
-            for one in features:
+            for each in features:
                 found.append(  # noqa: PERF401 - Known one by one, in case the next is refused.
                     client.mark_monitor(
                         name,
@@ -73,7 +73,7 @@ def mark(
                         verdict=verdict,
                         reason=reason,
                         author=said,
-                        feature=one,
+                        feature=each,
                         check=check,
                         until=moment(until, "--until"),
                         rows=None if first is None or last is None else (first, last),

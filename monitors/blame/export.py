@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -190,17 +191,38 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Write lists and the like as JSON texts, and codes as what they stand for."""
+    """Write lists and the like as JSON texts, bytes in hex, and codes as what they stand for."""
     columns = []
     for column in batch.columns:
         if pa.types.is_nested(column.type):
-            texts = [None if one is None else json.dumps(one) for one in column.to_pylist()]
+            texts = [
+                None if one is None else json.dumps(one, default=_text)
+                for one in column.to_pylist()
+            ]
+            columns.append(pa.array(texts, pa.string()))
+        elif _is_bytes(column.type):
+            texts = [None if one is None else _text(one) for one in column.to_pylist()]
             columns.append(pa.array(texts, pa.string()))
         elif pa.types.is_dictionary(column.type):
             columns.append(pc.cast(column, column.type.value_type))
         else:
             columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _text(value: object) -> str:
+    """Write what neither JSON nor CSV knows."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 class _Piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,19 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(
     with pytest.raises(InputError, match="has no rows behind it"):
         missing.export(index, tmp_path / "rows.csv")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (pa.list_(pa.timestamp("us", "UTC")), [datetime(2024, 1, 2, tzinfo=UTC)],
+         '"[""2024-01-02T00:00:00+00:00""]"'),
+        (pa.list_(pa.binary()), [b"a\xff"], '"[""61ff""]"'),
+        (pa.binary(), b"a\xff", '"61ff"'),
+        (pa.map_(pa.string(), pa.int64()), [("a", 1)], '"[[""a"", 1]]"'),
+    ],
+)  # fmt: skip
+def test_whatever_rows_hold_can_be_written_as_text(kind, value, text):
+    batch = pa.RecordBatch.from_arrays([pa.array([value, None], kind)], names=["x"])
+
+    assert b"".join(written(iter([batch]), "csv")).decode().splitlines() == ['"x"', text, ""]
