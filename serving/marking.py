@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, true
@@ -27,6 +27,7 @@ from driftline.monitors.execution import FAILED, Execution, get_execution
 from driftline.monitors.marks.mark import EXPECTED, NEW_NORMAL, Mark
 from driftline.monitors.marks.new_normal import new_normal
 from driftline.monitors.marks.store import get_mark, put_mark, withdraw_mark
+from driftline.monitors.memory.recall import moment_before
 from driftline.monitors.memory.store import Key
 from driftline.monitors.report import REPORT
 from driftline.monitors.tables import executions
@@ -200,6 +201,10 @@ def _judge_again(context: ServerContext, shelf: ModelShelf, mark: Mark) -> tuple
     )
     if mark.verdict == EXPECTED and mark.withdrawn_at is None:
         query = query.where(table.violation_count > 0)
+    if is_open:
+        # Against another version a window without rows would fail, in the place of its verdict.
+        kept = moment_before(context.now(), timedelta(days=context.retention_days))
+        query = query.where(table.window_start >= kept)
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
     with reading(context.engine) as connection:
         windows = [Window(*row) for row in connection.execute(query)]

@@ -6,6 +6,8 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,9 @@ from typer.testing import CliRunner
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
 from driftline.cli import build
+from driftline.serving.explain import ModelShelf
+from driftline.serving.marking import unmark
+from tests.serving.conftest import NOW
 from tests.serving.marks_yard import judge, marked
 
 PATH = "/api/v1/monitors/quality"
@@ -235,3 +240,16 @@ def test_a_kill_before_the_end_leaves_neither_mark_nor_version_in_use(server):
     found = mark(server, verdict="new-normal", feature="temp")
     assert version(server) == found["mark"]["baseline_version_after"]
     assert withdraw(server, found["mark"]["id"]).json()["monitors"] == ["quality", "second"]
+
+
+def test_windows_past_retention_keep_their_verdict_when_the_new_normal_goes(server):
+    found = mark(server, verdict="new-normal", feature="temp")
+    shelf = ModelShelf(server.engine, server.context.root, trust_pickle=False)
+    later = replace(server.context, now=lambda: NOW + timedelta(days=90))
+    before = server.client.get(f"{PATH}/executions").json()
+
+    back = unmark(later, shelf, "quality", found["mark"]["id"], author="bob")
+
+    assert back.monitors == ("quality", "second")
+    assert back.executions == ()
+    assert server.client.get(f"{PATH}/executions").json() == before
