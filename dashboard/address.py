@@ -15,6 +15,8 @@
                                           or ``metric=``; ``keep=`` in place of ``feature=``
                                           asks for a feature only if the window has it
 ``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
+``/rows.csv``, ``/rows.parquet``          all rows behind a violation, as a file; ``monitor=``,
+                                          ``window=``, ``feature=``
 ========================================  ========================================================
 
 Names are percent-encoded. ``.`` and ``..`` cannot stand in a path, encoded or not, since browsers
@@ -37,6 +39,7 @@ __all__ = [
     "messages_link",
     "monitor_link",
     "parse",
+    "rows_link",
 ]
 
 LIMIT = 2_000
@@ -135,6 +138,12 @@ def column_link(monitor: str, column: str, *, window: str | None = None, anchor:
     """Build the address of the page of one column of a monitor."""
     parts = ("monitors", quote(monitor, safe=""), "columns")
     return _link(parts, column, {"window": window}, anchor)
+
+
+def rows_link(monitor: str, *, window: str, feature: str, form: str) -> str:
+    """Build the address of the file of rows behind a feature's violation: csv or parquet."""
+    query = _query({"monitor": monitor, "window": window, "feature": feature})
+    return f"/rows.{form}{query}"
 
 
 def alarm_link(name: str, *, anchor: str = "") -> str:

@@ -23,6 +23,7 @@ from driftline.monitors.violation import Severity
 
 __all__ = [
     "Document",
+    "blame_of",
     "bounds_of",
     "confusion_of",
     "count_of",
@@ -35,6 +36,7 @@ __all__ = [
     "groups_of",
     "metrics_of",
     "numbers_of",
+    "onset_of",
     "script_of",
     "segment_of",
     "warnings_of",
@@ -133,6 +135,17 @@ def features_of(report: Document | None) -> list[str]:
 def segment_of(violation: Document) -> str | None:
     """Say which segment holds the rows of a violation."""
     return _segment(violation)
+
+
+def onset_of(violation: Document) -> str | None:
+    """Say from when to when a violation lasted, in words; None when that is not known."""
+    onset = violation.get("onset")
+    return _optional(cast("Document", onset), "text") if isinstance(onset, Mapping) else None
+
+
+def blame_of(violation: Document) -> float:
+    """Give the share of the blame that a violation's feature bears, 0-1."""
+    return _number(violation, "share_of_blame") or 0.0
 
 
 def bounds_of(report: Document | None) -> dict[str, float]:
@@ -269,7 +282,7 @@ def _feature(name: str, measured: Document, broken: Sequence[Document]) -> Featu
         distance=_number(measured, "distance"),
         bound=_number(measured, "bound"),
         p_value=_number(measured, "p_value"),
-        blame=max([_number(measured, "share_of_blame") or 0.0, *map(_blame, broken)]),
+        blame=max([_number(measured, "share_of_blame") or 0.0, *map(blame_of, broken)]),
         hard=any(_text(entry, "severity") == "page" for entry in broken),
         what=_optional(measured, "set"),
         share_reference=_number(measured, "share_reference"),
@@ -303,10 +316,6 @@ def _accused(violation: Document) -> str | None:
         return read_condition(found).phrase
     except (DriftlineError, KeyError, TypeError, ValueError):
         return None
-
-
-def _blame(violation: Document) -> float:
-    return _number(violation, "share_of_blame") or 0.0
 
 
 def _segment(violation: Document) -> str | None:

@@ -251,7 +251,8 @@ class FeatureLine:
 class GuiltyRows:
     """The first rows behind a violation, as text, the offending column apart from the others.
 
-    ``check`` and ``words`` are the violation's, ``phrase`` its condition without the column's name.
+    ``check`` and ``words`` are the violation's, ``phrase`` its condition without the column's name,
+    ``onset`` from when to when it lasted, ``share_of_blame`` its feature's, 0-1.
     """
 
     feature: str
@@ -266,6 +267,8 @@ class GuiltyRows:
     check: str = ""
     words: str = ""
     phrase: str = ""
+    onset: str | None = None
+    share_of_blame: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -21,12 +22,22 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.tables.dataset import CaptureStats, Dataset
 from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
-from driftline.dashboard.documents import Document, finding_of, numbers_of, segment_of
+from driftline.dashboard.documents import (
+    Document,
+    blame_of,
+    finding_of,
+    numbers_of,
+    onset_of,
+    segment_of,
+)
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
 from driftline.errors import DriftlineError
+from driftline.monitors.blame.export import blamed_batches
 from driftline.monitors.blame.rows import matching_rows
+from driftline.monitors.blame.shares import Blamed
 from driftline.monitors.comparison import Comparison, compare
+from driftline.monitors.inspection import reference_columns
 from driftline.monitors.outliers.condition import with_baseline
 
 __all__ = ["Holdings"]
@@ -148,7 +159,24 @@ class Holdings:
             check=check,
             words=words,
             phrase=predicate.phrase,
+            onset=onset_of(violation),
+            share_of_blame=blame_of(violation),
         )
+
+    def guilty(
+        self,
+        baseline: Baseline,
+        line: MonitorLine,
+        run: WindowRun,
+        found: tuple[Document, Condition],
+    ) -> Iterator[pa.RecordBatch]:
+        """Read all rows that meet a violation's condition, each with its share of the blame."""
+        predicate = with_baseline(found[1], baseline)
+        names = [*IDS, *(column.name for column in baseline.signature.inputs)]
+        names += [name for name in predicate.columns if name not in names]
+        blamed = [Blamed(predicate.column, predicate, blame_of(found[0]))]
+        read = self._read(baseline, line, run, names)
+        return blamed_batches(read.batches, blamed, reference_columns(baseline))
 
     def captured(self) -> list[str]:
         """List the endpoints that have a folder of captured rows."""

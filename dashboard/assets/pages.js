@@ -62,6 +62,7 @@
     var link = event.target.closest && event.target.closest("a[href]");
     if (!link || event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || link.target) return;
+    if (link.hasAttribute("download")) return; // A file, which is no page.
     var url = new URL(link.href, location.href);
     if (url.origin !== location.origin) return;
     if (url.pathname === location.pathname && url.search === location.search && url.hash) return;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from driftline.dashboard.address import column_link, monitor_link
+from driftline.dashboard.address import column_link, monitor_link, rows_link
 from driftline.dashboard.charts import comparison_figure, comparison_height
 from driftline.dashboard.frames import (
     FeatureLine,
@@ -288,6 +288,7 @@ def row_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
         title,
         [
             html.P(_which(rows), className="sentence"),
+            html.P(_files(view, detail, rows), className="note"),
             table(heads, records, label=f"Rows with {rows.predicate}", kind="rows"),
         ],
         name="rows",
@@ -304,7 +305,29 @@ def _which(rows: GuiltyRows) -> list[Cell]:
         html.Code(rows.predicate),
         f"; the first {shown} are shown." if shown < rows.total else ".",
     ]
-    return [*sentence, " ", html.B(rows.segment)] if rows.segment else sentence
+    if rows.segment:
+        sentence += [" ", html.B(rows.segment)]
+    if rows.onset:
+        sentence += [" It lasted ", html.B(rows.onset), "."]
+    return sentence
+
+
+def _files(view: MonitorView, detail: WindowDetail, rows: GuiltyRows) -> list[Cell]:
+    """Link all of the rows as files, and say what they bear."""
+    assert view.feature is not None
+    links = [
+        # No page of the dashboard: the browser itself is to fetch it.
+        html.A(
+            form,
+            href=rows_link(
+                view.monitor.name, window=detail.run.stamp, feature=view.feature.name, form=ending
+            ),
+            download="",
+        )
+        for form, ending in (("CSV", "csv"), ("Parquet", "parquet"))
+    ]
+    share = f"{percent(rows.share_of_blame)} of this window's blame; " * bool(rows.share_of_blame)
+    return [f"{share}all rows, each with its share of it: ", links[0], ", ", links[1]]
 
 
 def _event(event: str) -> html.Code:

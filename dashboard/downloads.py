@@ -1,0 +1,111 @@
+"""The rows behind a violation as a file: ``/rows.csv`` and ``/rows.parquet``, asked for by a page.
+
+An ASGI layer of its own, outside of those that hold an answer in memory: files are sent piece by
+piece, whatever their size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, get_args
+from urllib.parse import parse_qs
+
+import pyarrow as pa
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.dashboard.documents import culprit, script_of
+from driftline.dashboard.stores import Stores
+from driftline.errors import DriftlineError, NotFoundError
+from driftline.monitors.blame.export import MEDIA_TYPES, Form, written
+
+__all__ = ["Downloads"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+_FORMS: dict[str, Form] = {f"/rows.{form}": form for form in get_args(Form)}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Downloads:
+    """Answers for files of rows; everything else is passed on.
+
+    Parameters
+    ----------
+    app
+        The dashboard.
+    stores
+        What is read.
+    """
+
+    def __init__(self, app: App, stores: Stores) -> None:
+        self.app, self._stores = app, stores
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a file, or pass the call on."""
+        form = _FORMS.get(scope["path"]) if scope["type"] == "http" else None
+        if form is None or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        query = scope.get("query_string", b"").decode("latin-1")
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        try:
+            pieces = await asyncio.to_thread(self._open, asked, form)
+            # What cannot be read is told by the status, before the first byte is out.
+            piece = await asyncio.to_thread(next, pieces, None)
+        except (DriftlineError, SQLAlchemyError, OSError, pa.ArrowException) as error:
+            status = 404 if isinstance(error, NotFoundError) else 503
+            if status == 503:
+                log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
+            told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
+            await _refuse(send, status, told)
+            return
+        name = f'attachment; filename="{_file_name(asked)}.{form}"'
+        kind = MEDIA_TYPES[form].encode()
+        headers = [(b"content-type", kind), (b"content-disposition", name.encode()), *_HEADERS]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        while piece is not None:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            piece = await asyncio.to_thread(next, pieces, None)
+        await send({"type": "http.response.body", "body": b""})
+
+    def _open(self, asked: dict[str, str], form: Form) -> Iterator[bytes]:
+        stores = self._stores
+        view = stores.monitor(asked.get("monitor", ""), asked.get("window"), asked.get("feature"))
+        if view.detail is None or view.feature is None:
+            raise NotFoundError("no window has been judged, or no feature measured in it")
+        run, line = view.detail.run, view.monitor
+        report = stores.holdings.document(run.folder)
+        found = culprit(report, view.feature.name)
+        if found is None or script_of(report):
+            raise NotFoundError(f'no rows are kept behind "{view.feature.name}" in this window')
+        baseline = stores.holdings.baseline(line.baseline, line.baseline_version)
+        return written(stores.holdings.guilty(baseline, line, run, found), form)
+
+
+def _file_name(asked: dict[str, str]) -> str:
+    """Give a name that every header and file system takes."""
+    whole = "-".join(asked.get(part, "") for part in ("monitor", "window", "feature"))
+    plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_"
+                    for one in whole)  # fmt: skip
+    return plain.strip("-")[:120] or "rows"
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    code = "not_found" if status == 404 else "unavailable"
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    headers = [(b"content-type", b"application/json"), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,81 @@
+"""The rows behind a violation, taken from its page as a file."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+import httpx
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.dashboard.documents import culprit
+from driftline.dashboard.stores import Stores
+from tests.dashboard.conftest import HOSTILE
+
+
+@pytest.fixture(scope="module")
+def asked(seeded):
+    """The newest window with violations, and the violation of the hostile column in it."""
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+    view = stores.monitor(seeded.monitor, None, HOSTILE)
+    assert view.detail is not None
+    found = culprit(stores.holdings.document(view.detail.run.folder), HOSTILE)
+    assert found is not None
+    query = {"monitor": seeded.monitor, "window": view.detail.run.stamp, "feature": HOSTILE}
+    return query, found[0]
+
+
+def fetch(address: str, path: str, query: dict[str, str]) -> httpx.Response:
+    # In a thread of its own: a browser of another test may hold this one's event loop.
+    with ThreadPoolExecutor(1) as pool:
+        asked = f"{address}{path}?{urlencode(query)}"
+        return pool.submit(httpx.get, asked, timeout=60).result()
+
+
+def test_all_rows_and_no_others_come_as_files(address: str, asked) -> None:
+    query, violation = asked
+
+    text, binary = (fetch(address, f"/rows.{form}", query) for form in ("csv", "parquet"))
+
+    assert (text.status_code, binary.status_code) == (200, 200)
+    frame = pd.read_csv(io.BytesIO(text.content))
+    table = pq.read_table(io.BytesIO(binary.content))
+    assert len(frame) == table.num_rows == violation["row_count"]
+    assert frame["share_of_blame"].sum() == pytest.approx(1.0)
+    assert frame["event_id"].tolist() == table["event_id"].to_pylist()
+    assert text.headers["content-type"] == "text/csv"
+    assert text.headers["content-disposition"].startswith('attachment; filename="flights-data-q')
+    assert "<" not in text.headers["content-disposition"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"monitor": "none"}, "none"),
+        ({"window": "20000101T000000Z"}, "window"),
+        ({"feature": "no such"}, "no such"),
+        ({"feature": "distance"}, 'no rows are kept behind "distance"'),
+    ],
+)
+def test_what_is_not_there_is_404_with_a_sentence(address: str, asked, change, sentence) -> None:
+    answer = fetch(address, "/rows.csv", asked[0] | change)
+
+    assert answer.status_code == 404
+    assert sentence in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_page_links_the_file_and_tells_when(visit, asked, tmp_path, width) -> None:
+    query, violation = asked
+    shown = visit(width)
+    page = shown.open(f"/monitors/{query['monitor']}?{urlencode(query)}")
+    panel = page.locator("section", has_text="The rows that did it").last
+
+    with page.expect_download() as waiting:
+        panel.get_by_role("link", name="Parquet").click()
+    waiting.value.save_as(tmp_path / "rows.parquet")
+
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == violation["row_count"]
+    assert "of this window's blame" in panel.inner_text()
+    shown.check()
