@@ -40,8 +40,8 @@ class Decision:
     Parameters
     ----------
     drifts
-        By column: of the spans that end with this window the verdict with the most evidence over
-        what it needs.
+        By column: of the spans that end with this window the verdict of the shortest that is a
+        violation, else of that with the most evidence over what it needs.
     notes
         By column: why there is no verdict, such as ``INSUFFICIENT``.
     alpha

@@ -20,15 +20,17 @@ OPPOSITE = {"lt": "ge", "ge": "lt"}
 
 
 def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, ColumnDrift]:
-    """Give, by column, the verdict of the span with the most evidence over what it needs.
+    """Give, by column, the verdict of the shortest span that is a violation.
 
-    Columns that no span has rows enough of are missing. Of spans that are equal, as where nothing
-    exceeds the tolerance, the shortest speaks.
+    What the window itself shows is told of it, and not thinned by the days before. Where no span is
+    one, that with the most evidence over what it needs speaks, of equal ones the shortest. Columns
+    that no span has rows enough of are missing.
     """
     if not scans or not len(layout):
         return {}
     ratios = np.stack([np.where(one.judged, one.top / one.needed, -1.0) for one in scans])
-    best = ratios.argmax(axis=0)
+    violated = ratios > 1.0
+    best = np.where(violated.any(axis=0), violated.argmax(axis=0), ratios.argmax(axis=0))
     judged = ratios.max(axis=0) >= 0.0
     picked: list[tuple[SpanScan, int, int]] = []
     cases: list[Cases] = []

@@ -97,9 +97,9 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
     assert next(one.window_count for one in found if one.drifted) in (8, 16)
     assert not any(one.drifted for one in found[:7])
     assert found[63].drifted
-    assert found[63].window_count == 64
-    assert found[63].since == START
-    assert found[63].alpha == pytest.approx(64 * found[0].alpha)
+    assert found[63].window_count == 8, "the shortest that tells it"
+    assert found[63].since == START + 56 * HOUR
+    assert found[63].alpha == pytest.approx(8 * found[0].alpha)
 
 
 @settings(max_examples=30)
