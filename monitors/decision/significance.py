@@ -38,6 +38,9 @@ MIN_ROWS = 30
 # Halvings of [0, 1] that leave less than 2e-8.
 BISECTIONS = 26
 
+# From here on exp(x) - 1 is as good as exp(x).
+SURE_TILT = 3.0
+
 TINY = float(np.finfo(np.float64).tiny)
 
 Numbers = NDArray[np.float64]
@@ -215,7 +218,10 @@ def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
     at = np.flatnonzero((square > 0) & (linear > 0) & (q > 1e-6))
     one = (linear[at] + np.sqrt(square[at])) / (2.0 * q[at] * count[at])
     rest = np.maximum(1.0 - q[at] * one, TINY)
-    found[at] = np.maximum(found[at], _markov(one, rest, count[at], clusters[at]))
+    single = _markov(one, rest, count[at], clusters[at])
+    # That root is best for y^c; where y^c - 1 is something else, it would come and go with c.
+    single[count[at] * np.log(one) < SURE_TILT] = 0.0
+    found[at] = np.maximum(found[at], single)
     return np.asarray(found)
 
 

@@ -102,6 +102,20 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
     assert found[63].alpha == pytest.approx(8 * found[0].alpha)
 
 
+def test_a_small_change_is_found_once_a_span_is_long_enough() -> None:
+    decider = flag_decider(scales=SCALES)
+    past, found = [], []
+    for hour in range(64):
+        now = window(one(160, 500), START + hour * HOUR)  # 32 % in place of 30 %.
+        found.append(decider.judge(now, past).drifts["x"])
+        past.append(now)
+
+    assert [one.drifted for one in found] == [False] * 63 + [True]
+    assert found[63].window_count == 64
+    assert found[63].since == START
+    assert found[63].alpha == pytest.approx(64 * found[0].alpha)
+
+
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=8))
 def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import special, stats
@@ -91,6 +91,7 @@ def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
         assert stats.poisson.sf(hits - 1, counts.size * level) > 1e-6
 
 
+@example(p=0.125, n=50, m=30, effect=1.0, size=10.0, shift=0.0)
 @given(
     st.floats(0, 1),
     st.integers(50, 10**6),
