@@ -33,6 +33,8 @@ TOP_VALUES = 3
 # columns are broken at once, as by a failed join, all pairs would take hours.
 PAIRS_MAX = 20_000
 FEWEST_SEGMENTS = 4
+# The same of numbers, each of which is cut in sixteen ways.
+NUMBER_PAIRS_MAX = 4_000
 
 Batches = Iterable[pa.RecordBatch]
 Pointers = Iterable[Mapping[str, str | int]]
@@ -132,7 +134,7 @@ class CulpritCounter:
             [Tally.of(looked) for _ in targets],
             Tally.of(looked),
             # A number that is at fault itself is a consequence, wherever it lies.
-            Scene.start(looked, [one for one in numbers if one not in own]),
+            Scene.start(looked, [one for one in _cut(targets, numbers) if one not in own]),
             TimeCounts(min(len(targets), TARGETS_MAX)),
             time,
         )
@@ -148,7 +150,8 @@ class CulpritCounter:
         own = (name for target in targets for name in target.predicate.columns)
         looked = _looked_at(targets, segment_columns)
         when = () if time is None else (time,)
-        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked, *numbers, *when)))
+        cut = _cut(targets, numbers)
+        return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked, *cut, *when)))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at rows."""
@@ -217,6 +220,11 @@ class CulpritCounter:
 def _looked_at(targets: Sequence[Target], segment_columns: Sequence[str]) -> Sequence[str]:
     """Give the segment columns that there is time for."""
     return segment_columns[: max(FEWEST_SEGMENTS, PAIRS_MAX // max(len(targets), 1))]
+
+
+def _cut(targets: Sequence[Target], numbers: Sequence[str]) -> Sequence[str]:
+    """Give the numbers that there is time for."""
+    return numbers[: max(FEWEST_SEGMENTS, NUMBER_PAIRS_MAX // max(len(targets), 1))]
 
 
 def find_culprits(

@@ -3,7 +3,13 @@
 import pyarrow as pa
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.blame.culprits import PAIRS_MAX, CulpritCounter, Target, find_culprits
+from driftline.monitors.blame.culprits import (
+    NUMBER_PAIRS_MAX,
+    PAIRS_MAX,
+    CulpritCounter,
+    Target,
+    find_culprits,
+)
 
 
 def test_with_many_targets_few_segments_are_looked_at_and_all_rows_are_counted():
@@ -30,3 +36,13 @@ def test_however_many_targets_some_segments_are_looked_at():
     counter = CulpritCounter.start([Target(Predicate("x", "null"), 0.0)] * 30_000, segments)
 
     assert list(counter.everyone.levels) == ["s0", "s1", "s2", "s3"]
+
+
+def test_with_many_targets_few_numbers_are_cut_and_read():
+    numbers = [f"n{index}" for index in range(2_000)]
+    targets = [Target(Predicate("x", "null"), 0.0)] * 100
+
+    read = CulpritCounter.columns(targets, [], numbers)
+
+    assert read[-1] == f"n{NUMBER_PAIRS_MAX // 100 - 1}"
+    assert len(CulpritCounter.start(targets, [], numbers).scene.numbers) == NUMBER_PAIRS_MAX // 100
