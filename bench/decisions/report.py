@@ -54,7 +54,7 @@ def calm_tables(calm: Sequence[Calm]) -> str:
     """Show the false alarms by kind, by shape of the monitor, and who alarmed."""
     head = ["years", "alarms", "a year", "95 % limit"]
     words = {name: kind.words for name, kind in KINDS.items()}
-    words |= {f"base {name}": base[2] for name, base in {**BASES, **HARD_BASES}.items()}
+    words |= {f"base {name}": f"base: {base[2]}" for name, base in {**BASES, **HARD_BASES}.items()}
     kinds = [
         [words[name], *_rate(group), *_by_cadence(group), *_peers(group)]
         for name, group in _grouped(calm, lambda one: one.kind)

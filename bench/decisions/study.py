@@ -51,8 +51,8 @@ WIDE = (
 )
 # Base streams whose columns' rows are drawn: monitors on which other detectors are calibrated.
 DRIFT_MONITORS = (
-    Monitor("base", 50, 1, 28, 10, 0.2),
-    Monitor("base", 200, 1, 28, 10, 0.2),
+    Monitor("base", 50, 1, 28, 10, 0.15),
+    Monitor("base", 200, 1, 28, 10, 0.15),
     Monitor("base", 1_000, 24, 60, 10, 2.0),
     Monitor("base", 10_000, 24, 28, 10, 1.0),
 )
