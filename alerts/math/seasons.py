@@ -107,7 +107,8 @@ def _of_free_days(levels: Values, numbers: Times, is_free: NDArray[np.bool_]) ->
     found = np.array(contrasts)
     usual = float(np.median(found))
     chance = np.pi / 2 * (GAUSS * float(np.median(np.abs(found - usual)))) ** 2 / len(found)
-    return usual * max(0.0, 1.0 - chance / usual**2) if usual else 0.0
+    # The square of what is next to nothing is nothing.
+    return 0.0 if usual**2 <= chance else usual * (1.0 - chance / usual**2)
 
 
 def _reality(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -80,46 +80,66 @@ def replay(
 
     Example: driftline capture replay flights --model flights-2 --rows bad.parquet -o pairs.parquet
     """
-    if sum(one is not None for one in (model, other, url)) != 1:
-        raise InputError("replay: expected one of --model, --endpoint and --url")
-    if output is not None and output.suffix.lower() != ".parquet":
-        raise InputError(f"{output}: expected a file that ends in .parquet")
-    for option, given in (("--from", start), ("--to", end)):
-        moment(given, option)
-    # Heavy imports, which only this command needs.
-    from driftline.replay.comparison import Differences
-    from driftline.replay.sending import Sender
-
+    _refuse(start, end, output, targets=(model, other, url))
     chosen = None if rows is None else _Chosen.read(rows)
+    span = {"from": start, "to": end, "variant": variant}
+    given = {name: value for name, value in span.items() if value}
     with ExitStack() as stack:
         client = stack.enter_context(Client(options.address(server)))
         target = _target(client, endpoint, model=model, other=other, url=url)
-        signature = _signature(client, endpoint)
+        # A heavy import, which only this command needs.
+        from driftline.replay.sending import Sender
+
         sender = Sender(target, rate=rate, parallel=parallel)
         stack.callback(sender.close)
-        span = {"from": start, "to": end, "variant": variant}
-        if chosen is not None:
-            span = chosen.span | {name: value for name, value in span.items() if value}
-        found = client.captured_hours(
-            endpoint, **{name: value for name, value in span.items() if value}
-        )
-        lines = _Lines(client, found, chosen)
-        work = _Work(sender, signature, lines, Differences(), tolerance)
-        work.run(output, total=None if chosen is not None else lines.count)
-    told = {
-        "endpoint": found["endpoint"],
-        "target": target.name,
-        "before": found["before"],
-        "left_out": dict(sorted(lines.left_out.items())),
-        "pairs": None if output is None else str(output),
-        **work.total.to_dict(),
-    }
+        told = _replayed(client, endpoint, sender, chosen, given, output, tolerance)
+    told["target"] = target.name
     if as_json:
         options.show_json(told)
     else:
         _tell(told)
     if not told["compared"]:
         raise typer.Exit(3)
+
+
+def _refuse(
+    start: str | None, end: str | None, output: Path | None, *, targets: tuple[str | None, ...]
+) -> None:
+    """Refuse what does not go together, before anything is asked."""
+    if sum(one is not None for one in targets) != 1:
+        raise InputError("replay: expected one of --model, --endpoint and --url")
+    if output is not None and output.suffix.lower() != ".parquet":
+        raise InputError(f"{output}: expected a file that ends in .parquet")
+    for option, given in (("--from", start), ("--to", end)):
+        moment(given, option)
+
+
+def _replayed(
+    client: Client,
+    endpoint: str,
+    sender: Sender,
+    chosen: _Chosen | None,
+    given: Mapping[str, str],
+    output: Path | None,
+    tolerance: float,
+) -> dict[str, Any]:
+    """Send what was captured, and tell what came of it."""
+    # A heavy import, which only this command needs.
+    from driftline.replay.comparison import Differences
+
+    signature = _signature(client, endpoint)
+    found = client.captured_hours(endpoint, **((chosen.span if chosen else {}) | dict(given)))
+    lines = _Lines(client, found, chosen)
+    work = _Work(sender, signature, lines, Differences(), tolerance)
+    work.run(output, total=None if chosen is not None else lines.count)
+    return {
+        "endpoint": found["endpoint"],
+        "target": "",
+        "before": found["before"],
+        "left_out": dict(sorted(lines.left_out.items())),
+        "pairs": None if output is None else str(output),
+        **work.total.to_dict(),
+    }
 
 
 def _target(
