@@ -128,7 +128,8 @@ def _replayed(
     from driftline.replay.comparison import Differences
 
     signature = _signature(client, endpoint)
-    found = client.captured_hours(endpoint, **((chosen.span if chosen else {}) | dict(given)))
+    hours = {**(chosen.span if chosen else {}), **given}
+    found = client.captured_hours(endpoint, **hours)
     lines = _Lines(client, found, chosen)
     work = _Work(sender, signature, lines, Differences(), tolerance)
     work.run(output, total=None if chosen is not None else lines.count)
@@ -178,7 +179,7 @@ class _Chosen:
     """Requests of rows that were exported, and the hours in which they came."""
 
     events: frozenset[str]
-    span: dict[str, str | None]
+    span: Mapping[str, str]
 
     @classmethod
     def read(cls, file: Path) -> _Chosen:
