@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -94,8 +94,10 @@ class Projection:
         cls, column: str, dimensions: int, deviations: Numbers, parts: tuple[str, ...] = ()
     ) -> Projection:
         """Choose directions for a reference with these deviations, shape (dimensions,)."""
-        known = np.nan_to_num(deviations)
-        usual = float(np.sqrt((known**2).mean())) if len(known) else 0.0
+        known = np.nan_to_num(deviations, posinf=0.0)
+        # By the largest: the square of a number near the end of what a double holds is none.
+        largest = float(known.max(initial=0.0)) or 1.0
+        usual = largest * float(np.sqrt(((known / largest) ** 2).mean())) if len(known) else 0.0
         # A spread too small to divide float32 by is none: then all dimensions are as they are.
         floor = SPREAD_FLOOR * usual if usual > LEAST_SPREAD else 1.0
         spread = np.full(dimensions, max(usual, floor))
@@ -109,7 +111,7 @@ class Projection:
         """Give the vectors as they are looked at: by their projections alone."""
         if self.parts:
             block = np.column_stack([_numbers(column_of(rows, name)) for name in self.parts])
-            values = self._seen(block.astype(np.float32))
+            values = self._seen(block)
         else:
             values = self.values(column_of(rows, self.column))
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), DIRECTIONS + 1)
@@ -124,11 +126,13 @@ class Projection:
         at = np.flatnonzero(right.to_numpy(zero_copy_only=False))
         if len(at):
             flat = plain.filter(right).flatten().to_numpy(zero_copy_only=False)
-            found[at] = self._seen(flat.astype(np.float32).reshape(len(at), -1))
+            found[at] = self._seen(flat.reshape(len(at), -1))
         return found
 
-    def _seen(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _seen(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        """Project vectors; NaN for those with numbers that no float32 holds."""
         with np.errstate(over="ignore", invalid="ignore"):
+            block = vectors.astype(np.float32)
             norms = np.sqrt(np.einsum("ij,ij->i", block, block))
             found = np.column_stack([block @ self.weights, norms])
         found[~np.isfinite(found).all(axis=1)] = np.nan

@@ -63,6 +63,15 @@ def test_vectors_that_are_all_alike_in_the_reference_are_seen_and_so_is_their_ch
     assert not np.allclose(seen[0], seen[1])
 
 
+@pytest.mark.parametrize("spread", [1e200, 1e308, np.inf])
+def test_vectors_beyond_float32_are_none(spread: float) -> None:
+    seen = Projection.of("e", 3, np.array([spread, 1.0, np.nan])).values(
+        pa.array([[1e200, 0.0, 0.0], [1.0, 2.0, 3.0]])
+    )
+
+    assert np.isnan(seen).all(axis=1).tolist() == [True, False]
+
+
 def test_lists_of_other_lengths_and_gaps_have_no_projection() -> None:
     seen = Projection.of("e", 2, np.ones(2)).values(
         pa.array([[1.0, 2.0], [1.0], None, [3.0, None], [0.0, 0.0]])
