@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +41,18 @@ class DerivedRows:
     cells: Mapping[str, Cells]
     codes: Mapping[str, NDArray[np.unsignedinteger]]
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
+
+    def without(self, sources: Collection[str]) -> DerivedRows | None:
+        """Leave out what is derived of some columns; None when nothing is left."""
+        kept = [name for name, source in self.sources.items() if source not in sources]
+        if not kept:
+            return None
+        return DerivedRows(
+            {name: self.sources[name] for name in kept},
+            {name: self.cells[name] for name in kept},
+            {name: self.codes[name] for name in kept},
+            {name: one for name, one in self.vocabularies.items() if name not in sources},
+        )
 
 
 def derive(

@@ -10,7 +10,7 @@ from typing import Any
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.derived_rows import DerivedRows
+from driftline.baseline.derived import derivations
 from driftline.baseline.profile import Profile
 from driftline.baseline.renewal import renewed
 from driftline.baseline.sample import RowSample
@@ -108,7 +108,7 @@ def with_columns_anew(
         constraints=_constraints(baseline.constraints, made.constraints, names),
         blocks=_blocks(baseline.blocks, made.blocks, names),
         segments=_segments(baseline.segments, names),
-        sample=_sample(baseline.sample, names),
+        sample=_sample(baseline, names),
         documents={**baseline.documents, CHANGES: listed},
     )
 
@@ -169,19 +169,16 @@ def _segments(before: SegmentCounter | None, names: Collection[str]) -> SegmentC
     )
 
 
-def _sample(before: RowSample | None, names: Collection[str]) -> RowSample | None:
-    if before is None:
+def _sample(before: Baseline, names: Collection[str]) -> RowSample | None:
+    sample, derived = before.sample, None
+    codes = {} if sample is None else sample.codes
+    codes = {name: one for name, one in codes.items() if name not in names}
+    if sample is None or not codes:
         return None
-    codes = {name: one for name, one in before.codes.items() if name not in names}
-    if not codes:
-        return None
-    derived = before.derived
-    if derived is not None:
-        kept = [name for name, source in derived.sources.items() if source not in names]
-        derived = DerivedRows(
-            {name: derived.sources[name] for name in kept},
-            {name: derived.cells[name] for name in kept},
-            {name: derived.codes[name] for name in kept},
-            {name: one for name, one in derived.vocabularies.items() if name not in names},
+    if sample.derived is not None and before.profile is not None:
+        # How a vector is seen follows from all of its columns: with one anew, none is known.
+        vectors = derivations(before.profile, before.cells)
+        derived = sample.derived.without(
+            {one.column for one in vectors if {one.column, *one.parts} & {*names}}
         )
-    return replace(before, codes=codes, derived=derived if derived and derived.sources else None)
+    return replace(sample, codes=codes, derived=derived)

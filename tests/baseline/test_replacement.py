@@ -93,6 +93,26 @@ def test_how_the_named_column_hung_together_with_others_is_forgotten(after: Base
     assert sorted(after.segments.counts["place"]) == ["place", "y"]
 
 
+def test_a_vector_is_forgotten_with_any_column_of_it() -> None:
+    vector = np.random.default_rng(1).normal(size=(2_000, 64))
+    table = rows(2_000)
+    for place, numbers in enumerate(vector.T):
+        table = table.append_column(f"emb_{place}", pa.array(numbers))
+    before = Baseline.fit(table, timestamp="time")
+    assert before.sample is not None
+    assert before.sample.derived is not None
+    moved = pa.table({"time": rows(900, LATER)["time"], "emb_5": rows(900)["x"]})
+    change = Change(("emb_5",), LATER, LATER + timedelta(days=7), "ann", "moved", LATER)
+
+    after = with_columns_anew(before, open_source(moved), change, event_time="time")
+
+    assert after.sample is not None
+    # Seen from a direction that the new column stretches, the old rows are no measure.
+    assert after.sample.derived is None
+    assert "emb_4" in after.sample.codes
+    assert "emb_5" not in after.sample.codes
+
+
 def test_it_is_kept_as_it_was_made_with_author_and_reason(
     before: Baseline, after: Baseline, tmp_path: Path
 ) -> None:
