@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -81,7 +82,8 @@ def judge_window(question: Question, sample: RowSample, reading: JointReading) -
     length = question.facts.window.length if question.facts else None
     window = reading.sampler.result()
     alpha = budget.false_alarms_per_year / budget.windows_per_year
-    codes, now, cells = _columns(baseline, sample, window)
+    known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
+    codes, now, cells = _columns(baseline, known, came)
     counts, found = cell_counts(codes, cells), cell_counts(now, cells)
     plan = plan_scores(counts, cells)
     tables, spreads = score_tables(plan, counts, cells)
@@ -128,12 +130,22 @@ def judge_window(question: Question, sample: RowSample, reading: JointReading) -
             length=length,
             budget=shared(budget, SHARES["prediction"]),
         ),
-        derived=judge_derived(
-            sample, window, length=length, budget=shared(budget, SHARES["derived"])
-        ),
+        derived=judge_derived(known, came, length=length, budget=shared(budget, SHARES["derived"])),
         window=window,
         block_count=int(blocks.max(initial=-1)) + 1,
     )
+
+
+def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> RowSample:
+    """Leave out what the data lack: a missing column is data quality's to find, and no drift.
+
+    With any of its columns a whole vector goes: how it is seen follows from all of them.
+    """
+    broken = [one for one in traits_of(baseline) if not {*(one.parts or (one.column,))} <= {*seen}]
+    gone = {part for one in broken for part in one.parts}
+    codes = {name: one for name, one in sample.codes.items() if name in seen and name not in gone}
+    derived = sample.derived and sample.derived.without({one.column for one in broken})
+    return replace(sample, codes=codes, derived=derived)
 
 
 def _columns(

@@ -263,3 +263,35 @@ def test_datapoints_give_one_number_of_each_question(fitted: Baseline) -> None:
         "joint_correlation_ratio", "joint_reconstruction_error", "joint_domain_auc",
         "joint_share_ratio", "violations",
     } <= names  # fmt: skip
+
+
+def test_a_column_that_the_data_lack_is_left_out_and_named(fitted: Baseline) -> None:
+    whole = stays(1_000, 1, rho=0.0)
+
+    lacking = judged(fitted, stays(1_000, 2).drop(["age", "plan", "review", "score"]))
+    changed = judged(fitted, whole.drop(["age", "review"]))
+
+    # Data quality says that columns are missing; of those that came nothing has changed.
+    assert lacking.violations == ()
+    assert lacking.details["missing_columns"] == ["age", "plan", "review", "score"]
+    told = {one.name: one.note for one in lacking.metrics if not one.judged}
+    assert told["text_drift"] == told["prediction_drift"] == "insufficient_data"
+    assert changed.violations[0].feature_name == "income × limit"
+    assert "age" not in json.dumps(changed.details["domain_columns"])
+
+
+def test_a_vector_that_lacks_a_column_is_left_out_as_a_whole() -> None:
+    def laid_out(count: int, seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        columns = {f"emb_{at}": rng.normal(size=count) for at in range(64)}
+        return pa.table(
+            {**columns, "age": rng.normal(40, 9, count), "size": rng.normal(size=count)}
+        )
+
+    baseline = Baseline.fit(laid_out(2_000, 0))
+
+    report = judged(baseline, laid_out(500, 1).drop(["emb_5"]))
+
+    assert report.violations == ()
+    assert report.details["missing_columns"] == ["emb_5"]
+    assert next(one for one in report.metrics if one.name == "embedding_drift").note
