@@ -123,10 +123,12 @@ _PLANS: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
             },
             {
                 "title": "drift",
-                "alarm_description": "Features have drifted on three of the last five days.",
+                "alarm_description": "Features have drifted on one of the last eight days.",
                 "metric_name": "drifted_features",
-                "evaluation_periods": 5,
-                "datapoints_to_alarm": 3,
+                # The monitor itself sees to false alarms. What several days show together is told
+                # on the day that completes them, so that days between would end the alarm.
+                "evaluation_periods": 8,
+                "datapoints_to_alarm": 1,
                 "severity": "ticket",
                 "treat_missing_data": "ignore",
             },
