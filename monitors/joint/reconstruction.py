@@ -1,7 +1,8 @@
 """How well the reference's main directions still rebuild the rows (PCA, squared error).
 
-The directions come from one half of the reference's sample, the expected error from the other:
-rows that a direction was fitted to are rebuilt too well. Shapes: n rows, S score columns.
+The directions come from one half of the reference's sample, the expected error from the other, and
+the other way round: rows that a direction was fitted to are rebuilt too well, and the blocks of one
+half alone are too few to tell how blocks differ. Shapes: n rows, S score columns.
 
 References
 ----------
@@ -27,6 +28,8 @@ KEPT_VARIANCE = 0.65
 # The mean error may change by so much of itself.
 TOLERANCE = 0.05
 FEWEST_ROWS = 100
+# With a smaller error for each column all is rebuilt: there is nothing to compare with.
+LEAST_ERROR = 1e-6
 NAMED = 3
 CONFIDENCE_Z = 1.959963984540054
 
@@ -80,33 +83,25 @@ def judge_reconstruction(
     Reconstruction or None
         None when there are too few rows or columns, or nothing is left to rebuild.
     """
-    if min(len(reference) // 2, len(window)) < FEWEST_ROWS or len(plan) < 3:
-        return None
-    known, found = np.nan_to_num(reference), np.nan_to_num(window)
     # Whole blocks on either side, where there are some.
-    odd = (blocks if blocks.max(initial=-1) >= 0 else np.arange(len(known))) % 2 == 1
-    kept = _directions(known[odd])
-    errors, now = _errors(known[~odd], kept), _errors(found, kept)
-    rows, total = errors.sum(axis=1, dtype=np.float64), now.sum(axis=1, dtype=np.float64)
-    usual = float(rows.mean())
-    if kept.shape[1] == len(plan) or usual < 1e-6 * len(plan):
+    odd = (blocks if blocks.max(initial=-1) >= 0 else np.arange(len(reference))) % 2 == 1
+    smallest = min(int(odd.sum()), int((~odd).sum()), len(window))
+    errors = _cross_errors(reference, window, odd) if smallest >= FEWEST_ROWS else None
+    if errors is None or len(plan) < 3:
         return None
-    variance, ratio = float(rows.var()) / usual**2, float(total.mean()) / usual
-    sums, counts = _by_block((rows - usual) / usual, blocks[~odd])
-    between = mean_dependence(sums, counts, max(variance, 1e-12)).between(len(rows), len(total))
-    spread = float(between) * max(variance, 1e-12)
-    largest = (
-        max(
-            float(np.abs(rows - usual).max()) / len(rows),
-            float(np.abs(total - total.mean()).max()) / len(total),
-        )
-        / usual
+    rows, total = errors.reference, errors.window
+    variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
+    dependence = mean_dependence(*_by_block(rows - 1.0, blocks), variance)
+    spread = float(dependence.between(len(rows), len(total))) * variance
+    largest = max(
+        float(np.abs(rows - 1.0).max()) / len(rows),
+        float(np.abs(total - ratio).max()) / len(total),
     )
     needed = math.log(2.0 / alpha)
     distance = np.asarray(max(0.0, abs(ratio - 1.0) - TOLERANCE))
     nats = float(weigh(distance, np.asarray(spread), largest))
     side = 1.0 if ratio >= 1 else -1.0
-    error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total)) / usual
+    error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total))
     return Reconstruction(
         ratio=ratio,
         low=max(0.0, ratio - error),
@@ -115,9 +110,48 @@ def judge_reconstruction(
         p_value=min(1.0, 2.0 * math.exp(-nats)),
         evidence=nats,
         needed=needed,
-        directions=kept.shape[1],
-        columns=_contributors(plan, now.mean(axis=0) - errors.mean(axis=0), side),
+        directions=errors.directions,
+        columns=_contributors(plan, errors.change, side),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Squared errors over the expected one, each row rebuilt by directions of other rows.
+
+    Parameters
+    ----------
+    reference, window
+        By row; shape (n,). The reference's mean is 1.
+    change
+        Of the mean, by score column, shape (S,).
+    directions
+        How many were kept, at most.
+    """
+
+    reference: Numbers
+    window: Numbers
+    change: Numbers
+    directions: int
+
+
+def _cross_errors(reference: Matrix, window: Matrix, odd: NDArray[np.bool_]) -> _Errors | None:
+    """Rebuild each half of the reference by the other's directions, and the window by both."""
+    known, found = np.nan_to_num(reference), np.nan_to_num(window)
+    rows, total = np.empty(len(known)), np.zeros(len(found))
+    change, most = np.zeros(known.shape[1]), 0
+    for half in (odd, ~odd):
+        kept = _directions(known[half])
+        errors, now = _errors(known[~half], kept), _errors(found, kept)
+        alone = errors.sum(axis=1, dtype=np.float64)
+        usual, share = float(alone.mean()), float((~half).mean())
+        if kept.shape[1] == known.shape[1] or usual < LEAST_ERROR * known.shape[1]:
+            return None
+        rows[~half] = alone / usual
+        total += now.sum(axis=1, dtype=np.float64) * (share / usual)
+        change += (now.mean(axis=0) - errors.mean(axis=0)) * (share / usual)
+        most = max(most, kept.shape[1])
+    return _Errors(rows, total, change, most)
 
 
 def _directions(scores: Matrix) -> Matrix:
@@ -145,7 +179,7 @@ def _by_block(values: Numbers, blocks: NDArray[np.int64]) -> tuple[Numbers, Numb
 
 
 def _contributors(
-    plan: Sequence[Score], change: Matrix, side: float
+    plan: Sequence[Score], change: Numbers, side: float
 ) -> tuple[tuple[str, float], ...]:
     """Share the change among the columns that went the same way."""
     sums: dict[str, float] = {}

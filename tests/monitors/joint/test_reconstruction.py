@@ -24,14 +24,17 @@ def test_the_error_is_that_of_scikit_learn() -> None:
 
     found = judge_reconstruction(PLAN, reference, window, np.full(4_000, -1), alpha=ALPHA)
 
-    half = PCA(2).fit(reference[1::2])
-    error = [
-        ((part - half.inverse_transform(half.transform(part))) ** 2).sum(axis=1).mean()
-        for part in (window, reference[::2])
-    ]
+    ratios = []
+    for half, other in ((reference[1::2], reference[::2]), (reference[::2], reference[1::2])):
+        one = PCA(2).fit(half)
+        error = [
+            ((part - one.inverse_transform(one.transform(part))) ** 2).sum(axis=1).mean()
+            for part in (window, other)
+        ]
+        ratios.append(error[0] / error[1])
     assert found.directions == 2
     # scikit-learn takes the half's mean off first, which is near 0.
-    assert found.ratio == pytest.approx(error[0] / error[1], rel=0.02)
+    assert found.ratio == pytest.approx(np.mean(ratios), rel=0.005)
     assert found.drifted
     assert found.columns[0][0] == "x0"
     assert found.low < found.ratio < found.high
@@ -46,6 +49,26 @@ def test_no_change_is_not_found_in_200_windows() -> None:
 
     # At most 2 are expected; more than 12 come by chance less than once in a million times.
     assert sum(found) <= 12
+
+
+def test_few_days_that_differ_are_no_change() -> None:
+    def day(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        shared = 0.3 + 0.6 * rng.random()  # How much three columns hang together on this day.
+        columns = [
+            np.sqrt(shared) * rng.normal(size=(500, 1)) + np.sqrt(1 - shared) * part
+            for part in np.split(rng.normal(size=(500, 6)), 2, axis=1)
+        ]
+        return np.hstack(columns).astype(np.float32)
+
+    blocks = np.repeat(np.arange(6), 500)
+    found = []
+    for seed in range(0, 700, 7):
+        days = np.vstack([day(seed + at) for at in range(6)])
+        found.append(judge_reconstruction(PLAN, days, day(seed + 6), blocks, alpha=0.01).drifted)
+
+    # The three days of one half would be too few to know days by.
+    assert sum(found) <= 6
 
 
 def test_too_little_is_not_judged() -> None:
