@@ -38,6 +38,8 @@ FEWEST_BLOCKS = 4
 CHUNKS = 10
 # An AUC may lie so much above what is usual.
 TOLERANCE = 0.02
+# AUCs beyond are taken as this: of what is told apart nearly always no more can be said.
+NEARLY_ONE = 0.99
 # Columns whose part in it is measured, and how many are named.
 MEASURED_MAX = 100
 NAMED = 3
@@ -161,15 +163,17 @@ def _by_blocks(
         others.append(trial.auc)
     ours, theirs = _some(len(reference), 4 * size, random), _some(len(window), size, random)
     trial = _Trial.of(reference[ours], window[theirs], random)
-    scale = special.logit(np.clip(others, 0.01, 0.99))
+    scale = special.logit(np.clip(others, 1 - NEARLY_ONE, NEARLY_ONE))
     # With few blocks their spread may come out small by chance: never under that of ranks alone.
     chance = 4.0 * math.sqrt((sum(trial.sizes) + 1) / (12.0 * math.prod(trial.sizes)))
     spread = max(float(scale.std(ddof=1)), chance) * math.sqrt(1.0 + 1.0 / len(others))
-    centre = float(special.logit(min(special.expit(scale.mean()) + TOLERANCE, 0.99)))
-    now = float(special.logit(np.clip(trial.auc, 1e-9, 1 - 1e-9)))
+    centre = float(special.logit(min(special.expit(scale.mean()) + TOLERANCE, NEARLY_ONE)))
+    # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
+    now = float(special.logit(np.clip(trial.auc, 1 - NEARLY_ONE, NEARLY_ONE)))
     freedom = len(others) - 1
     nats = -float(stats.t.logsf((now - centre) / spread, freedom))
     bound = float(special.expit(centre + spread * stats.t.isf(alpha, freedom)))
+    bound = bound if bound < NEARLY_ONE else 1.0
     usual = float(special.expit(scale.mean()))
     return _domain(names, trial, random, usual, bound, nats, alpha, len(others), len(theirs))
 

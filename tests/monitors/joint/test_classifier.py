@@ -57,6 +57,20 @@ def test_days_that_differ_are_told_apart_and_are_no_change() -> None:
     assert found.blocks == 8
 
 
+def test_days_that_are_always_told_apart_leave_nothing_to_find() -> None:
+    # As with a number of the batch: each day has values that no other has.
+    reference = np.vstack([rows(250, at, 10.0 * (at % 7 * 2 - at)) for at in range(12)])
+    blocks = np.repeat(np.arange(12), 250)
+
+    found = judge_domain(NAMES, reference, rows(400, 50, 200.0), blocks, alpha=ALPHA)
+
+    assert found.usual > 0.95
+    assert found.auc == 1.0
+    assert not found.drifted
+    assert found.p_value > ALPHA
+    assert found.bound == 1.0
+
+
 def test_the_same_question_has_the_same_answer() -> None:
     asked = (NAMES, rows(1_000, 0), rows(500, 1, 0.5), np.full(1_000, -1))
 
