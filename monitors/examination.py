@@ -18,7 +18,13 @@ from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kinds import NEEDS_LABELS, examine, settle_roles
 from driftline.monitors.memory.shelf import DeciderShelf
-from driftline.monitors.question import Compat, Predictor, Question, WindowFacts
+from driftline.monitors.question import (
+    Compat,
+    EarlierRows,
+    Predictor,
+    Question,
+    WindowFacts,
+)
 from driftline.monitors.report import Report
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.violation import plural
@@ -111,14 +117,15 @@ def judge_captured(
     seed: int,
     rows: Source | None = None,
     past: Sequence[WindowCounts] | None = None,
+    earlier: WindowRead | None = None,
     commission: Commission | None = None,
     deciders: DeciderShelf | None = None,
 ) -> Report:
     """Ask the monitor's kind about a window that was read, or the rows a script made of it.
 
-    With the windows before it (`past`) in order of time, it is judged together with them;
-    `commission` says where the monitor stands with its baseline, `deciders` keeps rules from window
-    to window.
+    With the windows before it, by their counts (`past`, in order of time) or their rows
+    (`earlier`), it is judged together with them; `commission` says where the monitor stands with
+    its baseline, `deciders` keeps rules from window to window.
     """
     facts = WindowFacts(
         window=read.window,
@@ -147,5 +154,6 @@ def judge_captured(
         commission=commission,
         deciders=deciders,
         callers=partial(caller_rows, read) if rows is None else None,
+        earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
     )
     return examine(definition.kind, question)

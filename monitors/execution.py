@@ -30,6 +30,7 @@ from driftline.monitors.marks.effect import apply_marks, with_marks, without_exp
 from driftline.monitors.marks.store import marks_between
 from driftline.monitors.memory.recall import MEMORY, RETENTION, moment_before, recall, remember
 from driftline.monitors.memory.shelf import DeciderShelf
+from driftline.monitors.memory.stretch import stretch_before
 from driftline.monitors.question import Predictor
 from driftline.monitors.records import (
     COMPLETED,
@@ -185,6 +186,9 @@ def _attempt(
         if earlier is not None and earlier.status != FAILED and earlier.is_current:
             return earlier
         known = recall(connection, definition, baseline, window)
+        before = stretch_before(
+            connection, definition, baseline.version, window, row_count=read.row_count, marks=marks
+        )
     about = definition, baseline.version, window, read.digest
     if reason := removed_since(engine, definition, baseline.version, window, read):
         # Not recorded: what stands is not to be replaced.
@@ -197,6 +201,8 @@ def _attempt(
         report = judge_captured(
             definition, baseline, read, predict=predict, seed=seed, rows=rows,
             past=without_expected(known.past, marks), commission=known.commission,
+            earlier=None if before is None
+            else read_captured(root, definition, before, signature, baseline),
             deciders=deciders,
         )  # fmt: skip
         report = conclude(apply_marks(report, marks), definition, scripts_dir)

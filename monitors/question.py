@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
@@ -22,7 +23,15 @@ from driftline.monitors.memory.shelf import DeciderShelf
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 
-__all__ = ["BatchMaker", "Compat", "Predictor", "Question", "UnfitCounter", "WindowFacts"]
+__all__ = [
+    "BatchMaker",
+    "Compat",
+    "EarlierRows",
+    "Predictor",
+    "Question",
+    "UnfitCounter",
+    "WindowFacts",
+]
 
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
@@ -79,6 +88,22 @@ class WindowFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierRows:
+    """Rows of the windows right before the one that is asked about.
+
+    Parameters
+    ----------
+    start
+        Of the first of these windows.
+    batches
+        Gives the rows anew at each call, with a column ``event_time`` beside the user's.
+    """
+
+    start: datetime
+    batches: BatchMaker
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question to a kind of monitor.
 
@@ -126,6 +151,8 @@ class Question:
         Keeps rules from window to window; None lays each out anew.
     callers
         Gives the rows again with who sent them; None where nobody knows.
+    earlier
+        Rows of the windows before, for kinds that pool rows; None: there are none.
     """
 
     baseline: Baseline
@@ -148,6 +175,7 @@ class Question:
     commission: Commission | None = None
     deciders: DeciderShelf | None = None
     callers: Callable[[], CallerRows] | None = None
+    earlier: EarlierRows | None = None
 
     def parts(self) -> Iterator[Part]:
         """Give the rows from the beginning, in parts."""

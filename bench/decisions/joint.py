@@ -25,8 +25,9 @@ from bench.decisions.verdicts import incidents
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.decision.budget import Budget
+from driftline.monitors.joint.spans import SPANS
 from driftline.monitors.kinds import examine
-from driftline.monitors.question import Question, WindowFacts
+from driftline.monitors.question import EarlierRows, Question, WindowFacts
 from driftline.roles import Roles
 
 __all__ = ["JOINT_BASES", "JOINT_MONITORS", "Joint", "break_pair"]
@@ -133,12 +134,18 @@ def _violations(
     first, last = rows.first_of(first_h), rows.first_of(first_h + monitor.length_h)
     start = START + timedelta(hours=first_h)
     part = table.slice(first, last - first)
+    before_h = max(monitor.reference_hours, first_h - (SPANS[-1] - 1) * monitor.length_h)
+    before = table.slice(rows.first_of(before_h), first - rows.first_of(before_h))
+    before = before.append_column("event_time", before["time"])
     question = Question(
         baseline=baseline,
         batches=lambda: iter(part.to_batches()),
         roles=Roles(),
         facts=WindowFacts(Window(start, start + monitor.length)),
         budget=Budget(1.0, monitor.windows_per_year),
+        earlier=EarlierRows(START + timedelta(hours=before_h), lambda: iter(before.to_batches()))
+        if index
+        else None,
     )
     return {one.feature_name for one in examine("joint", question).violations}
 

@@ -82,6 +82,8 @@ class PairChange:
         In nats; a violation iff evidence > needed.
     row_count
         Rows of the window that hold both.
+    windows
+        From so many windows, the judged one the last.
     """
 
     first: Score
@@ -95,6 +97,7 @@ class PairChange:
     evidence: float
     needed: float
     row_count: int
+    windows: int = 1
 
     @property
     def drifted(self) -> bool:
@@ -143,7 +146,10 @@ def judge_pairs(
     spreads: tuple[Numbers, Numbers],
     blocks: NDArray[np.int64],
     *,
+    known: Pairs,
     alpha: float,
+    looks: int = 1,
+    newest: Pairs | None = None,
 ) -> list[PairChange]:
     """Judge every pair of different columns.
 
@@ -157,15 +163,21 @@ def judge_pairs(
         Of reference and window, as `score_tables` gives them.
     blocks
         Blocks of the reference's rows, as `time_blocks` gives them.
+    known
+        The reference's correlations.
     alpha
-        Chance of a false violation among all pairs of this window.
+        Chance of a false violation among all pairs of this window, in all looks.
+    looks
+        In so many ways the same pairs are judged of this window.
+    newest
+        Where rows are of several windows: the last one's correlations, which may say it is over.
 
     Returns
     -------
     list of PairChange
         The strongest pairs, most evidence first, at most 50; empty when no pair can be judged.
     """
-    known, found = correlations(reference), correlations(window)
+    found = correlations(window)
     first, second = _judged(plan, known, found, spreads)
     if not len(first):
         return []
@@ -175,13 +187,14 @@ def judge_pairs(
     variance = between * np.maximum(
         known.variance[first, second], np.minimum(found.variance[first, second], 4.0)
     )
-    side = np.where(now >= rho, 1.0, -1.0)
-    begin = _fisher(rho + side * TOLERANCE)
-    distance = np.maximum(side * (_fisher(now) - begin), 0.0)
+    side, begin, distance = _beyond(rho, now)
+    if newest is not None:
+        distance[_is_over(newest.rho[first, second], newest.rows[first, second], rho, now)] = 0.0
     # Within the tolerance nothing is evidence; then the clearest difference is shown first.
     plain = np.abs(_fisher(now) - _fisher(rho)) / np.sqrt(variance)
     strongest = np.lexsort((-plain, -weigh(distance, variance)))[:LOOKED_AT]
-    needed = math.log(2.0 * len(first) / alpha)
+    trials = len(first) * looks
+    needed = math.log(2.0 * trials / alpha)
     changes = []
     for at in strongest.tolist():
         pair = (int(first[at]), int(second[at]))
@@ -193,9 +206,25 @@ def judge_pairs(
         reach = float(distance_needed(needed, float(variance[at]), largest))
         bound = math.tanh(float(begin[at] + side[at] * reach))
         changes.append(
-            _change(plan, known, found, pair, evidence=(nats, needed, len(first)), bound=bound)
+            _change(plan, known, found, pair, evidence=(nats, needed, trials), bound=bound)
         )
     return sorted(changes, key=lambda one: -one.evidence)
+
+
+def _beyond(rho: Numbers, now: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Say on which side of the reference each pair lies, where its tolerance ends, how far beyond.
+
+    The last two on Fisher's scale.
+    """
+    side = np.where(now >= rho, 1.0, -1.0)
+    end = _fisher(rho + side * TOLERANCE)
+    return side, end, np.maximum(side * (_fisher(now) - end), 0.0)
+
+
+def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:
+    """Say of which pairs the last window is nearer to the reference than to what changed."""
+    last, rho, now = _fisher(last), _fisher(rho), _fisher(now)
+    return np.asarray((np.abs(last - rho) < np.abs(last - now)) & (rows >= FEWEST_PAIRED))
 
 
 def _change(
@@ -208,7 +237,7 @@ def _change(
     bound: float,
 ) -> PairChange:
     """Say of one pair what was judged; the evidence with what is needed, and among how many."""
-    nats, needed, pairs = evidence
+    nats, needed, trials = evidence
     now, rows = float(found.rho[pair]), found.rows[pair]
     error = CONFIDENCE_Z * math.sqrt(float(found.variance[pair]) / max(rows, 4))
     return PairChange(
@@ -219,7 +248,7 @@ def _change(
         low=math.tanh(float(_fisher(now)) - error),
         high=math.tanh(float(_fisher(now)) + error),
         bound=bound,
-        p_value=min(1.0, 2.0 * pairs * math.exp(-nats)),
+        p_value=min(1.0, 2.0 * trials * math.exp(-nats)),
         evidence=nats,
         needed=needed,
         row_count=int(rows),

@@ -86,13 +86,14 @@ def _pairs(found: JointJudgement) -> Iterator[_Draft]:
         names = f"{one.first.column} × {one.second.column}"
         # Levels of texts are values of rows: the cause alone quotes them.
         levels = "" if one.name == names else f" ({one.name})"
+        over = f" over {one.windows} windows" if one.windows > 1 else ""
         yield _Draft(
             names,
             CORRELATION,
             f"Correlation drift: {one.window:.2f} is beyond {one.bound:.2f} "
             f"(reference {one.reference:.2f})",
-            f"correlation {one.reference:.2f} → {one.window:.2f}{levels}, 95 % interval "
-            f"{one.low:.2f} to {one.high:.2f}{more}",
+            f"correlation {one.reference:.2f} → {one.window:.2f}{levels}{over}, 95 % "
+            f"interval {one.low:.2f} to {one.high:.2f}{more}",
             one.ratio,
             one.evidence - one.needed,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,11 +15,12 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.decision.decider import Decision
 from driftline.monitors.joint.blocks import time_blocks
 from driftline.monitors.joint.classifier import Domain, Features, judge_domain
-from driftline.monitors.joint.correlation import PairChange, judge_pairs
+from driftline.monitors.joint.correlation import PairChange, correlations, judge_pairs
 from driftline.monitors.joint.reading import JointReading, traits_of
 from driftline.monitors.joint.reconstruction import Reconstruction, judge_reconstruction
 from driftline.monitors.joint.scores import (
     Codes,
+    Matrix,
     Score,
     cell_counts,
     plan_scores,
@@ -27,6 +28,7 @@ from driftline.monitors.joint.scores import (
     score_tables,
 )
 from driftline.monitors.joint.shares import judge_answers, judge_derived, shared
+from driftline.monitors.joint.spans import Earlier, Span, spans_of
 from driftline.monitors.question import Question
 
 __all__ = ["SHARES", "JointJudgement", "judge_window"]
@@ -52,7 +54,7 @@ class JointJudgement:
     plan
         The score columns.
     pairs
-        The strongest changes of correlations, most first.
+        The strongest changes of correlations, most first; each of the shortest span that shows it.
     reconstruction, domain
         None where they could not be judged.
     is_domain_due
@@ -63,6 +65,8 @@ class JointJudgement:
         The sampled rows.
     block_count
         Blocks of the reference from which its own variation is known; 0 for none.
+    span_rows
+        Rows of each span that pairs were judged on, by its number of windows.
     """
 
     plan: tuple[Score, ...]
@@ -74,10 +78,13 @@ class JointJudgement:
     derived: Decision
     window: RowSample
     block_count: int
+    span_rows: Mapping[int, int]
 
 
-def judge_window(question: Question, sample: RowSample, reading: JointReading) -> JointJudgement:
-    """Ask all joint questions about a window that was read."""
+def judge_window(
+    question: Question, sample: RowSample, reading: JointReading, earlier: RowSample | None = None
+) -> JointJudgement:
+    """Ask all joint questions about a window that was read, with rows of the windows before it."""
     baseline, budget = question.baseline, question.budget
     length = question.facts.window.length if question.facts else None
     window = reading.sampler.result()
@@ -87,16 +94,14 @@ def judge_window(question: Question, sample: RowSample, reading: JointReading) -
     counts, found = cell_counts(codes, cells), cell_counts(now, cells)
     plan = plan_scores(counts, cells)
     tables, spreads = score_tables(plan, counts, cells)
-    own, own_spreads = score_tables(plan, found, cells)
     scores = score_rows(plan, tables, codes)
-    blocks = time_blocks(sample, length, window.row_count / max(sample.row_count, 1))
-    pairs = judge_pairs(
-        plan,
-        scores,
-        score_rows(plan, own, now),
-        (spreads, own_spreads),
-        blocks,
-        alpha=alpha * SHARES["correlation"],
+    share = window.row_count / max(sample.row_count, 1)
+    blocks = time_blocks(sample, length, share)
+    before = earlier and _present(baseline, reading.seen, earlier)
+    spans = list(_spans(question, known, now, before))
+    span_blocks = [time_blocks(sample, span.length, share) for span in spans]
+    pairs = _changed_pairs(
+        plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
     )
     reconstruction = judge_reconstruction(
         plan,
@@ -133,6 +138,7 @@ def judge_window(question: Question, sample: RowSample, reading: JointReading) -
         derived=judge_derived(known, came, length=length, budget=shared(budget, SHARES["derived"])),
         window=window,
         block_count=int(blocks.max(initial=-1)) + 1,
+        span_rows={span.windows: len(span) for span in spans},
     )
 
 
@@ -146,6 +152,52 @@ def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> Ro
     codes = {name: one for name, one in sample.codes.items() if name in seen and name not in gone}
     derived = sample.derived and sample.derived.without({one.column for one in broken})
     return replace(sample, codes=codes, derived=derived)
+
+
+def _spans(
+    question: Question, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
+) -> Iterator[Span]:
+    """Give the spans that end with the window."""
+    facts, before = question.facts, None
+    if earlier is not None and earlier.hours is not None and question.earlier is not None:
+        _, codes, _ = _columns(question.baseline, sample, earlier)
+        before = Earlier(codes, earlier.hours, question.earlier.start)
+    return spans_of(now, None if facts is None else facts.window, before)
+
+
+def _changed_pairs(
+    plan: Sequence[Score],
+    reference: Matrix,
+    spreads: NDArray[np.float64],
+    cells: Mapping[str, Cells],
+    spans: Sequence[Span],
+    blocks: Sequence[NDArray[np.int64]],
+    *,
+    alpha: float,
+) -> list[PairChange]:
+    """Judge all pairs in each span; of each pair the shortest span that shows a change speaks."""
+    known, newest = correlations(reference), None
+    found: dict[str, PairChange] = {}
+    for span, own_blocks in zip(spans, blocks, strict=True):
+        tables, own_spreads = score_tables(plan, cell_counts(span.codes, cells), cells)
+        rows = score_rows(plan, tables, span.codes)
+        judged = judge_pairs(
+            plan,
+            reference,
+            rows,
+            (spreads, own_spreads),
+            own_blocks,
+            known=known,
+            alpha=alpha,
+            looks=len(spans),
+            newest=newest,
+        )
+        newest = newest or correlations(rows)
+        for one in judged:
+            before = found.get(one.name)
+            if before is None or (one.drifted and not before.drifted):
+                found[one.name] = replace(one, windows=span.windows)
+    return sorted(found.values(), key=lambda one: one.needed - one.evidence)
 
 
 def _columns(

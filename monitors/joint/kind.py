@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from driftline.baseline.sample import RowSample
+from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.datapoints import OWN_METRICS
@@ -63,9 +63,25 @@ def examine(question: Question) -> Report:
         )
     if not rows:
         return _report(question, (), 0, {})
-    found = judge_window(question, sample, reading)
+    found = judge_window(question, sample, reading, _earlier(question, sample))
     missing = sorted(set(sample.codes) - reading.seen)
     return _report(question, _metrics(found), rows, _details(sample, found, missing), found)
+
+
+def _earlier(question: Question, sample: RowSample) -> RowSample | None:
+    """Sample the rows of the windows before."""
+    if question.earlier is None:
+        return None
+    baseline = question.baseline
+    sampler = RowSampler(
+        {name: baseline.cells[name] for name in sample.codes},
+        "event_time",
+        traits=traits_of(baseline),
+        known=sample.derived,
+    )
+    for batch in question.earlier.batches():
+        sampler.update(batch)
+    return sampler.result() if sampler.seen else None
 
 
 def _sample_of(baseline: Baseline) -> RowSample:
@@ -222,6 +238,7 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
     return {
         "sampled_rows": {"reference": len(sample), "window": len(found.window)},
         "reference_blocks": found.block_count,
+        "span_rows": {str(windows): rows for windows, rows in found.span_rows.items()},
         "missing_columns": list[JsonValue](missing),
         "budget_shares": dict[str, JsonValue](SHARES),
         "reconstruction_columns": {} if rebuilt is None else dict(rebuilt.columns),

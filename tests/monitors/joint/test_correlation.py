@@ -20,10 +20,15 @@ def rows(count: int, rho: float, seed: int, width: int = 4) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def judged(reference: np.ndarray, window: np.ndarray, blocks: np.ndarray | None = None) -> list:
+def judged(
+    reference: np.ndarray, window: np.ndarray, blocks: np.ndarray | None = None, **more: object
+) -> list:
     ones = np.ones(reference.shape[1])
     at = np.full(len(reference), -1) if blocks is None else blocks
-    return judge_pairs(plan(len(ones)), reference, window, (ones, ones), at, alpha=ALPHA)
+    known = correlations(reference)
+    return judge_pairs(
+        plan(len(ones)), reference, window, (ones, ones), at, known=known, alpha=ALPHA, **more
+    )
 
 
 def standardised(values: np.ndarray) -> np.ndarray:
@@ -127,8 +132,9 @@ def test_columns_whose_window_lies_in_one_cell_are_not_judged() -> None:
     spreads = (np.ones(4), np.array([0.2, 1.0, 1.0, 1.0]))
 
     found: list[PairChange] = judge_pairs(
-        plan(4), reference, window, spreads, np.full(2_000, -1), alpha=ALPHA
-    )
+        plan(4), reference, window, spreads, np.full(2_000, -1),
+        known=correlations(reference), alpha=ALPHA,
+    )  # fmt: skip
 
     assert all("x0" not in one.name for one in found)
 
@@ -136,3 +142,27 @@ def test_columns_whose_window_lies_in_one_cell_are_not_judged() -> None:
 def test_too_few_rows_or_columns_give_no_pairs() -> None:
     assert judged(rows(2_000, 0.8, 0), rows(60, 0.8, 1)) == []
     assert judged(rows(500, 0.8, 0)[:, :1], rows(500, 0.8, 1)[:, :1]) == []
+
+
+def test_each_look_needs_more_evidence_and_bounds_the_chance() -> None:
+    reference, window = rows(4_000, 0.8, 0), rows(1_000, 0.6, 1)
+
+    once, thrice = judged(reference, window)[0], judged(reference, window, looks=3)[0]
+
+    assert thrice.needed == pytest.approx(once.needed + np.log(3))
+    assert thrice.p_value == pytest.approx(3 * once.p_value)
+
+
+@pytest.mark.parametrize(("rho", "is_over"), [(0.8, True), (0.3, False)])
+def test_a_change_that_the_last_window_does_not_show_is_over(rho: float, *, is_over: bool) -> None:
+    reference, window = rows(4_000, 0.8, 0), rows(1_000, 0.4, 1)
+
+    found = judged(reference, window, newest=correlations(rows(300, rho, 2)))
+
+    assert found[0].drifted is not is_over
+
+
+def test_a_last_window_of_few_rows_says_nothing_of_what_is_over() -> None:
+    newest = correlations(rows(60, 0.8, 2))
+
+    assert judged(rows(4_000, 0.8, 0), rows(1_000, 0.4, 1), newest=newest)[0].drifted

@@ -16,7 +16,7 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.kinds import examine
-from driftline.monitors.question import Question, WindowFacts
+from driftline.monitors.question import EarlierRows, Question, WindowFacts
 from driftline.monitors.report import Report
 
 WORDS = np.array(
@@ -135,6 +135,47 @@ def test_an_hour_goes_without_the_classifier_and_a_day_with_it(fitted: Baseline)
 
     assert found[1].note == "judged of windows of a day or more"
     assert found[24].judged
+
+
+def hourly(baseline: Baseline, now: pa.Table, before: pa.Table) -> Report:
+    """Judge the tenth hour of a day, with nine before it."""
+    noon = datetime(2026, 2, 1, 12, tzinfo=UTC)
+    times = np.datetime64("2026-02-01T03:00", "us") + np.arange(len(before)) * np.timedelta64(
+        9 * 3_600_000_000 // len(before), "us"
+    )
+    came = before.append_column("event_time", pa.array(times, pa.timestamp("us", tz="UTC")))
+    asked = question(baseline, now, Window(noon, noon + timedelta(hours=1)), Budget(1.0, 8_766.0))
+    earlier = EarlierRows(noon - timedelta(hours=9), lambda: iter(came.to_batches()))
+    return examine("joint", replace(asked, earlier=earlier))
+
+
+def test_a_change_too_small_for_one_hour_is_found_in_several(fitted: Baseline) -> None:
+    now, before = stays(90, 11, rho=0.5), stays(9 * 90, 12, rho=0.5)
+
+    alone = examine("joint", question(fitted, now))
+    together = hourly(fitted, now, before)
+
+    assert "correlation" in alone.insufficient
+    one = together.violations[0]
+    assert one.feature_name == "income × limit"
+    assert " over 10 windows, 95 % interval " in one.cause
+    assert together.details["span_rows"] == {"1": 90, "4": 360, "10": 900}
+    metric = next(one for one in together.metrics if one.name == "correlation" and one.violated)
+    assert metric.count == 900
+
+
+def test_hours_without_a_change_pass_together_too(fitted: Baseline) -> None:
+    report = hourly(fitted, stays(90, 13), stays(9 * 90, 14))
+
+    assert report.passed
+    assert report.decided
+
+
+def test_what_was_mended_is_no_change_any_more(fitted: Baseline) -> None:
+    changed = stays(9 * 200, 15, rho=0.3)
+
+    assert not hourly(fitted, stays(200, 16, rho=0.3), changed).passed
+    assert hourly(fitted, stays(200, 16), changed).passed
 
 
 def test_a_change_of_the_answers_is_found_with_its_rows(fitted: Baseline) -> None:

@@ -60,3 +60,32 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
         )  # fmt: skip
     ratios = [value for _, value in found]
     assert ratios[0] < 1 < ratios[1]
+
+
+def test_days_too_small_for_a_finding_are_judged_together(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
+) -> None:
+    store.put(root, "flights", reference, clock)
+    for day in range(6):
+        rows = weather(rng, 60)
+        if day > 1:
+            for name in ("temp", "wind"):
+                rows[name] = np.sort(rows[name])
+        append(day, rows)
+
+    found = [
+        run(
+            engine,
+            root,
+            DEFINITION,
+            Window(START + day * DAY, START + (day + 1) * DAY),
+            now=clock,
+            signature=reference.signature,
+        )
+        for day in range(6)
+    ]
+
+    assert [one.violation_count for one in found[:2]] == [0, 0]
+    causes = [one.cause for one in found if one.violation_count]
+    assert causes
+    assert " windows, 95 % interval " in causes[0]
