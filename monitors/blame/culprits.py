@@ -22,6 +22,7 @@ from driftline.monitors.blame.onset import Onset, TimeCounts, find_onset
 from driftline.monitors.blame.scene import TARGETS_MAX, Scene
 from driftline.monitors.blame.slices import MIN_EXCESS, MIN_LIFT, Slice
 from driftline.monitors.blame.tally import Tally
+from driftline.monitors.pointers import row_pointers
 from driftline.monitors.violation import Segment
 
 __all__ = ["CulpritCounter", "Culprits", "Target", "find_culprits", "segment_of"]
@@ -312,15 +313,4 @@ def _pointers(
     if room <= 0:
         return
     places = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[:room]
-    if "event_id" not in batch.schema.names:
-        yield from ({"row": first + int(place)} for place in places)
-        return
-    ids = batch.column("event_id").take(pa.array(places)).to_pylist()
-    indices = (
-        batch.column("row_index").take(pa.array(places)).to_pylist()
-        if "row_index" in batch.schema.names
-        else [0] * len(ids)
-    )
-    for one, index in zip(ids, indices, strict=True):
-        pointer: dict[str, str | int] = {"event_id": str(one), "row_index": int(index)}
-        yield pointer
+    yield from row_pointers(batch, places, first)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from driftline.monitors.outliers.reasons import reasons_of
 from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer
+from driftline.monitors.pointers import Pointer, row_pointers
 
 __all__ = ["LEVELS", "OddRow", "OutlierReading"]
 
@@ -37,7 +37,7 @@ class OddRow:
     """
 
     score: float
-    pointer: Mapping[str, str | int]
+    pointer: Pointer
     reason: str
 
 
@@ -89,7 +89,7 @@ class OutlierReading:
         """Remember the worst of some rows, if they are worse than those that are known."""
         rows = batch.take(pa.array(places))
         words = reasons_of(self.scorer, rows).words.to_pylist()
-        pointers = _pointers(rows, places + self.row_count)
+        pointers = row_pointers(batch, places, self.row_count)
         found = zip(scores[places].tolist(), pointers, words, strict=True)
         self.worst = _worst([*self.worst, *(OddRow(*one) for one in found)])
 
@@ -113,20 +113,6 @@ def _worst(rows: list[OddRow]) -> list[OddRow]:
     return sorted(rows, key=lambda one: -one.score)[:WORST_ROWS]
 
 
-def _pointers(rows: pa.RecordBatch, numbers: np.ndarray) -> list[Mapping[str, str | int]]:
-    """Point to rows as violations do: by event id, or by their number in the data."""
-    names = rows.schema.names
-    if "event_id" not in names:
-        return [{"row": int(number)} for number in numbers]
-    ids = rows.column("event_id").to_pylist()
-    has = "row_index" in names
-    indices = rows.column("row_index").to_pylist() if has else [0] * len(ids)
-    return [
-        {"event_id": str(one), "row_index": int(index)}
-        for one, index in zip(ids, indices, strict=True)
-    ]
-
-
-def _after(pointer: Mapping[str, str | int], rows: int) -> Mapping[str, str | int]:
+def _after(pointer: Pointer, rows: int) -> Pointer:
     row = pointer.get("row")
     return {"row": int(row) + rows} if row is not None else pointer

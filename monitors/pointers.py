@@ -1,0 +1,45 @@
+"""Where a row is found again: by the ids of its captured record, or by its number in the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ["Pointer", "row_pointers"]
+
+Pointer = Mapping[str, str | int]
+EVENT_ID, ROW_INDEX = "event_id", "row_index"
+
+
+def row_pointers(batch: pa.RecordBatch, places: NDArray[np.integer], first: int) -> list[Pointer]:
+    """Point to some rows of a batch.
+
+    Parameters
+    ----------
+    places
+        Of the rows in the batch.
+    first
+        How many rows came before the batch.
+    """
+    if not _has_ids(batch):
+        return [{"row": first + int(place)} for place in places]
+    at = pa.array(places)
+    ids = batch.column(EVENT_ID).take(at).to_pylist()
+    indices = [0] * len(ids)
+    if ROW_INDEX in batch.schema.names:
+        indices = batch.column(ROW_INDEX).take(at).to_pylist()
+    return [{EVENT_ID: str(one), ROW_INDEX: index} for one, index in zip(ids, indices, strict=True)]
+
+
+def _has_ids(batch: pa.RecordBatch) -> bool:
+    """Whether rows have the ids of captured ones: a file may give these names to other things."""
+    names = batch.schema.names
+    if EVENT_ID not in names or batch.column(EVENT_ID).null_count:
+        return False
+    if ROW_INDEX not in names:
+        return True
+    index = batch.column(ROW_INDEX)
+    return pa.types.is_integer(index.type) and not index.null_count
