@@ -14,10 +14,20 @@ from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from driftline.baseline.sample import UNKNOWN_HOUR, RowSample
 
-__all__ = ["Dependence", "Numbers", "distance_needed", "mean_dependence", "time_blocks", "weigh"]
+__all__ = [
+    "Dependence",
+    "Numbers",
+    "distance_needed",
+    "mean_dependence",
+    "student_distance",
+    "student_nats",
+    "time_blocks",
+    "weigh",
+]
 
 Numbers = NDArray[np.float64]
 
@@ -47,17 +57,38 @@ class Dependence:
         most surprising block not to surprise.
     blocks
         How many it was learned from; 0 when rows count as independent.
+    estimate
+        Of the variance, no bound; of the same shape.
     """
 
     variance: Numbers
     tail: Numbers | float = 1.0
     blocks: int = 0
+    estimate: Numbers | float = 0.0
 
     def between(self, reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
         """Give the variance of window mean less reference mean, in units of one row's."""
         own = 1.0 / np.maximum(window_rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
         shared = self.variance * (1.0 + (1.0 / self.blocks if self.blocks else 0.0))
         return np.asarray(self.tail * (own + shared))
+
+    def student(
+        self, reference_rows: Numbers | float, window_rows: Numbers | float
+    ) -> tuple[Numbers, Numbers]:
+        """Give the plain estimate of the variance, and its degrees of freedom; no blocks, no end.
+
+        A variance of few blocks comes out far too small now and then, bound or not: at one in a
+        million Student's law for the estimate asks for more than the normal one for the bound.
+
+        References
+        ----------
+        Satterthwaite, Biometrics Bulletin 2, 1946.
+        """
+        own = 1.0 / np.maximum(window_rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0)
+        shared = np.asarray(self.estimate) * (1.0 + (1.0 / self.blocks if self.blocks else 0.0))
+        with np.errstate(divide="ignore"):
+            freedom = (self.blocks - 1) * ((own + shared) / shared) ** 2
+        return np.asarray(own + shared), np.where(shared > 0, freedom, np.inf)
 
 
 def time_blocks(sample: RowSample, length: timedelta | None, share: float) -> NDArray[np.int64]:
@@ -121,13 +152,15 @@ def mean_dependence(sums: Numbers, counts: Numbers, variance: Numbers | float = 
     counts = np.maximum(np.broadcast_to(counts, np.shape(sums)), 1.0)
     squares = sums**2 / counts / np.maximum(variance, np.finfo(np.float64).tiny)
     usual = counts.mean(axis=0)
-    shared = _upper(squares.mean(axis=0), usual, blocks)
+    mean_square = squares.mean(axis=0)
+    shared = _upper(mean_square, usual, blocks)
+    beyond = np.maximum(mean_square * blocks / (blocks - 1) - 1.0, 0.0)
     surprise = np.where(
         counts >= FEWEST_TO_SURPRISE, squares / (1.0 + (counts - 1.0) * shared), 0.0
     )
     worst = surprise.max(axis=0)
     tail = np.maximum(1.0, worst / (2.0 * math.log(4.0 * squares.size)))
-    return Dependence(shared, np.asarray(tail), blocks)
+    return Dependence(shared, np.asarray(tail), blocks, beyond / np.maximum(usual - 1.0, 0.5))
 
 
 def _upper(mean_square: Numbers, usual: Numbers, blocks: int) -> Numbers:
@@ -161,3 +194,15 @@ def distance_needed(
     """Give the distance at which `weigh` gives so many nats."""
     lead = needed * largest / 3.0
     return lead + np.sqrt(lead**2 + 2.0 * needed * variance)
+
+
+def student_nats(
+    distance: Numbers | float, variance: Numbers | float, freedom: Numbers | float
+) -> Numbers:
+    """Weigh a difference whose variance is an estimate, in nats as `weigh` gives them."""
+    return np.asarray(-stats.t.logsf(distance / np.sqrt(variance), freedom))
+
+
+def student_distance(needed: float, variance: Numbers | float, freedom: Numbers | float) -> Numbers:
+    """Give the distance at which `student_nats` gives so many nats."""
+    return np.asarray(stats.t.isf(math.exp(-needed), freedom) * np.sqrt(variance))

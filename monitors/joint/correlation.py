@@ -23,6 +23,8 @@ from driftline.monitors.joint.blocks import (
     Numbers,
     distance_needed,
     mean_dependence,
+    student_distance,
+    student_nats,
     weigh,
 )
 from driftline.monitors.joint.scores import Matrix, Score
@@ -183,10 +185,12 @@ def judge_pairs(
         return []
     rho, now = known.rho[first, second], found.rho[first, second]
     dependence = _dependence(reference, known, blocks, first, second)
-    between = dependence.between(known.rows[first, second], found.rows[first, second])
-    variance = between * np.maximum(
+    rows = known.rows[first, second], found.rows[first, second]
+    of_row = np.maximum(
         known.variance[first, second], np.minimum(found.variance[first, second], 4.0)
     )
+    variance = dependence.between(*rows) * of_row
+    estimate, freedom = dependence.student(*rows)
     side, begin, distance = _beyond(rho, now)
     if newest is not None:
         distance[_is_over(newest.rho[first, second], newest.rows[first, second], rho, now)] = 0.0
@@ -202,8 +206,15 @@ def judge_pairs(
             _largest(reference, known, pair) / known.rows[pair],
             _largest(window, found, pair) / found.rows[pair],
         )
-        nats = float(weigh(distance[at], variance[at], largest))
-        reach = float(distance_needed(needed, float(variance[at]), largest))
+        doubt = float(estimate[at] * of_row[at]), float(freedom[at])
+        nats = min(
+            float(weigh(distance[at], variance[at], largest)),
+            float(student_nats(distance[at], *doubt)),
+        )
+        reach = max(
+            float(distance_needed(needed, float(variance[at]), largest)),
+            float(student_distance(needed, *doubt)),
+        )
         bound = math.tanh(float(begin[at] + side[at] * reach))
         changes.append(
             _change(plan, known, found, pair, evidence=(nats, needed, trials), bound=bound)

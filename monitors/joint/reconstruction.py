@@ -18,7 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.joint.blocks import Numbers, distance_needed, mean_dependence, weigh
+from driftline.monitors.joint.blocks import (
+    Numbers,
+    distance_needed,
+    mean_dependence,
+    student_distance,
+    student_nats,
+    weigh,
+)
 from driftline.monitors.joint.scores import Matrix, Score
 
 __all__ = ["Reconstruction", "judge_reconstruction"]
@@ -93,20 +100,28 @@ def judge_reconstruction(
     variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
     dependence = mean_dependence(*_by_block(rows - 1.0, blocks), variance)
     spread = float(dependence.between(len(rows), len(total))) * variance
+    estimate, freedom = (float(one) for one in dependence.student(len(rows), len(total)))
+    doubt = estimate * variance, freedom
     largest = max(
         float(np.abs(rows - 1.0).max()) / len(rows),
         float(np.abs(total - ratio).max()) / len(total),
     )
     needed = math.log(2.0 / alpha)
-    distance = np.asarray(max(0.0, abs(ratio - 1.0) - TOLERANCE))
-    nats = float(weigh(distance, np.asarray(spread), largest))
+    distance = max(0.0, abs(ratio - 1.0) - TOLERANCE)
+    nats = min(
+        float(weigh(np.asarray(distance), np.asarray(spread), largest)),
+        float(student_nats(distance, *doubt)),
+    )
+    reach = max(
+        float(distance_needed(needed, spread, largest)), float(student_distance(needed, *doubt))
+    )
     side = 1.0 if ratio >= 1 else -1.0
     error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total))
     return Reconstruction(
         ratio=ratio,
         low=max(0.0, ratio - error),
         high=ratio + error,
-        bound=1.0 + side * (TOLERANCE + float(distance_needed(needed, spread, largest))),
+        bound=1.0 + side * (TOLERANCE + reach),
         p_value=min(1.0, 2.0 * math.exp(-nats)),
         evidence=nats,
         needed=needed,

@@ -4,10 +4,17 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 from driftline.baseline.sample import UNKNOWN_HOUR, RowSample
-from driftline.monitors.joint.blocks import distance_needed, mean_dependence, time_blocks, weigh
+from driftline.monitors.joint.blocks import (
+    distance_needed,
+    mean_dependence,
+    student_distance,
+    student_nats,
+    time_blocks,
+    weigh,
+)
 
 
 def sample(hours: np.ndarray) -> RowSample:
@@ -82,3 +89,32 @@ def test_the_bound_is_where_the_evidence_suffices(variance: float, largest: floa
         lambda at: float(weigh(np.asarray(at), np.asarray(variance), largest)) - 12.0, 1e-9, 1e3
     )
     assert found == pytest.approx(root, rel=1e-6)
+
+
+def test_few_blocks_give_no_more_certainty_than_they_have() -> None:
+    rng = np.random.default_rng(0)
+    trials, rows, alpha = 200_000, 1e4, 1e-4
+    blocks = rng.normal(size=(8, trials))
+    distance = np.abs(rng.normal(size=trials) - blocks.mean(axis=0))
+
+    # Means of blocks that differ by 1, a hundred times more than their rows say.
+    sums = (blocks - blocks.mean(axis=0)) * rows
+    shared = mean_dependence(sums, np.full(sums.shape, rows), 1.0)
+    by_bound = weigh(distance, shared.between(1e9, rows))
+    nats = student_nats(distance, *shared.student(1e9, rows))
+
+    needed = np.log(2 / alpha)
+    assert np.mean(by_bound > needed) > 3 * alpha
+    assert np.mean(np.minimum(by_bound, nats) > needed) <= 1.5 * alpha
+    reach = student_distance(float(needed), *shared.student(1e9, rows))
+    assert ((distance > reach) == (nats > needed)).all()
+
+
+def test_rows_that_count_as_independent_have_the_normal_law() -> None:
+    alone = mean_dependence(np.zeros((1, 2)), np.ones((1, 2)))
+
+    variance, freedom = alone.student(100.0, 50.0)
+
+    assert variance == pytest.approx(0.03)
+    assert np.isinf(freedom).all()
+    assert student_nats(0.5, variance, freedom) == pytest.approx(-stats.norm.logsf(0.5 / 0.03**0.5))
