@@ -36,6 +36,14 @@ def test_a_shift_has_the_auc_of_theory() -> None:
     assert found.auc == pytest.approx(0.760, abs=0.02)
 
 
+def test_rows_that_are_all_told_apart_leave_some_doubt() -> None:
+    found = judge_domain(NAMES, rows(250, 0), rows(250, 1, 100.0), np.full(250, -1), alpha=ALPHA)
+
+    assert found.auc == found.high == 1.0
+    # Of 125 rows on either side that were asked about, one in 42 may be like the others (3 / 125).
+    assert 0.95 < found.low < 0.99
+
+
 def test_rows_alike_are_not_told_apart_in_6_windows() -> None:
     reference, none = rows(2_000, 0), np.full(2_000, -1)
     found = [judge_domain(NAMES, reference, rows(400, 1 + at), none, alpha=0.01) for at in range(6)]
