@@ -88,8 +88,8 @@ def _sample_of(baseline: Baseline) -> RowSample:
     if baseline.sample is None or not len(baseline.sample):
         raise InputError(
             "the baseline holds no sample of its rows, which joint drift is compared with; it is "
-            "of constraints alone, or of an older driftline: make it again from the reference data "
-            "(driftline baseline DATA -o FOLDER)"
+            "of constraints alone, of an older driftline, or each of its columns was made anew: "
+            "make it again from the reference data (driftline baseline DATA -o FOLDER)"
         )
     return baseline.sample
 

@@ -34,7 +34,8 @@ def examine(question: Question) -> Report:
     scorer = row_scorer(question.baseline)
     reading = question.gather(partial(OutlierReading, scorer))
     rows = reading.row_count
-    missing = scorer.missing(sorted(reading.seen))
+    # Without rows nobody knows which columns they would have had.
+    missing = scorer.missing(sorted(reading.seen)) if rows else ()
     if rows:
         scorer.require(sorted(reading.seen))
     budget, facts = question.budget, question.facts

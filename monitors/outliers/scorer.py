@@ -201,6 +201,11 @@ def row_scorer(baseline: Baseline) -> RowScorer:
         and column.name in sample.codes
         and profile.columns[column.name].cell_counts is not None
     ]  # fmt: skip
+    if not names and any(one.role == "feature" for one in baseline.signature.columns):
+        raise InputError(
+            "the baseline's sample of rows holds none of its features, as when each was made anew; "
+            "make it again from data of now with: driftline baseline DATA"
+        )
     if not names:
         raise InputError("the baseline has no features; expected one column at least to look at")
     pairs = [(baseline.cells[name], profile.columns[name]) for name in names]

@@ -151,6 +151,7 @@ def test_no_rows_decide_nothing(baseline: Baseline) -> None:
     report = dl.check(trips(1, seed=8).head(0), baseline, kind="outliers")
 
     assert not report.decided
+    assert report.details["missing_columns"] == []
 
 
 def test_data_of_other_columns_are_refused(baseline: Baseline) -> None:
@@ -170,6 +171,16 @@ def test_a_baseline_without_a_sample_says_what_to_do(baseline: Baseline) -> None
 
     with pytest.raises(InputError, match="keeps no sample of rows"):
         dl.check(trips(500, seed=9), replace(baseline, sample=None), kind="outliers")
+
+
+def test_a_sample_that_knows_no_feature_any_more_is_no_lack_of_features(baseline: Baseline) -> None:
+    from dataclasses import replace
+
+    assert baseline.sample is not None
+    anew = replace(baseline, sample=replace(baseline.sample, codes={"p": np.zeros(200, np.uint8)}))
+
+    with pytest.raises(InputError, match="holds none of its features, as when each was made anew"):
+        dl.check(trips(500, seed=9), anew, kind="outliers")
 
 
 def test_a_reference_without_times_is_judged_with_more_patience(baseline: Baseline) -> None:
