@@ -70,6 +70,7 @@ def read_report(context: ServerContext, execution: Execution) -> bytes:
 def find_guilty(context: ServerContext, execution: Execution, index: int | None) -> GuiltyRows:
     """Open the rows behind one violation, by its place in the report, or behind all that alarm.
 
+    What was expected has its places after what alarms; where nothing alarms, all is all of that.
     Rows come with all columns of the endpoint and, where labels are known, the label.
 
     Raises
@@ -88,7 +89,8 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
         )
     baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
     signature = known_signature(context, execution.endpoint)
-    names = [*ROW_IDS, *(column.name for column in signature.columns)]
+    # A label that the signature of an app of somebody else's names is not captured, but loaded.
+    names = [*ROW_IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
     window = read_window(
         context.root,
         execution.endpoint,
@@ -109,13 +111,15 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
 
 
 def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:
+    loud, expected = report["violations"], report.get("expected_violations", [])
     if index is None:
-        found = [one for one in report["violations"] if one.get("predicate") is not None]
+        found = [one for one in loud or expected if one.get("predicate") is not None]
         if not found:
             raise NotFoundError("no violation of the report has rows behind it")
         return found
-    # What was expected comes after what alarms.
-    violations = [*report["violations"], *report.get("expected_violations", [])]
+    violations = [*loud, *expected]
+    if not violations:
+        raise NotFoundError("nothing is violated in this window, so there are no rows behind it")
     if index >= len(violations):
         raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
     only = violations[index]

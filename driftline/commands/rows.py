@@ -44,7 +44,8 @@ def rows(
 ) -> None:
     """Show the rows behind a violation, or write all of them, and no others, to a file.
 
-    In the file each row has its event id, its time, its share of the blame (they sum to 1), its
+    Also behind what was marked as expected: where it is named, or where nothing else is found in the
+    window. In the file each row has its event id, its time, its share of the blame (they sum to 1), its
     label where that is known, and all columns of the endpoint.
 
     Example: driftline monitor rows flights-data-quality --feature temp -o bad.parquet
@@ -52,9 +53,13 @@ def rows(
     with Client(options.address(server)) as client:
         execution = _execution(client, name, moment(window, "--window"))
         report = client.report(execution["id"])
-        found = find_violation(report["violations"], feature, check)
+        # In the order of the API's places: what alarms, then what somebody expected.
+        violations = [*report["violations"], *report.get("expected_violations", [])]
+        if not violations:
+            raise NotFoundError(f'monitor "{name}": nothing is violated in {_window(execution)}')
+        found = find_violation(violations, feature, check)
         if output is None:
-            _show(client, execution, report["violations"], found, limit, as_json=as_json)
+            _show(client, execution, violations, found, limit, as_json=as_json)
             return
         # Heavy imports, which only an export needs.
         from driftline.monitors.blame.export import form_of, replace_file
@@ -71,7 +76,7 @@ def rows(
                     yield piece
 
             replace_file(output, pieces())
-    counted = None if found is None else report["violations"][found]["row_count"]
+    counted = None if found is None else violations[found]["row_count"]
     told = {
         "execution": execution["id"],
         "window_start": execution["window_start"],
@@ -83,7 +88,7 @@ def rows(
     if as_json:
         options.show_json(told)
         return
-    which = "all violations" if found is None else f"{counted:,} rows: {_named(report, found)}"
+    which = "all violations" if found is None else f"{counted:,} rows: {_named(violations[found])}"
     typer.echo(f"{output}: {done:,} bytes, {which} (window {execution['window_start']})")
 
 
@@ -127,6 +132,10 @@ def _execution(client: Client, name: str, start: datetime | None) -> dict[str, A
     raise NotFoundError(f'monitor "{name}": no window that begins {start.isoformat()}{newest}')
 
 
+def _window(execution: Mapping[str, Any]) -> str:
+    return f"the window from {execution['window_start']} to {execution['window_end']}"
+
+
 def _show(
     client: Client,
     execution: Mapping[str, Any],
@@ -148,6 +157,5 @@ def _show(
     options.show_table(shown["columns"], shown["rows"])
 
 
-def _named(report: Mapping[str, Any], place: int) -> str:
-    one = report["violations"][place]
+def _named(one: Mapping[str, Any]) -> str:
     return f"{one['feature_name']}, {one['constraint_check_type']}"

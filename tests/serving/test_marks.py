@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -73,6 +74,23 @@ def test_the_rows_behind_what_was_expected_can_still_be_seen(server):
     withdraw(server, found["mark"]["id"])
     assert report["expected_violations"][0]["feature_name"] == "distance"
     assert rows["rows"][0]["distance"] >= 100_000
+
+
+def test_the_command_gives_the_rows_of_a_window_whose_violations_are_all_expected(server, tmp_path):
+    found = mark(server, verdict="expected")
+    file, everything = tmp_path / "distance.parquet", tmp_path / "all.parquet"
+    words = ["monitor", "rows", "quality", "--window", "2026-01-12", "--server", server.url]
+
+    shown = CliRunner().invoke(build("monitor"), [*words, "--limit", "2", "--json"])
+    named = CliRunner().invoke(build("monitor"), [*words, "--feature", "distance", "-o", str(file)])
+    whole = CliRunner().invoke(build("monitor"), [*words, "-o", str(everything)])
+
+    withdraw(server, found["mark"]["id"])
+    for done in (shown, named, whole):
+        assert done.exit_code == 0, done.output
+    assert len(json.loads(shown.stdout)["rows"]) == 2
+    assert pd.read_parquet(file)["distance"].min() > 3_000
+    assert pd.read_parquet(everything)["share_of_blame"].sum() == pytest.approx(1.0)
 
 
 def test_the_new_normal_changes_the_named_feature_only(server):

@@ -1,5 +1,6 @@
 """Endpoints without a model: declared for what an app of somebody else's is captured as."""
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -247,3 +248,29 @@ def test_an_own_app_of_another_type_gets_a_new_version(declare: Declare) -> None
 def test_a_broken_signature_names_the_endpoint() -> None:
     with pytest.raises(InputError, match='Endpoint "own": signature'):
         make_endpoint("own", {"baseline": None, "signature": {"features": [1]}}, None, None, None)
+
+
+def test_the_rows_behind_a_violation_come_with_the_label_that_the_signature_names(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    server.apply(*resources(declare, reference))
+    with Logger("flights", spool_dir=server.context.spool_dir) as logger:
+        for number in range(300):
+            time = datetime(2026, 1, 14, 12, tzinfo=UTC)
+            logger({**ROW, "distance": 500_000}, {"late": 1, "score": 0.75}, event_time=time,
+                   inference_id=f"trip-{number}")  # fmt: skip
+    sink(server)
+    labels = "inference_id,label\ntrip-3,1\n"
+    told = server.client.post(
+        "/api/v1/endpoints/flights/truth", content=labels, headers={"content-type": "text/csv"}
+    )
+    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+    ran = server.client.post("/api/v1/monitors/flights-dq/run", json=window).json()
+
+    answer = server.client.get(f"/api/v1/executions/{ran['id']}/violations/rows")
+
+    assert told.status_code == 200, told.text
+    assert answer.status_code == 200, answer.text
+    found = pd.read_csv(io.StringIO(answer.text)).set_index("inference_id")
+    assert len(found) == 300
+    assert found["late"].dropna().to_dict() == {"trip-3": 1}
