@@ -283,9 +283,11 @@ def _others(
 
 def _chunks(baseline: Baseline, length: timedelta | None) -> dict[str, np.ndarray]:
     """Cut the reference into windows of the same length, where its hours can be."""
-    if baseline.blocks is None or length is None or length % timedelta(hours=1):
+    known = baseline.blocks
+    if known is None or length is None or length % timedelta(hours=1):
         return {}
-    return baseline.blocks.blocks(length)
+    parts = (known.blocks(length), *(one.blocks(length) for one in known.apart))
+    return {name: counts for part in parts for name, counts in part.items()}
 
 
 def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate | None:

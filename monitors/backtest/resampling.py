@@ -7,10 +7,10 @@ unchanged data bring; and its interval is that of the count alone, not of anothe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def resampled_alarms(
     blocks
         The reference by the hour.
     windows
-        How many are drawn at least.
+        How many are drawn.
     seed
         Of the draw.
 
@@ -69,15 +69,13 @@ def resampled_alarms(
     -------
     Rate or None
         None when the reference has no times, is too short, or cannot be cut into such windows.
+        Columns that were made anew of fewer than five days are left out.
     """
     length = decider.length
-    if blocks is None or length is None or not _cuts(length):
+    parts = _drawn(blocks, length, windows, np.random.default_rng(seed))
+    if not parts or length is None:
         return None
-    stretches = _stretches(blocks, length)
-    if len(stretches) < LEAST_STRETCHES:
-        return None
-    drawn = _drawn(stretches, max(length, DAY), windows, np.random.default_rng(seed))
-    verdicts = list(replay(decider, drawn))
+    verdicts = list(replay(decider, _joined(parts)))
     return Rate(sum(one.state == ALARM for one in verdicts), len(verdicts) * (length / YEAR))
 
 
@@ -93,23 +91,29 @@ def unchanged_windows(
     They are drawn from the reference's days where it has enough of them; else they are independent
     rows with its shares, from 1970 on.
     """
-    length = decider.length
-    if blocks is not None and length is not None and _cuts(length):
-        stretches = _stretches(blocks, length)
-        if len(stretches) >= LEAST_STRETCHES:
-            drawn = list(islice(_drawn(stretches, max(length, DAY), count, generator), count))
-            usual = float(np.median([one.row_count for one in drawn]))
-            return [_thinned(one, rows / max(usual, 1.0), generator) for one in drawn]
-    shares = {name: one.counts / one.row_count for name, one in decider.references.items()}
-    step = length or DAY
+    parts = []
+    for drawn in _drawn(blocks, decider.length, count, generator):
+        usual = float(np.median([one.row_count for one in drawn]))
+        parts.append([_thinned(one, rows / max(usual, 1.0), generator) for one in drawn])
+    known = {name for part in parts for name in part[0].cells}
+    shares = {
+        name: one.counts / one.row_count
+        for name, one in decider.references.items()
+        if name not in known
+    }
+    step = decider.length or DAY
+    windows = _joined(parts) or [
+        WindowCounts(EPOCH + at * step, EPOCH + (at + 1) * step, rows, {}) for at in range(count)
+    ]
     return [
-        WindowCounts(
-            EPOCH + at * step,
-            EPOCH + (at + 1) * step,
-            rows,
-            {name: generator.multinomial(rows, share) for name, share in shares.items()},
+        replace(
+            one,
+            cells={
+                **one.cells,
+                **{name: generator.multinomial(rows, share) for name, share in shares.items()},
+            },
         )
-        for at in range(count)
+        for one in windows
     ]
 
 
@@ -164,26 +168,73 @@ def _stretches(blocks: BlockCounts, length: timedelta) -> list[_Stretch]:
 
 
 def _drawn(
-    stretches: list[_Stretch], width: timedelta, count: int, generator: np.random.Generator
+    blocks: BlockCounts | None,
+    length: timedelta | None,
+    count: int,
+    generator: np.random.Generator,
+) -> list[list[WindowCounts]]:
+    """Draw so many windows, from the reference's end on.
+
+    Columns that were counted over other hours, since they were made anew, are drawn from their own:
+    a list for each part of the columns. Parts that know too few days are left out.
+    """
+    if blocks is None or length is None or not _cuts(length):
+        return []
+    every = [_stretches(part, length) for part in (blocks, *blocks.apart)]
+    parts = [one for one in every if len(one) >= LEAST_STRETCHES]
+    if not parts:
+        return []
+    width = max(length, DAY)
+    last = max(_end_of(one) for part in parts for one in part)
+    begin = EPOCH + (-((EPOCH - last) // width)) * width
+    first = list(islice(_laid(parts[0], width, begin, generator), count))
+    end = max(map(_start_of, first))
+    others = [
+        list(takewhile(lambda one: _start_of(one) <= end, _laid(part, width, begin, generator)))
+        for part in parts[1:]
+    ]
+    return [first, *filter(None, others)]
+
+
+def _laid(
+    stretches: list[_Stretch], width: timedelta, begin: datetime, generator: np.random.Generator
 ) -> Iterator[WindowCounts]:
-    """Lay drawn stretches one after the other from the reference's end on, weekday by weekday."""
-    ends = [one.windows[-1].end for one in stretches]
-    last = max(end for end in ends if end is not None)
-    moment = EPOCH + (-((EPOCH - last) // width)) * width
-    given = 0
-    while given < count:
+    """Lay drawn stretches one after the other without end, weekday by weekday."""
+    moment = begin
+    while True:
         same = [one for one in stretches if one.weekday == moment.weekday()]
         pool = same or stretches
         chosen = pool[int(generator.integers(len(pool)))]
-        shift = moment - _start_of(chosen, width)
+        shift = moment - (EPOCH + (_start_of(chosen.windows[0]) - EPOCH) // width * width)
         for window in chosen.windows:
             assert window.start is not None and window.end is not None
             yield replace(window, start=window.start + shift, end=window.end + shift)
-        given += len(chosen.windows)
         moment += width
 
 
-def _start_of(stretch: _Stretch, width: timedelta) -> datetime:
-    first = stretch.windows[0].start
-    assert first is not None
-    return EPOCH + (first - EPOCH) // width * width
+def _joined(parts: Sequence[Sequence[WindowCounts]]) -> list[WindowCounts]:
+    """Give the first part's windows the columns of the others; no rows where those have none."""
+    if not parts:
+        return []
+    nothing = {
+        name: np.zeros_like(counts) for part in parts[1:] for name, counts in part[0].cells.items()
+    }
+    found = {_start_of(one): replace(one, cells={**one.cells, **nothing}) for one in parts[0]}
+    for part in parts[1:]:
+        for one in part:
+            if (known := found.get(_start_of(one))) is not None:
+                rows = max(known.row_count, one.row_count)
+                cells = {**known.cells, **one.cells}
+                found[_start_of(one)] = replace(known, row_count=rows, cells=cells)
+    return list(found.values())
+
+
+def _start_of(window: WindowCounts) -> datetime:
+    assert window.start is not None
+    return window.start
+
+
+def _end_of(stretch: _Stretch) -> datetime:
+    end = stretch.windows[-1].end
+    assert end is not None
+    return end

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
+from driftline.baseline.replacement import Change, with_columns_anew
+from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.monitors.backtest.backtest import backtest
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
 from driftline.monitors.backtest.rate import Rate
-from driftline.monitors.backtest.resampling import resampled_alarms
+from driftline.monitors.backtest.resampling import resampled_alarms, unchanged_windows
 from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import Finding, smallest_shifts
 from driftline.monitors.decision.budget import Budget
@@ -184,6 +186,72 @@ def test_a_reference_without_times_or_of_a_few_days_is_not_drawn_from(baseline: 
     assert resampled_alarms(decider(baseline), None) is None
     assert resampled_alarms(decider(short), short.blocks) is None
     assert resampled_alarms(replace(decider(baseline), length=None), baseline.blocks) is None
+
+
+@pytest.fixture(scope="module")
+def anew(baseline: Baseline) -> Baseline:
+    """The baseline with its texts made anew, of 21 later days at a quarter of the traffic."""
+    return made_anew(baseline, stream(21, 500, 4))
+
+
+def made_anew(baseline: Baseline, rows: pa.Table) -> Baseline:
+    """Make the texts anew, of days from March on."""
+    later = pa.array(rows["at"].to_numpy() + np.timedelta64(70, "D"))
+    table = rows.set_column(0, "at", later).select(["at", "shop"])
+    end = START + 91 * DAY
+    change = Change(("shop",), START + 70 * DAY, end, "lee", "a new shop", end)
+    return with_columns_anew(baseline, open_source(table), change, event_time="at")
+
+
+def test_a_column_that_is_a_new_normal_is_estimated_by_its_own_days(
+    anew: Baseline, findings
+) -> None:
+    rule = decider(anew)
+
+    found = smallest_shifts(rule, anew.blocks, rows=2000)
+    rate = resampled_alarms(rule, anew.blocks, windows=100)
+
+    assert {(one.column, one.within) for one in found} == {
+        (one.column, one.within) for one in findings
+    }
+    assert all(one.share is not None and one.share < 0.3 for one in found)
+    assert rate is not None
+    assert rate.count == 0
+    windows = unchanged_windows(rule, anew.blocks, 30, 800, np.random.default_rng(1))
+    for column in COLUMNS:
+        assert np.median([one.cells[column].sum() for one in windows]) == pytest.approx(800, 0.05)
+
+
+def test_a_new_normal_of_too_few_days_is_tried_on_independent_rows(baseline: Baseline) -> None:
+    short = made_anew(baseline, stream(3, 2000, 4))
+
+    windows = unchanged_windows(decider(short), short.blocks, 10, 2000, np.random.default_rng(1))
+
+    assert all(one.cells["shop"].sum() == 2000 for one in windows)
+    assert windows[0].start == START + 56 * DAY
+
+
+def test_a_day_that_the_new_normal_lacks_holds_no_rows_of_it(baseline: Baseline) -> None:
+    rows = stream(28, 2000, 4)
+    evenings = made_anew(baseline, rows.filter(pa.array(np.arange(rows.num_rows) % 2000 >= 1000)))
+    rule = decider(evenings, timedelta(hours=12))
+
+    windows = unchanged_windows(rule, evenings.blocks, 10, 1000, np.random.default_rng(1))
+
+    by_half = [one.cells["shop"].sum() > 0 for one in windows]
+    assert by_half == [False, True] * 5
+    assert all(one.cells["amount"].sum() > 0 for one in windows)
+    assert resampled_alarms(rule, evenings.blocks, windows=50) is not None
+
+
+def test_the_windows_of_a_new_normal_tell_another_rule_how_they_vary(anew: Baseline) -> None:
+    moved = stream(2, 2000, 6)
+    moved = moved.set_column(2, "shop", pa.array(["west"] * moved.num_rows))
+    options = BacktestOptions(estimate=False, against=("nannyml",))
+
+    found = backtest(moved, anew, timestamp="at", options=options)
+
+    assert found.rules[1].alarms == (("shop",), ("shop",))
 
 
 def test_windows_that_fill_no_days_are_not_drawn(baseline: Baseline) -> None:
