@@ -105,6 +105,7 @@ class Effect:
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
         lent = layout.spread(usual - 1.0)
+        lent = np.where(layout.absent, np.minimum(lent, BORROWED_EFFECT), lent)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
         floor = float(np.median(usual[self.lends])) if self.lends.any() else 1.0
         never = layout.never_absent

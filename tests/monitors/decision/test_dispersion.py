@@ -129,3 +129,18 @@ def test_independent_columns_lend_nothing(rng: np.random.Generator) -> None:
 
 def test_no_more_is_borrowed_than_leaves_an_empty_column_found(rng: np.random.Generator) -> None:
     assert null_effect(rng, session_rows=200) == 30
+
+
+@pytest.mark.parametrize("gaps", [0, 1])
+def test_values_that_move_slowly_do_not_say_that_gaps_do(
+    rng: np.random.Generator, gaps: int
+) -> None:
+    # Whole days of one level, as weather: an effect of hundreds, which a feed that fails has not.
+    table = daily(rng.integers(0, 2, DAYS).astype(float))
+    table[::24, 1] -= gaps * (table[::24, 1] > 0) * (np.arange(DAYS) < 9)
+    table[::24, -2] = DAY_ROWS - table[::24, :2].sum(axis=1)
+
+    found = effects({"x": table}, unit_h=24)["x"]
+
+    assert found[0] > 300
+    assert found[-2] <= 31
