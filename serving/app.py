@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -63,6 +64,7 @@ from driftline.serving.http import (
     status_of,
 )
 from driftline.serving.invocations import Invocations
+from driftline.serving.marking import resume_marks
 from driftline.serving.sentences import told
 from driftline.serving.traffic import COUNTED, Answered, Traffic
 
@@ -122,13 +124,16 @@ def _api(
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
+        stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         tasks = [
             asyncio.create_task(fleet.begin()),
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
             asyncio.create_task(traffic.run()),
+            asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)),
         ]
         yield
+        stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,31 +2,42 @@
 
 A mark and all that it changes are one transaction; a new version of the baseline is written before
 it, and nobody uses it until then. The windows that it is about are judged again afterwards, so that
-what was expected alarms no more.
+what was expected alarms no more; until that is done the mark is kept as half done, and a server
+that begins goes on with it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, true
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.baseline.location import locate
 from driftline.capture.windows.window import Window
-from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
+from driftline.monitors.away import is_away
 from driftline.monitors.commissioning.store import carry_over
 from driftline.monitors.datapoints import CHECKS
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.execution import FAILED, Execution, get_execution
 from driftline.monitors.marks.mark import EXPECTED, NEW_NORMAL, Mark
 from driftline.monitors.marks.new_normal import new_normal
-from driftline.monitors.marks.store import get_mark, put_mark, withdraw_mark
+from driftline.monitors.marks.store import (
+    get_mark,
+    half_done_marks,
+    put_mark,
+    settle_mark,
+    withdraw_mark,
+)
 from driftline.monitors.memory.recall import moment_before
 from driftline.monitors.memory.store import Key
 from driftline.monitors.report import REPORT
@@ -38,10 +49,13 @@ from driftline.serving.judging import judge_window, known_signature
 from driftline.serving.renewal import move_version
 from driftline.serving.resources import nearest
 
-__all__ = ["Marked", "judged_window", "mark_window", "unmark"]
+__all__ = ["Marked", "judged_window", "mark_window", "resume_marks", "unmark"]
+
+log = logging.getLogger(__name__)
 
 # Of a mark that lasts: so many windows at most are judged again at once, the newest.
 MOST_AGAIN = 200
+RETRY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +173,39 @@ def unmark(
     return Marked(mark, names, _judge_again(context, shelf, mark))
 
 
+def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Event) -> None:
+    """Judge the windows again whose mark was kept by a server that ended before it came to them.
+
+    Parameters
+    ----------
+    stop
+        Set when this server ends: what is left is for the next one.
+    """
+    while not stop.is_set():
+        try:
+            with reading(context.engine) as connection:
+                waiting = half_done_marks(connection)
+            for mark in waiting:
+                _resume(context, shelf, mark, stop)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                log.exception("event=marks-not-resumed")
+                return
+            log.warning("event=marks-not-resumed error=%s", error)
+            stop.wait(RETRY_S)
+        else:
+            return
+
+
+def _resume(context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event) -> None:
+    try:
+        again = _judge_again(context, shelf, mark, stop)
+    except (DriftlineError, OSError) as error:  # One mark's trouble must not stop the others.
+        log.warning("monitor=%s mark=%s error=%s", mark.monitor, mark.id, error)
+    else:
+        log.info("monitor=%s mark=%s judged-again=%d", mark.monitor, mark.id, len(again))
+
+
 def _renew(
     context: ServerContext, definition: MonitorDefinition, mark: Mark
 ) -> tuple[Mark, tuple[str, ...]]:
@@ -187,8 +234,10 @@ def _renew(
     return kept, tuple(one.name for one in moved)
 
 
-def _judge_again(context: ServerContext, shelf: ModelShelf, mark: Mark) -> tuple[Execution, ...]:
-    """Judge the windows anew that a mark is about, oldest first."""
+def _judge_again(
+    context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event | None = None
+) -> tuple[Execution, ...]:
+    """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
     definition, table = _definition(context, mark.monitor), executions.c
     # What came after the window that is the new normal was held against the old one.
     is_open = mark.verdict == NEW_NORMAL
@@ -208,7 +257,14 @@ def _judge_again(context: ServerContext, shelf: ModelShelf, mark: Mark) -> tuple
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
     with reading(context.engine) as connection:
         windows = [Window(*row) for row in connection.execute(query)]
-    return tuple(judge_window(context, shelf, definition, one) for one in reversed(windows))
+    found = []
+    for one in reversed(windows):
+        if stop is not None and stop.is_set():
+            return tuple(found)
+        found.append(judge_window(context, shelf, definition, one))
+    with context.engine.begin() as connection:
+        settle_mark(connection, mark)
+    return tuple(found)
 
 
 def _definition(context: ServerContext, name: str) -> MonitorDefinition:

@@ -12,13 +12,22 @@ from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.backtest.marks import Mark as BacktestMark
 from driftline.monitors.marks.mark import Mark
-from driftline.monitors.tables import marks
+from driftline.monitors.tables import definitions, marks
 
-__all__ = ["backtest_marks", "get_mark", "list_marks", "marks_between", "put_mark", "withdraw_mark"]
+__all__ = [
+    "backtest_marks",
+    "get_mark",
+    "half_done_marks",
+    "list_marks",
+    "marks_between",
+    "put_mark",
+    "settle_mark",
+    "withdraw_mark",
+]
 
 
 def put_mark(connection: Connection, mark: Mark) -> Mark:
-    """Store a mark; give it with its id. Older ones stay as history."""
+    """Store a mark, half done; give it with its id. Older ones stay as history."""
     values: Mapping[str, object] = {
         "monitor": mark.monitor,
         "feature": mark.feature,
@@ -77,7 +86,7 @@ def marks_between(
 
 
 def withdraw_mark(connection: Connection, mark: Mark, *, by: str, now: datetime) -> Mark:
-    """Take a mark back; it stays as history.
+    """Take a mark back, half done again; it stays as history.
 
     Raises
     ------
@@ -87,11 +96,34 @@ def withdraw_mark(connection: Connection, mark: Mark, *, by: str, now: datetime)
     changed = connection.execute(
         update(marks)
         .where(marks.c.id == mark.id, marks.c.withdrawn_at.is_(None))
-        .values(withdrawn_at=now, withdrawn_by=by)
+        .values(withdrawn_at=now, withdrawn_by=by, is_half_done=True)
     )
     if changed.rowcount == 0:
         raise ConflictError(f"mark {mark.id} was withdrawn before; expected one that stands")
     return mark.withdrawn(by, now)
+
+
+def settle_mark(connection: Connection, mark: Mark) -> None:
+    """Note that the windows which a mark is about were judged again since it was put or withdrawn.
+
+    One that was withdrawn meanwhile stays half done.
+    """
+    connection.execute(
+        update(marks)
+        .where(marks.c.id == mark.id, marks.c.withdrawn_at.is_not_distinct_from(mark.withdrawn_at))
+        .values(is_half_done=False)
+    )
+
+
+def half_done_marks(connection: Connection) -> list[Mark]:
+    """Give the marks of monitors that there are whose windows are still to be judged again."""
+    query = (
+        select(marks)
+        .join(definitions, definitions.c.name == marks.c.monitor)
+        .where(marks.c.is_half_done)
+        .order_by(marks.c.id)
+    )
+    return [_read(row) for row in connection.execute(query)]
 
 
 def backtest_marks(connection: Connection, monitor: str) -> list[BacktestMark]:
