@@ -24,6 +24,7 @@ __all__ = [
     "completeness_draft",
     "domain_draft",
     "drift_draft",
+    "drift_words",
     "implausible_draft",
     "mismatch_draft",
     "type_draft",
@@ -222,10 +223,7 @@ def drift_draft(drift: ColumnDrift) -> Draft:
         description=(
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
-        what=(
-            f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
-            f"(reference {percent(drift.share_reference)}){_span(drift)}"
-        ),
+        what=drift_words(drift),
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
@@ -233,12 +231,16 @@ def drift_draft(drift: ColumnDrift) -> Draft:
     )
 
 
-def _span(drift: ColumnDrift) -> str:
-    """Say over which windows a drift was found, where it took more than the judged one."""
+def drift_words(drift: ColumnDrift) -> str:
+    """Say what has drifted, and over which windows, where it took more than the judged one."""
+    found = (
+        f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
+        f"(reference {percent(drift.share_reference)})"
+    )
     if drift.window_count == 1:
-        return ""
+        return found
     since = "" if drift.since is None else f", since {drift.since:%Y-%m-%d %H:%M} UTC"
-    return f" over the last {drift.window_count} windows{since}"
+    return f"{found} over the last {drift.window_count} windows{since}"
 
 
 def implausible_draft(odd: Implausible) -> Draft:

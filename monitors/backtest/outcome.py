@@ -14,7 +14,7 @@ from driftline.monitors.backtest.replay import ALARM, Verdict
 from driftline.monitors.backtest.sensitivity import Finding
 from driftline.monitors.decision.decider import INSUFFICIENT
 from driftline.monitors.decision.drift import ColumnDrift
-from driftline.monitors.violation import percent
+from driftline.monitors.drafts import drift_words
 
 __all__ = ["OWN", "Advice", "Backtest", "RuleOutcome", "cause_of"]
 
@@ -174,10 +174,7 @@ class Backtest:
 
 def cause_of(drift: ColumnDrift) -> str:
     """Say in words what has drifted, as the monitor's violations do."""
-    return (
-        f"{drift.column}: {percent(drift.share_window)} of rows {drift.predicate.phrase} "
-        f"(reference {percent(drift.share_reference)})"
-    )
+    return f"{drift.column}: {drift_words(drift)}"
 
 
 def _window(verdict: Verdict) -> Mapping[str, object]:
@@ -198,6 +195,8 @@ def _window(verdict: Verdict) -> Mapping[str, object]:
                 "share_window": one.share_window,
                 "share_low": one.share_interval[0],
                 "share_high": one.share_interval[1],
+                "window_count": one.window_count,
+                "since": _text(one.since),
             }
             for one in verdict.alarms
         ],

@@ -82,6 +82,28 @@ def test_the_cause_is_told_in_the_words_of_a_violation(rows: pa.Table, baseline)
     assert "(reference " in window["alarms"][0]["cause"]
 
 
+def test_a_change_that_several_windows_show_is_told_with_them(rows: pa.Table, baseline) -> None:
+    late = rows["at"].to_numpy() >= np.datetime64(CHANGE.replace(tzinfo=None), "us")
+    # A quarter of a deviation in place of a whole one.
+    small = rows.set_column(1, "amount", pa.array(rows["amount"].to_numpy() - 7.5 * late))
+
+    found = backtest(small, baseline, timestamp="at", options=Options(start=START + 28 * DAY))
+
+    told = [
+        (window, alarm)
+        for window in found.as_dict()["windows"]
+        for alarm in window["alarms"]
+        if alarm["window_count"] > 1
+    ]
+    assert told
+    for window, alarm in told:
+        since = datetime.fromisoformat(alarm["since"])
+        words = f" over the last {alarm['window_count']} windows, since {since:%Y-%m-%d %H:%M} UTC"
+        assert alarm["cause"].endswith(words)
+        assert datetime.fromisoformat(window["end"]) == since + alarm["window_count"] * DAY
+        assert words in backtest_page(found.as_dict())
+
+
 def test_rows_in_any_order_give_the_same_windows(rows: pa.Table, baseline) -> None:
     shuffled = rows.take(np.random.default_rng(3).permutation(rows.num_rows))
     options = Options(start=START + 38 * DAY)
