@@ -64,9 +64,10 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     for place, number in enumerate(scorer.numbers):
         if number.column in names:
             codes, values = number.codes(batch)
-            terms[place] = np.maximum(*number.tails(codes, values))
+            both = number.tails(codes, values)
+            terms[place] = np.maximum(*both)
             words[place] = np.array(number.words, dtype=object)[codes]
-            normal[place] = number.normal.take(codes)
+            normal[place] = number.normal.of_rows(codes, values, both)
     for place, level in enumerate(scorer.levels, start=len(scorer.numbers)):
         if level.column in names:
             terms[place] = level.of_rows(batch)

@@ -132,8 +132,9 @@ class RowScorer:
         for place, number in enumerate(self.numbers):
             if number.column in names:
                 codes, values = number.codes(batch)
-                gathered.add_number(number, *number.tails(codes, values))
-                number.normal.take(codes, out=gathered.normal[place], mode="clip")
+                terms = number.tails(codes, values)
+                gathered.add_number(number, *terms)
+                number.normal.of_rows(codes, values, terms, gathered.normal[place])
         for level in self.levels:
             if level.column in names:
                 gathered.add(level.of_rows(batch))
@@ -212,11 +213,12 @@ def row_scorer(baseline: Baseline) -> RowScorer:
     numbers = tuple(number_terms(*pair) for pair in pairs if pair[0].is_number)
     levels = tuple(level_terms(*pair) for pair in pairs if not pair[0].is_number)
     gathered = _Gathered(len(sample), len(numbers))
+    random = np.random.default_rng(0)
+    depth = random.random(len(sample))
     for place, number in enumerate(numbers):
         codes = sample.codes[number.column]
         gathered.add_number(number, *number.tails(codes))
-        number.normal.take(codes, out=gathered.normal[place], mode="clip")
-    random = np.random.default_rng(0)
+        gathered.normal[place] = number.normal.of_sample(codes, depth)
     for level in levels:
         gathered.add(level.of_codes(sample.codes[level.column], random))
     known = gathered.parts(None)

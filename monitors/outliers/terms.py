@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy import special
 
-from driftline.baseline.cells import Cells
+from driftline.baseline.cells import FEW_VALUES, Cells
 from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.monitors.outliers.normal import NormalScores, normal_scores
 from driftline.monitors.outliers.stretches import Codes, counted_below
 from driftline.monitors.violation import percent
 
@@ -34,9 +34,6 @@ Floats = NDArray[np.float32]
 FARTHEST = 1e4
 # The share from which a tail's fall to the reference's end is measured.
 TAIL_SHARE = 0.01
-# How far out a value lies in a tail is told by its term; beside other columns it is one of the last
-# percent. So columns that are nearly one do not part where the tails' wide cells do.
-JOINT_SHARE = 0.01
 # The greatest of k values of an exponential tail lies ln k beyond its begin, and by chance less: so
 # much less than that, in nats, only once in twenty times (Gumbel's law).
 LEAST_END = 1.1
@@ -57,7 +54,7 @@ class NumberTerms:
     is_left_skewed
         Whether the low tail is the long one: then the low one is looked at.
     normal
-        The cell's mean rank as a standard normal score; 0 for empty and unfit; shape (C,).
+        Where a value lies as a standard normal score.
     words
         By cell: what it holds and how rare that is.
     below, above
@@ -68,7 +65,7 @@ class NumberTerms:
     left: Floats
     right: Floats
     is_left_skewed: bool
-    normal: NDArray[np.float64]
+    normal: NormalScores
     words: tuple[str, ...]
     below: float
     above: float
@@ -135,14 +132,13 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
         np.where(empty, np.maximum(right, gap), right),
     )
     absent = [rare_term(float(one), rows) for one in counts[-2:]]
-    normal = special.ndtri(np.clip(rank / present, JOINT_SHARE, 1 - JOINT_SHARE))
     below, above = _powers(cells, column, inside)
     return NumberTerms(
         cells=cells,
         left=np.array([*left, *absent], np.float32),
         right=np.array([*right, *absent], np.float32),
         is_left_skewed=_third_moment(column) < 0,
-        normal=np.array([*normal, 0.0, 0.0]),
+        normal=normal_scores(cells, column),
         words=_words(cells, inside, before, counts[-2:] / rows),
         below=below,
         above=above,
@@ -185,9 +181,10 @@ def _reach(
 def _gap_term(column: ColumnProfile, rows: float) -> float:
     """Give the term of a number between two known ones; 0 where not all numbers are known.
 
-    As of a text that was never seen: as many as came once foretell (Good, Biometrika 40, 1953).
+    As of a text that was never seen: as many as came once foretell (Good, Biometrika 40, 1953). So
+    of codes and ratings alone: a measured number may take any value between two others.
     """
-    if not column.numbers.is_complete:
+    if not column.numbers.is_complete or len(column.numbers.values) > FEW_VALUES:
         return 0.0
     return rare_term(float(np.count_nonzero(column.numbers.counts == 1)), rows)
 

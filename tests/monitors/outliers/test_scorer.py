@@ -231,3 +231,42 @@ def test_gaps_that_come_together_in_the_reference_are_as_rare_as_they_are_there(
     found = scores_of(row_scorer(Baseline.fit(rows(20_000))), rows(50_000))
 
     assert np.mean(found >= OUTLIER_SCORE) <= 1e-4
+
+
+def test_rows_that_lie_further_off_score_more_within_the_range_and_beyond() -> None:
+    """Two columns of correlation 0.9: the order is that of the true distance."""
+    shape = np.array([[1.0, 0.9], [0.9, 1.0]])
+    known = np.random.default_rng(16).multivariate_normal([0.0, 0.0], shape, 20_000)
+    rows = [(0, 2.5), (0, 3), (2, -2), (0, 4), (0, 5), (-3, 3), (-6, 6)]
+    frame = pd.DataFrame(rows, columns=["a", "b"], dtype=float)
+    true = [row @ np.linalg.inv(shape) @ row for row in frame.to_numpy()]
+
+    found = scores_of(row_scorer(Baseline.fit(pd.DataFrame(known, columns=["a", "b"]))), frame)
+
+    assert np.argsort(found).tolist() == np.argsort(true).tolist()
+    assert len(set(found)) == len(rows)
+
+
+def test_a_measured_number_between_two_frequent_ones_is_not_rare() -> None:
+    """Degrees converted from whole ones in Celsius, then a feed in whole Fahrenheit."""
+    random = np.random.default_rng(17)
+    celsius = np.round(random.normal(8.0, 8.0, 20_000))
+    scorer = row_scorer(Baseline.fit(pd.DataFrame({"temp": celsius * 1.8 + 32.0})))
+    (temp,) = scorer.numbers
+
+    codes, values = temp.codes(batch_of(pd.DataFrame({"temp": [46.4, 47.0, 48.2]})))
+    _, right = temp.tails(codes, values)
+
+    assert temp.cells.names[codes[1]] != temp.cells.names[codes[0]]
+    assert right[1] <= right[2] + 1e-6
+
+
+def test_a_code_between_two_known_ones_is_as_rare_as_one_that_was_never_seen() -> None:
+    known = np.random.default_rng(18).integers(1, 6, 20_000).astype(float)
+    (stars,) = row_scorer(Baseline.fit(pd.DataFrame({"stars": known}))).numbers
+
+    codes, values = stars.codes(batch_of(pd.DataFrame({"stars": [3.0, 3.5]})))
+    _, right = stars.tails(codes, values)
+
+    assert right[0] < 1.0
+    assert right[1] == pytest.approx(np.log(2 * 20_000), abs=1e-3)
