@@ -257,7 +257,7 @@ def _judge_again(
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
     with reading(context.engine) as connection:
         windows = [Window(*row) for row in connection.execute(query)]
-    found = []
+    found: list[Execution] = []
     for one in reversed(windows):
         if stop is not None and stop.is_set():
             return tuple(found)
