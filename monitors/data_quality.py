@@ -91,6 +91,7 @@ class _Work:
     implausible: dict[str, Implausible]
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    alpha: float = 1.0
 
     def excess(self, name: str) -> float:
         """Evidence of one column beyond what a violation needs, in nats."""
@@ -157,6 +158,7 @@ def judge(
     decision = rule.judge(counts or WindowCounts.of(window), past or ())
     work.drifts.update(decision.drifts)
     work.notes.update(decision.notes)
+    work.alpha = decision.alpha
     drafts = [*_column_drafts(work)]
     for column in signature.columns:
         if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
@@ -166,7 +168,8 @@ def judge(
     shares = blame(
         {name: work.excess(name) for name in dict.fromkeys(one.feature for one in drafts)}
     )
-    drafts.sort(key=lambda one: -shares[one.feature])
+    # A column that did not come at all is told before what those that came hold.
+    drafts.sort(key=lambda one: (one.feature != MISSING_COLUMNS, -shares[one.feature]))
     return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha)
 
 
@@ -253,8 +256,8 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     known = work.reference.columns.get(name) if work.reference else None
     drafts: list[Draft | None] = [
         type_draft(column, constraint, config, profile),
-        completeness_draft(constraint, profile, known, drift),
-        domain_draft(constraint, config, profile, drift),
+        completeness_draft(constraint, profile, known, drift, work.alpha),
+        domain_draft(constraint, config, profile, known, drift, work.alpha),
     ]
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.

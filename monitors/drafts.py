@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,6 +16,7 @@ from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
 from driftline.monitors.decision.drift import ColumnDrift
+from driftline.monitors.decision.significance import evidence, unseen_share
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.units import UnitChange
 from driftline.monitors.violation import Severity, percent
@@ -154,6 +157,7 @@ def completeness_draft(
     profile: ColumnProfile,
     reference: ColumnProfile | None,
     drift: ColumnDrift | None,
+    alpha: float,
 ) -> Draft | None:
     """Demand that so many of the rows hold a value.
 
@@ -165,16 +169,25 @@ def completeness_draft(
         The baseline's, by which a share that was observed is told from one that was set by hand.
     drift
         The verdict on the distribution, which knows whether so many gaps are chance.
+    alpha
+        The p-value below which the first gaps of all are none.
     """
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
     surprising = drift is not None and drift.null_evidence > drift.needed
-    observed = reference is not None and reference.completeness == constraint.completeness
+    observed = (
+        reference is not None
+        and reference.row_count > 0
+        and reference.completeness == constraint.completeness
+    )
     if observed and constraint.completeness < 1 and not surprising:
         # The share that the reference happened to have is no promise: chance goes below it in
         # every second window.
         return None
     missing = 1 - profile.completeness
+    rows = reference.row_count if reference is not None else 0
+    if observed and not _is_news(0, rows, missing, profile.row_count, alpha):
+        return None  # Nor is that it had none at all: a first gap comes some day.
     return Draft(
         feature=constraint.name,
         check="completeness_check",
@@ -191,9 +204,23 @@ def domain_draft(
     constraint: FeatureConstraints,
     config: MonitoringConfig,
     profile: ColumnProfile,
+    reference: ColumnProfile | None,
     drift: ColumnDrift | None,
+    alpha: float,
 ) -> Draft | None:
-    """Demand that so many of the texts are among the known ones."""
+    """Demand that so many of the texts are among the known ones.
+
+    Parameters
+    ----------
+    constraint, config, profile
+        What is demanded, and the window's column.
+    reference
+        The baseline's, by which a list that was observed is told from one that was set by hand.
+    drift
+        The verdict on the distribution, which knows whether so many unseen values are chance.
+    alpha
+        The p-value below which they are none, where there is no verdict.
+    """
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
         return None
@@ -204,6 +231,18 @@ def domain_draft(
     ratio = known / fitting
     if ratio >= config.domain_content_threshold:
         return None
+    observed = reference is not None and set(reference.levels.values.to_pylist()) == set(domains)
+    if drift is not None:
+        surprising = drift.unseen_evidence > drift.needed
+    else:
+        surprising = reference is not None and _is_news(
+            int(np.sum(reference.levels.counts == 1)), reference.present_count,
+            1 - ratio, fitting, alpha,
+        )  # fmt: skip
+    if observed and not surprising:
+        # The list that the reference happened to show is no promise: a rare value comes for the
+        # first time some day.
+        return None
     return Draft(
         feature=constraint.name,
         check="categorical_values_check",
@@ -211,8 +250,25 @@ def domain_draft(
         what=f"{percent(1 - ratio)} of values never seen in the reference",
         predicate=Predicate(constraint.name, "not_in", values=domains),
         share=1 - ratio,
-        surprising=drift is not None and drift.unseen_evidence > drift.needed,
+        surprising=surprising,
     )
+
+
+def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:
+    """Say whether what a reference never had is more than a first time by chance.
+
+    Parameters
+    ----------
+    once, known
+        Values that came once in the reference, and its rows.
+    share, rows
+        Share of a window's rows that have it, 0-1, and these rows.
+    alpha
+        The p-value below which it is news.
+    """
+    foretold = np.minimum(unseen_share(once, known), share).reshape(1)
+    found = evidence(foretold, max(known, 1), np.array([share]), rows, tolerance=0.0)
+    return bool(found[0] > math.log(2.0 / alpha))
 
 
 def drift_draft(drift: ColumnDrift) -> Draft:

@@ -13,7 +13,7 @@ from driftline.monitors.blame.callers import is_caller
 from driftline.monitors.blame.culprits import Culprits, Target
 from driftline.monitors.blame.onset import Onset
 from driftline.monitors.blame.search import began_before, search
-from driftline.monitors.data_quality import Judgement
+from driftline.monitors.data_quality import MISSING_COLUMNS, Judgement
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import Draft
@@ -99,10 +99,17 @@ def _began_before(
 def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
     """Say in one sentence what a pager should print; "" without violations.
 
-    One clause for each of the three features that are most to blame, pages first; without values
-    of rows where they are not wanted.
+    One clause for each of the three features that are most to blame, pages first, of these missing
+    columns; without values of rows where they are not wanted.
     """
-    ranked = sorted(violations, key=lambda one: (one.severity != "page", -one.share_of_blame))
+    ranked = sorted(
+        violations,
+        key=lambda one: (
+            one.severity != "page",
+            one.feature_name != MISSING_COLUMNS,
+            -one.share_of_blame,
+        ),
+    )
     first: dict[str, Violation] = {}
     for violation in ranked:
         first.setdefault(violation.feature_name, violation)

@@ -20,6 +20,7 @@ from driftline.monitors.decision.significance import (
     clustered_evidence,
     evidence,
     needed_evidence,
+    unseen_share,
 )
 from driftline.monitors.decision.spans import Span
 
@@ -27,10 +28,6 @@ __all__ = ["Cases", "SpanScan", "merge_spans", "scan_span"]
 
 # Rows per cell, shape (C,), and whether each column was counted, shape (W,).
 Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
-
-
-# Values that come once foretell unseen ones; upper limit as in drift-methods.md section 4.2.
-ONCE_SPREAD = 2.42
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +278,7 @@ def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
         return known
     found = known.copy()
     once, rows = layout.spread(layout.once)[unseen], layout.spread(layout.reference_rows)[unseen]
-    foretold = (once + ONCE_SPREAD * np.sqrt(once) + 1.0) / np.maximum(rows, 1.0)
+    foretold = unseen_share(once, rows)
     found[unseen] = np.minimum(np.maximum(foretold, known[unseen]), share[unseen])
     some = rest >= 0
     at = rest[some]

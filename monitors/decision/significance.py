@@ -29,6 +29,7 @@ __all__ = [
     "clustered_evidence",
     "evidence",
     "needed_evidence",
+    "unseen_share",
     "wilson_interval",
 ]
 
@@ -40,6 +41,9 @@ BISECTIONS = 26
 
 # From here on exp(x) - 1 is as good as exp(x).
 SURE_TILT = 3.0
+
+# Values that come once foretell unseen ones; upper limit as in drift-methods.md section 4.2.
+ONCE_SPREAD = 2.42
 
 TINY = float(np.finfo(np.float64).tiny)
 
@@ -233,6 +237,21 @@ def _markov(y: Numbers, rest: Numbers, count: Numbers, clusters: Numbers) -> Num
     # log(exp(x) - 1), for great and for small x.
     gained = height + np.log(-np.expm1(-height)) - mass - np.log(-np.expm1(-mass))
     return np.where(beyond, np.maximum(gained, 0.0), 0.0)
+
+
+def unseen_share(once: Numbers | float, rows: Numbers | float) -> Numbers:
+    """Give the share of rows with values never seen that is to be expected, at most.
+
+    Parameters
+    ----------
+    once, rows
+        Values that came once in the reference, and its rows.
+
+    References
+    ----------
+    Good, Biometrika 40, 1953; the upper limit as in drift-methods.md section 4.2.
+    """
+    return np.asarray((once + ONCE_SPREAD * np.sqrt(once) + 1.0) / np.maximum(rows, 1.0))
 
 
 def wilson_interval(count: float, rows: float) -> tuple[float, float]:

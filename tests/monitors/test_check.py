@@ -76,6 +76,50 @@ def test_an_unseen_level_is_found_and_named(reference: Baseline, rng: np.random.
     assert (rows["carrier"] == "UAL").sum() == len(rows) == expected
 
 
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_rare_value_or_gap_that_comes_for_the_first_time_is_no_violation(
+    reference: Baseline, rng: np.random.Generator, gap: bool
+) -> None:
+    values = weather(rng, 3000)
+    values["carrier"] = values["carrier"].astype(object)
+    values["carrier"][7] = None if gap else "OO"
+
+    assert judged(values, reference).passed
+
+
+@pytest.mark.parametrize(
+    ("value", "check"), [(None, "completeness_check"), ("OO", "categorical_values_check")]
+)
+def test_twenty_of_ten_thousand_at_once_are_one(
+    reference: Baseline, rng: np.random.Generator, value: str | None, check: str
+) -> None:
+    values = weather(rng, 10_000)
+    values["carrier"] = values["carrier"].astype(object)
+    values["carrier"][:20] = value
+
+    assert ("carrier", check) in checks(judged(values, reference))
+
+
+@pytest.mark.parametrize(("rows", "told"), [(1, False), (10, True)])
+def test_unseen_values_of_windows_too_small_to_judge_are_told_unless_they_may_be_chance(
+    reference: Baseline, rng: np.random.Generator, rows: int, told: bool
+) -> None:
+    values = weather(rng, 25)
+    values["carrier"] = values["carrier"].astype(object)
+    values["carrier"][:rows] = "OO"
+
+    assert (("carrier", "categorical_values_check") in checks(judged(values, reference))) == told
+
+
+def test_two_rows_promise_nothing(rng: np.random.Generator) -> None:
+    tiny = Baseline.fit(pa.table(weather(rng, 2)))
+
+    report = judged(weather(rng, 1000) | {"stops": np.full(1000, 5_000)}, tiny)
+
+    assert report.passed
+    assert not report.decided
+
+
 def test_five_percent_of_gaps_are_found(reference: Baseline, rng: np.random.Generator) -> None:
     values = weather(rng, 500)
     values["wind"][rng.random(500) < 0.05] = np.nan
@@ -182,6 +226,18 @@ def test_columns_are_compared_by_name(reference: Baseline, rng: np.random.Genera
     ] == [("wind", "page")]
     with pytest.raises(InputError, match="no rows behind it"):
         report.rows(report.violations[0])
+
+
+def test_a_missing_column_is_told_first(reference: Baseline, rng: np.random.Generator) -> None:
+    values = weather(rng, 200)
+    del values["wind"]
+    values["temp"] = np.where(rng.random(200) < 0.2, np.nan, values["temp"])
+
+    report = judged(values, reference)
+
+    assert {one.severity for one in report.violations} >= {"page"}
+    assert report.violations[0].feature_name == "Missing columns"
+    assert report.cause.startswith("Missing columns: wind; temp: ")
 
 
 def test_too_few_rows_are_said_to_be_too_few(reference: Baseline, rng: np.random.Generator) -> None:
