@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +66,8 @@ class Draft:
         The changed unit that would explain it.
     severity
         How grave it is, where that is known already; None leaves it to what is found.
+    since
+        When the first window begins, where it took more than the judged one to find it.
     """
 
     feature: str
@@ -78,6 +81,7 @@ class Draft:
     surprising: bool = True
     unit: UnitChange | None = None
     severity: Severity | None = None
+    since: datetime | None = None
 
 
 def mismatch_draft(
@@ -279,23 +283,28 @@ def drift_draft(drift: ColumnDrift) -> Draft:
         description=(
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
-        what=drift_words(drift),
+        what=drift_words(drift, begins=False),
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
         share=drift.share_window - drift.share_reference,
+        since=drift.since if drift.window_count > 1 else None,
     )
 
 
-def drift_words(drift: ColumnDrift) -> str:
-    """Say what has drifted, and over which windows, where it took more than the judged one."""
+def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
+    """Say what has drifted, and over which windows, where it took more than the judged one.
+
+    Their beginning is left out where that of the rows behind it may be told.
+    """
     found = (
         f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
         f"(reference {percent(drift.share_reference)})"
     )
     if drift.window_count == 1:
         return found
-    since = "" if drift.since is None else f", since {drift.since:%Y-%m-%d %H:%M} UTC"
+    is_told = begins and drift.since is not None
+    since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""
     return f"{found} over the last {drift.window_count} windows{since}"
 
 

@@ -163,6 +163,8 @@ def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
     # Values that the reference knows come and go with the hours of a day.
     if onset is not None and draft.share_reference < RARE_SHARE:
         parts.append(str(onset))
+    elif draft.since is not None:
+        parts.append(f"since {draft.since:%Y-%m-%d %H:%M} UTC")
     segment = None if culprits is None else culprits.segment
     if segment is not None and op == "null" and is_caller(segment.column):
         parts.append(f'suspected nulls from caller "{segment.level}"')

@@ -20,9 +20,10 @@ from driftline.monitors.decision.budget import TOLERANCE, Budget
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.knowledge import Knowledge
 from driftline.monitors.decision.mixture import Mixture
-from driftline.monitors.decision.scan import merge_spans, scan_span
+from driftline.monitors.decision.recency import without_what_is_over
+from driftline.monitors.decision.scan import Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.decision.significance import Numbers, alpha_per_column
-from driftline.monitors.decision.spans import spans_ending_with
+from driftline.monitors.decision.spans import Span, part_before, spans_ending_with
 from driftline.monitors.decision.verdicts import strongest_verdicts
 from driftline.monitors.decision.window_counts import WindowCounts
 
@@ -140,19 +141,25 @@ class Decider:
         InputError
             When a column was counted on other cells than the reference's.
         """
-        known = self.knowledge
+        layout = self.knowledge.layout
         spans = spans_ending_with(window, past, self.scales, self.length)
-        scans = [
-            scan_span(
-                known.layout,
-                span,
-                merged,
-                known.expect(span),
-                tolerance=self._tolerances,
-                alpha=self.alpha(span.scale),
-            )
-            for span, merged in zip(spans, merge_spans(known.layout, spans), strict=True)
-        ]
-        drifts = strongest_verdicts(known.layout, scans)
+        merged = merge_spans(layout, spans)
+        scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
+
+        def older(place: int) -> SpanScan:
+            span = part_before(spans[place], spans[place - 1])
+            return self._scan(span, *merge_spans(layout, [span]))
+
+        drifts = strongest_verdicts(layout, without_what_is_over(layout, scans, older))
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
         return Decision(drifts, notes, self.alpha())
+
+    def _scan(self, span: Span, merged: Merged) -> SpanScan:
+        return scan_span(
+            self.knowledge.layout,
+            span,
+            merged,
+            self.knowledge.expect(span),
+            tolerance=self._tolerances,
+            alpha=self.alpha(span.scale),
+        )

@@ -24,7 +24,7 @@ from driftline.monitors.decision.significance import (
 )
 from driftline.monitors.decision.spans import Span
 
-__all__ = ["Cases", "SpanScan", "merge_spans", "scan_span"]
+__all__ = ["Cases", "Merged", "SpanScan", "merge_spans", "scan_span"]
 
 # Rows per cell, shape (C,), and whether each column was counted, shape (W,).
 Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from driftline.monitors.decision.significance import MIN_ROWS
 from driftline.monitors.decision.window_counts import WindowCounts
 
-__all__ = ["Span", "spans_ending_with", "window_index"]
+__all__ = ["Span", "part_before", "spans_ending_with", "window_index"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -91,6 +91,15 @@ def spans_ending_with(
         if span.row_count >= MIN_ROWS:
             found.append(span)
     return found
+
+
+def part_before(span: Span, shorter: Span) -> Span:
+    """Give what a span holds before the shorter one that ends with the same window.
+
+    It was judged as a span of its own when its last window ended.
+    """
+    windows = span.windows[len(shorter.windows) :]
+    return Span(windows, shorter.scale, max(span.width - shorter.width, 1))
 
 
 def _pooled(

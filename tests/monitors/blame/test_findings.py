@@ -11,11 +11,15 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.blame import scene
+from driftline.monitors.blame.onset import Onset
 from driftline.monitors.blame.search import began_before
 from driftline.monitors.check import check
+from driftline.monitors.data_quality import Judgement
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drafts import Draft
 from driftline.monitors.examination import judge_captured, read_captured
+from driftline.monitors.findings import word_violation
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.report import Report
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -86,6 +90,26 @@ def test_the_hour_of_a_new_level_is_told(
     assert found.onset.start == START + timedelta(hours=14)
     assert found.to_dict()["onset"]["text"] == "since 2024-01-01 14:00 UTC"
     assert 'new level "EVX", since 2024-01-01 14:00 UTC' in found.cause
+
+
+@pytest.mark.parametrize(
+    ("onset", "told"),
+    [
+        (None, "drifted over the last 2 windows, since 2024-01-01 00:00 UTC"),
+        (
+            Onset(START - DAY, None, 1.0, 0.0),
+            "drifted over the last 2 windows, since 2023-12-31 00:00 UTC",
+        ),
+    ],
+)
+def test_one_beginning_is_told_not_the_span_s_too(onset: Onset | None, told: str) -> None:
+    draft = Draft(
+        "temp", "baseline_drift_check", "", "drifted over the last 2 windows",
+        severity="ticket", since=START,
+    )  # fmt: skip
+    nothing = Judgement((), {}, {}, {}, alpha=0.1)
+
+    assert word_violation(draft, None, {}, nothing, onset).cause == told
 
 
 def test_a_new_level_of_the_whole_day_has_no_hour(
