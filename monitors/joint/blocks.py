@@ -27,6 +27,7 @@ __all__ = [
     "student_nats",
     "time_blocks",
     "weigh",
+    "weigh_both",
 ]
 
 Numbers = NDArray[np.float64]
@@ -206,3 +207,32 @@ def student_nats(
 def student_distance(needed: float, variance: Numbers | float, freedom: Numbers | float) -> Numbers:
     """Give the distance at which `student_nats` gives so many nats."""
     return np.asarray(stats.t.isf(math.exp(-needed), freedom) * np.sqrt(variance))
+
+
+def weigh_both(
+    distance: float,
+    variance: float,
+    largest: float,
+    doubt: tuple[float, float],
+    needed: float,
+) -> tuple[float, float]:
+    """Weigh one difference by its bound (`weigh`) and by Student's law, which both have to agree.
+
+    Parameters
+    ----------
+    doubt
+        The variance's estimate and its degrees of freedom.
+    needed
+        In nats.
+
+    Returns
+    -------
+    tuple
+        The nats, and the distance that gives as many as are needed.
+    """
+    nats = weigh(np.asarray(distance), np.asarray(variance), largest)
+    reach = distance_needed(needed, variance, largest)
+    return (
+        min(float(nats), float(student_nats(distance, *doubt))),
+        max(float(reach), float(student_distance(needed, *doubt))),
+    )

@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 from driftline.monitors.joint.blocks import (
     Dependence,
     Numbers,
-    distance_needed,
     mean_dependence,
-    student_distance,
-    student_nats,
     weigh,
+    weigh_both,
 )
 from driftline.monitors.joint.scores import Matrix, Score
 
@@ -191,9 +189,8 @@ def judge_pairs(
     )
     variance = dependence.between(*rows) * of_row
     estimate, freedom = dependence.student(*rows)
-    side, begin, distance = _beyond(rho, now)
-    if newest is not None:
-        distance[_is_over(newest.rho[first, second], newest.rows[first, second], rho, now)] = 0.0
+    last = (newest.rho[first, second], newest.rows[first, second]) if newest else None
+    side, begin, distance = _beyond(rho, now, last)
     # Within the tolerance nothing is evidence; then the clearest difference is shown first.
     plain = np.abs(_fisher(now) - _fisher(rho)) / np.sqrt(variance)
     strongest = np.lexsort((-plain, -weigh(distance, variance)))[:LOOKED_AT]
@@ -207,29 +204,27 @@ def judge_pairs(
             _largest(window, found, pair) / found.rows[pair],
         )
         doubt = float(estimate[at] * of_row[at]), float(freedom[at])
-        nats = min(
-            float(weigh(distance[at], variance[at], largest)),
-            float(student_nats(distance[at], *doubt)),
-        )
-        reach = max(
-            float(distance_needed(needed, float(variance[at]), largest)),
-            float(student_distance(needed, *doubt)),
-        )
+        nats, reach = weigh_both(float(distance[at]), float(variance[at]), largest, doubt, needed)
         bound = math.tanh(float(begin[at] + side[at] * reach))
-        changes.append(
-            _change(plan, known, found, pair, evidence=(nats, needed, trials), bound=bound)
-        )
+        evidence = nats, needed, trials
+        changes.append(_change(plan, known, found, pair, evidence=evidence, bound=bound))
     return sorted(changes, key=lambda one: -one.evidence)
 
 
-def _beyond(rho: Numbers, now: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _beyond(
+    rho: Numbers, now: Numbers, last: tuple[Numbers, Numbers] | None
+) -> tuple[Numbers, Numbers, Numbers]:
     """Say on which side of the reference each pair lies, where its tolerance ends, how far beyond.
 
-    The last two on Fisher's scale.
+    The last two on Fisher's scale; nothing is beyond for pairs whose change is over, by the last
+    window's correlations and rows.
     """
     side = np.where(now >= rho, 1.0, -1.0)
     end = _fisher(rho + side * TOLERANCE)
-    return side, end, np.maximum(side * (_fisher(now) - end), 0.0)
+    distance = np.maximum(side * (_fisher(now) - end), 0.0)
+    if last is not None:
+        distance[_is_over(*last, rho, now)] = 0.0
+    return side, end, distance
 
 
 def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:

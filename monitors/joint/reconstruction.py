@@ -18,14 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.joint.blocks import (
-    Numbers,
-    distance_needed,
-    mean_dependence,
-    student_distance,
-    student_nats,
-    weigh,
-)
+from driftline.monitors.joint.blocks import Numbers, mean_dependence, weigh_both
 from driftline.monitors.joint.scores import Matrix, Score
 
 __all__ = ["Reconstruction", "judge_reconstruction"]
@@ -108,13 +101,7 @@ def judge_reconstruction(
     )
     needed = math.log(2.0 / alpha)
     distance = max(0.0, abs(ratio - 1.0) - TOLERANCE)
-    nats = min(
-        float(weigh(np.asarray(distance), np.asarray(spread), largest)),
-        float(student_nats(distance, *doubt)),
-    )
-    reach = max(
-        float(distance_needed(needed, spread, largest)), float(student_distance(needed, *doubt))
-    )
+    nats, reach = weigh_both(distance, spread, largest, doubt, needed)
     side = 1.0 if ratio >= 1 else -1.0
     error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total))
     return Reconstruction(
