@@ -43,6 +43,7 @@ from driftline.monitors.segments import (
     segment_plan,
     segment_result,
 )
+from driftline.monitors.unit_naming import name_units
 from driftline.monitors.violation import FeatureResult
 from driftline.signature import Column, Signature
 
@@ -87,6 +88,7 @@ def examine(question: Question) -> Report:
         past=question.past,
     )
     judgement, finding = hold_back(judgement, question.commission, counts, references, baseline)
+    judgement = name_units(judgement, sample, known)
     outcomes = judged_rules(reading.rules, baseline, judgement)
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), question, references, counts)

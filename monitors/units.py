@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from driftline.monitors.distances.curves import cdf_distance
 
-__all__ = ["UnitChange", "suspect_unit"]
+__all__ = ["UnitChange", "restoring_unit", "suspect_unit"]
 
 # Fewer values than this, or fewer distinct ones, fit anything.
 MIN_VALUES = 30
@@ -24,6 +24,10 @@ MIN_DISTINCT = 5
 APART = 0.85
 TOGETHER = 0.45
 SPREAD_RATIO = 4.0
+
+# All of a column that drifted, or a good part of it, is the reference's again once converted: of
+# the largest difference hardly anything is left.
+RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
 
 FAR_FACTOR = 50.0
 FAR_OFFSET = 200.0
@@ -70,6 +74,8 @@ CONVERSIONS: tuple[tuple[str, float, float], ...] = (
     ("feet instead of metres", 1 / 3.28084, 0.0),
     ("inches instead of centimetres", 2.54, 0.0),
     ("centimetres instead of inches", 1 / 2.54, 0.0),
+    ("inches instead of millimetres", 25.4, 0.0),
+    ("millimetres instead of inches", 1 / 25.4, 0.0),
     ("kilograms instead of pounds", 2.20462, 0.0),
     ("pounds instead of kilograms", 1 / 2.20462, 0.0),
 )
@@ -119,6 +125,44 @@ def suspect_unit(
         )
         <= TOGETHER
     ]
+    return min(found, key=lambda one: one.distance_after, default=None)
+
+
+def restoring_unit(
+    values: Numbers, changed: NDArray[np.bool_], expected: Numbers, expected_weights: Numbers
+) -> UnitChange | None:
+    """Say which conversion of some values makes all of them what the reference holds.
+
+    For columns that are known to have drifted: by distance alone a season may look like it.
+
+    Parameters
+    ----------
+    values
+        The window's, shape (n,), finite.
+    changed
+        Which of them are converted, shape (n,).
+    expected, expected_weights
+        The reference's quantiles, and the rows that each stands for.
+
+    Returns
+    -------
+    UnitChange or None
+        The conversion that fits best; None with too few values or when none fits.
+    """
+    chosen = values[changed]
+    if chosen.size < MIN_VALUES or expected.size < MIN_VALUES:
+        return None
+    if min(np.unique(chosen).size, np.unique(expected).size) < MIN_DISTINCT:
+        return None
+    before = cdf_distance(expected, values, reference_weights=expected_weights)
+    if before < (APART if changed.all() else LEAST_PART):
+        return None
+    found = []
+    for name, factor, offset in CONVERSIONS:
+        converted = np.where(changed, values * factor + offset, values)
+        after = cdf_distance(expected, converted, reference_weights=expected_weights)
+        if after <= min(RESTORED, LEFT_SHARE * before):
+            found.append(UnitChange(name, factor, offset, before, after))
     return min(found, key=lambda one: one.distance_after, default=None)
 
 

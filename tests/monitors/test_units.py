@@ -8,6 +8,7 @@ import pytest
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.plausibility import SAMPLE_ROWS, Implausible, Sampler, find_implausible
 from driftline.monitors.units import suspect_unit
@@ -133,3 +134,62 @@ def test_a_sample_holds_no_lists():
     sampler.update(pa.record_batch({"x": [1.0, 2.0], "v": [[1.0], [2.0]]}))
 
     assert sampler.table().column_names == ["x"]
+
+
+WHOLE = {
+    "Celsius instead of Fahrenheit": ("temp", lambda x: (x - 32) / 1.8),
+    "metres instead of feet": ("temp", lambda x: x / 3.28084),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_unit_of_a_whole_column_that_drifted_is_named(
+    name: str, reference: Baseline, rng: np.random.Generator
+) -> None:
+    column, spoil = WHOLE[name]
+    values = weather(rng, 2_000)
+    values[column] = spoil(values[column])
+
+    report = check(pa.table(values), reference)
+
+    (found,) = (one for one in report.violations if one.unit is not None)
+    assert (found.feature_name, found.severity) == (column, "page")
+    assert found.unit is not None and found.unit.name == name
+    assert f"looks like {name}" in report.cause
+
+
+def test_the_unit_of_some_rows_is_named_when_the_others_leave_their_place(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 2_000)
+    values["wind"] = np.where(values["temp"] > 58, (values["wind"] + 3) * 25.4, values["wind"])
+
+    report = check(pa.table(values), reference)
+
+    found = [one.constraint_check_type for one in report.violations if one.feature_name == "wind"]
+    assert found == ["unit_change_check", "baseline_drift_check"]
+    assert "looks like millimetres instead of inches" in report.cause
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x: x + 45,
+        lambda x: x * 0.5 - 30,
+        lambda x: x * 0.5 + 60,
+        lambda x: x * 1.5 + 60,
+        lambda x: np.where(x > 60, 9_000 + x, x),
+        lambda x: np.where(x > 60, 0.0, x),
+    ],
+    ids=["warm", "cold", "warm and even", "hot", "another sensor", "stuck in part"],
+)
+def test_a_drift_that_no_conversion_undoes_names_no_unit(
+    spoil, reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 2_000)
+    values["temp"] = spoil(values["temp"])
+
+    report = check(pa.table(values), reference)
+
+    assert "temp" in {one.feature_name for one in report.violations}
+    assert all(one.unit is None for one in report.violations)
