@@ -21,6 +21,7 @@ __all__ = [
     "hide_values",
     "percent",
     "plural",
+    "rounded",
 ]
 
 Severity = Literal["page", "ticket"]
@@ -304,6 +305,12 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "under 0.1 %"
     return f"{round(100 * share, 1):g} %"
+
+
+def rounded(value: float, digits: int) -> str:
+    """Write a number with so many digits that count; a large one in full: ``1,900``."""
+    shown = float(f"{value:.{digits}g}")
+    return f"{shown:,.0f}" if abs(shown) >= 10 ** (digits - 1) else f"{shown:g}"
 
 
 def plural(count: int, noun: str) -> str:

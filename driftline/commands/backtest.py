@@ -86,7 +86,7 @@ def backtest(
     Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
     alone replays captured rows of --from to --to by the server. With --data a file of your own is
     replayed here: --timestamp names its times, --baseline or --reference-until what is expected.
-    Ends with 1 when a window would have alarmed.
+    Ends with 1 when a window would have alarmed, with 3 when none could be judged.
 
     Example: driftline monitor backtest --data flights.parquet --timestamp time --reference-until
     2013-03-01 --against sagemaker,evidently
@@ -109,6 +109,8 @@ def backtest(
     _show(found, as_json=as_json)
     if any(one["alarms"] for one in found["windows"]):
         raise typer.Exit(1)
+    if all(one["strength"] is None for one in found["windows"]):
+        raise typer.Exit(3)
 
 
 def _show(found: Mapping[str, Any], *, as_json: bool) -> None:

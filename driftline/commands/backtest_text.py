@@ -7,16 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from driftline.commands.terminal import harmless
-from driftline.monitors.backtest.timeline import strip
-from driftline.monitors.violation import plural
+from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
+from driftline.monitors.violation import plural, rounded
 
 __all__ = ["told"]
 
 _WIDTH = 80
 _NAME = 19
+_PLACES = _WIDTH - _NAME
 _ALARMS_SHOWN = 20
 _COLUMNS_SHOWN = 12
 _OFTEN_SHOWN = 5
+_UNJUDGED = (
+    "no window could be judged: too few rows, also with those before it; expected 30 rows with a "
+    "time, such as by a longer --window"
+)
+_UNDATED_REFERENCE = (
+    "the reference has no times, so nobody knows how much its windows vary: drift may be told of "
+    "what is usual; make the baseline with --timestamp"
+)
 
 
 def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
@@ -25,14 +34,17 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
     first, last = windows[0]["start"][:10], windows[-1]["end"][:10]
     few = found["insufficient_count"]
     lines = textwrap.wrap(
-        f"{found['monitor']}{': ' * bool(found['monitor'])}{len(windows):,} windows of "
+        f"{found['monitor']}{': ' * bool(found['monitor'])}{plural(len(windows), 'window')} of "
         f"{found['window']} from {first} to {last}, {plural(len(found['columns']), 'column')}"
         + (f"; {few:,} with too few rows to judge" if few else "")
         + (f"; {found['undated_count']:,} rows without a time" if found["undated_count"] else ""),
         _WIDTH,
     )
-    lines += ["", *_rules(found["rules"], plain=plain)]
+    lines += ["", *_rules(found["rules"])]
+    lines += ["", *_timelines(found, plain=plain)]
     lines += ["", *_alarms(windows)]
+    if not found["reference_dated"]:
+        lines += textwrap.wrap(_UNDATED_REFERENCE, _WIDTH)
     lines += _calm(found)
     lines += _marks(found["marks"])
     lines += _changes(found["detectable"])
@@ -40,19 +52,23 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
     return [harmless(line) for line in lines]
 
 
-def _rules(rules: Sequence[Mapping[str, Any]], *, plain: bool) -> Iterator[str]:
+def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"{'rule':<{_NAME}}{'windows':>8}{'episodes':>10}{'a year':>10}  95 % interval"
     for rule in rules:
         rate = rule["rate"]
-        interval = f"{rate['per_year_low']:,.3g} to {rate['per_year_high']:,.3g}"
+        if rate is None:
+            yield f"{rule['name']:<{_NAME}}{'none judged':>20}"
+            continue
+        interval = f"{rounded(rate['per_year_low'], 3)} to {rounded(rate['per_year_high'], 3)}"
         yield (
             f"{rule['name']:<{_NAME}}{rate['count']:>8,}{rule['episode_count']:>10,}"
-            f"{rate['per_year']:>10,.3g}  {interval}"
+            f"{rounded(rate['per_year'], 3):>10}  {interval}"
         )
-    yield ""
-    for rule in rules:
-        flags = [bool(one) for one in rule["alarms"]]
-        yield f"{rule['name']:<{_NAME}}{strip(flags, _WIDTH - _NAME, plain=plain)}"
+
+
+def _timelines(found: Mapping[str, Any], *, plain: bool) -> Iterator[str]:
+    for rule, flags in zip(found["rules"], alarm_flags(found), strict=True):
+        yield f"{rule['name']:<{_NAME}}{strip(flags, _PLACES, plain=plain)}"
         often = list(rule["columns"].items())
         if often:
             names = ", ".join(f"{name} {count:,}" for name, count in often[:_OFTEN_SHOWN])
@@ -64,10 +80,14 @@ def _rules(rules: Sequence[Mapping[str, Any]], *, plain: bool) -> Iterator[str]:
                 subsequent_indent=" " * _NAME,
                 break_on_hyphens=False,
             )
+    yield legend(next(alarm_flags(found)), _PLACES, plain=plain)
 
 
 def _alarms(windows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     loud = [one for one in windows if one["alarms"]]
+    if all(one["strength"] is None for one in windows):
+        yield from textwrap.wrap(_UNJUDGED, _WIDTH)
+        return
     if not loud:
         yield "no window would have alarmed"
         return
@@ -91,8 +111,9 @@ def _calm(found: Mapping[str, Any]) -> Iterator[str]:
     text = f"false alarms: {found['false_alarms_per_year']:g} a year accepted"
     if (rate := found["resampled"]) is not None:
         text += (
-            f"; on the reference's own days, drawn anew for {rate['years']:.2g} years, "
-            f"{rate['count']} ({rate['per_year_low']:.2g} to {rate['per_year_high']:.2g} a year)"
+            f"; on the reference's own days, drawn anew for {rounded(rate['years'], 2)} years, "
+            f"{rate['count']:,} ({rounded(rate['per_year_low'], 2)} to "
+            f"{rounded(rate['per_year_high'], 2)} a year)"
         )
     yield from textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
 
@@ -134,6 +155,7 @@ def _advice(advice: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not advice:
         return
     yield ""
+    yield "smallest change that is found, the median over the columns, with other windows"
     yield f"{'window':<{_NAME}}{'tolerance':>10}{'rows':>12}{'in one window':>16}{'in a week':>12}"
     for one in advice:
         name = f"{one['length_h']:g} h{' (suggested)' * one['is_suggested']}"

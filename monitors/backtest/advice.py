@@ -24,7 +24,7 @@ TOLERANCES = (0.01, 0.03, 0.1)
 NEARLY = 1.1
 # Where half of all rows have to move, no length is worth suggesting.
 WORTH = 0.5
-HOUR = timedelta(hours=1)
+HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 
 
 def advised(
@@ -69,13 +69,11 @@ def _tried(
     found: Sequence[Finding] = ()
     if rows >= 1:
         found = smallest_shifts(decider, blocks, rows=round(rows), seed=seed)
-    return Advice(
-        decider.length / HOUR,
-        tolerance,
-        rows,
-        _median([one for one in found if one.within == "one window"]),
-        _median([one for one in found if one.within == "a week"]),
-    )
+    first = _median([one for one in found if one.within == "one window"])
+    # A window that is a week is not tried twice.
+    later = _median([one for one in found if one.within == "a week"])
+    week = first if decider.length == WEEK else later
+    return Advice(decider.length / HOUR, tolerance, rows, first, week)
 
 
 def _median(found: Sequence[Finding]) -> float | None:

@@ -252,12 +252,16 @@ def _judged(
         advice=advised(decider, blocks, history, seed) if options.advise else (),
         marks=score(verdicts, options.marks),
         undated_count=history.undated_count,
+        reference_dated=blocks is not None,
     )
 
 
 def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
     alarms = tuple(tuple(drift.column for drift in one.alarms) for one in verdicts)
-    return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, _rate(alarms, spans))
+    # Of windows that could not be judged none is known to be quiet.
+    is_judged = any(one.strength is not None for one in verdicts)
+    rate = _rate(alarms, spans) if is_judged else None
+    return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, rate)
 
 
 def _others(
@@ -290,10 +294,8 @@ def _chunks(baseline: Baseline, length: timedelta | None) -> dict[str, np.ndarra
     return {name: counts for part in parts for name, counts in part.items()}
 
 
-def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate | None:
+def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate:
     """Count windows with an alarm over the time that all windows with rows span."""
-    if not alarms:
-        return None
     return Rate(sum(map(bool, alarms)), len(alarms) * (spans.usual_length / YEAR))
 
 

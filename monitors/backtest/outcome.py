@@ -33,7 +33,7 @@ class RuleOutcome:
     alarms
         For each window, in order: the columns that alarm.
     rate
-        Windows with an alarm; None without any window.
+        Windows with an alarm; None where no window could be judged.
     """
 
     name: str
@@ -118,6 +118,8 @@ class Backtest:
         How it did on what people marked; None without marks.
     undated_count
         Rows without a time, which are in no window.
+    reference_dated
+        Whether the reference has times; without, nobody knows how much its windows vary.
     """
 
     monitor: str
@@ -132,6 +134,7 @@ class Backtest:
     advice: tuple[Advice, ...] = ()
     marks: MarkScore | None = None
     undated_count: int = 0
+    reference_dated: bool = True
 
     @property
     def own(self) -> RuleOutcome:
@@ -159,6 +162,7 @@ class Backtest:
             "window_count": len(self.verdicts),
             "insufficient_count": self.insufficient_count,
             "undated_count": self.undated_count,
+            "reference_dated": self.reference_dated,
             "windows": [_window(one) for one in self.verdicts],
             "rules": [_rule(one) for one in self.rules],
             "resampled": None if self.resampled is None else self.resampled.as_dict(),

@@ -8,13 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from driftline.monitors.backtest.timeline import loudness
-from driftline.monitors.violation import plural
+from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
+from driftline.monitors.violation import plural, rounded
 
 __all__ = ["backtest_page"]
 
-PLACES, PLACE_WIDTH, HEIGHT = 365, 2, 18
+PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
 ALARMS_SHOWN = 200
+UNDATED_REFERENCE = "the reference has no times, so nobody knows how much its windows vary"
 
 
 def backtest_page(found: Mapping[str, Any]) -> str:
@@ -23,6 +24,9 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     span = f"{_day(windows[0]['start'])} to {_day(windows[-1]['end'])}"
     loud = [one for one in windows if one["alarms"]]
     title = f"{plural(len(loud), 'alarming window')} of {len(windows):,}"
+    is_judged = any(one["strength"] is not None for one in windows)
+    if not is_judged:
+        title = f"No window could be judged: {plural(len(windows), 'window')} with too few rows"
     facts = [
         ("monitor", found["monitor"]),
         ("windows", f"{len(windows):,} of {found['window']}, {span}"),
@@ -33,15 +37,16 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
         ("marks", _marks(found["marks"])),
         ("baseline", found["baseline_version"]),
+        ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
     told = "".join(
         f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts if value
     )
-    mood = "ticket" if loud else "good"
+    mood = "ticket" if loud or not is_judged else "good"
     parts = [
         f'<p class="quiet">driftline backtest</p><h1 class="{mood}">{title}</h1>'
         f'<dl class="facts">{told}</dl>',
-        _rules(found["rules"]),
+        _rules(found),
         _alarms(loud),
         _changes(found["detectable"]),
         _advice(found["advice"]),
@@ -61,8 +66,8 @@ def _resampled(rate: Mapping[str, Any] | None) -> str:
     """Tell how calm the rule is where nothing changes; empty when that was not tried."""
     if rate is None:
         return ""
-    span = f"{rate['per_year_low']:.2g} to {rate['per_year_high']:.2g} a year"
-    return f"{plural(rate['count'], 'alarm')} in {rate['years']:.2g} years ({span})"
+    span = f"{rounded(rate['per_year_low'], 2)} to {rounded(rate['per_year_high'], 2)} a year"
+    return f"{plural(rate['count'], 'alarm')} in {rounded(rate['years'], 2)} years ({span})"
 
 
 def _marks(marks: Mapping[str, int] | None) -> str:
@@ -80,24 +85,27 @@ def _style() -> str:
     return (Path(__file__).parents[1] / "assets" / "report.css").read_text("utf-8")
 
 
-def _rules(rules: Sequence[Mapping[str, Any]]) -> str:
-    lines, notes = [], []
-    for rule in rules:
-        rate, name = rule["rate"], escape(rule["name"])
-        number = (
-            f"{rate['per_year']:.3g} ({rate['per_year_low']:.3g} to {rate['per_year_high']:.3g})"
-        )
-        lines.append(
-            f'<tr><th scope="row" style="white-space:nowrap">{name}</th>'
-            f'<td>{_timeline(rule["alarms"])}</td><td class="number">{rate["count"]:,}</td>'
-            f'<td class="number">{rule["episode_count"]:,}</td>'
-            f'<td class="number">{number}</td></tr>'
-        )
+def _rules(found: Mapping[str, Any]) -> str:
+    rows, notes, is_whole = [], [], True
+    for rule, flags in zip(found["rules"], alarm_flags(found), strict=True):
+        is_whole &= None not in flags
+        rows.append((escape(rule["name"]), _timeline(flags), *_counts(rule)))
         often = f" Most often: {_often(rule['columns'])}." if rule["columns"] else ""
-        notes.append(f"<li>{name}: {escape(rule['title'])}.{often}</li>")
+        notes.append(f"<li>{escape(rule['name'])}: {escape(rule['title'])}.{often}</li>")
     heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95 %)>")
-    table = _table("Rules on the same windows", heads, "".join(lines))
-    return f'{table}<ul class="quiet">{"".join(notes)}</ul>'
+    table = _table("Rules on the same windows", heads, rows)
+    grey = "" if is_whole else "<li>Grey: windows with too few rows to judge.</li>"
+    return f'{table}<ul class="quiet">{"".join(notes)}{grey}</ul>'
+
+
+def _counts(rule: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Give windows, episodes and windows a year with their interval."""
+    rate = rule["rate"]
+    if rate is None:
+        return "none judged", "", ""
+    low, high = rounded(rate["per_year_low"], 3), rounded(rate["per_year_high"], 3)
+    year = f"{rounded(rate['per_year'], 3)} ({low} to {high})"
+    return f"{rate['count']:,}", f"{rule['episode_count']:,}", year
 
 
 def _often(columns: Mapping[str, int]) -> str:
@@ -105,35 +113,47 @@ def _often(columns: Mapping[str, int]) -> str:
     return escape(", ".join(f"{name} {count:,}" for name, count in list(columns.items())[:5]))
 
 
-def _timeline(alarms: Sequence[Sequence[str]]) -> str:
-    """Draw the windows from left to right: a bar where some alarm, as high as the share of them."""
-    shares = loudness([bool(one) for one in alarms], PLACES)
+def _timeline(flags: Sequence[Flag]) -> str:
+    """Draw the windows from left to right: a bar where some alarm, as high as the share of them.
+
+    Where none could be judged there is a low grey one.
+    """
+    shares = loudness(flags, PLACES)
     width = len(shares) * PLACE_WIDTH
-    bars = "".join(
-        f'<rect class="moved" x="{at * PLACE_WIDTH}" y="{HEIGHT * (1 - share):.1f}" '
-        f'width="{PLACE_WIDTH}" height="{HEIGHT * share:.1f}"/>'
-        for at, share in enumerate(shares)
-        if share
+    bars = "".join(_bar(at, share) for at, share in enumerate(shares) if share != 0)
+    left = flags.count(None)
+    words = f"{sum(map(bool, flags))} of {len(flags)} windows alarm" + (
+        f", {left} could not be judged" if left else ""
     )
     return (
         f'<svg viewBox="0 0 {width} {HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{sum(map(bool, alarms))} of {len(alarms)} windows alarm" '
-        f'style="width:min(34rem,60vw);height:{HEIGHT}px"><line class="axis" x1="0" x2="{width}" '
-        f'y1="{HEIGHT}" y2="{HEIGHT}"/>{bars}</svg>'
+        f'aria-label="{words}" style="width:min(34rem,80vw);height:{HEIGHT}px">'
+        f'<line class="axis" x1="0" x2="{width}" y1="{HEIGHT}" y2="{HEIGHT}"/>{bars}</svg>'
+    )
+
+
+def _bar(at: int, share: float | None) -> str:
+    height = UNJUDGED_HEIGHT if share is None else HEIGHT * share
+    return (
+        f'<rect class="{"now" if share is None else "moved"}" x="{at * PLACE_WIDTH}" '
+        f'y="{HEIGHT - height:.1f}" width="{PLACE_WIDTH}" height="{height:.1f}"/>'
     )
 
 
 def _alarms(loud: Sequence[Mapping[str, Any]]) -> str:
     if not loud:
         return ""
-    lines = "".join(
-        f'<tr><th scope="row">{_time(one["start"])}</th><td class="number">{one["row_count"]:,}'
-        f"</td><td>{'<br>'.join(escape(alarm['cause']) for alarm in one['alarms'])}</td></tr>"
+    rows = [
+        (
+            _time(one["start"]),
+            f"{one['row_count']:,}",
+            "<br>".join(escape(alarm["cause"]) for alarm in one["alarms"]),
+        )
         for one in loud[:ALARMS_SHOWN]
-    )
+    ]
     left = len(loud) - ALARMS_SHOWN
     more = f'<p class="quiet">{left:,} more in the JSON.</p>' if left > 0 else ""
-    return _table("When it would have alarmed", ("window", "rows>", "cause"), lines) + more
+    return _table("When it would have alarmed", ("window", "rows>", "cause"), rows) + more
 
 
 def _changes(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -143,15 +163,12 @@ def _changes(findings: Sequence[Mapping[str, Any]]) -> str:
     by_column: dict[str, dict[str, Mapping[str, Any]]] = {}
     for one in findings:
         by_column.setdefault(one["column"], {})[one["within"]] = one
-    lines = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="number">{_change(own.get(span))}</td>' for span in spans)
-        + "</tr>"
+    rows = [
+        (escape(name), *(_change(own.get(span)) for span in spans))
         for name, own in by_column.items()
-    )
-    return _table(
-        "Smallest change that is found", ("column", *(f"within {one}>" for one in spans)), lines
-    )
+    ]
+    heads = ("column", *(f"within {one}>" for one in spans))
+    return _table("Smallest change that is found", heads, rows)
 
 
 def _change(finding: Mapping[str, Any] | None) -> str:
@@ -164,28 +181,47 @@ def _change(finding: Mapping[str, Any] | None) -> str:
 def _advice(advice: Sequence[Mapping[str, Any]]) -> str:
     if not advice:
         return ""
-    lines = "".join(
-        f'<tr><th scope="row">{one["length_h"]:g} h{" (suggested)" * one["is_suggested"]}</th>'
-        f'<td class="number">{one["tolerance"]:g}</td><td class="number">{one["row_count"]:,.0f}'
-        f'</td><td class="number">{_share(one["first_share"])}</td>'
-        f'<td class="number">{_share(one["week_share"])}</td></tr>'
+    rows = [
+        (
+            f"{one['length_h']:g} h{' (suggested)' * one['is_suggested']}",
+            f"{one['tolerance']:g}",
+            f"{one['row_count']:,.0f}",
+            _share(one["first_share"]),
+            _share(one["week_share"]),
+        )
         for one in advice
-    )
+    ]
     heads = ("window", "tolerance>", "rows>", "found in one window>", "within a week>")
-    return _table("Other windows and tolerances", heads, lines)
+    note = (
+        '<p class="quiet">The smallest share of rows whose move is found, the median over the '
+        "columns.</p>"
+    )
+    return _table("Other windows and tolerances", heads, rows) + note
 
 
 def _share(value: float | None) -> str:
     return "none" if value is None else f"{value:.1%}"
 
 
-def _table(title: str, heads: Sequence[str], lines: str) -> str:
-    """Make a table; a head that ends in ">" stands over numbers."""
-    cells = "".join(
-        f"<th{' class=number' * head.endswith('>')}>{head.removesuffix('>')}</th>" for head in heads
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Make a table of HTML; a head that ends in ">" stands over numbers.
+
+    On a phone the heads go, and each number is told by its own.
+    """
+    names = [head.removesuffix(">") for head in heads]
+    classes = [' class="number"' * head.endswith(">") for head in heads]
+    top = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(classes, names, strict=True))
+    lines = "".join(
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(
+            f'<td{kind} data-title="{name if kind else ""}">{cell}</td>'
+            for kind, name, cell in zip(classes[1:], names[1:], row[1:], strict=True)
+        )
+        + "</tr>"
+        for row in rows
     )
     return (
-        f'<h2>{title}</h2><div class="wide"><table class="list"><thead><tr>{cells}</tr></thead>'
+        f'<h2>{title}</h2><div class="wide"><table class="list side"><thead><tr>{top}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 

@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
-__all__ = ["loudness", "strip"]
+__all__ = ["Flag", "alarm_flags", "legend", "loudness", "strip"]
 
-# No window, none alarms, some do, all do.
-SIGNS, PLAIN_SIGNS = " ·▪█", " .+#"
+# Whether a window alarms; None: it could not be judged.
+Flag = bool | None
+# None alarms, some do, all do, none could be judged.
+SIGNS, PLAIN_SIGNS = ("·", "▪", "█", "?"), (".", "+", "#", "?")
 
 
-def loudness(flags: Sequence[bool], places: int) -> list[float]:
-    """Share the windows out among places, in order: the share that alarms in each.
+def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
+    """Say for each rule of what `Backtest.as_dict` gives, the monitor's own first, where it alarms.
+
+    The rules of others judge every window, however small.
+    """
+    for place, rule in enumerate(found["rules"]):
+        yield [
+            None if place == 0 and window["strength"] is None else bool(names)
+            for names, window in zip(rule["alarms"], found["windows"], strict=True)
+        ]
+
+
+def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:
+    """Share the windows out among places, in order.
 
     Parameters
     ----------
     flags
-        For each window whether it alarms.
+        For each window whether it alarms; None where it could not be judged.
     places
         How many places there are; with fewer windows, one each.
+
+    Returns
+    -------
+    list of float or None
+        Of each place the share of its judged windows that alarms, 0-1; None without any.
     """
-    count, width = len(flags), min(places, len(flags))
-    cuts = [count * at // width for at in range(width + 1)] if width else []
-    return [sum(flags[low:high]) / (high - low) for low, high in pairwise(cuts)]
+    found: list[float | None] = []
+    for low, high in pairwise(_cuts(len(flags), places)):
+        judged = [one for one in flags[low:high] if one is not None]
+        found.append(sum(judged) / len(judged) if judged else None)
+    return found
 
 
-def strip(flags: Sequence[bool], places: int, *, plain: bool = False) -> str:
-    """Draw the windows as one line of signs: a dot for quiet ones, a block for alarms."""
-    signs = PLAIN_SIGNS if plain else SIGNS
+def strip(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
+    """Draw the windows as one line of signs, which `legend` explains."""
+    quiet, some, every, unjudged = PLAIN_SIGNS if plain else SIGNS
     return "".join(
-        signs[1] if not share else signs[3] if share == 1 else signs[2]
+        unjudged if share is None else quiet if not share else every if share == 1 else some
         for share in loudness(flags, places)
     )
+
+
+def legend(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
+    """Say what the signs of `strip` mean: those that can be in such a line."""
+    quiet, some, every, unjudged = PLAIN_SIGNS if plain else SIGNS
+    sizes = sorted({high - low for low, high in pairwise(_cuts(len(flags), places))})
+    is_folded = sizes[-1:] > [1]
+    signs = [f"{quiet} quiet", f"{every} alarm"]
+    if is_folded:
+        signs = [f"{quiet} quiet", f"{some} some alarm", f"{every} all alarm"]
+    if None in flags:
+        signs.append(f"{unjudged} not judged")
+    span = " or ".join(f"{size:,}" for size in sizes)
+    return f"one sign is {span} window{'s' * is_folded}: {', '.join(signs)}"
+
+
+def _cuts(count: int, places: int) -> list[int]:
+    """Give where each place begins, and where the last one ends."""
+    width = min(places, count)
+    return [count * at // width for at in range(width + 1)] if width else []

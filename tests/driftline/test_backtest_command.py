@@ -74,6 +74,52 @@ def test_quiet_days_end_with_zero(data: str) -> None:
     assert "no window would have alarmed" in result.stdout
 
 
+def test_windows_of_which_none_could_be_judged_are_no_pass(data: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    few = ("--window", "1h", "--to", "2024-02-01T01:00:00Z", "-o", str(page))
+
+    result, held = asked(data, *few), asked(data, *few, "--json")
+
+    assert (result.exit_code, held.exit_code) == (3, 3)
+    lines = result.stdout.splitlines()
+    assert "driftline                   none judged" in lines
+    assert "driftline          ?" in lines
+    assert "one sign is 1 window: · quiet, █ alarm, ? not judged" in lines
+    assert "no window could be judged: too few rows" in result.stdout
+    assert "would have alarmed" not in result.stdout
+    assert json.loads(held.stdout)["rules"][0]["rate"] is None
+    assert "No window could be judged" in page.read_text(encoding="utf-8")
+
+
+def test_windows_that_could_not_be_judged_have_a_sign_of_their_own(data: str) -> None:
+    result = asked(data, "--window", "1h", "--to", "2024-02-01T04:00:00Z", "--against", "sagemaker")
+
+    assert result.exit_code == 0, result.output
+    assert "driftline          ?···" in result.stdout.splitlines()
+    assert any(
+        line.startswith("sagemaker") and "?" not in line for line in result.stdout.splitlines()
+    )
+
+
+def test_many_windows_share_signs_and_large_numbers_are_written_in_full(data: str) -> None:
+    result = asked(data, "--window", "1h", "--from", "2024-02-06")
+
+    assert "one sign is 1 or 2 windows: · quiet, ▪ some alarm, █ all alarm" in result.stdout
+    assert "e+0" not in result.stdout
+
+
+def test_a_reference_without_times_is_told(data: str, tmp_path: Path) -> None:
+    folder, page = tmp_path / "baseline", tmp_path / "page.html"
+    Baseline.fit(pq.read_table(data).slice(0, 15_000), exclude=["at"]).save(str(folder))
+    given = ("--data", data, "--timestamp", "at", "--no-estimates", "-o", str(page))
+
+    result = invoke(*given, "--baseline", str(folder))
+
+    assert "the reference has no times, so nobody knows how much its windows vary" in result.stdout
+    assert "the reference has no times" in page.read_text(encoding="utf-8")
+    assert "the reference has no times" not in asked(data).stdout
+
+
 def test_json_holds_each_window_and_rule(data: str) -> None:
     result = asked(data, "--json", "--window", "12h", "--against", "nannyml")
 
@@ -105,6 +151,8 @@ def test_the_page_escapes_names_and_draws_each_rule(data: str, tmp_path: Path) -
     assert "<shop>" not in text
     assert text.count('role="img"') == 2
     assert "2 alarming windows of 9" in text
+    # On a phone the heads are not there, and each number says what it is.
+    assert text.count('data-title="episodes"') == 2
 
 
 def test_estimates_say_what_would_be_found(data: str) -> None:

@@ -277,5 +277,7 @@ def test_advice_tells_lengths_and_tolerances_and_suggests_one_at_most(baseline: 
     assert "Other windows and tolerances" in backtest_page(whole.as_dict())
     assert [one.length_h for one in found][:4] == [1, 6, 24, 168]
     assert found[2].row_count == pytest.approx(2000)
+    assert found[3].week_share == found[3].first_share
+    assert found[3].week_share is not None
     assert sum(one.is_suggested for one in found) == 1
     assert all(one.row_count >= 60 for one in found if one.is_suggested)
