@@ -146,9 +146,9 @@ class Decider:
         merged = merge_spans(layout, spans)
         scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
 
-        def older(place: int) -> SpanScan:
+        def older(place: int) -> SpanScan | None:
             span = part_before(spans[place], spans[place - 1])
-            return self._scan(span, *merge_spans(layout, [span]))
+            return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
 
         drifts = strongest_verdicts(layout, without_what_is_over(layout, scans, older))
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}

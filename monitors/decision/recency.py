@@ -22,7 +22,7 @@ CLEAR = 3.0
 
 
 def without_what_is_over(
-    layout: Layout, scans: Sequence[SpanScan], older: Callable[[int], SpanScan]
+    layout: Layout, scans: Sequence[SpanScan], older: Callable[[int], SpanScan | None]
 ) -> list[SpanScan]:
     """Take from each span the evidence of columns whose change is over, if it was told before.
 
@@ -31,7 +31,8 @@ def without_what_is_over(
     scans
         Of spans that end with the same window, the shortest first.
     older
-        Scans by itself what a span, by its place from 1, holds beyond the one before it.
+        Scans by itself what a span, by its place from 1, holds beyond the one before it; None
+        where it holds no more windows, since some are missing.
 
     Returns
     -------
@@ -49,7 +50,8 @@ def without_what_is_over(
             columns = columns[_is_over(scan, scans[:place], columns, sets)]
         if columns.size:
             while len(told) < place:
-                told.append(_loud(older(len(told) + 1)))
+                part = older(len(told) + 1)
+                told.append(np.zeros(len(layout), np.bool_) if part is None else _loud(part))
             # A still longer span holds the same fault, too thin for the last windows to deny it.
             silent[columns[np.any(told, axis=0)[columns]]] = True
         found.append(_silenced(layout, scan, silent) if (loud & silent).any() else scan)

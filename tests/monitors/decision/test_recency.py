@@ -15,7 +15,12 @@ ROWS = 1_000
 SEEN = 0.3
 
 
-def alarms(shares: Sequence[float], rows: Sequence[int] | int = ROWS, before: int = 0) -> list[int]:
+def alarms(
+    shares: Sequence[float],
+    rows: Sequence[int] | int = ROWS,
+    before: int = 0,
+    missing: Sequence[int] = (),
+) -> list[int]:
     """Judge windows with these shares of level a, one after the other; say which alarm."""
     counts = flags(np.array([round(SEEN * 100_000)]), np.array([100_000]))[0]
     decider = Decider(
@@ -26,6 +31,7 @@ def alarms(shares: Sequence[float], rows: Sequence[int] | int = ROWS, before: in
         for at, one in enumerate(
             flags(np.rint(np.array(shares) * rows), np.broadcast_to(rows, len(shares)))
         )
+        if at not in missing
     ]
     return [
         at
@@ -61,6 +67,10 @@ def test_another_change_of_the_same_column_is_told() -> None:
 def test_a_window_too_small_to_say_that_it_is_over_does_not_say_so() -> None:
     assert alarms([0.6, SEEN], rows=[1_000, 20]) == [0, 1]
     assert alarms([0.6, SEEN], rows=[1_000, 200]) == [0]
+
+
+def test_a_fault_before_missing_windows_does_not_ring_again() -> None:
+    assert alarms([0.6] * 4 + [SEEN] * 4, missing=(4, 5)) == [0, 1, 2, 3]
 
 
 def test_a_shift_of_numbers_leaves_no_weak_cut_behind() -> None:
