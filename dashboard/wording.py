@@ -71,6 +71,7 @@ CHECKS = {
     "categorical_values_check": "unknown values",
     "unit_change_check": "unit changed",
     "range_check": "out of range",
+    "constant_check": "stands still",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 

@@ -10,22 +10,25 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.decision.budget import TOLERANCE, Budget
-from driftline.monitors.decision.decider import SCALES, Decider
+from driftline.monitors.decision.decider import SCALES, Decider, Decision
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.significance import blame
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import (
     Draft,
     completeness_draft,
+    constant_draft,
     domain_draft,
     drift_draft,
     implausible_draft,
     type_draft,
 )
+from driftline.monitors.experience import constant_value, is_gone, is_stuck
 from driftline.monitors.plausibility import Implausible
 from driftline.signature import Column, Signature
 
@@ -89,9 +92,17 @@ class _Work:
     reference: Profile | None
     window: Profile
     implausible: dict[str, Implausible]
+    references: Mapping[str, ReferenceColumn]
+    blocks: BlockCounts | None
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
+
+    def take(self, decision: Decision) -> None:
+        """Note what was decided on the columns' distributions."""
+        self.drifts.update(decision.drifts)
+        self.notes.update(decision.notes)
+        self.alpha = decision.alpha
 
     def excess(self, name: str) -> float:
         """Evidence of one column beyond what a violation needs, in nats."""
@@ -141,7 +152,7 @@ def judge(
         Gives the rule that was laid out before for the same references, blocks and facts.
     """
     odd = {one.column: one for one in implausible}
-    work = _Work(signature, constraints, reference_profile, window, odd)
+    work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
     judged = _judged_columns(work, references)
     names = tuple(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
@@ -156,9 +167,7 @@ def judge(
     facts = (names, length, budget, tuple(tolerances.items()), scales)
     rule = decider() if keep is None else keep(facts, decider)
     decision = rule.judge(counts or WindowCounts.of(window), past or ())
-    work.drifts.update(decision.drifts)
-    work.notes.update(decision.notes)
-    work.alpha = decision.alpha
+    work.take(decision)
     drafts = [*_column_drafts(work)]
     for column in signature.columns:
         if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
@@ -256,14 +265,29 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     known = work.reference.columns.get(name) if work.reference else None
     drafts: list[Draft | None] = [
         type_draft(column, constraint, config, profile),
-        completeness_draft(constraint, profile, known, drift, work.alpha),
+        completeness_draft(
+            constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
+        ),
         domain_draft(constraint, config, profile, known, drift, work.alpha),
     ]
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.
         work.notes[name] = "data_type_check"
-    elif drift is not None and drift.drifted:
-        drafts.append(drift_draft(drift))
+    elif drift is not None:
+        drafts.extend(_value_drafts(work, drift, profile))
     if odd is not None and drafts[0] is None:
         drafts.append(implausible_draft(odd))
     return [draft for draft in drafts if draft is not None]
+
+
+def _value_drafts(work: _Work, drift: ColumnDrift, profile: ColumnProfile) -> list[Draft]:
+    """Say of a column's values that they stand still, or have drifted."""
+    reference, constant = work.references[profile.name], constant_value(profile)
+    if reference.cells.minimum == reference.cells.maximum:  # It always stood still.
+        constant = None
+    found = []
+    if constant is not None and is_stuck(work.blocks, profile):
+        found.append(constant_draft(profile.name, constant, reference))
+    if drift.drifted:
+        found.append(drift_draft(drift, None if found else constant))
+    return found

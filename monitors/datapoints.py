@@ -42,6 +42,7 @@ CHECKS = (
     "categorical_values_check",
     "commissioning_check",
     "completeness_check",
+    "constant_check",
     "data_type_check",
     "extra_column_check",
     "missing_column_check",

@@ -14,9 +14,9 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.jackson import java_double
-from driftline.baseline.predicate import Predicate
+from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
-from driftline.monitors.decision.drift import ColumnDrift
+from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.significance import evidence, unseen_share
 from driftline.monitors.plausibility import Implausible
 from driftline.monitors.units import UnitChange
@@ -26,6 +26,7 @@ from driftline.signature import Column
 __all__ = [
     "Draft",
     "completeness_draft",
+    "constant_draft",
     "domain_draft",
     "drift_draft",
     "drift_words",
@@ -162,6 +163,8 @@ def completeness_draft(
     reference: ColumnProfile | None,
     drift: ColumnDrift | None,
     alpha: float,
+    *,
+    gone: bool,
 ) -> Draft | None:
     """Demand that so many of the rows hold a value.
 
@@ -175,10 +178,12 @@ def completeness_draft(
         The verdict on the distribution, which knows whether so many gaps are chance.
     alpha
         The p-value below which the first gaps of all are none.
+    gone
+        Whether the column is as empty as the reference never was over as many rows.
     """
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
-    surprising = drift is not None and drift.null_evidence > drift.needed
+    surprising = gone or (drift is not None and drift.null_evidence > drift.needed)
     observed = (
         reference is not None
         and reference.row_count > 0
@@ -275,15 +280,33 @@ def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bo
     return bool(found[0] > math.log(2.0 / alpha))
 
 
-def drift_draft(drift: ColumnDrift) -> Draft:
-    """Word a drift; SageMaker's page reads the distance out of the text."""
+def constant_draft(name: str, value: float, reference: ReferenceColumn) -> Draft:
+    """Word that a column stands still; SageMaker has no such check."""
+    cells = reference.cells
+    low, high = (number_text(one) for one in (cells.minimum or 0.0, cells.maximum or 0.0))
+    what = f"always {number_text(value)} (reference {low} to {high})"
+    return Draft(
+        feature=name,
+        check="constant_check",
+        description=f"Values that vary in the reference do not any more: {what}.",
+        what=what,
+        predicate=Predicate(name, "eq", value),
+    )
+
+
+def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
+    """Word a drift, and the one value of a column that has become constant.
+
+    SageMaker's page reads the distance out of the text.
+    """
+    always = "" if constant is None else f"always {number_text(constant)}: "
     return Draft(
         feature=drift.column,
         check="baseline_drift_check",
         description=(
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
-        what=drift_words(drift, begins=False),
+        what=always + drift_words(drift, begins=False),
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,

@@ -17,6 +17,7 @@ from driftline.monitors.data_quality import MISSING_COLUMNS, Judgement
 from driftline.monitors.decision.drift import ReferenceColumn
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import Draft
+from driftline.monitors.experience import GONE_SHARE
 from driftline.monitors.question import Question
 from driftline.monitors.violation import Severity, Violation
 
@@ -24,11 +25,14 @@ __all__ = ["cause_sentence", "find_violations", "word_violation"]
 
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
-# A column that is as good as gone wakes somebody, however bursty its stream is; evidence is asked
-# for below that.
-GONE_SHARE = 0.9
 ALWAYS_PAGES = frozenset(
-    {"data_type_check", "missing_column_check", "unit_change_check", "range_check"}
+    {
+        "constant_check",
+        "data_type_check",
+        "missing_column_check",
+        "range_check",
+        "unit_change_check",
+    }
 )
 # Values as rare as that in the reference are news, and so is the hour in which they came.
 RARE_SHARE = 0.01
@@ -181,6 +185,8 @@ def _severity(
     if draft.check in ALWAYS_PAGES:
         return "page"
     is_judged = draft.feature in judgement.drifts  # There are rows enough.
+    # A column that is as good as gone wakes somebody, however bursty its stream is; evidence is
+    # asked for below that.
     if draft.check == "completeness_check" and is_judged and draft.share >= GONE_SHARE:
         return "page"
     if draft.check in ("completeness_check", "categorical_values_check"):
