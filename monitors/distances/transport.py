@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.curves import Curves
@@ -60,9 +61,11 @@ def robust_scale(curves: Curves) -> float | None:
 
 
 def winsorised(curves: Curves) -> Curves:
-    """Draw what lies beyond the reference's 0.1 % and 99.9 % points in to them."""
-    low, high = _quantiles(curves.points, curves.reference, WINSOR_SHARES)
-    inside = (curves.points >= low) & (curves.points <= high)
+    """Draw what lies beyond the reference's 0.1 % and 99.9 % points in to them.
+
+    All stays where these are one: every other value would be taken for it.
+    """
+    inside = _inside(curves)
     reference, window = curves.reference[inside].copy(), curves.window[inside].copy()
     reference[-1] = window[-1] = 1.0
     return replace(curves, points=curves.points[inside], reference=reference, window=window)
@@ -70,9 +73,14 @@ def winsorised(curves: Curves) -> Curves:
 
 def drawn_in(curves: Curves) -> float:
     """Give the share of the window's values that `winsorised` draws in, 0-1."""
+    return float(np.diff(curves.window, prepend=0.0)[~_inside(curves)].sum())
+
+
+def _inside(curves: Curves) -> NDArray[np.bool_]:
     low, high = _quantiles(curves.points, curves.reference, WINSOR_SHARES)
-    inner = (curves.points >= low) & (curves.points <= high)
-    return float(np.diff(curves.window, prepend=0.0)[~inner].sum())
+    if low == high:
+        return np.ones(curves.points.size, bool)
+    return np.asarray((curves.points >= low) & (curves.points <= high))
 
 
 def wasserstein(curves: Curves) -> Distance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -78,6 +79,28 @@ def test_tails_have_the_beta_binomial_chance() -> None:
     mirrored = dl.distance("tails", -reference, -window)
     assert mirrored.p_value == pytest.approx(found.p_value)
     assert "below -989" in mirrored.note
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "shift"), [(1_000, 600, 0.3), (1_000, 5_000, 0.3), (20_000, 2_000, 0.3)]
+)
+def test_the_interval_of_tails_knows_that_the_ends_are_a_samples(rows, more, shift) -> None:
+    """The true growth beyond the reference law's own 1 % or 0.1 % point is in it."""
+    held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        found = dl.distance("tails", rng.normal(size=rows), rng.normal(shift, 1, more))
+        _, word, edge, share = re.fullmatch(
+            r"(\S+) of the values are (\w+) (\S+), (\S+) of the reference", found.note
+        ).groups()
+        share = float(share) or stats.norm.sf(abs(float(edge)))  # The range is the sample's own.
+        sign = 1.0 if word == "above" else -1.0
+        growth = stats.norm.sf(stats.norm.isf(share) - sign * shift) - share
+        held += found.lower <= max(0.0, growth) <= found.upper
+        assert found.p_value < 0.05 or found.lower == 0.0
+
+    # 95 % nominal: that fewer than 87 of 100 hold has a chance of 0.1 %.
+    assert held >= 87
 
 
 def test_tails_see_what_kolmogorov_smirnov_does_not() -> None:

@@ -53,6 +53,8 @@ def test_one_outlier_does_not_decide() -> None:
 @given(values, values)
 def test_energy_is_scipys_of_clipped_values_over_the_scale(first, second) -> None:
     low, high = np.quantile(first, [0.001, 0.999], method="inverted_cdf")
+    if low == high:  # Nothing can be drawn in to one value.
+        low, high = -np.inf, np.inf
     expected = stats.energy_distance(first.clip(low, high), second.clip(low, high))
     scale = robust_scale(Pair.of(first, second).curves)
 
@@ -80,10 +82,22 @@ def test_the_scale_falls_back_where_quartiles_meet() -> None:
 def test_a_constant_reference_gives_the_columns_own_unit() -> None:
     found = dl.distance("wasserstein", np.full(50, 7.0), np.full(30, 9.5))
 
-    # What lies beyond the reference's range is drawn in to its end: raw tells how far.
-    assert (found.value, found.unit) == (0.0, "of the column")
+    assert (found.value, found.unit) == (2.5, "of the column")
+    assert found.lower is not None and found.upper is not None
+    assert 2.0 < found.lower <= 2.5 <= found.upper
     assert "no spread" in found.note
     assert dl.distance("wasserstein_raw", np.full(50, 7.0), np.full(30, 9.5)).value == 2.5
+    # sqrt(2 x 2.5) of the integral over the gap of 1 between 7 and 9.5.
+    energy = dl.distance("energy", np.full(50, 7.0), np.full(30, 9.5))
+    assert energy.value == pytest.approx(np.sqrt(5.0))
+
+
+def test_a_change_of_what_is_nearly_a_constant_is_no_zero() -> None:
+    nearly = np.r_[np.full(9_999, 5.0), 6.0]
+
+    assert dl.distance("wasserstein", nearly, np.full(100, 6.0)).value > 10
+    assert dl.distance("energy", nearly, np.full(100, 6.0)).value > 1
+    assert dl.distance("wasserstein", np.full(100, 5.0), np.full(100, 5.0)).value == 0.0
 
 
 @given(values, values, st.floats(-100, 100), st.floats(0.01, 100))
