@@ -158,6 +158,19 @@ def test_unit_changes_are_named() -> None:
     assert dl.distance("unit_change", NUMBERS, MOVED).value == 0.0
 
 
+def test_a_season_has_no_unit() -> None:
+    """January's and July's degrees in New York: 35.6 and 80.1 on average, deviations 10.2 and 7.1.
+
+    Divided by 2.2 July's would lie near January's.
+    """
+    rng = np.random.default_rng(9)
+    january, july = rng.normal(35.6, 10.2, 5_000), rng.normal(80.1, 7.1, 5_000)
+
+    for first, second in ((january, july), (july, january)):
+        found = dl.distance("unit_change", first, second)
+        assert (found.value, found.note) == (0.0, "no known conversion fits")
+
+
 @pytest.mark.parametrize(
     ("name", "first", "second", "sentence"),
     [
