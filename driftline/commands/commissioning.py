@@ -21,6 +21,7 @@ STATES = {
     "fitting": "is new to it: for 14 windows and two weeks drift that it never fitted is held back",
     "fitted": "has judged it for its first two weeks",
     "accepted": "judges drift against it as it is",
+    "exempt": "holds no drift back; only monitors of the kind data-quality do",
 }
 
 
@@ -36,7 +37,8 @@ def commission(
 ) -> None:
     """Say whether a monitor's baseline fits, and which drift is held back because it does not.
 
-    Also names the longest captured time whose windows agree with each other, to make a baseline of.
+    Also names the longest time of the last 28 days whose windows agree with each other, to make a
+    baseline of.
 
     Example: driftline monitor commission flights-data-quality
     """

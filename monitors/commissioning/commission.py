@@ -70,6 +70,11 @@ class Commission:
     history
         Windows of the fitting period before this one, in order of time. After it they are given
         only where they tell what the reference cannot: how windows vary.
+    past
+        After the fitting period: all windows before this one, in order of time, as long as spans of
+        windows reach back to the first.
+    fitted_at
+        When the fitting period ended; None while it lasts.
     held
         Columns that differ from the reference since the first window, and in which words.
     is_shuffled
@@ -83,6 +88,8 @@ class Commission:
     monitor: str
     is_running: bool = True
     history: tuple[WindowCounts, ...] = ()
+    past: tuple[WindowCounts, ...] = ()
+    fitted_at: datetime | None = None
     held: Mapping[str, str] = field(default_factory=dict)
     is_shuffled: bool = False
     is_told: bool = False
@@ -97,6 +104,11 @@ class Commission:
             Whether the reference is known by the hour.
         """
         return self.is_running and not self.is_accepted and (self.is_shuffled or not has_times)
+
+    @property
+    def knows_first(self) -> bool:
+        """Whether it is known what columns were like in the first windows."""
+        return self.is_running or bool(self.history or self.past)
 
     def learns_variation(self, *, has_times: bool) -> bool:
         """Say whether production's own windows tell by now how much windows vary."""

@@ -6,7 +6,7 @@ differs from it. Shapes: B blocks, C cells and S scanned sets of a column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -35,6 +35,8 @@ INNER_SHARE = 0.05
 # Of a difference that began in the first window, at least so much is there before the windows in
 # which it was proven: nearer to where it is now than to the reference.
 SHARE_BEFORE = 0.5
+# Windows that came before tell it by themselves from so many of the span's rows on.
+HALF = 0.5
 
 
 def weigh(
@@ -83,35 +85,67 @@ def weigh(
         words |= {
             name: difference(one, references[name])
             for name, one in drifts.items()
-            if name not in words and _was_there(one, references[name].cells, commission)
+            if name not in words and _was_there(one, references[name].cells, window, commission)
         }
         grounds = {name: "misfit" for name in drifts if name in words}
     if not grounds:
         return None
     cells = {name: one.cells for name, one in references.items()}
-    stable = stable_span((*commission.history, window), cells)
+    stable = stable_span((*(commission.history or commission.past), window), cells)
     found = Finding(grounds, words, is_shuffled, stable)
     if commission.is_told:
         return found
     return replace(found, text=finding_text(found, commission.monitor))
 
 
-def _was_there(drift: ColumnDrift, cells: Cells, commission: Commission) -> bool:
+def _was_there(
+    drift: ColumnDrift, cells: Cells, window: WindowCounts, commission: Commission
+) -> bool:
     """Say whether a difference was there before the windows in which it was proven.
 
-    In the first windows of all nothing came before: then it was.
+    A span that few windows came before, or none, tells it by its own first half, which holds
+    nothing of what began later. In the first window of all nothing came before: then it was.
     """
-    if not commission.is_running and not commission.history:
+    if not commission.knows_first:
         return False  # The fitting period is over, and its windows told that they fit.
-    before = [one for one in commission.history if _is_before(one, drift.since)]
-    early = sum(one.cells[drift.column] for one in before if drift.column in one.cells)
-    if not isinstance(early, np.ndarray) or early.sum() < MIN_ROWS:
-        return True
+    enough = max(HALF * drift.window_counts.sum(), MIN_ROWS)
+    early = np.zeros_like(drift.window_counts)
+    for until in _moments_before(drift, window, commission):
+        early = _counted(drift, commission, until)
+        if early.sum() >= enough:
+            break
+    if early.sum() < MIN_ROWS:
+        return commission.is_running
     known, now, then = (
         _share(cells, counts, drift.cell_index)
         for counts in (drift.reference_counts, drift.window_counts, early)
     )
     return bool((then - known) * np.sign(now - known) >= SHARE_BEFORE * abs(now - known))
+
+
+def _counted(drift: ColumnDrift, commission: Commission, until: datetime) -> np.ndarray:
+    """Add up a column's cells, shape (C,), in the windows that are known and end by a moment."""
+    windows = commission.history or commission.past
+    counts = [
+        one.cells[drift.column]
+        for one in windows
+        if _is_before(one, until) and drift.column in one.cells
+    ]
+    found: np.ndarray = np.sum([np.zeros_like(drift.window_counts), *counts], axis=0)
+    return found
+
+
+def _moments_before(
+    drift: ColumnDrift, window: WindowCounts, commission: Commission
+) -> Iterator[datetime]:
+    """Give until when windows tell what came before a drift, those that tell it best first."""
+    start, end = drift.since, window.end
+    if start is None or end is None:
+        return
+    if commission.fitted_at is not None and commission.fitted_at < start:
+        yield commission.fitted_at
+    yield start
+    yield start + (end - start) / 2
 
 
 def _is_before(one: WindowCounts, moment: datetime | None) -> bool:

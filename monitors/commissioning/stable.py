@@ -2,6 +2,8 @@
 
 Windows shorter than a day are added up to days, since hours of a day differ for good reasons. Two
 units agree when no set of any column gives evidence against it, over what units usually differ by.
+Columns in which neighbouring units often differ (as the day of the week does by its nature) tell of
+no change, and are left out.
 Shapes: U units, S scanned sets of a column.
 """
 
@@ -31,6 +33,9 @@ TOLERANCE = Budget().tolerance
 # Median of 2G between two units without any change: that of chi-squared with one degree of freedom.
 USUAL_SURPRISE = 0.4549
 INNER_SHARE = 0.05
+# A column is left out when more than this share of neighbours differ in it, three pairs at least:
+# changes are few.
+RESTLESS_SHARE, RESTLESS_PAIRS = 0.25, 3
 
 
 def stable_span(windows: Sequence[WindowCounts], cells: Mapping[str, Cells]) -> StableSpan | None:
@@ -46,18 +51,20 @@ def stable_span(windows: Sequence[WindowCounts], cells: Mapping[str, Cells]) -> 
     Returns
     -------
     StableSpan or None
-        None when no three units agree.
+        None when no three units agree, or no column tells whether they do.
     """
     units = [one for one in _units(windows) if one.row_count >= MIN_ROWS]
     if len(units) < FEWEST_UNITS:
         return None
-    agrees = np.ones((len(units), len(units)), dtype=bool)
+    agrees, is_told = np.ones((len(units), len(units)), dtype=bool), False
     columns = [name for name in cells if all(name in one.cells for one in units)]
     for name in columns:
         counts = cells[name].scan(np.stack([one.cells[name] for one in units]))
-        agrees &= _agreement(counts.astype(np.float64), units, len(columns))
+        found = _agreement(counts.astype(np.float64), units, len(columns))
+        if not _is_restless(found):
+            agrees, is_told = agrees & found, True
     first, last = _longest_run(agrees)
-    if last - first + 1 < FEWEST_UNITS:
+    if not is_told or last - first + 1 < FEWEST_UNITS:
         return None
     start, end = units[first].start, units[last].end
     assert start is not None
@@ -90,6 +97,12 @@ def _agreement(
     pair_count = rows.size * (rows.size - 1) / 2
     needed = math.log(2.0 * counts.shape[1] * pair_count * column_count / ALPHA)
     return np.asarray((found / effect).max(axis=-1) <= needed)
+
+
+def _is_restless(agrees: NDArray[np.bool_]) -> bool:
+    """Say whether many neighbouring units differ, by which units agree, shape (U, U)."""
+    apart = ~np.diagonal(agrees, offset=1)
+    return bool(apart.sum() >= RESTLESS_PAIRS and apart.mean() > RESTLESS_SHARE)
 
 
 def _usual_effect(counts: Numbers, rows: Numbers, pooled: Numbers) -> Numbers:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.commissioning.commission import StableSpan
+from driftline.monitors.commissioning.commission import Finding, Ground, StableSpan
 from driftline.monitors.commissioning.stable import stable_span
-from driftline.monitors.commissioning.store import Standing, standing
+from driftline.monitors.commissioning.store import Standing, holds_back, standing
+from driftline.monitors.commissioning.wording import finding_text
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.memory.store import Key, read
-from driftline.monitors.tables import commissions
 from driftline.monitors.violation import JsonValue
 
-__all__ = ["commission_status", "newest_state"]
+__all__ = ["commission_status", "state_now"]
 
 # How far back a stretch that agrees with itself is looked for.
 LOOK_BACK = timedelta(days=28)
@@ -26,17 +26,19 @@ def commission_status(
 ) -> dict[str, JsonValue]:
     """Say where a monitor stands with a version of its baseline, as plain JSON values.
 
-    ``state`` is "waiting" before the first window, then "fitting", "fitted", or "accepted";
-    ``stable`` is what a baseline could be made of now.
+    ``state`` is "waiting" before the first window, then "fitting", "fitted", or "accepted", and
+    "exempt" of monitors that hold nothing back; ``held`` and ``finding`` are what is held back now;
+    ``stable`` is what a baseline could be made of, within the last 28 days.
     """
     key = Key.of(definition, baseline.version)
     found = standing(connection, key)
-    stable = _stable(connection, key, baseline)
+    is_asked = holds_back(definition)
+    stable = _stable(connection, key, baseline) if is_asked else None
     shown: dict[str, JsonValue] = {
         "monitor": definition.name,
         "baseline": definition.baseline,
         "baseline_version": baseline.version,
-        "state": "waiting" if found is None else found.state,
+        "state": _state(definition, found),
         "begun_at": None,
         "fitted_at": None,
         "held": {},
@@ -48,16 +50,16 @@ def commission_status(
         "accepted_reason": None,
         "stable": None if stable is None else stable.to_dict(),
     }
-    return shown if found is None else shown | _facts(found)
+    return shown if found is None else shown | _facts(found, stable, definition.name)
 
 
-def _facts(found: Standing) -> dict[str, JsonValue]:
+def _facts(found: Standing, stable: StableSpan | None, monitor: str) -> dict[str, JsonValue]:
     return {
         "begun_at": found.begun_at.isoformat(),
         "fitted_at": _text(found.fitted_at),
-        "held": dict(found.held),
+        "held": {} if found.accepted_at else dict(found.held),
         "is_shuffled": found.is_shuffled,
-        "finding": found.finding["text"] if found.finding else None,
+        "finding": _text_now(found, stable, monitor),
         "told_in": None if found.told is None else found.told.stamp,
         "accepted_at": _text(found.accepted_at),
         "accepted_by": found.accepted_by,
@@ -65,17 +67,25 @@ def _facts(found: Standing) -> dict[str, JsonValue]:
     }
 
 
-def newest_state(connection: Connection, definition: MonitorDefinition) -> str:
-    """Say how a monitor stands with the baseline that it judged against last."""
-    key = Key.of(definition, "")
-    table = commissions.c
-    version = connection.scalar(
-        select(table.baseline_version)
-        .where(table.monitor == key.monitor, table.source == key.source)
-        .order_by(table.begun_at.desc())
-        .limit(1)
-    )
-    found = None if version is None else standing(connection, Key.of(definition, version))
+def _text_now(found: Standing, stable: StableSpan | None, monitor: str) -> str | None:
+    """Word what is held back as it is now; the ticket was worded by its own window."""
+    if not found.finding or found.accepted_at is not None:
+        return None
+    grounds: dict[str, Ground] = dict.fromkeys(found.held, "misfit") or found.finding["grounds"]
+    if not grounds:
+        return None
+    return finding_text(Finding(grounds, found.held, found.is_shuffled, stable), monitor)
+
+
+def state_now(connection: Connection, definition: MonitorDefinition) -> str:
+    """Say in a word how a monitor stands with the version of its baseline that it uses."""
+    key = Key.of(definition, definition.baseline_version or "")
+    return _state(definition, standing(connection, key))
+
+
+def _state(definition: MonitorDefinition, found: Standing | None) -> str:
+    if not holds_back(definition):
+        return "exempt"
     return "waiting" if found is None else found.state
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,11 +14,12 @@ from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.commissioning.commission import Commission, Finding, is_fitted
 from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.memory.store import Key, read
 from driftline.monitors.records import Overtaken
 from driftline.monitors.tables import commissions, window_counts
 
-__all__ = ["Standing", "accept", "carry_over", "load", "save", "standing"]
+__all__ = ["Standing", "accept", "carry_over", "holds_back", "load", "save", "standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class Standing:
         return self.finding["held"] if self.finding else {}
 
 
+def holds_back(definition: MonitorDefinition) -> bool:
+    """Say whether a monitor asks if its baseline fits, and holds drift back where it does not."""
+    return definition.kind == "data-quality" and not definition.compat
+
+
 def standing(connection: Connection, key: Key, *, hold: bool = False) -> Standing | None:
     """Give where a monitor stands; None before its first window.
 
@@ -100,6 +106,7 @@ def load(
     cell_ids: Mapping[str, str],
     *,
     has_times: bool,
+    past: Sequence[WindowCounts] = (),
 ) -> Commission:
     """Give what is known when a window is judged.
 
@@ -110,6 +117,8 @@ def load(
     has_times
         Whether the reference is known by the hour; if not, how windows vary is read from the
         fitting period's.
+    past
+        The windows before that a span may reach back to, in order of time.
     """
     found = standing(connection, key)
     if found is None:
@@ -124,11 +133,19 @@ def load(
         key.monitor,
         is_running=is_running,
         history=history,
+        past=() if is_running else _since_first(past, found.begun_at),
+        fitted_at=None if is_running else found.fitted_at,
         held=found.held,
         is_shuffled=found.is_shuffled,
         is_told=found.told not in (None, window),
         is_accepted=found.accepted_at is not None,
     )
+
+
+def _since_first(past: Sequence[WindowCounts], begun_at: datetime) -> tuple[WindowCounts, ...]:
+    """Give the windows from the first on; none where that is not among them."""
+    found = tuple(one for one in past if one.start is not None and one.start >= begun_at)
+    return found if found and found[0].start == begun_at else ()
 
 
 def save(connection: Connection, key: Key, window: Window, finding: Finding | None) -> Standing:

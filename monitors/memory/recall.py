@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.commissioning.commission import Commission
-from driftline.monitors.commissioning.store import load, save
+from driftline.monitors.commissioning.store import holds_back, load, save
 from driftline.monitors.decision.decider import SCALES
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
@@ -51,10 +51,10 @@ def recall(
     """Read what is remembered of the windows before one."""
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     past = read(connection, key, window.start, ids, limit=MEMORY)
-    if definition.kind != "data-quality" or definition.compat:
+    if not holds_back(definition):
         return Recall(key, past)
     has_times = baseline.blocks is not None
-    return Recall(key, past, load(connection, key, window, ids, has_times=has_times))
+    return Recall(key, past, load(connection, key, window, ids, has_times=has_times, past=past))
 
 
 def remember(

@@ -14,7 +14,7 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.guard import reading
 from driftline.alerts.messages.channels import get_channel
 from driftline.alerts.messages.silences import get_silence
-from driftline.monitors.commissioning.status import newest_state
+from driftline.monitors.commissioning.status import state_now
 from driftline.monitors.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.apply import Applier
@@ -132,7 +132,7 @@ def _status(
         return {
             "version": definition.version,
             "baseline_version": definition.baseline_version,
-            "commissioning": newest_state(connection, definition),
+            "commissioning": state_now(connection, definition),
         }
     return _made(row)
 

@@ -16,6 +16,7 @@ from driftline.serving.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
+JOINT = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def server(start, trained, declare, tmp_path_factory):
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
+            {"kind": "Monitor", "name": "pairs", "spec": JOINT},
         )
         assert answer.status_code == 200, answer.text
         rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
@@ -80,7 +82,10 @@ def test_the_story_of_a_baseline_that_does_not_fit(server):
     assert third["stable"] == {
         "from": "2026-01-14T00:00:00+00:00", "to": "2026-01-17T00:00:00+00:00", "row_count": 1440,
     }  # fmt: skip
-    assert third["finding"] == first["finding"]
+    assert "No three days, or longer windows, agree" in first["finding"]
+    assert third["finding"].startswith(first["finding"].split(". ")[0])
+    assert "agree with each other in 1,440 rows" in third["finding"]
+    assert (accepted["held"], accepted["finding"]) == ({}, None)
     assert (accepted["state"], accepted["accepted_by"]) == ("accepted", "ann")
     assert accepted["accepted_reason"] == "new carrier"
     shown = server.client.get("/api/v1/monitors/quality").json()
@@ -95,6 +100,7 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     refused = server.client.post(f"{PATH}/baseline", json=few)
     unheard = server.client.post(f"{PATH}/baseline", json=far)
     made = server.client.post(f"{PATH}/baseline", json=time).json()
+    moved = server.client.get("/api/v1/monitors/quality").json()["status"]["commissioning"]
     ran = judge(server, 2)
 
     assert refused.status_code == 503
@@ -103,7 +109,7 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     assert "expected one within the years 1 to 9999" in server.error_of(unheard)["message"]
     assert made["row_count"] == 1440
     assert ran["baseline_version"] == made["version"]
-    assert ran["status"] == "Completed"
+    assert (moved, ran["status"]) == ("waiting", "Completed")
     assert server.client.get(f"{PATH}/commission").json()["state"] == "fitting"
 
 
@@ -115,10 +121,12 @@ def test_the_command_tells_it_to_people_and_to_programs(server):
         done = CliRunner().invoke(build("monitor"), asked)
         return done.exit_code, done.output
 
+    _, joint = run("commission", "pairs")
     code, said = run("commission", "quality")
     _, found = run("commission", "quality", "--json")
 
     assert code == 0
+    assert "holds no drift back" in joint
     assert said.splitlines()[0] == "monitor   quality"
     assert said.splitlines()[1].startswith("baseline  flights (")
     assert json.loads(found) == server.client.get(f"{PATH}/commission").json()

@@ -291,3 +291,46 @@ def test_a_check_holds_nothing_back(fitting: Baseline, rng) -> None:
 
     assert [one.constraint_check_type for one in report.violations] == ["baseline_drift_check"]
     assert report.commissioning is None
+
+
+def leaning(rng: np.random.Generator, share: float) -> dict[str, np.ndarray]:
+    """A day on which the first airport has a share of its own."""
+    rest = (1 - share) / 2
+    return {**wandering(rng, ROWS), "origin": rng.choice(
+        ["EWR", "JFK", "LGA"], ROWS, p=[share, rest, rest])}  # fmt: skip
+
+
+def told_of(house: House, name: str) -> list[int]:
+    """Days on which drift of a column alarms."""
+    return [
+        day
+        for day, report in enumerate(house.reports)
+        if any(
+            one["feature_name"] == name and one["constraint_check_type"] == "baseline_drift_check"
+            for one in report["violations"]
+        )
+    ]
+
+
+@pytest.mark.parametrize("share", [0.395, 0.385])
+def test_what_differs_since_the_first_window_is_held_when_only_longer_spans_show_it(
+    make: Make, fitting, rng, share: float
+) -> None:
+    house = make(fitting)
+    for day in range(38):
+        house.judge(day, leaning(rng, share))
+
+    (told,) = [day for day, checks in enumerate(house.checks()) if "commissioning_check" in checks]
+    assert told > 14
+    assert told_of(house, "origin") == []
+    assert house.reports[told]["details"]["commissioning"]["stable"] is not None
+
+
+@pytest.mark.parametrize("begins", [8, 20])
+def test_what_begins_later_alarms_by_long_spans_too(make: Make, fitting, rng, begins: int) -> None:
+    house = make(fitting)
+    for day in range(38):
+        house.judge(day, leaning(rng, 1 / 3 if day < begins else 0.395))
+
+    assert [checks for checks in house.checks() if "commissioning_check" in checks] == []
+    assert told_of(house, "origin") != []

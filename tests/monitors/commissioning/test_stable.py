@@ -74,6 +74,17 @@ def test_days_that_wander_as_ever_agree(rng) -> None:
     assert days(stable_span(windows(shifts, rng), CELLS)) == (0, 14)
 
 
+def test_columns_that_differ_from_day_to_day_by_nature_are_left_out(rng) -> None:
+    found = windows([0.0] * 6 + [1.0] * 8, rng)
+    for day, one in enumerate(found):
+        # As the day of the week does: each day has a value of its own.
+        one.cells["weekday"] = np.zeros_like(one.cells["x"])
+        one.cells["weekday"][3 * (day % 7)] = 2_000
+
+    assert days(stable_span(found, {**CELLS, "weekday": CELLS["x"]})) == (6, 14)
+    assert stable_span(found, {"weekday": CELLS["x"]}) is None
+
+
 def test_windows_without_rows_enough_are_passed_over(rng) -> None:
     found = windows([0] * 4, rng)
     none = np.zeros_like(found[0].cells["x"])

@@ -60,7 +60,9 @@ def test_the_history_grows_with_each_window_until_the_period_is_over(
 
     assert judged(connection, 13).fitted_at == START + 14 * DAY
 
-    assert known(connection, 14) == Commission("daily", is_running=False)
+    assert known(connection, 14) == Commission(
+        "daily", is_running=False, fitted_at=START + 14 * DAY
+    )
     # A window of the period that is judged anew is judged as it was.
     assert known(connection, 5).is_running
     assert len(known(connection, 5).history) == 5
