@@ -29,8 +29,9 @@ def deploy_resources(
     reference
         Absolute path of the data taken as good. With it come a baseline, a daily monitor of data
         quality, and weekly ones of what the roles allow: model quality, bias, attribution. Alarms
-        page for what no season explains and for measured loss of quality, and open tickets for
-        drift that stays. Their messages go nowhere until a channel is named in their actions.
+        page for what no season explains, for days without a judged row and for measured loss of
+        quality, and open tickets for drift that stays. Their messages go nowhere until a channel is
+        named in their actions.
     roles
         Of the reference's columns.
 
@@ -120,6 +121,17 @@ _PLANS: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
                 "metric_name": "pages",
                 "severity": "page",
                 "treat_missing_data": "notBreaching",
+            },
+            {
+                "title": "no traffic judged",
+                "alarm_description": "A day passed without a row that the monitor could judge.",
+                "metric_name": "rows",
+                # A day without captured rows is judged as 0 rows; before the first is over,
+                # nothing is wrong yet.
+                "comparison_operator": "LessThanThreshold",
+                "threshold": 1.0,
+                "severity": "page",
+                "treat_missing_data": "ignore",
             },
             {
                 "title": "drift",

@@ -31,6 +31,7 @@ def test_a_reference_brings_baseline_monitor_and_alarms():
         ("Endpoint", "flights"),
         ("Monitor", "flights-data-quality"),
         ("Alarm", "flights: broken input"),
+        ("Alarm", "flights: no traffic judged"),
         ("Alarm", "flights: drift"),
         ("Monitor", "flights-attribution"),
         ("Alarm", "flights: attribution"),
