@@ -1,8 +1,9 @@
 """Model files to something that predicts: skops, and joblib or pickle where that is trusted.
 
 Runs in the worker process, the only place where code out of a model file may run. A skops file is
-data: it is read only when every type in it is one of scikit-learn's or of the few that skops
-itself trusts. A pickle is a program that runs when it is read, so it has to be allowed by name.
+data: it is read only when every type in it is one of scikit-learn's, of the few that skops itself
+trusts, or of those in HARMLESS. A pickle is a program that runs when it is read, so it has to be
+allowed by name.
 """
 
 from __future__ import annotations
@@ -27,6 +28,19 @@ from driftline.serving.model_files import SKOPS_SUFFIXES, ModelError, model_file
 from driftline.serving.rows import Columns
 
 __all__ = ["Description", "Predictor", "load_predictor"]
+
+# What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
+# (SimpleImputer, KBinsDiscretizer), a mean (FeatureAgglomeration), splines (SplineTransformer).
+# Building or calling these with whatever a file says computes numbers, and touches neither files
+# nor modules.
+HARMLESS = frozenset(
+    {
+        "numpy.dtype",
+        "numpy.mean",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +275,12 @@ def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - for
 
 def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
     names = skops.io.get_untrusted_types(file=file)
-    foreign = [name for name in names if not _is_sklearn(name)]
+    foreign = [name for name in names if name not in HARMLESS and not _is_sklearn(name)]
     if foreign:
         raise ModelError(
-            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; "
-            "only types of scikit-learn are trusted in a skops file"
+            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; only types of "
+            "scikit-learn are trusted in a skops file: build the model of those, or save it with "
+            "joblib and allow pickles by [serving] trust_pickle = true"
         )
     return skops.io.load(file, trusted=names)
 

@@ -5,10 +5,17 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    SplineTransformer,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
 
 from driftline.serving.formats import Predictor, load_predictor
@@ -73,10 +80,29 @@ def test_trees_are_trusted_for_they_are_scikit_learns_own(model, tmp_path):
     assert len(answer.probabilities[0]) == 3
 
 
+@pytest.mark.parametrize(
+    "step",
+    [SimpleImputer(), KBinsDiscretizer(3), SplineTransformer(), FeatureAgglomeration(2)],
+    ids=lambda step: type(step).__name__,
+)
+def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_path):
+    rows, labels = numbers()
+    model = Pipeline([("step", step), ("fit", LogisticRegression())])
+    skops.io.dump(model.fit(rows, labels), tmp_path / "m.skops")
+
+    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
+        {f"_c{i}": rows[:, i] for i in range(3)}
+    )
+
+    assert len(answer.probabilities[0]) == 3
+
+
 def test_a_skops_file_with_a_foreign_type_is_refused_by_the_types_name(tmp_path):
     skops.io.dump(Foreign(), tmp_path / "m.skops")
 
-    with pytest.raises(ModelError, match=r"Foreign.*only types of scikit-learn are trusted"):
+    with pytest.raises(
+        ModelError, match=r"Foreign; only types of scikit-learn are trusted.*trust_pickle = true"
+    ):
         load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
 
