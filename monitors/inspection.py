@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -44,13 +44,17 @@ from driftline.monitors.segments import (
     segment_result,
 )
 from driftline.monitors.unit_naming import name_units
-from driftline.monitors.violation import FeatureResult
+from driftline.monitors.violation import FeatureResult, Violation
 from driftline.signature import Column, Signature
 
 __all__ = ["examine", "lay_beside", "reference_columns"]
 
 # Columns of captured rows that are none of the data.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
+TIMES_NOTE = (
+    "the baseline has no times: drift is judged as if rows were independent; if days or batches "
+    "differ by themselves, make it with --timestamp"
+)
 
 
 def examine(question: Question) -> Report:
@@ -114,7 +118,7 @@ def examine(question: Question) -> Report:
         baseline_version=baseline.version,
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
-        details=details,
+        details={**details, **_times_note(question, violations)},
         commissioning=finding,
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         counts=counts,
@@ -123,6 +127,16 @@ def examine(question: Question) -> Report:
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _times_note(question: Question, violations: Sequence[Violation]) -> dict[str, str]:
+    """Say of drift in a file that nobody knows how much such files vary, where that is so.
+
+    A monitor finds it out by its windows; a file has none before it.
+    """
+    is_known = question.facts is not None or question.baseline.blocks is not None
+    drifted = any(one.constraint_check_type == "baseline_drift_check" for one in violations)
+    return {"times_note": TIMES_NOTE} if drifted and not is_known else {}
 
 
 def _read(question: Question, plan: SegmentPlan | None) -> WindowReading:

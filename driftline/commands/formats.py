@@ -72,6 +72,8 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         options.show_json(report.to_dict())
     else:
         print_report(report)
+        if note := report.details.get("times_note"):
+            typer.echo(note)
         if report.decided:
             typer.echo(harmless(report.headline))
 

@@ -63,6 +63,27 @@ def test_one_form_goes_to_standard_output(
     assert capsys.readouterr().out.lstrip("\n").startswith((begin[form], "TICKET"))
 
 
+def test_drift_against_a_reference_without_times_says_so(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(3)
+    at = np.datetime64("2024-01-01", "us") + np.arange(30_000) * np.timedelta64(60_000_000, "us")
+    timed = pa.table({"at": at, "a": rng.normal(0, 1, 30_000)})
+    dated = dl.Baseline.fit(timed, timestamp="at")
+    moved = timed.slice(0, 2_000).set_column(1, "a", pa.array(rng.normal(5, 1, 2_000)))
+    calm = dl.check(timed.slice(0, 2_000), dl.Baseline.fit(timed, exclude=["at"]))
+
+    show(report, (Format.TEXT,), None)
+    assert "the baseline has no times: drift is judged as if rows were" in capsys.readouterr().out
+    # Known with times, and of no matter where nothing has drifted.
+    known = dl.check(moved, dated)
+    assert not known.passed
+    for one in (known, calm):
+        show(one, (Format.TEXT,), None)
+        assert "no times" not in capsys.readouterr().out
+        assert "times_note" not in one.details
+
+
 def test_pages_and_test_results_lie_in_the_folder(
     report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
