@@ -83,6 +83,7 @@ RATIO = (
 
 NOTES = {
     "insufficient_data": "too few rows to judge",
+    "undecidable": "varies too much in the reference to judge",
     "undefined": "not defined",
     "incomparable": "not comparable",
     "no_reference": "the baseline holds no reference for it",

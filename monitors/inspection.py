@@ -26,6 +26,7 @@ from driftline.monitors.commissioning.production import production_blocks
 from driftline.monitors.comparison import Comparison, compare
 from driftline.monitors.data_quality import Judgement, Keeper, judge
 from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.decision.reach import UNDECIDABLE
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.extent import with_extents
 from driftline.monitors.findings import find_violations
@@ -321,7 +322,7 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
     """Put one line of the table of features together."""
     name, found = column.name, profile.columns[column.name]
     note = judgement.notes.get(name, "")
-    drift = None if note else judgement.drifts.get(name)
+    drift = None if note not in ("", UNDECIDABLE) else judgement.drifts.get(name)
     return FeatureResult(
         feature=name,
         type=column.type,
@@ -330,7 +331,8 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
         missing_count=found.missing_count,
         unfit_count=found.unfit_count,
         distance=drift.distance if drift else None,
-        bound=drift.bound if drift else None,
+        # A bound that nothing can exceed is none.
+        bound=drift.bound if drift and not note else None,
         p_value=drift.p_value if drift else None,
         set=drift.predicate.phrase if drift else None,
         share_reference=drift.share_reference if drift else None,

@@ -92,6 +92,7 @@ def _head(report: Report) -> str:
         ("tickets", f"{tickets:,}" if report.violations else ""),
         ("features judged", f"{judged:,} of {len(report.results):,}" if report.results else ""),
         ("too small to judge", f"{len(report.insufficient):,}" if report.insufficient else ""),
+        ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
     told = "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts if value

@@ -29,11 +29,12 @@ from driftline.monitors.commissioning.commission import Finding
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import report_datapoints
 from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.decision.significance import MIN_ROWS
+from driftline.monitors.decision.reach import UNDECIDABLE
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.findings import cause_sentence
+from driftline.monitors.headline import headline_of, summary_of
 from driftline.monitors.marks.expected import ExpectedViolation
-from driftline.monitors.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
+from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.notebook import report_cell
 from driftline.monitors.page import report_page
 from driftline.monitors.question import BatchMaker, WindowFacts
@@ -43,7 +44,6 @@ from driftline.monitors.violation import (
     FeatureResult,
     JsonValue,
     Violation,
-    plural,
 )
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Report:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(one.bound is not None for one in self.metrics)
         known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
-        return self._found_any or known or not self.insufficient
+        return self._found_any or known or not (self.insufficient or self.undecidable)
 
     @property
     def _found_any(self) -> bool:
@@ -173,6 +173,11 @@ class Report:
         """Columns, or numbers, that could not be judged because there are too few rows."""
         small = [one.feature for one in self.results if one.note == INSUFFICIENT]
         return (*small, *(one.shown for one in self.metrics if one.note == INSUFFICIENT))
+
+    @property
+    def undecidable(self) -> tuple[str, ...]:
+        """Columns that vary too much in the reference for so many rows to show any drift."""
+        return tuple(one.feature for one in self.results if one.note == UNDECIDABLE)
 
     @property
     def page_count(self) -> int:
@@ -203,38 +208,12 @@ class Report:
     @property
     def summary(self) -> str:
         """One sentence for the command line, in SageMaker's words where it has them."""
-        rows, small = plural(self.row_count, "row"), len(self.insufficient)
-        what = "metric" if self.metrics else "column"
-        if not self.row_count and not self.decided:
-            return "no rows; nothing could be judged"
-        if not self.decided and not small:
-            reasons = sorted({one.note for one in self.metrics if one.note})
-            return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
-        if not self.decided:
-            need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
-            return (
-                f"{rows}, too few to judge any of {plural(small, what)}{need}; "
-                "nothing could be judged"
-            )
-        return self.headline if self.passed else f"{self.headline}: {self.cause}"
+        return summary_of(self)
 
     @property
     def headline(self) -> str:
         """How many rows and violations, without the cause."""
-        small = len(self.insufficient)
-        what = "metric" if self.metrics else "column"
-        left = f"; {plural(small, what)} too small to judge" if small else ""
-        # A threshold that nothing can be held against is no reason to be calm.
-        lost = [one for one in self.metrics if one.operator and one.note.startswith(UNDEFINED)]
-        if lost:
-            why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
-            left += f"; {plural(len(lost), 'metric')} without a value ({why})"
-        if self.commissioning is not None:
-            left += f"; drift of {plural(len(self.commissioning.grounds), 'column')} held back"
-        if self.expected:
-            left += f"; {plural(len(self.expected), 'violation')} expected"
-        found = plural(len(self.violations), "violation") if self.violations else "no violations"
-        return f"{plural(self.row_count, 'row')}, {found}{left}"
+        return headline_of(self)
 
     @property
     def features(self) -> pd.DataFrame:
@@ -334,6 +313,7 @@ class Report:
             "max_drift_ratio": self.max_drift_ratio,
             "alpha": self.alpha,
             "insufficient_data": list(self.insufficient),
+            "undecidable": list(self.undecidable),
             "violations": [one.to_dict() for one in self.violations],
             "expected_violations": [one.to_dict() for one in self.expected],
             "features": [{**asdict(one), "ratio": one.ratio} for one in self.results],

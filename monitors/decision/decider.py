@@ -20,6 +20,7 @@ from driftline.monitors.decision.budget import TOLERANCE, Budget
 from driftline.monitors.decision.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.decision.knowledge import Knowledge
 from driftline.monitors.decision.mixture import Mixture
+from driftline.monitors.decision.reach import UNDECIDABLE, undecidable
 from driftline.monitors.decision.recency import without_what_is_over
 from driftline.monitors.decision.scan import Merged, SpanScan, merge_spans, scan_span
 from driftline.monitors.decision.significance import Numbers, alpha_per_column
@@ -44,7 +45,8 @@ class Decision:
         By column: of the spans that end with this window the verdict of the shortest that is a
         violation, else of that with the most evidence over what it needs.
     notes
-        By column: why there is no verdict, such as ``INSUFFICIENT``.
+        By column: why there is no verdict, such as ``INSUFFICIENT``, or what it is worth:
+        ``UNDECIDABLE`` where no window of so many rows could be a violation.
     alpha
         The p-value below which one column of a single window is a violation.
     """
@@ -152,6 +154,9 @@ class Decider:
 
         drifts = strongest_verdicts(layout, without_what_is_over(layout, scans, older))
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
+        # What a single window cannot show longer spans may: the longest has the last word.
+        if spans and spans[-1].scale == self.scales[-1]:
+            notes |= dict.fromkeys(undecidable(layout, scans, drifts), UNDECIDABLE)
         return Decision(drifts, notes, self.alpha())
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:

@@ -35,8 +35,9 @@ COMMON_WEIGHT = 0.45
 OWN_EVENTS = 100.0
 # Clusters are told by blocks of so many rows.
 CLUSTER_ROWS = 100.0
-# At most so much is borrowed from other columns. A slow process such as weather says how values
-# hang together, not how many rows lose theirs at once: a column that comes empty must be found.
+# At most so much is borrowed from other columns, or for what is no known value. A slow process such
+# as weather says how values hang together, not how many rows lose theirs at once, or get a new one:
+# a column that comes empty must be found.
 BORROWED_EFFECT = 30.0
 # A finer grid must make the reference's blocks less surprising by so much, and by more than chance
 # moves the mean of so many blocks.
@@ -105,7 +106,7 @@ class Effect:
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
         lent = layout.spread(usual - 1.0)
-        lent = np.where(layout.absent, np.minimum(lent, BORROWED_EFFECT), lent)
+        lent = np.where(layout.novel, np.minimum(lent, BORROWED_EFFECT), lent)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
         floor = float(np.median(usual[self.lends])) if self.lends.any() else 1.0
         never = layout.never_absent

@@ -168,6 +168,14 @@ class Layout:
         return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
 
     @cached_property
+    def novel(self) -> NDArray[np.bool_]:
+        """Whether each set is of no known value: empty, unfit or unseen, shape (S,)."""
+        found = self.absent.copy()
+        at = [index for index, one in enumerate(self.columns) if one.unseen >= 0]
+        found[[self.set_starts[index] + self.columns[index].unseen for index in at]] = True
+        return found
+
+    @cached_property
     def reference_cells(self) -> Numbers:
         """Rows of the reference per cell, shape (C,)."""
         found = [one.reference.counts for one in self.columns]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from driftline.baseline.store import Baseline
+from driftline.commands.junit import junit
 from driftline.monitors.check import check
 from driftline.monitors.report import Report
 
@@ -109,3 +110,30 @@ def test_a_column_that_always_stood_still_is_no_news(made: Made) -> None:
     rows = made(40 * 24).assign(temp=50.0)
 
     assert check(rows[:960], Baseline.fit(rows, timestamp="at")).passed
+
+
+def test_a_column_that_varies_too_much_to_be_judged_is_told_so_everywhere(
+    made: Made, baseline: Baseline
+) -> None:
+    report = check(made(96).assign(temp=lambda rows: rows["temp"] / 2), baseline)
+
+    assert report.passed
+    assert report.decided, "the wind was judged"
+    assert report.undecidable == ("temp",)
+    told_so = "drift of temp cannot be judged (the reference varies too much)"
+    assert report.summary == f"1,920 rows, no violations; {told_so}"
+    line = next(one for one in report.to_dict()["features"] if one["feature"] == "temp")
+    assert (line["note"], line["bound"], line["ratio"]) == ("undecidable", None, None)
+    assert line["distance"] > 0
+    assert report.to_dict()["undecidable"] == ["temp"]
+    assert "vary too much to judge" in report.html()
+    assert '<skipped message="undecidable">' in junit(report)
+
+
+def test_where_all_columns_vary_too_much_nothing_was_judged(made: Made, baseline: Baseline) -> None:
+    alone = Baseline.fit(made(40 * 24).drop(columns="wind"), timestamp="at")
+
+    report = check(made(96).drop(columns="wind"), alone)
+
+    assert not report.decided
+    assert report.summary.startswith("1,920 rows; nothing could be judged: drift of temp cannot")

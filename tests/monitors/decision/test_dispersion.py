@@ -144,3 +144,4 @@ def test_values_that_move_slowly_do_not_say_that_gaps_do(
 
     assert found[0] > 300
     assert found[-2] <= 31
+    assert found[-3] <= 31, "nor that new ones come together"
