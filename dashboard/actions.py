@@ -70,6 +70,8 @@ class Actions:
             "switch": _switch,
             "mark": _mark,
             "unmark": _unmark,
+            "accept": _accept,
+            "rebase": _rebase,
         }
 
     def run(self, name: str, given: object) -> tuple[int, str]:
@@ -149,6 +151,20 @@ def _unmark(send: Send, given: Mapping[str, object]) -> str:
     path = f"/api/v1/monitors/{monitor}/marks/{identity}/withdraw"
     found = send("POST", path, {"author": _wanted(given, "author")})
     return f"Taken back; {plural(_counted(found, 'executions'), 'window')} judged again."
+
+
+def _accept(send: Send, given: Mapping[str, object]) -> str:
+    body = {name: _wanted(given, name) for name in ("reason", "author")}
+    send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/commission/accept", body)
+    return "Accepted; drift is judged by the baseline as it is, from the next window on."
+
+
+def _rebase(send: Send, given: Mapping[str, object]) -> str:
+    body = {name: _wanted(given, name) for name in ("from", "to")}
+    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/baseline", body)
+    rows = found.get("row_count")
+    made = plural(rows, "captured row") if isinstance(rows, int) else "captured rows"
+    return f"The baseline has a new version of {made}; it is used from the next window on."
 
 
 def _counted(found: Mapping[str, Any], key: str) -> int:

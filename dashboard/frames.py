@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from driftline.dashboard.held import HeldView
 from driftline.dashboard.mark_frames import MarksView
 from driftline.monitors.comparison import Comparison
 
@@ -64,7 +65,7 @@ class MonitorLine:
 
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
-    not.
+    not. ``held`` names the columns whose drift is held back now, since the baseline does not fit.
     """
 
     name: str
@@ -78,6 +79,7 @@ class MonitorLine:
     alarms: tuple[str, ...] = ()
     labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
+    held: tuple[str, ...] = ()
 
     @property
     def last(self) -> WindowRun | None:
@@ -313,3 +315,4 @@ class MonitorView:
     notes: tuple[str, ...] = ()
     kept: str | None = None
     marks: MarksView | None = None
+    held: HeldView | None = None

@@ -16,6 +16,7 @@ from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_queries import monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.dashboard.message_queries import delivery_line
+from driftline.monitors.commissioning.status import held_now
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import NO_LABELS
 from driftline.monitors.records import INSUFFICIENT
@@ -42,6 +43,7 @@ def monitor_line(
         false_alarms_per_year=definition.false_alarms_per_year,
         runs=runs,
         alarms=tuple(record.name for record in alarms if monitor_of(record) == definition.name),
+        held=held_now(connection, definition),
     )
 
 

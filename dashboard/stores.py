@@ -38,6 +38,7 @@ from driftline.dashboard.frames import (
     OverviewView,
     WindowRun,
 )
+from driftline.dashboard.held import held_view
 from driftline.dashboard.holdings import Holdings
 from driftline.dashboard.mark_queries import marks_view
 from driftline.dashboard.measured import kind_view
@@ -168,7 +169,10 @@ class Stores:
         if chosen is None and feature is not None and detail.features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
         said = marks_view(self.engine, line, run, report, chosen.name if chosen else None)
-        view = replace(view, detail=detail, feature=chosen, kept=feature or keep, marks=said)
+        held = held_view(self.engine, self.holdings, definition) if line.held else None
+        view = replace(
+            view, detail=detail, feature=chosen, kept=feature or keep, marks=said, held=held
+        )
         return view if chosen is None else self._with_rows(view, report, chosen)
 
     def require(self, address: Address) -> None:

@@ -12,12 +12,14 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
+from driftline.dashboard.held import held_words
 from driftline.dashboard.pages.columns import (
     comparison_panel,
     feature_panel,
     row_panel,
     violations_text,
 )
+from driftline.dashboard.pages.held import HELD, held_panel
 from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
 from driftline.dashboard.parts import (
@@ -55,6 +57,7 @@ def page(view: MonitorView) -> html.Div:
             [
                 *top,
                 _verdict(view, detail),
+                *held_panel(view.held),
                 _timeline(monitor, detail.run, view.kept),
                 html.Div(
                     [feature_panel(view, detail), comparison_panel(view)],
@@ -88,6 +91,8 @@ def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
         if not detail.features:
             return f"No violation, but this window's documents are gone ({where})"
         judged = sum(feature.judged for feature in detail.features)
+        if held := held_words(_held(detail)):
+            return f"{held[0].upper()}{held[1:]}; no violation besides ({where})"
         return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
     return f"{violations_text(detail)} ({where})"
 
@@ -96,10 +101,13 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
     """Say how the window stands, its top cause and where the guilty rows sit."""
     run = detail.run
     tones = {"ok": "ok", "failed": "failed", "insufficient": "none"}
+    held = held_words(_held(detail))
+    if held:
+        tones.pop("ok")
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     words = verdict(view.monitor, detail)
     if run.state == "ok" and (expected := expected_words(view.marks)):
-        words = f"{expected}, and no other ({span(run)})"
+        words = f"{expected}, and {held or 'no other'} ({span(run)})"
     lines: list[Cell] = [html.H2(words)]
     if detail.cause:
         lines.append(html.P(detail.cause, className="cause"))
@@ -107,6 +115,10 @@ def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
         lines.append(html.P(["Where: ", html.B(detail.segment)], className="cause"))
     lines += [html.P(sentence, className="faint") for sentence in view.notes]
     return html.Div(lines, className=f"verdict small {tone}")
+
+
+def _held(detail: WindowDetail) -> tuple[str, ...]:
+    return tuple(feature.name for feature in detail.features if feature.note == HELD)
 
 
 def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Section:

@@ -8,6 +8,7 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
 from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.held import held_words
 from driftline.dashboard.parts import (
     Cell,
     empty,
@@ -81,6 +82,10 @@ def verdict(view: OverviewView) -> tuple[str, str]:
         return "Nothing is being watched yet", "none"
     if all(monitor.state == "waiting" for monitor in view.monitors):
         return "No window has been judged yet", "none"
+    held = sum(bool(monitor.held) for monitor in view.monitors)
+    if held:
+        verb = "holds drift" if held == 1 else "hold drift"
+        return f"{plural(held, 'monitor')} {verb} back, since a baseline does not fit", "soft"
     return "Nothing is wrong now", "ok"
 
 
@@ -239,7 +244,7 @@ def _monitor(view: OverviewView, line: MonitorLine) -> list[Cell]:
             "–",
             "waits for its first window",
         ]
-    cause = last.failure or last.cause or "every constraint is kept"
+    cause = last.failure or last.cause or held_words(line.held) or "every constraint is kept"
     return [
         state,
         name,

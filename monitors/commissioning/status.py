@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.commissioning.commission import Finding, Ground, StableSpan
+from driftline.monitors.commissioning.commission import Finding, StableSpan
 from driftline.monitors.commissioning.stable import stable_span
 from driftline.monitors.commissioning.store import Standing, holds_back, standing
 from driftline.monitors.commissioning.wording import finding_text
@@ -15,7 +15,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.memory.store import Key, read
 from driftline.monitors.violation import JsonValue
 
-__all__ = ["commission_status", "state_now"]
+__all__ = ["commission_status", "held_now", "state_now", "text_now"]
 
 # How far back a stretch that agrees with itself is looked for.
 LOOK_BACK = timedelta(days=28)
@@ -59,7 +59,7 @@ def _facts(found: Standing, stable: StableSpan | None, monitor: str) -> dict[str
         "fitted_at": _text(found.fitted_at),
         "held": {} if found.accepted_at else dict(found.held),
         "is_shuffled": found.is_shuffled,
-        "finding": _text_now(found, stable, monitor),
+        "finding": _worded(found, stable, monitor) or None,
         "told_in": None if found.told is None else found.told.stamp,
         "accepted_at": _text(found.accepted_at),
         "accepted_by": found.accepted_by,
@@ -67,13 +67,26 @@ def _facts(found: Standing, stable: StableSpan | None, monitor: str) -> dict[str
     }
 
 
-def _text_now(found: Standing, stable: StableSpan | None, monitor: str) -> str | None:
+def held_now(connection: Connection, definition: MonitorDefinition) -> tuple[str, ...]:
+    """Name the columns whose drift a monitor holds back now, in order."""
+    found = standing(connection, Key.of(definition, definition.baseline_version or ""))
+    return () if found is None else tuple(sorted(found.grounds_now))
+
+
+def text_now(
+    connection: Connection, definition: MonitorDefinition, baseline: Baseline
+) -> tuple[str, StableSpan | None]:
+    """Word what is held back now, "" for nothing; and give what a baseline could be made of."""
+    key = Key.of(definition, baseline.version)
+    found, stable = standing(connection, key), _stable(connection, key, baseline)
+    return "" if found is None else _worded(found, stable, definition.name), stable
+
+
+def _worded(found: Standing, stable: StableSpan | None, monitor: str) -> str:
     """Word what is held back as it is now; the ticket was worded by its own window."""
-    if not found.finding or found.accepted_at is not None:
-        return None
-    grounds: dict[str, Ground] = dict.fromkeys(found.held, "misfit") or found.finding["grounds"]
+    grounds = found.grounds_now
     if not grounds:
-        return None
+        return ""
     return finding_text(Finding(grounds, found.held, found.is_shuffled, stable), monitor)
 
 

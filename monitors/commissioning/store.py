@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
-from driftline.monitors.commissioning.commission import Commission, Finding, is_fitted
+from driftline.monitors.commissioning.commission import Commission, Finding, Ground, is_fitted
 from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.memory.store import Key, read
@@ -68,6 +68,14 @@ class Standing:
     def held(self) -> Mapping[str, str]:
         """The columns that differ since the first window, and in which words."""
         return self.finding["held"] if self.finding else {}
+
+    @property
+    def grounds_now(self) -> Mapping[str, Ground]:
+        """By column whose drift is held back now: why."""
+        if not self.finding or self.accepted_at is not None:
+            return {}
+        misfits: dict[str, Ground] = dict.fromkeys(self.held, "misfit")
+        return misfits or (self.finding["grounds"] if self.fitted_at is None else {})
 
 
 def holds_back(definition: MonitorDefinition) -> bool:
