@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,7 +49,7 @@ from driftline.serving.judging import judge_window, known_signature
 from driftline.serving.renewal import move_version
 from driftline.serving.resources import nearest
 
-__all__ = ["Marked", "judged_window", "mark_window", "resume_marks", "unmark"]
+__all__ = ["Marked", "checks_of", "judged_window", "mark_window", "resume_marks", "unmark"]
 
 log = logging.getLogger(__name__)
 
@@ -267,6 +267,22 @@ def _judge_again(
     return tuple(found)
 
 
+def checks_of(context: ServerContext, mark: Mark) -> set[str]:
+    """Name the checks that found what a mark covers in the window that was looked at.
+
+    None where nothing was found, or where nobody knows any more.
+    """
+    return {
+        one["constraint_check_type"]
+        for one in _violations(_report(context, mark))
+        if mark.covers(one["feature_name"], one["constraint_check_type"], mark.window)
+    }
+
+
+def _violations(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*report.get("violations", []), *report.get("expected_violations", [])]
+
+
 def _definition(context: ServerContext, name: str) -> MonitorDefinition:
     with reading(context.engine) as connection:
         return get_definition(connection, store.get(connection, "Monitor", name).name)
@@ -274,8 +290,7 @@ def _definition(context: ServerContext, name: str) -> MonitorDefinition:
 
 def _check_names(context: ServerContext, definition: MonitorDefinition, mark: Mark) -> None:
     """Refuse a feature or a check that nothing was ever found or compared of."""
-    report = _report(context, mark)
-    found = [*report.get("violations", []), *report.get("expected_violations", [])]
+    found = _violations(_report(context, mark))
     _check("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)})
     known = baselines.get(context.root, definition.baseline, definition.baseline_version)
     names = {column.name for column in known.signature.columns}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from driftline.commands.terminal import harmless
+from driftline.monitors.backtest.page import mark_words
 from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
 from driftline.monitors.violation import plural, rounded
 
@@ -120,10 +121,7 @@ def _calm(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _marks(marks: Mapping[str, int] | None) -> Iterator[str]:
     if marks is not None:
-        yield (
-            f"marks: {marks['found_count']} of {marks['harmful_count']} harmful spans found; "
-            f"{marks['needless_count']} of {marks['expected_count']} expected ones alarmed"
-        )
+        yield from textwrap.wrap(f"marks: {mark_words(marks)}", _WIDTH, subsequent_indent="  ")
 
 
 def _changes(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:

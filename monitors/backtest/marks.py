@@ -28,12 +28,16 @@ class Mark:
         Half-open span, aware.
     verdict
         "harmful": an alarm was wanted. "expected" and "new_normal": none was.
+    is_drift
+        False: other checks alone found it, which are not replayed. A backtest may find it all the
+        same, but cannot miss it.
     """
 
     column: str | None
     start: datetime
     end: datetime
     verdict: Literal["expected", "harmful", "new_normal"]
+    is_drift: bool = True
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -67,12 +71,16 @@ class MarkScore:
         Spans of replayed windows that were harmful, and those of them with an alarm.
     expected_count, needless_count
         Spans that were expected or the new normal, and those of them with an alarm.
+    other_count
+        Harmful spans without an alarm that other checks alone found, such as one of units: they are
+        not replayed, and in none of the other counts.
     """
 
     harmful_count: int
     found_count: int
     expected_count: int
     needless_count: int
+    other_count: int = 0
 
 
 def score(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> MarkScore | None:
@@ -81,6 +89,7 @@ def score(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> MarkScore | Non
     if not judged:
         return None
     met = {one: any(map(one.is_met, verdicts)) for one in judged}
-    harmful = [hit for one, hit in met.items() if one.verdict == HARMFUL]
+    harmful = [hit for one, hit in met.items() if one.verdict == HARMFUL and (hit or one.is_drift)]
     others = [hit for one, hit in met.items() if one.verdict != HARMFUL]
-    return MarkScore(len(harmful), sum(harmful), len(others), sum(others))
+    left = len(met) - len(harmful) - len(others)
+    return MarkScore(len(harmful), sum(harmful), len(others), sum(others), left)

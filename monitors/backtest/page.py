@@ -11,7 +11,7 @@ from typing import Any
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
 from driftline.monitors.violation import plural, rounded
 
-__all__ = ["backtest_page"]
+__all__ = ["backtest_page", "mark_words"]
 
 PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
 ALARMS_SHOWN = 200
@@ -35,7 +35,7 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
         ("on the reference's own days", _resampled(found["resampled"])),
         ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
-        ("marks", _marks(found["marks"])),
+        ("marks", "" if found["marks"] is None else mark_words(found["marks"])),
         ("baseline", found["baseline_version"]),
         ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
@@ -70,13 +70,18 @@ def _resampled(rate: Mapping[str, Any] | None) -> str:
     return f"{plural(rate['count'], 'alarm')} in {rounded(rate['years'], 2)} years ({span})"
 
 
-def _marks(marks: Mapping[str, int] | None) -> str:
-    """Tell how the rule did on what people marked; empty without marks."""
-    if marks is None:
-        return ""
+def mark_words(marks: Mapping[str, int]) -> str:
+    """Tell how the rule did on what people marked."""
+    needless, expected, other = (
+        marks["needless_count"],
+        marks["expected_count"],
+        marks["other_count"],
+    )
     return (
-        f"{marks['found_count']} of {marks['harmful_count']} harmful spans found, "
-        f"{marks['needless_count']} of {marks['expected_count']} expected ones alarmed"
+        f"{marks['found_count']} of {marks['harmful_count']} harmful spans found; "
+        f"{needless} of {expected} expected or new-normal ones alarmed"
+        + f"; {other:,} harmful of checks that are not replayed"
+        * bool(other)
     )
 
 

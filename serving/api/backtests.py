@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -14,10 +15,11 @@ from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import get_definition
-from driftline.monitors.marks.store import backtest_marks
+from driftline.monitors.marks.store import backtest_marks, list_marks
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
+from driftline.serving.marking import checks_of
 
 __all__ = ["BacktestRequest", "router"]
 
@@ -45,13 +47,13 @@ def router(context: ServerContext) -> APIRouter:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
         with reading(context.engine) as connection:
             definition = get_definition(connection, store.get(connection, "Monitor", name).name)
-            marks = backtest_marks(connection, definition.name)
+            known = list_marks(connection, definition.name)
         options = BacktestOptions(
             start=asked.start,
             end=asked.end,
             against=tuple(asked.against),
             tolerance=asked.tolerance,
-            marks=marks,
+            marks=backtest_marks(known, partial(checks_of, context)),
             estimate=asked.estimate,
             advise=asked.advise,
         )

@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
+from driftline.capture.windows.window import Window
 from driftline.cli import build
+from driftline.monitors.marks.mark import Mark
 from driftline.serving.explain import ModelShelf
-from driftline.serving.marking import unmark
+from driftline.serving.marking import checks_of, unmark
 from tests.serving.conftest import NOW
-from tests.serving.marks_yard import judge, marked
+from tests.serving.marks_yard import DAY, judge, marked
 
 PATH = "/api/v1/monitors/quality"
 FIRST = "20260112T000000Z"
@@ -179,7 +181,18 @@ def test_a_backtest_is_scored_by_the_marks(server):
     scored = server.client.post(f"{PATH}/backtest", json=asked).json()
 
     withdraw(server, found["mark"]["id"])
-    assert scored["marks"]["harmful_count"] == 1
+    assert (scored["marks"]["harmful_count"], scored["marks"]["found_count"]) == (1, 1)
+    assert scored["marks"]["other_count"] == 0
+
+
+def test_a_mark_knows_which_checks_found_what_it_covers(server):
+    window = Window(DAY, DAY + timedelta(days=1))
+    said = Mark("quality", window, "harmful", "a feed was cut", "ann", NOW, feature="distance")
+
+    # Which a backtest cannot miss: it does not replay units.
+    assert checks_of(server.context, said) == {"unit_change_check"}
+    assert "categorical_values_check" in checks_of(server.context, replace(said, feature=None))
+    assert checks_of(server.context, replace(said, feature="temp")) == set()
 
 
 def test_the_commands_tell_it_to_people_and_to_programs(server):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
+from driftline.commands.backtest_text import told
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.marks import Mark
@@ -171,6 +172,9 @@ def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseli
         Mark("size", CHANGE, CHANGE + DAY, "harmful"),
         Mark(None, CHANGE + 2 * DAY, CHANGE + 3 * DAY, "expected"),
         Mark(None, START + 30 * DAY, START + 31 * DAY, "new_normal"),
+        # What other checks found can be found, but not missed.
+        Mark("amount", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
+        Mark("size", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
         # Of windows that are not replayed: neither found nor missed.
         Mark("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),
     )
@@ -178,8 +182,15 @@ def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseli
     found = backtest(rows, baseline, timestamp="at", options=Options(marks=marks))
 
     assert found.marks is not None
-    assert (found.marks.harmful_count, found.marks.found_count) == (2, 1)
+    assert (found.marks.harmful_count, found.marks.found_count) == (3, 2)
     assert (found.marks.expected_count, found.marks.needless_count) == (2, 1)
+    assert found.marks.other_count == 1
+    words = (
+        "2 of 3 harmful spans found; 1 of 2 expected or new-normal ones alarmed; 1 harmful of "
+        "checks that are not replayed"
+    )
+    assert words in backtest_page(found.as_dict())
+    assert words in " ".join(" ".join(told(found.as_dict())).split())
 
 
 def test_marks_of_other_windows_are_no_score(rows: pa.Table, baseline) -> None:

@@ -183,14 +183,21 @@ def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) ->
     put(replace(EXPECTED, verdict="new-normal", feature="wind", until=None))
     # A backtest replays drift alone, and can neither find nor miss another check's finding.
     put(replace(EXPECTED, verdict="harmful", feature="temp", check="data_type_check", until=None))
+    put(replace(EXPECTED, verdict="harmful", feature="dewp", until=None))
+    put(replace(EXPECTED, verdict="harmful", feature="visib", until=None))
+    found_by = {"dewp": {"unit_check"}, "visib": {"unit_check", DRIFT}}
 
     with engine.connect() as connection:
-        found = backtest_marks(connection, "daily")
+        known = list_marks(connection, "daily")
+    found = backtest_marks(known, lambda mark: found_by.get(mark.feature or "", set()))
 
-    assert {(one.column, one.start, one.end, one.verdict) for one in found} == {
-        (None, WINDOW.start, WINDOW.end, "harmful"),
-        ("wind", WINDOW.start, WINDOW.end, "new_normal"),
+    assert {(one.column, one.verdict, one.is_drift) for one in found} == {
+        (None, "harmful", True),
+        ("wind", "new_normal", True),
+        ("dewp", "harmful", False),
+        ("visib", "harmful", True),
     }
+    assert {(one.start, one.end) for one in found} == {(WINDOW.start, WINDOW.end)}
 
 
 @pytest.fixture
