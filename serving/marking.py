@@ -131,6 +131,12 @@ def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked
     definition = _definition(context, mark.monitor)
     _check_names(context, definition, mark)
     moved: tuple[str, ...] = ()
+    if mark.verdict == NEW_NORMAL and definition.kind != "data-quality":
+        raise InputError(
+            f'monitor "{definition.name}" is of the kind {definition.kind}; expected one of the '
+            f'kind data-quality of baseline "{definition.baseline}" for "{NEW_NORMAL}", which '
+            "makes anew what a single column holds"
+        )
     if mark.verdict == NEW_NORMAL:
         mark, moved = _renew(context, definition, mark)
     else:

@@ -140,3 +140,19 @@ def resumed(server: Running) -> Callable[..., None]:
         resume_marks(server.context, shelf, stop or threading.Event())
 
     return resume
+
+
+def test_another_kind_of_monitor_makes_no_new_normal(server) -> None:
+    kind = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
+    server.apply({"kind": "Monitor", "name": "pairs", "spec": kind})
+    window = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
+    server.client.post("/api/v1/monitors/pairs/run", json=window)
+    before = server.client.get(PATH).json()["status"]["baseline_version"]
+    body = {"window": "20260112T000000Z", "verdict": "new-normal", "reason": "r", "author": "ann",
+            "feature": "temp"}  # fmt: skip
+
+    refused = server.client.post("/api/v1/monitors/pairs/marks", json=body)
+
+    assert refused.status_code == 400
+    assert "expected one of the kind data-quality" in server.error_of(refused)["message"]
+    assert server.client.get(PATH).json()["status"]["baseline_version"] == before
