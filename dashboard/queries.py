@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.tables import outbox
+from driftline.capture.windows.window import Window
 from driftline.dashboard.alarm_queries import monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.dashboard.message_queries import delivery_line
@@ -32,7 +33,7 @@ def monitor_line(
     connection: Connection, definition: MonitorDefinition, alarms: Iterable[AlarmRecord]
 ) -> MonitorLine:
     """Join a definition with its windows and the alarms on its metrics."""
-    runs, version = _runs(connection, definition.name)
+    runs, version = _runs(connection, definition)
     return MonitorLine(
         name=definition.name,
         kind=definition.kind.replace("-", " "),
@@ -47,12 +48,17 @@ def monitor_line(
     )
 
 
-def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], str]:
-    """Read the newest windows of a monitor, oldest first, and the last baseline's version."""
+def _runs(
+    connection: Connection, definition: MonitorDefinition
+) -> tuple[tuple[WindowRun, ...], str]:
+    """Read the newest windows of a monitor, oldest first, and the last baseline's version.
+
+    Of windows with one start the schedule's own stands, else the one that was judged last.
+    """
     table = executions.c
     rows = connection.execute(
         select(executions)
-        .where(table.monitor == monitor, table.is_current)
+        .where(table.monitor == definition.name, table.is_current)
         .order_by(table.window_start.desc(), table.finished_at.desc())
         .limit(WINDOWS_SHOWN)
     ).all()
@@ -78,7 +84,9 @@ def _runs(connection: Connection, monitor: str) -> tuple[tuple[WindowRun, ...], 
             failure=row.failure_reason,
             folder=row.folder or "",
         )
-        runs.setdefault(run.start, run)
+        # Somebody may have run a part of a window by hand, which must not hide the whole.
+        if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):
+            runs[run.start] = run
     return tuple(reversed(runs.values())), rows[0].baseline_version if rows else ""
 
 

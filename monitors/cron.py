@@ -74,6 +74,10 @@ class Schedule:
         just_after = moment + timedelta(microseconds=1)
         return next(self._walk(just_after, reverse=True), None)
 
+    def has_window(self, window: Window) -> bool:
+        """Say whether a window lies between two firings that follow each other."""
+        return next(windows_from(self, window.start), None) == window
+
     def _walk(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
         fields, years = _translate(self.expression)
         try:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from datetime import timedelta
 
+from sqlalchemy import Connection, select
+
 from driftline.capture.windows.window import Window
 from driftline.errors import UndecidedError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
+from driftline.monitors.tables import executions
+from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of
 from driftline.serving.explain import ModelShelf
 from driftline.signature import Signature
 
-__all__ = ["judge_window", "known_signature"]
+__all__ = ["judge_window", "known_monitor", "known_signature"]
 
 
 def judge_window(
@@ -42,3 +46,19 @@ def known_signature(context: ServerContext, endpoint: str) -> Signature:
     if found is None:
         raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
     return found
+
+
+def known_monitor(connection: Connection, name: str) -> str:
+    """Give the name of a monitor as it is declared, or of one that was deleted and left runs.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none and never was, with the nearest name.
+    """
+    row = store.find(connection, "Monitor", name)
+    if row is None:
+        ran = select(executions.c.id).where(executions.c.monitor == name).limit(1)
+        if connection.scalar(ran) is not None:
+            return name
+    return store.get(connection, "Monitor", name).name

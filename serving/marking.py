@@ -80,6 +80,8 @@ class Marked:
 def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
 
+    Of several with one start it is the schedule's own, else the one that was judged last.
+
     Raises
     ------
     InputError
@@ -104,14 +106,15 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     newest = query.order_by(table.window_start.desc()).limit(1)
     chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
     with reading(context.engine) as connection:
-        found = connection.execute(chosen).first()
+        found = [Window(*one) for one in connection.execute(chosen)]
         last = connection.execute(newest).first()
-    if found is None:
+    if not found:
         known = "" if last is None else f"; the last one that it judged starts {last[0]:%FT%TZ}"
         raise NotFoundError(
             f'monitor "{monitor}" has judged no window that starts {start:%FT%TZ}{known}'
         )
-    return Window(*found)
+    timetable = _definition(context, monitor).timetable
+    return next(filter(timetable.has_window, found), found[0])
 
 
 def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked:

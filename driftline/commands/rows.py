@@ -44,9 +44,9 @@ def rows(
 ) -> None:
     """Show the rows behind a violation, or write all of them, and no others, to a file.
 
-    Also behind what was marked as expected: where it is named, or where nothing else is found in the
-    window. In the file each row has its event id, its time, its share of the blame (they sum to 1), its
-    label where that is known, and all columns of the endpoint.
+    What was marked as expected has its rows, too: named, or where nothing else was found. In the
+    file each row has its event id, its time, its share of the blame (they sum to 1), its label
+    where that is known, and all columns of the endpoint.
 
     Example: driftline monitor rows flights-data-quality --feature temp -o bad.parquet
     """

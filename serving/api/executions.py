@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import chain
@@ -21,13 +22,14 @@ from driftline.errors import InputError
 from driftline.monitors import tables
 from driftline.monitors.blame.export import MEDIA_TYPES, Form, blamed_batches, written
 from driftline.monitors.blame.rows import matching_rows
+from driftline.monitors.cron import Schedule
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.execution import Execution, get_execution
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf
 from driftline.serving.guilty_rows import find_guilty, read_report
-from driftline.serving.judging import judge_window
+from driftline.serving.judging import judge_window, known_monitor
 
 __all__ = ["RunRequest", "router"]
 
@@ -62,19 +64,23 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     def list_executions(
         name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> dict[str, Any]:
-        """List the executions of a monitor, newest window first."""
+        """List the executions of a monitor, newest window first.
+
+        Of windows with one start those of the schedule come first.
+        """
         table = tables.executions
         with reading(context.engine) as connection:
-            row = store.find(connection, "Monitor", name)
+            monitor = known_monitor(connection, name)
             query = (
                 select(table)
-                .where(table.c.monitor == (name if row is None else row.name))
+                .where(table.c.monitor == monitor)
                 .order_by(table.c.window_start.desc(), table.c.started_at.desc())
                 .limit(limit)
             )
-            return {
-                "items": [_shown(dict(found)) for found in connection.execute(query).mappings()]
-            }
+            found = [dict(one) for one in connection.execute(query).mappings()]
+            if store.find(connection, "Monitor", monitor) is not None:
+                found = _own_first(found, get_definition(connection, monitor).timetable)
+        return {"items": [_shown(one) for one in found]}
 
     _add_documents(routes, context)
     return routes
@@ -121,6 +127,16 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     ) -> StreamingResponse:
         """Give the rows behind any violation, each once, with its share of all blame."""
         return _file(context, execution_id, None, form)
+
+
+def _own_first(found: Sequence[dict[str, Any]], timetable: Schedule) -> list[dict[str, Any]]:
+    """Put, of runs with one start, the schedule's own windows before parts of them."""
+    windows = [Window(one["window_start"], one["window_end"]) for one in found]
+    shared = Counter(one.start for one in set(windows))
+    # Worked out only where it decides: most windows are alone at their start.
+    ranks = [(one.start, shared[one.start] == 1 or timetable.has_window(one)) for one in windows]
+    order = sorted(range(len(found)), key=ranks.__getitem__, reverse=True)
+    return [found[at] for at in order]
 
 
 def _execution(context: ServerContext, identity: str) -> Execution:

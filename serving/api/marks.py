@@ -16,6 +16,7 @@ from driftline.serving import resource_store as store
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf
+from driftline.serving.judging import known_monitor
 from driftline.serving.marking import Marked, judged_window, mark_window, unmark
 
 __all__ = ["MarkRequest", "UnmarkRequest", "router"]
@@ -61,8 +62,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     def show_marks(name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
         """List what was said of a monitor's findings, the newest first."""
         with reading(context.engine) as connection:
-            row = store.find(connection, "Monitor", name)
-            found = list_marks(connection, name if row is None else row.name, limit=limit)
+            found = list_marks(connection, known_monitor(connection, name), limit=limit)
         return {"items": [one.to_dict() for one in found]}
 
     @routes.post("/monitors/{name}/marks")

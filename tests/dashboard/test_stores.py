@@ -4,11 +4,11 @@ import json
 import shutil
 import sqlite3
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import create_engine, func, insert, select
 from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
@@ -97,6 +97,37 @@ def test_marked_bars_hold_the_shares_of_the_verdict(stores, seeded):
 def test_unknown_window_or_feature_is_not_found(stores, seeded, window, feature):
     with pytest.raises(NotFoundError):
         stores.monitor(seeded.monitor, window, feature)
+
+
+def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded, tmp_path):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        whole = connection.execute(
+            select(executions).where(
+                executions.c.window_start == datetime(2013, 11, 18, tzinfo=UTC)
+            )
+        ).one()
+        part = {
+            **whole._mapping,
+            "id": "by-hand",
+            "window_end": whole.window_start + timedelta(hours=12),
+            "finished_at": whole.finished_at + timedelta(days=9),
+        }
+        connection.execute(insert(executions).values(part))
+
+    run = Stores(engine, seeded.root, seeded.now).monitor(seeded.monitor, BUG, None).detail.run
+
+    engine.dispose()
+    assert (run.execution, run.end) == (whole.id, datetime(2013, 11, 19, tzinfo=UTC))
+
+
+def _copied(engine, folder):
+    """Give a database of its own with the same rows."""
+    with sqlite3.connect(engine.url.database) as old, sqlite3.connect(folder / "copy.db") as new:
+        old.backup(new)
+    old.close()
+    new.close()
+    return create_engine(f"sqlite:///{folder / 'copy.db'}")
 
 
 def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):

@@ -146,6 +146,8 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
         ("GET", "/api/v1/endpoints/none/capture", None, 404, "does not exist"),
         ("GET", "/api/v1/models/none", None, 404, "does not exist"),
         ("POST", "/api/v1/monitors/qualty/run", {}, 404, 'nearest known one is "quality"'),
+        ("GET", "/api/v1/monitors/qualty/executions", None, 404, 'one is "quality"'),
+        ("GET", "/api/v1/monitors/qualty/marks", None, 404, 'nearest known one is "quality"'),
         ("GET", "/api/v1/channels/none", None, 404, "no Channel has been applied yet"),
         ("POST", "/endpoints/flight/invocations", {}, 404, 'nearest known one is "flights"'),
         ("GET", "/api/v1/things", None, 400, "collection"),

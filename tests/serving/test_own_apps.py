@@ -10,11 +10,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from typer.testing import CliRunner
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.tap.logger import Logger
-from driftline.errors import InputError
+from driftline.cli import build
+from driftline.errors import InputError, NotFoundError
 from driftline.serving.endpoints import signature_of
 from driftline.serving.making import make_endpoint
 from driftline.serving.signatures import foreign_signature
@@ -274,3 +276,24 @@ def test_the_rows_behind_a_violation_come_with_the_label_that_the_signature_name
     found = pd.read_csv(io.StringIO(answer.text)).set_index("inference_id")
     assert len(found) == 300
     assert found["late"].dropna().to_dict() == {"trip-3": 1}
+
+
+def test_a_window_without_violations_is_said_to_have_none(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    server.apply(*resources(declare, reference))
+    time = datetime(2026, 1, 14, 12, tzinfo=UTC)
+    with Logger("flights", spool_dir=server.context.spool_dir) as logger:
+        logger(ROW, {"late": 1, "score": 0.75}, event_time=time)
+    sink(server)
+    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+    ran = server.client.post("/api/v1/monitors/flights-dq/run", json=window).json()
+    words = ["monitor", "rows", "flights-dq", "--window", "2026-01-14", "--server", server.url]
+
+    asked = server.client.get(f"/api/v1/executions/{ran['id']}/rows")
+    done = CliRunner().invoke(build("monitor"), words)
+
+    assert asked.status_code == 404
+    assert "nothing is violated in this window" in server.error_of(asked)["message"]
+    assert isinstance(done.exception, NotFoundError)
+    assert "nothing is violated in the window from 2026-01-14" in str(done.exception)

@@ -37,7 +37,9 @@ def server(start, trained, declare, sent, tmp_path_factory):
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
-        )
+            declare("Monitor", "daily", endpoint="flights", baseline="flights",
+                    schedule="cron(0 0 ? * * *)"),
+        )  # fmt: skip
         assert answer.status_code == 200, answer.text
         for hour in range(24):
             body = sent.iloc[hour * 20 : hour * 20 + 20].to_csv(header=False, index=False)
@@ -145,7 +147,7 @@ def test_the_command_shows_the_first_of_them(server):
     [
         (["quality", "--feature", "origin"], InputError, "expected one of: .*carrier"),
         (["quality", "--window", "2026-01-13"], NotFoundError, "no window that begins 2026-01-13"),
-        (["none"], NotFoundError, "no window with violations yet"),
+        (["none"], NotFoundError, 'Monitor "none" does not exist'),
         (["quality", "-o", "x.xlsx"], InputError, "ends in .csv or .parquet"),
     ],
 )
@@ -154,3 +156,17 @@ def test_what_the_command_cannot_find_is_told(server, arguments, error, sentence
 
     assert isinstance(done.exception, error)
     assert re.search(sentence, str(done.exception))
+
+
+def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(client, server):
+    whole = client.run_monitor("daily", start=DAY, end=DAY + timedelta(days=1))
+    part = client.run_monitor("daily", start=DAY, end=DAY + timedelta(hours=12))
+
+    shown = run(server, "daily", "--window", "2026-01-14", "--json")
+    marked = client.mark_monitor(
+        "daily", window=DAY, verdict="harmful", reason="so it is", author="ann"
+    )
+
+    assert [one["id"] for one in client.executions("daily")] == [whole["id"], part["id"]]
+    assert json.loads(shown.stdout)["execution"] == whole["id"]
+    assert marked["mark"]["window_end"].startswith("2026-01-15")
