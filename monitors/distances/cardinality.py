@@ -15,7 +15,7 @@ from driftline.monitors.distances.sample import Sample
 
 __all__ = ["distinct", "expected_distinct"]
 
-Z = 1.959963984540054
+Z, CONFIDENCE = 1.959963984540054, 0.95
 
 
 def distinct(reference: Sample, window: Sample) -> Distance:
@@ -24,7 +24,9 @@ def distinct(reference: Sample, window: Sample) -> Distance:
     The larger side is thinned out to the rows of the smaller one (rarefaction): more rows alone
     make more values. The p-value bounds the chance of so large a gap when the rows of both are
     parted at random: half of it must come from one side, and Bernstein's inequality for the
-    presence of each value bounds both.
+    presence of each value bounds both, or Chebyshev's, whichever is smaller. The interval lets both
+    numbers vary as the values that one row alone holds foretell, and leaves 0 out only where the
+    p-value is below 0.05.
 
     Returns
     -------
@@ -33,8 +35,10 @@ def distinct(reference: Sample, window: Sample) -> Distance:
 
     References
     ----------
-    Hurlbert, Ecology 52, 1971; Joag-Dev and Proschan, Annals of Statistics 11, 1983 (such
-    presences are negatively associated, so that the inequality holds).
+    Hurlbert, Ecology 52, 1971; Good and Toulmin, Biometrika 43, 1956 (how far the number of values
+    in new rows varies: the number in twice the rows less it, at most those that came once);
+    Joag-Dev and Proschan, Annals of Statistics 11, 1983 (such presences are negatively associated,
+    so that the inequality holds).
     """
     first, second = _rows(reference), _rows(window)
     if not first or not second:
@@ -49,18 +53,23 @@ def distinct(reference: Sample, window: Sample) -> Distance:
             "tell whole numbers beyond 2^53 apart"
         )
         return Distance("distinct", None, "share of the expected", note=note)
-    expected, spread = expected_distinct(counts, rows)
+    expected, _ = expected_distinct(counts, rows)
     gap = found / expected - 1.0
-    # The found number varies as the expected one does; a sketch adds its own error.
-    reach = Z * math.hypot(math.sqrt(2.0 * spread) / expected, error * (gap + 1.0))
+    own = _counts(smaller)
+    # Of a sketch it is not known how many values came once: it then varies as the expected one.
+    variance = _once(counts, rows) + _once(counts if own is None else own, rows)
+    # A sketch adds its own error.
+    reach = Z * math.hypot(math.sqrt(variance) / expected, error * (gap + 1.0))
+    chance = _chance(reference, window, rows, found - expected) if error == 0.0 else None
+    is_clear = chance is None or chance < 1.0 - CONFIDENCE
     whose = "" if smaller is window else " of the window"
     return Distance(
         "distinct",
         abs(gap),
         "share of the expected",
-        corrected=math.sqrt(max(0.0, gap**2 - 2.0 * spread / expected**2)),
-        p_value=_chance(reference, window, rows, found - expected) if error == 0.0 else None,
-        lower=max(0.0, abs(gap) - reach),
+        corrected=math.sqrt(max(0.0, gap**2 - variance / expected**2)),
+        p_value=chance,
+        lower=max(0.0, abs(gap) - reach) if is_clear else 0.0,
         upper=abs(gap) + reach,
         note=f"{found:,} different values in {rows:,} rows; {expected:,.1f} in so many{whose} "
         f"by the {'reference' if smaller is window else 'window'}'s counts",
@@ -90,6 +99,12 @@ def expected_distinct(counts: Counts, rows: float) -> tuple[float, float]:
     return counts.size - float(absent.sum()), float((absent * (1.0 - absent)).sum())
 
 
+def _once(counts: Counts, rows: float) -> float:
+    """Give how many values one row alone would hold among some of the rows."""
+    share = min(1.0, rows / float(counts.sum()))
+    return float((counts * share * (1.0 - share) ** (counts - 1.0)).sum())
+
+
 def _chance(reference: Sample, window: Sample, rows: int, gap: float) -> float | None:
     """Bound the chance of a gap as large over all ways to part the rows.
 
@@ -113,7 +128,8 @@ def _chance(reference: Sample, window: Sample, rows: int, gap: float) -> float |
     away = abs(gap) / 2.0
     if away == 0.0:
         return 1.0
-    return min(1.0, 2.0 * math.exp(-(away**2) / (2.0 * (spread + away / 3.0))))
+    bernstein = 2.0 * math.exp(-(away**2) / (2.0 * (spread + away / 3.0)))
+    return min(1.0, bernstein, spread / away**2)
 
 
 def _rows(side: Sample) -> int:

@@ -125,6 +125,41 @@ def test_rarefaction_is_the_mean_over_all_choices_of_rows(counts: list[int], dat
     assert spread >= np.var(found) - 1e-9
 
 
+@pytest.mark.parametrize(("rows", "more"), [(20_000, 1_000), (1_000, 1_000), (500, 20_000)])
+def test_the_interval_of_distinct_holds_without_a_change_and_agrees_with_its_chance(
+    rows: int, more: int
+) -> None:
+    weights = 1 / np.arange(1, 201)
+    names = np.array([f"n{at}" for at in range(200)])
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        first, second = (rng.choice(names, n, p=weights / weights.sum()) for n in (rows, more))
+        found = dl.distance("distinct", first, second)
+        # Both expect the same number: the true distance is 0.
+        assert found.lower == 0.0 < found.upper
+        assert found.p_value >= 0.05
+
+
+def test_the_interval_of_distinct_holds_a_change() -> None:
+    """1,000 rows of 300 equal levels against as many of 400, by the formula for their numbers."""
+    truth = 400 * (1 - (1 - 1 / 400) ** 1_000) / (300 * (1 - (1 - 1 / 300) ** 1_000)) - 1
+    held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        first, second = (rng.integers(0, n, 1_000).astype(str) for n in (300, 400))
+        found = dl.distance("distinct", first, second)
+        held += found.lower <= truth <= found.upper
+
+    assert held >= 87
+
+
+def test_a_frequent_value_that_is_gone_is_no_chance() -> None:
+    found = dl.distance("distinct", ["a", "b"] * 500, ["a"] * 500)
+
+    assert found.value == found.lower == 0.5
+    assert found.p_value < 1e-6
+
+
 def test_more_rows_of_the_same_are_not_more_values() -> None:
     rng = np.random.default_rng(6)
     weights = 1 / np.arange(1, 501)
