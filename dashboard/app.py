@@ -52,6 +52,7 @@ from driftline.dashboard.parts import marked, problem
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
+from driftline.signature import Signature
 
 __all__ = ["DashboardContext", "create_app", "render"]
 
@@ -92,18 +93,20 @@ INDEX = """<!DOCTYPE html>
 class DashboardContext:
     """What the dashboard reads from: the database, the storage root, a clock.
 
-    ``send`` is the way to the server, through which alone anything is changed.
+    ``send`` is the way to the server, through which alone anything is changed; ``signature_of``
+    gives an endpoint's signature by its name, None where it has none.
     """
 
     engine: Engine
     root: str
     now: Callable[[], datetime]
     send: Send | None = None
+    signature_of: Callable[[str], Signature | None] = lambda _: None
 
 
 def create_app(context: DashboardContext) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
-    stores = Stores(context.engine, context.root, context.now)
+    stores = Stores(context.engine, context.root, context.now, context.signature_of)
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]

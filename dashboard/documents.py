@@ -7,7 +7,7 @@ The document is written by monitors/report.py: ``features`` is a list of measure
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -33,6 +33,7 @@ __all__ = [
     "features_of",
     "finding_of",
     "findings_of",
+    "gravest_culprit",
     "groups_of",
     "metrics_of",
     "numbers_of",
@@ -97,15 +98,24 @@ def culprit(report: Document | None, feature: str) -> tuple[Document, Condition]
 
     One that somebody expected comes after those that alarm.
     """
+    return next(_culprits(report, feature), None)
+
+
+def gravest_culprit(report: Document | None) -> tuple[Document, Condition] | None:
+    """Give the gravest violation of all that points at rows, with the rows' condition."""
+    return next(_culprits(report, None), None)
+
+
+def _culprits(report: Document | None, feature: str | None) -> Iterator[tuple[Document, Condition]]:
     loud, expected = (
         sorted(_objects(report or {}, key), key=_gravity)
         for key in ("violations", "expected_violations")
     )
     for violation in (*loud, *expected):
         found = violation.get("predicate")
-        if _text(violation, "feature_name") == feature and isinstance(found, Mapping):
-            return violation, read_condition(found)
-    return None
+        is_asked = feature is None or _text(violation, "feature_name") == feature
+        if is_asked and isinstance(found, Mapping):
+            yield violation, read_condition(found)
 
 
 def finding_of(violation: Document) -> tuple[str, str]:

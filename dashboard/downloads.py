@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.dashboard.documents import culprit, script_of
+from driftline.dashboard.documents import culprit, gravest_culprit, script_of
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.blame.export import MEDIA_TYPES, Form, written
@@ -83,14 +83,13 @@ class Downloads:
 
     def _open(self, asked: dict[str, str], form: Form) -> Iterator[bytes]:
         stores = self._stores
-        view = stores.monitor(asked.get("monitor", ""), asked.get("window"), asked.get("feature"))
-        if view.detail is None or view.feature is None:
-            raise NotFoundError("no window has been judged, or no feature measured in it")
-        run, line = view.detail.run, view.monitor
-        report = stores.holdings.document(run.folder)
-        found = culprit(report, view.feature.name)
+        line, run = stores.judged(asked.get("monitor", ""), asked.get("window"))
+        if run is None:
+            raise NotFoundError(f'monitor "{line.name}" has judged no window yet')
+        report, feature = stores.holdings.document(run.folder), asked.get("feature")
+        found = gravest_culprit(report) if feature is None else culprit(report, feature)
         if found is None or script_of(report):
-            raise NotFoundError(f'no rows are kept behind "{view.feature.name}" in this window')
+            raise NotFoundError(f'no rows are kept behind "{feature or "it"}" in this window')
         baseline = stores.holdings.baseline(line.baseline, line.baseline_version)
         return written(stores.holdings.guilty(baseline, line, run, found), form)
 

@@ -253,11 +253,13 @@ class FeatureLine:
 class GuiltyRows:
     """The first rows behind a violation, as text, the offending column apart from the others.
 
+    ``blamed`` is what the violation is of, ``feature`` the column that its condition looks at.
     ``check`` and ``words`` are the violation's, ``phrase`` its condition without the column's name,
     ``onset`` from when to when it lasted, ``share_of_blame`` its feature's, 0-1.
     """
 
     feature: str
+    blamed: str
     total: int
     predicate: str
     segment: str | None

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import numpy as np
@@ -37,8 +37,10 @@ from driftline.monitors.blame.export import blamed_batches
 from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.blame.shares import Blamed
 from driftline.monitors.comparison import Comparison, compare
+from driftline.monitors.examination import read_whole
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.outliers.condition import with_baseline
+from driftline.signature import Signature
 
 __all__ = ["Holdings"]
 
@@ -59,10 +61,14 @@ class Holdings:
     ----------
     root
         Storage root, a path or URI.
+    signature_of
+        Gives an endpoint's signature by its name; None where it has none.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(
+        self, root: str, signature_of: Callable[[str], Signature | None] = lambda _: None
+    ) -> None:
+        self.root, self._signature_of = root, signature_of
         self._lock = threading.Lock()
         self._baselines: dict[tuple[str, str], Baseline] = {}
         self._stats: dict[str, tuple[float, CaptureStats]] = {}
@@ -148,6 +154,7 @@ class Holdings:
         check, words = finding_of(violation)
         return GuiltyRows(
             feature=predicate.column,
+            blamed=str(violation.get("feature_name", predicate.column)),
             total=total if isinstance(total, int) else table.num_rows,
             predicate=str(predicate),
             segment=segment_of(violation),
@@ -171,11 +178,11 @@ class Holdings:
         found: tuple[Document, Condition],
     ) -> Iterator[pa.RecordBatch]:
         """Read all rows that meet a violation's condition, each with its share of the blame."""
-        predicate = with_baseline(found[1], baseline)
-        names = [*IDS, *(column.name for column in baseline.signature.inputs)]
-        names += [name for name in predicate.columns if name not in names]
-        blamed = [Blamed(predicate.column, predicate, blame_of(found[0]))]
-        read = self._read(baseline, line, run, names)
+        blamed = [Blamed(found[1].column, with_baseline(found[1], baseline), blame_of(found[0]))]
+        # Of endpoints that are gone, the columns of the baseline.
+        signature = self._signature_of(line.endpoint) or baseline.signature
+        window = Window(run.start, run.end)
+        read = read_whole(self.root, line.endpoint, window, signature, baseline)
         return blamed_batches(read.batches, blamed, reference_columns(baseline))
 
     def captured(self) -> list[str]:

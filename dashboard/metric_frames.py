@@ -174,3 +174,4 @@ class KindView:
     kept: str | None = None
     unread: int = 0
     marks: MarksView | None = None
+    rows: GuiltyRows | None = None

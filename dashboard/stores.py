@@ -29,10 +29,10 @@ from driftline.dashboard.affairs import Affairs
 from driftline.dashboard.alarm_frames import AlarmsView, Story
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
 from driftline.dashboard.composite_queries import composite_view
-from driftline.dashboard.documents import Document, culprit, detail_of, script_of
+from driftline.dashboard.culprits import evidence
+from driftline.dashboard.documents import detail_of
 from driftline.dashboard.frames import (
     EndpointLine,
-    FeatureLine,
     MonitorLine,
     MonitorView,
     OverviewView,
@@ -48,12 +48,11 @@ from driftline.dashboard.queries import dead_count, deliveries, monitor_line
 from driftline.dashboard.series_queries import column_history, newest_labels
 from driftline.dashboard.standing import Surroundings
 from driftline.dashboard.trial import try_out
-from driftline.dashboard.wording import plural
 from driftline.errors import DriftlineError, NotFoundError
-from driftline.monitors.comparison import Comparison
 from driftline.monitors.datapoints import UNQUOTED
 from driftline.monitors.definitions import get_definition, list_definitions
 from driftline.monitors.standing import overdue
+from driftline.signature import Signature
 
 __all__ = ["Stores"]
 
@@ -73,12 +72,20 @@ class Stores:
         Storage root, a path or URI.
     now
         The clock by which ages are told.
+    signature_of
+        Gives an endpoint's signature by its name; None where it has none.
     """
 
-    def __init__(self, engine: Engine, root: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        root: str,
+        now: Callable[[], datetime],
+        signature_of: Callable[[str], Signature | None] = lambda _: None,
+    ) -> None:
         self.engine = engine
         self.now = now
-        self.holdings = Holdings(root)
+        self.holdings = Holdings(root, signature_of)
         self.past = Past(self.holdings.document)
         self.bands = BandShelf()
         self.affairs = Affairs(engine, now)
@@ -173,7 +180,23 @@ class Stores:
         view = replace(
             view, detail=detail, feature=chosen, kept=feature or keep, marks=said, held=held
         )
-        return view if chosen is None else self._with_rows(view, report, chosen)
+        if chosen is None:
+            return view
+        found = evidence(self.holdings, line, run, report, chosen)
+        return replace(view, comparison=found.comparison, rows=found.rows, notes=found.notes)
+
+    def judged(self, name: str, window: str | None) -> tuple[MonitorLine, WindowRun | None]:
+        """Give a monitor and one of its windows, the newest when unset; None before the first.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such monitor, or no such window of it.
+        """
+        with reading(self.engine) as connection:
+            definition = get_definition(connection, name)
+            line = monitor_line(connection, definition, list_alarms(connection))
+        return line, _choose(line, window)
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there.
@@ -228,7 +251,9 @@ class Stores:
                 changes=past,
                 now=self.now(),
             )
-        return replace(view, marks=marks_view(self.engine, line, run, report, None))
+        found = evidence(self.holdings, line, run, report)
+        said = marks_view(self.engine, line, run, report, None)
+        return replace(view, marks=said, rows=found.rows, notes=found.notes)
 
     def column(self, name: str, column: str, window: str | None) -> ColumnView:
         """Give one column of a monitor over all windows, and in one of them.
@@ -297,30 +322,6 @@ class Stores:
         low, middle, high = profile.sketch.quantiles(QUANTILES).tolist()
         return ReferenceSummary(profile.row_count, missing, profile.moments.mean, low, middle, high)
 
-    def _with_rows(
-        self, view: MonitorView, report: Document | None, feature: FeatureLine
-    ) -> MonitorView:
-        """Add what needs the captured rows; what cannot be read is said on the page."""
-        assert view.detail is not None
-        line, run = view.monitor, view.detail.run
-        if script := script_of(report):
-            note = f"The rows were made by {script} and are not kept: there is no picture of them."
-            return replace(view, notes=(note,))
-        try:
-            found = culprit(report, feature.name)
-            baseline = self.holdings.baseline(line.baseline, line.baseline_version)
-            comparison = self.holdings.comparison(baseline, line, run, feature, found)
-            rows = None if found is None else self.holdings.rows(baseline, line, run, found)
-        except (DriftlineError, OSError, pa.ArrowException) as error:
-            log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
-            # Only the first line: what libraries add below it is for the log.
-            lines = str(error).splitlines() if isinstance(error, DriftlineError) else []
-            reason = lines[0] if lines else type(error).__name__
-            return replace(view, notes=(f"The captured rows cannot be read: {reason}",))
-        return replace(
-            view, comparison=comparison, rows=rows, notes=_since_judged(line, run, comparison)
-        )
-
     def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:
         """Count the capture of each endpoint that has rows or a monitor."""
         watched: dict[str, list[MonitorLine]] = {name: [] for name in self.holdings.captured()}
@@ -374,21 +375,3 @@ def _choose(line: MonitorLine, stamp: str | None) -> WindowRun | None:
     if found is None:
         raise NotFoundError(f'monitor "{line.name}" has no window "{stamp}"')
     return found
-
-
-def _since_judged(
-    line: MonitorLine, run: WindowRun, comparison: Comparison | None
-) -> tuple[str, ...]:
-    """Say so when other rows lie in the window now than were judged."""
-    # Only this kind judges every captured row.
-    if comparison is None or run.row_count is None or line.kind != "data quality":
-        return ()
-    held = comparison.window_rows
-    if held == run.row_count:
-        return ()
-    times = f"--from {run.start:%Y-%m-%dT%H:%M:%SZ} --to {run.end:%Y-%m-%dT%H:%M:%SZ}"
-    return (
-        f"Judged were {plural(run.row_count, 'row')}; the window holds {plural(held, 'row')} now, "
-        "which is what the chart counts. To judge those: "
-        f"driftline monitor run {line.name} {times}",
-    )

@@ -109,6 +109,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.dashboard.app import DashboardContext, create_app
+    from driftline.serving.endpoints import signature_of
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
@@ -116,11 +117,13 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     writer = open_database(settings)
     migrate(writer)
     writer.dispose()
+    engine = open_database(settings, read_only=True)
     context = DashboardContext(
-        engine=open_database(settings, read_only=True),
+        engine=engine,
         root=settings.root,
         now=clock(settings),
         send=ServerCalls(settings.server_url, timeout_s=30).send,
+        signature_of=lambda endpoint: signature_of(engine, endpoint),
     )
     serve(create_app(context), listener, ready)
 

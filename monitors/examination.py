@@ -38,6 +38,7 @@ __all__ = [
     "labels_of",
     "nothing_to_judge",
     "read_captured",
+    "read_whole",
 ]
 
 # SageMaker's own text (model-monitor.md section 7.3).
@@ -64,6 +65,21 @@ def read_captured(
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
     )
+
+
+def read_whole(
+    root: str, endpoint: str, window: Window, signature: Signature, baseline: Baseline
+) -> WindowRead:
+    """Open the captured rows of a window with all that is known of them, to be taken out.
+
+    Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
+    """
+    # A label that the signature of an app of somebody else's names is not captured, but loaded.
+    names = [one.name for one in (*signature.inputs, *signature.outputs)]
+    labels = labels_of(baseline.signature)
+    if labels is not None and labels.name in names:
+        labels = None
+    return read_window(root, endpoint, window, signature, columns=[*ROW_IDS, *names], labels=labels)
 
 
 def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:

@@ -11,13 +11,10 @@ import pyarrow as pa
 
 from driftline.baseline import store as baselines
 from driftline.baseline.location import locate
-from driftline.baseline.store import Baseline
-from driftline.capture.truth.labelling import Labels
-from driftline.capture.windows.window import ROW_IDS, read_window
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.monitors.blame.shares import Blamed
 from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.examination import labels_of
+from driftline.monitors.examination import read_whole
 from driftline.monitors.execution import Execution
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.outliers.condition import with_baseline
@@ -89,16 +86,7 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
         )
     baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
     signature = known_signature(context, execution.endpoint)
-    # A label that the signature of an app of somebody else's names is not captured, but loaded.
-    names = [*ROW_IDS, *(one.name for one in (*signature.inputs, *signature.outputs))]
-    window = read_window(
-        context.root,
-        execution.endpoint,
-        execution.window,
-        signature,
-        columns=names,
-        labels=_labels(baseline, names),
-    )
+    window = read_whole(context.root, execution.endpoint, execution.window, signature, baseline)
     blamed = [
         Blamed(
             one["feature_name"],
@@ -128,9 +116,3 @@ def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any
             f"{only['feature_name']}: {only['constraint_check_type']} has no rows behind it"
         )
     return [only]
-
-
-def _labels(baseline: Baseline, taken: Sequence[str]) -> Labels | None:
-    """Name the column of labels, which retraining needs and some violations are about."""
-    found = labels_of(baseline.signature)
-    return None if found is None or found.name in taken else found

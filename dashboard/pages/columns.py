@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from driftline.dashboard.address import column_link, monitor_link, rows_link
+from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts import comparison_figure, comparison_height
 from driftline.dashboard.frames import (
     FeatureLine,
@@ -14,6 +14,7 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
+from driftline.dashboard.pages.rows import TITLE, listed
 from driftline.dashboard.parts import Cell, bullet, empty, keyed, marked, panel, share_bar, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import (
@@ -24,13 +25,11 @@ from driftline.dashboard.wording import (
     percent,
     plural,
     probability,
-    span,
 )
 from driftline.monitors.comparison import Comparison
 
 __all__ = ["comparison_panel", "feature_panel", "row_panel", "violations_text"]
 
-EVENT_CHARACTERS = 13
 COMMISSIONING = "commissioning_check"
 
 MEANINGS = {
@@ -264,75 +263,13 @@ def _numbers(comparison: Comparison) -> html.Div:
 
 def row_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
-    rows, title = view.rows, "The rows that did it"
-    if rows is None:
-        broken = view.feature is not None and bool(view.feature.checks)
-        if broken and view.feature is not None:
-            why = f"{view.feature.name}: its violation points at no single rows."
-        elif detail.run.violation_count:
-            why = (
-                "The chosen feature keeps its constraints; choose one in violation to see its rows."
-            )
-        else:
-            why = "No constraint is broken in this window, so no rows are to blame."
-        return panel(title, [empty(why)], name="rows")
-    note = f"{rows.feature}, {span(detail.run)}"
-    if not rows.events:
-        why = f"{plural(rows.total, 'row')} with {rows.predicate}; they are no longer kept."
-        return panel(title, [empty(why)], name="rows", note=note)
-    heads = [rows.feature, "Event id", "Event time", *rows.columns]
-    records: list[list[Cell]] = [
-        [html.B(value or "empty", className="guilty"), _event(event), time, *others]
-        for value, event, time, others in zip(
-            rows.offending, rows.events, rows.times, rows.records, strict=True
-        )
-    ]
-    return panel(
-        title,
-        [
-            html.P(_which(rows), className="sentence"),
-            html.P(_files(view, detail, rows), className="note"),
-            table(heads, records, label=f"Rows with {rows.predicate}", kind="rows"),
-        ],
-        name="rows",
-        note=note,
-    )
-
-
-def _which(rows: GuiltyRows) -> list[Cell]:
-    """Say which rows are meant, how many there are and where they sit."""
-    shown = len(rows.events)
-    sentence: list[Cell] = [
-        html.B(plural(rows.total, "row")),
-        " with ",
-        html.Code(rows.predicate),
-        f"; the first {shown} are shown." if shown < rows.total else ".",
-    ]
-    if rows.segment:
-        sentence += [" ", html.B(rows.segment)]
-    if rows.onset:
-        sentence += [" It lasted ", html.B(rows.onset), "."]
-    return sentence
-
-
-def _files(view: MonitorView, detail: WindowDetail, rows: GuiltyRows) -> list[Cell]:
-    """Link all of the rows as files, and say what they bear."""
-    assert view.feature is not None
-    links = [
-        # No page of the dashboard: the browser itself is to fetch it.
-        html.A(
-            form,
-            href=rows_link(
-                view.monitor.name, window=detail.run.stamp, feature=view.feature.name, form=ending
-            ),
-            download="",
-        )
-        for form, ending in (("CSV", "csv"), ("Parquet", "parquet"))
-    ]
-    share = f"{percent(rows.share_of_blame)} of this window's blame; " * bool(rows.share_of_blame)
-    return [f"{share}all rows, each with its share of it: ", links[0], ", ", links[1]]
-
-
-def _event(event: str) -> html.Code:
-    short = event if len(event) <= EVENT_CHARACTERS else f"{event[:EVENT_CHARACTERS]}…"
-    return html.Code(short, title=event)
+    if view.rows is not None:
+        return listed(view.monitor.name, detail.run, view.rows)
+    broken = view.feature is not None and bool(view.feature.checks)
+    if broken and view.feature is not None:
+        why = f"{view.feature.name}: its violation points at no single rows."
+    elif detail.run.violation_count:
+        why = "The chosen feature keeps its constraints; choose one in violation to see its rows."
+    else:
+        why = "No constraint is broken in this window, so no rows are to blame."
+    return panel(TITLE, [empty(why)], name="rows")

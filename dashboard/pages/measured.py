@@ -15,6 +15,7 @@ from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.quality import quality_parts
+from driftline.dashboard.pages.rows import listed
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
 from driftline.dashboard.parts import Cell, crumbs, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
@@ -50,6 +51,7 @@ def page(view: KindView) -> html.Div:
                 _time(view, run),
                 *(PARTS[view.kind](view, run) if view.kind in PARTS else ()),
                 _metrics(view, run),
+                *([listed(monitor.name, run, view.rows)] if view.rows is not None else ()),
                 *mark_panel(view.marks),
                 html.Div([changes_panel(view.changes, view.now), record], className="pair"),
             ],
@@ -90,6 +92,7 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
         lines.append(html.P(view.cause, className="cause"))
     said = [words for _, words in view.violations if words and words not in (view.cause or "")]
     lines += [html.P(words, className="cause") for words in said[:5]]
+    lines += [html.P(sentence, className="faint") for sentence in view.notes]
     if view.labels is not None and run.row_count:
         share = view.labelled / run.row_count
         rest = "; the rest may still come" if share < 1 else ""

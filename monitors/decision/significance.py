@@ -263,7 +263,9 @@ def wilson_interval(count: float, rows: float) -> tuple[float, float]:
     centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
     half /= 1 + z * z / rows
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At either end the border is the end itself; rounding would leave 1e-20 of it.
+    low = 0.0 if count <= 0 else max(0.0, centre - half)
+    return low, 1.0 if count >= rows else min(1.0, centre + half)
 
 
 def blame(excess: dict[str, float]) -> dict[str, float]:

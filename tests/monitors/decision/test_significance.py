@@ -240,3 +240,9 @@ def test_the_interval_is_wilsons(rows, share) -> None:
     expected = stats.binomtest(count, rows).proportion_ci(0.95, method="wilson")
 
     assert wilson_interval(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [4, 1_000, 7_999, 20_000])
+def test_an_interval_of_nothing_begins_at_nothing_and_one_of_all_ends_at_all(rows: int) -> None:
+    assert wilson_interval(0, rows)[0] == 0.0
+    assert wilson_interval(rows, rows)[1] == 1.0
