@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+
+import pyarrow as pa
 
 from driftline.monitors.datapoints import OWN_METRICS
 from driftline.monitors.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.outliers.clusters import cluster_size
 from driftline.monitors.outliers.condition import OutlierCondition
 from driftline.monitors.outliers.reading import LEVELS, OutlierReading
-from driftline.monitors.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
+from driftline.monitors.outliers.scorer import LEAST_ROWS, OUTLIER_SCORE, RowScorer, row_scorer
 from driftline.monitors.outliers.share import DEFAULT_LENGTH, ShareVerdict, judge_share
 from driftline.monitors.outliers.terms import share_words
 from driftline.monitors.question import Question
@@ -24,13 +27,16 @@ NAMED = 3
 
 
 def examine(question: Question) -> Report:
-    """Judge a window.
+    """Judge a window; against a reference of too few rows nothing is decided.
 
     Raises
     ------
     InputError
         When the baseline keeps no sample of rows, or the data have none of its columns.
     """
+    sample = question.baseline.sample
+    if sample is not None and len(sample) < LEAST_ROWS:
+        return _undecided(question, len(sample))
     scorer = row_scorer(question.baseline)
     reading = question.gather(partial(OutlierReading, scorer))
     rows = reading.row_count
@@ -56,6 +62,36 @@ def examine(question: Question) -> Report:
         baseline_version=question.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details=_details(scorer, reading, verdict, missing),
+        batches=question.batches,
+    )
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Counts rows, and does nothing else with them."""
+
+    count: int = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        self.count += batch.num_rows
+
+    def merge(self, other: _Rows) -> _Rows:
+        return _Rows(self.count + other.count)
+
+
+def _undecided(question: Question, sample_rows: int) -> Report:
+    """Say that the reference does not tell what is odd."""
+    rows, budget = question.gather(_Rows).count, question.budget
+    metric = MetricResult(name=METRIC, value=None, count=rows, note=INSUFFICIENT)
+    return Report(
+        kind="outliers",
+        violations=(),
+        row_count=rows,
+        metrics=(metric,) if rows else (),
+        facts=question.facts,
+        baseline_version=question.baseline.version,
+        alpha=budget.false_alarms_per_year / budget.windows_per_year,
+        details={"threshold": OUTLIER_SCORE, "sample_rows": sample_rows},
         batches=question.batches,
     )
 

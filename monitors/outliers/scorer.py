@@ -30,7 +30,7 @@ from driftline.monitors.outliers.rarity import Rarity, fit_rarity
 from driftline.monitors.outliers.terms import Floats, NumberTerms, number_terms
 from driftline.monitors.violation import plural
 
-__all__ = ["OUTLIER_SCORE", "Parts", "RowScorer", "row_scorer"]
+__all__ = ["LEAST_ROWS", "OUTLIER_SCORE", "Parts", "RowScorer", "row_scorer"]
 
 # A row is an outlier from here: as odd as one in 10,000 rows (drift-methods.md section 8).
 OUTLIER_SCORE = 4.0

@@ -192,3 +192,16 @@ def test_a_reference_without_times_is_judged_with_more_patience(baseline: Baseli
 
     assert patient.metrics[0].bound is not None and known.metrics[0].bound is not None
     assert patient.metrics[0].bound > known.metrics[0].bound
+
+
+def test_a_reference_of_few_rows_decides_nothing() -> None:
+    small = Baseline.fit(trips(80, seed=31), timestamp="at")
+
+    report = dl.check(broken(500, seed=32, count=50), small, kind="outliers")
+    nothing = dl.check(broken(500, seed=32, count=50)[:0], small, kind="outliers")
+
+    (metric,) = report.metrics
+    assert (metric.value, metric.note, report.row_count) == (None, INSUFFICIENT, 500)
+    assert report.insufficient == ("outlier_share",)
+    assert not report.violations and not report.decided and not nothing.decided
+    assert "nothing could be judged" in report.summary
