@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection
-
-from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
-from driftline.alerts.metrics import store as metrics
+from driftline.alerts.alarms.records import HistoryItem
 from driftline.dashboard.address import monitor_link
 
 __all__ = [
-    "latest_note",
-    "newest_words",
     "note_link",
     "note_text",
     "period_end",
     "side_of",
-    "words_at",
 ]
 
 
@@ -36,33 +29,6 @@ def note_link(note: Mapping[str, object]) -> str | None:
         return f"/{link}"
     monitor = note_text(note, "monitor")
     return monitor_link(monitor, anchor="rows") if monitor else None
-
-
-def newest_words(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
-    """Give the note of the newest datapoint that has a cause, else of the change to ALARM."""
-    note = latest_note(connection, record.definition)
-    if note and note_text(note, "cause"):
-        return note
-    newest = history(connection, record.name, type="StateUpdate", limit=1)
-    return words_at(connection, record, newest[0]) if newest else {}
-
-
-def words_at(
-    connection: Connection, record: AlarmRecord, item: HistoryItem
-) -> Mapping[str, object]:
-    """Give the note of the datapoint that decided a change of state."""
-    end = period_end(item)
-    return {} if end is None else latest_note(connection, record.definition, end)
-
-
-def latest_note(
-    connection: Connection, rule: AlarmDefinition, before: datetime | None = None
-) -> Mapping[str, object]:
-    """Give the note of a metric's newest datapoint that has one; metric math has none."""
-    if rule.metrics:
-        return {}
-    metric = (rule.namespace, rule.metric_name, rule.dimensions)
-    return metrics.latest_note(connection, *metric, before=before) or {}
 
 
 def period_end(item: HistoryItem) -> datetime | None:

@@ -23,8 +23,9 @@ from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.alarm_frames import AlarmRule, AlarmView
-from driftline.dashboard.alarm_notes import newest_words, note_link, note_text, side_of, words_at
+from driftline.dashboard.alarm_notes import note_link, note_text, side_of
 from driftline.dashboard.alarm_signal import decided_of, joined, points_of, spans_of
+from driftline.dashboard.alarm_words import newest_words, words_at
 from driftline.dashboard.frames import AlarmChange, AlarmLine, DeliveryLine, MonitorLine
 from driftline.dashboard.message_queries import channels_of, messages_of, newest_messages
 from driftline.dashboard.metric_words import limit_words, metric_words

@@ -1,4 +1,4 @@
-"""The rows behind a violation on pages and in files: every kind's, with all that is known of them."""
+"""The rows behind a violation on pages and in files, of every kind, with all that is known."""
 
 import sqlite3
 from dataclasses import replace
