@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,9 @@ __all__ = ["Files", "Source", "open_source"]
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
 IN_MEMORY_BYTES = 1 << 26
 FORM_BYTES = 1 << 12
+# What pandas calls an index without a name where it writes one: the row numbers of a sample.
+# A frame's own index is no column, and so this is none.
+INDEX = re.compile(r"__index_level_\d+__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +177,14 @@ def _plain(schema: pa.Schema) -> pa.Schema:
 
 
 def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
+    table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
     return Source(_plain(table.schema), table.to_batches, textual, table.num_rows)
 
 
 def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
+    own = [field for field in dataset.schema if not INDEX.fullmatch(field.name)]
+    if len(own) < len(dataset.schema):
+        dataset = dataset.replace_schema(pa.schema(own))
     plain = _plain(dataset.schema)
     splitter = partial(fragment_parts, dataset, plain, shown) if _is_parquet(dataset) else None
     return Source(

@@ -73,6 +73,21 @@ def test_files_of_every_form_give_the_same_rows(tmp_path):
     assert rows(text) == {**TABLE.to_pydict(), "c": ["x", "", ""]}
 
 
+def test_the_index_that_pandas_wrote_is_no_column_as_that_of_its_frames_is_none(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]}, index=[7, 3, 5])
+    frame.to_parquet(tmp_path / "rows.parquet")
+    table = pa.Table.from_pandas(frame)
+
+    for data in (tmp_path / "rows.parquet", table, frame):
+        found = open_source(data)
+        rows = pa.Table.from_batches(found.batches())
+        parts = pa.concat_tables(
+            [pa.Table.from_batches(one.batches()) for one in open_source(data).parts()]
+        )
+        assert found.schema.names == ["a", "b"]
+        assert rows.to_pydict() == parts.to_pydict() == frame.to_dict("list")
+
+
 def test_folders_globs_and_lists_are_read_as_one(tmp_path):
     write(tmp_path, "1.csv", "a,b\n1,x\n")
     write(tmp_path, "2.csv", "a,b\n2.5,y\n")
