@@ -268,7 +268,7 @@ def _describe(
 
 def _status(report: Report) -> str:
     """Say how a window was judged: what could not be is no pass."""
-    if not report.passed:
+    if report.violations:
         return VIOLATED
     return COMPLETED if report.decided else INSUFFICIENT
 

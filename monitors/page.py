@@ -72,7 +72,7 @@ def _assets() -> tuple[str, str, str]:
 
 def title_of(report: Report) -> str:
     """Give the verdict in a few words, with the number of rows."""
-    verdict = "No violations" if report.passed else plural(len(report.violations), "violation")
+    verdict = plural(len(report.violations), "violation") if report.violations else "No violations"
     if not report.decided:
         verdict = "Too few rows to judge" if report.insufficient else "Could not be judged"
     return f"{verdict} in {plural(report.row_count, 'row')}"
@@ -80,7 +80,7 @@ def title_of(report: Report) -> str:
 
 def _head(report: Report) -> str:
     """Say the verdict, and what was judged against what."""
-    mood = "good" if report.passed and report.decided else "ticket"
+    mood = "good" if report.passed else "ticket"
     mood = "page" if report.page_count else mood
     judged = sum(one.ratio is not None for one in report.results)
     tickets = len(report.violations) - report.page_count

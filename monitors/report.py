@@ -15,13 +15,15 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.folder import refuse_baseline
 from driftline.baseline.jackson import to_jackson
 from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
-from driftline.errors import UndecidedError
+from driftline.errors import InputError, UndecidedError
 from driftline.monitors.blame.export import blamed_batches, form_of, write_rows
 from driftline.monitors.blame.rows import matching_rows
 from driftline.monitors.blame.shares import Blamed, blamed_by
@@ -44,6 +46,7 @@ from driftline.monitors.violation import (
     FeatureResult,
     JsonValue,
     Violation,
+    plural,
 )
 
 if TYPE_CHECKING:
@@ -146,8 +149,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is violated."""
-        return not self.violations
+        """Whether nothing is violated, and anything was `decided`: no data have not passed."""
+        return self.decided and not self.violations
 
     @property
     def decided(self) -> bool:
@@ -237,6 +240,7 @@ class Report:
     def rows(self, violation: Violation | int, limit: int | None = 50) -> pd.DataFrame:
         """Give the first rows behind a violation, the offending column in front; None: all.
 
+        Without any where no single rows are behind it, as behind a missing column.
         The index holds the rows' positions in the data, from 0, as ``first_rows`` does: ``.iloc``
         finds them there. Captured rows have ids in front instead.
 
@@ -245,9 +249,12 @@ class Report:
         UndecidedError
             When the rows are gone.
         InputError
-            When the violation has no rows behind it, as a missing column has none.
+            When the report has no violation of that number.
         """
-        chosen = self._blamed(violation)[0].predicate
+        chosen = self._chosen(violation).predicate
+        if chosen is None:
+            table = next((pa.Table.from_batches([one]) for one in self._rows()()), pa.table({}))
+            return table.slice(0, 0).to_pandas()  # type: ignore[no-any-return] # A frame.
         most = self.row_count if limit is None else limit
         table = matching_rows(self._rows()(), chosen, limit=most, position=POSITION)
         found: pd.DataFrame = table.to_pandas()
@@ -267,15 +274,26 @@ class Report:
         Raises
         ------
         UndecidedError, InputError
-            As `rows` does; and InputError for another ending than .csv or .parquet.
+            As `rows` does; and InputError where no rows are behind it, and for another ending than
+            .csv or .parquet.
         """
         form = form_of(fspath(path))
         found = blamed_batches(self._rows(), self._blamed(violation), self.references)
         return write_rows(found, form, Path(path))
 
     def _blamed(self, violation: Violation | int | None) -> list[Blamed]:
-        chosen = self.violations[violation] if isinstance(violation, int) else violation
-        return blamed_by(self.violations if chosen is None else (chosen,))
+        return blamed_by(self.violations if violation is None else (self._chosen(violation),))
+
+    def _chosen(self, violation: Violation | int) -> Violation:
+        if isinstance(violation, Violation):
+            return violation
+        count = len(self.violations)
+        if not -count <= violation < count:
+            raise InputError(
+                f"violation {violation}: the report has {plural(count, 'violation')}"
+                + f"; expected 0 to {count - 1}" * bool(count)
+            )
+        return self.violations[violation]
 
     def _rows(self) -> BatchMaker:
         if self.batches is None:

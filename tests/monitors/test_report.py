@@ -34,6 +34,40 @@ def test_a_violation_decides_however_few_the_rows(reference: Baseline) -> None:
     assert report.to_dict()["decided"] is True
 
 
+def test_what_was_not_judged_has_not_passed(reference: Baseline) -> None:
+    for count in (0, 5):
+        report = check(pa.table({"a": [1] * count, "b": ["x"] * count}), reference)
+
+        assert not report.passed
+        assert not report.decided
+        assert not report.violations
+        assert report.to_dict()["passed"] is False
+        assert "nothing could be judged" in repr(report)
+
+
+def test_a_violation_without_rows_gives_none_of_them(reference: Baseline) -> None:
+    report = check(pa.table({"a": np.arange(500) % 50}), reference)
+
+    rows = report.rows(report.violations[0])
+
+    assert report.violations[0].constraint_check_type == "missing_column_check"
+    assert len(rows) == 0
+    assert rows.columns.tolist() == ["a"]
+
+
+def test_rows_of_a_violation_that_is_not_there_are_refused_in_a_sentence(
+    reference: Baseline,
+) -> None:
+    calm = check(pa.table({"a": np.arange(500) % 50, "b": ["x", "y"] * 250}), reference)
+    broken = check(pa.table({"a": np.arange(500) % 50}), reference)
+
+    for asked in (calm.rows, lambda number: calm.export(number, "rows.csv")):
+        with pytest.raises(InputError, match=r"^violation 0: the report has 0 violations$"):
+            asked(0)
+    with pytest.raises(InputError, match=r"^violation 1: .* 1 violation; expected 0 to 0$"):
+        broken.rows(1)
+
+
 def test_constraints_alone_have_no_drift_to_judge_and_decide(reference: Baseline) -> None:
     report = check(pa.table({"a": [1] * 5, "b": ["x"] * 5}), constraints_alone(reference))
 
