@@ -167,7 +167,8 @@ class Pool:
 
     async def _next_ready(self) -> Child:
         """Wait for a worker while none runs, unless none will ever."""
-        if all(keeper.done() for keeper in self._keepers):
+        # Right after the server has started nobody keeps any yet.
+        if self._keepers and all(keeper.done() for keeper in self._keepers):
             raise WorkerLostError(f'endpoint "{self.name}" cannot be served ({self.problem})')
         try:
             async with asyncio.timeout(min(self.limits.wait_s, self.limits.timeout_s)):

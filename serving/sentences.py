@@ -66,6 +66,8 @@ def told(error: Mapping[str, object]) -> str:
     place = ".".join(parts)
     if kind == "json_invalid":
         return f"body: no JSON from character {parts[-1]} on; expected a whole document"
+    if isinstance(error["input"], bytes):  # What is not declared as JSON is not read as such.
+        return f"{place}: not JSON by its Content-Type; expected application/json"
     if kind == "missing":
         return f"{place}: missing; expected a value"
     if kind == "extra_forbidden":

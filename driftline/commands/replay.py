@@ -110,8 +110,9 @@ def _refuse(
         raise InputError("replay: expected one of --model, --endpoint and --url")
     if output is not None and output.suffix.lower() != ".parquet":
         raise InputError(f"{output}: expected a file that ends in .parquet")
-    for option, given in (("--from", start), ("--to", end)):
-        moment(given, option)
+    first, last = moment(start, "--from"), moment(end, "--to")
+    if first is not None and last is not None and last <= first:
+        raise InputError(f"--from {start} --to {end}: expected the end after the start")
 
 
 def _replayed(
@@ -133,6 +134,8 @@ def _replayed(
     lines = _Lines(client, found, chosen)
     work = _Work(sender, signature, lines, Differences(), tolerance)
     work.run(output, total=None if chosen is not None else lines.count)
+    if not work.total.requests:
+        typer.echo(_nothing(client, found, given, chosen), err=True)
     return {
         "endpoint": found["endpoint"],
         "target": "",
@@ -141,6 +144,36 @@ def _replayed(
         "pairs": None if output is None else str(output),
         **work.total.to_dict(),
     }
+
+
+def _nothing(
+    client: Client, found: Mapping[str, Any], given: Mapping[str, str], chosen: _Chosen | None
+) -> str:
+    """Say why no request was sent.
+
+    Raises
+    ------
+    InputError
+        When nothing was ever captured of the variant that is asked for.
+    """
+    name, variant = found["endpoint"], given.get("variant")
+    if variant is not None and not found["items"]:
+        known = sorted({hour["variant"] for hour in client.captured_hours(name)["items"]})
+        if known and variant not in known:
+            raise InputError(
+                f'--variant "{variant}": {name} captured nothing of it; expected one of '
+                f"{', '.join(known)}"
+            )
+    if chosen is not None:
+        return (
+            f"no request of these rows is kept of endpoint {name}: they are another endpoint's, "
+            "past retention, or of an hour that is not over"
+        )
+    since = f"from {given['from']} " if "from" in given else ""
+    return (
+        f"no request of {name} {since}before {found['before']} can be sent: only what was captured "
+        "whole, in hours that are over"
+    )
 
 
 def _target(

@@ -125,7 +125,7 @@ def compare(
     for _, answer in pairs:
         if answer.reason:
             total.failures[answer.reason] += 1
-        else:
+        elif not answer.is_first:
             total.latencies_s.append(answer.latency_s)
     if signature is None or not signature.outputs:
         return _whole(total, pairs)

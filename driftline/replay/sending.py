@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from urllib.parse import urlsplit
 
@@ -67,6 +67,8 @@ class Answer:
         From sending to the end of the answer.
     reason
         Why there is none to compare; "" when there is.
+    is_first
+        Whether nothing was sent before: its time may be that in which the model was started.
     """
 
     status: int
@@ -74,6 +76,7 @@ class Answer:
     content_type: str | None = None
     latency_s: float = 0.0
     reason: str = ""
+    is_first: bool = False
 
 
 class Sender:
@@ -113,6 +116,8 @@ class Sender:
     def send(self, lines: Iterable[CaptureLine]) -> Iterator[tuple[CaptureLine, Answer]]:
         """Send requests in their order; give each with its answer, in that order.
 
+        The first is sent alone.
+
         Raises
         ------
         UnavailableError
@@ -129,9 +134,12 @@ class Sender:
                     if self._rate is not None:
                         self._sleep(max(0.0, began + sent / self._rate - self._now()))
                     waiting.append(pool.submit(self._ask, line))
+                    if not sent:
+                        wait(waiting)
                     sent += 1
-                for line, one in zip(chunk, waiting, strict=True):
+                for place, (line, one) in enumerate(zip(chunk, waiting, strict=True)):
                     answer, response = one.result()
+                    answer = replace(answer, is_first=place == 0 and sent <= _FIRST)
                     if answer.reason and sent <= _FIRST:
                         failures.append(response)
                     if len(failures) == sent <= _FIRST:

@@ -169,6 +169,20 @@ def test_a_process_that_described_a_model_can_serve_it(slow):
     assert reply.body == b"0\n"
 
 
+def test_a_request_right_after_the_start_waits_for_the_first_worker(slow):
+    pool = Pool("slow", slow, Limits(wait_s=60))
+
+    async def ask():
+        asked = asyncio.create_task(pool._next_ready())
+        await asyncio.sleep(0)  # It waits already when the pool is started.
+        await pool.start()
+        child = await asked
+        await pool.stop()
+        return child
+
+    assert asyncio.run(ask()) is not None
+
+
 def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
     (tmp_path / "m.skops").write_bytes(b"no")
 

@@ -208,6 +208,16 @@ def test_any_address_can_be_asked_and_failures_are_counted(
         (["--model", "flights", "-o", "x.csv"], InputError, "ends in .parquet"),
         (["--model", "flights", "--rate", "0"], InputError, "rate 0; expected more than 0"),
         (["--model", "flights", "--from", "x"], InputError, '--from "x"; expected a time'),
+        (
+            ["--model", "flights", "--from", "2026-01-14", "--to", "2026-01-13"],
+            InputError,
+            "--from 2026-01-14 --to 2026-01-13: expected the end after the start",
+        ),
+        (
+            ["--model", "flights", "--variant", "Blue"],
+            InputError,
+            '--variant "Blue": flights captured nothing of it; expected one of AllTraffic',
+        ),
         (["--model", "flights", "--rows", "none.csv"], InputError, "none.csv: cannot be read"),
     ],
 )
@@ -224,3 +234,23 @@ def test_an_endpoint_of_this_server_is_not_asked_by_its_address(server):
 def test_hours_without_requests_decide_nothing(server):
     told = replay(server, "--model", "flights", "--to", "2026-01-13", "--json", code=3)
     assert (told["requests"], told["share_differing"]) == (0, None)
+
+
+def test_why_nothing_was_sent_is_told(server, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("event_id,event_time\nelsewhere,2026-01-14T12:00:00Z\n")
+
+    before = CliRunner().invoke(
+        build("capture"),
+        ["capture", "replay", "flights", "--model", "flights", "--to", "2026-01-13",
+         "--server", server.url],
+    )  # fmt: skip
+    others = CliRunner().invoke(
+        build("capture"),
+        ["capture", "replay", "flights", "--model", "flights", "--rows", str(rows),
+         "--server", server.url],
+    )  # fmt: skip
+
+    assert before.exit_code == others.exit_code == 3
+    assert "no request of flights before 2026-01-13" in before.stderr
+    assert "no request of these rows is kept of endpoint flights" in others.stderr

@@ -50,6 +50,15 @@ def test_a_wrong_request_is_one_sentence_of_ours(server, yard, method, path, bod
     assert not FOREIGN.search(message)
 
 
+def test_a_body_that_is_not_declared_as_json_is_told_so(server, yard):
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    answer = server.client.put(f"/api/v1{STATE}", content=b"{bad", headers=form)
+
+    said = "body: not JSON by its Content-Type; expected application/json"
+    assert (answer.status_code, server.error_of(answer)["message"]) == (400, said)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

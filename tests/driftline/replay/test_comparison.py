@@ -104,3 +104,23 @@ def test_requests_are_sent_no_faster_than_asked(monkeypatch):
     assert [one.event_id for one, _ in sent] == [str(index) for index in range(25)]
     assert clock[0] == pytest.approx(100 + 24 / 4)
     assert min(waits) >= 0
+
+
+def test_the_first_is_sent_alone_and_its_time_is_not_counted(monkeypatch):
+    opened = []
+
+    def ask(one):
+        opened.append(one.event_id)
+        return Answer(200, b"a", "text/plain", 2.0 if one.event_id == "0" else 0.01), None
+
+    sender = Sender(Target("http://127.0.0.1:1/x", "x"), parallel=4)
+    monkeypatch.setattr(sender, "_ask", ask)
+    total = Differences()
+
+    pairs = list(sender.send(line(str(index), b"1", b"a") for index in range(7)))
+    sender.close()
+    compare(total, None, pairs)
+
+    assert opened[0] == "0"
+    assert [one.is_first for _, one in pairs] == [True, *[False] * 6]
+    assert total.to_dict()["latency_ms_p99"] == pytest.approx(10.0)
