@@ -66,6 +66,7 @@ class MonitorLine:
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
     not. ``held`` names the columns whose drift is held back now, since the baseline does not fit.
+    ``expected`` counts the newest judged window's violations that somebody marked as expected.
     """
 
     name: str
@@ -80,6 +81,7 @@ class MonitorLine:
     labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
     held: tuple[str, ...] = ()
+    expected: int = 0
 
     @property
     def last(self) -> WindowRun | None:

@@ -23,7 +23,13 @@ from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
 from driftline.monitors.kinds import NEEDS_LABELS
 from driftline.monitors.metric import MetricResult
 
-__all__ = ["column_history", "label_history", "metric_values", "newest_labels"]
+__all__ = [
+    "column_history",
+    "label_history",
+    "metric_values",
+    "newest_expected",
+    "newest_labels",
+]
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
@@ -85,6 +91,16 @@ def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] 
     if found is None:
         return None
     return int(found.labelled[0]), int(found.rows[0])
+
+
+def newest_expected(connection: Connection, line: MonitorLine) -> int:
+    """Count the violations of a monitor's newest judged window that somebody marked as expected."""
+    if line.last is None:
+        return 0
+    counts = _read(
+        connection, OWN_METRICS, "expected_violations", _dimensions(line), (line.last,)
+    ).high
+    return 0 if np.isnan(counts[0]) else int(counts[0])
 
 
 def metric_values(

@@ -45,7 +45,7 @@ from driftline.dashboard.measured import kind_view
 from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSummary
 from driftline.dashboard.past import Past
 from driftline.dashboard.queries import dead_count, deliveries, monitor_line
-from driftline.dashboard.series_queries import column_history, newest_labels
+from driftline.dashboard.series_queries import column_history, newest_expected, newest_labels
 from driftline.dashboard.standing import Surroundings
 from driftline.dashboard.trial import try_out
 from driftline.errors import DriftlineError, NotFoundError
@@ -104,6 +104,7 @@ class Stores:
                 replace(
                     line,
                     labelled=newest_labels(connection, line),
+                    expected=newest_expected(connection, line),
                     overdue_since=late.get(line.name),
                 )
                 for line in lines

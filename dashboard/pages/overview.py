@@ -244,7 +244,10 @@ def _monitor(view: OverviewView, line: MonitorLine) -> list[Cell]:
             "–",
             "waits for its first window",
         ]
-    cause = last.failure or last.cause or held_words(line.held) or "every constraint is kept"
+    kept = "every constraint is kept"
+    if line.expected:
+        kept = f"{plural(line.expected, 'expected violation')}, and no other"
+    cause = last.failure or last.cause or held_words(line.held) or kept
     return [
         state,
         name,

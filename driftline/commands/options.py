@@ -168,7 +168,9 @@ def show_json(value: object) -> None:
 
 
 # Columns that are never cut: ids, and times.
-_WHOLE = frozenset({"id", "since"})
+_WHOLE = frozenset({"id", "since", "window", "until"})
+# Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
+_UNBOUND = 10_000
 
 
 def show_table(
@@ -188,7 +190,10 @@ def show_table(
         )
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    Page().print(table, highlight=False)
+    page = Page()
+    if not page.is_terminal and "COLUMNS" not in os.environ:
+        page.width = _UNBOUND
+    page.print(table, highlight=False)
 
 
 def _text(value: object) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from playwright.sync_api import expect
 
 from driftline.dashboard.actions import Actions
+from driftline.dashboard.pages import overview
+from driftline.dashboard.stores import Stores
 from driftline.server_calls import ServerCalls
 from tests.dashboard.conftest import Visit, serving
 from tests.serving.conftest import Running
@@ -115,3 +117,20 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
         expect(page.locator("#marks")).to_contain_text("Nobody has said anything")
         seen.check()
         page.close()
+
+
+def test_the_overview_counts_what_was_expected_and_does_not_call_it_kept(site):
+    asked = {"window": "20260114T000000Z", "verdict": "expected", "reason": "metres", "author": "a"}
+    made = site.client.post("/api/v1/monitors/quality/marks", json=asked).json()
+    report = f"/api/v1/executions/{made['executions'][0]['id']}/report"
+    count = len(site.client.get(report).json()["expected_violations"])
+
+    view = Stores(site.engine, site.root, site.now).overview()
+
+    back = f"/api/v1/monitors/quality/marks/{made['mark']['id']}/withdraw"
+    site.client.post(back, json={"author": "a"})
+    # That drift is held back besides would be told first.
+    free = tuple(replace(one, held=()) for one in view.monitors)
+    page = str(overview.page(replace(view, monitors=free)))
+    assert f"{count} expected violations, and no other" in page
+    assert "every constraint is kept" not in page

@@ -86,6 +86,18 @@ def test_ids_stand_whole_in_eighty_columns(monkeypatch, capsys):
     assert max(map(len, lines)) <= 80
 
 
+def test_a_table_that_is_not_for_a_terminal_is_not_cut_to_eighty_columns(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = {"window": "2026-11-16T00:00", "until": "2026-11-20T00:00", "reason": "a sale " * 20}
+    columns = ["window", "until", *(f"column_{number}" for number in range(12)), "reason"]
+
+    options.show_table(columns, [row])
+
+    (_, line) = capsys.readouterr().out.splitlines()
+    assert line.split()[:2] == [row["window"], row["until"]]
+    assert line.rstrip().endswith(row["reason"].rstrip())
+
+
 @pytest.mark.parametrize("text", ["5m", "5m ago"])
 def test_a_time_may_be_said_as_how_long_ago(text):
     end = datetime(2026, 11, 20, 12, tzinfo=UTC)
