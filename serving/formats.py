@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,17 +32,10 @@ from driftline.serving.rows import Columns
 __all__ = ["Description", "Predictor", "load_predictor"]
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
-# (SimpleImputer, KBinsDiscretizer), a mean (FeatureAgglomeration), splines (SplineTransformer).
-# Building or calling these with whatever a file says computes numbers, and touches neither files
-# nor modules.
-HARMLESS = frozenset(
-    {
-        "numpy.dtype",
-        "numpy.mean",
-        "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        "scipy.interpolate._bsplines.BSpline",
-    }
-)
+# (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
+# reads it as what it is: others call whatever is named with arguments of the file's own, or set
+# its state, and numpy.dtype takes fields beyond its memory that way.
+HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +270,12 @@ def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - for
 
 def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
     names = skops.io.get_untrusted_types(file=file)
-    foreign = [name for name in names if name not in HARMLESS and not _is_sklearn(name)]
+    loaders = _loaders(file) if HARMLESS.keys() & set(names) else {}
+    foreign = [
+        name
+        for name in names
+        if loaders.get(name) != {HARMLESS.get(name)} and not _is_sklearn(name)
+    ]
     if foreign:
         raise ModelError(
             f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; only types of "
@@ -283,6 +283,22 @@ def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
             "joblib and allow pickles by [serving] trust_pickle = true"
         )
     return skops.io.load(file, trusted=names)
+
+
+def _loaders(file: Path) -> dict[str, set[str]]:
+    """Say by which loaders of skops each name in a file is to be read."""
+    found: dict[str, set[str]] = {}
+    with zipfile.ZipFile(file) as archive:
+        waiting = [json.loads(archive.read("schema.json"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            name = f"{node.get('__module__')}.{node.get('__class__')}"
+            found.setdefault(name, set()).add(str(node.get("__loader__")))
+        waiting += (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
+    return found
 
 
 def _is_sklearn(name: str) -> bool:

@@ -209,8 +209,12 @@ def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Even
 def _resume(context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event) -> None:
     try:
         again = _judge_again(context, shelf, mark, stop)
+    except SQLAlchemyError:
+        raise  # Of all marks alike: who called waits for the database.
     except (DriftlineError, OSError) as error:  # One mark's trouble must not stop the others.
         log.warning("monitor=%s mark=%s error=%s", mark.monitor, mark.id, error)
+    except Exception:  # Nor may a fault of ours, in a thread that nobody waits for.
+        log.exception("monitor=%s mark=%s not judged again", mark.monitor, mark.id)
     else:
         log.info("monitor=%s mark=%s judged-again=%d", mark.monitor, mark.id, len(again))
 

@@ -13,7 +13,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
-    SplineTransformer,
     StandardScaler,
 )
 from sklearn.svm import LinearSVC
@@ -82,7 +81,7 @@ def test_trees_are_trusted_for_they_are_scikit_learns_own(model, tmp_path):
 
 @pytest.mark.parametrize(
     "step",
-    [SimpleImputer(), KBinsDiscretizer(3), SplineTransformer(), FeatureAgglomeration(2)],
+    [SimpleImputer(), KBinsDiscretizer(3), FeatureAgglomeration(2)],
     ids=lambda step: type(step).__name__,
 )
 def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_path):
@@ -95,6 +94,22 @@ def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_
     )
 
     assert len(answer.probabilities[0]) == 3
+
+
+@pytest.mark.parametrize("loader", ["LossNode", "ConstructorFromReduceNode", "ObjectNode"])
+def test_a_type_of_numbers_is_not_trusted_by_a_loader_that_calls_it(loader, tmp_path):
+    skops.io.dump(SimpleImputer().fit(numbers()[0]), tmp_path / "m.skops")
+    with zipfile.ZipFile(tmp_path / "m.skops") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["schema.json"] = parts["schema.json"].replace(b"DTypeNode", loader.encode())
+    with zipfile.ZipFile(tmp_path / "m.skops", "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+
+    with pytest.raises(
+        ModelError, match=r"numpy\.dtype; only types of scikit-learn|cannot be read"
+    ):
+        load_predictor(tmp_path / "m.skops", trust_pickle=False)
 
 
 def test_a_skops_file_with_a_foreign_type_is_refused_by_the_types_name(tmp_path):
