@@ -28,6 +28,8 @@ SPREAD_RATIO = 4.0
 # All of a column that drifted, or a good part of it, is the reference's again once converted: of
 # the largest difference hardly anything is left.
 RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
+# What lies on both sides of zero, so many of it on the rarer one, may go over by a mere season.
+BOTH_SIGNS = 0.005
 
 FAR_FACTOR = 50.0
 FAR_OFFSET = 200.0
@@ -158,7 +160,10 @@ def restoring_unit(
     if before < (APART if changed.all() else LEAST_PART):
         return None
     found = []
+    negative = float(np.average(expected < 0, weights=expected_weights))
     for name, factor, offset in CONVERSIONS:
+        if factor < 0 and changed.all() and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
+            continue
         converted = np.where(changed, values * factor + offset, values)
         after = cdf_distance(expected, converted, reference_weights=expected_weights)
         if after <= min(RESTORED, LEFT_SHARE * before):

@@ -191,7 +191,10 @@ def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
     for source in dict.fromkeys(known.sources.values()):
         name = "text_drift" if source in known.vocabularies else "embedding_drift"
         if source in ranked:
-            yield from _drift_metrics(name, {source: ranked[source][0]}, {})
+            first = ranked[source][0]
+            notes = found.derived.notes
+            told = {source: notes[first.column]} if first.column in notes else {}
+            yield from _drift_metrics(name, {source: first}, told)
         else:
             yield MetricResult(name, None, label=source, note=INSUFFICIENT)
 
@@ -208,13 +211,15 @@ def _drift_metrics(
             value=one.distance,
             low=max(0.0, one.distance - half),
             high=one.distance + half,
-            bound=one.bound,
-            operator=ABOVE,
-            p_value=one.p_value,
+            bound=None if column in notes else one.bound,
+            operator="" if column in notes else ABOVE,
+            p_value=None if column in notes else one.p_value,
+            note=notes.get(column, ""),
             severity=TICKET if one.drifted else None,
         )
     for column, note in notes.items():
-        yield MetricResult(name, None, label=column, note=note)
+        if column not in drifts:
+            yield MetricResult(name, None, label=column, note=note)
 
 
 def _points(found: JointJudgement) -> Iterator[MetricPoint]:

@@ -83,8 +83,10 @@ def judge_reconstruction(
     Reconstruction or None
         None when there are too few rows or columns, or nothing is left to rebuild.
     """
-    # Whole blocks on either side, where there are some.
-    odd = (blocks if blocks.max(initial=-1) >= 0 else np.arange(len(reference))) % 2 == 1
+    # Whole blocks on either side, where there are some; by the parity of their bits, since every
+    # other one may be a half of the day or of the week.
+    places = blocks if blocks.max(initial=-1) >= 0 else np.arange(len(reference))
+    odd = np.bitwise_count(places) % 2 == 1
     smallest = min(int(odd.sum()), int((~odd).sum()), len(window))
     errors = _cross_errors(reference, window, odd) if smallest >= FEWEST_ROWS else None
     if errors is None or len(plan) < 3:

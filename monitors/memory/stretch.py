@@ -12,6 +12,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.joint.spans import SPANS
 from driftline.monitors.marks.mark import EXPECTED, Mark
 from driftline.monitors.memory.recall import moment_before
+from driftline.monitors.records import FAILED
 from driftline.monitors.tables import executions
 
 __all__ = ["stretch_before"]
@@ -33,7 +34,7 @@ def stretch_before(
 
     Its windows adjoin, are as long as this one, and were judged against the same version of the
     baseline: what came before a new one may be what that one has taken leave of. Windows that were
-    expected to drift end it, as do more rows than are sampled.
+    expected to drift end it, as do failed ones, and more rows than are sampled.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def stretch_before(
             table.window_start >= oldest,
             table.window_start < window.start,
             table.is_current,
+            table.status != FAILED,
         )
         .order_by(table.window_start.desc())
     )

@@ -11,7 +11,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.plausibility import SAMPLE_ROWS, Implausible, Sampler, find_implausible
-from driftline.monitors.units import suspect_unit
+from driftline.monitors.units import restoring_unit, suspect_unit
 from tests.monitors.conftest import weather
 
 
@@ -193,3 +193,13 @@ def test_a_drift_that_no_conversion_undoes_names_no_unit(
 
     assert "temp" in {one.feature_name for one in report.violations}
     assert all(one.unit is None for one in report.violations)
+
+
+def test_a_season_across_zero_is_no_change_of_sign(rng: np.random.Generator) -> None:
+    summer, winter = rng.normal(8, 4, 4_000), rng.normal(-7, 4, 4_000)
+    rows = np.ones(summer.size)
+
+    assert restoring_unit(winter, rows > 0, summer, rows) is None
+    one_sided = restoring_unit(-np.abs(summer), rows > 0, np.abs(summer), rows)
+    assert one_sided is not None
+    assert one_sided.factor == -1

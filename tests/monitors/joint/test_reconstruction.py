@@ -71,6 +71,26 @@ def test_few_days_that_differ_are_no_change() -> None:
     assert sum(found) <= 6
 
 
+def test_mornings_and_afternoons_are_on_both_sides() -> None:
+    def day(seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        found = rng.normal(size=(700, 6))
+        found[:350, :3] += 1.5 * rng.normal(size=(350, 1))
+        found[350:, 3:] += 1.5 * rng.normal(size=(350, 1))
+        return (found / found.std(axis=0)).astype(np.float32)
+
+    plan = [Score(f"x{at}", f"x{at}") for at in range(6)]
+    week, halves = np.concatenate([day(seed) for seed in range(7)]), np.arange(4_900) // 350
+
+    found = [
+        judge_reconstruction(plan, week, day(seed), halves, alpha=0.1 / 365)
+        for seed in range(7, 17)
+    ]
+
+    assert not any(one.drifted for one in found)
+    assert np.mean([one.ratio for one in found]) == pytest.approx(1.0, abs=0.05)
+
+
 def test_too_little_is_not_judged() -> None:
     none = np.full(150, -1)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
@@ -16,6 +16,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import run
 from driftline.monitors.marks.mark import EXPECTED, HARMFUL, Mark
 from driftline.monitors.memory.stretch import stretch_before
+from driftline.monitors.tables import executions
 from tests.monitors.conftest import DAY, START, Append, weather
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
@@ -88,3 +89,14 @@ def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     assert stretch(3, marks=(expected,)) == (2, 3)
     assert stretch(3, marks=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
     assert stretch(3, marks=(mark(HARMFUL),)) == (0, 3)
+
+
+def test_a_window_that_failed_ends_the_stretch(stretch, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            update(executions)
+            .where(executions.c.window_start == START + DAY)
+            .values(status="Failed", row_count=0)
+        )
+
+    assert stretch(3) == (2, 3)
