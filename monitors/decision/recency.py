@@ -24,7 +24,10 @@ CLEAR = 3.0
 def without_what_is_over(
     layout: Layout, scans: Sequence[SpanScan], older: Callable[[int], SpanScan | None]
 ) -> list[SpanScan]:
-    """Take from each span the evidence of columns whose change is over, if it was told before.
+    """Take from each span the evidence of columns whose strongest change is over and was told.
+
+    The whole column is silent then in the spans that hold it: a slower change of its other values
+    is told by a later block.
 
     Parameters
     ----------
