@@ -17,6 +17,7 @@ from driftline.errors import InputError
 from driftline.roles import Roles
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
+
 TABLE = pa.table({"a": [1, 2, 3], "b": [0.5, None, 1.5], "c": ["x", "", None]})
 
 
@@ -208,42 +209,6 @@ def test_categories_and_times_of_pandas_are_plain():
     assert open_source(frame).schema.types == [pa.string(), pa.timestamp("us", "UTC")]
 
 
-def test_capture_lines_give_the_output_first_then_the_input():
-    found = open_source(FIXTURES / "capture.csv.jsonl")
-
-    first = next(found.batches())
-    assert len(found.schema) == 70
-    assert first.column(0)[0].as_py() == pytest.approx(0.036397725343704224)
-    assert first.column(1)[0].as_py() == 132
-
-
-def test_capture_lines_take_the_names_of_label_and_inputs():
-    reference = open_source(FIXTURES / "churn.csv")
-    signature = infer_signature(reference.schema, Roles(label="Churn"))
-
-    found = open_source(FIXTURES / "capture.csv.jsonl", signature=signature)
-
-    assert found.schema.names == reference.schema.names
-
-
-def test_capture_lines_of_many_rows_are_split():
-    found = rows(open_source(FIXTURES / "capture.jsonlines.jsonl"))
-
-    assert len(found) == 16
-    assert found["_c0"] == [1] * len(found["_c0"])
-
-
-def test_base64_sides_are_decoded(tmp_path):
-    line = (
-        '{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT",'
-        '"data":"MSxhLDIuNQ==","encoding":"BASE64"}},"eventMetadata":{"eventId":"1"}}'
-    )
-
-    found = open_source(write(tmp_path, "a.jsonl", line))
-
-    assert rows(found) == {"_c0": [1], "_c1": ["a"], "_c2": [2.5]}
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -287,16 +252,6 @@ def test_a_parquet_file_that_was_cut_off_is_named_among_others(tmp_path, left):
     )
 
 
-def test_sides_of_a_record_that_do_not_match_are_named(tmp_path):
-    line = (
-        '{"captureData":{"endpointInput":{"data":"1\\n2","encoding":"CSV"},'
-        '"endpointOutput":{"data":"0.5","encoding":"CSV"}},"eventMetadata":{"eventId":"e7"}}'
-    )
-
-    with pytest.raises(InputError, match="record e7 has 2 rows of input and 1 of output"):
-        open_source(write(tmp_path, "a.jsonl", line))
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -326,19 +281,6 @@ def test_files_of_two_forms_are_not_mixed(tmp_path):
 
     with pytest.raises(InputError, match=r"files of several forms \(CSV, JSON\)"):
         open_source(tmp_path)
-
-
-def test_blank_fields_of_captured_csv_are_empty(tmp_path):
-    lines = [
-        '{"captureData":{"endpointInput":{"data":"' + data + '","encoding":"CSV"}}}'
-        for data in ("1,,2013-01-01", ",2.5,")
-    ]
-
-    found = rows(open_source(write(tmp_path, "a.jsonl", "\n".join(lines))))
-
-    assert found["_c0"] == [1, None]
-    assert found["_c1"] == [None, 2.5]
-    assert found["_c2"][1] is None
 
 
 def test_a_type_must_fit_the_values_of_every_part():

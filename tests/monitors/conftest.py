@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from driftline.baseline.store import Baseline
 from driftline.capture.tables.dataset import Dataset, table_schema
+from driftline.monitors.report import Report
 from driftline.signature import Signature
 from tests.servers.postgres import open_url
 
@@ -108,3 +109,8 @@ def append_day(
     ]
     table = pa.Table.from_arrays(arrays, schema=schema)
     Dataset(root, "flights").append(table, {spool: sequence[-1]})
+
+
+def checks(report: Report) -> set[tuple[str, str]]:
+    """Name what is violated: column and check."""
+    return {(one.feature_name, one.constraint_check_type) for one in report.violations}
