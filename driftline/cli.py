@@ -1,8 +1,8 @@
 """The command line: ``driftline COMMAND``.
 
 Exit codes: 0 all right; 1 it found something; 2 wrong use or unreadable input; 3 it could not be
-decided or done; 141 nobody reads its output any more. Data goes to standard output, talk to
-standard error.
+decided or done; 4 a server, database or disk is not available; 141 nobody reads its output any
+more. Data goes to standard output, talk to standard error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import typer
 from driftline import __version__
 from driftline.commands.group import QuietGroup
 from driftline.commands.terminal import harmless
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
+from driftline.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
 from driftline.lean import start_lean
 
 __all__ = ["build", "main"]
@@ -61,6 +62,11 @@ COMMANDS = {
 }
 # Commands that read data and start no server; they make no pandas objects.
 LEAN = ("baseline", "check", "outliers")
+EXIT_CODES = (
+    "Exit codes: 0 all right; 1 it found something (violations; for doctor, a defect); 2 wrong use "
+    "or unreadable input; 3 it could not be decided or done; 4 a server, database or disk is not "
+    "available."
+)
 
 
 def build(asked: str | None = None) -> typer.Typer:
@@ -69,6 +75,7 @@ def build(asked: str | None = None) -> typer.Typer:
         name="driftline",
         cls=QuietGroup,
         help="Open, self-hosted model monitoring and drift detection.",
+        epilog=EXIT_CODES,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -100,13 +107,17 @@ def main() -> None:
     except DriftlineError as error:
         with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
             typer.echo(harmless(f"driftline: {error}"), err=True)
-        sys.exit(2 if isinstance(error, InputError) else 3)
+        sys.exit(exit_code(error))
     except BrokenPipeError:
-        sys.exit(2)  # Wrong use, which nobody reads: all else has ended in the group.
-    except Exception:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
+        sys.exit(INPUT)  # Wrong use, which nobody reads: all else has ended in the group.
+    except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
+        if is_outage(error):
+            reason = str(error).partition("\n")[0]
+            typer.echo(harmless(f"driftline: not available: {reason}"), err=True)
+            sys.exit(UNAVAILABLE)
         traceback.print_exc()
         typer.echo("driftline: this is a defect; please report it with the lines above", err=True)
-        sys.exit(3)
+        sys.exit(UNDECIDED)
 
 
 def _root(

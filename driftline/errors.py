@@ -9,9 +9,9 @@
     ├── UndecidedError      the question was right, the data cannot answer it (too little, gone)
     └── UnavailableError    something that is needed cannot be reached now; asking again can help
 
-Rooms derive their own errors from these. The command line maps them to exit codes (InputError 2,
-all others 3) and the server to HTTP codes, each in one table. A message says what is wrong, with
-which value, what was expected, and the mend.
+Rooms derive their own errors from these. The command line maps them to exit codes
+(driftline/exit_codes.py) and the server to HTTP codes, each in one table. A message says what is
+wrong, with which value, what was expected, and the mend.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from driftline.database import migrate, open_database
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.exit_codes import error_of, exit_code
 from driftline.listening import listen, serve
 from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
@@ -243,7 +244,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     for thread in threads:
         thread.join()
     if failures:
-        raise UnavailableError(f"{', '.join(loops)}: {failures[0]}")
+        raise error_of(exit_code(failures[0]), f"{', '.join(loops)}: {failures[0]}")
 
 
 def _recording(settings: Settings) -> CapturePlace:
@@ -356,7 +357,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Be one process of an installation; exit 0 when stopped, 2 or 3 when it cannot be."""
+    """Be one process of an installation; exit 0 when stopped, else as exit_codes.py says."""
     alone = {"dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink}
     parser = argparse.ArgumentParser(prog="driftline.processes")
     parser.add_argument("name", choices=["server", "background", *alone])
@@ -384,7 +385,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_background(settings, asked.roles.split(","), ready)
     except DriftlineError as error:
         log.error("%s", error)
-        sys.exit(3)
+        sys.exit(exit_code(error))
+    except Exception as error:
+        log.exception("process=%s failed", asked.name)
+        sys.exit(exit_code(error))
 
 
 def _end_with_parent() -> None:

@@ -15,12 +15,18 @@ from driftline.errors import (
     InputError,
     NotFoundError,
     UnavailableError,
+    UndecidedError,
 )
 from driftline.loopback import DEFAULT_SERVER
 
 __all__ = ["ServerCalls", "in_path", "refusal"]
 
-_ERRORS: dict[int, type[DriftlineError]] = {404: NotFoundError, 409: ConflictError}
+_ERRORS: dict[int, type[DriftlineError]] = {
+    404: NotFoundError,
+    409: ConflictError,
+    429: UnavailableError,
+    500: DriftlineError,  # A defect of the server: trying again does not help.
+}
 
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
@@ -32,7 +38,9 @@ class ServerCalls:
     Raises
     ------
     UnavailableError
-        From every call, when no server answers there or it fails.
+        From every call, when no server answers there, or what it needs is not available.
+    UndecidedError
+        From every call, when the data cannot answer it.
     InputError
         From every call, with the server's sentence, when what was asked is wrong.
     """
@@ -90,14 +98,17 @@ def in_path(name: str) -> str:
 
 def refusal(response: httpx.Response) -> DriftlineError:
     """Make the error that a response tells of."""
-    message = _message(response)
-    if response.status_code >= 500 or response.status_code == 429:
-        return UnavailableError(message)
-    return _ERRORS.get(response.status_code, InputError)(message)
+    code, message = _told(response)
+    if code == "undecided":
+        return UndecidedError(message)
+    otherwise = UnavailableError if response.status_code > 500 else InputError
+    return _ERRORS.get(response.status_code, otherwise)(message)
 
 
-def _message(response: httpx.Response) -> str:
+def _told(response: httpx.Response) -> tuple[str, str]:
+    """Return the server's code word and sentence."""
     try:
-        return str(response.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered {response.status_code} to {response.request.url}"
+        error = response.json()["error"]
+        return str(error.get("code")), str(error["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", f"the server answered {response.status_code} to {response.request.url}"

@@ -19,6 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from driftline.errors import InputError, UnavailableError
+from driftline.exit_codes import error_of
 
 __all__ = ["ROLES", "Supervisor", "start"]
 
@@ -81,8 +82,9 @@ class Supervisor:
 
         Raises
         ------
-        UnavailableError
-            When one ended first or the deadline passed; the message names it.
+        DriftlineError
+            When one ended first, or the deadline passed; the message names it. This process ends
+            with the same exit code.
         """
         until = time.monotonic() + deadline_s
         for child in self._children:
@@ -93,12 +95,11 @@ class Supervisor:
                 self._read_ready(child, left)
 
     def check(self) -> None:
-        """Raise UnavailableError when a process has ended by itself."""
+        """Raise an error of the same exit code when a process has ended by itself."""
         for child in self._children:
             if child.process is not None and child.process.poll() is not None:
-                raise UnavailableError(
-                    f"{child.name}: ended with code {child.process.returncode}{self._where(child)}"
-                )
+                code = child.process.returncode
+                raise error_of(code, f"{child.name}: ended with code {code}{self._where(child)}")
 
     def pids(self) -> dict[str, int]:
         """Give the processes that live, by their names."""
@@ -185,8 +186,8 @@ class Supervisor:
             log.info("process=%s ready", child.name)
             return
         code = child.process.wait() if child.process is not None else None
-        raise UnavailableError(
-            f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
+        raise error_of(
+            code, f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
         )
 
     def _copy_log(self, child: _Child, process: subprocess.Popen[bytes]) -> None:

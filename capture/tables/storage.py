@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 
-from driftline.errors import UnavailableError
+from driftline.errors import UnavailableError, UndecidedError
 from driftline.storage import is_remote, open_uri, storage_error
 
 __all__ = [
+    "DamagedError",
     "StorageError",
     "get_file",
     "list_folders",
@@ -24,6 +25,10 @@ __all__ = [
 
 class StorageError(UnavailableError):
     """The storage root cannot be read or written now."""
+
+
+class DamagedError(StorageError, UndecidedError):
+    """The disk answers, but what stands in the table's log or files cannot be read."""
 
 
 def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
@@ -115,4 +120,6 @@ def trouble(where: str, error: BaseException) -> StorageError:
     """Say in one sentence why a table or folder cannot be read or written."""
     if is_remote(where):
         return StorageError(str(storage_error(where, error)))
-    return StorageError(f'table "{where}": {error}')
+    # What delta-rs says without an error of the system is about what it has read.
+    is_damaged = isinstance(error, DeltaError) and "os error" not in str(error)
+    return (DamagedError if is_damaged else StorageError)(f'table "{where}": {error}')

@@ -87,8 +87,9 @@ def make_audit(
     """Prove that every number a spool has given is stored once, or counted as lost.
 
     Reads the storage root of the settings; needs no server. Exit code 0: it adds up; 1: records are
-    missing or doubled, or a file is gone; 3: it could not be decided. With --accept, what is
-    missing becomes gaps and files that are gone leave their table: later audits add up again.
+    missing or doubled, or a file is gone; 3: it could not be decided; 4: the storage is not
+    available. With --accept, what is missing becomes gaps and files that are gone leave their
+    table: later audits add up again.
 
     Example: driftline capture audit --full
     """

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer import Exit
 from typer.core import TyperGroup
 
-from driftline.errors import UnavailableError
+from driftline.errors import DriftlineError
 
 __all__ = ["UNREAD", "Page", "QuietGroup"]
 
@@ -55,7 +55,7 @@ def _while_read() -> Iterator[None]:
     except BrokenPipeError as error:
         closed = _unread((sys.stdout, sys.stderr))
         if not closed:
-            raise UnavailableError(f"a pipe to another process broke ({error})") from error
+            raise DriftlineError(f"a pipe to another process broke ({error})") from error
         # The interpreter flushes at its end, and would complain.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for number in closed:

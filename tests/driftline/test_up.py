@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import InputError
 from driftline.up import start
 
 
@@ -21,7 +21,7 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
 
     supervisor = start(settings, only=["server"], log_folder=tmp_path)
     try:
-        with pytest.raises(UnavailableError, match="server: ended with code 3"):
+        with pytest.raises(InputError, match="server: ended with code 2"):
             supervisor.wait_ready(20)
     finally:
         supervisor.stop()

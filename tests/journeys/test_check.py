@@ -94,10 +94,10 @@ def test_too_few_rows_to_judge_anything_are_3_and_said_once(folder: Path) -> Non
     assert found.stderr.count("5 rows, too few to judge") == 1
 
 
-def test_a_server_that_is_not_there_is_3() -> None:
+def test_a_server_that_is_not_there_is_4() -> None:
     found = driftline("get", "monitor", "--server", "http://127.0.0.1:9")
 
-    assert found.returncode == 3
+    assert found.returncode == 4
     assert "driftline up" in found.stderr
 
 

@@ -208,7 +208,7 @@ def test_what_is_wrong_in_a_file_stores_nothing(house: House) -> None:
     assert house.executions() == before
 
 
-def test_a_server_that_is_not_there_is_3(house: House) -> None:
+def test_a_server_that_is_not_there_is_4(house: House) -> None:
     (house.folder / "one.csv").write_text("id,label\na,1\n")
     nowhere = f"http://127.0.0.1:{free_port()}"
 
@@ -216,7 +216,7 @@ def test_a_server_that_is_not_there_is_3(house: House) -> None:
         "truth", "load", "one.csv", "--endpoint", "cells", "--server", nowhere, cwd=house.folder
     )
 
-    assert found.returncode == 3
+    assert found.returncode == 4
     assert "no server answers" in found.stderr
 
 

@@ -254,10 +254,10 @@ def _is_background(entry: Path, parent: int) -> bool:
     return b"background" in command and status.rsplit(")", 1)[1].split()[1] == str(parent)
 
 
-def test_a_taken_port_is_3_and_names_the_setting(house: House) -> None:
+def test_a_taken_port_is_4_and_names_the_setting(house: House) -> None:
     found = driftline("server", cwd=house.folder)
 
-    assert found.returncode == 3
+    assert found.returncode == 4
     assert "[server] port" in found.stderr
 
 

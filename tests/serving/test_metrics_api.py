@@ -304,14 +304,14 @@ def test_wrong_use_is_told_in_one_sentence_with_exit_2(server, arguments, messag
     assert message in talk.replace("\n", " ")
 
 
-def test_no_server_is_exit_3():
+def test_no_server_is_exit_4():
     done = subprocess.run(
         [sys.executable, "-m", "driftline", "metric", "list", "--server", "http://127.0.0.1:9"],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.returncode == 3
+    assert done.returncode == 4
 
 
 def test_times_of_the_api_are_bounded(client):

@@ -1,0 +1,62 @@
+"""The exit codes of every command and process: one place decides which error has which.
+
+==== ===============================================================================
+0    all right
+1    it found something: violations, a defect of the installation
+2    wrong use, or input that cannot be read
+3    it could not be decided or done: too little data, a crash
+4    a server, database or disk that it needs is not available; trying again can help
+==== ===============================================================================
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
+
+__all__ = ["INPUT", "UNAVAILABLE", "UNDECIDED", "error_of", "exit_code", "is_outage"]
+
+INPUT = 2
+UNDECIDED = 3
+UNAVAILABLE = 4
+
+# What the system says of a disk that is full or gone, and of a machine that does not answer.
+_OUTAGES = frozenset((
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE,
+    errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ETIMEDOUT,
+    errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH,
+))  # fmt: skip
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the code that a process ends with because of an error."""
+    if isinstance(error, InputError):
+        return INPUT
+    if isinstance(error, UndecidedError):
+        return UNDECIDED
+    return UNAVAILABLE if isinstance(error, UnavailableError) or is_outage(error) else UNDECIDED
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error that is not driftline's own says that a disk, host or database is away."""
+    if isinstance(error, OSError):
+        return error.errno in _OUTAGES
+    # Only a process that has loaded SQLAlchemy can meet its errors; a check never loads it.
+    if "sqlalchemy.exc" not in sys.modules:
+        return False
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from driftline.monitors.away import is_away
+
+    return isinstance(error, SQLAlchemyError) and is_away(error)
+
+
+def error_of(code: int | None, message: str) -> DriftlineError:
+    """Return the error for the exit code of another process, so that this one ends with it too."""
+    kinds: dict[int | None, type[DriftlineError]] = {
+        INPUT: InputError,
+        UNAVAILABLE: UnavailableError,
+    }
+    return kinds.get(code, DriftlineError)(message)
