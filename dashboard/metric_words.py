@@ -33,6 +33,7 @@ OWN = {
     "requests": "requests judged",
     "late_requests": "requests that came late",
     "unparsed_requests": "requests that could not be read",
+    "decoder_faults": "requests not decoded by a fault of the decoder",
     "failed_requests": "requests that the model failed",
     "failed": "windows that could not be judged",
     "outliers": "outliers among the rows",

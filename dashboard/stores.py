@@ -348,6 +348,7 @@ class Stores:
                 monitors=monitors_of,
                 reasons=_reasons(stats.gaps),
                 unaccounted=audited.get(name, 0),
+                faults=stats.faults,
             )
 
 

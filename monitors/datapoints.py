@@ -56,7 +56,7 @@ OWN_NAMES: frozenset[str] = frozenset(
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
         *("outlier_share", "outliers", "expected_violations"),
-        *("unparsed_requests", "failed_requests", "failed", "insufficient"),
+        *("unparsed_requests", "decoder_faults", "failed_requests", "failed", "insufficient"),
         *(f"violations_{check}" for check in CHECKS),
     }
 )
@@ -152,6 +152,7 @@ class _Series:
             "requests": float(facts.request_count),
             "late_requests": float(facts.late_count),
             "unparsed_requests": float(facts.unparsed_count),
+            "decoder_faults": float(facts.fault_count),
             "failed_requests": float(facts.failed_count),
             "failed": 0.0,
             "insufficient": float(not report.decided),

@@ -148,6 +148,7 @@ def judge_captured(
         request_count=read.request_count,
         late_count=read.late_count,
         unparsed_count=read.unparsed_count,
+        fault_count=read.fault_count,
         failed_count=read.failed_count,
         labelled_count=read.labelled_count,
         unfit_label_count=read.unfit_label_count,

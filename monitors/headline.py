@@ -49,6 +49,8 @@ def headline_of(report: Report) -> str:
         left += f"; drift of {plural(len(report.commissioning.grounds), 'column')} held back"
     if report.expected:
         left += f"; {plural(len(report.expected), 'violation')} expected"
+    if report.facts is not None and report.facts.fault_count:
+        left += f"; {plural(report.facts.fault_count, 'request')} not decoded (decoder fault)"
     found = plural(len(report.violations), "violation") if report.violations else "no violations"
     return f"{plural(report.row_count, 'row')}, {found}{left}"
 

@@ -68,7 +68,7 @@ class WindowFacts:
     ----------
     window
         The span of time.
-    request_count, late_count, unparsed_count, failed_count
+    request_count, late_count, unparsed_count, fault_count, failed_count
         Requests, as capture counted them.
     labelled_count, unfit_label_count
         Rows with a label, and rows without one since theirs does not fit the label's type.
@@ -80,6 +80,7 @@ class WindowFacts:
     request_count: int = 0
     late_count: int = 0
     unparsed_count: int = 0
+    fault_count: int = 0
     failed_count: int = 0
     labelled_count: int = 0
     unfit_label_count: int = 0

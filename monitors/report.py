@@ -321,6 +321,7 @@ class Report:
             "request_count": facts.request_count if facts else 0,
             "late_count": facts.late_count if facts else 0,
             "unparsed_count": facts.unparsed_count if facts else 0,
+            "decoder_fault_count": facts.fault_count if facts else 0,
             "failed_count": facts.failed_count if facts else 0,
             "labelled_count": self.labelled_count,
             "unfit_label_count": facts.unfit_label_count if facts else 0,

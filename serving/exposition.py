@@ -54,7 +54,7 @@ RUN_GAUGES = {
 # What the last audit says of each endpoint.
 AUDITED = {
     "stored_requests": "Requests that the table holds or has held, at the last audit.",
-    "coverage_ratio": "Stored over stored and lost, of all time, at the last audit.",
+    "coverage_ratio": "Stored and decoded over stored and lost, of all time, at the last audit.",
     "missing": "Records that are in no table and counted nowhere, at the last audit.",
     "doubled": "Records that are stored more than once, at the last audit.",
 }
@@ -259,11 +259,14 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         value=float(audited["adds_up"]),
     )
     stored, dropped = audited["requests"], audited.get("dropped", {})
+    faults = audited.get("decoder_faults", {})
     names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
     for name, about in AUDITED.items():
         family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
         for endpoint in names:
-            counts = Coverage(stored.get(endpoint, 0), dropped.get(endpoint, 0))
+            counts = Coverage(
+                stored.get(endpoint, 0), dropped.get(endpoint, 0), faults.get(endpoint, 0)
+            )
             values: dict[str, float | None] = {
                 "stored_requests": float(counts.stored),
                 "coverage_ratio": counts.ratio,

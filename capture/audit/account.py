@@ -16,13 +16,19 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
+from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.table import DeltaFolder
 
 __all__ = ["EMPTY", "Account", "account_of", "read_accounts", "run_account"]
 
 _CHUNK = 1 << 20
 _SCHEMA = pa.schema(
-    [("spool_id", pa.string()), ("spool_seq", pa.int64()), ("row_index", pa.int32())]
+    [
+        ("spool_id", pa.string()),
+        ("spool_seq", pa.int64()),
+        ("row_index", pa.int32()),
+        ("flags", pa.int32()),
+    ]
 )
 # Steps of splitmix64 (Steele, Lea and Flood, 2014).
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -42,12 +48,15 @@ class Account(NamedTuple):
         Rows that carry them: a request may have many.
     torn
         Requests whose rows are not numbered from 0 on, each once.
+    faults
+        Requests whose bodies the decoder failed at by a fault of its own.
     """
 
     numbers: int = 0
     digest: int = 0
     rows: int = 0
     torn: int = 0
+    faults: int = 0
 
     def plus(self, other: Account) -> Account:
         """Add two accounts up."""
@@ -56,6 +65,7 @@ class Account(NamedTuple):
             (self.digest + other.digest) & _WORD,
             self.rows + other.rows,
             self.torn + other.torn,
+            self.faults + other.faults,
         )
 
     def is_same_set(self, other: Account) -> bool:
@@ -83,7 +93,7 @@ def run_account(first: int, last: int) -> Account:
 def read_accounts(folder: DeltaFolder, files: Iterable[str]) -> dict[str, Account]:
     """Add up the rows of some files of a capture table, by spool.
 
-    One file at a time is in memory, of it three columns.
+    One file at a time is in memory, of it four columns.
 
     Raises
     ------
@@ -109,7 +119,8 @@ def _tables(folder: DeltaFolder, files: Iterable[str]) -> Iterator[pa.Table]:
 
 def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
     """Add up the rows of one file; the rows of a request are never in two."""
-    table = table.drop_null()
+    flags = table["flags"].fill_null(0)
+    table = table.set_column(table.schema.get_field_index("flags"), "flags", flags).drop_null()
     if not table.num_rows:
         return
     encoded = table["spool_id"].combine_chunks().dictionary_encode()
@@ -119,13 +130,18 @@ def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
     first = index == 0
     counts = np.bincount(spools[first], minlength=len(names))
     rows = np.bincount(spools, minlength=len(names))
+    is_fault = first & ((table["flags"].to_numpy() & int(Flag.DECODER_FAULT)) != 0)
+    faults = np.bincount(spools[is_fault], minlength=len(names))
     digests = np.zeros(len(names), np.uint64)
     np.add.at(digests, spools[first], _mix(numbers[first]))
     torn = np.zeros(len(names), np.int64)
     if not first.all():
         np.add.at(torn, _torn(spools, numbers, index), 1)
     for at, name in enumerate(names):
-        yield name, Account(int(counts[at]), int(digests[at]), int(rows[at]), int(torn[at]))
+        yield (
+            name,
+            Account(*(int(found[at]) for found in (counts, digests, rows, torn, faults))),
+        )
 
 
 def _torn(spools: np.ndarray, numbers: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -101,6 +101,8 @@ class Audit:
         The spools that were looked at number by number.
     requests
         Requests that each endpoint's table has held, those removed by retention included.
+    decoder_faults
+        Requests of each endpoint's table that a fault of the decoder kept from becoming rows.
     """
 
     time: datetime
@@ -119,6 +121,7 @@ class Audit:
     topic_losses: int
     found: tuple[SpoolAudit, ...]
     requests: Mapping[str, int]
+    decoder_faults: Mapping[str, int]
 
     @property
     def adds_up(self) -> bool:
@@ -183,6 +186,7 @@ def audit(
         damaged=tuple(sorted(book.stock.damaged)),
         found=found,
         requests=book.requests(),
+        decoder_faults=ledger.faults(),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,10 +69,16 @@ class Ledger:
 
     def requests(self) -> dict[str, int]:
         """Count the requests that each endpoint's table holds."""
+        return self._by_endpoint(lambda account: account.numbers)
+
+    def faults(self) -> dict[str, int]:
+        """Count the requests of each endpoint's table that the decoder failed at."""
+        return self._by_endpoint(lambda account: account.faults)
+
+    def _by_endpoint(self, count: Callable[[Account], int]) -> dict[str, int]:
         found: dict[str, int] = {}
         for (endpoint, _), part in self.parts.items():
-            count = sum(account.numbers for account in part.accounts.values())
-            found[endpoint] = found.get(endpoint, 0) + count
+            found[endpoint] = found.get(endpoint, 0) + sum(map(count, part.accounts.values()))
         return found
 
     def carry(self, endpoint: str, spools: Iterable[str]) -> None:

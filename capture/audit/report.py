@@ -15,14 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.spool.counting import EndpointCounts, read_counts
-from driftline.capture.tables.dataset import Dataset, Gap, read_gaps
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.dataset import Dataset, Gap, is_flagged, read_gaps
 from driftline.capture.tables.marks import read_marks
 from driftline.capture.tables.storage import StorageError
 
 __all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
 
 RECENT = timedelta(hours=24)
-_COLUMNS = ("row_index", "status", "parse_error", "event_time", "arrival_time")
+_COLUMNS = ("row_index", "status", "flags", "parse_error", "event_time", "arrival_time")
 # What an error says of one body: numbers and quotations.
 _VALUES = re.compile(r'\d+|"[^"]*"?|“[^”]*”?')
 _MAX_ERROR = 300
@@ -38,16 +39,19 @@ class Coverage:
     ----------
     stored, dropped
         Requests in the table, and requests known to be lost.
+    faults
+        Those of the stored ones that a fault of the decoder kept from becoming rows.
     """
 
     stored: int
     dropped: int
+    faults: int = 0
 
     @property
     def ratio(self) -> float | None:
-        """Stored over both, from 0 to 1; None when there was nothing."""
+        """Stored without faults over stored and dropped, from 0 to 1; None without any requests."""
         total = self.stored + self.dropped
-        return self.stored / total if total else None
+        return (self.stored - self.faults) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class EndpointReport:
         Requests in the table, their rows, and how many of them were answered with 400 or more.
     unparsed
         Requests in the table with a body that gave no rows, by reason.
+    faults
+        How many of them a fault of the decoder is to blame for: these count against coverage.
     dropped
         Requests lost, by reason: told by gaps, or counted by taps and not told yet.
     uncounted
@@ -89,6 +95,7 @@ class EndpointReport:
     rows: int = 0
     failed: int = 0
     unparsed: Mapping[str, int] = field(default_factory=dict)
+    faults: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     uncounted: int = 0
     gaps: tuple[Gap, ...] = ()
@@ -159,11 +166,12 @@ def report(
         rows=rows.rows,
         failed=rows.failed,
         unparsed=dict(rows.unparsed),
+        faults=rows.faults,
         dropped=dropped,
         uncounted=sum(gap.records is None for gap in told),
         gaps=tuple(told),
-        overall=Coverage(rows.requests, sum(dropped.values())),
-        recent=Coverage(rows.recent, lately),
+        overall=Coverage(rows.requests, sum(dropped.values()), rows.faults),
+        recent=Coverage(rows.recent, lately, rows.recent_faults),
         spools=spools,
         oldest=rows.oldest,
         newest=rows.newest,
@@ -184,6 +192,7 @@ def document_of(found: EndpointReport) -> dict[str, Any]:
         "failed": found.failed,
         "unparsed": sum(found.unparsed.values()),
         "unparsed_by_reason": dict(found.unparsed),
+        "decoder_faults": found.faults,
         "dropped": sum(found.dropped.values()),
         "dropped_by_reason": dict(found.dropped),
         "uncounted_gaps": found.uncounted,
@@ -213,6 +222,7 @@ class _Rows:
     def __init__(self, since: datetime) -> None:
         self._since = since
         self.requests = self.rows = self.failed = self.recent = 0
+        self.faults = self.recent_faults = 0
         self.unparsed: Counter[str] = Counter()
         self.oldest: datetime | None = None
         self.newest: datetime | None = None
@@ -239,6 +249,9 @@ class _Rows:
         self.failed += pc.sum(pc.greater_equal(first["status"], 400)).as_py() or 0
         is_recent = pc.greater_equal(first["arrival_time"], pa.scalar(self._since))
         self.recent += pc.sum(is_recent).as_py() or 0
+        is_fault = is_flagged(first["flags"], Flag.DECODER_FAULT)
+        self.faults += pc.sum(is_fault).as_py() or 0
+        self.recent_faults += pc.sum(pc.and_(is_fault, is_recent)).as_py() or 0
         for count in pc.value_counts(first["parse_error"].drop_null()).to_pylist():
             self.unparsed[self._reason(count["values"])] += count["counts"]
 

@@ -19,7 +19,7 @@ from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.records import Records
 from driftline.signature import Signature
 
-__all__ = ["Decoded", "decode"]
+__all__ = ["Decoded", "decode", "spread"]
 
 _FIRST_FAILURE = 400
 _NULL = "null"  # How an id that is missing stands among the texts of extras.
@@ -109,9 +109,32 @@ def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
     """
     is_alone = np.repeat(counts == 1, counts)
     chosen = {row: text for row, text in ids.items() if is_alone[row] and text != _NULL}
-    at = np.full(len(is_alone), -1)
-    at[list(chosen)] = np.arange(len(chosen))
-    return pa.array(list(chosen.values()), pa.string()).take(pa.array(at, mask=at < 0))
+    rows = sorted(chosen)
+    values = pa.array([chosen[row] for row in rows], pa.string())
+    return spread(values, np.array(rows, np.int64), len(is_alone))
+
+
+def spread(values: pa.Array, rows: np.ndarray, row_count: int) -> pa.Array:
+    """Return an array of texts or bytes that has values at some rows, and null at all others.
+
+    Their bytes are shared. Arrow's ``take`` first reserves room for as many values of the mean
+    size as there are rows: 28.8 GB for one body of 480 KB with 60,000 rows.
+
+    Parameters
+    ----------
+    rows
+        Where the values go, shape (values,), rising.
+    """
+    is_there = np.zeros(row_count, np.bool_)
+    is_there[rows] = True
+    ends = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, 4 * values.offset)
+    offsets = ends[np.concatenate([[0], np.cumsum(is_there)])]
+    is_there[rows] = values.is_valid().to_numpy(zero_copy_only=False)
+    validity = pa.array(is_there).buffers()[1]
+    data = values.buffers()[2]
+    return pa.Array.from_buffers(
+        values.type, row_count, [validity, pa.py_buffer(offsets), data or pa.py_buffer(b"")]
+    )
 
 
 def _sent(records: Records, side: Literal["request", "response"], answered: np.ndarray) -> Sent:

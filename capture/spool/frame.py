@@ -93,6 +93,7 @@ class Flag(IntFlag):
     REQUEST_UNPARSED = 1 << 16
     RESPONSE_UNPARSED = 1 << 17
     EVENT_TIME_SUSPECT = 1 << 18
+    DECODER_FAULT = 1 << 19
 
 
 class Frame(NamedTuple):

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 from driftline.signature import Column, Signature
@@ -31,6 +32,7 @@ __all__ = [
     "Dataset",
     "Gap",
     "MarkMovedError",
+    "is_flagged",
     "read_gaps",
     "record_gaps",
     "table_schema",
@@ -110,13 +112,15 @@ class Gap:
 class CaptureStats:
     """What the table of an endpoint holds.
 
-    ``spools`` maps each spool to the last sequence number in the table; ``size_bytes`` are the
-    bytes of the table's files; times are None while it is empty.
+    ``faults`` are the requests that a fault of the decoder kept from becoming rows; ``spools`` maps
+    each spool to the last sequence number in the table; ``size_bytes`` are the bytes of the table's
+    files; times are None while it is empty.
     """
 
     requests: int
     rows: int
     unparsed: int
+    faults: int
     failed: int
     spools: Mapping[str, int]
     gaps: tuple[Gap, ...]
@@ -128,6 +132,11 @@ class CaptureStats:
     def dropped(self) -> int:
         """How many records are known to be lost."""
         return sum(gap.records or 0 for gap in self.gaps)
+
+
+def is_flagged(flags: pa.Array | pa.ChunkedArray, bits: int) -> pa.Array | pa.ChunkedArray:
+    """Return where any of some bits is set in the column of flags."""
+    return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(int(bits), pa.int32())), 0)
 
 
 def table_schema(signature: Signature | None) -> pa.Schema:
@@ -225,13 +234,13 @@ class Dataset:
         """Count what the table holds; an endpoint without a table has counts of zero."""
         data = self.folder.open()
         if data is None:
-            return CaptureStats(0, 0, 0, 0, {}, (), None, None, 0)
+            return CaptureStats(0, 0, 0, 0, 0, {}, (), None, None, 0)
         found: Counter[str] = Counter()
         names: set[str] = set()
         times: list[datetime] = []
         # Batch by batch: all rows at once are gigabytes.
         for rows in data.to_batches(
-            ["row_index", "status", "parse_error", "spool_id", "event_time"]
+            ["row_index", "status", "flags", "parse_error", "spool_id", "event_time"]
         ):
             first = pc.equal(rows["row_index"], 0)
             found["rows"] += rows.num_rows
@@ -239,6 +248,7 @@ class Dataset:
                 ("requests", first),
                 ("failed", pc.and_(first, pc.greater_equal(rows["status"], 400))),
                 ("unparsed", pc.and_(first, pc.is_valid(rows["parse_error"]))),
+                ("faults", pc.and_(first, is_flagged(rows["flags"], Flag.DECODER_FAULT))),
             ):
                 found[name] += pc.sum(chosen).as_py() or 0
             names.update(pc.unique(rows["spool_id"].drop_null()).to_pylist())
@@ -250,6 +260,7 @@ class Dataset:
             requests=found["requests"],
             rows=found["rows"],
             unparsed=found["unparsed"],
+            faults=found["faults"],
             failed=found["failed"],
             spools=spools,
             gaps=tuple(

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.decode import Decoded, decode
+from driftline.capture.decoding.decode import Decoded, decode, spread
 from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
@@ -26,7 +26,8 @@ _DAY_US = 86_400_000_000
 # So far ahead of its arrival the event of a request may lie: forecasts are of days to come.
 _AHEAD_US = 366 * _DAY_US
 # They describe the request, not the row: given on row 0 only, so that sums come out right.
-_ONCE = ("request_bytes", "response_bytes", "request_body", "response_body")
+_BODIES = ("request_body", "response_body")
+_ONCE = ("request_bytes", "response_bytes")
 
 
 class Built(NamedTuple):
@@ -66,6 +67,7 @@ def _kept_raw(record: Records, signature: Signature | None, error: Exception) ->
     log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)
     decoded = decode(record, None)
     decoded.errors[0] = f"decoder fault: {name}"
+    decoded.flags[0] |= int(Flag.DECODER_FAULT)
     try:
         return Built(_rows(record, decoded, signature))
     except MemoryError:
@@ -86,8 +88,12 @@ def _rows(records: Records, decoded: Decoded, signature: Signature | None) -> pa
         row_index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         source = pa.array(record)
         first = pa.array(record, mask=row_index > 0)
+        at = np.flatnonzero(row_index == 0)
         columns = {
-            name: array.take(first if name in _ONCE else source) for name, array in columns.items()
+            name: spread(array, at, total)
+            if name in _BODIES
+            else array.take(first if name in _ONCE else source)
+            for name, array in columns.items()
         }
     # What the caller said of the request wins over what its body says.
     columns["inference_id"] = pc.coalesce(columns["inference_id"], decoded.inference_ids)

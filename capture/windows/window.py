@@ -19,7 +19,7 @@ import pyarrow.dataset as pads
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset
+from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset, is_flagged
 from driftline.capture.truth.labelling import Labels, join_labels
 from driftline.capture.truth.labels import EARLIEST_LABEL, read_truth
 from driftline.errors import InputError
@@ -89,6 +89,8 @@ class WindowRead:
         Requests with status 400 or above, or without one: they were never answered.
     unparsed_count
         Answered requests whose request or response could not be parsed in full.
+    fault_count
+        Those of them that a fault of the decoder kept from becoming rows.
     late_count
         Requests that came in at or after ``late_after``.
     digest
@@ -115,6 +117,7 @@ class WindowRead:
     _data: pads.Dataset | None = field(repr=False)
     _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
     _days: tuple[str, ...] = field(default=(), repr=False)
+    fault_count: int = 0
     labelled_count: int = 0
     unfit_label_count: int = 0
     stray_label_count: int = 0
@@ -215,7 +218,7 @@ def read_window(
         read += ["event_id", "inference_id", "event_time"]
     records = data.to_table(read, filter=_inside(window.start, window.end))
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
-    usable = pc.and_(answered, pc.equal(_bits(records, Flag.REQUEST_UNPARSED), 0))
+    usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
     empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted)
     found = _counted(empty, records, answered, usable, late_after or window.end)
     if labels is None:
@@ -232,7 +235,8 @@ def _counted(
 ) -> WindowRead:
     """Add what the records of a window come to, by which of them were answered and are rows."""
     first_row = pc.equal(records["row_index"], 0)
-    unparsed = pc.not_equal(_bits(records, _UNPARSED), 0)
+    unparsed = is_flagged(records["flags"], _UNPARSED)
+    fault = is_flagged(records["flags"], Flag.DECODER_FAULT)
     late = pc.greater_equal(records["arrival_time"], pa.scalar(late_after, UTC_MICROSECONDS))
     return replace(
         read,
@@ -240,6 +244,7 @@ def _counted(
         request_count=_count(first_row),
         failed_count=_count(pc.and_(first_row, pc.invert(answered))),
         unparsed_count=_count(pc.and_(pc.and_(first_row, answered), unparsed)),
+        fault_count=_count(pc.and_(first_row, fault)),
         late_count=_count(pc.and_(first_row, late)),
         digest=_digest(records.filter(first_row)),
         _days=tuple(sorted(pc.unique(records[PARTITION].filter(usable)).to_pylist())),
@@ -330,10 +335,6 @@ def _usable() -> pads.Expression:
     )
     status = pads.field("status")
     return (status > 0) & (status < _FIRST_FAILURE) & (unparsed == 0)
-
-
-def _bits(records: pa.Table, bits: int) -> pa.ChunkedArray:
-    return pc.bit_wise_and(records["flags"], pa.scalar(int(bits), pa.int32()))
 
 
 def _count(mask: pa.ChunkedArray) -> int:

@@ -300,11 +300,13 @@ def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
 def _lost(endpoint: EndpointLine) -> Cell:
     """Say how much was lost and why, and what nobody can account for."""
     lost = count(endpoint.lost)
-    if not endpoint.lost and not endpoint.unaccounted:
+    if not endpoint.lost and not endpoint.unaccounted and not endpoint.faults:
         return lost
     words = [f"{reason} {count(number)}" for reason, number in endpoint.reasons]
-    if endpoint.lost:
+    if endpoint.lost or endpoint.faults:
         words.insert(0, f"{_share(endpoint.coverage)} stored")
+    if endpoint.faults:
+        words.append(f"{count(endpoint.faults)} not decoded (decoder fault)")
     if endpoint.unaccounted:
         words.append(f"{count(endpoint.unaccounted)} do not add up")
     told = html.Span("; ".join(words), className="faint line")

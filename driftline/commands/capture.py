@@ -30,6 +30,7 @@ _COLUMNS = (
     "rows",
     "failed",
     "unparsed",
+    "decoder_faults",
     "dropped",
     "coverage",
 )
@@ -48,7 +49,8 @@ def stats(
     """Count what was captured: requests, rows, drops by reason, lag, growth.
 
     An endpoint that apps capture but nobody declared is listed, too; its bodies are kept raw.
-    Coverage is stored / (stored + dropped). What taps have seen is counted on the server's host.
+    Coverage is stored / (stored + dropped); requests that a fault of the decoder kept from becoming
+    rows count as not covered. What taps have seen is counted on the server's host.
 
     Example: driftline capture stats flights
     """
@@ -119,6 +121,11 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("stored", f"{_number(found['requests'])} requests, {_number(found['rows'])} rows"),
         ("failed", f"{_number(found['failed'])} answered with 400 or more"),
         ("unparsed", _by_reason(found["unparsed"], found["unparsed_by_reason"])),
+        *(
+            [("", f"{_number(faults)} by faults of the decoder: please report them")]
+            if (faults := found["decoder_faults"])
+            else []
+        ),
         ("dropped", _by_reason(found["dropped"], found["dropped_by_reason"])),
         (
             "coverage",

@@ -81,6 +81,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                     "rows": stats.rows,
                     "failed": stats.failed,
                     "unparsed": stats.unparsed,
+                    "decoder_faults": stats.faults,
                     "dropped": stats.dropped,
                 }
                 for name, stats in tables.items()

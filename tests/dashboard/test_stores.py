@@ -349,3 +349,7 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     assert line.coverage == 0.95
     text = str(overview_page.page(broken))
     assert "95.0 % stored; full 1; 3 do not add up" in text
+    faulty = replace(line, lost=0, reasons=(), faults=1)
+    text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
+    # 18 of 19.
+    assert "94.7 % stored; 1 not decoded (decoder fault)" in text

@@ -16,6 +16,7 @@ from driftline.baseline import store
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
+from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.windows.window import Window
@@ -49,6 +50,19 @@ def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float
             connection, namespace, name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
         )
     return [number for _, number in found]
+
+
+def test_requests_that_the_decoder_failed_at_are_told_and_counted(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    flags = [int(Flag.DECODER_FAULT | Flag.REQUEST_UNPARSED)] * 3 + [0] * 400
+    append(0, {**weather(rng, 403), "flags": flags})
+
+    execution = judge()
+
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    assert (report["decoder_fault_count"], report["row_count"]) == (3, 400)
+    assert value(engine, "decoder_faults") == [3.0]
 
 
 def test_a_window_that_is_as_the_reference_completes(

@@ -268,3 +268,45 @@ def test_many_bombs_at_once_take_the_memory_of_one() -> None:
 
     assert done.returncode == 0, done.stderr[-2_000:]
     assert int(done.stdout) < 250
+
+
+MANY_ROWS = """
+import pyarrow as pa
+from dataclasses import replace
+from driftline.capture.spool.records import Records
+from driftline.capture.tables.rows import build_rows
+from tests.capture.decoding.decode_tools import JSON, SIGNATURE, SPOOL, frame
+{frames}
+signature = replace(SIGNATURE, inference_id="order")
+built = build_rows(Records.of((SPOOL, one) for one in frames), signature)
+assert built.rows["parse_error"].null_count == built.rows.num_rows == {count}
+assert built.rows["feature_carrier"].to_pylist() == ["U"] * {count}
+print(pa.default_memory_pool().max_memory() >> 20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("frames", "count"),
+    [
+        # Rows times the bytes of the body are 28.8 GB.
+        ('frames = [frame(b"1.5,3,U\\n" * 60_000, response=b"no\\n" * 60_000)]', 60_000),
+        # Requests times the bytes of one long id are 4 GB.
+        (
+            """
+row = '{"temp": 1, "count": 2, "carrier": "U"%s}'
+one = [frame((row % (', "order": "' + "x" * 400_000 + '"')).encode(), JSON, b"no")]
+frames = one + [frame((row % "").encode(), JSON, b"no")] * 9_999
+""",
+            10_000,
+        ),
+    ],
+    ids=["rows", "ids"],
+)
+def test_no_long_text_reserves_room_for_every_row(frames: str, count: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_ROWS.format(frames=frames, count=count)],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert int(done.stdout) < 250

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from driftline.capture.audit.audit import audit
+from driftline.capture.audit.report import document_of, report
 from driftline.capture.decoding.decode import Decoded, decode
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
@@ -19,6 +22,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables import rows
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tables.table import StorageError
+from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Signature
 
 Write = Callable[..., bool]
@@ -171,6 +175,59 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
     found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
     assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
     assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError"
+    counts = Dataset(root, "flights").stats()
+    assert (counts.requests, counts.faults) == (20, 1)
+
+
+def test_a_decoder_fault_counts_against_coverage_everywhere(
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
+    signature: Signature,
+) -> None:
+    def broken(records: Records, known: Signature | None) -> Decoded:
+        if known is not None and b"poison" in records.request.to_pylist():
+            raise KeyError("a bug at poison")
+        return decode(records, known)
+
+    monkeypatch.setattr(rows, "decode", broken)
+    at = datetime(2013, 1, 15, 12, tzinfo=UTC)
+    writer = SpoolWriter(spool_dir)
+    for body in (b"poison", b"1.5,3,UA", b"1.5,3", b"1.5,3,UA"):
+        write(writer, body, at=at)
+    drain()
+
+    found = report(root, "flights", now=at + timedelta(hours=1))
+    document = document_of(found)
+    # A body that nobody can read is the client's; the decoder's own fault is ours.
+    assert (found.requests, sum(found.unparsed.values()), found.faults) == (4, 2, 1)
+    assert document["decoder_faults"] == 1
+    assert document["coverage"] == document["last_24_h"]["coverage"] == 0.75
+    audited = audit(root, now=lambda: at, spool_dir=spool_dir)
+    assert audited.adds_up
+    assert audited.decoder_faults == {"flights": 1}
+    window = read_window(root, "flights", Window(at, at + timedelta(hours=1)), signature)
+    assert (window.request_count, window.unparsed_count, window.fault_count) == (4, 2, 1)
+
+
+def test_sixty_thousand_short_rows_in_one_body_are_stored_with_the_body_once(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    count = 60_000
+    body = b"1.5,3,U\n" * count
+    assert len(body) == 480_000
+    write(SpoolWriter(spool_dir), body, b"1,0.25\n" * count)
+    drain()
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["row_index", "request_body", "feature_carrier", "parse_error"])
+    found = found.sort_by("row_index")
+    assert found["feature_carrier"].to_pylist() == ["U"] * count
+    assert found["parse_error"].null_count == count
+    assert found["request_body"].to_pylist() == [body, *[None] * (count - 1)]
 
 
 ODD = {
