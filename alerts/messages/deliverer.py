@@ -24,6 +24,7 @@ from driftline.alerts.messages.attempts import Attempt, add_attempt
 from driftline.alerts.messages.channels import OpenChannel, open_channels
 from driftline.alerts.messages.flights import AT_ONCE, CHANNEL_AT_ONCE, Flights
 from driftline.alerts.messages.outbox import Claim
+from driftline.alerts.messages.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.messages.secrets import Vault, take_over
 from driftline.alerts.messages.senders import Outgoing, Sender, Ways, open_sender
 from driftline.alerts.messages.webhook import Answer
@@ -256,6 +257,7 @@ class Deliverer:
         values = _values("delivered", answer, None) | {"finished_at": now}
         if not outbox.finish(connection, claim, values):
             return "lease_lost"
+        supersede_overtaken(connection, claim.id, now)
         _set_failures(connection, claim.channel, None)
         _add_action(connection, claim, now, error=None)
         return "delivered"
@@ -269,13 +271,15 @@ class Deliverer:
         now: datetime,
     ) -> str:
         is_gone = answer is not None and answer.is_gone
-        is_dead = is_gone or claim.attempts >= len(self._delays_s)
+        is_refused = answer is not None and answer.is_refused
+        is_dead = is_refused or claim.attempts >= len(self._delays_s)
         error = answer.problem if answer is not None else error
         values = _values("dead" if is_dead else "pending", answer, error)
         if is_dead:
             values["finished_at"] = now
         else:
-            values["next_attempt_at"] = now + timedelta(seconds=self._delay_s(claim, answer))
+            own = now + timedelta(seconds=self._delay_s(claim, answer))
+            values["next_attempt_at"] = max(own, latest_retry(connection, claim.id) or own)
         if not outbox.finish(connection, claim, values):
             return "lease_lost"
         _set_failures(connection, claim.channel, 1)

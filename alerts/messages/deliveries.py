@@ -12,13 +12,12 @@ from driftline.alerts.alarms.known import require_past
 from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDelivery
 from driftline.alerts.messages.channels import get_channel
 from driftline.alerts.messages.incidents import get_incident
+from driftline.alerts.messages.rows import BY_HAND
 
 __all__ = [
-    "BY_HAND", "Delivery", "get_delivery", "list_deliveries", "redeliver", "require_asked",
+    "Delivery", "get_delivery", "list_deliveries", "redeliver", "require_asked",
 ]  # fmt: skip
 
-# Why a message goes out although a silence fits it.
-BY_HAND = "sent again by hand"
 # What can be sent again: all that was not sent and is not about to be.
 _AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
 

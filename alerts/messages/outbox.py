@@ -19,11 +19,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, upd
 from driftline.alerts import tables
 from driftline.alerts.guard import hold
 from driftline.alerts.messages.carriers import Carrier, carry, changes_of
-from driftline.alerts.messages.deliveries import BY_HAND, Delivery, list_deliveries, redeliver
+from driftline.alerts.messages.deliveries import Delivery, list_deliveries, redeliver
 from driftline.alerts.messages.limits import Budget, overflow
+from driftline.alerts.messages.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.messages.policy import ChannelPolicy
 from driftline.alerts.messages.queueing import Desk, enqueue
 from driftline.alerts.messages.rows import (
+    BY_HAND,
     CARRIERS_ALARM,
     OPEN,
     OutboxRow,
@@ -52,7 +54,6 @@ __all__ = [
 ]
 
 LEASE_S = 60.0  # Longer than the longest request.
-_WAIT_MAX_S = 2 * 86_400  # Longer than the longest wait between two attempts.
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
 _BACKLOG_MAX = 3  # Longer backlogs of one alarm lose their middle.
 
@@ -151,7 +152,7 @@ def _claimable(now: datetime, empty: Sequence[str], limit: int) -> Select[tuple[
     return (
         select(tables.outbox, channels.c.failure_count)
         .join(channels, channels.c.name == table.channel)
-        .where(_is_due(now), ~_has_older(), channels.c.enabled, table.channel.not_in(empty))
+        .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(empty))
         # Those of failing channels last, so that they do not stand in the others' way.
         .order_by(channels.c.failure_count, table.created_at, table.id)
         .limit(limit)
@@ -311,7 +312,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     """Select what may be sent; waits that no wait can be come of a clock that was far ahead."""
     table = tables.outbox.c
     next_at, lease = table.next_attempt_at, table.lease_until
-    too_late, too_long = now + timedelta(seconds=_WAIT_MAX_S), now + timedelta(seconds=LEASE_S)
+    too_late, too_long = now + timedelta(seconds=WAIT_MAX_S), now + timedelta(seconds=LEASE_S)
     return or_(
         and_(
             table.status == "pending",
@@ -319,30 +320,3 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
         ),
         and_(table.status == "delivering", or_(lease <= now, lease > too_long)),
     )
-
-
-def _has_older() -> ColumnElement[bool]:
-    """Say whether an older message of the same alarm to the same channel is still open.
-
-    It may itself be told by a message that carries it, and wait with that one.
-    """
-    older, carrier = tables.outbox.alias("older"), tables.outbox.alias("carrier")
-    table = tables.outbox.c
-    same = and_(
-        older.c.alarm_id == table.alarm_id,
-        older.c.channel == table.channel,
-        older.c.state_seq < table.state_seq,
-        # Messages that carry others go out in the order of their group.
-        or_(
-            table.alarm_id != CARRIERS_ALARM,
-            older.c.group_key.is_not_distinct_from(table.group_key),
-        ),
-    )
-    own = select(older.c.id).where(same, older.c.status.in_(OPEN)).exists()
-    carried = (
-        select(older.c.id)
-        .join(carrier, carrier.c.id == older.c.carrier_id)
-        .where(same, older.c.status == "grouped", carrier.c.status.in_(OPEN))
-        .exists()
-    )
-    return or_(own, carried)

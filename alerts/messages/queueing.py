@@ -15,6 +15,7 @@ from driftline.alerts.messages import incidents, limits
 from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.labels import facts_of, group_key, labels_of
 from driftline.alerts.messages.message import Message, render
+from driftline.alerts.messages.overtaking import restart_retries
 from driftline.alerts.messages.policy import ChannelPolicy
 from driftline.alerts.messages.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.messages.silences import Muting, Silences
@@ -55,6 +56,7 @@ class Desk:
         self._connection = connection
         self._channels: dict[str, OutboxRow | None] = {}
         self._rows: list[dict[str, object]] = []
+        self._pages: list[StateChange] = []
 
     def channels(self, names: Iterable[str]) -> Mapping[str, OutboxRow | None]:
         """Give channels by name, None for those that do not exist; they stay until the end."""
@@ -68,13 +70,20 @@ class Desk:
             self._channels |= {name: found.get(name) for name in new}
         return self._channels
 
-    def add(self, row: dict[str, object]) -> None:
-        """Take a row of the outbox."""
+    def add(self, row: dict[str, object], change: StateChange) -> None:
+        """Take a row of the outbox, and the change that it tells."""
         self._rows.append(row)
+        if change.new == "ALARM" and row["status"] == "pending":
+            self._pages.append(change)
 
     def write(self) -> None:
         """Write the rows that were taken."""
         if self._rows:
+            if self._pages:
+                now = max(change.time for change in self._pages)
+                alarm_ids = {change.alarm_id for change in self._pages}
+                restart_retries(self._connection, alarm_ids, now)
+                self._pages = []
             self._connection.execute(insert(tables.outbox), self._rows)
             self._rows = []
 
@@ -131,7 +140,8 @@ def enqueue(
             more={"incident": incident} | _marks(fate),
         )
         row = _row(change, name, message, fate)
-        own.add(row | {"id": message_id, "facts": facts | _marks(fate), "incident_id": incident})
+        row |= {"id": message_id, "facts": facts | _marks(fate), "incident_id": incident}
+        own.add(row, change)
         _note(connection, change, name, message_id, fate)
         ids.append(message_id)
     if desk is None:

@@ -12,6 +12,7 @@ from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import HistoryItem, add_history
 
 __all__ = [
+    "BY_HAND",
     "CARRIERS_ALARM",
     "OPEN",
     "STATUSES",
@@ -28,6 +29,8 @@ OPEN = ("pending", "delivering")
 # waiting: collected for a group or a digest; muted, damped: held back, perhaps for good; grouped:
 # told by the message that carries it.
 STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "damped", "grouped", "superseded")
+# Why a message goes out although a silence fits it.
+BY_HAND = "sent again by hand"
 # Messages that carry others are of no alarm.
 CARRIERS_ALARM = 0
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

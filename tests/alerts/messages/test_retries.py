@@ -57,7 +57,7 @@ def test_another_alarm_or_channel_is_not_held_up(
 def test_retries_send_the_same_bytes_under_the_same_id_with_a_new_time(
     house, clock, evaluator, deliverer, pager, secret
 ):
-    pager.script = [(500, {}), (404, {})]
+    pager.script = [(500, {}), (408, {})]
     house.put(1)
     evaluator.step()
     for wait_s in (0, 6, 36):
