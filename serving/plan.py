@@ -27,6 +27,7 @@ from driftline.serving.resources import (
     nearest,
 )
 from driftline.serving.specs import (
+    SECRET_FIELDS,
     BaselineSpec,
     ChannelSpec,
     CompositeAlarmSpec,
@@ -253,7 +254,7 @@ def _stored_spec(resource: Resource) -> dict[str, Any]:
     spec = resource.spec.model_dump(mode="json")
     if isinstance(resource.spec, ChannelSpec):
         channel = channel_of(resource.name, resource.spec)
-        for key in ("secret", "authorization"):
+        for key in SECRET_FIELDS:
             if spec[key] is not None:
                 spec[key] = _digest(spec[key])
         if channel.has_secret_url:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.alerts.guard import hold
 from driftline.errors import NotFoundError
 from driftline.serving.resources import ALARM_KINDS, key_of, nearest
-from driftline.serving.specs import Kind
+from driftline.serving.specs import SECRET_FIELDS, Kind
 from driftline.serving.tables import resources
 
 __all__ = [
@@ -26,10 +26,6 @@ __all__ = [
     "needs",
     "put_row",
 ]
-
-
-# Of these only digests are stored, and not even those are shown.
-_HIDDEN = ("secret", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class Stored:
             "name": self.name,
             "owner": self.owner,
             "tags": dict(self.tags),
-            "spec": {key: value for key, value in self.spec.items() if key not in _HIDDEN},
+            "spec": {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS},
             "generation": self.generation,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),

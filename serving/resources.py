@@ -18,7 +18,7 @@ from driftline.alerts.alarms.limits import check_tags
 from driftline.errors import InputError
 from driftline.serving.aws_names import own_names, read_tags
 from driftline.serving.sentences import expected, shown
-from driftline.serving.specs import KINDS, SPECS, Kind, Spec
+from driftline.serving.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
 
 __all__ = [
     "ALARM_KINDS",
@@ -179,7 +179,7 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
                 f"{where}: spec.{path} is missing; every {kind} needs {_listed(needed)}"
             ) from None
         # A secret may stand in the field that is wrong.
-        value = "" if path in ("secret", "authorization", "url") else f" {shown(first['input'])}"
+        value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
         raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None
 
 

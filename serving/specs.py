@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 __all__ = [
     "KINDS",
+    "SECRET_FIELDS",
     "SPECS",
     "AlarmSpec",
     "BaselineSpec",
@@ -76,12 +77,20 @@ class EndpointSpec(Spec):
     signature: dict[str, Any] | None = None
 
 
+# Of these fields of a channel only digests are stored, and not even those are shown.
+SECRET_FIELDS = ("secret", "authorization", "routing_key", "api_key")
+
+
 class ChannelSpec(Spec):
     """Where messages of alarms go."""
 
-    type: Literal["webhook", "alertmanager", "apprise", "command", "plugin"] = "webhook"
+    type: Literal[
+        "webhook", "alertmanager", "pagerduty", "opsgenie", "apprise", "command", "plugin"
+    ] = "webhook"
     url: str = ""
     secret: str | None = None
+    routing_key: str | None = None
+    api_key: str | None = None
     format: Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"] = (
         "driftline"
     )

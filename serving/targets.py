@@ -17,6 +17,7 @@ from ipaddress import ip_address
 
 from driftline.alerts.errors import AddressError
 from driftline.alerts.messages.addresses import AddressGuard, check_url, resolve, unwrapped
+from driftline.alerts.messages.channel import PROGRAM_TYPES
 from driftline.alerts.messages.plugin_child import GROUP, others_of, plugin_names
 from driftline.alerts.messages.programs import argv_of, child_argv, run_program
 from driftline.alerts.messages.secrets import is_reference
@@ -72,7 +73,7 @@ async def require_ways(
         require_installed(where, spec.type, spec.plugin)
         if is_reference(spec.url):
             continue
-        if spec.type in ("webhook", "alertmanager"):
+        if spec.type not in PROGRAM_TYPES and spec.url:
             await require_reachable(where, spec.url, allow_networks)
         elif spec.type == "apprise" and resource.key not in known:
             of_apprise.append((where, spec.url))

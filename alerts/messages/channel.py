@@ -17,7 +17,16 @@ from driftline.alerts.messages.policy import ChannelPolicy
 from driftline.alerts.messages.secrets import Secret, is_reference
 from driftline.alerts.messages.templates import check_template
 
-__all__ = ["Channel", "Format", "Style", "check_secret", "signing_secrets"]
+__all__ = [
+    "ALERT_TYPES",
+    "KEY_FIELDS",
+    "PROGRAM_TYPES",
+    "Channel",
+    "Format",
+    "Style",
+    "check_secret",
+    "secrets_of",
+]
 
 Format = Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"]
 
@@ -32,10 +41,21 @@ _SECRETS_MAX = 3
 _LABELS_MAX = 20
 _OVERLAP_MAX_H = 30 * 24.0
 
+# The secret of these types is a key that the service gave, by the name that it has there.
+KEY_FIELDS = {"pagerduty": "routing_key", "opsgenie": "api_key"}
+# These keep the state of each alarm, and group by themselves: they are told each change.
+ALERT_TYPES = frozenset({"alertmanager", *KEY_FIELDS})
+# These are sent by a process of its own; all others by a request of ours.
+PROGRAM_TYPES = frozenset({"apprise", "command", "plugin"})
+_KEY = re.compile(r"[!-~]{1,255}")
+_POLICIES = ("group_by", "damp_flapping", "configuration_changes")
+
 # What each type takes beside name, type and what all take.
 _TAKES: dict[str, frozenset[str]] = {
     "webhook": frozenset({"template", "content_type", "authorization", "rotation_h"}),
     "alertmanager": frozenset({"labels", "authorization"}),
+    "pagerduty": frozenset(),
+    "opsgenie": frozenset(),
     "apprise": frozenset(),
     "command": frozenset({"command"}),
     "plugin": frozenset({"plugin"}),
@@ -72,18 +92,20 @@ class Channel:
         As alarms name it in their actions.
     url
         Of a webhook or an Alertmanager: an ``http(s)`` address; whether it may be reached is
-        decided anew at each sending. Of apprise: its URL, which is a secret. ``env:NAME`` and
-        ``file:PATH`` say where the URL is kept.
+        decided anew at each sending. Of PagerDuty and Opsgenie: of another region, the usual one
+        by default. Of apprise: its URL, which is a secret. ``env:NAME`` and ``file:PATH`` say
+        where the URL is kept.
     secret
         Signs each message of a webhook (Standard Webhooks), or says by reference where that is
         kept; None keeps the one there is, or makes one. Several, with blanks between them, all
-        sign.
+        sign. Of PagerDuty the routing key, of Opsgenie the API key.
     format
         Of a webhook's body. ``driftline``: our own, with the cause; ``sns``, ``eventbridge``: what
         receivers of CloudWatch's alarms expect; ``cloudevents``; ``slack``: a text that Slack,
         Mattermost and Rocket.Chat show; ``template``: one's own.
     type
-        ``webhook``, ``alertmanager``, ``apprise``, ``command`` or ``plugin``.
+        ``webhook``, ``alertmanager``, ``pagerduty``, ``opsgenie``, ``apprise``, ``command`` or
+        ``plugin``.
     options
         All else: ``template``, ``content_type``, ``authorization``, ``labels``, ``command``,
         ``plugin``, ``include_values``, ``rotation_h``, and whatever says how messages are
@@ -122,13 +144,16 @@ class Channel:
         if isinstance(self.secret, str):
             object.__setattr__(self, "secret", Secret(self.secret))
         if self.secret is not None:
-            if self.type != "webhook":
+            if self.type in KEY_FIELDS:
+                _check_key(where, self.type, self.secret_text)
+            elif self.type != "webhook":
                 raise ChannelError(f"{where}: a secret with type {self.type}; only webhooks sign")
-            check_secret(where, self.signing_secret)
+            else:
+                check_secret(where, self.secret_text)
         self._check_options(where)
 
     @property
-    def signing_secret(self) -> str:
+    def secret_text(self) -> str:
         """The secret as text; empty when the channel was not stored yet and has none."""
         return self.secret.reveal() if isinstance(self.secret, Secret) else ""
 
@@ -172,6 +197,8 @@ class Channel:
             if self.url:
                 raise ChannelError(f"{where}: a url with type {self.type}; expected none")
             return
+        if not self.url and self.type in KEY_FIELDS:
+            return
         if not self.url:
             raise ChannelError(f"{where}: url is missing; type {self.type} needs one")
         if is_reference(self.url):
@@ -204,6 +231,13 @@ class Channel:
             raise ChannelError(
                 f'{where}: content_type {kind!r}; expected such as "application/json", with format '
                 '"template"'
+            )
+        if self.type in KEY_FIELDS and (
+            held := [key for key in _POLICIES if self.options.get(key)]
+        ):
+            raise ChannelError(
+                f"{where}: {held[0]} with type {self.type}; expected none, since the service "
+                "itself groups what belongs to an alarm"
             )
         self._check_more(where)
 
@@ -259,19 +293,31 @@ def check_secret(where: str, text: str) -> None:
         )
 
 
-def signing_secrets(where: str, secret: Secret) -> tuple[Secret, ...]:
-    """Give the secrets that a looked-up text holds, each of which signs.
+def secrets_of(where: str, kind: str, secret: Secret) -> tuple[Secret, ...]:
+    """Return the secrets that a looked-up text holds: all that sign, or a service's key.
 
     Raises
     ------
     ChannelError
-        As `check_secret`.
+        When it is not what the channel's type needs.
     """
     text = secret.reveal()
     if is_reference(text):
         raise ChannelError(f"{where}: a reference leads to another reference")
+    if kind in KEY_FIELDS:
+        _check_key(where, kind, text)
+        return (secret,)
     check_secret(where, text)
     return tuple(Secret(one) for one in text.split())
+
+
+def _check_key(where: str, kind: str, text: str) -> None:
+    """Check a service's key; the message never quotes it."""
+    if _KEY.fullmatch(text) is None:
+        raise ChannelError(
+            f"{where}: {KEY_FIELDS[kind]} is no key; expected 1 to 255 ASCII characters without "
+            "blanks, or a reference such as env:NAME"
+        )
 
 
 def _is_secret(text: str) -> bool:

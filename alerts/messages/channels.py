@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
-from driftline.alerts.messages.channel import Channel, Format, Style, signing_secrets
+from driftline.alerts.messages.channel import KEY_FIELDS, Channel, Format, Style, secrets_of
 from driftline.alerts.messages.secrets import Secret, Vault
 from driftline.errors import UnavailableError
 
@@ -64,7 +64,7 @@ class OpenChannel:
     url
         As a secret: it may hold a token.
     secrets
-        All that sign, the newest first; empty where nothing is signed.
+        All that sign, the newest first, or the service's key; empty where neither is needed.
     authorization
         The header of the name, if one is sent.
     """
@@ -97,9 +97,13 @@ def put_channel(
     vault = vault or Vault()
     table = tables.channels
     old = _find(connection, channel.name)
-    held = vault.unseal(old.secret) if old is not None and old.secret else ""
+    # What another type calls its secret is none of this one.
+    is_kept = old is not None and old.type == channel.type and bool(old.secret)
+    held = vault.unseal(old.secret) if old is not None and is_kept else ""
     if channel.secret is None and channel.type == "webhook":
         channel = replace(channel, secret=Secret(held) if held else Secret.new())
+    elif channel.secret is None and channel.type in KEY_FIELDS:
+        raise ChannelError(f'channel "{channel.name}": {KEY_FIELDS[channel.type]} is missing')
     shown = {
         "type": channel.type,
         "url": channel.shown_url,
@@ -107,7 +111,7 @@ def put_channel(
         "options": channel.shown_options,
     }
     hidden = _hidden(channel)
-    fresh = shown | {"secret": vault.seal(channel.signing_secret), "updated_at": now}
+    fresh = shown | {"secret": vault.seal(channel.secret_text), "updated_at": now}
     if old is None:
         values = fresh | {"name": channel.name, "sealed": _sealed(vault, hidden)}
         connection.execute(
@@ -116,12 +120,13 @@ def put_channel(
         return channel
     was = {key: vault.unseal(text) for key, text in old.sealed.items()}
     previous, until = was.pop("previous_secret", ""), old.previous_secret_until
-    is_rotated = held != channel.signing_secret
+    is_rotated = held != channel.secret_text
     is_same = old.enabled and not is_rotated and was == hidden
     if is_same and all(getattr(old, key) == value for key, value in shown.items()):
         return channel
-    if is_rotated:
-        previous, until = held, now + _overlap(channel)
+    if is_rotated:  # Of a service's key there is only the newest.
+        signs = channel.type == "webhook" and bool(held)
+        previous, until = (held, now + _overlap(channel)) if signs else ("", None)
     if previous:
         hidden["previous_secret"] = previous
     values = fresh | {"sealed": _sealed(vault, hidden), "previous_secret_until": until}
@@ -252,10 +257,10 @@ def _opened(row: Row[tuple[object, ...]], vault: Vault, now: datetime) -> OpenCh
         more = {key: vault.unseal(text) for key, text in row.sealed.items()}
         signing: list[Secret] = []
         if row.secret:
-            signing += signing_secrets(where, vault.open(row.secret))
+            signing += secrets_of(where, row.type, vault.open(row.secret))
         until = row.previous_secret_until
         if until is not None and now < until and more.get("previous_secret"):
-            signing += signing_secrets(where, vault.open(more["previous_secret"]))
+            signing += secrets_of(where, row.type, vault.open(more["previous_secret"]))
         header = more.get("authorization")
         return OpenChannel(
             name=row.name,

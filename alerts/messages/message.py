@@ -12,6 +12,8 @@ from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.event import Event, as_json, event_of
 from driftline.alerts.messages.eventbridge import eventbridge_alarm, eventbridge_notice
 from driftline.alerts.messages.formats import JSON, Message, plain
+from driftline.alerts.messages.opsgenie import opsgenie_alarm, opsgenie_notice
+from driftline.alerts.messages.pagerduty import pagerduty_alarm, pagerduty_notice
 from driftline.alerts.messages.sns import sns_alarm, sns_notice
 
 __all__ = ["Message", "render", "render_event"]
@@ -63,15 +65,16 @@ def render(
     if style.format == "eventbridge":
         found = eventbridge_alarm(change, definition, message_id=message_id)
         return Message(as_json(found), JSON)
-    if style.type == "alertmanager":
-        event = event_of(
-            change, definition, dashboard_url=dashboard_url, has_values=style.has_values
-        )
-        return Message(as_json(alarm_alerts(change, definition, event, style)), JSON)
     event = event_of(
         change, definition,
         dashboard_url=dashboard_url, has_values=style.has_values, more=more,
     )  # fmt: skip
+    if style.type == "alertmanager":
+        return Message(as_json(alarm_alerts(change, definition, event, style)), JSON)
+    if style.type == "pagerduty":
+        return Message(as_json(pagerduty_alarm(change, definition, event)), JSON)
+    if style.type == "opsgenie":
+        return Message(as_json(opsgenie_alarm(change, definition, event)), JSON)
     return plain(event, style, message_id=message_id, source=dashboard_url)
 
 
@@ -86,4 +89,8 @@ def render_event(
         return Message(as_json(eventbridge_notice(event, message_id=message_id)), JSON)
     if style.type == "alertmanager":
         return Message(as_json(notice_alerts(event, style)), JSON)
+    if style.type == "pagerduty":
+        return Message(as_json(pagerduty_notice(event)), JSON)
+    if style.type == "opsgenie":
+        return Message(as_json(opsgenie_notice(event)), JSON)
     return plain(event, style, message_id=message_id, source=dashboard_url)

@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, upd
 from driftline.alerts import tables
 from driftline.alerts.guard import hold
 from driftline.alerts.messages.carriers import Carrier, carry, changes_of
+from driftline.alerts.messages.channel import ALERT_TYPES
 from driftline.alerts.messages.deliveries import Delivery, list_deliveries, redeliver
 from driftline.alerts.messages.limits import Budget, overflow
 from driftline.alerts.messages.overtaking import WAIT_MAX_S, has_older
@@ -212,8 +213,8 @@ def _is_held_back(
 
 def _fold(connection: Connection, channel: OutboxRow, silences: Silences, now: datetime) -> None:
     """Make one message of what a channel may not get one by one."""
-    # An Alertmanager takes alerts, not messages about them: it gets each when its time has come.
-    found = [] if channel.type == "alertmanager" else overflow(connection, channel.name)
+    # These take alerts, not messages about them: they get each when its time has come.
+    found = [] if channel.type in ALERT_TYPES else overflow(connection, channel.name)
     rows = [row for row in found if not _is_held_back(connection, silences, row, now)]
     if rows:
         newest = {row.alarm_id: row for row in rows}

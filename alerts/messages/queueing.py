@@ -12,7 +12,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.messages import incidents, limits
-from driftline.alerts.messages.channel import Style
+from driftline.alerts.messages.channel import ALERT_TYPES, Style
 from driftline.alerts.messages.labels import facts_of, group_key, labels_of
 from driftline.alerts.messages.message import Message, render
 from driftline.alerts.messages.overtaking import restart_retries
@@ -162,8 +162,8 @@ def _fate(
         problem = "channel does not exist" if channel is None else "channel disabled"
         return _Fate("dead", error=problem, is_final=True)
     policy = ChannelPolicy.of(channel.options)
-    # An Alertmanager is told what is so, and groups by itself.
-    is_plain = channel.type == "alertmanager"
+    # These are told what is so, and group by themselves.
+    is_plain = channel.type in ALERT_TYPES
     key = None if is_plain else _key(policy, labels)
     if muted is not None:
         reason = str(muted.columns["reason"])

@@ -16,7 +16,10 @@ import httpx
 from driftline.alerts.errors import AddressError, ChannelError
 from driftline.alerts.messages.addresses import AddressGuard
 from driftline.alerts.messages.alertmanager import alerts_url, with_end
+from driftline.alerts.messages.channel import PROGRAM_TYPES
 from driftline.alerts.messages.channels import OpenChannel
+from driftline.alerts.messages.opsgenie import opsgenie_request
+from driftline.alerts.messages.pagerduty import events_url, with_routing_key
 from driftline.alerts.messages.programs import argv_of, child_argv, run_program
 from driftline.alerts.messages.webhook import (
     TOTAL_TIMEOUT_S,
@@ -96,7 +99,7 @@ class Sender:
 
     async def _send(self, channel: OpenChannel, message: Outgoing, now: datetime) -> Answer:
         kind = channel.style.type
-        if kind in ("webhook", "alertmanager"):
+        if kind not in PROGRAM_TYPES:
             async with asyncio.timeout(TOTAL_TIMEOUT_S):
                 return await self._post(channel, message, now)
         # The wait for a turn is no part of the program's time.
@@ -114,10 +117,15 @@ class Sender:
             return await run_program(argv, asked, timeout_s=TOTAL_TIMEOUT_S, environment=more)
 
     async def _post(self, channel: OpenChannel, message: Outgoing, now: datetime) -> Answer:
-        url, body = channel.url.reveal(), message.body
+        url, body, kind = channel.url.reveal(), message.body, channel.style.type
         headers = {"content-type": message.content_type}
-        if channel.style.type == "alertmanager":
+        if kind == "alertmanager":
             url, body = alerts_url(url), with_end(body, now)
+        elif kind == "pagerduty":
+            url, body = events_url(url), with_routing_key(body, channel.secrets[0])
+        elif kind == "opsgenie":
+            url, body = opsgenie_request(url, body)
+            headers["authorization"] = f"GenieKey {channel.secrets[0].reveal()}"
         else:
             headers |= signed_headers(channel.secrets, message.id, body, now)
         if channel.style.format == "sns":

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Engine
 
 from driftline.alerts.guard import reading
 from driftline.alerts.messages.attempts import Attempt, add_attempt
+from driftline.alerts.messages.channel import KEY_FIELDS
 from driftline.alerts.messages.channels import OpenChannel, get_channel, open_channels
 from driftline.alerts.messages.event import Event
 from driftline.alerts.messages.message import render_event
@@ -85,6 +86,11 @@ async def try_channel(
     async with open_sender(ways) as sender:
         outgoing = Outgoing(message_id, message.body, message.content_type)
         answer, error = await sender.send(found, outgoing, now())
+        if found.style.type in KEY_FIELDS and answer is not None and answer.is_success:
+            # What the test has opened is closed again.
+            closing = replace(event, mood="success")
+            body = render_event(closing, message_id=message_id, style=found.style).body
+            answer, error = await sender.send(found, Outgoing(message_id, body), now())
     took_ms = round((time.perf_counter() - start) * 1000)
     tried = Tryout(
         message_id=message_id,

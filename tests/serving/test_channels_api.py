@@ -115,13 +115,23 @@ SECRETS = {
     "webhook": {"url": "https://hooks.example", "secret": SECRET, "authorization": "Bearer t0ken"},
     "slack": {"url": "https://hooks.slack.example/services/t0ken", "format": "slack"},
     "apprise": {"type": "apprise", "url": "pover://t0ken@one"},
+    "pagerduty": {"type": "pagerduty", "routing_key": "t0ken"},
+    "opsgenie": {"type": "opsgenie", "api_key": "t0ken"},
 }
 CHANGED = {
     "webhook": {"url": "https://hooks.example", "secret": OTHER, "authorization": "Bearer t1ken"},
     "slack": {"url": "https://hooks.slack.example/services/t1ken", "format": "slack"},
     "apprise": {"type": "apprise", "url": "pover://t1ken@one"},
+    "pagerduty": {"type": "pagerduty", "routing_key": "t1ken"},
+    "opsgenie": {"type": "opsgenie", "api_key": "t1ken"},
 }
-FIELDS = {"webhook": ["secret", "authorization"], "slack": ["url"], "apprise": ["url"]}
+FIELDS = {
+    "webhook": ["secret", "authorization"],
+    "slack": ["url"],
+    "apprise": ["url"],
+    "pagerduty": ["routing_key"],
+    "opsgenie": ["api_key"],
+}
 
 
 @pytest.mark.parametrize("kind", SECRETS)
@@ -144,7 +154,37 @@ def test_nothing_secret_is_stored_open_shown_or_told_in_a_diff(server, declare, 
         assert secret not in text
 
 
-@pytest.mark.parametrize("field", ["secret", "authorization", "url"])
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"type": "pagerduty"}, "routing_key is missing; type pagerduty needs one"),
+        ({"type": "opsgenie"}, "api_key is missing; type opsgenie needs one"),
+        ({"type": "pagerduty", "api_key": "t0ken"}, "api_key with type pagerduty"),
+        ({"url": "https://x.example", "routing_key": "t0ken"}, "routing_key with type webhook"),
+        ({"type": "opsgenie", "secret": SECRET}, "secret with type opsgenie; expected api_key"),
+        (
+            {"type": "pagerduty", "routing_key": "t0ken", "url": "https://10.1.2.3"},
+            'add "10.1.2.3/32" to [notify] allow_networks',
+        ),
+        (
+            {"type": "apprise", "url": "PagerDuty://t0ken@t0ken"},
+            "apprise closes no incident there; expected type: pagerduty with routing_key",
+        ),
+        (
+            {"type": "apprise", "url": "opsgenie://t0ken"},
+            "apprise closes no incident there; expected type: opsgenie with api_key",
+        ),
+    ],
+)
+def test_what_an_incident_service_needs_is_asked_for(server, declare, fields, words):
+    refused = server.apply(declare("Channel", "oncall", **fields))
+
+    assert refused.status_code == 400
+    assert words in server.error_of(refused)["message"]
+    assert "t0ken" not in refused.text
+
+
+@pytest.mark.parametrize("field", ["secret", "authorization", "routing_key", "api_key", "url"])
 def test_a_secret_of_the_wrong_kind_is_not_quoted(server, declare, field):
     refused = server.apply(declare("Channel", "c", **({"url": "https://x"} | {field: [12345678]})))
 

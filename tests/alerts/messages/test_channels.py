@@ -38,8 +38,8 @@ def test_a_secret_is_made_when_none_is_given_and_kept_afterwards(house):
     made = house.channel("pager", "https://hooks.example", secret=None)
     again = house.channel("pager", "https://hooks.example/b", secret=None)
 
-    assert made.signing_secret.startswith("whsec_")
-    assert again.signing_secret == made.signing_secret
+    assert made.secret_text.startswith("whsec_")
+    assert again.secret_text == made.secret_text
     assert house.channel("b", "https://hooks.example", secret=None).secret != made.secret
 
 

@@ -1,0 +1,179 @@
+"""PagerDuty and Opsgenie as their documents describe them, on this machine.
+
+PagerDuty: its OpenAPI document (PagerDuty/api-schema, reference/events-v2/openapiv3.json: fields,
+enumerations, what is required, 202, 400 and 429) and "Events API v2 Overview" (summary of at most
+1,024 characters, dedup_key of 255). Opsgenie: docs.opsgenie.com/docs/alert-api (fields and their
+limits, 202 with a requestId, 422 for a body that is none, 401 for a key that is none).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+__all__ = ["KEY", "IncidentService", "opsgenie", "pagerduty"]
+
+KEY = "e93facc04764012d7bfb002500d5d1a6"  # PagerDuty's own example.
+
+
+@dataclass
+class IncidentService:
+    """What was asked of the service, and which incidents are open."""
+
+    url: str = ""
+    requests: list[dict[str, object]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    opened: dict[str, int] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    busy: int = 0
+
+    def trigger(self, key: str) -> None:
+        """Open an incident, or add to the one that is open."""
+        if key not in self.open:
+            self.opened[key] = self.opened.get(key, 0) + 1
+        self.open.add(key)
+
+
+def _problem_of_event(event: dict[str, object]) -> str | None:
+    known = {
+        "payload", "routing_key", "event_action", "dedup_key", "client", "client_url", "links",
+        "images",
+    }  # fmt: skip
+    if not set(event) <= known:
+        return f"unknown {set(event) - known}"
+    if event.get("routing_key") != KEY:
+        return "Invalid routing key"
+    if event.get("event_action") not in ("trigger", "acknowledge", "resolve"):
+        return "event_action"
+    if not isinstance(event.get("dedup_key"), str) or len(event["dedup_key"]) > 255:
+        return "dedup_key"
+    payload = event.get("payload")
+    if not isinstance(payload, dict) or not {"summary", "severity", "source"} <= set(payload):
+        return "payload"
+    texts = {"summary", "timestamp", "severity", "source", "component", "group", "class"}
+    if not set(payload) <= texts | {"custom_details"}:
+        return f"unknown {set(payload) - texts}"
+    if not all(isinstance(payload[one], str) for one in texts & set(payload)):
+        return "payload is no text"
+    if not 1 <= len(payload["summary"]) <= 1024 or not payload["source"]:
+        return "summary"
+    if payload["severity"] not in ("critical", "warning", "error", "info"):
+        return "severity"
+    if not isinstance(payload.get("custom_details", {}), dict):
+        return "custom_details"
+    datetime.fromisoformat(payload.get("timestamp", "2026-01-01T00:00:00Z"))
+    for link in event.get("links", []):
+        if not isinstance(link.get("href"), str) or not set(link) <= {"href", "text"}:
+            return "links"
+    return None
+
+
+def _answer_event(service: IncidentService, handler: BaseHTTPRequestHandler, body: bytes):
+    event = json.loads(body)
+    if handler.path != "/v2/enqueue":
+        return 404, {"status": "not found"}
+    if problem := _problem_of_event(event):
+        service.refused.append(problem)
+        return 400, {"status": "invalid event", "message": "Event object is invalid",
+                     "errors": [problem]}  # fmt: skip
+    service.requests.append(event)
+    if event["event_action"] == "resolve":
+        service.open.discard(event["dedup_key"])
+    else:
+        service.trigger(event["dedup_key"])
+    return 202, {"status": "success", "message": "Event processed",
+                 "dedup_key": event["dedup_key"]}  # fmt: skip
+
+
+def _problem_of_alert(alert: dict[str, object]) -> str | None:
+    limits = {"message": 130, "alias": 512, "description": 15_000, "entity": 512, "source": 100,
+              "user": 100, "note": 25_000, "priority": 2}  # fmt: skip
+    others = {"responders", "visibleTo", "actions", "tags", "details"}
+    if not set(alert) <= set(limits) | others:
+        return f"unknown {set(alert) - set(limits)}"
+    for name, most in limits.items():
+        if name in alert and not (isinstance(alert[name], str) and len(alert[name]) <= most):
+            return name
+    tags, details = alert.get("tags", []), alert.get("details", {})
+    if len(tags) > 20 or any(len(one) > 50 for one in tags):
+        return "tags"
+    if not all(isinstance(value, str) for value in details.values()):
+        return "details"
+    if sum(len(name) + len(value) for name, value in details.items()) > 8000:
+        return "details"
+    if alert.get("priority", "P3") not in ("P1", "P2", "P3", "P4", "P5"):
+        return "priority"
+    return None
+
+
+def _answer_alert(service: IncidentService, handler: BaseHTTPRequestHandler, body: bytes):
+    if handler.headers["authorization"] != f"GenieKey {KEY}":
+        return 401, {"message": "Key format is not valid!", "took": 0.0, "requestId": "r"}
+    url, alert = urlsplit(handler.path), json.loads(body)
+    parts = url.path.split("/")[1:]
+    is_close = len(parts) == 4 and parts[3] == "close"
+    problem = _problem_of_alert(alert)
+    if not is_close and not alert.get("message"):
+        problem = "message"
+    if problem:
+        service.refused.append(problem)
+        return 422, {"message": "Request body is not processable.", "errors": {problem: "wrong"}}
+    if parts[:2] != ["v2", "alerts"] or not (is_close or len(parts) == 2):
+        return 404, {"message": "no such path"}
+    service.requests.append({"path": handler.path, "body": alert})
+    if is_close:
+        assert parse_qs(url.query) == {"identifierType": ["alias"]}
+        service.open.discard(parts[2])
+    else:
+        service.trigger(alert["alias"])
+    return 202, {"result": "Request will be processed", "took": 0.302, "requestId": "43a29c5c"}
+
+
+@contextmanager
+def _serve(answer) -> Iterator[IncidentService]:
+    service = IncidentService()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if service.busy:
+                service.busy -= 1
+                status, said = 429, {"message": "Too many API calls at a time."}
+            else:
+                status, said = answer(service, self, body)
+            text = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *parts):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    service.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield service
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def pagerduty():
+    """Serve PagerDuty's Events API v2."""
+    return _serve(_answer_event)
+
+
+def opsgenie():
+    """Serve Opsgenie's Alert API v2."""
+    return _serve(_answer_alert)
