@@ -78,7 +78,6 @@ class MuteSchedule:
 
     def window(self, time: datetime) -> tuple[datetime, datetime] | None:
         """Give begin and end of the newest window that a time lies in; None outside of any."""
-        # In seconds of the clock on the wall: cron may fire twice in an hour that comes twice.
         begin = self._fired_by(time)
         if begin is None or time >= begin + self.length:
             return None
@@ -118,9 +117,32 @@ class MuteSchedule:
         fields = _CRON.fullmatch(self.expression)
         assert fields is not None  # Checked when it was made.
         zone = _zone(self.timezone)
-        minute = time.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE
-        fired = next(CronSim(fields[1], minute.astimezone(zone), reverse=True), None)
-        return None if fired is None else fired.astimezone(UTC)
+        local = time.astimezone(zone).replace(second=0, microsecond=0)
+        minute, wall = local.astimezone(UTC), local.replace(tzinfo=None)
+        # In an hour that comes twice the clock on the wall has shown later times already.
+        later = minute - local.replace(fold=0).astimezone(UTC)
+        newest = None
+        for fired in CronSim(fields[1], wall + later + _MINUTE, reverse=True):
+            moments = [one for one in self._moments(fields[1], fired) if one <= minute]
+            newest = max([*moments, newest] if newest is not None else moments, default=None)
+            if newest is not None and fired <= wall:
+                break
+        return newest
+
+    def _moments(self, fields: str, wall: datetime) -> list[datetime]:
+        """Return when an expression fires for a time of the clock on the wall, as cron(8) does.
+
+        At a time of the day: once, the first time, or when the gap that it lies in is over. In each
+        hour or minute: whenever the clock shows it, which may be twice, or never.
+        """
+        both = [wall.replace(tzinfo=_zone(self.timezone), fold=fold) for fold in (0, 1)]
+        moments = [one.astimezone(UTC) for one in both]
+        is_skipped = moments[0] > moments[1]
+        if any(field.startswith("*") for field in fields.split()[:2]):
+            return [] if is_skipped else moments
+        if not is_skipped:
+            return moments[:1]
+        return [_end_of_gap(wall, _zone(self.timezone))]
 
     def _check_expression(self) -> None:
         form = (
@@ -148,6 +170,15 @@ class MuteSchedule:
     def _local(self, text: str) -> datetime:
         local = datetime.fromisoformat(text).replace(tzinfo=_zone(self.timezone))
         return local.astimezone(UTC)
+
+
+def _end_of_gap(wall: datetime, zone: ZoneInfo | None) -> datetime:
+    """Return the first moment after a time that the clock on the wall skips."""
+    moment = wall.replace(tzinfo=zone).astimezone(UTC)
+    while moment.astimezone(zone).replace(tzinfo=None) != wall:
+        wall += _MINUTE
+        moment = wall.replace(tzinfo=zone).astimezone(UTC)
+    return moment
 
 
 @lru_cache(maxsize=256)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import SilenceError
@@ -98,3 +98,75 @@ def test_a_time_lies_in_a_window_just_when_a_firing_is_less_than_its_length_ago(
     fired -= timedelta(days=fired > time)
     expected = time < fired + timedelta(minutes=length)
     assert (schedule.window(time) is not None) == expected
+
+
+# Both changes of clocks by an hour, by half an hour, by two, at midnight, and south of the equator.
+CHANGES = [
+    ("Europe/Berlin", "2026-03-29T01:00"),
+    ("Europe/Berlin", "2026-10-25T01:00"),
+    ("America/New_York", "2026-03-08T07:00"),
+    ("America/New_York", "2026-11-01T06:00"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00"),
+    ("Antarctica/Troll", "2026-03-29T01:00"),
+    ("Antarctica/Troll", "2026-10-25T01:00"),
+    ("America/Santiago", "2026-09-06T04:00"),
+    ("America/Santiago", "2026-04-05T03:00"),
+    ("Europe/Dublin", "2026-10-25T01:00"),
+    ("UTC", "2026-10-25T01:00"),
+]
+
+
+def fires_by_the_clock_on_the_wall(minutes, hours, start, zone, count):
+    """Walk minute by minute, and say in which of them cron fires: no cron library is asked.
+
+    Debian's cron(8): what is set for a time of the day runs once when clocks go back, and at once
+    when they have skipped it; what is set with ``*`` runs by the clock on the wall.
+    """
+    is_star = minutes is None or hours is None
+    minutes, hours = minutes or set(range(60)), hours or set(range(24))
+    fires, shown = [], set()
+    before = (start - timedelta(minutes=1)).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    for number in range(count):
+        moment = start + timedelta(minutes=number)
+        wall = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        passed = [wall]
+        if not is_star:
+            skipped = int((wall - before).total_seconds() // 60)
+            passed = [wall - timedelta(minutes=back) for back in range(max(skipped, 1))]
+            passed = [one for one in passed if one not in shown]
+        fires.append(any(one.minute in minutes and one.hour in hours for one in passed))
+        shown |= set(passed)
+        before = wall
+    return fires
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    change=st.sampled_from(CHANGES),
+    minute=st.one_of(st.none(), st.sets(st.integers(0, 59), min_size=1, max_size=3)),
+    hour=st.one_of(st.none(), st.sets(st.integers(0, 4), min_size=1, max_size=2)),
+    length=st.one_of(st.integers(1, 5), st.integers(6, 180)),
+)
+@example(("Europe/Berlin", "2026-10-25T01:00"), {0}, {2}, 60)
+@example(("Europe/Berlin", "2026-10-25T01:00"), {30}, {2}, 120)
+@example(("America/New_York", "2026-11-01T06:00"), {0}, {1}, 60)
+@example(("America/New_York", "2026-11-01T06:00"), {59}, {1}, 1)
+@example(("Australia/Lord_Howe", "2026-10-03T15:30"), None, {1}, 1)
+@example(("Australia/Lord_Howe", "2026-04-04T15:00"), {0, 30}, None, 20)
+def test_no_minute_is_missing_and_none_is_too_many_when_clocks_change(change, minute, hour, length):
+    zone, text = change
+    fields = " ".join(
+        "*" if one is None else ",".join(map(str, sorted(one))) for one in (minute, hour)
+    )
+    schedule = MuteSchedule(f"cron({fields} * * *)", f"PT{length}M", zone)
+    start, before, count = at(text) - timedelta(hours=5), 24 * 60, 10 * 60
+    fires = fires_by_the_clock_on_the_wall(
+        minute, hour, start - timedelta(minutes=before), zone, before + count
+    )
+
+    found = [schedule.window(start + timedelta(minutes=one)) is not None for one in range(count)]
+
+    assert found == [
+        any(fires[one + before - length + 1 : one + before + 1]) for one in range(count)
+    ]
