@@ -22,6 +22,7 @@ from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
+from driftline.baseline.pairing import are_apart, require_common_classes
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
@@ -29,6 +30,7 @@ from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_se
 from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
 from driftline.classes import (
+    class_of_name,
     class_order,
     class_text,
     classes_of_columns,
@@ -239,36 +241,55 @@ def _with_levels(signature: Signature, profile: Profile, roles: Roles) -> Signat
 
     features = tuple(levels(column) for column in signature.features)
     classes = None if roles.problem == "regression" else _classes(signature, profile, roles)
-    outputs = tuple(_with_classes(column, signature, classes) for column in signature.outputs)
+    outputs = tuple(
+        _with_classes(column, signature, classes, roles.positives) for column in signature.outputs
+    )
     return replace(signature, features=features, outputs=outputs)
 
 
 def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str, ...] | None:
-    """Give the label's (or prediction's) values, the positive one last."""
+    """Give the values of label and prediction, the positive one last.
+
+    Raises
+    ------
+    InputError
+        When none of them is positive, or the two columns have nothing in common.
+    """
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
-    found: set[str] = set()
+    sides: dict[str | None, set[str]] = {}
     for name in names:
         column = profile.columns[name]
         if column.is_number:
             values, _ = column.sketch.weighted()
             if not column.distinct.is_exact or column.integral_count < column.present_count:
                 return None
-            found |= {f"{value:.0f}" for value in values}
+            sides[name] = {f"{value:.0f}" for value in values}
         elif column.levels.is_exact:
-            found |= {class_text(value) for value in column.levels.values.to_pylist()}
-    found = set(merged_classes(sorted(found)))
-    last = None if roles.positive is None else known_classes([roles.positive], found)[0]
-    if last is not None and names and last not in found:
+            sides[name] = {class_text(value) for value in column.levels.values.to_pylist()}
+    found = set(merged_classes(sorted(set[str]().union(*sides.values()))))
+    last = known_classes(roles.positives, found)
+    if last and names and found.isdisjoint(last):
         raise InputError(
-            f'positive "{last}": "{names[0]}" never has this value; '
+            f'positive "{last[0]}": "{names[0]}" never has this value; '
             f"expected one of {', '.join(sorted(found)[:8])}"
         )
+    labels, answers = sides.get(roles.label, set()), sides.get(roles.prediction, set())
+    is_text = any(not profile.columns[name].is_number for name in names)
+    if is_text or len(found) <= LISTED_LEVELS:
+        require_common_classes(labels, answers, roles, roles.problem)
+    if are_apart(labels, answers):
+        found = answers  # As the model names them.
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
-    return tuple(sorted(found, key=lambda value: (value == last, value)))
+    return tuple(sorted(found, key=lambda value: (value in last, value)))
 
 
-def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...] | None) -> Column:
+def _with_classes(
+    column: Column,
+    signature: Signature,
+    classes: tuple[str, ...] | None,
+    positives: Sequence[str],
+) -> Column:
     """Note the classes: all at the prediction, the last at a single probability, else its own.
 
     Raises
@@ -283,7 +304,8 @@ def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...]
     names = [other.name for other in signature.outputs if other.role == "probability"]
     if len(names) == 1:
         return replace(column, classes=classes[-1:])
-    found = classes_of_columns(names, class_order(classes))
+    order = class_order(classes)
+    found = classes_of_columns(names, order) or _by_positive(names, classes, positives)
     if found is None:
         raise InputError(
             f"{len(names)} columns of probabilities ({', '.join(names[:8])}) for {len(classes)} "
@@ -291,3 +313,13 @@ def _with_classes(column: Column, signature: Signature, classes: tuple[str, ...]
             "their names with the classes"
         )
     return replace(column, classes=(found[names.index(column.name)],))
+
+
+def _by_positive(
+    names: Sequence[str], classes: tuple[str, ...], positives: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Give the class of two columns, one of which is named by a positive value."""
+    named = [class_of_name(name, positives) is not None for name in names]
+    if len(classes) != 2 or sorted(named) != [False, True]:
+        return None
+    return tuple(classes[is_positive] for is_positive in named)

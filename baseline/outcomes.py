@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
+from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
@@ -24,6 +25,8 @@ __all__ = [
     "OutcomeCollector",
     "Outcomes",
     "class_texts",
+    "held_classes",
+    "outcome_classes",
     "outcome_columns",
     "probability_classes",
     "resolve",
@@ -122,6 +125,22 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pa.DictionaryArray.from_arrays(codes, unified.dictionary)
 
 
+def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
+    """Return what labels and predictions of the reference hold, as classes; none of numbers."""
+    if outcomes.roles.problem == "regression":
+        return ()
+    names = (outcomes.roles.label, outcomes.roles.prediction)
+    return merged_classes([one for name in names for one in held_classes(outcomes.table, name)])
+
+
+def held_classes(table: pa.Table | pa.RecordBatch, name: str | None) -> tuple[str, ...]:
+    """Return the distinct classes of a column; none when it has no values or is not there."""
+    if name is None or name not in table.schema.names or pa.types.is_null(table[name].type):
+        return ()
+    texts = class_texts(table[name]).dictionary.to_pylist()
+    return tuple(text for text in texts if text)
+
+
 def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     """Decide from the reference what its owner left open.
 
@@ -137,26 +156,32 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     """
     classes = _classes(signature)
     problem = roles.problem or _problem(roles, signature, classes)
-    positive = roles.positive
+    positives = roles.positives
     if problem is None and roles.label is not None:
         # Labels of groups alone, to be compared before there is a model.
         known = merged_classes(class_texts(table[roles.label]).dictionary.to_pylist())
         if len(known) == 2:
             problem, classes = "binary", tuple(sorted(known))
-    if problem == "binary" and positive is None and classes:
-        positive = classes[-1]
-    if positive is not None:
-        positive = known_classes([positive], classes)[0]
+    if problem == "binary" and not positives and classes:
+        positives = classes[-1:]
+    positives = _label_first(known_classes(positives, classes), roles, table)
+    if problem == "regression":
+        _require_regression(roles, table)
     probability = roles.probability
     if problem == "binary" and roles.prediction is None:
         _require_shares(probability, table)
     if problem == "binary" and len(probability) > 1:
         # Whoever looks at one probability looks at the last one.
         of = probability_classes(signature)
-        probability = tuple(sorted(probability, key=lambda name: of.get(name) == positive))
+        probability = tuple(sorted(probability, key=lambda name: of.get(name) in positives))
     facets = tuple(resolve_facet(facet, table[facet.column]) for facet in roles.facets)
     return replace(
-        roles, problem=problem, positive=positive, facets=facets, probability=probability
+        roles,
+        problem=problem,
+        positive=next(iter(positives), None),
+        also_positive=positives[1:],
+        facets=facets,
+        probability=probability,
     )
 
 
@@ -213,9 +238,20 @@ def _classes(signature: Signature) -> tuple[str, ...]:
     return ()
 
 
+def _label_first(positives: Sequence[str], roles: Roles, table: pa.Table) -> tuple[str, ...]:
+    """Put the label's own value before those that mean the same: it names the class."""
+    if len(positives) < 2 or roles.label is None:
+        return tuple(positives)
+    labels = merged_classes(class_texts(table[roles.label]).dictionary.to_pylist())
+    named = dict.fromkeys(known_classes(positives, labels))
+    return tuple(sorted(named, key=lambda one: one not in labels))
+
+
 def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Problem | None:
     if roles.prediction is None and not roles.probability:
         return None
+    if roles.also_positive:
+        return "binary"
     if len(roles.probability) > 1 or len(classes) > 2:
         return "multiclass"
     if roles.probability or len(classes) == 2:
@@ -223,6 +259,18 @@ def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Pr
     column = signature.get(roles.prediction) if roles.prediction else None
     is_number = column is not None and column.type in ("double", "int64")
     return "regression" if is_number else "multiclass"
+
+
+def _require_regression(roles: Roles, table: pa.Table) -> None:
+    """Refuse texts where numbers are compared, and several values as their threshold."""
+    for role, name in (("label", roles.label), ("prediction", roles.prediction)):
+        if name is not None:
+            require_numbers(table[name], role, name)
+    if roles.also_positive:
+        raise InputError(
+            f"positive {', '.join(roles.positives)}: the answers are numbers, and those above it "
+            "are positive; expected one number"
+        )
 
 
 def _require_shares(probability: Sequence[str], table: pa.Table) -> None:

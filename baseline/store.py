@@ -152,8 +152,9 @@ class Baseline:
         label, prediction, probability, id_column, timestamp, exclude
             Columns by role; `probability` is one column, or one for each class.
         problem, positive, threshold
-            Kind of prediction, the value of the label that counts as positive, and above which
-            probability an answer without prediction is positive.
+            Kind of prediction, the value that counts as positive (a list where label and prediction
+            write it differently: ``[1, "approve"]``), and above which probability an answer without
+            prediction is positive.
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
         segments

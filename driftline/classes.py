@@ -11,7 +11,14 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-__all__ = ["class_order", "class_text", "classes_of_columns", "known_classes", "merged_classes"]
+__all__ = [
+    "class_of_name",
+    "class_order",
+    "class_text",
+    "classes_of_columns",
+    "known_classes",
+    "merged_classes",
+]
 
 # As people write whole and decimal numbers; "007" and "1e5" are names.
 NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
@@ -88,7 +95,8 @@ def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[st
 
     Names decide when each ends with a class of its own (``probability_late``, ``late``, ``p_1``),
     or when all begin alike and what follows names all classes and more, which the data never hold.
-    Else the columns are in the order of the classes.
+    Else the columns are in the order of the classes, unless what follows are words: then they name
+    other classes (``p_approve``, ``p_reject`` of 0 and 1).
 
     Parameters
     ----------
@@ -100,10 +108,10 @@ def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[st
     Returns
     -------
     tuple of str or None
-        One class for each column; None when names say nothing and the counts differ.
+        One class for each column; None when names say nothing and the counts differ, or when they
+        name other classes.
     """
-    by_length = sorted(classes, key=len, reverse=True)
-    ends = [next((one for one in by_length if _ends(name, one)), None) for name in names]
+    ends = [class_of_name(name, classes) for name in names]
     named = tuple(one for one in ends if one is not None)
     if len(set(named)) == len(names):
         return named
@@ -112,7 +120,15 @@ def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[st
     rest = known_classes([_bare(name[start:]) for name in names], classes)
     if start and len(set(rest)) == len(names) and set(rest) >= set(classes):
         return rest
+    if start and len(set(rest)) == len(names) and any(_number(one) is None for one in rest):
+        return None
     return tuple(classes) if len(classes) == len(names) else None
+
+
+def class_of_name(name: str, classes: Iterable[str]) -> str | None:
+    """Return the class that a column's name ends with, the longest one; None when it has none."""
+    by_length = sorted(classes, key=len, reverse=True)
+    return next((one for one in by_length if _ends(name, one)), None)
 
 
 def _bare(name: str) -> str:

@@ -276,7 +276,8 @@ class _Guessing:
 
     def _positive(self, answer: ColumnFacts, problem: Problem | None, roles: Roles) -> str | None:
         if self._given.positive is not None:
-            self._tell("positive", self._given.positive, "as you say", is_given=True)
+            for value in self._given.positives:
+                self._tell("positive", value, "as you say", is_given=True)
             return self._given.positive
         if problem != "binary" or len(answer.values) != 2:
             return None

@@ -75,8 +75,9 @@ class Roles:
         What identifies, when it happened, what is left out of all checks.
     problem
         What the model answers; None: as the data says.
-    positive
-        The class that counts as positive; None: the last one in order.
+    positive, also_positive
+        The class that counts as positive; None: the last one in order. The label and the prediction
+        may write it differently (1 and "approve"): further values that mean the same class.
     threshold
         With a probability and no prediction: positive above it, strictly.
     facets, group
@@ -91,6 +92,7 @@ class Roles:
     exclude: tuple[str, ...] = ()
     problem: Problem | None = None
     positive: str | None = None
+    also_positive: tuple[str, ...] = ()
     threshold: float = 0.5
     facets: tuple[Facet, ...] = ()
     group: str | None = None
@@ -111,20 +113,28 @@ class Roles:
         facet: str | Facet | Iterable[str | Facet] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
-        """Make roles from what people write: one text or several, any value as positive class."""
+        """Make roles from what people write: one text or several, any values as positive class."""
         for name in named:
             if name not in _OTHERS:
                 raise InputError(f'"{name}": no such role; expected one of {", ".join(_SPELLED)}')
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
+        several = positive if isinstance(positive, list | tuple) else [positive]
+        positives = dict.fromkeys(class_text(value) for value in several if value is not None)
         return cls(
             probability=(probability,)
             if isinstance(probability, str)
             else tuple(probability or ()),
             exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude or ()),
-            positive=None if positive is None else class_text(positive),
+            positive=next(iter(positives), None),
+            also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
             **{name: value for name, value in named.items() if value is not None},
         )
+
+    @property
+    def positives(self) -> tuple[str, ...]:
+        """Every value that means the positive class; none when it is open."""
+        return () if self.positive is None else (self.positive, *self.also_positive)
 
     def over(self, other: Roles) -> Roles:
         """Give these roles, with what they leave open taken from another."""
@@ -134,11 +144,15 @@ class Roles:
             for one in fields(self)
             if getattr(self, one.name) == getattr(empty, one.name)
         }
+        if self.positive is not None:
+            taken.pop("also_positive", None)  # They are the other's names for another class.
         return replace(self, **taken)
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain JSON values."""
-        return asdict(self)
+        found = asdict(self)
+        # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
+        return {name: value for name, value in found.items() if value or name not in _ADDED}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:
@@ -152,14 +166,17 @@ class Roles:
                 "facets": facets,
                 "probability": tuple(found["probability"]),
                 "exclude": tuple(found["exclude"]),
+                **{name: tuple(found[name]) for name in _ADDED if name in found},
             }
         )
 
 
+# Fields that the first format did not have.
+_ADDED = ("also_positive",)
 # As `Roles.of` takes them, those that it turns into something else last.
 _OTHERS = tuple(
     one.name
     for one in fields(Roles)
-    if one.name not in ("probability", "exclude", "positive", "facets")
+    if one.name not in ("probability", "exclude", "positive", "also_positive", "facets")
 )
 _SPELLED = (*_OTHERS, "probability", "exclude", "positive", "facet")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -81,4 +81,5 @@ def _part(source: Source, timestamp: str, inside: Callable[[pa.Array], pa.Array]
             times, _ = coerce(batch.column(timestamp), "timestamp")
             yield batch.filter(inside(times), null_selection_behavior="drop")
 
-    return replace(source, reader=read, row_count=None)
+    # Not a copy with another reader: a splitter would still hand out all the rows.
+    return Source(source.schema, read, source.textual)

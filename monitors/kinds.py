@@ -85,15 +85,18 @@ def kind_of(baseline: Baseline) -> str:
 def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
     """Give the roles that the caller named, over those that the baseline knows.
 
-    A positive class is named as the baseline names it: "1.0" is the class "1".
+    A positive class is named as the baseline names it: "1.0" is the class "1", and any of the
+    values that the baseline takes as positive means all of them.
     """
     if baseline.outcomes is None:
         return roles
     own = baseline.outcomes.roles
     known = [one for column in baseline.signature.outputs for one in column.classes or ()]
     if roles.positive is not None:
-        known = [*known, *([own.positive] if own.positive is not None else [])]
-        roles = replace(roles, positive=known_classes([roles.positive], known)[0])
+        named = known_classes(roles.positives, [*known, *own.positives])
+        if set(named) <= set(own.positives):
+            named = own.positives
+        roles = replace(roles, positive=named[0], also_positive=named[1:])
     return roles.over(own)
 
 

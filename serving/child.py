@@ -65,13 +65,13 @@ class Launch:
     signature
         The endpoint's signature as JSON, or nothing.
     positive
-        The class whose probability is answered when there are two.
+        The class whose probability is answered when there are two; or several names of it.
     """
 
     path: str
     trust_pickle: bool = False
     signature: str | None = None
-    positive: str | None = None
+    positive: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

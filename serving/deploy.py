@@ -100,7 +100,7 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
         "timestamp": roles.timestamp,
         "exclude": list(roles.exclude) or None,
         "problem": roles.problem,
-        "positive": roles.positive,
+        "positive": list(roles.positives) if roles.also_positive else roles.positive,
         "threshold": roles.threshold if roles.threshold != empty.threshold else None,
         "facet": [str(facet) for facet in roles.facets] or None,
         "group": roles.group,

@@ -227,7 +227,7 @@ class ModelProcess:
 
 
 def open_model(
-    path: str | Path, *, trust_pickle: bool, positive: str | None = None
+    path: str | Path, *, trust_pickle: bool, positive: str | tuple[str, ...] | None = None
 ) -> ModelProcess:
     """Open a model file, or the only one in a folder; close it after use.
 
@@ -236,7 +236,7 @@ def open_model(
     trust_pickle
         Whether a pickle may be read, which runs what is in it.
     positive
-        The class whose probability is explained; None: the second of two.
+        The class whose probability is explained, or several names of it; None: the second of two.
 
     Raises
     ------

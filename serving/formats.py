@@ -78,8 +78,9 @@ class Predictor:
     model
         Anything with scikit-learn's ``predict``.
     positive
-        The class whose probability is answered when there are two; without it the second one,
-        which is scikit-learn's convention.
+        The class whose probability is answered when there are two, or several names of which it is
+        the first that the model knows; without it the second one, which is scikit-learn's
+        convention.
 
     Attributes
     ----------
@@ -87,7 +88,12 @@ class Predictor:
         As it was given.
     """
 
-    def __init__(self, model: Any, *, positive: str | None = None) -> None:  # noqa: ANN401 - foreign object
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - foreign object
+        *,
+        positive: str | Sequence[str] | None = None,
+    ) -> None:
         self.model = model
         self.description = describe(model)
         self._names = self.description.feature_names
@@ -178,7 +184,9 @@ def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
         raise ModelError(f"the model answered {found.shape} values; expected {expected}")
 
 
-def load_predictor(path: Path, *, trust_pickle: bool, positive: str | None = None) -> Predictor:
+def load_predictor(
+    path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
+) -> Predictor:
     """Load a model file, or the one model file in a folder.
 
     Raises
@@ -241,16 +249,19 @@ def _type_of(labels: Sequence[Value]) -> str:
     return "string"
 
 
-def _shown_classes(description: Description, positive: str | None) -> list[int]:
+def _shown_classes(description: Description, positive: str | Sequence[str] | None) -> list[int]:
     """Choose the classes whose probabilities are answered."""
     classes = description.classes
     if len(classes) != 2:
         return list(range(len(classes)))
-    if positive is None:
+    names = [positive] if isinstance(positive, str) else list(positive or ())
+    if not names:
         return [1]
-    if positive not in classes:
-        raise ModelError(f'positive class "{positive}"; the model knows {", ".join(classes)}')
-    return [classes.index(positive)]
+    found = [classes.index(name) for name in names if name in classes]
+    if not found:
+        shown = '", "'.join(names)
+        raise ModelError(f'positive class "{shown}"; the model knows {", ".join(classes)}')
+    return found[:1]
 
 
 def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - foreign object

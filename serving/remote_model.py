@@ -145,7 +145,7 @@ class RemoteModel:
 
 
 def open_named(
-    model: str, *, trust_pickle: bool, server: str, positive: str | None = None
+    model: str, *, trust_pickle: bool, server: str, positive: str | tuple[str, ...] | None = None
 ) -> ModelProcess | RemoteModel:
     """Open a model by what people write: a path, or the name of an endpoint of a server.
 

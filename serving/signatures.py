@@ -34,17 +34,18 @@ def endpoint_signature(
     description
         What the model says about itself (``formats.Description``).
     chosen
-        The class that was named positive, if one was.
+        The class that was named positive, or several names of it, if it was.
 
     Raises
     ------
     InputError
-        When the model takes other columns, does not know the positive class, or answers another
-        number of probabilities.
+        When the model takes other columns, does not know the positive class, answers other
+        classes than the reference, or another number of probabilities.
     """
     inputs = declared.inputs
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
+    _require_classes(declared, description["classes"], chosen)
     outputs = _named(declared.outputs, _outputs(description, positive))
     taken = {column.name for column in inputs}
     free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
@@ -88,10 +89,15 @@ def positive_class(
     classes: Sequence[str] = description["classes"]
     if len(classes) != 2:
         return None
-    if chosen is not None:
-        found = _own(classes, chosen)
+    names = _listed(chosen)
+    if names:
+        found = next((own for name in names if (own := _own(classes, name)) is not None), None)
         if found is None:
-            raise InputError(f'positive "{chosen}"; the model answers {", ".join(classes)}')
+            shown = ", ".join(f'"{name}"' for name in names)
+            raise InputError(
+                f"positive {shown}; the model answers {', '.join(classes)}; name its positive "
+                f"value, too: positive: [{shown}, VALUE]"
+            )
         return found
     for column in declared.outputs if declared is not None else ():
         if column.role == "probability" and column.classes:
@@ -99,6 +105,27 @@ def positive_class(
             if found is not None:
                 return found
     return classes[1]
+
+
+def _listed(chosen: object) -> list[object]:
+    """Give what a spec names as positive: nothing, one value or several."""
+    if chosen is None:
+        return []
+    return chosen if isinstance(chosen, list) else [chosen]
+
+
+def _require_classes(declared: Signature, classes: Sequence[str], chosen: object) -> None:
+    """Refuse a model whose answers can never be those of the reference, nor named by its labels."""
+    answers = [column for column in declared.outputs if column.role == "prediction"]
+    known = [one for column in answers for one in column.classes or ()]
+    if not known or not classes:
+        return
+    if all(_own(classes, name) is None for name in (*known, *_listed(chosen))):
+        raise InputError(
+            f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
+            f"{', '.join(known[:8])}; name the positive value of both, such as "
+            f"positive: [{known[-1]}, {classes[-1]}], or bring the reference to the model's values"
+        )
 
 
 def _own(classes: Sequence[str], name: object) -> str | None:

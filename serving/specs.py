@@ -55,7 +55,7 @@ class BaselineSpec(Spec):
     timestamp: str | None = None
     exclude: list[str] = []
     problem: Literal["binary", "multiclass", "regression"] | None = None
-    positive: str | int | float | bool | None = None
+    positive: str | int | float | bool | list[str | int | float | bool] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     facet: str | list[str] | None = None
     group: str | None = None

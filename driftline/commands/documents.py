@@ -299,6 +299,6 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
         model,
         trust_pickle=found.serving.trust_pickle,
         server=found.server_url,
-        positive=roles.positive,
+        positive=roles.positives or None,
     ) as predict:
         yield predict

@@ -87,8 +87,13 @@ ROLES: dict[str, Any] = {
         typer.Option("--problem", help="What the model answers."),
     ],
     "positive": Annotated[
-        str | None,
-        typer.Option("--positive", metavar="VALUE", help="The class that counts as positive."),
+        list[str] | None,
+        typer.Option(
+            "--positive",
+            metavar="VALUE",
+            help="The value that counts as positive; a second one where label and prediction "
+            "write it differently (--positive 1 --positive approve).",
+        ),
     ],
     "threshold": Annotated[
         float | None,

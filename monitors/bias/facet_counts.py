@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
-from driftline.baseline.outcomes import class_texts
+from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.baseline.pairing import require_common_classes
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.bias.metrics import MISSING
@@ -89,7 +90,10 @@ class Tally:
 
 
 def count_batches(
-    batches: Iterable[pa.RecordBatch], roles: Roles, facets: Sequence[Facet]
+    batches: Iterable[pa.RecordBatch],
+    roles: Roles,
+    facets: Sequence[Facet],
+    reference: Sequence[str] = (),
 ) -> tuple[dict[Facet, Tally], int]:
     """Count rows, once for each facet.
 
@@ -101,6 +105,8 @@ def count_batches(
         Label, prediction or probability, positive class, column to stratify by; with nothing open.
     facets
         Their meaning fixed.
+    reference
+        The classes of labels and predictions in the reference; empty for the reference itself.
 
     Returns
     -------
@@ -110,12 +116,16 @@ def count_batches(
     Raises
     ------
     InputError
-        When a facet or the column to stratify by has more than 10,000 values.
+        When a facet or the column to stratify by has more than 10,000 values, or labels and
+        predictions have nothing in common.
     """
+    sides: tuple[set[str], set[str]] = set(), set()
     found = {facet: Tally.empty() for facet in facets}
     rows = 0
     for batch in batches:
         rows += batch.num_rows
+        for side, name in zip(sides, (roles.label, roles.prediction), strict=True):
+            side.update(held_classes(batch, name) if roles.problem != "regression" else ())
         answers = _answers(batch, roles)
         strata, stratum = _stratum_codes(batch, roles)
         for facet in found:
@@ -125,6 +135,7 @@ def count_batches(
             counts = np.bincount(code, minlength=int(np.prod(shape))).reshape(shape)
             # By adding to nothing the values come into their order.
             found[facet] += Tally(values, strata, counts.astype(np.int64))
+    require_common_classes(*sides, roles, roles.problem, reference)
     return found, rows
 
 
@@ -227,11 +238,12 @@ def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
     assert roles.positive is not None
     if roles.problem == "regression":
         return _above(array, float(roles.positive))
+    positives = roles.positives
     texts = class_texts(array)
     named = texts.dictionary.to_pylist()
     signs = [
-        MISSING if text == "" else int(one == roles.positive)
-        for text, one in zip(named, known_classes(named, [roles.positive]), strict=True)
+        MISSING if text == "" else int(one in positives)
+        for text, one in zip(named, known_classes(named, positives), strict=True)
     ]
     places = texts.indices.fill_null(len(signs)).to_numpy(zero_copy_only=False)
     found: Codes = np.array([*signs, MISSING], dtype=np.int64)[places]

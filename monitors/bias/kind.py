@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.outcomes import outcome_classes
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.bias.documents import POST, PRE, analysis
@@ -75,7 +76,8 @@ def examine(question: Question) -> Report:
             seen.update(batch.schema.names)
             yield batch
 
-    tallies, rows = count_batches(batches(), plan.roles, plan.counted)
+    known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
+    tallies, rows = count_batches(batches(), plan.roles, plan.counted, known)
     if rows:
         _require_columns(plan, seen)
     tallies = {

@@ -127,8 +127,8 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     _check_answers(settled)
     # The reference's columns under its own names; what is positive is the same on both sides.
     own = replace(
-        outcomes.roles, facets=facets, positive=roles.positive, problem=roles.problem,
-        threshold=roles.threshold, group=roles.group,
+        outcomes.roles, facets=facets, positive=roles.positive, also_positive=roles.also_positive,
+        problem=roles.problem, threshold=roles.threshold, group=roles.group,
     )  # fmt: skip
     counted = [Facet(facet.column, (), facet.threshold) for facet in facets]
     tallies, _ = count_batches(outcomes.table.to_batches(), own, counted)

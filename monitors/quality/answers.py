@@ -6,7 +6,7 @@ answer is made of the probability, if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
-from driftline.baseline.outcomes import class_texts
+from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.monitors.quality.influence import Codes, Measure, Numbers
@@ -135,6 +136,7 @@ def read_answers(
     problem: Problem,
     classes: Sequence[str] = (),
     chances: Mapping[str, str] | None = None,
+    reference: Sequence[str] = (),
 ) -> Answers:
     """Read the labelled rows.
 
@@ -151,11 +153,14 @@ def read_answers(
     chances
         The class of each column of probabilities, by its name; without it names decide, or else
         the order of the classes.
+    reference
+        The classes of labels and predictions in the reference; empty for the reference itself.
 
     Raises
     ------
     InputError
-        When a column is missing, or there are not as many probabilities as classes.
+        When a column is missing, there are not as many probabilities as classes, or labels and
+        predictions have nothing in common.
     """
     needed_columns(roles, table.column_names)
     assert roles.label is not None  # It was checked just now.
@@ -164,7 +169,10 @@ def read_answers(
         present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
     kept = np.flatnonzero(pc.fill_null(present, False).to_numpy())
     rows = table.take(pa.array(kept))
+    labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
+    require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
+        require_numbers(rows[roles.label], "label", roles.label)
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
         known = (np.abs(label) <= LARGEST) & ~np.isnan(answer)
         # An answer beyond all bounds is a bad one, not a missing one.
@@ -189,11 +197,11 @@ def _binary(
     said = _classes(rows[roles.prediction], known_texts) if roles.prediction is not None else None
     seen = class_order(known_texts)
     last = seen[-1] if seen else "1"
-    positive = OPPOSITES.get(last, last) if len(seen) < 2 else last
-    if roles.positive is not None:
-        positive = known_classes([roles.positive], seen)[0]
-    others = [one for one in seen if one != positive]
-    negative = others[0] if len(others) == 1 else ("0" if not others else OTHER)
+    positives = known_classes(roles.positives, seen) or (
+        OPPOSITES.get(last, last) if len(seen) < 2 else last,
+    )
+    positive = positives[0]
+    negative = _negative(seen, held_classes(rows, roles.label), positives)
     probability = None
     known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
     answer: Codes = np.zeros(len(kept), dtype=np.intp)
@@ -201,16 +209,17 @@ def _binary(
         name = roles.probability[-1]
         if len(roles.probability) > 1:
             of = _of_columns(roles, (negative, positive), chances)
-            name = dict(zip(of, roles.probability, strict=True)).get(positive, name)
+            by_class = dict(zip(of, roles.probability, strict=True))
+            name = next((by_class[one] for one in positives if one in by_class), name)
         probability = _numbers(rows, name)
         known = ~np.isnan(probability)
         answer = (probability > roles.threshold).astype(np.intp)
     if said is not None:
         given = said.is_valid().to_numpy(zero_copy_only=False)
-        answer = np.where(given, _is(said, positive), answer).astype(np.intp)
+        answer = np.where(given, _is(said, positives), answer).astype(np.intp)
         # A row without probability cannot be ranked with the others.
         known = known if probability is not None else given
-    truth = _is(label, positive).astype(np.intp)
+    truth = _is(label, positives).astype(np.intp)
     both = (negative, positive)
     times = _times(rows, roles)
     return Answers("binary", truth, answer, both, probability, times, 0, kept), known
@@ -288,11 +297,20 @@ def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ..
     return merged_classes([one for one in texts if one is not None], known)
 
 
-def _is(texts: pa.DictionaryArray, wanted: str) -> NDArray[np.bool_]:
+def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = (
-        _lookup(texts, [one == wanted for one in texts.dictionary.to_pylist()]) == 1
+        _lookup(texts, [one in wanted for one in texts.dictionary.to_pylist()]) == 1
     )
     return found
+
+
+def _negative(seen: Sequence[str], labels: Sequence[str], positives: Collection[str]) -> str:
+    """Name the other class: the only one there is, or the only one of the labels."""
+    others = [one for one in seen if one not in positives]
+    if len(others) > 1:
+        own = set(known_classes(labels, seen))
+        others = [one for one in others if one in own] or others
+    return others[0] if len(others) == 1 else ("0" if not others else OTHER)
 
 
 def _places(texts: pa.DictionaryArray, order: Sequence[str]) -> Codes:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from driftline.baseline.outcomes import probability_classes
+from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.quality.answers import Answers, read_answers
@@ -46,6 +46,8 @@ class Expectation:
         The reference's rows, if they are there.
     chances
         The class of each column of probabilities, by its name, as far as the reference says.
+    classes
+        What the reference's labels and predictions hold, of a classification.
     """
 
     problem: Problem
@@ -55,6 +57,7 @@ class Expectation:
     own: frozenset[str]
     answers: Answers | None
     chances: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def expectation(question: Question) -> Expectation:
@@ -100,7 +103,8 @@ def expectation(question: Question) -> Expectation:
         for name, one in constraints.items()
         if name in measures and not math.isclose(measures[name].value, one.threshold, rel_tol=1e-9)
     )
-    return Expectation(problem, roles, constraints, measures, own, answers, chances)
+    classes = () if baseline.outcomes is None else outcome_classes(baseline.outcomes)
+    return Expectation(problem, roles, constraints, measures, own, answers, chances, classes)
 
 
 def reference_answers(baseline: Baseline) -> Answers | None:

@@ -71,11 +71,12 @@ def examine(question: Question) -> Report:
     expected = expectation(question)
     table = _rows(question)
     known = expected.answers.classes if expected.answers else ()
-    positive = expected.roles.positive
-    is_known = positive is not None and known_classes([positive], known)[0] in known
+    is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
-    answers = read_answers(table, expected.roles, expected.problem, known, expected.chances)
+    answers = read_answers(
+        table, expected.roles, expected.problem, known, expected.chances, expected.classes
+    )
     facts = question.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
     found = judge_quality(expected, answers, blocks, budget=question.budget)

@@ -180,6 +180,43 @@ def test_rows_without_a_time_are_in_no_part() -> None:
     assert found.report.row_count == 180
 
 
+def test_init_finds_what_the_last_tenth_of_a_parquet_file_holds(tmp_path: Path) -> None:
+    frame = orders(5_000, late_factor=1_000)[["ordered_at", "km"]]
+    frame.to_csv(tmp_path / "orders.csv", index=False)
+    frame.to_parquet(tmp_path / "orders.parquet", row_group_size=700)
+
+    reports = [
+        try_out(open_source(tmp_path / name), Roles(timestamp="ordered_at")).report
+        for name in ("orders.csv", "orders.parquet")
+    ]
+
+    for report in reports:
+        assert report.row_count == 500
+        assert {one.feature_name for one in report.violations} == {"km"}
+    assert [one.cause for one in reports[0].violations] == [
+        one.cause for one in reports[1].violations
+    ]
+
+
+def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: Path) -> None:
+    late = [0, 1] * 100
+    words = ["soon" if one else "later" for one in late]
+    pd.DataFrame({"late": late, "predicted_late": words}).to_csv(tmp_path / "a.csv", index=False)
+
+    refused = init("a.csv", cwd=tmp_path)
+
+    assert refused.returncode == 2
+    assert (
+        'label "late" holds 0, 1, prediction "predicted_late" holds later, soon' in refused.stderr
+    )
+    assert not (tmp_path / "a.yaml").exists()
+    named = init("a.csv", "--positive", "1", "--positive", "soon", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
+    documents = list(yaml.safe_load_all((tmp_path / "a.yaml").read_text()))
+    assert documents[0]["spec"]["positive"] == ["1", "soon"]
+    assert parse_resources(documents)
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

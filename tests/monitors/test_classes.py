@@ -121,3 +121,75 @@ def test_labels_that_come_later_are_the_references_classes(root: str, label, giv
 
 def test_roles_keep_what_people_wrote_until_the_classes_are_known() -> None:
     assert Roles.of(positive="1.0").positive == "1.0"
+
+
+WORDS = pa.array(["reject", "approve"])
+
+
+def in_words(table: pa.Table) -> pa.Table:
+    """Give the same rows from a model that answers in words."""
+    place = table.column_names.index("said")
+    return table.set_column(place, "said", WORDS.take(table["said"]))
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_answers_in_words_are_measured_like_those_in_numbers_once_they_are_named(kind) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    words = Baseline.fit(
+        in_words(rows(1, 2_000, "int64", "int64")), **ROLES, positive=[1, "approve"]
+    )
+    today = rows(2, 500, "int64", "int64")
+
+    expected = numbers(check(today, plain, kind=kind))
+
+    assert numbers(check(in_words(today), words, kind=kind)) == expected
+    assert numbers(check(in_words(today), plain, kind=kind, positive=[1, "approve"])) == expected
+    assert numbers(check(in_words(today), words, kind=kind, positive="approve")) == expected
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_a_window_whose_answers_are_no_class_of_the_reference_is_refused(kind) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    words = Baseline.fit(
+        in_words(rows(1, 2_000, "int64", "int64")), **ROLES, positive=[1, "approve"]
+    )
+    today = rows(2, 500, "int64", "int64")
+    others = today.set_column(2, "said", pa.array(["no", "yes"]).take(today["said"]))
+
+    for baseline, data in ((plain, in_words(today)), (words, others)):
+        with pytest.raises(InputError, match="no value in common"):
+            check(data, baseline, kind=kind)
+
+
+def test_the_confusion_matrix_is_named_by_the_labels() -> None:
+    words = Baseline.fit(
+        in_words(rows(1, 2_000, "int64", "int64")), **ROLES, positive=["approve", 1]
+    )
+
+    found = check(in_words(rows(2, 500, "int64", "int64")), words, kind="model-quality").details
+
+    assert found["positive"] == "1"
+    assert {side: set(line) for side, line in found["confusion_matrix"].items()} == {
+        "0": {"0", "1"}, "1": {"0", "1"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_captured_answers_in_words_meet_labels_in_numbers(root: str, kind) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    baseline = Baseline.fit(
+        in_words(rows(1, 2_000, "int64", "int64")), **ROLES, positive=[1, "approve"]
+    )
+    today = rows(2, 400, "int64", "int64")
+    said = in_words(today)
+    captured = {name: said[name].to_numpy(zero_copy_only=False) for name in ("origin", "said")}
+    append_day(root, baseline.signature, 0, captured)
+    labels = {"key": [f"a-{n}" for n in range(400)], "label": today["late"].cast("string")}
+    put(root, "flights", pa.table(labels), lambda: datetime(2024, 1, 3, tzinfo=UTC))
+    store.put(root, "flights", baseline, lambda: START)
+
+    definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
+    read = read_captured(root, definition, WINDOW, baseline.signature, baseline)
+    report = judge_captured(definition, baseline, read, predict=None, seed=0)
+
+    assert numbers(report) == numbers(check(today, plain, kind=kind))

@@ -144,3 +144,30 @@ def test_a_positive_class_that_was_named_is_taken(classes, chosen, expected):
 def test_a_positive_class_that_the_model_does_not_know_is_refused():
     with pytest.raises(InputError, match='positive "late"; the model answers 0, 1'):
         endpoint_signature(Signature(INPUTS), BINARY, chosen="late")
+
+
+WORDS = {**BINARY, "classes": ["approve", "reject"], "class_type": "string"}
+
+
+def loans(*classes: str) -> Signature:
+    answer = Column("said", "prediction", "int64", "prediction", classes=classes)
+    return Signature((Column("x", "feature_x", "double"),), (answer,))
+
+
+def test_a_model_that_answers_other_classes_than_the_reference_is_refused():
+    description = {**WORDS, "feature_names": ["x"], "feature_count": 1}
+
+    with pytest.raises(InputError, match="the model answers approve, reject, the reference's"):
+        endpoint_signature(loans("0", "1"), description)
+    with pytest.raises(InputError, match='positive "1"; the model answers approve, reject'):
+        endpoint_signature(loans("0", "1"), description, chosen=1)
+
+
+@pytest.mark.parametrize("chosen", [[1, "approve"], ["approve", "1"]])
+def test_one_of_several_positive_values_is_the_models(chosen):
+    description = {**WORDS, "feature_names": ["x"], "feature_count": 1}
+
+    found = endpoint_signature(loans("0", "1"), description, chosen=chosen)
+
+    assert positive_class(None, description, chosen=chosen) == "approve"
+    assert found.outputs[-1].classes == ("approve",)

@@ -1,0 +1,125 @@
+"""Whether labels and predictions can be compared: classes in common, or numbers on both sides.
+
+Two columns without a common value make every answer wrong and every group equal: recall 0, bias 0.
+They are refused, unless the positive value of each side is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce, is_missing
+from driftline.classes import class_order, known_classes, merged_classes
+from driftline.errors import InputError
+from driftline.roles import Problem, Roles
+
+__all__ = ["are_apart", "require_common_classes", "require_numbers"]
+
+SHOWN_VALUES = 4
+
+
+def are_apart(labels: Iterable[str], predictions: Iterable[str]) -> bool:
+    """Whether both columns hold classes, and none in common; "1.0" and "1" are the same one."""
+    left, right = set(labels), set(predictions)
+    merged = merged_classes(left | right)
+    common = set(known_classes(left, merged)) & set(known_classes(right, merged))
+    return bool(left and right) and not common
+
+
+def require_common_classes(
+    labels: Iterable[str],
+    predictions: Iterable[str],
+    roles: Roles,
+    problem: Problem | None,
+    reference: Sequence[str] = (),
+) -> None:
+    """Refuse labels and predictions whose classes have nothing to do with each other.
+
+    Parameters
+    ----------
+    labels, predictions
+        Distinct values as `class_text` writes them; none of a side that has not come.
+    problem
+        What the model answers; a regression has no classes.
+    reference
+        The reference's classes of both sides; empty for the reference itself. A few rows may hold
+        other classes on each side, as long as the reference knows both.
+
+    Raises
+    ------
+    InputError
+        With the values of each side, and how to say which of them are the same.
+    """
+    if problem == "regression":
+        return
+    merged = merged_classes([*labels, *predictions], merged_classes([*reference, *roles.positives]))
+    left, right, known, positives = (
+        set(known_classes(texts, merged))
+        for texts in (labels, predictions, reference, roles.positives)
+    )
+    if left & right:
+        return
+    # The endpoint's model may write classes in its own way, of which a window holds one.
+    is_mapped = bool(roles.also_positive and reference) and problem != "multiclass"
+    if left and right:
+        is_named = problem != "multiclass" and positives & left and positives & right
+        is_known = known & left and known & right
+        are_two = len(left | right) <= 2 and (not known or (left | right) & positives)
+        if is_named or is_known or are_two or (is_mapped and min(len(left), len(right)) == 1):
+            return
+        raise InputError(_apart(left, right, roles, problem))
+    side = left or right
+    if len(known) < 2 or not side or side & (known | positives) or (is_mapped and len(side) == 1):
+        return
+    role, name = ("label", roles.label) if left else ("prediction", roles.prediction)
+    raise InputError(
+        f'{role} "{name}" holds {_listed(side)}, and the reference only {_listed(known)}; bring it '
+        "to the reference's values, or make the baseline again"
+    )
+
+
+def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
+    """Refuse a column of a regression that holds values, and none of them a number.
+
+    Raises
+    ------
+    InputError
+        With some of the values, and the other problems there are.
+    """
+    plain = column.combine_chunks()
+    numbers, _ = coerce(plain, "double")
+    present = plain.filter(pc.invert(is_missing(plain)))
+    if numbers.null_count < len(numbers) or not len(present):
+        return
+    shown = pc.unique(present.slice(0, 1_000)).cast(pa.string()).to_pylist()
+    raise InputError(
+        f'{role} "{name}" holds {_listed(shown)}, and a regression needs numbers; for classes give '
+        "--problem binary or multiclass, and a column of scores as --probability"
+    )
+
+
+def _apart(
+    labels: Iterable[str], predictions: Iterable[str], roles: Roles, problem: Problem | None
+) -> str:
+    found = (
+        f'label "{roles.label}" holds {_listed(labels)}, prediction "{roles.prediction}" holds '
+        f"{_listed(predictions)}: no value in common, so every prediction would count as wrong; "
+    )
+    if problem == "multiclass":
+        return found + "bring one of the two columns to the values of the other"
+    if all(text.lstrip("-").isdigit() for text in (*labels, *predictions)):
+        found += "if these are quantities, give --problem regression; if they are classes, "
+    return found + (
+        "name the positive value of each: --positive LABEL_VALUE --positive PREDICTION_VALUE "
+        "(positive: [LABEL_VALUE, PREDICTION_VALUE] in YAML and Python), or bring one column to "
+        "the values of the other"
+    )
+
+
+def _listed(texts: Iterable[str]) -> str:
+    ordered = class_order(texts)
+    shown = ", ".join(ordered[:SHOWN_VALUES])
+    return f"{shown}, …" if len(ordered) > SHOWN_VALUES else shown

@@ -1,0 +1,148 @@
+"""Labels and predictions that cannot be compared are refused where a baseline is made."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.baseline.pairing import require_common_classes
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.roles import Roles
+
+TRUTH = np.array([0, 1, 1, 0] * 25)
+LOANS = pd.DataFrame(
+    {
+        "paid": TRUTH,
+        "decision": np.where(TRUTH == 1, "approve", "reject"),
+        "grade": TRUTH + np.arange(100) % 2,
+        "score": np.linspace(0.1, 0.9, 100),
+        "p_reject": np.where(TRUTH == 1, 0.2, 0.8),
+        "p_approve": np.where(TRUTH == 1, 0.8, 0.2),
+    }
+)
+SIDES = {"label": "paid", "prediction": "decision"}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {},
+        {"problem": "binary", "positive": 1},
+        {"problem": "binary", "positive": "approve"},
+        {"positive": [1, "accept"]},
+        {"problem": "multiclass", "positive": [1, "approve"]},
+        {"facet": "grade"},
+    ],
+)
+def test_labels_and_predictions_without_a_common_value_are_refused(named) -> None:
+    with pytest.raises(InputError) as found:
+        Baseline.fit(LOANS, **SIDES, **named)
+
+    said = str(found.value)
+    assert 'label "paid" holds 0, 1, prediction "decision" holds approve, reject' in said
+    assert ("--positive LABEL_VALUE" in said) == (named.get("problem") != "multiclass")
+
+
+@pytest.mark.parametrize("positive", [[1, "approve"], ("approve", "1"), ["approve", True, 1.0]])
+def test_the_positive_value_of_each_side_may_be_named(positive) -> None:
+    fitted = Baseline.fit(LOANS, **SIDES, positive=positive)
+
+    roles = fitted.outcomes.roles
+    assert (roles.problem, roles.positive, roles.also_positive) == ("binary", "1", ("approve",))
+    assert fitted.signature.get("decision").classes == ("reject", "approve")
+
+
+def test_both_positive_values_survive_being_saved(tmp_path) -> None:
+    fitted = Baseline.fit(LOANS, **SIDES, positive=[1, "approve"])
+    fitted.save(tmp_path)
+
+    assert Baseline.load(tmp_path).outcomes.roles == fitted.outcomes.roles
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        TRUTH.astype(float),
+        TRUTH.astype(str),
+        TRUTH.astype(bool),
+        np.where(TRUTH == 1, "True", "False"),
+        np.where(TRUTH == 1, "1.0", "0.0"),
+        np.zeros(100),
+    ],
+)
+def test_classes_that_differ_by_their_type_alone_are_the_same(decision) -> None:
+    found = Baseline.fit(LOANS.assign(decision=decision), **SIDES).outcomes.roles
+
+    assert (found.problem, found.positive, found.also_positive) == ("binary", "1", ())
+
+
+def test_a_text_is_no_answer_of_a_regression() -> None:
+    words = LOANS.assign(paid=np.where(TRUTH == 1, "good", "bad"))
+
+    with pytest.raises(InputError, match='label "paid" holds bad, good, and a regression needs'):
+        Baseline.fit(words, label="paid", prediction="score")
+
+
+def test_several_positive_values_are_no_threshold() -> None:
+    numbers = {"label": "score", "prediction": "p_reject", "problem": "regression"}
+
+    with pytest.raises(InputError, match="positive 1, 2: the answers are numbers"):
+        Baseline.fit(LOANS, **numbers, positive=[1, 2])
+
+
+def test_whole_numbers_that_never_meet_may_be_quantities() -> None:
+    minutes = LOANS.assign(paid=np.arange(100) % 20 * 2, decision=np.arange(100) % 20 * 2 + 1)
+
+    with pytest.raises(InputError, match="if these are quantities, give --problem regression"):
+        Baseline.fit(minutes, **SIDES)
+    assert Baseline.fit(minutes, **SIDES, problem="regression").outcomes is not None
+
+
+def test_probabilities_that_name_other_classes_than_the_label_are_refused() -> None:
+    chances = {"label": "paid", "probability": ["p_reject", "p_approve"]}
+
+    with pytest.raises(InputError, match=r"2 columns of probabilities .* for 2 classes"):
+        Baseline.fit(LOANS, **chances)
+    for columns in (["p_reject", "p_approve"], ["p_approve", "p_reject"]):
+        fitted = Baseline.fit(
+            LOANS, label="paid", probability=columns, positive=[1, "approve"], problem="binary"
+        )
+        assert fitted.signature.get("p_approve").classes == ("1",)
+        assert fitted.outcomes.roles.probability[-1] == "p_approve"
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "reference"),
+    [
+        ("0", "1", ""),  # Two values are two classes, however few rows there are.
+        ("0", "1", "01"),
+        ("a", "b", "abc"),
+        ("ab", "c", "abc"),
+        ("d", "d", "abc"),  # Both sides have the new class.
+        ("", "ab", "abc"),
+        ("ab", "", ""),
+    ],
+)
+def test_a_few_rows_of_known_classes_may_differ(labels, predictions, reference) -> None:
+    roles = Roles(label="y", prediction="p")
+
+    require_common_classes(labels, predictions, roles, None, reference)
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions", "reference", "said"),
+    [
+        ("ab", "c", "", "no value in common"),
+        ("01", "yn", "01", "no value in common"),
+        ("0", "y", "01", "no value in common"),
+        ("", "yn", "01", 'prediction "p" holds n, y, and the reference only 0, 1'),
+        ("yn", "", "01", 'label "y" holds n, y, and the reference only 0, 1'),
+    ],
+)
+def test_a_side_that_holds_no_class_of_the_reference_is_refused(
+    labels, predictions, reference, said
+) -> None:
+    with pytest.raises(InputError, match=said):
+        require_common_classes(
+            labels, predictions, Roles(label="y", prediction="p"), None, reference
+        )
