@@ -9,9 +9,9 @@ suppressor; how they are held stands in the row, so a process that dies loses no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 
@@ -34,13 +34,16 @@ from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.evaluation import wording
 from driftline.alerts.guard import hold, reading
 from driftline.alerts.messages import outbox
-from driftline.alerts.tables import alarms
+from driftline.alerts.messages.event import alarm_path, plain_cause
+from driftline.alerts.tables import alarms, history
 
 __all__ = ["CYCLE", "CompositePass", "follow", "hold_above", "release"]
 
 CYCLE: Final = "EVALUATION_ERROR"
 # Longer waits than a definition may name come of a clock that was far ahead.
 _WAIT_MAX = timedelta(days=8)
+# Children that a message names with their causes.
+_CAUSES_NAMED = 3
 
 
 def hold_above(connection: Connection, names: Iterable[str]) -> bool:
@@ -159,7 +162,7 @@ class CompositePass:
         if record.definition.suppressor_name is None:
             held, runs_now = NOTHING_HELD, change is not None
             if record.held.is_owed:  # Its suppressor was taken away while it held something.
-                self._run(record, _owed(record, self.now))
+                self._run(record, self._owed(record))
         else:
             held, runs_now = self._held(record, change, states)
         old = record.held_from if change is None else change.old
@@ -175,7 +178,7 @@ class CompositePass:
             return
         self.connection.execute(update(alarms).where(alarms.c.id == record.id).values(**values))
         if runs_now:
-            self._run(record, change or _owed(record, self.now))
+            self._run(record, change or self._owed(record))
         if change is not None and held.is_owed:
             self._note_held(record, change, held)
 
@@ -194,7 +197,7 @@ class CompositePass:
             has_changed=change is not None or (before.is_owed and before.by is None),
         )
         if found.ran_at is not None:
-            self._run(record, _owed(record, self.now))
+            self._run(record, self._owed(record))
         return found.held, found.runs_now
 
     def _run(self, record: CompositeRecord, change: StateChange) -> None:
@@ -244,7 +247,66 @@ class CompositePass:
             last = max(enumerate(moved), key=lambda pair: (pair[1].time, pair[0]))[1]
             reason = wording.transitioned(last.alarm_name, last.new, last.time)
             told = {one.alarm_name: Standing(one.new, one.time) for one in moved}
-        return change_of(record, new, reason, wording.triggering(told), self.now)
+        change = change_of(record, new, reason, wording.triggering(told), self.now)
+        return replace(change, note=self._note(children, new, latest, states))
+
+    def _note(
+        self,
+        children: Iterable[str],
+        new: State,
+        latest: Mapping[str, StateChange],
+        states: Mapping[str, Standing],
+    ) -> Mapping[str, object] | None:
+        """Return what people are told of a change: the causes of its children, and where to look.
+
+        Of an ALARM the children that are in ALARM, those that have just changed first.
+        """
+        chosen = [name for name in children if name in latest]
+        if new == "ALARM":
+            firing = {name for name in children if name in states and states[name].state == "ALARM"}
+            chosen = sorted(firing, key=lambda name: (name not in latest, name)) or chosen
+        if not chosen:
+            return None
+        told = [self._told(name, latest.get(name)) for name in chosen[:_CAUSES_NAMED]]
+        more = [f"and {len(chosen) - len(told)} more"] if len(chosen) > len(told) else []
+        return {
+            "cause": "; ".join([*(f"{name}: {one.cause}" for name, one in told), *more]),
+            "plain_cause": "; ".join([*(f"{name}: {one.plain}" for name, one in told), *more]),
+            "link": told[0][1].link,
+        }
+
+    def _told(self, name: str, change: StateChange | None) -> tuple[str, _Cause]:
+        """Return what is known of a child's last change; what CloudWatch says where nothing is."""
+        note = self._stored_note(name) if change is None else change.note or {}
+        cause = str(note.get("cause") or "")
+        if cause:
+            plain = cause if change is None else plain_cause(note)
+            return name, _Cause(cause, plain, str(note.get("link") or alarm_path(name)))
+        query = select(alarms.c.state_reason).where(alarms.c.name == name)
+        reason = change.reason if change is not None else str(self.connection.scalar(query) or "")
+        return name, _Cause(reason, reason, alarm_path(name))
+
+    def _stored_note(self, name: str) -> Mapping[str, object]:
+        """Return the note of an alarm's last change, as its history keeps it."""
+        query = (
+            select(history.c.data)
+            .where(history.c.alarm_name == name, history.c.type == "StateUpdate")
+            .order_by(history.c.id.desc())
+            .limit(1)
+        )
+        found: Mapping[str, Mapping[str, object]] = self.connection.scalar(query) or {}
+        return found.get("note", {})
+
+    def _owed(self, record: CompositeRecord) -> StateChange:
+        return replace(_owed(record, self.now), note=self._stored_note(record.name) or None)
+
+
+class _Cause(NamedTuple):
+    """What a child of a composite has to say: with values of rows, without, and where to look."""
+
+    cause: str
+    plain: str
+    link: str
 
 
 def _above(connection: Connection, names: Iterable[str]) -> set[str]:

@@ -20,6 +20,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation import composites
+from driftline.alerts.evaluation.wording import kept_note
 from driftline.alerts.messages import outbox
 
 __all__ = ["Failed", "Standpoint", "Verdict", "store", "store_each"]
@@ -216,6 +217,7 @@ def _add_history(
                 "newState": after,
                 "periodEnd": change.period_end.isoformat(),
                 "seq": change.seq,
+                **kept_note(change.note),
             }
             found.append(
                 {

@@ -14,11 +14,13 @@ from driftline.alerts.alarms.composite_records import Standing
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.alarms.records import HistoryItem, add_history
 from driftline.alerts.messages.arn import alarm_arn
+from driftline.alerts.messages.event import plain_cause
 
-__all__ = ["add_state_update", "judged", "transitioned", "triggering"]
+__all__ = ["add_state_update", "judged", "kept_note", "transitioned", "triggering"]
 
 # CloudWatch's limit of StateReasonData; the newest children stay.
 _REASON_DATA_MAX = 4000
+_CAUSE_MAX = 300
 # Whatever language the process speaks, CloudWatch's sentences are English.
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
@@ -72,10 +74,18 @@ def add_state_update(connection: Connection, change: StateChange, before: _Befor
         "newState": _side(change.new, change.reason, change.reason_data),
         "periodEnd": change.period_end.isoformat(),
         "seq": change.seq,
+        **kept_note(change.note),
     }
     summary = f"Alarm updated from {change.old} to {change.new}"
     item = HistoryItem(change.alarm_name, change.time, "StateUpdate", summary, data)
     add_history(connection, alarm_id=change.alarm_id, item=item)
+
+
+def kept_note(note: Mapping[str, object] | None) -> dict[str, object]:
+    """Return what the history keeps of a note, for composites above: no values of rows."""
+    cause, link = plain_cause(note or {}), (note or {}).get("link")
+    kept = {"cause": cause[:_CAUSE_MAX], "link": link} if cause and link else {}
+    return {"note": kept} if kept else {}
 
 
 def _side(value: str, reason: str, data: str | None) -> dict[str, object]:

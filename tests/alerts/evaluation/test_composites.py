@@ -390,3 +390,107 @@ def test_a_chain_of_composites_is_followed_to_its_top(yard):
     yard.put(**rules)
 
     assert yard.set("a", "ALARM")[-1] == "c39 ALARM"
+
+
+@pytest.fixture
+def paged(yard, engine, clock, receiver, deliverer):
+    """What the pager got of composites, after datapoints with notes were judged."""
+    yard.house.channel("pager", receiver.url)
+    evaluator = Evaluator(engine, now=clock, dashboard_url="http://127.0.0.1:8081")
+
+    def judge(*, day: int, **values: float) -> list[dict[str, object]]:
+        for name, value in values.items():
+            note = {
+                "cause": f'{name}: 33 % of rows at or below 12, mostly "EWR"',
+                "plain_cause": f'{name}: 33 % of rows at or below 12, mostly "…"',
+                "link": f"/monitors/{name}?window=1#rows",
+                "monitor": name,
+            }
+            yard.house.put(value, day=day, name=name, note=note if value else None)
+        evaluator.step()
+        clock.advance(seconds=1)
+        evaluator.step()
+        while deliverer.step():
+            pass
+        bodies = [json.loads(body)["data"] for _, body in receiver.requests]
+        receiver.requests.clear()
+        return bodies
+
+    return judge
+
+
+PAGER = {"alarm_actions": ("pager",)}
+ROWS = "http://127.0.0.1:8081/monitors/{}?window=1#rows"
+
+
+def test_a_composite_tells_the_cause_of_its_child_and_leads_to_its_rows(yard, paged):
+    yard.children("temp", "wind")
+    yard.put(call={"alarm_rule": "ALARM(temp) OR ALARM(wind)", **PAGER})
+
+    (body,) = paged(day=1, temp=1, wind=0)
+
+    assert body["alarm"]["name"] == "call"
+    assert body["cause"] == 'temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["links"]["dashboard"] == ROWS.format("temp")
+    assert f"{ARN}wind transitioned to OK at " in body["state"]["reason"]  # CloudWatch's own words.
+
+
+def test_a_composite_tells_the_causes_of_all_that_are_in_alarm_those_of_before_too(yard, paged):
+    yard.children("temp", "wind")
+    yard.put(call={"alarm_rule": "ALARM(temp) AND ALARM(wind)", **PAGER})
+    assert paged(day=1, temp=1, wind=0) == []
+
+    (body,) = paged(day=2, temp=1, wind=1)
+
+    assert body["cause"] == (
+        'wind: wind: 33 % of rows at or below 12, mostly "…"; '
+        'temp: temp: 33 % of rows at or below 12, mostly "…"'
+    )
+    assert body["links"]["dashboard"] == ROWS.format("wind")
+
+
+def test_a_composite_of_composites_tells_the_cause_at_the_bottom(yard, paged):
+    yard.children("temp")
+    yard.put(inner="ALARM(temp)", outer={"alarm_rule": "ALARM(inner)", **PAGER})
+
+    (body,) = paged(day=1, temp=1)
+
+    assert body["cause"] == 'inner: temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["links"]["dashboard"] == ROWS.format("temp")
+
+
+def test_what_a_suppressor_held_is_told_with_its_cause(yard, paged, clock):
+    yard.children("temp", "sup")
+    yard.put(call={"alarm_rule": "ALARM(temp)", **PAGER, **SUPPRESSED})
+    assert paged(day=1, temp=1) == []
+    clock.advance(seconds=61)
+
+    (body,) = paged(day=1)
+
+    assert body["cause"] == 'temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["links"]["dashboard"] == ROWS.format("temp")
+
+
+def test_a_child_without_a_cause_gives_its_reason_and_its_page(yard, told, receiver, deliverer):
+    yard.children("a")
+    yard.house.channel("pager", receiver.url)
+    yard.put(call={"alarm_rule": "ALARM(a)", **PAGER})
+
+    yard.set("a", "ALARM")
+    while deliverer.step():
+        pass
+
+    body = json.loads(receiver.requests[-1][1])["data"]
+    assert body["cause"] == "a: by hand"
+    assert body["links"]["dashboard"].endswith("/alarms/a")
+
+
+def test_the_history_keeps_no_values_of_rows_for_composites(yard, paged):
+    yard.children("temp")
+    yard.put(call={"alarm_rule": "ALARM(temp)", **PAGER})
+    paged(day=1, temp=1)
+
+    with yard.engine.begin() as connection:
+        kept = [item.data for item in history(connection) if item.type == "StateUpdate"]
+    assert "EWR" not in str(kept)
+    assert sum("note" in one for one in kept) == 2
