@@ -19,6 +19,7 @@ from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.drafts import Draft
 from driftline.monitors.experience import GONE_SHARE
 from driftline.monitors.question import Question
+from driftline.monitors.ranking import Broken, alike_features, broken_features
 from driftline.monitors.violation import Severity, Violation
 
 __all__ = ["cause_sentence", "find_violations", "word_violation"]
@@ -104,7 +105,8 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
     """Say in one sentence what a pager should print; "" without violations.
 
     One clause for each of the three features that are most to blame, pages first, of these missing
-    columns; without values of rows where they are not wanted.
+    columns; features that the same befell in the same rows share one. Without values of rows where
+    they are not wanted.
     """
     ranked = sorted(
         violations,
@@ -114,18 +116,23 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
             -one.share_of_blame,
         ),
     )
-    first: dict[str, Violation] = {}
-    for violation in ranked:
-        first.setdefault(violation.feature_name, violation)
-    named = [
-        (name, one.cause if has_values else one.plain_cause)
-        for name, one in list(first.items())[:CAUSES_NAMED]
-    ]
-    # Shortened last: what is cut can no more be told from what is not.
-    clauses = [f"{name}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}" for name, cause in named]
-    if len(first) > CAUSES_NAMED:
-        clauses.append(f"and {len(first) - CAUSES_NAMED} more")
+    groups = alike_features(broken_features(ranked))
+    clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
+    if left := sum(map(len, groups[CAUSES_NAMED:])):
+        clauses.append(f"and {left} more")
     return "; ".join(clauses)
+
+
+def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
+    """Say what befell a feature, or several."""
+    names = [one.feature for one in group]
+    first = group[0].violations[0]
+    cause = first.cause if has_values else first.plain_cause
+    if len(names) > 1:
+        dots = ", …" if len(names) > CAUSES_NAMED else ""
+        names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
+    # Shortened last: what is cut can no more be told from what is not.
+    return f"{names[0]}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}"
 
 
 def word_violation(

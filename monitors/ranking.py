@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,10 +13,14 @@ from driftline.monitors.violation import FeatureResult, Severity, Violation
 if TYPE_CHECKING:
     from driftline.monitors.report import Report
 
-__all__ = ["Broken", "Telling", "broken_features", "ranked_results", "state_of"]
+__all__ = [
+    "Broken", "Telling", "alike_features", "broken_features", "ranked_results", "state_of",
+]  # fmt: skip
 
 # So many times its rows' part of what all rows have is worth no words of its own for a segment.
 EVEN = 1.25
+# So many features that the same befell are told as one.
+ALIKE_LEAST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,25 @@ def broken_features(violations: Sequence[Violation]) -> tuple[Broken, ...]:
         for name, group in groupby(ordered, key=lambda one: one.feature_name)
     ]
     return tuple(sorted(found, key=lambda one: one.severity != "page"))
+
+
+def alike_features(broken: Sequence[Broken]) -> list[list[Broken]]:
+    """Put features together that the same befell in the same rows, as one row of junk does."""
+    befell = [_befell(one) for one in broken]
+    often = Counter(befell)
+    groups: dict[object, list[Broken]] = {}
+    for one, what in zip(broken, befell, strict=True):
+        # What is rowless, such as a number of another kind, is a matter of its own.
+        alike = often[what] >= ALIKE_LEAST and one.tellings[0].first.row_count
+        groups.setdefault(what if alike else one.feature, []).append(one)
+    return list(groups.values())
+
+
+def _befell(one: Broken) -> tuple[object, ...]:
+    """Return all that is told of a feature but its name."""
+    told = [(two.checks, two.cause, two.first.row_count, str(two.first.first_rows))
+            for two in one.tellings]  # fmt: skip
+    return (one.severity, *told)
 
 
 def state_of(result: FeatureResult, broken: frozenset[str]) -> str:

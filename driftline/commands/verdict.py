@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from textwrap import fill, shorten
 from typing import Literal
@@ -18,7 +17,7 @@ from driftline.commands.group import Page
 from driftline.commands.terminal import harmless
 from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
-from driftline.monitors.ranking import Broken, broken_features, ranked_results
+from driftline.monitors.ranking import Broken, alike_features, broken_features, ranked_results
 from driftline.monitors.report import Report
 from driftline.monitors.side_tables import SideTable, side_tables
 from driftline.monitors.violation import FeatureResult, percent, plural
@@ -31,8 +30,6 @@ CAUSE_WIDTH = 400
 BROKEN_SHOWN = 20
 # What happened to one of them, such as the same in each of fifty segments.
 TELLINGS_SHOWN = 4
-# So many features that the same befell are told as one.
-ALIKE_LEAST = 3
 # Lines of the table of segments, or of rules.
 SIDE_SHOWN, NAME_SHOWN, NAME_LEAST, GAP = 10, 34, 14, 2
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
@@ -53,7 +50,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Print what is violated, then the numbers, what matters first, within the terminal's width."""
     shown = console or Page(highlight=False)
     broken = broken_features(report.violations)
-    groups = _alike(broken)
+    groups = alike_features(broken)
     for group in groups[:BROKEN_SHOWN]:
         shown.print(_violated(group, shown.width), soft_wrap=True)
     if len(groups) > BROKEN_SHOWN:
@@ -72,25 +69,6 @@ def print_report(report: Report, console: Console | None = None) -> None:
         if broken or side_tables(report):
             shown.print()
         shown.print(table)
-
-
-def _alike(broken: Sequence[Broken]) -> list[list[Broken]]:
-    """Put features together that the same befell in the same rows, as one row of junk does."""
-    befell = [_befell(one) for one in broken]
-    often = Counter(befell)
-    groups: dict[object, list[Broken]] = {}
-    for one, what in zip(broken, befell, strict=True):
-        # What is rowless, such as a number of another kind, is a matter of its own.
-        alike = often[what] >= ALIKE_LEAST and one.tellings[0].first.row_count
-        groups.setdefault(what if alike else one.feature, []).append(one)
-    return list(groups.values())
-
-
-def _befell(one: Broken) -> tuple[object, ...]:
-    """Give all that is told of a feature but its name."""
-    told = [(two.checks, two.cause, two.first.row_count, str(two.first.first_rows))
-            for two in one.tellings]  # fmt: skip
-    return (one.severity, *told)
 
 
 def _violated(group: Sequence[Broken], width: int) -> Text:

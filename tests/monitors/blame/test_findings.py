@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -19,9 +20,10 @@ from driftline.monitors.decision.window_counts import WindowCounts
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drafts import Draft
 from driftline.monitors.examination import judge_captured, read_captured
-from driftline.monitors.findings import word_violation
+from driftline.monitors.findings import cause_sentence, word_violation
 from driftline.monitors.inspection import reference_columns
 from driftline.monitors.report import Report
+from driftline.monitors.violation import Violation
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -197,3 +199,34 @@ def test_a_window_gives_its_rows_with_other_columns_of_the_table(
     assert [dict(one)["x-client"] for one in alone["headers"].to_pylist()] == [
         str(index) for index in range(50)
     ]
+
+
+def test_one_row_of_junk_is_one_sentence_in_the_pager(rng: np.random.Generator) -> None:
+    columns = {f"column {number}": rng.normal(0, 1, 1_000) for number in range(59)}
+    baseline = Baseline.fit(pd.DataFrame(columns).assign(age=rng.integers(0, 60, 1_000)))
+    now = pd.DataFrame(columns).head(334).astype(object)
+    now.loc[7] = "junk"
+
+    report = check(now.astype(str).assign(age=99), baseline)
+
+    told, own = report.cause.split("; ")
+    assert len(report.violations) >= 60
+    assert told.startswith("59 columns (column 0, column 1, column 2, …): ")
+    assert own.startswith("age: ")
+    assert report.plain_cause.startswith("59 columns (column 0, column 1, column 2, …): ")
+    assert "junk" not in report.plain_cause
+
+
+def test_features_with_causes_of_their_own_are_told_by_name() -> None:
+    def violation(name: str, cause: str, row: int) -> Violation:
+        rows = ({"row": row},)
+        return Violation(name, "data_type_check", "", cause=cause, row_count=1, first_rows=rows)
+
+    found = [violation(name, "no number", 7) for name in "abcd"]
+    found += [violation("e", "no number", 8), violation("f", "empty", 7)]
+
+    assert cause_sentence(found) == "4 columns (a, b, c, …): no number; e: no number; f: empty"
+    assert cause_sentence(found[:2]) == "a: no number; b: no number"
+    assert cause_sentence([*found, *(violation(name, name, 9) for name in "gh")]).endswith(
+        "; f: empty; and 2 more"
+    )
