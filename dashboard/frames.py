@@ -151,8 +151,8 @@ class EndpointLine:
     """What was captured of one endpoint; ``lost`` counts records that are known to be missing.
 
     ``reasons`` says why, ``unaccounted`` how many the last audit found missing or doubled without a
-    reason, ``faults`` how many requests a fault of the decoder kept from becoming rows. All counts
-    are None when the table cannot be read.
+    reason, ``faults`` how many requests a fault of the decoder kept from becoming rows, ``cut`` how
+    many the tap cut. All counts are None when the table cannot be read.
     """
 
     name: str
@@ -165,12 +165,13 @@ class EndpointLine:
     reasons: tuple[tuple[str, int], ...] = ()
     unaccounted: int = 0
     faults: int = 0
+    cut: int = 0
 
     @property
     def coverage(self) -> float | None:
-        """Stored without faults over stored and lost; None when there was nothing."""
+        """Share that is stored and can be decoded; None when there was nothing."""
         total = (self.requests or 0) + (self.lost or 0)
-        return ((self.requests or 0) - self.faults) / total if total else None
+        return ((self.requests or 0) - self.faults - self.cut) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)

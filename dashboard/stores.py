@@ -349,6 +349,7 @@ class Stores:
                 reasons=_reasons(stats.gaps),
                 unaccounted=audited.get(name, 0),
                 faults=stats.faults,
+                cut=stats.cut,
             )
 
 

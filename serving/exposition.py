@@ -259,13 +259,13 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         value=float(audited["adds_up"]),
     )
     stored, dropped = audited["requests"], audited.get("dropped", {})
-    faults = audited.get("decoder_faults", {})
+    undecodable = audited.get("undecodable", {})
     names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
     for name, about in AUDITED.items():
         family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
         for endpoint in names:
             counts = Coverage(
-                stored.get(endpoint, 0), dropped.get(endpoint, 0), faults.get(endpoint, 0)
+                stored.get(endpoint, 0), dropped.get(endpoint, 0), undecodable.get(endpoint, 0)
             )
             values: dict[str, float | None] = {
                 "stored_requests": float(counts.stored),

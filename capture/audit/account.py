@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.dataset import is_cut, is_first, is_flagged
 from driftline.capture.tables.table import DeltaFolder
 
 __all__ = ["EMPTY", "Account", "account_of", "read_accounts", "run_account"]
@@ -28,6 +30,7 @@ _SCHEMA = pa.schema(
         ("spool_seq", pa.int64()),
         ("row_index", pa.int32()),
         ("flags", pa.int32()),
+        ("request_bytes", pa.int64()),
     ]
 )
 # Steps of splitmix64 (Steele, Lea and Flood, 2014).
@@ -47,16 +50,16 @@ class Account(NamedTuple):
     rows
         Rows that carry them: a request may have many.
     torn
-        Requests whose rows are not numbered from 0 on, each once.
-    faults
-        Requests whose bodies the decoder failed at by a fault of its own.
+        Records whose rows are not numbered one by one from their first row on.
+    undecodable
+        Requests of whose bodies nothing could be decoded: cut, or by a fault of the decoder.
     """
 
     numbers: int = 0
     digest: int = 0
     rows: int = 0
     torn: int = 0
-    faults: int = 0
+    undecodable: int = 0
 
     def plus(self, other: Account) -> Account:
         """Add two accounts up."""
@@ -65,7 +68,7 @@ class Account(NamedTuple):
             (self.digest + other.digest) & _WORD,
             self.rows + other.rows,
             self.torn + other.torn,
-            self.faults + other.faults,
+            self.undecodable + other.undecodable,
         )
 
     def is_same_set(self, other: Account) -> bool:
@@ -93,7 +96,7 @@ def run_account(first: int, last: int) -> Account:
 def read_accounts(folder: DeltaFolder, files: Iterable[str]) -> dict[str, Account]:
     """Add up the rows of some files of a capture table, by spool.
 
-    One file at a time is in memory, of it four columns.
+    One file at a time is in memory, of it five columns.
 
     Raises
     ------
@@ -119,40 +122,45 @@ def _tables(folder: DeltaFolder, files: Iterable[str]) -> Iterator[pa.Table]:
 
 def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
     """Add up the rows of one file; the rows of a request are never in two."""
+    table = table.append_column("is_first", is_first(table)).drop_columns("request_bytes")
     flags = table["flags"].fill_null(0)
     table = table.set_column(table.schema.get_field_index("flags"), "flags", flags).drop_null()
+    first = table["is_first"].to_numpy()
     if not table.num_rows:
         return
     encoded = table["spool_id"].combine_chunks().dictionary_encode()
     spools = encoded.indices.to_numpy().astype(np.int64)
     names = encoded.dictionary.to_pylist()
     numbers, index = table["spool_seq"].to_numpy(), table["row_index"].to_numpy()
-    first = index == 0
     counts = np.bincount(spools[first], minlength=len(names))
     rows = np.bincount(spools, minlength=len(names))
-    is_fault = first & ((table["flags"].to_numpy() & int(Flag.DECODER_FAULT)) != 0)
-    faults = np.bincount(spools[is_fault], minlength=len(names))
+    flags = table["flags"]
+    is_lost = pc.or_(is_flagged(flags, Flag.DECODER_FAULT), is_cut(flags)).to_numpy()
+    undecodable = np.bincount(spools[first & is_lost], minlength=len(names))
     digests = np.zeros(len(names), np.uint64)
     np.add.at(digests, spools[first], _mix(numbers[first]))
     torn = np.zeros(len(names), np.int64)
     if not first.all():
-        np.add.at(torn, _torn(spools, numbers, index), 1)
+        np.add.at(torn, _torn(spools, numbers, index, first), 1)
     for at, name in enumerate(names):
         yield (
             name,
-            Account(*(int(found[at]) for found in (counts, digests, rows, torn, faults))),
+            Account(*(int(found[at]) for found in (counts, digests, rows, torn, undecodable))),
         )
 
 
-def _torn(spools: np.ndarray, numbers: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Give, for each request whose rows are not 0, 1, 2 …, the code of its spool."""
+def _torn(
+    spools: np.ndarray, numbers: np.ndarray, index: np.ndarray, first: np.ndarray
+) -> np.ndarray:
+    """Return, for each record whose rows do not follow its first one, the code of its spool."""
     order = np.lexsort((index, numbers, spools))
-    spools, numbers, index = spools[order], numbers[order], index[order]
+    spools, numbers, index, first = spools[order], numbers[order], index[order], first[order]
     is_new = np.ones(len(order), bool)
     is_new[1:] = (spools[1:] != spools[:-1]) | (numbers[1:] != numbers[:-1])
     starts = np.flatnonzero(is_new)
     request = np.cumsum(is_new) - 1
-    is_wrong = index != np.arange(len(order)) - starts[request]
+    is_wrong = index != index[starts][request] + np.arange(len(order)) - starts[request]
+    is_wrong |= first != is_new
     found: np.ndarray = spools[starts[np.unique(request[is_wrong])]]
     return found
 

@@ -32,7 +32,14 @@ from driftline.capture.audit.runs import Run, length_of, runs_account, runs_of
 from driftline.capture.audit.stock import Stock, take_stock
 from driftline.capture.erasure.erasures import erased_sequences
 from driftline.capture.spool.waiting import STORED_NAME, read_mark
-from driftline.capture.tables.dataset import Dataset, Gap, read_gaps
+from driftline.capture.tables.dataset import (
+    FIRST_COLUMNS,
+    IS_FIRST,
+    META_SCHEMA,
+    Dataset,
+    Gap,
+    read_gaps,
+)
 from driftline.capture.tables.storage import StorageError
 
 __all__ = ["Audit", "SpoolAudit", "audit", "numbers_of"]
@@ -101,8 +108,9 @@ class Audit:
         The spools that were looked at number by number.
     requests
         Requests that each endpoint's table has held, those removed by retention included.
-    decoder_faults
-        Requests of each endpoint's table that a fault of the decoder kept from becoming rows.
+    undecodable
+        Requests of each endpoint's table that were cut, or that a fault of the decoder kept from
+        becoming rows.
     """
 
     time: datetime
@@ -121,7 +129,7 @@ class Audit:
     topic_losses: int
     found: tuple[SpoolAudit, ...]
     requests: Mapping[str, int]
-    decoder_faults: Mapping[str, int]
+    undecodable: Mapping[str, int]
 
     @property
     def adds_up(self) -> bool:
@@ -186,7 +194,7 @@ def audit(
         damaged=tuple(sorted(book.stock.damaged)),
         found=found,
         requests=book.requests(),
-        decoder_faults=ledger.faults(),
+        undecodable=ledger.undecodable(),
     )
 
 
@@ -330,15 +338,10 @@ class _Book:
     def _stored(self, spool_id: str, start: int, stop: int) -> Iterator[np.ndarray]:
         """Give the numbers of a window that the tables hold."""
         schema = pa.schema(
-            [("spool_id", pa.string()), ("spool_seq", pa.int64()), ("row_index", pa.int32())]
+            [META_SCHEMA.field(name) for name in ("spool_id", "spool_seq", *FIRST_COLUMNS)]
         )
         seq = pc.field("spool_seq")
-        wanted = (
-            (pc.field("spool_id") == spool_id)
-            & (pc.field("row_index") == 0)
-            & (seq >= start)
-            & (seq < stop)
-        )
+        wanted = (pc.field("spool_id") == spool_id) & IS_FIRST & (seq >= start) & (seq < stop)
         for endpoint, files in self.stock.files.items():
             if not files:
                 continue

@@ -71,9 +71,9 @@ class Ledger:
         """Count the requests that each endpoint's table holds."""
         return self._by_endpoint(lambda account: account.numbers)
 
-    def faults(self) -> dict[str, int]:
-        """Count the requests of each endpoint's table that the decoder failed at."""
-        return self._by_endpoint(lambda account: account.faults)
+    def undecodable(self) -> dict[str, int]:
+        """Count the requests of each endpoint's table that could not be decoded."""
+        return self._by_endpoint(lambda account: account.undecodable)
 
     def _by_endpoint(self, count: Callable[[Account], int]) -> dict[str, int]:
         found: dict[str, int] = {}

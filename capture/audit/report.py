@@ -16,14 +16,28 @@ import pyarrow.dataset as pads
 
 from driftline.capture.spool.counting import EndpointCounts, read_counts
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import Dataset, Gap, is_flagged, read_gaps
+from driftline.capture.tables.dataset import (
+    FIRST_COLUMNS,
+    Dataset,
+    Gap,
+    is_cut,
+    is_first,
+    is_flagged,
+    read_gaps,
+)
 from driftline.capture.tables.marks import read_marks
 from driftline.capture.tables.storage import StorageError
 
 __all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
 
 RECENT = timedelta(hours=24)
-_COLUMNS = ("row_index", "status", "flags", "parse_error", "event_time", "arrival_time")
+_COLUMNS = (*FIRST_COLUMNS, "status", "flags", "parse_error", "event_time", "arrival_time")
+# What may be odd about an event time that was given.
+_TIME_FLAGS = {
+    "malformed": Flag.EVENT_TIME_MALFORMED,
+    "without_zone": Flag.EVENT_TIME_ZONELESS,
+    "impossible": Flag.EVENT_TIME_SUSPECT,
+}
 # What an error says of one body: numbers and quotations.
 _VALUES = re.compile(r'\d+|"[^"]*"?|“[^”]*”?')
 _MAX_ERROR = 300
@@ -39,19 +53,19 @@ class Coverage:
     ----------
     stored, dropped
         Requests in the table, and requests known to be lost.
-    faults
-        Those of the stored ones that a fault of the decoder kept from becoming rows.
+    undecodable
+        Those of the stored ones of which nothing could be decoded: cut, or by a decoder fault.
     """
 
     stored: int
     dropped: int
-    faults: int = 0
+    undecodable: int = 0
 
     @property
     def ratio(self) -> float | None:
-        """Stored without faults over stored and dropped, from 0 to 1; None without any requests."""
+        """Share that is stored and can be decoded, from 0 to 1; None without any requests."""
         total = self.stored + self.dropped
-        return (self.stored - self.faults) / total if total else None
+        return (self.stored - self.undecodable) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,11 @@ class EndpointReport:
         Requests in the table with a body that gave no rows, by reason.
     faults
         How many of them a fault of the decoder is to blame for: these count against coverage.
+    cut
+        How many of them had a body of which not all was kept: these do, too.
+    event_times
+        Requests whose event time was given, but ``malformed`` or ``impossible`` (the arrival time
+        is used), or ``without_zone`` (read as UTC).
     dropped
         Requests lost, by reason: told by gaps, or counted by taps and not told yet.
     uncounted
@@ -96,6 +115,8 @@ class EndpointReport:
     failed: int = 0
     unparsed: Mapping[str, int] = field(default_factory=dict)
     faults: int = 0
+    cut: int = 0
+    event_times: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     uncounted: int = 0
     gaps: tuple[Gap, ...] = ()
@@ -167,11 +188,13 @@ def report(
         failed=rows.failed,
         unparsed=dict(rows.unparsed),
         faults=rows.faults,
+        cut=rows.cut,
+        event_times=dict(rows.event_times),
         dropped=dropped,
         uncounted=sum(gap.records is None for gap in told),
         gaps=tuple(told),
-        overall=Coverage(rows.requests, sum(dropped.values()), rows.faults),
-        recent=Coverage(rows.recent, lately, rows.recent_faults),
+        overall=Coverage(rows.requests, sum(dropped.values()), rows.faults + rows.cut),
+        recent=Coverage(rows.recent, lately, rows.recent_undecodable),
         spools=spools,
         oldest=rows.oldest,
         newest=rows.newest,
@@ -193,6 +216,8 @@ def document_of(found: EndpointReport) -> dict[str, Any]:
         "unparsed": sum(found.unparsed.values()),
         "unparsed_by_reason": dict(found.unparsed),
         "decoder_faults": found.faults,
+        "cut": found.cut,
+        "event_times": dict(found.event_times),
         "dropped": sum(found.dropped.values()),
         "dropped_by_reason": dict(found.dropped),
         "uncounted_gaps": found.uncounted,
@@ -222,8 +247,9 @@ class _Rows:
     def __init__(self, since: datetime) -> None:
         self._since = since
         self.requests = self.rows = self.failed = self.recent = 0
-        self.faults = self.recent_faults = 0
+        self.faults = self.cut = self.recent_undecodable = 0
         self.unparsed: Counter[str] = Counter()
+        self.event_times = dict.fromkeys(_TIME_FLAGS, 0)
         self.oldest: datetime | None = None
         self.newest: datetime | None = None
         self.last_arrival: datetime | None = None
@@ -244,14 +270,18 @@ class _Rows:
         arrival = pc.max(batch["arrival_time"]).as_py()
         self.last_arrival = max(self.last_arrival or arrival, arrival)
         self.rows += batch.num_rows
-        first = batch.filter(pc.equal(batch["row_index"], 0))
+        first = batch.filter(is_first(batch))
         self.requests += first.num_rows
         self.failed += pc.sum(pc.greater_equal(first["status"], 400)).as_py() or 0
+        flags = first["flags"]
+        for name, flag in _TIME_FLAGS.items():
+            self.event_times[name] += _count(is_flagged(flags, flag))
         is_recent = pc.greater_equal(first["arrival_time"], pa.scalar(self._since))
         self.recent += pc.sum(is_recent).as_py() or 0
-        is_fault = is_flagged(first["flags"], Flag.DECODER_FAULT)
-        self.faults += pc.sum(is_fault).as_py() or 0
-        self.recent_faults += pc.sum(pc.and_(is_fault, is_recent)).as_py() or 0
+        is_fault, was_cut = is_flagged(flags, Flag.DECODER_FAULT), is_cut(flags)
+        self.faults += _count(is_fault)
+        self.cut += _count(was_cut)
+        self.recent_undecodable += _count(pc.and_(pc.or_(is_fault, was_cut), is_recent))
         for count in pc.value_counts(first["parse_error"].drop_null()).to_pylist():
             self.unparsed[self._reason(count["values"])] += count["counts"]
 
@@ -259,6 +289,10 @@ class _Rows:
         """Give the kind of an error; past a number of kinds, "other"."""
         kind = error_kind(error)
         return kind if kind in self.unparsed or len(self.unparsed) < _MAX_REASONS else "other"
+
+
+def _count(mask: pa.Array) -> int:
+    return pc.sum(mask).as_py() or 0
 
 
 def error_kind(error: str) -> str:

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from driftline.capture.audit.report import error_kind
 from driftline.capture.spool.backlog import measure
 from driftline.capture.spool.counting import read_counts
+from driftline.capture.tables.dataset import is_first
 
 __all__ = ["Counted", "HostTaps", "SinkInstruments", "Spools", "capped"]
 
@@ -184,7 +185,7 @@ class SinkInstruments:
         """Count one commit."""
         name = capped(endpoint, self._names)
         self._names[name] = None
-        first = rows.filter(pc.equal(rows["row_index"], 0))
+        first = rows.filter(is_first(rows))
         self._seconds.observe(seconds)
         self._rows.labels(name).inc(rows.num_rows)
         self._records.labels(name).inc(first.num_rows)

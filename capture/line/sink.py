@@ -29,10 +29,11 @@ from driftline.capture.tables.dataset import (
     Gap,
     MarkMovedError,
     gap_folder,
+    is_first,
     record_gaps,
     time_of,
 )
-from driftline.capture.tables.rows import build_rows
+from driftline.capture.tables.rows import build_rows, states_time
 from driftline.capture.tables.table import DeltaFolder
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
@@ -53,6 +54,7 @@ class Prepared(NamedTuple):
     received: int
     groups: list[Records]
     signature: Signature | None
+    is_time_trusted: bool
     rows: pa.Table | None
     unreadable: list[tuple[str, Frame]]
 
@@ -68,6 +70,8 @@ class Sink:
         Where records come from.
     signatures
         Gives the signature of an endpoint, or None when it has none: then bodies are kept raw.
+    trusts_event_time
+        Whether an endpoint takes the event times that its clients state.
     commit_interval_s, commit_records, commit_bytes
         A commit is made when the oldest record has waited this long, or so many records, or bytes
         of frames, are waiting; whichever comes first. The last two bound the memory, too.
@@ -91,6 +95,7 @@ class Sink:
         transport: Transport,
         signatures: Callable[[str], Signature | None],
         *,
+        trusts_event_time: Callable[[str], bool] = lambda _: False,
         commit_interval_s: float = 10.0,
         commit_records: int = 10_000,
         commit_bytes: int = 64 << 20,
@@ -105,6 +110,7 @@ class Sink:
         self._root = root
         self._transport = transport
         self._signatures = signatures
+        self._trusts_event_time = trusts_event_time
         self._commit_interval_s = commit_interval_s
         self._commit_records = commit_records
         self._commit_bytes = commit_bytes
@@ -281,14 +287,16 @@ class Sink:
         unseen = records.take(records.seq > stored[records.codes])
         new = self._erased.drop(endpoint, unseen)
         signature = dataset.settle(self._signatures(endpoint))
+        is_trusted = states_time(new) and self._trusts_event_time(endpoint)
         groups = cut_by_size(new)
         rows: pa.Table | None = None
         odd: list[tuple[str, Frame]] = []
         for group in groups:
-            built = build_rows(group, signature)
+            built = build_rows(group, signature, is_time_trusted=is_trusted)
             odd += built.unreadable
             rows = built.rows if len(groups) == 1 else None
-        return Prepared(len(records) - len(unseen) + len(new), groups, signature, rows, odd)
+        count = len(records) - len(unseen) + len(new)
+        return Prepared(count, groups, signature, is_trusted, rows, odd)
 
     def _store(self, endpoint: str, batch: Batch, prepared: Prepared) -> None:
         """Commit the records of one endpoint that its table does not have."""
@@ -298,7 +306,9 @@ class Sink:
                 for group in prepared.groups:
                     rows = prepared.rows
                     if rows is None:
-                        rows = build_rows(group, prepared.signature).rows
+                        rows = build_rows(
+                            group, prepared.signature, is_time_trusted=prepared.is_time_trusted
+                        ).rows
                     is_last = group is prepared.groups[-1]
                     self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
             except MarkMovedError as error:
@@ -330,7 +340,7 @@ class Sink:
         dataset.append(rows, marks, offsets)
         if self._observe is not None:
             self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
-        count = pc.sum(pc.equal(rows["row_index"], 0)).as_py()
+        count = pc.sum(is_first(rows)).as_py()
         self.counters["records"] += count
         self.counters["rows"] += rows.num_rows
         self.counters["commits"] += 1

@@ -23,6 +23,7 @@ __all__ = [
 
 MAX_NUMBER = (1 << 63) - 1
 _NS_PER_MS = 1_000_000
+_MAX_ROW_DIGITS = 9  # Any such number is an int32.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
@@ -42,6 +43,8 @@ def sound_records(records: Records) -> np.ndarray:
         is_sound &= header[name] <= np.uint64(MAX_NUMBER)
     is_sound &= _judged(records.meta("rate"), _is_share, is_missing_fine=True)
     is_sound &= _judged(records.meta("event_time_us"), _is_dated, is_missing_fine=True)
+    is_sound &= _judged(records.meta("stated_time_us"), _is_stated, is_missing_fine=True)
+    is_sound &= _judged(records.meta("first_row"), _is_row, is_missing_fine=True)
     is_sound &= _judged(records.meta("endpoint"), is_name, is_missing_fine=False)
     return np.asarray(is_sound)
 
@@ -102,6 +105,8 @@ def _is_sound(frame: Frame) -> bool:
         frame.kind == Kind.RECORD
         and _is_share(meta.get("rate", "1"))
         and _is_dated(meta.get("event_time_us", "0"))
+        and _is_stated(meta.get("stated_time_us", ""))
+        and _is_row(meta.get("first_row", "0"))
         and is_name(meta.get("endpoint", ""))
     )
 
@@ -112,6 +117,14 @@ def _is_share(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_row(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MAX_ROW_DIGITS
+
+
+def _is_stated(text: str) -> bool:
+    return not text or _is_dated(text)
 
 
 def _is_dated(text: str) -> bool:

@@ -36,9 +36,9 @@ _SPELLINGS = {
 }
 # Without them a record has no place in a table.
 _NEEDED = (
-    "endpoint", "event_id", "event_time_us", "rate", "variant", "model",
+    "endpoint", "event_id", "event_time_us", "stated_time_us", "rate", "variant", "model",
     "request_content_type", "response_content_type", "request_encoding", "response_encoding",
-    "request_inference_header_length", "response_inference_header_length", "headers",
+    "request_inference_header_length", "response_inference_header_length", "headers", "first_row",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import pyarrow.dataset as pads
 from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.dataset import IS_FIRST, Dataset
 from driftline.capture.tables.storage import reaching
 from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine
@@ -97,7 +97,7 @@ def captured_hours(
     data = Dataset(root, endpoint).folder.open(*_days(start, last))
     if data is None:
         return []
-    chosen = _span(start, last) & (pads.field("row_index") == 0)
+    chosen = _span(start, last) & IS_FIRST
     if variant is not None:
         chosen &= pads.field("variant") == variant
     with reaching(f"{root}/capture/{endpoint}"):
@@ -171,19 +171,32 @@ def _lines(
     data: pads.Dataset, chosen: pads.Expression, begin: datetime, endpoint: str
 ) -> Iterator[CaptureLine]:
     """Give the chosen lines of one hour."""
-    chosen &= pads.field("row_index") == 0
+    chosen &= IS_FIRST
     chosen &= (pads.field("status") > 0) & (pads.field("status") < _FIRST_FAILURE)
     columns = [*LINE_COLUMNS, *([FORM] if FORM in data.schema.names else [])]
-    read = list(dict.fromkeys([*columns, *_ORDER, "status", "flags"]))
+    read = list(dict.fromkeys([*columns, *_ORDER, "row_index", "status", "flags"]))
     try:
         for first, last in _spans(data, chosen, begin):
             rows = data.to_table(read, filter=chosen & _span(first, last))
-            rows = rows.filter(pa.array(_outcomes(rows) == ""))
+            rows = _with_own_ids(rows.filter(pa.array(_outcomes(rows) == "")))
             yield from lines_of(rows.sort_by([(name, "ascending") for name in _ORDER]))
     except FileNotFoundError as error:
         raise ConflictError(
             f'records of "{endpoint}" were moved meanwhile; export again'
         ) from error
+
+
+def _with_own_ids(rows: pa.Table) -> pa.Table:
+    """Make event ids unique: a batch that was logged in parts has one id, and a line a part.
+
+    The later parts get ``+`` and the index of their first row behind theirs.
+    """
+    index = rows["row_index"]
+    if not pc.any(pc.greater(index, 0)).as_py():
+        return rows
+    longer = pc.binary_join_element_wise(rows["event_id"], index.cast(pa.string()), "+")
+    ids = pc.if_else(pc.greater(index, 0), longer, rows["event_id"])
+    return rows.set_column(rows.column_names.index("event_id"), "event_id", ids)
 
 
 def _spans(

@@ -89,6 +89,7 @@ class Flag(IntFlag):
     # Set where records leave the spool: something was taken out; nothing but the frame was kept.
     REDACTED = 512
     REDACTION_FAILED = 1024
+    EVENT_TIME_ZONELESS = 2048  # Given without a zone, and taken as UTC.
     # Set by the sink, never in a frame.
     REQUEST_UNPARSED = 1 << 16
     RESPONSE_UNPARSED = 1 << 17

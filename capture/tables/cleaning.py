@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
+from driftline.capture.tables.dataset import FIRST_COLUMNS, is_first
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
@@ -61,8 +62,8 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
     if "spool_id" not in data.schema.names:
         return {}
     try:
-        for batch in data.to_batches(columns=["spool_id", "row_index"], use_threads=False):
-            first = batch.filter(pc.equal(batch["row_index"], 0))
+        for batch in data.to_batches(columns=["spool_id", *FIRST_COLUMNS], use_threads=False):
+            first = batch.filter(is_first(batch))
             for entry in pc.value_counts(first["spool_id"]).to_pylist():
                 counted[f"{EXPIRED}{entry['values']}"] += entry["counts"]
     except (OSError, pa.ArrowException) as error:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.spool.frame import Flag
@@ -25,6 +26,8 @@ from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 from driftline.signature import Column, Signature
 
 __all__ = [
+    "FIRST_COLUMNS",
+    "IS_FIRST",
     "META_SCHEMA",
     "PARTITION",
     "ROW_ORDER",
@@ -32,6 +35,8 @@ __all__ = [
     "Dataset",
     "Gap",
     "MarkMovedError",
+    "is_cut",
+    "is_first",
     "is_flagged",
     "read_gaps",
     "record_gaps",
@@ -41,6 +46,10 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 PARTITION = "event_date"
+# What tells the first row of each record: a batch that was logged in several records has row 0 in
+# the first of them only, but all of them tell their length.
+FIRST_COLUMNS = ("row_index", "request_bytes")
+IS_FIRST = (pads.field("row_index") == 0) | pads.field("request_bytes").is_valid()
 # In time, and then as they were written: no two rows are equal in all four.
 ROW_ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 META_SCHEMA = pa.schema(
@@ -112,15 +121,17 @@ class Gap:
 class CaptureStats:
     """What the table of an endpoint holds.
 
-    ``faults`` are the requests that a fault of the decoder kept from becoming rows; ``spools`` maps
-    each spool to the last sequence number in the table; ``size_bytes`` are the bytes of the table's
-    files; times are None while it is empty.
+    ``faults`` are the requests that a fault of the decoder kept from becoming rows, ``cut`` those
+    with a body that was not kept whole and should have been decoded; ``spools`` maps each spool to
+    the last sequence number in the table; ``size_bytes`` are the bytes of the table's files; times
+    are None while it is empty.
     """
 
     requests: int
     rows: int
     unparsed: int
     faults: int
+    cut: int
     failed: int
     spools: Mapping[str, int]
     gaps: tuple[Gap, ...]
@@ -137,6 +148,18 @@ class CaptureStats:
 def is_flagged(flags: pa.Array | pa.ChunkedArray, bits: int) -> pa.Array | pa.ChunkedArray:
     """Return where any of some bits is set in the column of flags."""
     return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(int(bits), pa.int32())), 0)
+
+
+def is_first(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
+    """Return which rows are the first of their record, by ``FIRST_COLUMNS``."""
+    return pc.or_(pc.equal(rows["row_index"], 0), pc.is_valid(rows["request_bytes"]))
+
+
+def is_cut(flags: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return where a body that should have been decoded was cut or left out by the tap."""
+    cut = Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED
+    unparsed = Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED
+    return pc.and_(is_flagged(flags, cut), is_flagged(flags, unparsed))
 
 
 def table_schema(signature: Signature | None) -> pa.Schema:
@@ -234,21 +257,22 @@ class Dataset:
         """Count what the table holds; an endpoint without a table has counts of zero."""
         data = self.folder.open()
         if data is None:
-            return CaptureStats(0, 0, 0, 0, 0, {}, (), None, None, 0)
+            return CaptureStats(0, 0, 0, 0, 0, 0, {}, (), None, None, 0)
         found: Counter[str] = Counter()
         names: set[str] = set()
         times: list[datetime] = []
         # Batch by batch: all rows at once are gigabytes.
         for rows in data.to_batches(
-            ["row_index", "status", "flags", "parse_error", "spool_id", "event_time"]
+            [*FIRST_COLUMNS, "status", "flags", "parse_error", "spool_id", "event_time"]
         ):
-            first = pc.equal(rows["row_index"], 0)
+            first = is_first(rows)
             found["rows"] += rows.num_rows
             for name, chosen in (
                 ("requests", first),
                 ("failed", pc.and_(first, pc.greater_equal(rows["status"], 400))),
                 ("unparsed", pc.and_(first, pc.is_valid(rows["parse_error"]))),
                 ("faults", pc.and_(first, is_flagged(rows["flags"], Flag.DECODER_FAULT))),
+                ("cut", pc.and_(first, is_cut(rows["flags"]))),
             ):
                 found[name] += pc.sum(chosen).as_py() or 0
             names.update(pc.unique(rows["spool_id"].drop_null()).to_pylist())
@@ -261,6 +285,7 @@ class Dataset:
             rows=found["rows"],
             unparsed=found["unparsed"],
             faults=found["faults"],
+            cut=found["cut"],
             failed=found["failed"],
             spools=spools,
             gaps=tuple(

@@ -16,7 +16,7 @@ from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
 from driftline.signature import Signature
 
-__all__ = ["Built", "build_rows"]
+__all__ = ["Built", "build_rows", "states_time"]
 
 log = logging.getLogger(__name__)
 
@@ -37,29 +37,43 @@ class Built(NamedTuple):
     unreadable: tuple[tuple[str, Frame], ...] = ()
 
 
-def build_rows(records: Records, signature: Signature | None) -> Built:
+def states_time(records: Records) -> bool:
+    """Whether a client has stated the event time of any of these records."""
+    told = records.meta("stated_time_us")
+    return bool(told.null_count < len(told))
+
+
+def build_rows(
+    records: Records, signature: Signature | None, *, is_time_trusted: bool = False
+) -> Built:
     """Decode records to a table in the schema of the signature.
 
+    ``is_time_trusted``: whether the endpoint takes the event times that its clients state.
     A record that makes the decoder itself fail is kept raw, with the fault as its parse error; one
     that cannot even be kept so is left out and given back: one odd record never stops the others.
     """
     if not len(records):
         return Built(table_schema(signature).empty_table())
     try:
-        return Built(_rows(records, decode(records, signature), signature))
+        decoded = decode(records, signature)
+        return Built(_rows(records, decoded, signature, is_time_trusted=is_time_trusted))
     # What a record may do that nobody thought of is anything; the halves tell which one it was.
     except Exception as error:  # noqa: BLE001
         if len(records) == 1:
-            return _kept_raw(records, signature, error)
+            return _kept_raw(records, signature, error, is_time_trusted=is_time_trusted)
     half = len(records) // 2
-    first = build_rows(records.take(slice(half)), signature)
-    second = build_rows(records.take(slice(half, None)), signature)
+    first, second = (
+        build_rows(records.take(part), signature, is_time_trusted=is_time_trusted)
+        for part in (slice(half), slice(half, None))
+    )
     return Built(
         pa.concat_tables([first.rows, second.rows]), (*first.unreadable, *second.unreadable)
     )
 
 
-def _kept_raw(record: Records, signature: Signature | None, error: Exception) -> Built:
+def _kept_raw(
+    record: Records, signature: Signature | None, error: Exception, *, is_time_trusted: bool
+) -> Built:
     """Give the row of a single record without what is in its bodies, or no row."""
     ((spool, frame),) = record.pairs()
     # Without its message: that may quote the body.
@@ -69,7 +83,7 @@ def _kept_raw(record: Records, signature: Signature | None, error: Exception) ->
     decoded.errors[0] = f"decoder fault: {name}"
     decoded.flags[0] |= int(Flag.DECODER_FAULT)
     try:
-        return Built(_rows(record, decoded, signature))
+        return Built(_rows(record, decoded, signature, is_time_trusted=is_time_trusted))
     except MemoryError:
         raise  # That says nothing about the record.
     except Exception as again:  # noqa: BLE001 - as above
@@ -78,17 +92,21 @@ def _kept_raw(record: Records, signature: Signature | None, error: Exception) ->
         return Built(table_schema(signature).empty_table(), ((spool, frame),))
 
 
-def _rows(records: Records, decoded: Decoded, signature: Signature | None) -> pa.Table:
+def _rows(
+    records: Records, decoded: Decoded, signature: Signature | None, *, is_time_trusted: bool
+) -> pa.Table:
     columns = _meta(records, decoded)
+    if is_time_trusted:
+        columns |= _stated_times(records, columns["flags"])
     counts = decoded.row_counts
     total = int(counts.sum())
-    row_index = np.zeros(total, np.int32)
+    inside = np.zeros(total, np.int64)
     if total != len(records):
         record = np.repeat(np.arange(len(records)), counts)
-        row_index = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
+        inside = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
         source = pa.array(record)
-        first = pa.array(record, mask=row_index > 0)
-        at = np.flatnonzero(row_index == 0)
+        first = pa.array(record, mask=inside > 0)
+        at = np.flatnonzero(inside == 0)
         columns = {
             name: spread(array, at, total)
             if name in _BODIES
@@ -96,8 +114,15 @@ def _rows(records: Records, decoded: Decoded, signature: Signature | None) -> pa
             for name, array in columns.items()
         }
     # What the caller said of the request wins over what its body says.
-    columns["inference_id"] = pc.coalesce(columns["inference_id"], decoded.inference_ids)
-    columns["row_index"] = pa.array(row_index, pa.int32())
+    ids = decoded.inference_ids
+    parts = records.meta("first_row")
+    if parts.null_count < len(parts):
+        # Of a batch that was logged in parts; an id names a request with one row alone.
+        inside = inside + np.repeat(pc.fill_null(parts.cast(pa.int64()), 0).to_numpy(), counts)
+        is_alone = np.repeat(parts.is_null().to_numpy(zero_copy_only=False), counts)
+        ids = pc.if_else(pa.array(is_alone), ids, pa.scalar(None, pa.string()))
+    columns["inference_id"] = pc.coalesce(columns["inference_id"], ids)
+    columns["row_index"] = pa.array(inside, pa.int32())
     columns.update(decoded.columns)
     columns["unfit"] = decoded.unfit
     columns[PARTITION] = _dates(columns["event_time"])
@@ -158,6 +183,24 @@ def _event_ids(records: Records) -> pa.StringArray:
         spool_id = records.spools[records.codes[index]]
         made[index] = str(uuid.uuid5(uuid.UUID(spool_id), str(records.seq[index])))
     return pc.if_else(pa.array(missing), pa.array(made, pa.string()), given)
+
+
+def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
+    """Return event times and flags with the times that clients stated, where no other is given.
+
+    One that is empty could not be parsed.
+    """
+    given, stated = records.meta("event_time_us"), records.meta("stated_time_us")
+    is_stated = pc.and_(pc.is_valid(stated), pc.is_null(given))
+    is_malformed = pc.fill_null(pc.equal(stated, ""), False)
+    taken = pc.if_else(pc.and_(is_stated, pc.invert(is_malformed)), stated, given)
+    times, is_suspect = _event_times(taken, records.wall_ns // _US)
+    told = np.where(is_malformed, int(Flag.EVENT_TIME_MALFORMED), int(Flag.EVENT_TIME_GIVEN))
+    told = np.where(is_stated, told, 0) | is_suspect * int(Flag.EVENT_TIME_SUSPECT)
+    return {
+        "event_time": pa.array(times).cast(META_SCHEMA.field("event_time").type),
+        "flags": pc.bit_wise_or(flags, pa.array(told, pa.int32())),
+    }
 
 
 def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,17 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tap.place import find_place
+from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.target import CaptureTarget, is_sampled, new_id, parse_event_time
 from driftline.capture.tap.values import MisuseError, json_bytes, prediction_rows, rows_of
 
@@ -32,6 +36,9 @@ _ANSWERED = 200
 
 class Logger:
     """Record predictions of an endpoint; usable from several threads, also after a fork.
+
+    It can be pickled, into the processes of joblib, Dask or multiprocessing: its copies there write
+    to the same folder, each process to a spool of its own, and count for themselves.
 
     Parameters
     ----------
@@ -47,12 +54,16 @@ class Logger:
         Names that go into each record.
     now_ns
         Wall clock, in nanoseconds.
+    place
+        What the installation says of all these; usually left out, see ``spool_dir``.
 
     Attributes
     ----------
     counters
-        ``calls``, of them ``stored``, ``dropped`` (could not be written) and ``misused`` (not a
-        row, or other many predictions than rows); the rest was empty or left out by sampling.
+        ``calls``, of them ``stored``, ``dropped`` (not, or not all of it, written) and ``misused``
+        (not a row, or other many predictions than rows); the rest was empty or left out by
+        sampling. Of the times given, ``malformed_times`` and ``zoneless_times``; of the calls
+        stored, ``truncated`` had a row longer than ``max_body_bytes``, whose values are lost.
 
     Raises
     ------
@@ -69,10 +80,15 @@ class Logger:
         variant: str = "AllTraffic",
         model: str = "",
         now_ns: Callable[[], int] = time.time_ns,
+        place: CapturePlace | None = None,
     ) -> None:
-        place = find_place()
+        place = place or find_place()
+        if spool_dir is not None:
+            place = replace(place, spool_dir=Path(spool_dir).absolute())
         share = place.sampling_percentage if sampling_percentage is None else sampling_percentage
         target = CaptureTarget(endpoint, variant, model, share)
+        # What a copy in another process is made by.
+        self._made_of = (endpoint, share, variant, model, now_ns, place)
         self._endpoint = endpoint
         self._share = target.sampling_percentage / 100
         self._meta = {
@@ -86,7 +102,7 @@ class Logger:
         self._max_body_bytes = place.max_body_bytes
         self._now_ns = now_ns
         self.spool = SpoolWriter(
-            place.spool_dir if spool_dir is None else spool_dir,
+            place.spool_dir,
             max_bytes=place.spool_max_bytes,
             durability=place.durability,
             on_full=place.on_full,
@@ -119,7 +135,8 @@ class Logger:
         inference_id
             The caller's own id, by which the truth can be joined later.
         event_time
-            When it happened, with a time zone (or as RFC 3339 text); left out, now.
+            When it happened: a datetime or RFC 3339 text, in UTC when it has no zone. Left out, or
+            when it cannot be read: now.
         probability
             One value, a list in the order of the classes, or a mapping of classes; for several
             rows a sequence of those.
@@ -143,6 +160,10 @@ class Logger:
         """End the spool, so that its reader need not wait; a later call begins another."""
         self.spool.close()
 
+    def __reduce__(self) -> tuple[Callable[..., Logger], tuple[object, ...]]:
+        """Describe a copy for another process."""
+        return _copy, self._made_of
+
     def __enter__(self) -> Logger:
         return self
 
@@ -158,7 +179,7 @@ class Logger:
         """Begin anew, also in a forked child: a lock may have been held when it was made."""
         self._lock = threading.Lock()
         self._told: set[str] = set()
-        self.counters = {"calls": 0, "stored": 0, "dropped": 0, "misused": 0}
+        self.counters = Counter(calls=0, stored=0, dropped=0, misused=0)
 
     def _count(self, name: str) -> None:
         with self._lock:
@@ -191,32 +212,64 @@ class Logger:
         if inference_id is not None:
             meta["inference_id"] = str(inference_id)
         if event_time is not None:
-            time_us = _microseconds(event_time)
-            flags |= Flag.EVENT_TIME_MALFORMED if time_us is None else Flag.EVENT_TIME_GIVEN
-            if time_us is None:
-                self._tell("event_time is no time with a zone; the time of the call is taken")
-            else:
-                meta["event_time_us"] = str(time_us)
-        self._write(meta, json_bytes(rows), json_bytes(answers), flags)
+            flags = self._take_time(event_time, meta)
+        parts = _parts(rows, answers, min(self._max_body_bytes, _PART_BYTES))
+        is_whole = len(parts) == 1
+        if not is_whole:
+            with self._lock:  # Each part is a record of its own.
+                words[self._at] += len(parts) - 1
+                words[self._at + 1] += len(parts) - 1
+        now_ns = self._now_ns()
+        stored = [
+            self._write(
+                meta if is_whole else {**meta, "first_row": str(part.first_row)},
+                part.request, part.response, flags, now_ns,
+            )
+            for part in parts
+        ]  # fmt: skip
+        self._count("stored" if all(stored) else "dropped")
 
-    def _write(self, meta: dict[str, str], request: bytes, response: bytes, flags: int) -> None:
+    def _take_time(self, given: datetime | str, meta: dict[str, str]) -> int:
+        """Note when it happened, and return the flags that say how it was told."""
+        text = given.isoformat() if isinstance(given, datetime) else str(given)
+        time_us = parse_event_time(text)
+        flags = Flag.EVENT_TIME_GIVEN
+        if time_us is None:
+            # As in files and bodies: a time without a zone is UTC.
+            time_us = parse_event_time(f"{text}Z")
+            flags |= Flag.EVENT_TIME_ZONELESS
+            if time_us is None:
+                self._count("malformed_times")
+                self._tell(f"event_time is not a time ({type(given).__name__}); now is used")
+                return int(Flag.EVENT_TIME_MALFORMED)
+            self._count("zoneless_times")
+            self._tell("event_time has no time zone; it is read as UTC")
+        meta["event_time_us"] = str(time_us)
+        return int(flags)
+
+    def _write(
+        self, meta: dict[str, str], request: bytes, response: bytes, flags: int, wall_ns: int
+    ) -> bool:
         limit = self._max_body_bytes
-        if len(request) > limit:
-            flags |= Flag.REQUEST_TRUNCATED
-        if len(response) > limit:
-            flags |= Flag.RESPONSE_TRUNCATED
+        cut = Flag.REQUEST_TRUNCATED if len(request) > limit else 0
+        cut |= Flag.RESPONSE_TRUNCATED if len(response) > limit else 0
         is_stored = self.spool.append(
             meta,
             [request[:limit]],
             [response[:limit]],
-            flags=int(flags),
-            wall_ns=self._now_ns(),
+            flags=int(flags | cut),
+            wall_ns=wall_ns,
             mono_ns=time.monotonic_ns(),
             request_bytes=len(request),
             response_bytes=len(response),
             status=_ANSWERED,
         )
-        self._count("stored" if is_stored else "dropped")
+        if cut and is_stored:
+            self._count("truncated")
+            self._tell(
+                f"a row is longer than max_body_bytes ({limit}); it is stored without its values"
+            )
+        return is_stored
 
     def _misused(self, sentence: str) -> None:
         """Count a call that could not be understood, where `capture stats` shows it, too."""
@@ -234,8 +287,57 @@ class Logger:
 
 
 _MAX_TOLD = 100
+_copies: dict[tuple[object, ...], Logger] = {}
 
 
-def _microseconds(moment: datetime | str) -> int | None:
-    text = moment.isoformat() if isinstance(moment, datetime) else moment
-    return parse_event_time(text) if isinstance(text, str) else None
+def _copy(
+    endpoint: str,
+    share: float,
+    variant: str,
+    model: str,
+    now_ns: Callable[[], int],
+    place: CapturePlace,
+) -> Logger:
+    """Return this process's copy of a logger: one for all its pickles, so that it has one spool.
+
+    joblib unpickles a function for each batch of its calls.
+    """
+    key = (endpoint, share, variant, model, now_ns, place)
+    if key not in _copies:
+        made = Logger(
+            endpoint, sampling_percentage=share, variant=variant, model=model, now_ns=now_ns,
+            place=place,
+        )  # fmt: skip
+        return _copies.setdefault(key, made)
+    return _copies[key]
+
+
+# Of larger bodies the decoder might refuse the number of rows or values (capture/decoding).
+_PART_BYTES = 1 << 20
+
+
+class _Part(NamedTuple):
+    """Some rows of a call, as they are written; ``first_row``: which row is the first."""
+
+    first_row: int
+    request: bytes
+    response: bytes
+
+
+def _parts(
+    rows: Sequence[object], answers: Sequence[object], limit: int, first_row: int = 0
+) -> list[_Part]:
+    """Write rows and answers as JSON, in as many parts as the limit of a body needs.
+
+    A row that is too long by itself is a part alone.
+    """
+    request, response = json_bytes(rows), json_bytes(answers)
+    longest = max(len(request), len(response))
+    if longest <= limit or len(rows) == 1:
+        return [_Part(first_row, request, response)]
+    step = max(len(rows) // (longest // limit + 1), 1)
+    return [
+        part
+        for at in range(0, len(rows), step)
+        for part in _parts(rows[at : at + step], answers[at : at + step], limit, first_row + at)
+    ]

@@ -19,7 +19,14 @@ import pyarrow.dataset as pads
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset, is_flagged
+from driftline.capture.tables.dataset import (
+    FIRST_COLUMNS,
+    META_SCHEMA,
+    PARTITION,
+    Dataset,
+    is_first,
+    is_flagged,
+)
 from driftline.capture.truth.labelling import Labels, join_labels
 from driftline.capture.truth.labels import EARLIEST_LABEL, read_truth
 from driftline.errors import InputError
@@ -213,7 +220,9 @@ def read_window(
     schema = pa.schema([pa.field(name, kind) for name, _, kind in wanted])
     if data is None:
         return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
-    read = ["spool_id", "spool_seq", "row_index", "status", "flags", "arrival_time", PARTITION]
+    read = [
+        "spool_id", "spool_seq", *FIRST_COLUMNS, "status", "flags", "arrival_time", PARTITION,
+    ]  # fmt: skip
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
     records = data.to_table(read, filter=_inside(window.start, window.end))
@@ -234,7 +243,7 @@ def _counted(
     late_after: datetime,
 ) -> WindowRead:
     """Add what the records of a window come to, by which of them were answered and are rows."""
-    first_row = pc.equal(records["row_index"], 0)
+    first_row = is_first(records)
     unparsed = is_flagged(records["flags"], _UNPARSED)
     fault = is_flagged(records["flags"], Flag.DECODER_FAULT)
     late = pc.greater_equal(records["arrival_time"], pa.scalar(late_after, UTC_MICROSECONDS))

@@ -300,13 +300,15 @@ def _endpoint(view: OverviewView, endpoint: EndpointLine) -> list[Cell]:
 def _lost(endpoint: EndpointLine) -> Cell:
     """Say how much was lost and why, and what nobody can account for."""
     lost = count(endpoint.lost)
-    if not endpoint.lost and not endpoint.unaccounted and not endpoint.faults:
+    if not (endpoint.lost or endpoint.unaccounted or endpoint.faults or endpoint.cut):
         return lost
     words = [f"{reason} {count(number)}" for reason, number in endpoint.reasons]
-    if endpoint.lost or endpoint.faults:
+    if endpoint.lost or endpoint.faults or endpoint.cut:
         words.insert(0, f"{_share(endpoint.coverage)} stored")
     if endpoint.faults:
         words.append(f"{count(endpoint.faults)} not decoded (decoder fault)")
+    if endpoint.cut:
+        words.append(f"{count(endpoint.cut)} not decoded (body cut)")
     if endpoint.unaccounted:
         words.append(f"{count(endpoint.unaccounted)} do not add up")
     told = html.Span("; ".join(words), className="faint line")

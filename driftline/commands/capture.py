@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -49,8 +49,9 @@ def stats(
     """Count what was captured: requests, rows, drops by reason, lag, growth.
 
     An endpoint that apps capture but nobody declared is listed, too; its bodies are kept raw.
-    Coverage is stored / (stored + dropped); requests that a fault of the decoder kept from becoming
-    rows count as not covered. What taps have seen is counted on the server's host.
+    Coverage is stored / (stored + dropped); requests that were cut, or that a fault of the decoder
+    kept from becoming rows, count as not covered. What taps have seen is counted on the server's
+    host.
 
     Example: driftline capture stats flights
     """
@@ -122,6 +123,11 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("failed", f"{_number(found['failed'])} answered with 400 or more"),
         ("unparsed", _by_reason(found["unparsed"], found["unparsed_by_reason"])),
         *(
+            [("", f"{_number(cut)} of them cut: raise [capture] max_body_bytes")]
+            if (cut := found["cut"])
+            else []
+        ),
+        *(
             [("", f"{_number(faults)} by faults of the decoder: please report them")]
             if (faults := found["decoder_faults"])
             else []
@@ -142,6 +148,7 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         lines.append(("", f"the last {_SHOWN_GAPS} of {len(found['gaps'])} gaps; --json has all"))
     lines += [
         ("event times", f"{_time(found['oldest'])} to {_time(found['newest'])}"),
+        *_odd_times(found["event_times"]),
         (
             "last commit",
             f"{_time(found['last_commit'])}, newest arrival {_time(found['last_arrival'])}",
@@ -161,6 +168,17 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         else ("audit", "none was made yet")
     )
     return lines
+
+
+def _odd_times(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Write how many event times were not taken as they were given."""
+    for name, instead in (
+        ("malformed", "malformed, arrival time used"),
+        ("impossible", "before 1970 or over a year ahead, arrival time used"),
+        ("without_zone", "without a time zone, read as UTC"),
+    ):
+        if counts[name]:
+            yield "", f"{_number(counts[name])} {instead}"
 
 
 def _growth(forecast: Mapping[str, Any]) -> str:

@@ -138,9 +138,9 @@ def write() -> Callable[..., bool]:
 def drain(root: str, spool_dir: Path) -> Callable[[], Sink]:
     """Run a new sink over the spool until nothing is left; give it for its counters."""
 
-    def run(found: Signature | None = SIGNATURE) -> Sink:
+    def run(found: Signature | None = SIGNATURE, *, trusts: str | None = None) -> Sink:
         transport = LocalTransport(spool_dir)
-        sink = Sink(root, transport, lambda _: found)
+        sink = Sink(root, transport, lambda _: found, trusts_event_time=lambda name: name == trusts)
         try:
             sink.step()
         finally:

@@ -89,6 +89,8 @@ def test_the_counts_of_an_endpoint_fit_eighty_columns() -> None:
         "decoder_faults": many,
         "unparsed_by_reason": {"request: row … has … columns; expected": 3},
         "dropped_by_reason": {"full": many, "torn": 7}, "coverage": 0.99954,
+        "cut": many,
+        "event_times": {"malformed": many, "without_zone": many, "impossible": many},
         "last_24_h": {"coverage": 0.9999999}, "uncounted_gaps": 1,
         "gaps": [{"last_time": time, "reason": "power_loss", "records": None}] * 12,
         "oldest": time, "newest": time, "last_commit": time, "last_arrival": time,

@@ -207,7 +207,7 @@ def test_a_decoder_fault_counts_against_coverage_everywhere(
     assert document["coverage"] == document["last_24_h"]["coverage"] == 0.75
     audited = audit(root, now=lambda: at, spool_dir=spool_dir)
     assert audited.adds_up
-    assert audited.decoder_faults == {"flights": 1}
+    assert audited.undecodable == {"flights": 1}
     window = read_window(root, "flights", Window(at, at + timedelta(hours=1)), signature)
     assert (window.request_count, window.unparsed_count, window.fault_count) == (4, 2, 1)
 

@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import driftline as dl
+from driftline.capture.audit.report import report
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import Dataset, read_gaps
@@ -163,16 +164,49 @@ def test_an_event_time_may_come_in_the_usual_forms(spool_dir: Path, moment: Any)
     assert frame.meta["event_time_us"] == "1358208000000000"
 
 
-@pytest.mark.parametrize("moment", [datetime(2013, 1, 15), "yesterday", 17])  # noqa: DTZ001
-def test_a_time_without_zone_is_not_guessed_but_the_record_is_kept(
-    spool_dir: Path, moment: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("moment", ["yesterday", 17, pd.NaT])
+def test_what_is_no_time_is_counted_and_the_record_is_kept(
+    root: str, spool_dir: Path, drain: Callable[..., Sink], caplog: pytest.LogCaptureFixture,
+    moment: Any,
+) -> None:  # fmt: skip
     log = dl.Logger("flights", spool_dir=spool_dir)
     for _ in range(2):
         log([1, "a"], 1, event_time=moment)
+    frames = frames_of(spool_dir)
+    log.close()
+    drain(SIGNATURE)
 
-    assert [frame.flags for frame in frames_of(spool_dir)] == [Flag.EVENT_TIME_MALFORMED] * 2
-    assert log.counters["stored"] == 2
+    assert [frame.flags for frame in frames] == [Flag.EVENT_TIME_MALFORMED] * 2
+    assert (log.counters["stored"], log.counters["malformed_times"]) == (2, 2)
+    assert report(root, "flights", now=datetime.now(UTC)).event_times["malformed"] == 2
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2013, 1, 15),  # noqa: DTZ001
+        pd.Timestamp("2013-01-15"),
+        np.datetime64("2013-01-15T00:00:00"),
+        "2013-01-15T00:00:00",
+    ],
+)
+def test_a_time_without_a_zone_is_utc_as_in_files_and_is_counted(
+    root: str, spool_dir: Path, drain: Callable[..., Sink], caplog: pytest.LogCaptureFixture,
+    moment: Any,
+) -> None:  # fmt: skip
+    log = dl.Logger("flights", spool_dir=spool_dir)
+    for _ in range(2):
+        log([1, "a"], 1, event_time=moment)
+    frames = frames_of(spool_dir)
+    log.close()
+    drain(SIGNATURE)
+
+    # date -ud 2013-01-15 +%s
+    assert [frame.meta["event_time_us"] for frame in frames] == ["1358208000000000"] * 2
+    assert {frame.flags for frame in frames} == {Flag.EVENT_TIME_GIVEN | Flag.EVENT_TIME_ZONELESS}
+    assert log.counters["zoneless_times"] == 2
+    assert report(root, "flights", now=datetime.now(UTC)).event_times["without_zone"] == 2
     assert len(caplog.records) == 1
 
 
