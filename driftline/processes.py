@@ -275,13 +275,14 @@ def kafka_options(settings: Settings) -> KafkaOptions:
 def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
     """Give what makes the sink, but for who observes it."""
     from driftline.capture.line.sink import Sink
-    from driftline.serving.endpoints import signature_of
+    from driftline.serving.endpoints import signature_of, trusts_event_time
 
     return partial(
         Sink,
         settings.root,
         transport,
         lambda endpoint: signature_of(engine, endpoint),
+        trusts_event_time=lambda endpoint: trusts_event_time(engine, endpoint),
         commit_interval_s=settings.capture.commit_interval_s,
     )
 

@@ -16,7 +16,14 @@ from driftline.monitors.away import is_away
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 
-__all__ = ["EndpointWish", "list_foreign", "list_wishes", "signature_of", "wish_with"]
+__all__ = [
+    "EndpointWish",
+    "list_foreign",
+    "list_wishes",
+    "signature_of",
+    "trusts_event_time",
+    "wish_with",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,27 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
     UnavailableError
         When the database does not answer; whoever stores records waits and asks again.
     """
+    found = _declared(engine, endpoint)
+    text = None if found is None else found.made.get("signature")
+    return None if text is None else Signature.from_json(text)
+
+
+def trusts_event_time(engine: Engine, endpoint: str) -> bool:
+    """Whether clients of an endpoint may state when a request happened; not if it is not declared.
+
+    The name is taken to the letter, as in ``signature_of``.
+
+    Raises
+    ------
+    UnavailableError
+        When the database does not answer.
+    """
+    found = _declared(engine, endpoint)
+    return found is not None and bool(found.spec["trust_event_time"])
+
+
+def _declared(engine: Engine, endpoint: str) -> store.Stored | None:
+    """Return an endpoint by its exact name."""
     try:
         with reading(engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
@@ -110,9 +138,6 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
         if not is_away(error):
             raise
         raise UnavailableError(
-            f'signature of endpoint "{endpoint}": the database does not answer'
+            f'declaration of endpoint "{endpoint}": the database does not answer'
         ) from error
-    if found is None or found.name != endpoint:
-        return None
-    text = found.made.get("signature")
-    return None if text is None else Signature.from_json(text)
+    return found if found is not None and found.name == endpoint else None

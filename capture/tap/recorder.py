@@ -54,6 +54,7 @@ _COLUMNS = {
 _ALIKE = frozenset((b"accept", b"content-encoding", b"content-type"))
 _MAX_COMMON, _COMMON_BYTES = 256, 1_000
 _EVENT_TIME = b"x-driftline-event-time"
+_STATED_TIME = b"stated_time_us"  # Empty when the header cannot be parsed.
 _MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_KNOWN = 1_000
 _PLAIN_META_BYTES = 60_000
@@ -249,8 +250,11 @@ class Recorder:
                 kept.append(header)
         if kept:
             parts += (b"headers", _lines(headers, kept))
-        if known.target.trust_event_time and (given_time := headers.get(_EVENT_TIME)):
+        is_trusted = known.target.trust_event_time
+        if is_trusted is not False and (given_time := headers.get(_EVENT_TIME)):
             flag, time_us = _event_time(given_time)
+            if is_trusted is None:
+                return [*parts, _STATED_TIME, time_us], 0
             parts += (b"event_time_us", time_us) if time_us else ()
         return parts, flag
 

@@ -34,14 +34,15 @@ class CaptureTarget:
     sampling_percentage
         Share of requests that is recorded, 0 to 100.
     trust_event_time
-        Whether ``X-Driftline-Event-Time`` is taken for the time of the event.
+        Whether ``X-Driftline-Event-Time`` is taken for the time of the event. None: the time is
+        recorded as stated, and the sink uses it if the declared endpoint trusts it.
     """
 
     endpoint: str
     variant: str = "AllTraffic"
     model: str = ""
     sampling_percentage: float = 100.0
-    trust_event_time: bool = False
+    trust_event_time: bool | None = None
 
     def __post_init__(self) -> None:
         if not is_name(self.endpoint):

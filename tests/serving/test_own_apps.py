@@ -1,11 +1,13 @@
 """Endpoints without a model: declared for what an app of somebody else's is captured as."""
 
+import asyncio
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -15,9 +17,11 @@ from typer.testing import CliRunner
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.tap.logger import Logger
+from driftline.capture.tap.proxy import ReverseProxy, proxy_app
+from driftline.capture.tap.tap import Capture
 from driftline.cli import build
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.endpoints import signature_of
+from driftline.serving.endpoints import signature_of, trusts_event_time
 from driftline.serving.making import make_endpoint
 from driftline.serving.signatures import foreign_signature
 from driftline.signature import Column, Signature
@@ -58,7 +62,12 @@ def sink(server: Any) -> None:
     """Commit what lies in the spool, by the signatures that are declared."""
     transport = LocalTransport(server.context.spool_dir)
     try:
-        Sink(str(server.root), transport, lambda name: signature_of(server.engine, name)).step()
+        Sink(
+            str(server.root),
+            transport,
+            lambda name: signature_of(server.engine, name),
+            trusts_event_time=lambda name: trusts_event_time(server.engine, name),
+        ).step()
     finally:
         transport.close()
 
@@ -297,3 +306,45 @@ def test_a_window_without_violations_is_said_to_have_none(
     assert "nothing is violated in this window" in server.error_of(asked)["message"]
     assert isinstance(done.exception, NotFoundError)
     assert "nothing is violated in the window from 2026-01-14" in str(done.exception)
+
+
+def test_what_the_endpoint_says_of_event_times_holds_for_apps_and_proxies_too(
+    server: Any, declare: Declare, reference: Path
+) -> None:
+    server.apply(
+        declare("Baseline", "flights", data=str(reference), label="late", prediction="said_late"),
+        *(
+            declare("Endpoint", name, baseline="flights", trust_event_time=trusts)
+            for name, trusts in (("app", True), ("proxied", True), ("wary", False))
+        ),
+    )
+    stated = {"X-Driftline-Event-Time": "2025-11-18T14:00:00Z"}
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"1"})
+
+    async def ask() -> None:
+        for name in ("app", "proxied", "wary", "undeclared"):
+            app = ReverseProxy("http://127.0.0.1:1") if name == "proxied" else answer
+            tap = Capture(app, endpoint=name, spool_dir=server.context.spool_dir)
+            whole = proxy_app(tap) if name == "proxied" else tap
+            transport = httpx.ASGITransport(app=whole)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
+                for time in (stated, {"X-Driftline-Event-Time": "yesterday"}):
+                    await one.post("/", json=ROW, headers=time)
+
+    asyncio.run(ask())
+    sink(server)
+
+    found = {
+        name: server.client.get(f"/api/v1/endpoints/{name}/capture").json()
+        for name in ("app", "proxied", "wary", "undeclared")
+    }
+    today = datetime.now(UTC).date().isoformat()
+    assert {name: one["oldest"][:10] for name, one in found.items()} == {
+        "app": "2025-11-18", "proxied": "2025-11-18", "wary": today, "undeclared": today,
+    }  # fmt: skip
+    assert {name: one["event_times"]["malformed"] for name, one in found.items()} == {
+        "app": 1, "proxied": 1, "wary": 0, "undeclared": 0,
+    }  # fmt: skip

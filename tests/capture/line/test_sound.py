@@ -22,6 +22,7 @@ def record(**changes: object) -> Frame:
         record(meta={"endpoint": "../../elsewhere"}),
         record(meta={"endpoint": "e", "event_time_us": "noon"}),
         record(meta={"endpoint": "e", "event_time_us": "9" * 18}),
+        record(meta={"endpoint": "e", "stated_time_us": "noon"}),
         record(meta={"endpoint": "e", "rate": "often"}),
         record(wall_ns=2**64 - 1),
         record(seq=2**64 - 1),
