@@ -12,6 +12,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
@@ -106,7 +109,12 @@ class Capture:
         headers: Sequence[str] | None = None,
         place: CapturePlace | None = None,
     ) -> None:
+        # What a copy in another process is made by; what was found here holds there, too.
+        options = {name: value for name, value in locals().items() if name not in ("self", "app")}
         place = place or find_place()
+        if spool_dir is not None:
+            place = replace(place, spool_dir=Path(spool_dir).absolute())
+        self._options = {**options, "spool_dir": None, "place": place}
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if durability not in (None, *get_args(Durability)):
@@ -121,7 +129,7 @@ class Capture:
             route = posts_to(paths, CaptureTarget(endpoint, sampling_percentage=share))
         self.app = app
         self.spool = SpoolWriter(
-            place.spool_dir if spool_dir is None else spool_dir,
+            place.spool_dir,
             max_bytes=place.spool_max_bytes if spool_max_bytes is None else spool_max_bytes,
             durability=durability or place.durability,
             on_full=on_full or place.on_full,
@@ -143,6 +151,10 @@ class Capture:
     def counters(self) -> dict[str, int]:
         """What this process has counted."""
         return self._recorder.counters
+
+    def __reduce__(self) -> tuple[Callable[..., Capture], tuple[object, ...]]:
+        """Describe a copy for another process, where it writes to a spool of its own."""
+        return partial(type(self), **self._options), (self.app,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and record it when it is one to be recorded."""
