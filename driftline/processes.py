@@ -278,13 +278,10 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
     from driftline.serving.endpoints import signature_of, trusts_event_time
 
     return partial(
-        Sink,
-        settings.root,
-        transport,
-        lambda endpoint: signature_of(engine, endpoint),
-        trusts_event_time=lambda endpoint: trusts_event_time(engine, endpoint),
+        Sink, settings.root, transport, partial(signature_of, engine),
+        trusts_event_time=partial(trusts_event_time, engine),
         commit_interval_s=settings.capture.commit_interval_s,
-    )
+    )  # fmt: skip
 
 
 def _upkeep(settings: Settings) -> Upkeep:

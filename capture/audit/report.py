@@ -144,10 +144,8 @@ def report(
 
     Parameters
     ----------
-    root, endpoint
-        Storage root and name.
-    now
-        End of the last 24 hours, aware.
+    root, endpoint, now
+        Storage root and name; the end of the last 24 hours, aware.
     spool_dir
         The spool folder of this host, for what its taps have counted.
     gaps, counts
