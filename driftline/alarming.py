@@ -48,6 +48,7 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
         poll_s=settings.alarms.poll_s,
         settle_s=_SETTLE_S,
         bands=shelf,
+        lease_clock=lambda: datetime.now(UTC),
     )
     trainer = Trainer(engine, now=now, shelf=shelf)
     # Messages go out by the wall clock, whatever clock the monitors live by.

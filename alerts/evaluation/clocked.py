@@ -1,7 +1,7 @@
 """Alarms that are judged by the clock: part by part at each tick, read in bulk, written if changed.
 
-An alarm that was just stored is judged at once. Ticks that were missed are made up for, the last
-few of them; after a longer pause silence counts only when the writers of metrics have had their
+An alarm that was just stored is judged at once. Ticks that were missed in the last hour are all
+judged; after a longer pause silence counts only when the writers of metrics have had their
 time, so that a machine that slept does not wake everybody.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,6 +71,8 @@ class Clocked:
         Gives the bands of detectors.
     failed
         Told of each alarm that could not be judged or stored.
+    lease_clock
+        Returns the time that leases run by.
     """
 
     def __init__(
@@ -80,12 +82,14 @@ class Clocked:
         dashboard_url: str,
         settle_s: float,
         failed: Failed,
+        lease_clock: Callable[[], datetime],
         bands: BandsOf | None = None,
     ) -> None:
         self._engine = engine
         self._dashboard_url = dashboard_url
         self._settle_s = settle_s
         self._failed = failed
+        self._lease_clock = lease_clock
         self._bands = bands
         self._catalogs: dict[tuple[int, int], Catalog] = {}
         self._owner = secrets.token_hex(16)
@@ -98,11 +102,17 @@ class Clocked:
         """Judge what is due: new alarms, and the parts whose tick has come."""
         resumed_at = passes.beat(self._engine, now)
         changes = self._judge_new(now)
+        left: set[tuple[int, int]] = set()  # Parts that another has: their later ticks, too.
         for one in self._due(now):
+            key = one.cadence_s, one.part
+            if key in left:
+                continue
             with self._engine.begin() as connection:
-                if not passes.claim(connection, one, now, self._owner):
+                if not passes.claim(connection, one, self._lease_clock(), self._owner):
+                    left.add(key)
                     continue
-            changes += self._judge_part(one, now, resumed_at)
+            with passes.held(self._engine, one, self._owner, self._lease_clock):
+                changes += self._judge_part(one, now, resumed_at)
             with self._engine.begin() as connection:
                 passes.finish(connection, one, self._owner)
         return changes

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = [
     "CADENCES_S",
-    "CATCH_UP_TICKS",
+    "CATCH_UP_S",
     "EVALUATION_ERROR",
     "FOLLOWS",
     "PARTS",
@@ -33,10 +33,11 @@ EVALUATION_ERROR = "EVALUATION_ERROR"  # CloudWatch API, EvaluationState.
 FOLLOWS = 0  # The cadence of alarms that follow their datapoints.
 CADENCES_S = (10, 60, 3_600)
 PARTS = 8  # Enough to share between evaluators; each costs a few statements a tick.
-CATCH_UP_TICKS = 5
+CATCH_UP_S = 3_600  # Ticks missed for longer are given up, all but the newest few.
 
 _MINUTE_S, _DAY_S = 60, 86_400
 _SKEW_LEAST_S = 120
+_CATCH_UP_LEAST = 5  # Ticks.
 _PAUSE_TICKS = 3
 _PAUSE_LEAST_S = 120
 _GRACE_PERIODS, _GRACE_LEAST_S, _GRACE_MAX_S = 2, 120, 900
@@ -63,7 +64,7 @@ def next_tick(now: datetime, cadence: int) -> datetime:
 
 
 def ticks(judged_until: datetime | None, newest: datetime, cadence: int) -> list[datetime]:
-    """Give the ticks to judge, oldest first: those missed, but of many only the last few.
+    """Return the ticks to judge, oldest first: all that were missed in the last hour.
 
     A mark in the future, of a clock that was far ahead for a moment, counts as none. One that is
     a little ahead is another machine's: to judge behind it would undo and tell its changes again.
@@ -71,7 +72,8 @@ def ticks(judged_until: datetime | None, newest: datetime, cadence: int) -> list
     step = timedelta(seconds=cadence)
     if judged_until is None or judged_until > newest + far_ahead(cadence):
         return [newest]
-    count = min((newest - judged_until) // step, CATCH_UP_TICKS)
+    most = max(CATCH_UP_S // cadence, _CATCH_UP_LEAST)
+    count = min((newest - judged_until) // step, most)
     return [newest - step * back for back in range(count - 1, -1, -1)]
 
 

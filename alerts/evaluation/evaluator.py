@@ -48,6 +48,8 @@ class Evaluator:
         How long after a tick of the clock its alarms are judged.
     bands
         Gives the bands of detectors; None: alarms beside a band have no data.
+    lease_clock
+        Returns the time that leases of evaluators run by; ``now`` when not given.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Evaluator:
         poll_s: float = 1.0,
         settle_s: float = 0.0,
         bands: BandsOf | None = None,
+        lease_clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._engine = engine
         self._dashboard_url = dashboard_url
@@ -71,6 +74,7 @@ class Evaluator:
             dashboard_url=dashboard_url,
             settle_s=settle_s,
             failed=self._failed,
+            lease_clock=lease_clock or now,
             bands=bands,
         )
         self._followed = Followed(

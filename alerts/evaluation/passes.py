@@ -1,16 +1,22 @@
 """Who judges which part of the clock's alarms at a tick, and whether judging stood still before.
 
-A part is claimed by lease and marked when its evaluation is stored. An evaluator that dies leaves a
-lease to run out; the marks say which ticks were missed.
+A part is claimed by lease and marked when its evaluation is stored. Whoever judges renews the lease
+every few seconds, so it outlasts slow work and ends soon after a kill -9. The marks say which ticks
+were missed; the next evaluator judges them all.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts import tables
 from driftline.alerts.evaluation.due import (
@@ -25,9 +31,13 @@ from driftline.alerts.evaluation.due import (
 from driftline.alerts.evaluation.tables import passes
 from driftline.alerts.guard import reading
 
-__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish"]
+__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish", "held"]
 
-LEASE_S = 120  # Longer than a part may take; a part that takes longer is judged twice, told once.
+log = logging.getLogger(__name__)
+
+LEASE_S = 10
+_RENEW_S = 2.5
+_TICKS_AT_ONCE = 30  # A mark after so many: whoever is killed while catching up loses little.
 _BEAT_S = 60
 _BEAT = (FOLLOWS, 0)  # The row that no part has keeps the time at which anything was judged.
 
@@ -65,7 +75,10 @@ def beat(engine: Engine, now: datetime) -> datetime:
 
 
 def due(connection: Connection, now: datetime, settle_s: float) -> list[Pass]:
-    """Give the parts that have alarms and were not judged at their newest tick."""
+    """Return the parts that have alarms and were not judged at their newest tick.
+
+    A part that missed many ticks is there several times, with the oldest of them first.
+    """
     alarms = tables.alarms.c
     part = (alarms.id % PARTS).label("part")
     query = (
@@ -81,8 +94,11 @@ def due(connection: Connection, now: datetime, settle_s: float) -> list[Pass]:
     for cadence, number in sorted(wanted):
         newest = newest_tick(now, cadence, settle_s)
         mark = marks.get((cadence, number))
-        if missed := ticks(mark, newest, cadence):
-            found.append(Pass(cadence, number, tuple(missed)))
+        missed = ticks(mark, newest, cadence)
+        found += [
+            Pass(cadence, number, tuple(missed[first : first + _TICKS_AT_ONCE]))
+            for first in range(0, len(missed), _TICKS_AT_ONCE)
+        ]
     return found
 
 
@@ -111,6 +127,39 @@ def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bo
         .values(owner=owner, lease_until=too_long)
     )
     return bool(result.rowcount)
+
+
+@contextmanager
+def held(
+    engine: Engine, wanted: Pass, owner: str, lease_clock: Callable[[], datetime]
+) -> Iterator[None]:
+    """Renew the lease of a claimed part until the work on it is done."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(_RENEW_S):
+            until = lease_clock() + timedelta(seconds=LEASE_S)
+            try:
+                with engine.begin() as connection:
+                    connection.execute(
+                        update(passes)
+                        .where(
+                            _is((wanted.cadence_s, wanted.part)),
+                            passes.c.owner == owner,
+                            passes.c.lease_until.is_not(None),
+                        )
+                        .values(lease_until=until)
+                    )
+            except SQLAlchemyError as error:  # Tried again; at worst the part is judged twice.
+                log.warning("lease_not_renewed part=%d error=%s", wanted.part, error)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def finish(connection: Connection, done: Pass, owner: str) -> None:

@@ -286,6 +286,52 @@ def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(pl
     assert plant.to(tick + timedelta(seconds=passes.LEASE_S)) == [("hot", "ALARM")]
 
 
+def test_an_evaluator_at_slow_work_keeps_its_part(plant, engine, clock, monkeypatch):
+    monkeypatch.setattr(passes, "_RENEW_S", 0.01)
+    record = plant.alarm()
+    plant.to(NOON)
+    tick = NOON + MINUTE
+    part = passes.Pass(60, record.id % 8, (tick,))
+    with engine.begin() as connection:
+        assert passes.claim(connection, part, tick, "slow")
+
+    with passes.held(engine, part, "slow", clock):
+        clock.time = tick + timedelta(seconds=passes.LEASE_S)
+        end = clock.time + timedelta(seconds=passes.LEASE_S)
+        while _lease_until(engine, record.id % 8) != end:
+            pass
+
+        with engine.begin() as connection:
+            assert not passes.claim(connection, part, clock.time, "other")
+    with engine.begin() as connection:
+        assert not passes.claim(connection, part, end - timedelta(seconds=1), "other")
+        assert passes.claim(connection, part, end, "other")
+
+
+def _lease_until(engine, part):
+    with engine.begin() as connection:
+        query = select(pass_table.c.lease_until)
+        return connection.scalar(
+            query.where(pass_table.c.part == part, pass_table.c.cadence_s == 60)
+        )
+
+
+@pytest.mark.parametrize(("period", "hours", "expected"), [(10, 1, 360), (60, 2, 60)])
+def test_all_ticks_of_the_last_hour_are_made_up_for(plant, period, hours, expected):
+    plant.alarm(period=period)
+    plant.to(NOON)
+    step, end = timedelta(seconds=period), NOON + timedelta(hours=hours)
+    at, value = NOON, 1
+    while at < end:
+        plant.put(value, at, period_s=period)
+        at, value = at + step, 51 - value
+
+    found = plant.to(end)
+
+    assert len(found) == expected
+    assert [state for _, state in found[:4]] in (["OK", "ALARM"] * 2, ["ALARM", "OK"] * 2)
+
+
 def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_ticks(plant, engine):
     plant.alarm()
     plant.to(NOON)

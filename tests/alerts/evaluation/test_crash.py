@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select
@@ -13,9 +14,12 @@ from standardwebhooks.webhooks import Webhook
 
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
+from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.messages import outbox
 from driftline.alerts.messages.deliverer import Deliverer
+from tests.alerts.conftest import House
+from tests.alerts.plants import NOON, Plant
 
 CHILD = """
     import itertools, os, signal, sys
@@ -115,6 +119,48 @@ def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, cloc
     assert kept[-1] == 20 * 20
     with engine.begin() as connection:
         assert {one.state_seq for one in alarms.list_alarms(connection)} == {20}
+
+
+def test_every_tick_of_ten_second_alarms_is_judged_once_however_evaluators_are_killed(
+    engine, clock
+):
+    """Killed after its n-th statement, n growing; the next one begins when the lease has ended."""
+    plant = Plant(engine, clock)
+    house = House(engine, clock)
+    house.channel("a", "https://hooks.example")
+    names = [f"hot {number:02}" for number in range(16)]  # Two in each part.
+    for name in names:
+        plant.alarm(name, period=10, alarm_actions=["a"], ok_actions=["a"])
+    for number in range(60):
+        at = NOON + timedelta(seconds=10 * number)
+        plant.put(50 if number % 2 else 1, at, period_s=10)
+    plant.put(1, NOON - timedelta(seconds=10), period_s=10)
+    assert len(plant.to(NOON)) == 16
+    clock.advance(seconds=400)  # Forty ticks wait for the first.
+    statements, code, kills = 40, -signal.SIGKILL, 0
+
+    while code == -signal.SIGKILL:
+        code = start("evaluate", engine, clock, str(statements)).wait(60)
+        kills += code == -signal.SIGKILL
+        statements *= 2
+        clock.advance(seconds=passes.LEASE_S)
+    Evaluator(engine, now=clock).step()
+
+    ticks = (clock() - NOON) // timedelta(seconds=10)
+    # Tick by tick the value of the period before it: 1, 50, 1, 50, and OK to begin with.
+    expected = ["OK", *(["ALARM", "OK"] * ticks)][:ticks]
+    assert code == 0
+    assert kills > 3
+    with engine.begin() as connection:
+        for name in names:
+            told = alarms.history(connection, name, type="StateUpdate", limit=1000)
+            changes = [(one.data["periodEnd"], one.summary.split()[-1]) for one in reversed(told)]
+            first = NOON + timedelta(seconds=10)
+            ends = [(first + timedelta(seconds=10 * n)).isoformat() for n in range(1, ticks)]
+            assert changes == [
+                (NOON.isoformat(), "OK"), *zip(ends, expected[1:], strict=True),
+            ]  # fmt: skip
+    assert _count(engine, tables.outbox) == _seqs(engine) == 16 * ticks
 
 
 def _count(engine, table) -> int:
