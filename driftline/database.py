@@ -3,14 +3,17 @@
 SQLite by default: write-ahead log, writers queue for the lock at once (BEGIN IMMEDIATE) in place of
 failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and what
 must not happen twice is guarded by the rooms themselves (driftline/alerts/guard.py). Every room
-keeps its own tables; Alembic holds their common history in driftline/migrations.
+keeps its own tables; Alembic holds their common history in driftline/migrations. A process that
+ends in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,14 +22,18 @@ from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from driftline.errors import UnavailableError
 from driftline.settings import Settings, SettingsError, without_password
 
-__all__ = ["migrate", "open_database"]
+__all__ = ["migrate", "open_database", "using_database"]
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 30_000
+# A process that stops does not wait long for others to stand still: the last one does the rest.
+CHECKPOINT_TIMEOUT_MS = 1_000
 # A server that does not answer must not hold up a start for libpq's two minutes and more.
 CONNECT_TIMEOUT_S = 10
 # Firewalls drop idle connections silently; the probes notice within a minute.
@@ -81,6 +88,25 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
         f'[database] url: "{url.drivername}" is not a database that can be used; '
         "expected sqlite or postgresql"
     )
+
+
+@contextmanager
+def using_database(settings: Settings, *, read_only: bool = False) -> Iterator[Engine]:
+    """Open the database as `open_database` does, and close it at the end of the block.
+
+    SQLite's write-ahead log is then moved into the file, unless another process is using it.
+    """
+    engine = open_database(settings, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        # Without a connection nothing was done, or could be.
+        if engine.dialect.name == "sqlite" and _has_connections(engine):
+            try:
+                _checkpoint(engine)
+            except (SQLAlchemyError, sqlite3.Error) as error:  # The log is kept: nothing is lost.
+                log.warning("database_not_checkpointed error=%s", error)
+        engine.dispose()
 
 
 def migrate(engine: Engine) -> str:
@@ -179,6 +205,17 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _has_connections(engine: Engine) -> bool:
+    return isinstance(engine.pool, QueuePool) and engine.pool.checkedin() > 0
+
+
+def _checkpoint(engine: Engine) -> None:
+    # Not by a connection of SQLAlchemy's: that would begin a transaction.
+    with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

@@ -30,7 +30,7 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
-from driftline.database import open_database
+from driftline.database import using_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.mends import MENDS
 from driftline.monitors.definitions import list_definitions
@@ -203,13 +203,20 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
         yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
         return
     try:
-        engine = open_database(settings, read_only=True)
+        with using_database(settings, read_only=True) as engine:
+            yield from _examine_database(engine, now)
+    except DriftlineError as error:
+        yield Finding("database", "defect", str(error), "start it, or correct [database] url")
+
+
+def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[Finding]:
+    try:
         with engine.connect() as connection:
             revision = None
             if inspect(connection).has_table("alembic_version"):
                 revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    except (DriftlineError, SQLAlchemyError) as error:
-        reason = str(error) if isinstance(error, DriftlineError) else str(error).splitlines()[0]
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
         yield Finding("database", "defect", reason, "start it, or correct [database] url")
         return
     shown, newest = engine.url.render_as_string(hide_password=True), _newest_revision()
@@ -229,8 +236,6 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
         yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
     except SQLAlchemyError as error:
         yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
-    finally:
-        engine.dispose()
 
 
 def _newest_revision() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -76,6 +77,10 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn stops in order, then raises the signal once more, which would end the process
+        # before the caller has closed what the application used.
+        signal.signal(number, server.handle_exit)
     server.run(sockets=[listener])
     if not server.started:
         raise UnavailableError(

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.database import migrate, open_database
+from driftline.database import migrate, using_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.exit_codes import error_of, exit_code
 from driftline.listening import listen, serve
@@ -82,29 +82,29 @@ def run_server(settings: Settings, ready: Ready) -> None:
     require_loopback("server", settings.server.host)
     listener = listen("server", settings.server.host, settings.server.port)
     use_options(settings.storage.options)
-    engine = open_database(settings)
-    migrate(engine)
-    context = ServerContext(
-        engine=engine,
-        root=settings.root,
-        local_dir=settings.local_dir,
-        spool_dir=settings.spool_dir,
-        now=clock(settings),
-        dashboard_url=settings.dashboard_url,
-        recording=_recording(settings),
-        trust_pickle=settings.serving.trust_pickle,
-        workers=settings.serving.workers,
-        timeout_s=settings.serving.timeout_s,
-        max_request_bytes=settings.serving.max_request_bytes,
-        retention_days=settings.capture.retention_days,
-        erasure_days=settings.capture.erasure_days,
-        allow_networks=settings.notify.allow_networks,
-        redactor=redactor(settings),
-        scripts_dir=settings.scheduler.scripts_dir,
-        vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
-        commands=commands_of(settings.notify.commands),
-    )
-    serve(create_app(context), listener, ready)
+    with using_database(settings) as engine:
+        migrate(engine)
+        context = ServerContext(
+            engine=engine,
+            root=settings.root,
+            local_dir=settings.local_dir,
+            spool_dir=settings.spool_dir,
+            now=clock(settings),
+            dashboard_url=settings.dashboard_url,
+            recording=_recording(settings),
+            trust_pickle=settings.serving.trust_pickle,
+            workers=settings.serving.workers,
+            timeout_s=settings.serving.timeout_s,
+            max_request_bytes=settings.serving.max_request_bytes,
+            retention_days=settings.capture.retention_days,
+            erasure_days=settings.capture.erasure_days,
+            allow_networks=settings.notify.allow_networks,
+            redactor=redactor(settings),
+            scripts_dir=settings.scheduler.scripts_dir,
+            vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
+            commands=commands_of(settings.notify.commands),
+        )
+        serve(create_app(context), listener, ready)
 
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
@@ -115,18 +115,17 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
     use_options(settings.storage.options)
-    writer = open_database(settings)
-    migrate(writer)
-    writer.dispose()
-    engine = open_database(settings, read_only=True)
-    context = DashboardContext(
-        engine=engine,
-        root=settings.root,
-        now=clock(settings),
-        send=ServerCalls(settings.server_url, timeout_s=30).send,
-        signature_of=lambda endpoint: signature_of(engine, endpoint),
-    )
-    serve(create_app(context), listener, ready)
+    with using_database(settings) as writer:
+        migrate(writer)
+    with using_database(settings, read_only=True) as engine:
+        context = DashboardContext(
+            engine=engine,
+            root=settings.root,
+            now=clock(settings),
+            send=ServerCalls(settings.server_url, timeout_s=30).send,
+            signature_of=lambda endpoint: signature_of(engine, endpoint),
+        )
+        serve(create_app(context), listener, ready)
 
 
 def run_proxy(
@@ -154,22 +153,18 @@ def run_proxy(
         place=_recording(settings),
     )
     listener = listen("proxy", host, port, mend="give another --port")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn stops in order, then raises the signal once more: being told to stop is no error.
-        signal.signal(number, lambda *_: None)
     serve(proxy_app(tap), listener, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
     use_options(settings.storage.options)
-    engine = open_database(settings)
-    migrate(engine)
-    watch = Observation(settings, "background")
-    loops = [_loops(settings, engine, role, watch) for role in roles]
-    with watch.shown():
-        _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)
-    engine.dispose()
+    with using_database(settings) as engine:
+        migrate(engine)
+        watch = Observation(settings, "background")
+        loops = [_loops(settings, engine, role, watch) for role in roles]
+        with watch.shown():
+            _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)
 
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
@@ -196,8 +191,6 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     from driftline.capture.line.settling import SettlingTransport
 
     use_options(settings.storage.options)
-    engine = open_database(settings)
-    migrate(engine)
 
     def write(stop: threading.Event) -> None:
         options = kafka_options(settings)
@@ -209,9 +202,9 @@ def run_sink(settings: Settings, ready: Ready) -> None:
 
     upkeep = _upkeep(settings)
     watch = Observation(settings, "sink")
-    with watch.shown():
+    with using_database(settings) as engine, watch.shown():
+        migrate(engine)
         _run_loops({"sink": write, "upkeep": upkeep.run}, ready)
-    engine.dispose()
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:

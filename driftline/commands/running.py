@@ -13,7 +13,7 @@ import typer
 from driftline import __version__
 from driftline.commands import options
 from driftline.database import migrate as bring_up
-from driftline.database import open_database
+from driftline.database import using_database
 from driftline.errors import InputError
 from driftline.logs import configure_logging
 from driftline.loopback import require_loopback
@@ -56,9 +56,8 @@ def up(
     _require_loopback(found, roles)
     if not roles or {"capture", "sidecar"}.intersection(roles):
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
-    engine = open_database(found)
-    bring_up(engine)
-    engine.dispose()
+    with using_database(found) as engine:
+        bring_up(engine)
     stop = _stop_on_signals()
     supervisor = start(found.file, only=roles, transport=found.capture.transport)
     try:
@@ -183,7 +182,8 @@ def migrate(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline migrate -c driftline.toml
     """
-    typer.echo(f"database schema: {bring_up(open_database(_load(config_file)))}")
+    with using_database(_load(config_file)) as engine:
+        typer.echo(f"database schema: {bring_up(engine)}")
 
 
 def version() -> None:

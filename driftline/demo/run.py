@@ -26,7 +26,7 @@ from pyarrow import parquet
 from rich.console import Console
 
 from driftline.client import Client
-from driftline.database import open_database
+from driftline.database import using_database
 from driftline.demo import bug, flights, model, resources, telling
 from driftline.demo.explained import explain
 from driftline.demo.home import Home
@@ -193,11 +193,8 @@ def _account(
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
     found = explain(run)
-    engine = open_database(settings, read_only=True)
-    try:
+    with using_database(settings, read_only=True) as engine:
         checks = [*reconcile(run, engine), *found.checks]
-    finally:
-        engine.dispose()
     stages.done("accounts compared")
     show(checks, Console(highlight=False))
     agrees = all(check.agrees for check in checks)
