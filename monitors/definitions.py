@@ -24,6 +24,7 @@ __all__ = [
     "NEEDS_LABELS",
     "DefinitionError",
     "MonitorDefinition",
+    "definition_made_at",
     "delete_definition",
     "from_row",
     "get_definition",
@@ -236,6 +237,12 @@ def get_definition(connection: Connection, name: str) -> MonitorDefinition:
     if row is None:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
     return from_row(row)
+
+
+def definition_made_at(connection: Connection, name: str) -> datetime | None:
+    """Return when a monitor was made; None when none of that name is stored."""
+    table = definitions.c
+    return connection.scalar(select(table.created_at).where(table.name == name))
 
 
 def list_definitions(

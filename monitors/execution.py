@@ -24,8 +24,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.monitors.datapoints import failed_datapoints
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.examination import judge_captured, nothing_to_judge, read_captured
+from driftline.monitors.definitions import MonitorDefinition, definition_made_at
+from driftline.monitors.examination import NO_DATA, judge_captured, nothing_to_judge, read_captured
 from driftline.monitors.marks.effect import apply_marks, with_marks, without_expected
 from driftline.monitors.marks.store import marks_between
 from driftline.monitors.memory.recall import MEMORY, RETENTION, moment_before, recall, remember
@@ -170,6 +170,7 @@ def _attempt(
     # Before the rows are read: who records later than another may still have read earlier.
     with reading(engine) as connection:
         keep = partial(record, engine, before=current(connection, definition.name, window))
+        made_at = definition_made_at(connection, definition.name)
     try:
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
@@ -194,7 +195,10 @@ def _attempt(
         # Not recorded: what stands is not to be replaced.
         return _describe(*about, reason, started=started, finished=now())
     if reason := nothing_to_judge(definition, read):
-        return _fail(keep, *about, reason, started, now)
+        # Silence is no finding in a window that began before anybody watched.
+        is_early = made_at is not None and window.start < made_at
+        is_told = not (is_early and reason == NO_DATA)
+        return _fail(keep, *about, reason, started, now, is_told=is_told)
     seed = uuid.UUID(identity).int & SEED_MASK
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
@@ -294,7 +298,10 @@ def _fail(
     reason: str,
     started: datetime,
     now: Callable[[], datetime],
+    *,
+    is_told: bool = True,
 ) -> Execution:
+    """Record a failed run, with the datapoints that alarms see unless ``is_told`` is False."""
     execution = _describe(
         definition, baseline_version, window, digest, reason, started=started, finished=now()
     )
@@ -305,4 +312,4 @@ def _fail(
         execution_id=execution.id,
         reason=reason,
     )
-    return keep(execution, points, None)
+    return keep(execution, points if is_told else [], None)

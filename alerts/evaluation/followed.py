@@ -75,6 +75,17 @@ class _Case:
         """Whether silence alone decides the state, so that the walk begins at the creation."""
         return self.entry.definition.treatment in ("breaching", "notBreaching")
 
+    def first_period(self, grid: Grid) -> int:
+        """Return the period that a walk begins with when silence alone decides.
+
+        Where silence alarms, it is the first one that began when the alarm was there already: what
+        was to be put before that, nobody could know.
+        """
+        made_at = self.row.created_at
+        index = grid.index(made_at)
+        is_partial = grid.start(index) < made_at
+        return index + (is_partial and self.entry.definition.treatment == "breaching")
+
     def is_ahead(self, now: datetime) -> bool:
         """Say whether periods were judged that are still to come: the clock went back since.
 
@@ -163,10 +174,12 @@ class Followed:
         if row.evaluated_until is None and case.arrivals.covered_until is not None:
             return True
         grid = Grid(case.entry.definition.period, row.phase_s or 0)
-        begin = row.evaluated_until or (row.created_at if case.begins_without_data else None)
-        if begin is None:
+        if row.evaluated_until is not None:
+            first = grid.index(row.evaluated_until)
+        elif case.begins_without_data:
+            first = case.first_period(grid)
+        else:
             return False
-        first = grid.index(begin)
         return self._until(case, grid, row.seen_at, now, first=first) > first
 
     def _until(
@@ -269,12 +282,13 @@ def _start(connection: Connection, case: _Case, now: datetime) -> tuple[Grid, in
     if first is None:
         if not case.begins_without_data:
             return None
-        return Grid(period), Grid(period).index(row.created_at)
+        return Grid(period), case.first_period(Grid(period))
     time, length = first
     grid = Grid.through(period, time) if length == period else Grid(period)
+    index = grid.index(time)
     if row.start_at is None and case.begins_without_data:
-        time = min(time, row.created_at)
-    return grid, grid.index(time)
+        index = min(index, case.first_period(grid))
+    return grid, index
 
 
 def _first_datapoint(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, select, update
 
+from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.monitors import tables
@@ -121,6 +122,33 @@ def test_a_window_without_rows_fails_and_the_next_is_run(house, root, reference,
     ran = scheduler(house, root, reference, clock).step()
 
     assert [one.status for one in ran] == ["Completed"] * 6 + ["Failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("made_on", "expected"),
+    [
+        # Made in the evening of the sixth day, without any traffic from then on.
+        (6, [(7, 0.0)]),
+        # Made in the evening of the fifth day, whose morning was captured already.
+        (5, [(5, 60.0), (6, 0.0), (7, 0.0)]),
+    ],
+)
+def test_silence_counts_from_the_first_whole_window_of_a_new_monitor(
+    house, root, reference, clock, made_on: int, expected: list[tuple[int, float]]
+) -> None:
+    new = MonitorDefinition("new", endpoint="flights", baseline="flights")
+    with house.begin() as connection:
+        put_definition(connection, new, START + made_on * DAY + timedelta(hours=19))
+    clock.time = START + 8 * DAY
+
+    scheduler(house, root, reference, clock).step()
+
+    dimensions = {"Endpoint": "flights", "MonitoringSchedule": "new"}
+    with house.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", "rows", dimensions, START, START + 9 * DAY, 86_400, "Sum"
+        )
+    assert [((time - START).days, rows) for time, rows in found] == expected
 
 
 def test_schedules_that_others_drive_are_left_alone(house, root, reference, clock) -> None:

@@ -112,9 +112,29 @@ def test_a_metric_that_never_comes_is_judged_by_its_treatment(
     house.alarm(treat_missing_data=treat)
     assert evaluator.step() == []
 
-    clock.advance(days=3)
+    clock.advance(days=4)
 
     assert [change.new for change in evaluator.step()] == expected
+
+
+def test_an_alarm_on_silence_does_not_judge_the_day_it_was_made_in(house, engine, clock):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    house.day, clock.time = midnight + DAY, midnight + timedelta(hours=19)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    house.alarm(treat_missing_data="breaching")
+    changes = []
+    for day in range(4):
+        clock.time = midnight + (day + 1) * DAY
+        if day in (1, 2):  # Data of the first whole day, and of the second.
+            house.put_one(0.0, day=day - 1)
+        for _ in range(2):
+            changes += evaluator.step()
+            clock.advance(seconds=601)
+
+    assert [change.new for change in changes] == ["OK"]
+
+    clock.time = midnight + 8 * DAY
+    assert [change.new for change in evaluator.step()] == ["ALARM"]
 
 
 def test_late_data_lead_to_another_look(house, evaluator):
