@@ -1,8 +1,9 @@
 """Schedules in the public form, ``cron(0 * ? * * *)``, and the windows that they cut time into.
 
 Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year; UTC. A window
-ends where the expression fires and starts where it fired before, so there is never a gap. The
-words ``external`` (somebody else starts the runs) and ``NOW`` (one run) cut nothing.
+ends where the expression fires and starts where it fired before, so there is never a gap. The word
+``external`` (somebody else starts the runs) cuts nothing. ``NOW`` has one window, relative to the
+moment from which it counts; its data analysis times follow in parentheses where they are given.
 """
 
 from __future__ import annotations
@@ -11,17 +12,29 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from cronsim import CronSim, CronSimError
+from pydantic import TypeAdapter, ValidationError
 
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 
-__all__ = ["Schedule", "ScheduleError", "due_windows", "touched_windows", "windows_from"]
+__all__ = [
+    "Schedule",
+    "ScheduleError",
+    "due_windows",
+    "once",
+    "touched_windows",
+    "windows_from",
+]
 
 FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
+
+ONCE = re.compile(r"NOW(\((?P<start>[^/()]*)/(?P<end>[^/()]*)\))?\Z", re.IGNORECASE)
+# What one run looks at when no start is given: as much as a daily one.
+ONCE_LENGTH = timedelta(days=1)
 
 # Characters, as AWS allows and the database holds.
 LONGEST = 256
@@ -46,19 +59,51 @@ class Schedule:
     Parameters
     ----------
     expression
-        As the user wrote it: ``cron(...)``, ``external`` or ``NOW``.
+        As the user wrote it: ``cron(...)``, ``external`` or ``NOW``; or as `once` writes it.
     """
 
     expression: str
 
     def __post_init__(self) -> None:
-        if self.is_recurring:
+        if self.is_once:
+            self.window_once(datetime(2024, 1, 1, tzinfo=UTC))
+        elif self.is_recurring:
             self.fired_before(datetime(2024, 1, 1, tzinfo=UTC))
 
     @property
+    def is_once(self) -> bool:
+        """Whether there is one run, over one window."""
+        return ONCE.match(self.expression.strip()) is not None
+
+    @property
     def is_recurring(self) -> bool:
-        """Whether the expression fires by itself."""
-        return self.expression.strip().casefold() not in {"external", "now"}
+        """Whether the expression fires by itself, again and again."""
+        return not self.is_once and self.expression.strip().casefold() != "external"
+
+    def window_once(self, moment: datetime, *, start: datetime | None = None) -> Window:
+        """Return the only window of ``NOW``.
+
+        Parameters
+        ----------
+        moment
+            From which it counts: when the monitor was declared so.
+        start
+            Where the window starts when the expression does not say; else a day before its end.
+        """
+        found = ONCE.match(self.expression.strip())
+        assert found is not None
+        end = moment + _offset(self.expression, found["end"] or "PT0S")
+        if found["start"]:
+            start = moment + _offset(self.expression, found["start"])
+        elif start is None:
+            start = end - ONCE_LENGTH
+        if start >= end:
+            raise ScheduleError(
+                f'schedule "{self.expression}": the window starts at {start.isoformat()} and ends '
+                f"at {end.isoformat()}; expected a start before its end, such as "
+                "data_analysis_start_time: -PT24H"
+            )
+        return Window(start, end)
 
     @property
     def windows_per_year(self) -> float:
@@ -144,6 +189,38 @@ def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: dateti
                 break
             found.append(window)
     return found
+
+
+def once(expression: str, start: timedelta | None, end: timedelta | None) -> str:
+    """Return a schedule with its data analysis window; as it is when none is given.
+
+    Raises
+    ------
+    ScheduleError
+        When one is given for another schedule than ``NOW``.
+    """
+    if start is None and end is None:
+        return expression
+    if expression.strip().casefold() != "now":
+        name = "data_analysis_end_time" if start is None else "data_analysis_start_time"
+        raise ScheduleError(
+            f'{name} with schedule "{expression}"; expected schedule: NOW, the only one that runs '
+            "once over a window of its own"
+        )
+    write = partial(_OFFSET.dump_python, mode="json")
+    return f"NOW({'' if start is None else write(start)}/{write(end or timedelta())})"
+
+
+_OFFSET = TypeAdapter(timedelta)
+
+
+def _offset(expression: str, text: str) -> timedelta:
+    try:
+        return _OFFSET.validate_python(text)
+    except ValidationError as error:
+        raise ScheduleError(
+            f'schedule "{expression}": "{text}" is no duration; expected one such as -PT24H'
+        ) from error
 
 
 @lru_cache(maxsize=SCHEDULES_KEPT)

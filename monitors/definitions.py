@@ -66,7 +66,8 @@ class MonitorDefinition:
     kind
         What is compared: "data-quality", "model-quality", "bias" or "attribution".
     schedule
-        ``cron(...)`` in UTC, "external" or "NOW".
+        ``cron(...)`` in UTC, "external" or "NOW": one run, over the window up to the moment at
+        which the monitor was declared so, or as `driftline.monitors.cron.once` writes it.
     false_alarms_per_year
         How many drift violations a year are accepted on data that do not change; above 0.
     start
@@ -210,15 +211,17 @@ def put_definition(
         raise ConflictError(
             f'monitor "{definition.name}": "{before.name}" exists; names differ by more than case'
         )
+    # One run more, over the window that counts from now on.
+    is_anew = definition.timetable.is_once and before.schedule != definition.schedule
     changed = any(getattr(before, name) != getattr(definition, name) for name in JUDGING)
     stored = replace(definition, version=before.version + changed)
     if stored != before:
         connection.execute(
             update(definitions)
             .where(definitions.c.name == stored.name)
-            .values(**_values(stored), updated_at=now)
+            .values(**_values(stored), updated_at=now, **({"created_at": now} if is_anew else {}))
         )
-    if stored.start != before.start:
+    if stored.start != before.start or is_anew:
         # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
         connection.execute(delete(leases).where(leases.c.monitor == stored.name))
     elif stored.endpoint != before.endpoint:

@@ -30,7 +30,6 @@ from driftline.capture.windows.window import Window
 from driftline.errors import DriftlineError
 from driftline.monitors import lease, revisit
 from driftline.monitors.away import is_away
-from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.execution import Execution, run
 from driftline.monitors.memory.recall import RETENTION
@@ -45,6 +44,8 @@ log = logging.getLogger(__name__)
 
 # Windows of one monitor that are run before others get their turn.
 WINDOWS_PER_TURN = 50
+# Longer than records wait in the spool, as long as their app lives.
+SPOOL_S = 15.0
 BASELINES_KEPT = 16
 REVISIT_S = 300.0
 
@@ -134,7 +135,7 @@ class Scheduler:
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
         for standing in found:
-            if not standing.definition.timetable.is_recurring:
+            if not standing.definition.timetable.is_recurring and standing.next_window() is None:
                 continue
             try:
                 ran.extend(self._run_monitor(standing, stop))
@@ -190,7 +191,8 @@ class Scheduler:
         Changes are looked up first: what is stored later belongs to windows not run yet, or is
         found the next time.
         """
-        standing = self._look(standing)
+        if standing.once is None:
+            standing = self._look(standing)
         yield from self._run_due(standing, judge, stop)
         if standing.touched and self._may_revisit(standing, self.lease_clock()):
             yield from self._run_touched(standing, judge, stop)
@@ -231,8 +233,7 @@ class Scheduler:
     ) -> Iterator[Execution]:
         """Run the windows that are over; one that cannot be run stays due, and the rest wait."""
         definition = standing.definition
-        assert standing.begin is not None
-        windows = due_windows(definition.timetable, standing.begin, self._until(definition))
+        windows = standing.due_windows(self._until(definition))
         for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
             if stop.is_set():
                 return
@@ -266,7 +267,9 @@ class Scheduler:
 
     def _until(self, definition: MonitorDefinition) -> datetime:
         """Say up to which moment windows are over, their late records waited for."""
-        until = self.now() - timedelta(seconds=definition.delay_s)
+        # The one window of NOW ends with the newest rows: those may still be in the spool.
+        least_s = SPOOL_S if definition.timetable.is_once else 0.0
+        until = self.now() - timedelta(seconds=max(definition.delay_s, least_s))
         known = self.watermark(definition.endpoint) if self.watermark else None
         return until if known is None else min(until, known)
 

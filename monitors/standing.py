@@ -5,7 +5,7 @@ One statement reads all of it, because schedulers ask every few seconds, for hun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
-from driftline.monitors.cron import Schedule, windows_from
+from driftline.monitors.cron import Schedule, due_windows, windows_from
 from driftline.monitors.definitions import MonitorDefinition, from_row
 from driftline.monitors.tables import definitions, leases
 
@@ -43,6 +43,8 @@ class Standing:
         Starts of windows that were run and then touched, to be judged again.
     revisited_at
         When windows were judged again the last time, in real time.
+    once
+        The only window, where the schedule has one.
     """
 
     definition: MonitorDefinition
@@ -53,12 +55,23 @@ class Standing:
     position: Position | None = None
     touched: Sequence[datetime] = ()
     revisited_at: datetime | None = None
+    once: Window | None = None
 
     def next_window(self) -> Window | None:
         """Give the window that comes next, over or not; None where none comes any more."""
         if self.begin is None:
             return None
+        if self.once is not None:
+            return self.once if self.begin < self.once.end else None
         return _next_window(self.definition.timetable, self.begin)
+
+    def due_windows(self, until: datetime) -> Iterator[Window]:
+        """Return the windows to run that are over at a moment, in order."""
+        if self.once is None:
+            assert self.begin is not None
+            return due_windows(self.definition.timetable, self.begin, until)
+        window = self.next_window()
+        return iter([window] if window is not None and window.end <= until else [])
 
     def is_held(self, owner: str, moment: datetime) -> bool:
         """Say whether another than this owner has the lease at a moment."""
@@ -135,12 +148,15 @@ def with_state(standing: Standing, row: Row[tuple[object, ...]]) -> Standing:
 
 def _read(row: Row[tuple[object, ...]]) -> Standing:
     definition = from_row(row)
+    timetable, once = definition.timetable, None
+    if timetable.is_once:
+        once = timetable.window_once(row.created_at, start=definition.start)
     if row.done_until is not None:
-        return with_state(Standing(definition, None), row)
-    begin = definition.start
-    if begin is None and definition.timetable.is_recurring:
-        begin = definition.timetable.fired_before(row.created_at)
-    return Standing(definition, begin)
+        return with_state(Standing(definition, None, once=once), row)
+    begin = definition.start if once is None else once.start
+    if begin is None and timetable.is_recurring:
+        begin = timetable.fired_before(row.created_at)
+    return Standing(definition, begin, once=once)
 
 
 @lru_cache(maxsize=4096)

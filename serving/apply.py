@@ -22,6 +22,7 @@ from driftline.alerts.messages.channels import Channel, delete_channel, put_chan
 from driftline.alerts.messages.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
+from driftline.monitors.cron import once
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving import resource_store as store
@@ -367,7 +368,7 @@ def _monitor(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         endpoint=spec.endpoint,
         baseline=spec.baseline,
         kind=spec.kind,
-        schedule=spec.schedule,
+        schedule=once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
         false_alarms_per_year=spec.false_alarms_per_year,
         start=spec.start,
         delay_s=spec.delay_s,

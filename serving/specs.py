@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -123,6 +123,9 @@ class MonitorSpec(Spec):
     false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     start: datetime | None = None
+    # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
+    data_analysis_start_time: timedelta | None = None
+    data_analysis_end_time: timedelta | None = None
     compat: bool = False
     deequ_ties: bool = False
     rules: list[str | dict[str, Any]] = []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.monitors.cron import Schedule, ScheduleError, due_windows, touched_windows
+from driftline.monitors.cron import Schedule, ScheduleError, due_windows, once, touched_windows
 
 NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC)
 
@@ -157,3 +157,24 @@ def test_touched_windows_are_those_of_the_schedule_that_share_time_with_an_hour(
         for one in every
         if any(one.start < hour + timedelta(hours=1) and hour < one.end for hour in touched)
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("NOW(noon/PT0S)", '"noon" is no duration; expected one such as -PT24H'),
+        ("NOW(-PT1H/-PT2H)", "expected a start before its end"),
+    ],
+)
+def test_a_window_of_now_that_is_none_is_refused(expression: str, sentence: str) -> None:
+    with pytest.raises(ScheduleError, match=sentence):
+        Schedule(expression)
+
+
+def test_a_data_analysis_window_belongs_to_now() -> None:
+    hour = timedelta(hours=1)
+
+    assert once("cron(0 * ? * * *)", None, None) == "cron(0 * ? * * *)"
+    assert once("NOW", -6 * hour, -hour) == "NOW(-PT6H/-PT1H)"
+    with pytest.raises(ScheduleError, match=r"data_analysis_start_time with schedule .external"):
+        once("external", -hour, None)

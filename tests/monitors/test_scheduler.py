@@ -151,6 +151,55 @@ def test_silence_counts_from_the_first_whole_window_of_a_new_monitor(
     assert [((time - START).days, rows) for time, rows in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("schedule", "start", "expected"),
+    [
+        ("NOW", None, (4 * DAY, 5 * DAY)),
+        ("now", START, (0 * DAY, 5 * DAY)),
+        ("NOW(-PT72H/-P1D)", None, (2 * DAY, 4 * DAY)),
+        ("NOW(/-P1D)", None, (3 * DAY, 4 * DAY)),
+    ],
+)
+def test_now_runs_once_over_its_window(
+    house, root, reference, clock, schedule: str, start: datetime | None, expected
+) -> None:
+    new = MonitorDefinition(
+        "new", endpoint="flights", baseline="flights", schedule=schedule, start=start
+    )
+    clock.time = START + 5 * DAY
+    with house.begin() as connection:
+        put_definition(connection, new, clock.time)
+        connection.execute(tables.definitions.delete().where(tables.definitions.c.name != "new"))
+    one = scheduler(house, root, reference, clock)
+    early = one.step() if schedule.casefold() == "now" else []  # Rows may wait in the spool.
+
+    clock.time += timedelta(seconds=15)
+    ran = one.step()
+    clock.time += 3 * DAY
+    with house.begin() as connection:
+        put_definition(connection, replace(new, owner="ann"), clock.time)
+    again = one.step()
+
+    assert early == again == []
+    assert [(run.window_start - START, run.window_end - START) for run in ran] == [expected]
+    assert ran[0].row_count == 60 * ((expected[1] - expected[0]) // DAY)
+
+
+def test_a_monitor_that_is_made_to_run_now_runs_once_more(house, root, reference, clock) -> None:
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + 2 * DAY
+    assert len(one.step()) == 2
+    with house.begin() as connection:
+        now = replace(DAILY, schedule="NOW", start=None)
+        put_definition(connection, now, clock.time)
+    clock.time += timedelta(seconds=15)
+
+    ran = one.step()
+
+    assert [(run.window_start, run.window_end) for run in ran] == [(START + DAY, START + 2 * DAY)]
+    assert one.step() == []
+
+
 def test_schedules_that_others_drive_are_left_alone(house, root, reference, clock) -> None:
     with house.begin() as connection:
         connection.execute(update(tables.definitions).values(schedule="external"))

@@ -92,7 +92,18 @@ def test_of_many_missed_windows_the_oldest_is_told(engine, declare):
     assert late(engine, START + 9 * DAY) == [("daily", Window(START, START + DAY))]
 
 
-@pytest.mark.parametrize("schedule", ["external", "NOW", "cron(0 0 1 1 ? 1999)"])
+def test_one_run_is_overdue_until_it_was_made(engine, declare):
+    declare(schedule="NOW")
+    window = Window(START, START + timedelta(hours=7))
+
+    assert late(engine, window.end + GRACE) == []
+    assert late(engine, START + 900 * DAY) == [("daily", window)]
+    with engine.begin() as connection:
+        connection.execute(insert(leases).values(monitor="daily", done_until=window.end))
+    assert late(engine, START + 900 * DAY) == []
+
+
+@pytest.mark.parametrize("schedule", ["external", "cron(0 0 1 1 ? 1999)"])
 def test_what_has_no_window_to_come_is_never_overdue(engine, declare, schedule):
     declare(schedule=schedule)
 
