@@ -22,7 +22,6 @@ __all__ = ["roles_of_config"]
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
 # A facet's values under the names that the configuration and the SDK use.
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
-DEFAULT_THRESHOLD = 0.5
 
 
 def roles_of_config(text: str | bytes) -> Roles:
@@ -63,7 +62,7 @@ def roles_of_config(text: str | bytes) -> Roles:
         id_column=_name(found, "joinsource_name_or_index", headers),
         exclude=tuple(_column(one, headers, "excluded_columns") for one in excluded),
         positive=_positive(found),
-        threshold=DEFAULT_THRESHOLD if threshold is None else float(threshold),
+        threshold=None if threshold is None else float(threshold),
         facets=tuple(_facet(one, headers) for one in _facets(found)),
         group=_name(found, "group_variable", headers),
     )

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.plain import ARROW_TYPES, plain_array, plain_type
 from driftline.baseline.vectors import vector_texts
+from driftline.errors import InputError
 from driftline.signature import ColumnType
 
 __all__ = [
@@ -19,8 +20,10 @@ __all__ = [
     "is_missing",
     "plain_array",
     "plain_type",
+    "some_zoned",
     "text_array",
     "unfit_mask",
+    "zones_of",
 ]
 
 # What stands for "no value" where a number is expected; in a text column only "" does, because
@@ -154,13 +157,34 @@ def _to_bool(plain: pa.Array) -> pa.Array:
     return _keep(yes, known)
 
 
+def zones_of(array: pa.Array) -> frozenset[bool]:
+    """Tell whether times that came as text have a zone, have none, or some of them have."""
+    if not pa.types.is_string(array.type):
+        return frozenset()
+    return frozenset(pc.unique(_moments(array)[1].drop_null()).to_pylist())
+
+
+def some_zoned(name: object) -> InputError:
+    """Make the error for a column of which only some times have a zone."""
+    return InputError(
+        f'column "{name}": some times have a zone and some have none; expected one of the two: '
+        "give each its zone, or bring all to UTC"
+    )
+
+
+def _moments(plain: pa.Array) -> tuple[pa.Array, pa.BooleanArray]:
+    """Keep the texts that are times; and whether each has a zone, null where none is."""
+    text = pc.utf8_trim_whitespace(plain)
+    text = _keep(text, pc.match_substring_regex(text, MOMENT))
+    # A date alone ends in "-05" too, which looks like half an offset: ZONED wants four digits.
+    return text, pc.match_substring_regex(text, ZONED)
+
+
 def _to_timestamp(plain: pa.Array) -> pa.Array:
     if not pa.types.is_string(plain.type):
         return pa.nulls(len(plain), ARROW_TYPES["timestamp"])
-    text = pc.utf8_trim_whitespace(plain)
-    text = _keep(text, pc.match_substring_regex(text, MOMENT))
-    zoned = pc.fill_null(pc.match_substring_regex(text, ZONED), fill_value=False)
-    # A date alone ends in "-05" too, which looks like half an offset: ZONED wants four digits.
+    text, found = _moments(plain)
+    zoned = pc.fill_null(found, fill_value=False)
     aware = _parse_time(_keep(text, zoned), pa.timestamp("us", "UTC"))
     naive = _parse_time(_keep(text, pc.invert(zoned)), pa.timestamp("us"))
     return pc.coalesce(aware, pc.assume_timezone(naive, "UTC"))

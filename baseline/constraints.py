@@ -29,6 +29,8 @@ CATEGORICAL_METHODS: dict[str, CategoricalMethod] = {
     "LInfinity": "LInfinity",
     "ChiSquared": "ChiSquared",
 }
+# What generated documents hold, and what counts where a document has none.
+COMPARISON_THRESHOLD = 0.1
 SWITCH = {"Enabled": True, "Disabled": False}
 TYPES = ("Integral", "Fractional", "String", "Unknown", "Boolean")
 # What the constraints of other kinds of monitor hold in place of "features".
@@ -55,8 +57,10 @@ class MonitoringConfig:
         Whether constraints are judged, metrics put, and distributions compared at all.
     datatype_check_threshold, domain_content_threshold
         Smallest allowed share (0-1) of values of the expected type, and inside the domain.
-    comparison_threshold, categorical_comparison_threshold
-        Greatest allowed distance (0-1); the second one for text, the first when unset.
+    written_threshold
+        The ``comparison_threshold`` that somebody wrote; None where only a generator did.
+    categorical_comparison_threshold
+        Greatest allowed distance (0-1) of text; `comparison_threshold` when unset.
     comparison_method, categorical_drift_method
         SageMaker's distances; ours are chosen by the monitor.
     """
@@ -66,10 +70,15 @@ class MonitoringConfig:
     datatype_check_threshold: float = 1.0
     domain_content_threshold: float = 1.0
     perform_comparison: bool = True
-    comparison_threshold: float = 0.1
+    written_threshold: float | None = None
     comparison_method: Method = "Robust"
     categorical_comparison_threshold: float | None = None
     categorical_drift_method: CategoricalMethod = "LInfinity"
+
+    @property
+    def comparison_threshold(self) -> float:
+        """Greatest allowed distance (0-1), whoever wrote it."""
+        return COMPARISON_THRESHOLD if self.written_threshold is None else self.written_threshold
 
     def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
         """Give the same with what a ``monitoring_config`` or override block sets.
@@ -94,18 +103,33 @@ class MonitoringConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the block of a generated constraints.json."""
-        distribution: dict[str, Any] = {
-            "perform_comparison": _switched(self.perform_comparison),
-            "comparison_threshold": self.comparison_threshold,
-            "comparison_method": self.comparison_method,
-        }
         return {
             "evaluate_constraints": _switched(self.evaluate_constraints),
             "emit_metrics": _switched(self.emit_metrics),
             "datatype_check_threshold": self.datatype_check_threshold,
             "domain_content_threshold": self.domain_content_threshold,
-            "distribution_constraints": distribution,
+            "distribution_constraints": self._distribution(),
         }
+
+    def _distribution(self) -> dict[str, Any]:
+        return {
+            "perform_comparison": _switched(self.perform_comparison),
+            "comparison_threshold": self.comparison_threshold,
+            "comparison_method": self.comparison_method,
+        }
+
+    @classmethod
+    def of_document(cls, found: Mapping[str, Any]) -> MonitoringConfig:
+        """Read a document's ``monitoring_config``; a generated threshold is nobody's wish.
+
+        Generators write the same ``distribution_constraints`` into every document. Only where that
+        block is exactly theirs does its threshold count as not written; the method for text may
+        differ, since SageMaker's job writes the one that it was started with.
+        """
+        config = cls().updated(found, where="monitoring_config")
+        block = dict(found.get("distribution_constraints", {}))
+        block.pop("categorical_drift_method", None)
+        return replace(config, written_threshold=None) if block == cls()._distribution() else config
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +197,7 @@ class Constraints:
             raise InputError(f'constraints: feature "{twice[0]}" stands twice; expected it once')
         constraints = cls(
             features=read,
-            monitoring_config=MonitoringConfig().updated(config, where="monitoring_config"),
+            monitoring_config=MonitoringConfig.of_document(config),
             document=copy.deepcopy(dict(found)),
         )
         for feature in read:
@@ -257,9 +281,12 @@ def _distribution(found: Mapping[str, Any], where: str) -> dict[str, Any]:
         changes["perform_comparison"] = _choice(
             found["perform_comparison"], SWITCH, f"{where}.perform_comparison"
         )
-    for key in ("comparison_threshold", "categorical_comparison_threshold"):
+    for key, name in (
+        ("comparison_threshold", "written_threshold"),
+        ("categorical_comparison_threshold", "categorical_comparison_threshold"),
+    ):
         if key in found:
-            changes[key] = _share(found[key], f"{where}.{key}")
+            changes[name] = _share(found[key], f"{where}.{key}")
     if "comparison_method" in found:
         changes["comparison_method"] = _choice(
             found["comparison_method"], METHODS, f"{where}.comparison_method"

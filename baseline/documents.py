@@ -18,7 +18,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError
-from driftline.signature import Column, ColumnType, Signature, column_names
+from driftline.signature import JUDGED_ROLES, Column, ColumnType, Signature, column_names
 
 __all__ = ["profile_from_statistics", "signature_from_constraints"]
 
@@ -85,10 +85,17 @@ def profile_from_statistics(statistics: Statistics, signature: Signature) -> Pro
     profile = Profile.empty(signature)
     profile.row_count = statistics.item_count
     profile.seen = set(statistics.features)
+    roles = {column.name: column.role for column in signature.columns}
     for name, block in statistics.features.items():
+        if name not in roles:
+            raise InputError(
+                f'statistics: feature "{name}" is not in signature.json; make the baseline again'
+            )
         column = profile.columns[name]
         try:
             _fill(column, block, statistics.item_count)
+            if roles[name] not in JUDGED_ROLES:
+                column.cells = column.cell_counts = None
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InputError(
                 f'statistics: feature "{name}" is not as SageMaker writes it ({error!r})'

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells, number_cells, text_cells
+from driftline.baseline.coercion import some_zoned, zones_of
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.counting import CellCounter, repeated_cells
@@ -39,13 +40,14 @@ from driftline.classes import (
 )
 from driftline.errors import InputError
 from driftline.roles import Roles
-from driftline.signature import Column, Signature
+from driftline.signature import JUDGED_ROLES, Column, Signature
 
 __all__ = ["Fitted", "column_cells", "fit_source"]
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
-JUDGED_ROLES = ("feature", "prediction", "probability")
+# Some rows of a reference stand in it twice; the number of different values is known to some 2 %.
+UNIQUE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -72,24 +74,38 @@ class FirstReading:
         The summary of each column.
     outcomes
         The columns of labels, answers and groups.
+    event_time
+        The column with each row's time.
+    zoned
+        Whether a time that came as text had a zone: both, where the column holds both.
     """
 
     profile: Profile
     outcomes: OutcomeCollector
+    event_time: str | None
+    zoned: frozenset[bool] = frozenset()
 
     @classmethod
     def start(cls, signature: Signature, roles: Roles) -> FirstReading:
         """Begin without rows."""
-        return cls(Profile.empty(signature), OutcomeCollector(roles, signature))
+        outcomes = OutcomeCollector(roles, signature)
+        return cls(Profile.empty(signature), outcomes, signature.event_time)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.profile.update(batch)
         self.outcomes.update(batch)
+        if self.event_time is not None:
+            self.zoned |= zones_of(batch.column(self.event_time))
 
     def merge(self, other: FirstReading) -> FirstReading:
         """Give what is known of the rows of both, the other's after these."""
-        return FirstReading(self.profile.merge(other.profile), self.outcomes.merge(other.outcomes))
+        return FirstReading(
+            self.profile.merge(other.profile),
+            self.outcomes.merge(other.outcomes),
+            self.event_time,
+            self.zoned | other.zoned,
+        )
 
 
 @dataclass(slots=True)
@@ -159,7 +175,8 @@ def fit_source(
     profile = first.profile
     if not profile.row_count:
         raise InputError("the reference data holds no rows; expected at least one")
-    _check_event_time(signature, profile)
+    _check_event_time(signature, first)
+    _check_id(signature, profile)
     signature = _with_levels(signature, profile, roles)
     cells = {
         column.name: column_cells(profile.columns[column.name])
@@ -194,14 +211,29 @@ def _outcomes(
     return Outcomes(resolve(roles, signature, table), table, row_count)
 
 
-def _check_event_time(signature: Signature, profile: Profile) -> None:
+def _check_event_time(signature: Signature, first: FirstReading) -> None:
     name = signature.event_time
     if name is None:
         return
-    column = profile.columns[name]
+    column = first.profile.columns[name]
     if column.type != "timestamp" or column.unfit_count == column.present_count:
         raise InputError(
             f'timestamp "{name}": the column holds no times; expected such as 2013-01-15T06:00:00Z'
+        )
+    if len(first.zoned) > 1:
+        raise some_zoned(name)
+
+
+def _check_id(signature: Signature, profile: Profile) -> None:
+    name = signature.inference_id
+    if name is None:
+        return
+    column = profile.columns[name]
+    count = column.distinct_count
+    if count < column.present_count * UNIQUE_SHARE:
+        raise InputError(
+            f'id "{name}": {count:,} different values in {column.present_count:,} rows; expected '
+            "one for each row; what only is to be left out of the checks is named by exclude"
         )
 
 

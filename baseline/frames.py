@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeGuard
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from driftline.baseline.coercion import plain_array, plain_type, text_array
+from driftline.baseline.coercion import plain_array, plain_type, some_zoned, text_array
 from driftline.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PandasRows", "as_stream", "as_table", "is_pandas"]
+__all__ = ["PandasRows", "as_stream", "as_table", "from_series", "is_pandas"]
 
 BATCH_ROWS = 1 << 17
+# What pandas calls objects that all are values of one kind.
+PLAIN_OBJECTS = frozenset(
+    ("string", "bytes", "integer", "floating", "mixed-integer-float", "decimal", "boolean", "date",
+     "time", "timedelta", "empty")
+)  # fmt: skip
+EXPECTED = "expected numbers, texts, truth values, times or lists of numbers"
 # Of libraries whose frames lie in memory: asked for their stream, they give no copy.
 IN_MEMORY = (("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch"))
 
@@ -27,6 +34,25 @@ def is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
     """Tell a frame of pandas; who has one has imported pandas, which is slow for who has none."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(data, pandas.DataFrame)
+
+
+def from_series(data: object) -> object:
+    """Give a named column of pandas or polars as a frame; anything else as it is.
+
+    Raises
+    ------
+    InputError
+        When it has no name: it may be a row as well.
+    """
+    if not any(_is_a(data, library, "Series") for library in ("pandas", "polars")):
+        return data
+    name = getattr(data, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InputError(
+            "a Series without a name of its own; expected a frame: series.to_frame("
+            '"NAME") of a column, frame.iloc[[0]] of a row'
+        )
+    return data.to_frame()  # type: ignore[attr-defined] # A series has it.
 
 
 def _is_a(data: object, library: str, name: str) -> bool:
@@ -47,6 +73,8 @@ def as_table(data: object) -> pa.Table | None:
     """
     if isinstance(data, pa.Table):
         return data
+    if _is_a(data, "polars", "DataFrame"):
+        _refuse_objects(data.schema.items())  # type: ignore[attr-defined] # A frame has it.
     is_frame = any(_is_a(data, *one) for one in IN_MEMORY)
     if is_frame or isinstance(data, Mapping) or hasattr(data, "__arrow_c_array__"):
         try:
@@ -82,11 +110,19 @@ def as_stream(data: object) -> pa.RecordBatchReader | None:
 
 def _lazy_batches(frame: object) -> object:
     """Have polars compute a lazy frame in pieces; versions that cannot compute it at once."""
+    _refuse_objects(frame.collect_schema().items())  # type: ignore[attr-defined]
     if hasattr(frame, "collect_batches"):
         pieces: object = frame.collect_batches(maintain_order=True)
         if hasattr(pieces, "__arrow_c_stream__"):
             return pieces
     return frame.collect()  # type: ignore[attr-defined] # A lazy frame of polars has it.
+
+
+def _refuse_objects(schema: Iterable[tuple[str, object]]) -> None:
+    """Refuse what polars keeps as Python objects: Arrow gets their addresses."""
+    for name, kind in schema:
+        if str(kind) == "Object":
+            raise InputError(f'column "{name}": Python objects; {EXPECTED}')
 
 
 def _no_table(data: object, error: Exception) -> InputError:
@@ -121,7 +157,10 @@ class PandasRows:
         fields = []
         for index, name in enumerate(frame.columns):
             series = frame.iloc[:, index]
+            if series.dtype.kind == "c":
+                raise _odd(name, complex)
             if series.dtype == object:
+                _refuse_odd(name, series)
                 whole[index] = _objects(series)
                 kind = whole[index].type
             else:
@@ -140,6 +179,32 @@ class PandasRows:
                 for index in range(self.frame.shape[1])
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _refuse_odd(name: object, series: pd.Series) -> None:
+    """Refuse objects that are no values, and times of which only some have a zone.
+
+    Raises
+    ------
+    InputError
+        Naming the column.
+    """
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(series, skipna=True) in PLAIN_OBJECTS:
+        return
+    values = [value for value in series if value is not pd.NaT]
+    for kind, value in {type(value): value for value in values}.items():
+        # A set's order, and an address, differ from process to process.
+        if issubclass(kind, complex | set | frozenset) or " object at 0x" in str(value):
+            raise _odd(name, kind)
+    if len({value.tzinfo is None for value in values if isinstance(value, datetime)}) > 1:
+        raise some_zoned(name)
+
+
+def _odd(name: object, kind: type) -> InputError:
+    mend = "; make two columns of its two parts" if issubclass(kind, complex) else ""
+    return InputError(f'column "{name}": values of type {kind.__name__}; {EXPECTED}{mend}')
 
 
 def _taken(series: pd.Series) -> pa.Array:

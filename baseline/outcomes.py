@@ -180,6 +180,7 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         problem=problem,
         positive=next(iter(positives), None),
         also_positive=positives[1:],
+        threshold=roles.positive_above,
         facets=facets,
         probability=probability,
     )

@@ -17,7 +17,7 @@ from driftline.baseline.columnar import ArrowFiles, DatasetRows, delta_dataset, 
 from driftline.baseline.csvrows import CsvRows, read_csv_files, same_columns
 from driftline.baseline.delimited import CsvFile
 from driftline.baseline.dialect import AS_FOUND, Dialect
-from driftline.baseline.frames import PandasRows, as_stream, as_table, is_pandas
+from driftline.baseline.frames import PandasRows, as_stream, as_table, from_series, is_pandas
 from driftline.baseline.jsonlines import JsonFile, JsonRows
 from driftline.baseline.location import Location, data_files
 from driftline.baseline.opening import find_encoding, form_of, read_head, text_size
@@ -155,6 +155,7 @@ def open_source(
             return _from_table(pa.Table.from_batches(data))
     if isinstance(data, ds.Dataset):
         return _from_dataset(data, "dataset")
+    data = from_series(data)
     if is_pandas(data):
         return _from_pandas(data)
     if (table := as_table(data)) is not None:

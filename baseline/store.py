@@ -128,12 +128,12 @@ class Baseline:
         label: str | None = None,
         prediction: str | None = None,
         probability: str | Sequence[str] | None = None,
-        id_column: str | None = None,
+        id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
         timestamp: str | None = None,
         exclude: Iterable[str] = (),
         problem: Problem | None = None,
         positive: object = None,
-        threshold: float = 0.5,
+        threshold: float | None = None,
         facet: str | Facet | Iterable[str | Facet] = (),
         group: str | None = None,
         segments: Iterable[str] = (),
@@ -142,6 +142,7 @@ class Baseline:
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
+        id_column: str | None = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -149,12 +150,13 @@ class Baseline:
         ----------
         data
             A path, glob or folder, a data frame, anything Arrow (docs/inputs.md).
-        label, prediction, probability, id_column, timestamp, exclude
-            Columns by role; `probability` is one column, or one for each class.
+        label, prediction, probability, id, timestamp, exclude
+            Columns by role; `probability` is one column, or one for each class, and ``id_column``
+            another name for `id`.
         problem, positive, threshold
             Kind of prediction, the value that counts as positive (a list where label and prediction
             write it differently: ``[1, "approve"]``), and above which probability an answer without
-            prediction is positive.
+            prediction is positive (0.5 when missing).
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
         segments
@@ -175,9 +177,9 @@ class Baseline:
             When the data cannot be read, holds no rows, or lacks a named column.
         """
         roles = Roles.of(
-            label=label, prediction=prediction, probability=probability, id_column=id_column,
-            timestamp=timestamp, exclude=exclude, problem=problem, positive=positive,
-            threshold=threshold, facet=facet, group=group,
+            label=label, prediction=prediction, probability=probability, id=id,
+            id_column=id_column, timestamp=timestamp, exclude=exclude, problem=problem,
+            positive=positive, threshold=threshold, facet=facet, group=group,
         )  # fmt: skip
         return cls.of(
             data,

@@ -42,7 +42,7 @@ class Client(AlarmCalls, ExecutionCalls):
     Parameters
     ----------
     server
-        Its address, such as ``http://127.0.0.1:8080``.
+        Its address, such as ``http://127.0.0.1:8080``; or its host and port alone.
 
     Raises
     ------

@@ -19,15 +19,17 @@ from tempfile import TemporaryDirectory
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from driftline.errors import UnavailableError
+from driftline.errors import ConflictError, UnavailableError
 from driftline.settings import Settings, SettingsError, without_password
 
-__all__ = ["migrate", "open_database", "using_database"]
+__all__ = ["known_revisions", "migrate", "open_database", "stored_revision", "using_database"]
 
 log = logging.getLogger(__name__)
 
@@ -118,19 +120,52 @@ def migrate(engine: Engine) -> str:
     ------
     UnavailableError
         When the database cannot be opened or is locked by another process for too long.
+    ConflictError
+        When its schema is newer than this version of driftline, or cannot be brought up to date.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _config()
+    where = without_password(engine.url.render_as_string(hide_password=True))
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            found, known = stored_revision(connection), known_revisions()
+            if found is not None and found not in known:
+                raise ConflictError(
+                    f"database {where}: its schema {found} is of a newer driftline than this one, "
+                    f"which knows it up to {known[0]}; install the newer one, or set another "
+                    "[database] url"
+                )
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            return str(found.scalar_one())
+            return str(stored_revision(connection))
+    except CommandError as error:
+        raise ConflictError(
+            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
+            "or set another [database] url"
+        ) from error
     except SQLAlchemyError as error:
         raise UnavailableError(_sentence(engine, error)) from error
+
+
+def stored_revision(connection: Connection) -> str | None:
+    """Return the revision of the schema that a database has; None when it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return found.scalar_one_or_none()
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions of the schema that this version of driftline knows, newest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(script.revision for script in scripts)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:

@@ -25,7 +25,7 @@ def deploy(
     name: str | None = None,
     prediction: str | None = None,
     probability: str | Sequence[str] | None = None,
-    id_column: str | None = None,
+    id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
     timestamp: str | None = None,
     exclude: Sequence[str] | None = None,
     problem: Problem | None = None,
@@ -34,6 +34,7 @@ def deploy(
     facet: str | Sequence[str] | None = None,
     group: str | None = None,
     server: str = DEFAULT_SERVER,
+    id_column: str | None = None,
 ) -> dict[str, Any]:
     """Make endpoint, capture, signature, baseline and monitors of a model in one go.
 
@@ -46,7 +47,7 @@ def deploy(
         files; it keeps its own copy of the model.
     name
         Name of the endpoint; by default the model file's name.
-    label, prediction, probability, id_column, timestamp, exclude, problem, positive, threshold
+    label, prediction, probability, id, timestamp, exclude, problem, positive, threshold
         Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
         (or probability) the quality of the model is monitored, too.
     facet, group
@@ -68,6 +69,7 @@ def deploy(
         label=label,
         prediction=prediction,
         probability=probability,
+        id=id,
         id_column=id_column,
         timestamp=timestamp,
         exclude=exclude,

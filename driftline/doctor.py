@@ -17,12 +17,9 @@ from typing import Literal
 
 import httpx
 import pyarrow as pa
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, inspect, or_, select, text
+from sqlalchemy import Engine, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-import driftline.migrations
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.baseline.location import locate
@@ -30,7 +27,7 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
-from driftline.database import using_database
+from driftline.database import known_revisions, stored_revision, using_database
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.mends import MENDS
 from driftline.monitors.definitions import list_definitions
@@ -212,20 +209,21 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
 def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[Finding]:
     try:
         with engine.connect() as connection:
-            revision = None
-            if inspect(connection).has_table("alembic_version"):
-                revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            revision = stored_revision(connection)
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
         yield Finding("database", "defect", reason, "start it, or correct [database] url")
         return
-    shown, newest = engine.url.render_as_string(hide_password=True), _newest_revision()
-    if revision != newest:
+    shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
+    if revision != known[0]:
+        is_newer = revision is not None and revision not in known
         yield Finding(
             "database",
             "defect",
-            f"{shown}: schema {revision or 'empty'}, not {newest}",
-            "driftline migrate",
+            f"{shown}: schema {revision or 'empty'}, not {known[0]}",
+            "install the newer driftline that wrote it, or set another [database] url"
+            if is_newer
+            else "driftline migrate",
         )
         return
     yield Finding("database", "ok", f"{shown}, schema {revision}")
@@ -236,12 +234,6 @@ def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[F
         yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
     except SQLAlchemyError as error:
         yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
-
-
-def _newest_revision() -> str | None:
-    config = Config()
-    config.set_main_option("script_location", driftline.migrations.__path__[0])
-    return ScriptDirectory.from_config(config).get_current_head()
 
 
 def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:

@@ -16,6 +16,9 @@ from driftline.errors import InputError
 
 __all__ = ["Facet", "Problem", "Roles"]
 
+# Above which probability an answer without prediction is positive, where nobody says otherwise.
+THRESHOLD = 0.5
+
 Problem = Literal["binary", "multiclass", "regression"]
 
 
@@ -79,7 +82,8 @@ class Roles:
         The class that counts as positive; None: the last one in order. The label and the prediction
         may write it differently (1 and "approve"): further values that mean the same class.
     threshold
-        With a probability and no prediction: positive above it, strictly.
+        With a probability and no prediction: positive above it, strictly. None: 0.5, or what the
+        baseline was made with.
     facets, group
         Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
     """
@@ -93,15 +97,20 @@ class Roles:
     problem: Problem | None = None
     positive: str | None = None
     also_positive: tuple[str, ...] = ()
-    threshold: float = 0.5
+    threshold: float | None = None
     facets: tuple[Facet, ...] = ()
     group: str | None = None
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
             raise InputError(f'problem "{self.problem}"; expected {", ".join(get_args(Problem))}')
-        if not 0 <= self.threshold <= 1:
+        if not 0 <= self.positive_above <= 1:
             raise InputError(f"threshold {self.threshold}; expected 0 to 1")
+
+    @property
+    def positive_above(self) -> float:
+        """The threshold that holds, written or not."""
+        return THRESHOLD if self.threshold is None else self.threshold
 
     @classmethod
     def of(
@@ -113,10 +122,17 @@ class Roles:
         facet: str | Facet | Iterable[str | Facet] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
-        """Make roles from what people write: one text or several, any values as positive class."""
+        """Make roles from what people write: one text or several, any values as positive class.
+
+        ``id`` is ``id_column`` as the command line and resource files spell it.
+        """
         for name in named:
-            if name not in _OTHERS:
+            if name not in (*_OTHERS, "id"):
                 raise InputError(f'"{name}": no such role; expected one of {", ".join(_SPELLED)}')
+        short, long = named.pop("id", None), named.get("id_column")
+        if None not in (short, long) and short != long:
+            raise InputError(f'id "{short}" and id_column "{long}"; expected one of the two')
+        named["id_column"] = long if short is None else short
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
         several = positive if isinstance(positive, list | tuple) else [positive]
         positives = dict.fromkeys(class_text(value) for value in several if value is not None)

@@ -42,11 +42,12 @@ class ServerCalls:
     UndecidedError
         From every call, when the data cannot answer it.
     InputError
-        From every call, with the server's sentence, when what was asked is wrong.
+        When the server is no address; and from every call, with the server's sentence, when what
+        was asked is wrong.
     """
 
     def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
-        self.server = server.rstrip("/")
+        self.server = _address(server)
         timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s)
         self._http = httpx.Client(base_url=self.server, timeout=timeout)
 
@@ -78,10 +79,6 @@ class ServerCalls:
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         try:
             response = self._http.request(method, path, **options)
-        except httpx.UnsupportedProtocol as error:
-            raise InputError(
-                f'server "{self.server}": expected an address such as {DEFAULT_SERVER}'
-            ) from error
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"no server answers at {self.server} ({error}); start one with: driftline up"
@@ -89,6 +86,24 @@ class ServerCalls:
         if response.is_success:
             return response
         raise refusal(response)
+
+
+def _address(server: str) -> str:
+    """Read ``localhost:8080`` as the address that it is short for.
+
+    Raises
+    ------
+    InputError
+        When it is no address of HTTP.
+    """
+    text = str(server)
+    try:
+        url = httpx.URL(text if "://" in text else f"http://{text}")
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InputError(f'server "{server}": expected an address such as {DEFAULT_SERVER}')
+    return str(url).rstrip("/")
 
 
 def in_path(name: str) -> str:

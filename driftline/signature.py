@@ -14,10 +14,13 @@ from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
 
-__all__ = ["Column", "ColumnType", "Role", "Signature", "column_names", "slug"]
+__all__ = ["JUDGED_ROLES", "Column", "ColumnType", "Role", "Signature", "column_names", "slug"]
 
 ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
 Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp", "excluded"]
+
+# What a window's distribution is compared for; a label comes late, the others say what a row is.
+JUDGED_ROLES: tuple[Role, ...] = ("feature", "prediction", "probability")
 
 FORMAT_VERSION = 1
 

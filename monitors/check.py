@@ -7,6 +7,7 @@ from os import PathLike, fspath
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
+from driftline.baseline.schema import find_column
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -68,7 +69,7 @@ def check(
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
-        ``id_column=``, ``timestamp=`` and ``exclude=`` are settled when the baseline is made.
+        ``id=``, ``timestamp=`` and ``exclude=`` are settled when the baseline is made.
 
     Returns
     -------
@@ -136,6 +137,8 @@ def check_roles(
             f'kind "{asked}" is read in one process; leave engine and jobs out, or ask for '
             '"data-quality"'
         )
+    if asked == "data-quality":  # Which reads none of these: the others miss them by themselves.
+        _refuse_unknown(roles, baseline, source.schema.names)
     question = Question(
         baseline=baseline,
         batches=source.batches,
@@ -172,15 +175,25 @@ def _opened(reference: object) -> Baseline:
 def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:
     """Refuse what only the making of a baseline can follow, unless the baseline does already."""
     known = {column.name: column.role for column in baseline.signature.columns}
-    named = [("id", "id_column", roles.id_column)]
+    named = [("id", "id", roles.id_column)]
     named += [("excluded", "exclude", name) for name in roles.exclude]
     if kind != "model-quality":  # That orders the answers by it.
         named += [("timestamp", "timestamp", roles.timestamp)]
     for role, spelled, name in named:
         if name is not None and known.get(name) != role:
-            flag = spelled.removesuffix("_column")
             raise InputError(
                 f'{spelled} "{name}": a check judges the columns that its baseline judges; name it '
-                f"when the baseline is made (driftline baseline --{flag}, "
+                f"when the baseline is made (driftline baseline --{spelled}, "
                 f"Baseline.fit({spelled}=))"
             )
+
+
+def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> None:
+    """Refuse a name that neither the data nor the baseline has."""
+    known = [*names, *(column.name for column in baseline.signature.columns)]
+    named = [("label", roles.label), ("prediction", roles.prediction), ("group", roles.group)]
+    named += [("probability", name) for name in roles.probability]
+    named += [("facet", facet.column) for facet in roles.facets]
+    for what, name in named:
+        if name is not None:
+            find_column(name, known, what=what)

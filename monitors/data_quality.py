@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
+from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.decision.budget import TOLERANCE, Budget
@@ -210,8 +210,8 @@ def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
 def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
     """Give how far a column's shares may move at no cost, in share at the median.
 
-    The threshold of its constraints, where somebody has set one: SageMaker's own default, which
-    generated files hold, is ten times what moves a decision, and stands for nobody's wish.
+    The threshold of its constraints, where somebody has written one: the 0.1 of a generated
+    document is ten times what moves a decision, and nobody's wish.
 
     Parameters
     ----------
@@ -223,9 +223,7 @@ def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERA
     config = constraints.config(column.name)
     if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
         return config.categorical_comparison_threshold
-    if config.comparison_threshold == MonitoringConfig().comparison_threshold:
-        return usual
-    return config.comparison_threshold
+    return usual if config.written_threshold is None else config.written_threshold
 
 
 def _column_drafts(work: _Work) -> list[Draft]:

@@ -56,6 +56,10 @@ TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
     "differ by themselves, make it with --timestamp"
 )
+LOST_NOTE = (
+    "the baseline's folder has no profile.arrow, which holds its times: drift is judged as if rows "
+    "were independent; make the baseline again"
+)
 
 
 def examine(question: Question) -> Report:
@@ -137,7 +141,9 @@ def _times_note(question: Question, violations: Sequence[Violation]) -> dict[str
     """
     is_known = question.facts is not None or question.baseline.blocks is not None
     drifted = any(one.constraint_check_type == "baseline_drift_check" for one in violations)
-    return {"times_note": TIMES_NOTE} if drifted and not is_known else {}
+    had_times = question.baseline.signature.event_time is not None
+    note = LOST_NOTE if had_times else TIMES_NOTE
+    return {"times_note": note} if drifted and not is_known else {}
 
 
 def _read(question: Question, plan: SegmentPlan | None) -> WindowReading:

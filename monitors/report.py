@@ -237,9 +237,10 @@ class Report:
         """Lay the shares of a feature's values beside the reference's, with intervals."""
         return None if self.comparer is None else self.comparer(feature)
 
-    def rows(self, violation: Violation | int, limit: int | None = 50) -> pd.DataFrame:
+    def rows(self, violation: Violation | int | str, limit: int | None = 50) -> pd.DataFrame:
         """Give the first rows behind a violation, the offending column in front; None: all.
 
+        A violation is named by itself, by its number, or by its feature: the feature's first one.
         Without any where no single rows are behind it, as behind a missing column.
         The index holds the rows' positions in the data, from 0, as ``first_rows`` does: ``.iloc``
         finds them there. Captured rows have ids in front instead.
@@ -249,7 +250,7 @@ class Report:
         UndecidedError
             When the rows are gone.
         InputError
-            When the report has no violation of that number.
+            When the report has no violation of that number or feature.
         """
         chosen = self._chosen(violation).predicate
         if chosen is None:
@@ -260,7 +261,7 @@ class Report:
         found: pd.DataFrame = table.to_pandas()
         return found.set_index(POSITION).rename_axis(None) if POSITION in found else found
 
-    def export(self, violation: Violation | int | None, path: str | PathLike[str]) -> int:
+    def export(self, violation: Violation | int | str | None, path: str | PathLike[str]) -> int:
         """Write all rows behind a violation, and no others, to a CSV or Parquet file.
 
         Each has its ``share_of_blame``, which sum to 1; None: the rows behind any violation, each
@@ -281,13 +282,23 @@ class Report:
         found = blamed_batches(self._rows(), self._blamed(violation), self.references)
         return write_rows(found, form, Path(path))
 
-    def _blamed(self, violation: Violation | int | None) -> list[Blamed]:
+    def _blamed(self, violation: Violation | int | str | None) -> list[Blamed]:
         return blamed_by(self.violations if violation is None else (self._chosen(violation),))
 
-    def _chosen(self, violation: Violation | int) -> Violation:
+    def _chosen(self, violation: Violation | int | str) -> Violation:
         if isinstance(violation, Violation):
             return violation
         count = len(self.violations)
+        if isinstance(violation, str):
+            names = list(dict.fromkeys(one.feature_name for one in self.violations))
+            if violation not in names:
+                raise InputError(
+                    f'violation "{violation}": the report has {plural(count, "violation")}'
+                    + f", of {', '.join(names[:8])}" * bool(count)
+                )
+            violation = next(
+                at for at, one in enumerate(self.violations) if one.feature_name == violation
+            )
         if not -count <= violation < count:
             raise InputError(
                 f"violation {violation}: the report has {plural(count, 'violation')}"
@@ -377,8 +388,14 @@ class Report:
         return report_page(self)
 
     def to_html(self, file: str | PathLike[str]) -> None:
-        """Write the report as one page that needs no other file."""
-        Path(file).write_text(self.html(), encoding="utf-8")
+        """Write the report as one page that needs no other file, to a path or a URI.
+
+        Raises
+        ------
+        UnavailableError
+            When the file cannot be written.
+        """
+        locate(file).write(self.html().encode())
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""

@@ -91,7 +91,6 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
 
 def roles_spec(roles: Roles) -> dict[str, Any]:
     """Write the roles as a Baseline's spec has them, without what is not given."""
-    empty = Roles()
     found = {
         "label": roles.label,
         "prediction": roles.prediction,
@@ -101,7 +100,7 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
         "exclude": list(roles.exclude) or None,
         "problem": roles.problem,
         "positive": list(roles.positives) if roles.also_positive else roles.positive,
-        "threshold": roles.threshold if roles.threshold != empty.threshold else None,
+        "threshold": roles.threshold,
         "facet": [str(facet) for facet in roles.facets] or None,
         "group": roles.group,
     }

@@ -116,7 +116,7 @@ class Logger:
     def __call__(
         self,
         features: object,
-        prediction: object,
+        prediction: object = None,
         *,
         inference_id: str | None = None,
         event_time: datetime | str | None = None,
@@ -131,7 +131,7 @@ class Logger:
             several: a list of those, a pandas or polars frame, a two-dimensional array.
         prediction
             The answer: one value, or a mapping of output names, for one row; a sequence of as many
-            for several; None when the model gave none.
+            for several; left out when there is none.
         inference_id
             The caller's own id, by which the truth can be joined later.
         event_time

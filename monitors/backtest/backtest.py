@@ -80,7 +80,7 @@ def backtest(
     options
         Span, other rules to lay beside, tolerance, marks.
     **roles
-        ``label=``, ``prediction=``, ``id_column=``, ``exclude=`` and so on, as for `Baseline.fit`;
+        ``label=``, ``prediction=``, ``id=``, ``exclude=`` and so on, as for `Baseline.fit`;
         for a baseline that is made here.
 
     Raises

@@ -226,7 +226,7 @@ def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
     answer = _signs(_column(batch, roles.prediction), roles)
     if answer is None and roles.probability and roles.problem != "multiclass":
         chance = _column(batch, roles.probability[-1])
-        answer = None if chance is None else _above(chance, roles.threshold)
+        answer = None if chance is None else _above(chance, roles.positive_above)
     nobody = np.full(batch.num_rows, MISSING, dtype=np.int64)
     return (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)
 

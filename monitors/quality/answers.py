@@ -213,7 +213,7 @@ def _binary(
             name = next((by_class[one] for one in positives if one in by_class), name)
         probability = _numbers(rows, name)
         known = ~np.isnan(probability)
-        answer = (probability > roles.threshold).astype(np.intp)
+        answer = (probability > roles.positive_above).astype(np.intp)
     if said is not None:
         given = said.is_valid().to_numpy(zero_copy_only=False)
         answer = np.where(given, _is(said, positives), answer).astype(np.intp)

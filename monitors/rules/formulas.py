@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.errors import InputError
 from driftline.monitors.rules.expression import Expression
@@ -90,7 +91,7 @@ class Custom:
                 found = found.combine_chunks()
             if not isinstance(found, pa.Array):
                 found = pa.array(found, from_pandas=True)
-            verdict = found.cast(pa.bool_())
+            verdict = _truths(found)
         except Exception as error:  # It is foreign code: whatever it raises is its defect.
             raise InputError(
                 f'check "{self.name}" failed: {type(error).__name__}: {error}; expected one truth '
@@ -107,3 +108,20 @@ class Custom:
         """Name no extremes."""
         del batch, broken
         return np.empty(0)
+
+
+def _truths(found: pa.Array) -> pa.BooleanArray:
+    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none.
+
+    Raises
+    ------
+    TypeError, pa.ArrowInvalid
+        When these are others.
+    """
+    kind = found.type
+    is_whole = pa.types.is_integer(kind)
+    if pa.types.is_floating(kind) or (
+        is_whole and not pc.all(pc.is_in(found, pa.array([0, 1, None], kind))).as_py()
+    ):
+        raise TypeError(f"it gave numbers ({kind})")
+    return found.cast(pa.bool_())

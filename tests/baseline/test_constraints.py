@@ -74,6 +74,49 @@ def test_overrides_are_read_wherever_they_stand(feature):
     assert found.monitoring_config == MonitoringConfig()
 
 
+def config_of(distribution):
+    found = {"features": [], "monitoring_config": {"distribution_constraints": distribution}}
+    return Constraints.from_dict(found).monitoring_config
+
+
+GENERATED = {
+    "perform_comparison": "Enabled",
+    "comparison_threshold": 0.1,
+    "comparison_method": "Robust",
+}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "written"),
+    [
+        (GENERATED, None),
+        ({**GENERATED, "categorical_drift_method": "ChiSquared"}, None),
+        ({}, None),
+        ({**GENERATED, "comparison_threshold": 0.2}, 0.2),
+        ({**GENERATED, "comparison_method": "Simple"}, 0.1),
+        ({"comparison_threshold": 0.1}, 0.1),
+    ],
+)
+def test_a_threshold_is_written_unless_the_block_is_exactly_a_generated_one(distribution, written):
+    found = config_of(distribution)
+
+    assert found.written_threshold == written
+    assert found.comparison_threshold == (0.1 if written is None else written)
+
+
+def test_a_threshold_of_an_override_is_written_whatever_it_is():
+    override = {"monitoring_config_overrides": {"distribution_constraints": dict(GENERATED)}}
+    found = Constraints.from_dict(
+        {
+            **document(**override),
+            "monitoring_config": {"distribution_constraints": dict(GENERATED)},
+        }
+    )
+
+    assert found.config("x").written_threshold == 0.1
+    assert found.config("y").written_threshold is None
+
+
 def test_every_spelling_of_the_methods_is_read():
     config = {
         "evaluate_constraints": "Disabled",

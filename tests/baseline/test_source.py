@@ -186,6 +186,47 @@ def test_mixed_objects_of_pandas_become_text():
     assert rows(open_source(frame)) == {"x": ["1", "two", None, "3.5"], "7": [1, 2, 3, 4]}
 
 
+class Opaque:
+    """An object without a text of its own."""
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([1j, 2j], "values of type complex.*make two columns of its two parts"),
+        (pd.Series([1j, 2], dtype=object), "values of type complex"),
+        ([Opaque(), Opaque()], "values of type Opaque; expected numbers, texts, truth values"),
+        ([{1}, {2}], "values of type set"),
+        ([{"a", "b"}, None], "values of type set"),
+        (["a", Opaque()], "values of type Opaque"),
+    ],
+)
+def test_objects_that_are_no_values_are_refused(values, said):
+    with pytest.raises(InputError, match=f'^column "x": {said}'):
+        open_source(pd.DataFrame({"x": values}))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_objects_in_polars_are_refused(lazy):
+    frame = pl.DataFrame({"n": [1], "x": [Opaque()]}, schema={"n": pl.Int64, "x": pl.Object})
+
+    with pytest.raises(InputError, match='column "x": Python objects; expected numbers'):
+        open_source(frame.lazy() if lazy else frame)
+
+
+@pytest.mark.parametrize("series", [pd.Series([1, 2], name="x"), pl.Series("x", [1, 2])])
+def test_a_series_with_a_name_is_a_column(series):
+    assert rows(open_source(series)) == {"x": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "series", [pd.Series([1, 2]), pd.DataFrame({"x": [1], "y": ["a"]}).iloc[0], pl.Series([1])]
+)
+def test_a_series_without_a_name_may_be_a_row_and_is_refused(series):
+    with pytest.raises(InputError, match="a Series without a name of its own; expected a frame"):
+        open_source(series)
+
+
 def test_sparse_columns_of_pandas_are_numbers():
     frame = pd.DataFrame(
         {
@@ -259,7 +300,7 @@ def test_a_parquet_file_that_was_cut_off_is_named_among_others(tmp_path, left):
         ("/nowhere/*.csv", "no file matches"),
         ("nosuch://bucket/x", "expected a path or a URI"),
         (42, "data of type int; expected a path"),
-        (pl.Series([1]), "of type Series is no table"),
+        (pa.array([1.5]), "of type DoubleArray is no table"),
         ({"a": [1], "b": [1, 2]}, "of type dict is no table"),
         (pa.table({}), "no columns"),
         (pd.DataFrame(np.ones((1, 2)), columns=["a", "a"]), '"a" stands twice'),

@@ -109,7 +109,9 @@ def test_without_an_event_time_there_are_no_blocks():
 
 
 def test_times_that_came_as_text_are_read_as_times():
-    table = pa.table({"when": ["2013-01-01T00:30:00Z", "2013-01-01 01:30", "soon"], "x": [1, 2, 3]})
+    table = pa.table(
+        {"when": ["2013-01-01T00:30:00Z", "2013-01-01 01:30Z", "soon"], "x": [1, 2, 3]}
+    )
 
     found = Baseline.fit(table, timestamp="when")
 
@@ -180,6 +182,37 @@ def test_wrong_arguments_give_one_sentence(arguments, message):
         Baseline.fit(flights(10), **arguments)
 
 
+def test_the_id_is_named_as_the_command_and_resource_files_name_it():
+    rows = flights(200)
+
+    assert Baseline.fit(rows, id="id").signature == Baseline.fit(rows, id_column="id").signature
+    with pytest.raises(InputError, match='id "id" and id_column "tail"; expected one of the two'):
+        Baseline.fit(rows, id="id", id_column="tail")
+
+
+@pytest.mark.parametrize("name", ["carrier", "seats"])
+def test_an_id_whose_values_come_again_and_again_is_refused(name):
+    with pytest.raises(InputError, match=f'id "{name}": .* different values in 6,000 rows; exp'):
+        Baseline.fit(flights(), id=name)
+
+
+def test_an_id_may_stand_twice_where_rows_do():
+    rows = flights(3000)
+
+    assert Baseline.fit(pd.concat([rows, rows[:100]]), id="id").signature.inference_id == "id"
+
+
+def test_times_of_which_only_some_have_a_zone_are_refused():
+    rows = flights(200)
+    naive = rows["time"].dt.tz_localize(None)
+    objects = naive.astype(object).where(rows.index < 150, rows["time"].astype(object))
+    texts = [pa.table({"time": found.astype(str)}) for found in (rows["time"], naive)]
+
+    for mixed in (rows.assign(time=objects), pa.concat_tables(texts)):
+        with pytest.raises(InputError, match='"time": some times have a zone and some have none'):
+            Baseline.fit(mixed, timestamp="time")
+
+
 def test_data_without_rows_is_refused():
     with pytest.raises(InputError, match="holds no rows"):
         Baseline.fit(pa.table({"x": pa.array([], pa.float64())}))
@@ -221,6 +254,27 @@ def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_
     assert carrier.cell_counts.tolist() == own.cell_counts.tolist()
     assert found.signature.get("seats").type == "int64"
     assert "tail" not in found.cells
+
+
+def test_a_folder_whose_profile_is_gone_compares_no_label_id_or_time(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "profile.arrow").unlink()
+
+    found = Baseline.load(tmp_path)
+
+    assert not {"late", "id", "time"} & set(found.cells)
+    assert {"carrier", "temp", "seats", "score"} <= set(found.cells)
+
+
+def test_statistics_of_a_column_that_the_signature_lacks_are_one_sentence(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "profile.arrow").unlink()
+    document = json.loads((tmp_path / "signature.json").read_text())
+    document["features"] = [one for one in document["features"] if one["name"] != "temp"]
+    (tmp_path / "signature.json").write_text(json.dumps(document))
+
+    with pytest.raises(InputError, match='"temp" is not in signature'):
+        Baseline.load(tmp_path)
 
 
 def test_without_the_sketch_the_ten_buckets_are_the_cells(sagemaker):

@@ -122,6 +122,39 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
     engine.dispose()
 
 
+def set_revision(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+
+
+def test_a_schema_newer_than_the_program_is_one_sentence(empty_url: str) -> None:
+    engine = open_url(empty_url)
+    newest = migrate(engine)
+    set_revision(engine, "9999")
+
+    with pytest.raises(ConflictError, match=f"schema 9999 is of a newer .* up to {newest}; instal"):
+        migrate(engine)
+    engine.dispose()
+
+
+def test_what_alembic_cannot_do_is_one_sentence(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine = open_url(empty_url)
+    migrate(engine)
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(driftline.migrations.__path__[0]), folder)
+    for name in ("a", "b"):  # Two heads, as two branches of development leave them.
+        (folder / "versions" / f"{name}.py").write_text(
+            f'revision = "{name}"\ndown_revision = "0001"\n\n\ndef upgrade() -> None:\n    pass\n'
+        )
+    monkeypatch.setattr(database, "__file__", str(tmp_path / "database.py"))
+
+    with pytest.raises(ConflictError, match="cannot be brought up to date .*Multiple head"):
+        migrate(engine)
+    engine.dispose()
+
+
 CHILD = """
 import sys
 from driftline.database import migrate

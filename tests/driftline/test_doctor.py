@@ -70,6 +70,20 @@ def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
     assert not Path(settings.root, "driftline.db").exists()  # It only looks.
 
 
+def test_a_schema_newer_than_the_program_is_not_to_be_migrated(settings):
+    engine = open_database(settings)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    found = findings_of(settings)["database"]
+
+    assert found.verdict == "defect"
+    assert "schema 9999, not " in found.found
+    assert "migrate" not in found.mend
+    assert "newer driftline" in found.mend
+
+
 def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings, monkeypatch):
     environment = {
         "DRIFTLINE_STORAGE__ROOT": settings.root,

@@ -49,6 +49,14 @@ def test_what_is_left_open_is_taken_from_others():
     assert found == Roles(label="y", prediction="guess", positive="0", threshold=0.3)
 
 
+def test_a_threshold_that_somebody_wrote_is_taken_also_where_it_is_the_usual_one():
+    known = Roles.of(threshold=0.3)
+
+    assert Roles.of(threshold=0.5).over(known).positive_above == 0.5
+    assert Roles.of().over(known).positive_above == 0.3
+    assert Roles.of().positive_above == 0.5
+
+
 @given(
     label=st.none() | st.text(min_size=1),
     probability=st.lists(st.text(min_size=1), max_size=3),

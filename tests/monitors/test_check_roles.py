@@ -67,6 +67,25 @@ def test_what_the_baseline_says_may_be_said_again(settled: Baseline, kind: str) 
     assert not check(DATA, settled, kind=kind, **same).violations
 
 
+def test_the_id_may_be_named_as_the_command_names_it(settled: Baseline) -> None:
+    assert not check(DATA, settled, id="key").violations
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ({"label": "LATE"}, 'label "LATE": the data has no such column; did you mean "late"?'),
+        ({"probability": ["says", "sayss"]}, 'probability "sayss": the data has no such column'),
+        ({"facet": "nowt=x"}, 'facet "nowt": the data has no such column'),
+    ],
+)
+def test_a_column_that_there_is_not_is_told_where_the_kind_reads_none(
+    settled: Baseline, roles: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InputError, match=said.replace("?", r"\?")):
+        check(DATA, settled, **roles)
+
+
 @pytest.mark.parametrize("reference", [DATA, None, 3], ids=["table", "nothing", "number"])
 def test_what_is_no_baseline_is_told_how_to_become_one(reference: Any) -> None:
     with pytest.raises(InputError, match=r"make one with dl\.Baseline\.fit"):

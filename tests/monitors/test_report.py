@@ -68,6 +68,26 @@ def test_rows_of_a_violation_that_is_not_there_are_refused_in_a_sentence(
         broken.rows(1)
 
 
+def test_rows_are_also_found_by_the_name_of_the_feature(reference: Baseline) -> None:
+    report = check(pa.table({"a": np.arange(500) % 50 + 900, "b": ["x", "y"] * 250}), reference)
+
+    assert report.rows("a").equals(report.rows(0))
+    with pytest.raises(InputError, match=r'^violation "b": the report has \d+ violations?, of a$'):
+        report.rows("b")
+
+
+def test_a_page_is_written_where_the_documents_would_be(
+    reference: Baseline, tmp_path: Path
+) -> None:
+    report = check(pa.table({"a": np.arange(500) % 50, "b": ["x", "y"] * 250}), reference)
+
+    report.to_html(tmp_path / "new" / "page.html")
+
+    assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8") == report.html()
+    with pytest.raises(InputError, match="cannot be written"):
+        report.to_html(tmp_path / "new" / "page.html" / "page.html")
+
+
 def test_constraints_alone_have_no_drift_to_judge_and_decide(reference: Baseline) -> None:
     report = check(pa.table({"a": [1] * 5, "b": ["x"] * 5}), constraints_alone(reference))
 

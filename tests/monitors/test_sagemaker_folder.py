@@ -71,3 +71,24 @@ def test_constraints_can_switch_comparisons_off(
 
     assert report.passed
     assert report.features.set_index("feature").loc["temp", "note"] == "comparison_disabled"
+
+
+def test_a_threshold_of_a_tenth_counts_where_somebody_wrote_it(
+    sagemaker_folder: Path, rng: np.random.Generator
+) -> None:
+    file = sagemaker_folder / "constraints.json"
+    found = json.loads(file.read_text())
+    values = weather(rng, 5000)
+    # A sixth of a deviation: the normal's share above the median goes from 0.5 to 0.566.
+    values["temp"] = values["temp"] + 2
+    suggested = check(pa.table(values), sagemaker_folder)
+    for feature in found["features"]:
+        if feature["name"] == "temp":
+            wide = {"distribution_constraints": {"comparison_threshold": 0.1}}
+            feature["monitoring_config_overrides"] = wide
+    file.write_text(json.dumps(found))
+
+    written = check(pa.table(values), sagemaker_folder)
+
+    assert checks(suggested) == {("temp", "baseline_drift_check")}
+    assert written.passed

@@ -126,6 +126,16 @@ def test_an_answer_to_one_row_may_name_its_outputs(
     assert read(spool_dir) == [(1.5, "UA", True, 0.75)]
 
 
+@pytest.mark.parametrize("features", [[1.5, "UA"], [[1.5, "UA"]]], ids=["one", "several"])
+def test_a_row_may_be_recorded_without_a_prediction(spool_dir: Path, features: Any) -> None:
+    log = dl.Logger("flights", spool_dir=spool_dir)
+
+    log(features)
+
+    assert read(spool_dir) == [(1.5, "UA", None, None)]
+    assert log.counters["misused"] == 0
+
+
 def test_a_record_tells_its_circumstances(spool_dir: Path) -> None:
     log = dl.Logger("flights", spool_dir=spool_dir, model="m1", now_ns=lambda: 7_000)
 

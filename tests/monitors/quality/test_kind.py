@@ -248,6 +248,19 @@ def test_a_missing_answer_is_made_of_the_probability_strictly_above_the_threshol
     assert high.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
 
 
+def test_a_threshold_of_a_half_is_taken_where_the_baseline_has_another() -> None:
+    chance = [0.2, 0.4, 0.2, 0.9] * 10
+    table = pa.table({"late": ["no", "yes", "no", "yes"] * 10, "chance": chance})
+    roles = {"label": "late", "probability": "chance", "problem": "binary", "positive": "yes"}
+    baseline = Baseline.fit(table, **roles, threshold=0.3)
+
+    own = check(table, baseline, kind="model-quality")
+    half = check(table, baseline, kind="model-quality", threshold=0.5)
+
+    assert own.details["confusion_matrix"]["yes"] == {"no": 0, "yes": 20}
+    assert half.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
+
+
 def test_labels_and_answers_are_compared_as_classes_whatever_their_types() -> None:
     rows = {"said": pa.array([0.0, 1.0, 1.0, None] * 20), "late": ["0", "1", "1.0", "0"] * 20}
     table = pa.table({**rows, "flag": [False, True, True, False] * 20})

@@ -27,6 +27,15 @@ def short(batch):
 def words(batch):
     return ["yes"] * batch.num_rows
 
+def score(batch):
+    return [0.0, 1.0] * (batch.num_rows // 2)
+
+def grade(batch):
+    return [1, 2] * (batch.num_rows // 2)
+
+def zero(batch):
+    return [0, 1] * (batch.num_rows // 2)
+
 def broken(batch):
     raise RuntimeError("no luck")
 
@@ -53,7 +62,7 @@ class Counter:
 
 nothing = 3
 """
-NAMES = ("even", "short", "words", "broken", "Total", "nothing", "gone")
+NAMES = ("even", "short", "words", "score", "grade", "zero", "broken", "Total", "nothing", "gone")
 BATCH = pa.record_batch({"n": [2, 3, None, 8]})
 
 
@@ -91,6 +100,15 @@ def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
     assert told(check="acme_even", column="n", where="n != 3") == []
 
 
+def test_whole_numbers_0_and_1_are_truth_values() -> None:
+    rules = RuleSet.of([{"check": "acme_zero"}]).start()
+    rules.update(BATCH)
+
+    assert [one.what for one in outcome_drafts(rules.result())] == [
+        "50 % of rows that fail acme_zero"
+    ]
+
+
 def test_a_class_judges_all_rows_together_and_in_parts() -> None:
     assert told(check="acme_Total", column="n", most=14) == ["sum 15"]
     assert told(check="acme_Total", column="n", most=15) == []
@@ -106,6 +124,8 @@ def test_what_is_installed_can_be_listed() -> None:
         ({"check": "acme_broken"}, 'check "acme_broken" failed: RuntimeError: no luck'),
         ({"check": "acme_short"}, "gave 1 values for 4 rows; expected one truth value"),
         ({"check": "acme_words"}, 'check "acme_words" failed: ArrowInvalid'),
+        ({"check": "acme_score"}, "TypeError: it gave numbers (double); expected one truth value"),
+        ({"check": "acme_grade"}, "TypeError: it gave numbers (int64); expected one truth value"),
         ({"check": "acme_even"}, "failed: TypeError: even() missing 1 required"),
         ({"check": "acme_Total", "column": "n"}, "TypeError"),
         ({"check": "acme_nothing"}, "is no function; expected one"),
