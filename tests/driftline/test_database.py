@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,10 +22,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+import driftline.migrations
+from driftline import database
 from driftline.alerts.tables import metadata as alerts
 from driftline.alerts.tables import metrics
 from driftline.database import migrate, open_database
-from driftline.errors import UnavailableError
+from driftline.errors import ConflictError, UnavailableError
 from driftline.monitors.tables import leases
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
@@ -132,7 +135,7 @@ def test_a_schema_newer_than_the_program_is_one_sentence(empty_url: str) -> None
     newest = migrate(engine)
     set_revision(engine, "9999")
 
-    with pytest.raises(ConflictError, match=f"schema 9999 is of a newer .* up to {newest}; instal"):
+    with pytest.raises(ConflictError, match=f"schema 9999 is of a newer .* up to {newest};"):
         migrate(engine)
     engine.dispose()
 
@@ -150,7 +153,7 @@ def test_what_alembic_cannot_do_is_one_sentence(
         )
     monkeypatch.setattr(database, "__file__", str(tmp_path / "database.py"))
 
-    with pytest.raises(ConflictError, match="cannot be brought up to date .*Multiple head"):
+    with pytest.raises(ConflictError, match=r"cannot be brought up to date .*Multiple head"):
         migrate(engine)
     engine.dispose()
 
