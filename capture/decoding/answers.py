@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from driftline.capture.decoding.bounds import MAX_ROWS, BodyError, require_rows
 from driftline.capture.decoding.shapes import Extra, Plan, Plans, Row, opened, picker
 from driftline.capture.decoding.tensors import is_tensors, read_tensors
+from driftline.classes import class_order
 from driftline.signature import Column, Signature
 
-__all__ = ["AnswerRows"]
+__all__ = ["ROUNDED", "AnswerRows"]
 
 _MAX_TOLD = 5
+# How far probabilities that were rounded on the way may be from adding up to one.
+ROUNDED = 0.01
 # Names under which servers answer: ours, those of SageMaker's own algorithms, MLServer's.
 _PREDICTION_KEYS = ("prediction", "predicted_label", "predicted_value", "predict")
 _PROBABILITY_KEYS = ("probability", "probabilities", "score", "scores", "predict_proba")
@@ -48,6 +51,8 @@ class AnswerRows:
         self._said = [key for key in (*_PREDICTION_KEYS, *labels) if key not in self._names]
         self._known = {*self._names, *_PROBABILITY_KEYS, *self._said}
         self._missing = (None,) * (len(self.columns) - 1)
+        self._classes = self._known_classes(signature)
+        self._class_count = max(len(self._classes), len(self._chances), 2)
         self._plans: Plans[_Key] = Plans(self._plan)
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
@@ -73,7 +78,10 @@ class AnswerRows:
         if kinds == {dict}:
             return self._objects(entries)
         if kinds == {list}:
-            return entries if set(map(len, entries)) == {len(self.columns)} else None
+            is_plain = (
+                set(map(len, entries)) == {len(self.columns)} and self.places(entries) is None
+            )
+            return entries if is_plain else None
         if kinds.isdisjoint((dict, list)):
             return [(value, *self._missing) for value in entries]
         return None
@@ -107,6 +115,10 @@ class AnswerRows:
             found = self._as_records(found)
         entries = found if isinstance(found, list) else [found]
         require_rows(len(entries))
+        lists = [entry for entry in entries if isinstance(entry, list)]
+        places = self.places(lists) if len(lists) == len(entries) else None
+        if places is not None:
+            return [[None if at is None else row[at] for at in places] for row in lists]
         rows: list[Row] = []
         for number, entry in enumerate(entries, 1):
             try:
@@ -137,7 +149,10 @@ class AnswerRows:
         columns = {name: value for name, value in found.items() if name in self._known}
         lists = [value for value in columns.values() if isinstance(value, list)]
         told = self._prediction_of(found)
-        if not lists or len(lists) < len(columns) or (self._own and told is None):
+        is_nested = all(isinstance(value, list) for values in lists for value in values)
+        if not lists or len(lists) < len(columns):
+            return found
+        if self._own and told is None and not is_nested:
             return found
         if len({len(values) for values in lists}) > 1:
             raise BodyError("columns of different lengths")
@@ -146,6 +161,81 @@ class AnswerRows:
             return lists[0]
         require_rows(len(lists[0]))
         return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+    def may_be_probabilities(self, width: int) -> bool:
+        """Whether rows of so many values need a look at them, for they may be of each class one."""
+        return bool(self._chances) and (width == self._class_count or 1 < width < len(self.columns))
+
+    def places(self, rows: Sequence[Sequence[object]]) -> Sequence[int | None] | None:
+        """Return where in rows without names the values of the outputs stand; None: in their order.
+
+        Numbers that add up to one in each row are the probabilities of all classes, as
+        ``predict_proba`` gives them, in the order of the classes; then no prediction was answered.
+        A whole number before a fraction is a prediction and its probability, whatever they add up
+        to.
+
+        Raises
+        ------
+        BodyError
+            When it is not known which value is which.
+        """
+        if len(widths := set(map(len, rows))) != 1 or not self.may_be_probabilities(*widths):
+            return None
+        (width,) = widths
+        if width == self._class_count and all(map(_add_up, rows)):
+            is_pair = width == len(self.columns) and any(
+                type(row[0]) is int and type(row[1]) is float for row in rows
+            )
+            if is_pair:
+                return None
+            places = self._places_of_classes(width)
+            if (
+                width == len(self.columns)
+                and places[-1] == 0
+                and all(row[0] in (0, 1) for row in rows)
+            ):
+                # The prediction 1 with a probability of 0 of the class 0 looks just as well so.
+                raise BodyError(
+                    "two numbers that add up to one, which are a prediction and its probability, "
+                    "or two probabilities; answer with names"
+                )
+            return places
+        if width == len(self.columns):
+            return None
+        raise BodyError(f"{width} values a row; expected 1 or {len(self.columns)}")
+
+    def _places_of_classes(self, width: int) -> Sequence[int | None]:
+        places: list[int | None] = []
+        for column in self.columns:
+            if column not in self._chances:
+                places.append(None)
+            elif len(self._chances) == width:
+                places.append(self._chances.index(column))
+            elif (at := self._class_of(column)) is not None:
+                places.append(at)
+            else:
+                raise BodyError(
+                    f"{width} numbers a row that add up to one, and which probability is of which "
+                    "class is not known; name the classes of prediction and probability in the "
+                    "signature"
+                )
+        return places
+
+    def _known_classes(self, signature: Signature) -> tuple[str, ...]:
+        """Return all classes in the order in which models answer them; none where it is unknown.
+
+        Models sort them, and a baseline puts the positive class last: only where both say the same
+        is the order known.
+        """
+        for column in (*signature.outputs, *signature.features):
+            if column.role in ("prediction", "label") and column.classes:
+                return column.classes if class_order(column.classes) == column.classes else ()
+        return ()
+
+    def _class_of(self, column: Column) -> int | None:
+        """Return which of all classes a probability is of; None where nothing says so."""
+        own = column.classes or ()
+        return self._classes.index(own[0]) if len(own) == 1 and own[0] in self._classes else None
 
     def _prediction_of(self, entry: Mapping[str, object]) -> object:
         """Find the prediction: under its own name, a usual one, or that of the truth."""
@@ -189,10 +279,24 @@ class AnswerRows:
         at = self._chances.index(column)
         if isinstance(chances, list) and len(chances) == len(self._chances):
             return chances[at]
+        if isinstance(chances, list) and len(chances) == len(self._classes):
+            place = self._class_of(column)
+            return chances if place is None else chances[place]
         if isinstance(chances, dict):
             return next((chances[key] for key in _keys_of(column) if key in chances), None)
         is_alone = len(self._chances) == 1
         return chances if at == 0 and (isinstance(chances, list) or is_alone) else None
+
+
+def _add_up(row: Sequence[object]) -> bool:
+    """Whether all of a row are numbers from 0 to 1 that add up to one."""
+    numbers = [value for value in row if isinstance(value, int | float)]
+    return (
+        len(numbers) == len(row)
+        and not any(isinstance(number, bool) for number in numbers)
+        and all(0 <= number <= 1 for number in numbers)
+        and abs(sum(numbers) - 1) <= ROUNDED
+    )
 
 
 def _keys_of(column: Column) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pyarrow as pa
 
+from driftline.capture.decoding.answers import AnswerRows
 from driftline.capture.decoding.bounds import BodyError, require_rows
 from driftline.capture.decoding.coerce import Coerced, as_text, from_array
 from driftline.capture.decoding.reading import Reading
@@ -60,7 +61,7 @@ def read_npy(
     contents: pa.BinaryArray,
     *,
     id_name: str | None = None,
-    is_ragged: bool = False,
+    answers: AnswerRows | None = None,
 ) -> None:
     """Read arrays of shape (n, k), (n,) of one field or, of requests, (k,); or structured ones.
 
@@ -70,8 +71,9 @@ def read_npy(
     ----------
     id_name
         The field of a structured array that is the caller's id.
-    is_ragged
-        Rows may lack values at the end, and a vector is one value a row.
+    answers
+        Finds what the values of answers are: their rows may lack values at the end, and a vector is
+        one value a row.
     """
     groups: dict[bytes, list[tuple[int, bytes]]] = {}
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
@@ -79,8 +81,12 @@ def read_npy(
         groups.setdefault(content[:end], []).append((index, content[end:]))
     for header, bodies in groups.items():
         try:
-            layout = _layout(header, 1 if is_ragged else len(reading.columns))
-            _add(reading, layout, _whole(reading, layout, bodies), id_name, is_ragged=is_ragged)
+            layout = _layout(header, 1 if answers is not None else len(reading.columns))
+            whole = _whole(reading, layout, bodies)
+            if answers is not None and answers.may_be_probabilities(layout.width):
+                _add_each(reading, layout, whole, answers)
+            else:
+                _add(reading, layout, whole, id_name, is_ragged=answers is not None)
         except BodyError as error:
             for index, _ in bodies:
                 reading.errors[index] = str(error)
@@ -97,6 +103,20 @@ def _whole(
     return [body for body in bodies if len(body[1]) == layout.size_bytes]
 
 
+def _add_each(
+    reading: Reading, layout: _Layout, bodies: Sequence[tuple[int, bytes]], answers: AnswerRows
+) -> None:
+    """Take each body of answers by itself: what its values are, they say only together."""
+    for body in bodies:
+        try:
+            values = layout.columns(body[1])
+            numbers = (column.tolist() for column in values)
+            places = answers.places(list(zip(*numbers, strict=True)))
+            _add(reading, layout, [body], None, is_ragged=True, places=places)
+        except BodyError as error:
+            reading.errors[body[0]] = str(error)
+
+
 def _add(
     reading: Reading,
     layout: _Layout,
@@ -104,6 +124,7 @@ def _add(
     id_name: str | None,
     *,
     is_ragged: bool,
+    places: Sequence[int | None] | None = None,
 ) -> None:
     names = [column.name for column in reading.columns]
     if not bodies:
@@ -114,6 +135,9 @@ def _add(
         found = _by_name(values, fields, names)
         told = values[id_name].tolist() if id_name in fields else []
         extras = [(row, str(id_name), as_text(value)) for row, value in enumerate(told)]
+    elif places is not None:
+        found = [None if at is None else (values, *others)[at] for at in places]
+        extras = []
     elif layout.width == len(names) or (is_ragged and layout.width < len(names)):
         found = [values, *others, *[None] * (len(names) - layout.width)]
         extras = []

@@ -17,7 +17,6 @@ from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.csv_bodies import read_csv
 from driftline.capture.decoding.inflate import unpack
 from driftline.capture.decoding.json_bodies import (
-    RowFinder,
     read_json,
     read_json_lines,
     read_tensor_bodies,
@@ -76,7 +75,7 @@ def read_requests(sent: Sent, signature: Signature) -> Bodies:
     """Read request bodies as rows of the signature's inputs."""
     reading = Reading(signature.inputs, sent.errors)
     if signature.inputs:
-        _read(sent, reading, RequestRows(signature), signature.inference_id, is_ragged=False)
+        _read(sent, reading, RequestRows(signature), signature.inference_id)
     return reading.result()
 
 
@@ -87,7 +86,7 @@ def read_responses(sent: Sent, signature: Signature, row_counts: np.ndarray) -> 
         zeros = np.zeros(len(sent.errors), np.int64)
         return Bodies(zeros, zeros, [], [], [None] * len(sent.errors))
     reading = Reading(outputs, sent.errors)
-    _read(sent, reading, AnswerRows(signature), None, is_ragged=True)
+    _read(sent, reading, AnswerRows(signature))
     found = reading.result()
     wrong = (found.counts != row_counts) & (found.counts > 0)
     for index in np.flatnonzero(wrong):
@@ -96,18 +95,19 @@ def read_responses(sent: Sent, signature: Signature, row_counts: np.ndarray) -> 
 
 
 def _read(
-    sent: Sent, reading: Reading, finder: RowFinder, id_name: str | None, *, is_ragged: bool
+    sent: Sent, reading: Reading, finder: RequestRows | AnswerRows, id_name: str | None = None
 ) -> None:
-    """Read each body by its kind; ``is_ragged``: rows may lack columns at the end."""
+    """Read each body by its kind; rows of answers may lack columns at the end."""
+    answers = finder if isinstance(finder, AnswerRows) else None
     for kind, indices, contents in _groups(sent):
         if kind == "csv":
-            read_csv(reading, indices, contents, is_ragged=is_ragged)
+            read_csv(reading, indices, contents, answers=answers)
         elif kind == "json":
             read_json(reading, indices, contents, finder)
         elif kind == "jsonlines":
             read_json_lines(reading, indices, contents, finder)
         elif kind == "npy":
-            read_npy(reading, indices, contents, id_name=id_name, is_ragged=is_ragged)
+            read_npy(reading, indices, contents, id_name=id_name, answers=answers)
         elif kind == "parquet":
             read_parquet(reading, indices, contents, id_name=id_name)
         else:

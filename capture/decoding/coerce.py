@@ -59,6 +59,13 @@ class Coerced(NamedTuple):
     unfit: np.ndarray
     texts: list[str]
 
+    def only(self, keep: np.ndarray) -> Coerced:
+        """Return some of the rows, by a mask over them."""
+        is_kept = keep[self.unfit]
+        position = np.cumsum(keep) - 1
+        texts = [text for text, kept in zip(self.texts, is_kept, strict=True) if kept]
+        return Coerced(self.values.filter(pa.array(keep)), position[self.unfit[is_kept]], texts)
+
 
 def from_text(array: pa.Array, kind: ColumnType) -> Coerced:
     """Read a text column as a type; blanks around numbers are nothing, a time without zone UTC."""

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from driftline.capture.decoding.answers import ROUNDED, AnswerRows
 from driftline.capture.decoding.bounds import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.capture.decoding.coerce import ARROW_TYPES, Coerced, from_text, is_plainly_read
 from driftline.capture.decoding.reading import Reading
@@ -36,9 +37,14 @@ _TRUE, _FALSE = ["true", "True", "TRUE", "1"], ["false", "False", "FALSE", "0"]
 
 
 def read_csv(
-    reading: Reading, indices: np.ndarray, contents: pa.BinaryArray, *, is_ragged: bool
+    reading: Reading,
+    indices: np.ndarray,
+    contents: pa.BinaryArray,
+    *,
+    answers: AnswerRows | None = None,
 ) -> None:
-    """Read bodies; ``is_ragged``: rows may lack fields at the end."""
+    """Read bodies; ``answers`` finds what the values of answers are, whose rows may lack fields."""
+    is_ragged = answers is not None
     if not len(contents):
         return
     layout = _Layout(contents)
@@ -54,10 +60,41 @@ def read_csv(
         columns = _parse(part.text, fields, reading.columns)
         if columns is None or len(columns[0].values) != part.line_counts.sum():
             careful += chosen.tolist()
+            continue
+        if answers is not None and answers.may_be_probabilities(fields):
+            is_odd = _add_up(columns[:fields], part.line_counts) | (fields < width)
+            careful += chosen[is_odd].tolist()
+            if is_odd.any():
+                keep = np.repeat(~is_odd, part.line_counts)
+                columns = [column.only(keep) for column in columns]
+            chosen, counts = chosen[~is_odd], part.line_counts[~is_odd]
         else:
-            reading.add(indices[chosen], part.line_counts, columns)
+            counts = part.line_counts
+        if len(chosen):
+            reading.add(indices[chosen], counts, columns)
     if careful:
-        _read_carefully(reading, indices, contents, sorted(careful), is_ragged=is_ragged)
+        _read_carefully(reading, indices, contents, sorted(careful), answers)
+
+
+def _add_up(columns: Sequence[Coerced], counts: np.ndarray) -> np.ndarray:
+    """Return which bodies have rows of numbers that all add up to one, shape (bodies,)."""
+    total = np.sum([_numbers(column) for column in columns], axis=0)
+    is_one = np.abs(total - 1) <= ROUNDED  # Never where a number is missing.
+    return np.asarray(np.logical_and.reduceat(is_one, np.cumsum(counts) - counts), np.bool_)
+
+
+def _numbers(column: Coerced) -> np.ndarray:
+    """Return what a column says as numbers, NaN for what is none, whatever its type."""
+    values, unfit, texts = column
+    if pa.types.is_string(values.type):
+        values = from_text(values, "double").values
+    elif pa.types.is_timestamp(values.type):
+        values = pa.nulls(len(values))
+    found: np.ndarray = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
+    found[unfit] = from_text(pa.array(texts, pa.string()), "double").values.to_numpy(
+        zero_copy_only=False
+    )
+    return found
 
 
 class _Layout:
@@ -199,8 +236,7 @@ def _read_carefully(
     indices: np.ndarray,
     contents: pa.BinaryArray,
     careful: Sequence[int],
-    *,
-    is_ragged: bool,
+    answers: AnswerRows | None,
 ) -> None:
     names = [column.name for column in reading.columns]
     chosen: list[int] = []
@@ -208,7 +244,7 @@ def _read_carefully(
     rows: list[Sequence[str | None]] = []
     for at in careful:
         try:
-            found = _rows(contents[at].as_py(), names, is_ragged=is_ragged)
+            found = _rows(contents[at].as_py(), names, answers)
         except BodyError as error:
             reading.errors[indices[at]] = str(error)
             continue
@@ -235,16 +271,33 @@ def _add_rows(
         reading.add(chosen, counts, columns)
 
 
-def _rows(content: bytes, names: Sequence[str], *, is_ragged: bool) -> list[list[str | None]]:
-    """Read one body as RFC 4180 has it; rows that lack fields at the end are filled."""
+def _rows(
+    content: bytes, names: Sequence[str], answers: AnswerRows | None
+) -> list[list[str | None]]:
+    """Read one body as RFC 4180 has it; rows of answers that lack fields at the end are filled."""
     rows = _cells(content)
     width = len(names)
     if len(rows) > 1 and set(names).issubset(rows[0]):
         return _by_header(rows, names)
+    is_ragged = answers is not None
     for number, row in enumerate(rows, 1):
         if len(row) != width and not (is_ragged and len(row) < width):
             raise BodyError(f"row {number} has {len(row)} columns; expected {width}")
+    if answers is not None:
+        places = answers.places([list(map(_number, row)) for row in rows])
+        if places is not None:
+            return [[None if at is None else row[at] for at in places] for row in rows]
     return [[*row, *[None] * (width - len(row))] for row in rows]
+
+
+def _number(text: str) -> object:
+    """Return a number as it is written, whole or not; any other text as it is."""
+    for kind in (int, float) if text.isascii() and "_" not in text else ():
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _by_header(rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str | None]]:

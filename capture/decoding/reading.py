@@ -36,12 +36,7 @@ class Bodies(NamedTuple):
         read = np.flatnonzero(self.counts > 0)[order]
         keep = np.repeat(~wrong[read], self.counts[read])
         position = np.cumsum(keep) - 1
-        columns = []
-        for values, unfit, texts in self.columns:
-            is_kept = keep[unfit]
-            kept_texts = [text for text, kept in zip(texts, is_kept, strict=True) if kept]
-            kept = values.filter(pa.array(keep))
-            columns.append(Coerced(kept, position[unfit[is_kept]], kept_texts))
+        columns = [column.only(keep) for column in self.columns]
         extras = [(int(position[row]), name, text) for row, name, text in self.extras if keep[row]]
         counts = np.where(wrong, 0, self.counts)
         starts = np.zeros_like(counts)

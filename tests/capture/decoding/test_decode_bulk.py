@@ -18,7 +18,7 @@ from driftline.capture.decoding.coerce import Coerced, from_text
 from driftline.capture.decoding.csv_bodies import _read_carefully, read_csv
 from driftline.capture.decoding.reading import Bodies, Reading
 from driftline.capture.decoding.shapes import RequestRows
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import Column, ColumnType, Role, Signature
 from tests.capture.decoding.decode_tools import CSV, JSON, SIGNATURE, decode, features, frame
 
 KINDS: tuple[ColumnType, ...] = ("int64", "double", "string", "bool", "timestamp")
@@ -86,21 +86,24 @@ def test_text_is_read_alike_at_once_and_with_care(texts: list[str], kind: Column
 @given(
     st.lists(bodies, min_size=1, max_size=5),
     st.lists(st.sampled_from(KINDS), min_size=3, max_size=3),
+    st.lists(st.sampled_from(["prediction", "probability"]), min_size=3, max_size=3),
     st.booleans(),
 )
 @settings(max_examples=300)
 def test_csv_is_read_alike_at_once_and_body_by_body(
-    texts: list[str], kinds: list[ColumnType], is_ragged: bool
+    texts: list[str], kinds: list[ColumnType], roles: list[Role], is_ragged: bool
 ) -> None:
-    columns = [
-        Column(name, f"feature_{name}", kind) for name, kind in zip("abc", kinds, strict=True)
-    ]
+    columns = tuple(
+        Column(name, f"feature_{name}", kind, role=role)
+        for name, kind, role in zip("abc", kinds, roles, strict=True)
+    )
+    answers = AnswerRows(Signature((), columns)) if is_ragged else None
     contents = pa.array([text.encode("utf-8", "surrogatepass") for text in texts], pa.binary())
     indices = np.arange(len(texts))
     at_once, with_care = (Reading(columns, [None] * len(texts)) for _ in range(2))
 
-    read_csv(at_once, indices, contents, is_ragged=is_ragged)
-    _read_carefully(with_care, indices, contents, range(len(texts)), is_ragged=is_ragged)
+    read_csv(at_once, indices, contents, answers=answers)
+    _read_carefully(with_care, indices, contents, range(len(texts)), answers)
 
     assert by_body(at_once.result()) == by_body(with_care.result())
 
@@ -181,7 +184,7 @@ def test_one_hostile_body_leaves_the_others_in_bulk(monkeypatch: pytest.MonkeyPa
     careful: list[int] = []
     monkeypatch.setattr(
         "driftline.capture.decoding.csv_bodies._read_carefully",
-        lambda reading, indices, contents, which, **_: careful.extend(indices[list(which)]),
+        lambda reading, indices, contents, which, *_: careful.extend(indices[list(which)]),
     )
 
     found = decode([*good, *map(frame, bad)], SIGNATURE)
