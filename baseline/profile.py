@@ -78,7 +78,8 @@ class Profile:
         batch
             Columns by the user's names, in any order. A map column ``unfit`` is no data column.
         unfit
-            By column: how many nulls of this batch stand for values that did not fit.
+            By column: how many nulls of this batch stand for values that did not fit. A name that
+            is none of the batch's is that of an extra field, which no column has taken.
         """
         known, present = unfit or {}, set(batch.schema.names)
         for name, column in self.columns.items():
@@ -88,6 +89,8 @@ class Profile:
             else:
                 column.update(pa.nulls(batch.num_rows))
         self.extra = _appended(self.extra, batch.schema, set(self.columns))
+        fields = (name for name in known if name not in present and name not in self.columns)
+        self.extra = tuple(dict.fromkeys((*self.extra, *fields)))
         self.row_count += batch.num_rows
 
     @classmethod

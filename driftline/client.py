@@ -318,6 +318,10 @@ class Client(AlarmCalls, ExecutionCalls):
         }
         return self._json("POST", "/api/v1/capture/erasures", json=asked)
 
+    def decode_captured(self, endpoint: str) -> dict[str, Any]:
+        """Decode the requests of an endpoint that were stored raw by the signature it has now."""
+        return self._json("POST", f"/api/v1/endpoints/{in_path(endpoint)}/capture/decoding")
+
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
         return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture")

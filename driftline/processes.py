@@ -200,10 +200,10 @@ def run_sink(settings: Settings, ready: Ready) -> None:
         settling = SettlingTransport(kafka, settings.root)
         watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
 
-    upkeep = _upkeep(settings)
     watch = Observation(settings, "sink")
     with using_database(settings) as engine, watch.shown():
         migrate(engine)
+        upkeep = _upkeep(settings, engine)
         _run_loops({"sink": write, "upkeep": upkeep.run}, ready)
 
 
@@ -277,9 +277,10 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
     )  # fmt: skip
 
 
-def _upkeep(settings: Settings) -> Upkeep:
+def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
     """Build the loop that looks after the tables."""
     from driftline.capture.line.upkeep import NAMES, Upkeep
+    from driftline.serving.endpoints import signature_of
 
     return Upkeep(
         settings.root,
@@ -288,6 +289,7 @@ def _upkeep(settings: Settings) -> Upkeep:
             datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
         ).date(),
         vacuum_after_h=settings.capture.vacuum_after_h,
+        signatures=lambda endpoint: signature_of(engine, endpoint),
         interval_s=settings.capture.upkeep_interval_s,
     )
 
@@ -314,7 +316,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
         rules = redactor(settings)
         local = LocalTransport(settings.spool_dir, redactor=rules)
-        upkeep = _upkeep(settings)
+        upkeep = _upkeep(settings, engine)
         sink = watch.sink(_sink(settings, engine, local), upkeep, rules)
         return {"capture": sink.run, "upkeep": upkeep.run}
     if role == "scheduler":

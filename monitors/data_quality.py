@@ -94,6 +94,7 @@ class _Work:
     implausible: dict[str, Implausible]
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None
+    is_captured: bool = False
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
@@ -152,7 +153,10 @@ def judge(
         Gives the rule that was laid out before for the same references, blocks and facts.
     """
     odd = {one.column: one for one in implausible}
-    work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
+    work = _Work(
+        signature, constraints, reference_profile, window, odd, references, blocks,
+        is_captured=length is not None,
+    )  # fmt: skip
     judged = _judged_columns(work, references)
     names = tuple(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
@@ -249,6 +253,8 @@ def _column_drafts(work: _Work) -> list[Draft]:
                     check=check,
                     description=f"There are {verb} columns in current dataset. {counts}",
                     what=", ".join(names),
+                    # What a request has besides, the model was not asked with.
+                    severity="ticket" if work.is_captured and feature == EXTRA_COLUMNS else None,
                 )
             )
     return found

@@ -161,7 +161,7 @@ def judge_captured(
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         facts=facts,
-        unfit=unfit_counts if rows is None else None,
+        unfit=partial(unfit_counts, left_out=read.left_out) if rows is None else None,
         predict=predict,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,

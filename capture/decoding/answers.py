@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from driftline.capture.decoding.bounds import MAX_ROWS, BodyError, require_rows
-from driftline.capture.decoding.shapes import Extra, Plan, Plans, Row, opened, picker
+from driftline.capture.decoding.shapes import (
+    Extra,
+    Plan,
+    Plans,
+    Row,
+    by_index,
+    cells_by_index,
+    opened,
+    picker,
+    split_frame,
+    without_index,
+)
 from driftline.capture.decoding.tensors import is_tensors, read_tensors
 from driftline.classes import class_order
 from driftline.signature import Column, Signature
@@ -132,7 +143,9 @@ class AnswerRows:
         found = document
         if isinstance(document, dict) and "predictions" not in self._known:
             found = document.get("predictions", document)
-        found = opened(found, self._known, _ENVELOPES)
+        found = opened(without_index(found, self._known), self._known, _ENVELOPES)
+        if isinstance(found, dict) and {"columns", "data"} <= found.keys():
+            return split_frame(found)
         if not is_tensors(found):
             return found
         assert isinstance(found, list), "is_tensors says so"
@@ -146,9 +159,13 @@ class AnswerRows:
 
     def _as_records(self, found: dict[str, object]) -> object:
         """Turn an object of columns (``{"late": [0, 1], "p": [0.2, 0.7]}``) into rows."""
-        columns = {name: value for name, value in found.items() if name in self._known}
-        lists = [value for value in columns.values() if isinstance(value, list)]
+        if rows := by_index(found, self._known):
+            return rows
         told = self._prediction_of(found)
+        columns = {name: value for name, value in found.items() if name in self._known}
+        if isinstance(told, dict):
+            columns = cells_by_index(columns)
+        lists = [value for value in columns.values() if isinstance(value, list)]
         is_nested = all(isinstance(value, list) for values in lists for value in values)
         if not lists or len(lists) < len(columns):
             return found

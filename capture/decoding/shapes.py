@@ -21,7 +21,17 @@ from driftline.capture.decoding.coerce import as_text
 from driftline.capture.decoding.tensors import TENSOR_FIELDS, is_tensors, read_tensors
 from driftline.signature import Column, Signature
 
-__all__ = ["Extra", "Plan", "Plans", "RequestRows", "Row", "by_columns", "opened", "picker"]
+__all__ = [
+    "Extra",
+    "Plan",
+    "Plans",
+    "RequestRows",
+    "Row",
+    "by_columns",
+    "by_index",
+    "opened",
+    "picker",
+]
 
 _MAX_EXTRAS = 64
 # Rows stand in one of these, beside parameters that are none of our business.
@@ -30,6 +40,7 @@ _ENVELOPES = (
 )  # fmt: skip
 # Callers send the same few fields again and again; the bound keeps hostile ones from piling up.
 _MAX_PLANS = 256
+_NESTED = frozenset({list, dict})
 
 Extra = tuple[int, str, str]
 Row = Sequence[object]
@@ -39,13 +50,11 @@ Key = TypeVar("Key")
 class Plan(NamedTuple):
     """How the values of an object, in its order and with None at the end, become a row.
 
-    ``others`` are places and names of fields that the signature does not know, ``known`` is the
-    place of one that it does know.
+    ``others`` are places and names of fields that the signature does not know.
     """
 
     pick: Callable[[Sequence[object]], Row]
     others: tuple[tuple[int, str], ...] = ()
-    known: int = 0
 
 
 class RequestRows:
@@ -106,9 +115,9 @@ class RequestRows:
             plan = plans[tuple(entry)]
             if plan is None:
                 return None
-            pick, others, known = plan
+            pick, others = plan
             values = [*entry.values(), None]
-            if is_alone and type(values[known]) is list:
+            if is_alone and not _NESTED.isdisjoint(map(type, values)):
                 return None  # It may be one of columns.
             for place, name in others:
                 extras.append((len(rows), name, as_text(values[place])))
@@ -122,8 +131,7 @@ class RequestRows:
         place = {name: at for at, name in enumerate(keys)}
         others = [(place[name], as_text(name)) for name in self._unknown(keys)]
         pick = picker([place.get(name, len(keys)) for name in self._names])
-        known = next(at for name, at in place.items() if name in self._known)
-        return Plan(pick, tuple(others), known)
+        return Plan(pick, tuple(others))
 
     def _unknown(self, names: Iterable[str]) -> list[str]:
         """Choose the fields that are told beside a row: not too many, but the id in any case."""
@@ -134,7 +142,7 @@ class RequestRows:
         """Give the rows of one document in any of the shapes."""
         found = self._framed(document)
         if isinstance(found, dict):
-            found = by_columns(found, self._known) or [found]
+            found = by_index(found, self._known) or by_columns(found, self._known) or [found]
         elif found and isinstance(found, list) and _is_flat(found):
             # One row, or one value each of a model of one input.
             found = [[value] for value in found] if len(self._names) == 1 else [found]
@@ -151,10 +159,10 @@ class RequestRows:
 
     def _framed(self, document: object) -> object:
         """Take rows out of what stands around them: envelopes, tensors, a frame of pandas."""
-        found = opened(document, self._known, _ENVELOPES)
+        found = opened(without_index(document, self._known), self._known, _ENVELOPES)
         is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
         if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
-            return _split(found)
+            return split_frame(found)
         return self._of_tensors(found) if is_tensors(found) else found
 
     def _of_tensors(self, found: object) -> object:
@@ -216,15 +224,73 @@ def opened(document: object, known: Container[str], envelopes: Sequence[str]) ->
 
 
 def by_columns(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
-    """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one."""
-    columns = {name: value for name, value in found.items() if name in known}
-    lists = [_flat(value) for value in columns.values() if isinstance(value, list)]
-    if not lists or len(lists) < len(columns):
+    """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one.
+
+    A column may be an object of its values by index, as pandas writes them. Where most columns have
+    lists, one value in the place of a list, as redaction leaves it, is that of no row: it is told
+    beside the first as what does not fit, and nothing is told of null.
+    """
+    columns = cells_by_index({name: found[name] for name in found if name in known})
+    lists = {name: value for name, value in columns.items() if isinstance(value, list)}
+    single = {name: value for name, value in columns.items() if name not in lists}
+    if len(lists) <= sum(value is not None for value in single.values()):
         return None
-    if len({len(values) for values in lists}) > 1:
+    if len({len(values) for values in lists.values()}) > 1:
         raise BodyError("columns of different lengths")
-    require_rows(len(lists[0]))
-    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+    count = len(next(iter(lists.values())))
+    require_rows(count)
+    rows: list[object] = [
+        dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+    ]
+    told = {name: [value] for name, value in single.items() if value is not None}
+    rows[0] = {**dict(zip(lists, next(zip(*lists.values(), strict=True)), strict=True)), **told}
+    return rows
+
+
+def by_index(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
+    """Turn an object of rows by their index (pandas' orient ``index``) into rows, if it is one."""
+    rows = list(found.values())
+    if not rows or any(name in known for name in found):
+        return None
+    is_rows = all(isinstance(row, dict) and any(name in known for name in row) for row in rows)
+    return rows if is_rows else None
+
+
+def cells_by_index(columns: dict[str, object]) -> dict[str, object]:
+    """Return columns with lists in the place of objects by index, as pandas writes columns.
+
+    These have the same index; a single one has numbers, or it is a value that happens to be an
+    object.
+    """
+    indices = [list(value) for value in columns.values() if isinstance(value, dict)]
+    is_frame = len(indices) > 1 or (indices and all(key.isdecimal() for key in indices[0]))
+    if not is_frame or any(index != indices[0] for index in indices):
+        indices = []
+    return {
+        name: list(value.values())
+        if isinstance(value, dict) and indices
+        else _flat(value)
+        if isinstance(value, list)
+        else value
+        for name, value in columns.items()
+    }
+
+
+def without_index(document: object, known: Container[str]) -> object:
+    """Take the index out of a frame in pandas' orient ``table``: it is none of the data."""
+    if not (isinstance(document, dict) and document.keys() == {"schema", "data"}):
+        return document
+    schema, rows = document["schema"], document["data"]
+    index = schema.get("primaryKey") if isinstance(schema, dict) else None
+    if not isinstance(index, list) or not isinstance(rows, list):
+        return document
+    names = {name for name in index if isinstance(name, str) and name not in known}
+    return [
+        {name: value for name, value in row.items() if name not in names}
+        if isinstance(row, dict)
+        else row
+        for row in rows
+    ]
 
 
 def _flat(values: list[object]) -> list[object]:
@@ -234,7 +300,7 @@ def _flat(values: list[object]) -> list[object]:
     return values
 
 
-def _split(found: Mapping[str, object]) -> list[object]:
+def split_frame(found: Mapping[str, object]) -> list[object]:
     """Read a frame of pandas in the orient ``split``: names once, then rows."""
     names, rows = found["columns"], found["data"]
     if not isinstance(names, list) or not isinstance(rows, list):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from base64 import b64decode
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -80,6 +81,8 @@ def _read(tensor: dict[str, object], alone: int) -> Tensor:
     for _ in shape[1:]:
         if values and all(isinstance(value, list) for value in values):
             values = list(chain.from_iterable(values))
+    if _is_base64(tensor):
+        values = [_unpacked(value, told) for value in values]
     if math.prod(shape) != len(values):
         raise BodyError(f"{told} has {len(values)} values, other many than its shape says")
     if len(shape) == 1 and alone > 1 and len(values) == alone:
@@ -90,6 +93,20 @@ def _read(tensor: dict[str, object], alone: int) -> Tensor:
     if not width:
         raise BodyError(f"{told} has rows of no values")
     return Tensor(name, [values[at : at + width] for at in range(0, len(values), width)])
+
+
+def _is_base64(tensor: dict[str, object]) -> bool:
+    """Whether the texts of a tensor are written in base64, as MLServer says it of them."""
+    parameters = tensor.get("parameters")
+    kind = parameters.get("content_type") if isinstance(parameters, dict) else None
+    return kind == "base64" and tensor["datatype"] == "BYTES"
+
+
+def _unpacked(value: object, told: str) -> object:
+    try:
+        return None if value is None else b64decode(str(value), validate=True).decode("utf-8")
+    except ValueError as error:
+        raise BodyError(f"{told} is not UTF-8 in base64, as it says") from error
 
 
 def with_binary_data(document: object, data: memoryview) -> object:

@@ -26,11 +26,14 @@ from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
+from driftline.capture.tables.delta_log import NO_TABLE, added_since
+from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 from driftline.capture.truth.labels import EARLIEST_LABEL, list_labelled, truth_folder
 from driftline.errors import DriftlineError
+from driftline.signature import Signature
 
 __all__ = ["NAMES", "Upkeep"]
 
@@ -59,6 +62,9 @@ class Upkeep:
         received before any that a kept row can have. None: everything stays.
     vacuum_after_h
         Hours that replaced files stay for those who read an older state of a table.
+    signatures
+        Gives the signature of an endpoint, or None: what was stored raw before there was one, or
+        before it fitted, is decoded. None: nothing is.
     interval_s
         How long ``run`` waits between two looks at the tables.
     now, monotonic
@@ -68,7 +74,8 @@ class Upkeep:
     ----------
     counters
         Small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of theirs, files
-        ``vacuumed``, requests ``erased`` that came after they were to be, and ``failures``.
+        ``vacuumed``, requests ``erased`` that came after they were to be, requests ``decoded`` that
+        were stored raw, and ``failures``.
     """
 
     def __init__(
@@ -78,19 +85,23 @@ class Upkeep:
         *,
         keep_from: Callable[[], date] | None = None,
         vacuum_after_h: int = 24,
+        signatures: Callable[[str], Signature | None] | None = None,
         interval_s: float = 60.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = {
             "compacted": 0, "expired": 0, "expired_labels": 0, "vacuumed": 0, "erased": 0,
-            "failures": 0,
+            "decoded": 0, "failures": 0,
         }  # fmt: skip
         self._root = root
         self._name = WriterName(names)
         self._writer = f"upkeep-{self._name.name}"
         self._keep_from = keep_from
         self._vacuum_after_h = vacuum_after_h
+        self._signatures = signatures
+        # By which signature each table was looked at, and up to which version of it.
+        self._looked: dict[str, tuple[str, int]] = {}
         self._interval_s = interval_s
         self._now = now
         self._monotonic = monotonic
@@ -131,6 +142,7 @@ class Upkeep:
         is_due = self._monotonic() >= self._tidy_at_s
         tasks: list[Callable[[], None]] = [self._erase_late]
         tasks += [self._expire] if is_due else []
+        tasks += [partial(self._decode, one, stop) for one in list_endpoints(self._root)]
         tasks += [partial(self._keep, folder, stop, is_due=is_due) for folder in self._folders()]
         failures: list[DriftlineError] = []
         for task in tasks:
@@ -146,6 +158,22 @@ class Upkeep:
         pa.default_memory_pool().release_unused()
         if failures:
             raise failures[0]
+
+    def _decode(self, endpoint: str, stop: threading.Event | None) -> None:
+        """Decode what is stored raw, all of it for a new signature, then only what came since."""
+        signature = None if self._signatures is None else self._signatures(endpoint)
+        if signature is None:
+            return
+        dataset, text = Dataset(self._root, endpoint, writer=self._writer), signature.to_json()
+        known, version = self._looked.get(endpoint, ("", NO_TABLE))
+        new = added_since(dataset.folder, version)
+        is_partial = known == text and not new.parts
+        if not (is_partial and not new.files):
+            only = new.files if is_partial else None
+            found = decode_again(dataset, signature, only=only, stop=stop)
+            self.counters["decoded"] += found.decoded
+        if stop is None or not stop.is_set():
+            self._looked[endpoint] = text, new.version
 
     def _erase_late(self) -> None:
         self.counters["erased"] += self._erasing.catch_up()

@@ -95,6 +95,7 @@ class Flag(IntFlag):
     RESPONSE_UNPARSED = 1 << 17
     EVENT_TIME_SUSPECT = 1 << 18
     DECODER_FAULT = 1 << 19
+    DECODED_LATER = 1 << 20
 
 
 class Frame(NamedTuple):

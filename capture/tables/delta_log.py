@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from driftline.capture.tables.rewriting import DECODING, REASON
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 
@@ -42,8 +43,8 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
     """Tell what was appended after a version.
 
     A commit that also removes files (compaction, retention, erasure) only brings older rows in
-    another place. Where files of an append are gone, or entries of the log, all rows of their parts
-    count as new: rather too many than too few.
+    another place; what was decoded again is new in it. Where files of an append are gone, or
+    entries of the log, all rows of their parts count as new: rather too many than too few.
 
     Raises
     ------
@@ -83,7 +84,9 @@ def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:
         return None
     except (OSError, ValueError) as error:
         raise trouble(folder.uri, error) from error
-    if any("remove" in action for action in actions):
+    is_rewriting = any("remove" in action for action in actions)
+    reasons = {action["commitInfo"].get(REASON) for action in actions if "commitInfo" in action}
+    if is_rewriting and DECODING not in reasons:
         return {}
     adds = [action["add"] for action in actions if "add" in action]
     return {

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["read_groups", "rows_in_order"]
+__all__ = ["fitted", "read_groups", "rows_in_order"]
 
 # Most that is held to be sorted; a row group of requests with their bodies is no larger either.
 _WAITING_BYTES = 64 << 20
@@ -65,15 +65,15 @@ def read_groups(folder: DeltaFolder, path: str, schema: pa.Schema) -> Iterator[p
     with folder.filesystem.open_input_file(f"{folder.path}/{path}") as stream:
         file = pq.ParquetFile(stream)
         for group in range(file.num_row_groups):
-            yield _fitted(file.read_row_group(group, schema.names, use_threads=False), schema)
+            yield fitted(file.read_row_group(group, schema.names, use_threads=False), schema)
 
 
 def _read(folder: DeltaFolder, path: str, group: int, schema: pa.Schema) -> pa.Table:
     with folder.filesystem.open_input_file(f"{folder.path}/{path}") as stream:
-        return _fitted(pq.ParquetFile(stream).read_row_group(group, use_threads=False), schema)
+        return fitted(pq.ParquetFile(stream).read_row_group(group, use_threads=False), schema)
 
 
-def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give rows the columns of a schema, null where they are of an older one."""
     arrays = [
         rows[field.name].cast(field.type)

@@ -322,6 +322,17 @@ class DeltaFolder:
             raise trouble(self.uri, error) from error
         return found.size, found.mtime_ns
 
+    def widen(self, schema: pa.Schema) -> None:
+        """Give the table the columns of a schema that it lacks, and look at its newest state.
+
+        Raises
+        ------
+        StorageError
+            When the storage cannot be written.
+        """
+        self.refresh()
+        self._ready(schema)
+
     def _ready(self, schema: pa.Schema) -> DeltaTable:
         """Give the table, made or widened so that it holds these columns."""
         table = self.table

@@ -98,6 +98,8 @@ class WindowRead:
         Answered requests whose request or response could not be parsed in full.
     fault_count
         Those of them that a fault of the decoder kept from becoming rows.
+    left_out
+        The signature's inputs and outputs that were not asked for.
     late_count
         Requests that came in at or after ``late_after``.
     digest
@@ -125,6 +127,7 @@ class WindowRead:
     _columns: tuple[tuple[str, str, pa.DataType], ...] = field(repr=False)
     _days: tuple[str, ...] = field(default=(), repr=False)
     fault_count: int = 0
+    left_out: frozenset[str] = frozenset()
     labelled_count: int = 0
     unfit_label_count: int = 0
     stray_label_count: int = 0
@@ -228,7 +231,9 @@ def read_window(
     records = data.to_table(read, filter=_inside(window.start, window.end))
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
-    empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted)
+    asked = {name for name, _, _ in wanted}
+    left_out = frozenset(one.name for one in signature.columns if one.name not in asked)
+    empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out)
     found = _counted(empty, records, answered, usable, late_after or window.end)
     if labels is None:
         return found
@@ -292,10 +297,13 @@ def _labelled(
 _UNPARSED = int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)
 
 
-def unfit_counts(batch: pa.RecordBatch) -> dict[str, int]:
+def unfit_counts(
+    batch: pa.RecordBatch, *, left_out: frozenset[str] = frozenset()
+) -> dict[str, int]:
     """Count, by column name, the values of a batch that did not fit their type.
 
-    A name that the signature does not know is that of an extra field of a JSON object.
+    A name that the batch does not have is that of an extra field of a JSON object, or ``left_out``:
+    one of the signature's that was not asked for, and is not counted.
     """
     entries = batch.column(batch.num_columns - 1)
     if entries.type != _UNFIT_TYPE:
@@ -304,7 +312,9 @@ def unfit_counts(batch: pa.RecordBatch) -> dict[str, int]:
     first, last = offsets[0].as_py(), offsets[-1].as_py()
     counted = pc.value_counts(entries.keys.slice(first, last - first)).to_pylist()
     return {
-        entry["values"]: entry["counts"] for entry in sorted(counted, key=lambda e: e["values"])
+        entry["values"]: entry["counts"]
+        for entry in sorted(counted, key=lambda e: e["values"])
+        if entry["values"] not in left_out
     }
 
 
@@ -351,7 +361,10 @@ def _count(mask: pa.ChunkedArray) -> int:
 
 
 def _digest(requests: pa.Table | None) -> str:
-    """Hash the requests' spools and sequence numbers in sorted order."""
+    """Hash the requests' spools and sequence numbers in sorted order.
+
+    Those that were decoded later count once more, with what could be read of them.
+    """
     digest = hashlib.blake2b(digest_size=16)
     if requests is not None and requests.num_rows:
         ordered = requests.select(["spool_id", "spool_seq"]).sort_by(
@@ -363,4 +376,13 @@ def _digest(requests: pa.Table | None) -> str:
         for code, spool in enumerate(spools.dictionary.to_pylist()):
             digest.update(spool.encode() + b"\0")
             digest.update(np.ascontiguousarray(seqs[codes == code]).tobytes())
+        later = requests.filter(is_flagged(requests["flags"], Flag.DECODED_LATER))
+        if later.num_rows:
+            later = later.select(["spool_id", "spool_seq", "flags"]).sort_by(
+                [("spool_id", "ascending"), ("spool_seq", "ascending")]
+            )
+            state = later["flags"].to_numpy() & _UNPARSED
+            digest.update(b"\0decoded\0" + "\0".join(later["spool_id"].to_pylist()).encode())
+            digest.update(later["spool_seq"].to_numpy().astype("<i8").tobytes())
+            digest.update(state.astype("<i4").tobytes())
     return digest.hexdigest()

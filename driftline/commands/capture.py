@@ -75,6 +75,31 @@ def stats(
             typer.echo(f"{name:<14}{value}".rstrip())
 
 
+@capture.command("decode")
+def decode(
+    endpoint: Annotated[str, typer.Argument(help="Endpoint whose raw requests are decoded.")],
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Decode what was stored raw, by the signature that the endpoint has now.
+
+    For requests that came before the endpoint was declared, or that a signature did not fit that
+    has been mended since. The process with the sink does so by itself within a minute after apply.
+    Asking again is safe.
+
+    Example: driftline capture decode flights
+    """
+    with Client(options.address(server)) as client:
+        found = client.decode_captured(endpoint)
+    if as_json:
+        options.show_json(found)
+        return
+    typer.echo(
+        f"{found['endpoint']}: {_number(found['decoded'])} requests decoded "
+        f"({_number(found['rows'])} rows); {_number(found['left'])} cannot be read"
+    )
+
+
 @capture.command("audit")
 def make_audit(
     config_file: options.SettingsFile = None,

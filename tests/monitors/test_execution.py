@@ -65,6 +65,21 @@ def test_requests_that_the_decoder_failed_at_are_told_and_counted(
     assert value(engine, "decoder_faults") == [3.0]
 
 
+def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, {**weather(rng, 400), "unfit": [[("humidity", "0.5")]] * 400})
+
+    execution = judge()
+
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    (violation,) = report["violations"]
+    assert violation["constraint_check_type"] == "extra_column_check"
+    assert violation["severity"] == "ticket"
+    assert "humidity" in report["cause"]
+    assert value(engine, "violations_extra_column_check") == [1.0]
+
+
 def test_a_window_that_is_as_the_reference_completes(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:

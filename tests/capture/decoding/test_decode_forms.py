@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -495,3 +496,51 @@ def test_probabilities_of_several_classes_without_a_prediction_are_no_prediction
     assert found.columns["prediction"].to_pylist() == [None]
     less = decode([frame(b"1", CSV, b"0.2,0.3", CSV)], signature)
     assert less.errors == ["response: 2 values a row; expected 1 or 4"]
+
+
+ORIENTS = ["columns", "index", "split", "records", "values", "table"]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("orient", ORIENTS)
+def test_frames_that_pandas_writes_are_read_in_every_orient(orient: Any, rows: int) -> None:
+    asked = pd.DataFrame({"a": [1.5, 4], "b": [2, 5], "c": [3, 6]}, index=["x", "y"]).iloc[:rows]
+    answered = pd.DataFrame({"prediction": [0, 1], "p": [0.25, 0.75]}).iloc[:rows]
+
+    found = decode(
+        [frame(asked.to_json(orient=orient).encode(), JSON,
+               answered.to_json(orient=orient).encode(), JSON)],
+        NUMBERS,
+    )  # fmt: skip
+
+    assert found.errors == [None]
+    assert numbers(found) == [(1.5, 2, 3), (4, 5, 6)][:rows]
+    assert answers(found) == [(0, 0.25), (1, 0.75)][:rows]
+    assert not any(found.unfit.to_pylist())
+
+
+def test_redacted_columns_of_lists_leave_the_others_readable() -> None:
+    bodies = [
+        {"a": None, "b": [2, 5], "c": [3, 6]},  # null
+        {"b": [2, 5], "c": [3, 6]},  # drop
+        {"a": "***", "b": [2, 5], "c": [3, 6]},  # mask
+    ]
+
+    found = decode([frame(json.dumps(body).encode(), JSON) for body in bodies], NUMBERS)
+
+    assert numbers(found) == [(None, 2, 3), (None, 5, 6)] * 3
+    told = [dict(row) for row in found.unfit.to_pylist()]
+    assert told == [{}, {}, {}, {}, {"a": '["***"]'}, {}]
+
+
+def test_texts_that_mlserver_writes_in_base64_are_unpacked() -> None:
+    def body(data: list[str]) -> bytes:
+        text = {"content_type": "base64"}
+        tensor = {"name": "carrier", "shape": [2, 1], "datatype": "BYTES", "parameters": text}
+        return json.dumps({"inputs": [{**tensor, "data": data}]}).encode()
+
+    # "UA" and "AA", as RFC 4648 writes them.
+    found = decode([frame(body(["VUE=", "QUE="]), JSON), frame(body(["UA", "?"]), JSON)], SIGNATURE)
+
+    assert found.columns["feature_carrier"].to_pylist() == ["UA", "AA", None]
+    assert "tensor 'carrier' is not UTF-8 in base64" in str(found.errors[1])
