@@ -43,6 +43,9 @@ class Column:
         The values that a text column took in the reference, when there are few.
     classes
         For a prediction or probability: the class labels, as text, in the model's order.
+    former
+        Names in the capture table under which earlier versions stored it as another type, newest
+        first.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Column:
     role: Role = "feature"
     levels: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
+    former: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.column, str):
@@ -78,12 +82,14 @@ class Column:
             found["levels"] = list(self.levels)
         if self.classes is not None:
             found["classes"] = list(self.classes)
+        if self.former:
+            found["former"] = list(self.former)
         return found
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
         """Read a column from plain JSON values; unknown or missing keys are an InputError."""
-        known = {"name", "column", "type", "role", "levels", "classes"}
+        known = {"name", "column", "type", "role", "levels", "classes", "former"}
         if unknown := set(found) - known:
             raise InputError(
                 f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
@@ -96,6 +102,7 @@ class Column:
                 role=found.get("role", "feature"),
                 levels=tuple(found["levels"]) if found.get("levels") is not None else None,
                 classes=tuple(found["classes"]) if found.get("classes") is not None else None,
+                former=tuple(found.get("former", ())),
             )
         except KeyError as missing:
             raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None

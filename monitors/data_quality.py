@@ -153,10 +153,8 @@ def judge(
         Gives the rule that was laid out before for the same references, blocks and facts.
     """
     odd = {one.column: one for one in implausible}
-    work = _Work(
-        signature, constraints, reference_profile, window, odd, references, blocks,
-        is_captured=length is not None,
-    )  # fmt: skip
+    work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
+    work.is_captured = length is not None
     judged = _judged_columns(work, references)
     names = tuple(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES

@@ -172,8 +172,8 @@ def succeed(before: Signature | None, after: Signature) -> Signature:
     """Give a new signature the place of an old one.
 
     A column of the same name and type keeps its column of the capture table; one of another type
-    gets a new one, for a table's column has one type for ever. The version counts up when a name
-    or a type has changed.
+    gets a new one, for a table's column has one type for ever, and remembers the old one, so that
+    rows from before can be read. The version counts up when a name or a type has changed.
     """
     if before is None:
         return after
@@ -189,8 +189,9 @@ def succeed(before: Signature | None, after: Signature) -> Signature:
         if known is None or known.role != column.role:
             return column
         if known.type == column.type:
-            return replace(column, column=known.column)
-        return replace(column, column=f"{column.column}_v{version}")
+            return replace(column, column=known.column, former=known.former)
+        former = (known.column, *known.former)
+        return replace(column, column=f"{column.column}_v{version}", former=former)
 
     return replace(
         after,

@@ -29,6 +29,7 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.truth.labelling import Labels, join_labels
 from driftline.capture.truth.labels import EARLIEST_LABEL, read_truth
+from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
 from driftline.signature import Signature
 
@@ -133,6 +134,7 @@ class WindowRead:
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
+    _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
@@ -160,7 +162,11 @@ class WindowRead:
 
     def _on(self, day: str) -> Iterator[pa.RecordBatch]:
         assert self._data is not None
-        held = {column for _, column, _ in self._columns} & set(self._data.schema.names)
+        present = set(self._data.schema.names)
+        held = {column for _, column, _ in self._columns} & present
+        held |= {
+            old for name, _, _ in self._columns for old in self._former.get(name, ())
+        } & present
         # The day's own partition, so that no other day's file is opened.
         chosen = (
             (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
@@ -170,6 +176,11 @@ class WindowRead:
         found = {column: rows[column].take(order) for column in held}
         if day in self._labels:
             found[_LABEL] = self._labels[day]
+        for name, column, kind in self._columns:
+            if name in self._former:
+                olds = [found[old] for old in self._former[name] if old in found]
+                now = found.get(column, pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
+                found[column], found[UNFIT] = read_former(name, now.cast(kind), olds, found[UNFIT])
         arrays = [
             found[column].cast(kind) if column in found else pa.nulls(rows.num_rows, kind)
             for _, column, kind in self._columns
@@ -233,7 +244,10 @@ def read_window(
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
     asked = {name for name, _, _ in wanted}
     left_out = frozenset(one.name for one in signature.columns if one.name not in asked)
-    empty = WindowRead(window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out)
+    former = {one.name: one.former for one in signature.columns if one.former and one.name in asked}
+    empty = WindowRead(
+        window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, _former=former
+    )
     found = _counted(empty, records, answered, usable, late_after or window.end)
     if labels is None:
         return found
@@ -367,7 +381,7 @@ def _digest(requests: pa.Table | None) -> str:
     """
     digest = hashlib.blake2b(digest_size=16)
     if requests is not None and requests.num_rows:
-        ordered = requests.select(["spool_id", "spool_seq"]).sort_by(
+        ordered = requests.select(["spool_id", "spool_seq", "flags"]).sort_by(
             [("spool_id", "ascending"), ("spool_seq", "ascending")]
         )
         spools = ordered["spool_id"].combine_chunks().dictionary_encode()
@@ -376,11 +390,8 @@ def _digest(requests: pa.Table | None) -> str:
         for code, spool in enumerate(spools.dictionary.to_pylist()):
             digest.update(spool.encode() + b"\0")
             digest.update(np.ascontiguousarray(seqs[codes == code]).tobytes())
-        later = requests.filter(is_flagged(requests["flags"], Flag.DECODED_LATER))
+        later = ordered.filter(is_flagged(ordered["flags"], Flag.DECODED_LATER))
         if later.num_rows:
-            later = later.select(["spool_id", "spool_seq", "flags"]).sort_by(
-                [("spool_id", "ascending"), ("spool_seq", "ascending")]
-            )
             state = later["flags"].to_numpy() & _UNPARSED
             digest.update(b"\0decoded\0" + "\0".join(later["spool_id"].to_pylist()).encode())
             digest.update(later["spool_seq"].to_numpy().astype("<i8").tobytes())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,18 +14,14 @@ from driftline.alerts.guard import reading
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
-from driftline.capture.line.upkeep import NAMES
 from driftline.capture.spool.backlog import Backlog, measure
 from driftline.capture.spool.counting import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
 from driftline.capture.tables.forecast import forecast
-from driftline.capture.tables.redecoding import decode_again
-from driftline.capture.tables.writer_name import WriterName
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import signature_of
 
 __all__ = ["router"]
 
@@ -55,32 +50,6 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                 except NotFoundError as error:
                     raise NotFoundError(f"{error}; nor was anything captured as that") from None
         return _counted(context, name, declared, _told(context))
-
-    # Of two at once one would do its work twice.
-    turn = threading.Lock()
-
-    @routes.post("/endpoints/{name}/capture/decoding")
-    def decode(name: str) -> dict[str, Any]:
-        """Decode the requests that were stored raw by the signature that the endpoint has now.
-
-        For what came before the endpoint was declared, or before its signature was mended. Asking
-        again is safe; monitors judge the windows that have gained rows again.
-        """
-        with reading(context.engine) as connection:
-            endpoint = store.get(connection, "Endpoint", name).name
-        signature = signature_of(context.engine, endpoint)
-        if signature is None:
-            raise InputError(
-                f'Endpoint "{endpoint}" has no signature to decode by; declare it with a baseline '
-                "or a signature, then decode again"
-            )
-        with turn:
-            names = WriterName(context.spool_dir / NAMES)
-            try:
-                dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
-                return {"endpoint": endpoint, **asdict(decode_again(dataset, signature))}
-            finally:
-                names.close()
 
     @routes.get("/capture/audit")
     def last_audit() -> dict[str, Any]:

@@ -118,7 +118,8 @@ def test_a_change_of_type_is_a_new_version_and_a_new_column():
     found = succeed(before, after)
 
     assert found.version == 4
-    assert found.features == (Column("a", "feature_a_v4", "string"), INPUTS[1])
+    newer = Column("a", "feature_a_v4", "string", former=("feature_a",))
+    assert found.features == (newer, INPUTS[1])
     assert succeed(found, after) == found
     assert succeed(None, after) == after
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.windows.window import Window, read_window, unfit_counts
 from driftline.errors import InputError
-from driftline.signature import Column, Signature
+from driftline.serving.signatures import succeed
+from driftline.signature import Column, ColumnType, Signature
 
 Write = Callable[..., bool]
 DAY = Window(datetime(2013, 1, 15, tzinfo=UTC), datetime(2013, 1, 16, tzinfo=UTC))
@@ -222,3 +224,34 @@ def test_an_endpoint_or_a_day_without_records_is_an_empty_window(
 def test_an_unknown_column_is_named_with_the_known_ones(root: str, signature: Signature) -> None:
     with pytest.raises(InputError, match='no column "wind"; expected one of temp, Dep Delay'):
         read_window(root, "flights", DAY, signature, columns=["wind"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "bodies", "values", "told"),
+    [
+        # 1.5 is no whole number, but a number; "x" is none.
+        ("double", [b"1.5,1.5,UA", b"1.5,3,UA", b"1.5,x,UA"], [1.5, 3.0, None], {"Dep Delay": 1}),
+        ("string", [b"1.5,3,UA", b"1.5,4,UA", b"1.5,5,UA"], ["3", "4", "5"], {}),
+    ],
+)
+def test_a_window_that_spans_a_new_type_reads_all_its_rows_as_that(
+    root: str, write: Write, spool_dir: Path, drain: Callable[..., Sink], signature: Signature,
+    kind: ColumnType, bodies: list[bytes], values: list[object], told: dict[str, int],
+) -> None:  # fmt: skip
+    features = tuple(
+        replace(one, type=kind) if one.name == "Dep Delay" else one for one in signature.features
+    )
+    newer = succeed(signature, replace(signature, features=features))
+    writer = SpoolWriter(spool_dir)
+    for body in bodies:
+        write(writer, body)
+    drain(signature)
+    write(writer, b"1.5,7,UA")
+    drain(Signature.from_json(newer.to_json()))
+
+    read = read_window(root, "flights", DAY, newer)
+
+    expected = [*values, 7.0 if kind == "double" else "7"]
+    assert read.table()["Dep Delay"].to_pylist() == expected
+    (batch,) = read.batches()
+    assert unfit_counts(batch) == told

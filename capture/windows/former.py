@@ -1,0 +1,73 @@
+"""Rows that were stored while a column had another type: read as the type that it has now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.coerce import ARROW_TYPES, as_text, from_array, from_text
+
+__all__ = ["read_former"]
+
+_KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
+
+
+def read_former(
+    name: str, values: pa.ChunkedArray, olds: Sequence[pa.ChunkedArray], unfit: pa.ChunkedArray
+) -> tuple[pa.Array, pa.Array]:
+    """Fill a column from what it was stored as before; give it, and what fits it not even now.
+
+    Parameters
+    ----------
+    name
+        The user's name of the column, as it stands in ``unfit``.
+    values
+        The column as it is stored now, null in older rows.
+    olds
+        The same rows under earlier types, the newest first.
+    unfit
+        The map of what did not fit when it was stored.
+    """
+    kind = _KINDS[values.type]
+    found, entries = values.combine_chunks(), unfit.combine_chunks()
+    told: dict[int, str | None] = {}
+    if kind != "string":  # As a text anything would fit that was found not to be one.
+        told = _reread(name, entries)
+        texts = from_text(pa.array([told.get(row) for row in range(len(found))], pa.string()), kind)
+        found = pc.coalesce(found, texts.values)
+        lost = set(texts.unfit.tolist())
+        told = {row: text if row in lost else None for row, text in told.items()}
+    for column in olds:
+        old = column.combine_chunks()
+        if kind == "string":
+            found = pc.coalesce(found, old.cast(pa.string()))
+            continue
+        coerced = from_array(old, kind)
+        is_empty = found.is_null().to_numpy(zero_copy_only=False)
+        for row in coerced.unfit[is_empty[coerced.unfit]].tolist():
+            told[row] = as_text(old[row].as_py())
+        found = pc.coalesce(found, coerced.values)
+    return found, _with_texts(name, entries, told)
+
+
+def _reread(name: str, entries: pa.MapArray) -> dict[int, str | None]:
+    """Return the texts that stand under a name, by row."""
+    keys = entries.keys.to_numpy(zero_copy_only=False)
+    owner = np.repeat(np.arange(len(entries)), np.diff(entries.offsets.to_numpy()))
+    at = np.flatnonzero(keys == name)
+    texts = entries.items.take(pa.array(at)).to_pylist()
+    return dict(zip(owner[at].tolist(), texts, strict=True))
+
+
+def _with_texts(name: str, entries: pa.MapArray, told: dict[int, str | None]) -> pa.MapArray:
+    """Put texts in the place of what stands under a name in some rows; None takes it away."""
+    if not told:
+        return entries
+    rows = entries.to_pylist()
+    for row, text in told.items():
+        others = [(key, value) for key, value in rows[row] or () if key != name]
+        rows[row] = others if text is None else [*others, (name, text)]
+    return pa.array(rows, entries.type)
