@@ -21,6 +21,9 @@ from driftline.signature import Column, ColumnType, Signature
 __all__ = ["CsvFile", "position_names", "read_csv_file", "stream_csv_file", "watch_csv_file"]
 
 BLOCK_BYTES = 1 << 22
+# Numbers below 0 or with a fraction, from 1 on (forecasts name columns by quantiles, such as 0.1;
+# others by years), and times of a day.
+VALUE = re.compile(r"-\d+(\.\d+)?$|\+?[1-9]\d*\.\d+$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class CsvFile:
             names = [name or f"_c{index}" for index, name in enumerate(fields)]
         else:
             names = position_names(len(fields), signature)
+        if has_header and dialect.header is None and signature is None:
+            _refuse_row(fields, place.shown)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise InputError(
                 f'{place.shown}: column "{twice[0]}" stands twice in the header; rename one'
@@ -165,6 +170,16 @@ def _is_data(fields: Sequence[str]) -> bool:
     """Say whether a first line is a row: every field a number or blank, one at least a number."""
     filled = [field.strip() for field in fields if field.strip()]
     return bool(filled) and all(re.match(NUMBER, field) for field in filled)
+
+
+def _refuse_row(fields: Sequence[str], shown: str) -> None:
+    """Refuse a first line that holds text and values that nobody calls a column by."""
+    if (value := next((one for one in fields if VALUE.match(one.strip())), None)) is not None:
+        raise InputError(
+            f'{shown}: "{value}" in the first line reads as a value, not as a name; say '
+            "--no-header (dl.Files(…, header=False)) where that line is a row, --header where it "
+            "holds names"
+        )
 
 
 def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:

@@ -258,7 +258,11 @@ def data_files(where: str | os.PathLike[str]) -> list[Location]:
             found = place.matches()
         else:
             matches = sorted(glob.glob(place.path, recursive=True))  # noqa: PTH207  # As typed.
-            found = [locate(one) for one in _once([one for one in matches if Path(one).is_file()])]
+            files = _once([one for one in matches if Path(one).is_file()])
+            # Where only folders match, they are meant, as when the shell names them.
+            folders = [] if files else [one for one in matches if Path(one).is_dir()]
+            found = [locate(one) for one in files]
+            found += [file for one in _once(folders) for file in locate(one).files()]
         if found:
             return found
         raise NotFoundError(f"{place.shown}: no file matches this pattern")

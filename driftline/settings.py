@@ -8,6 +8,7 @@ the settings file, or from the working folder when there is none.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -287,13 +288,26 @@ def _convert(value: object, default: object, where: str) -> object:
             raise SettingsError(f"{where} = {value!r}; expected a number such as {default}")
         return found
     if isinstance(default, list):
-        listed = value.split(",") if isinstance(value, str) else value
+        listed = _listed(value) if isinstance(value, str) else value
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-            raise SettingsError(f"{where} = {value!r}; expected a list of texts")
+            raise SettingsError(
+                f"{where} = {value!r}; expected a list of texts, such as "
+                '["one", "two"] or one,two in the environment'
+            )
         return [entry.strip() for entry in listed if entry.strip()]
     if not isinstance(value, str):
         raise SettingsError(f"{where} = {value!r}; expected text")
     return value
+
+
+def _listed(text: str) -> object:
+    """Read a list as JSON, or as texts between commas; None for what begins as JSON and is none."""
+    if not text.lstrip().startswith("["):
+        return text.split(",")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _options(value: object, where: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.decision.budget import Budget
-from driftline.monitors.kinds import KINDS, examine, kind_of, settle_roles
+from driftline.monitors.kinds import examine, kind_of, known_kind, settle_roles
 from driftline.monitors.question import Compat, Predictor, Question
 from driftline.monitors.report import Report
 from driftline.monitors.rules.reading import read_rules
@@ -111,13 +111,11 @@ def check_roles(
     postprocess: str | PathLike[str] | None = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
-    if kind is not None and kind not in KINDS:
-        raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
     baseline = _opened(reference)
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
-    asked = kind or kind_of(baseline)
+    asked = kind_of(baseline) if kind is None else known_kind(kind)
     _refuse_new_columns(roles, baseline, asked)
     if declared and (asked != "data-quality" or like is not None):
         what = f'kind "{asked}"' if asked != "data-quality" else "compat"

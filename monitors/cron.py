@@ -1,9 +1,10 @@
 """Schedules in the public form, ``cron(0 * ? * * *)``, and the windows that they cut time into.
 
-Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year; UTC. A window
-ends where the expression fires and starts where it fired before, so there is never a gap. The word
-``external`` (somebody else starts the runs) cuts nothing. ``NOW`` has one window, relative to the
-moment from which it counts; its data analysis times follow in parentheses where they are given.
+Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year; UTC. Without
+``cron(…)`` they are the five of Unix (day of week 0-7, both ends Sunday). A window ends where the
+expression fires and starts where it fired before, so there is never a gap. The word ``external``
+(somebody else starts the runs) cuts nothing. ``NOW`` has one window, relative to the moment from
+which it counts; its data analysis times follow in parentheses where they are given.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ __all__ = [
     "windows_from",
 ]
 
-FORM = 'expected "cron(minute hour day-of-month month day-of-week year)", "external" or "NOW"'
+FORM = (
+    'expected "cron(minute hour day-of-month month day-of-week year)" such as "cron(0 * ? * * *)", '
+    'the five fields of Unix such as "0 * * * *", "external" or "NOW"'
+)
+UNIX_FIELDS = 5
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
 
 ONCE = re.compile(r"NOW(\((?P<start>[^/()]*)/(?P<end>[^/()]*)\))?\Z", re.IGNORECASE)
@@ -59,7 +64,8 @@ class Schedule:
     Parameters
     ----------
     expression
-        As the user wrote it: ``cron(...)``, ``external`` or ``NOW``; or as `once` writes it.
+        As the user wrote it: ``cron(...)``, Unix's fields, ``external`` or ``NOW``; or as `once`
+        writes it.
     """
 
     expression: str
@@ -243,8 +249,12 @@ def _translate(expression: str) -> tuple[str, frozenset[int] | None]:
     if len(expression) > LONGEST:
         raise ScheduleError(f"schedule of {len(expression)} characters; {FORM}")
     found = EXPRESSION.match(expression.strip())
-    fields = found["fields"].upper().split() if found else []
-    if len(fields) != 6:
+    fields = (found["fields"] if found else expression).upper().split()
+    if not found and len(fields) == UNIX_FIELDS:
+        return " ".join(fields), None
+    if not found:
+        raise ScheduleError(f'schedule "{expression}"; {FORM}')
+    if len(fields) != UNIX_FIELDS + 1:
         raise ScheduleError(f'schedule "{expression}": {len(fields)} fields; {FORM}')
     minute, hour, day, month, weekday, year = fields
     if "?" in (minute, hour, month):

@@ -23,6 +23,7 @@ __all__ = [
     "complete",
     "examine",
     "kind_of",
+    "known_kind",
     "save_kind",
     "settle_roles",
 ]
@@ -70,6 +71,23 @@ def examine(kind: str, question: Question) -> Report:
 def _suggest(kind: str, baseline: Baseline) -> Mapping[str, str]:
     """Give SageMaker's documents by file name, as they lie in a baseline of all kinds."""
     return cast("Mapping[str, str]", import_module(HOMES[kind]).suggest(baseline))
+
+
+def known_kind(text: str) -> str:
+    """Return the kind of monitor that a text names, in letters of any size.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind.
+    """
+    kind = text.strip().casefold().replace("_", "-")
+    if kind in KINDS:
+        return kind
+    hint = "; drift of single columns is data-quality, of several together joint"
+    raise InputError(
+        f'kind "{text}"; expected one of {", ".join(KINDS)}{hint if "drift" in kind else ""}'
+    )
 
 
 def kind_of(baseline: Baseline) -> str:

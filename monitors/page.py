@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftline.monitors.page_features import FeatureList, features_section
-from driftline.monitors.pictures import comparison_bars, interval_line, scale_of, shape_line
+from driftline.monitors.pictures import (
+    comparison_bars,
+    interval_line,
+    name_html,
+    scale_of,
+    shape_line,
+)
 from driftline.monitors.ranking import Broken, Telling, broken_features
 from driftline.monitors.side_tables import SideTable, side_tables
 from driftline.monitors.violation import plural
@@ -117,7 +123,7 @@ def _violations(report: Report, features: FeatureList) -> str:
         picture = _figure(found, features.pictures.get(one.feature))
         frames.append(_frame(one, shape_line(found.shape, moved=True), picture))
     rest = "".join(
-        f'<li><span class="tag {one.severity}">{one.severity}</span> {escape(one.feature)}: '
+        f'<li><span class="tag {one.severity}">{one.severity}</span> {name_html(one.feature)}: '
         f"{escape('; '.join(telling.cause for telling in one.tellings))}</li>"
         for one in broken[FRAMES_MAX:]
     )
@@ -134,7 +140,7 @@ def _frame(one: Broken, shape: str, figure: str) -> str:
     kind = f"{one.severity}-violation{' drawn' * bool(figure)}"
     return (
         f'<article class="{kind}"><div><h3><span class="tag {one.severity}">{one.severity}</span>'
-        f" {escape(one.feature)}</h3>{told}{shape}</div>{figure}</article>"
+        f" {name_html(one.feature)}</h3>{told}{shape}</div>{figure}</article>"
     )
 
 
@@ -177,7 +183,7 @@ def _side_table(table: SideTable) -> str:
             for kind, (title, _), cell in zip(classes[1:], table.heads[1:], row[1:], strict=True)
         )
         state = ' class="broken"' if is_broken else ""
-        lines.append(f'<tr{state}><th scope="row">{escape(row[0])}</th>{cells}</tr>')
+        lines.append(f'<tr{state}><th scope="row">{name_html(row[0])}</th>{cells}</tr>')
     return (
         f'<h2>{table.title}</h2><div class="wide"><table class="list side"><thead><tr>{head}</tr>'
         f"</thead><tbody>{''.join(lines)}</tbody></table></div>"

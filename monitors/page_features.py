@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from driftline.monitors.comparison import Comparison
-from driftline.monitors.pictures import shape_line
+from driftline.monitors.pictures import name_html, shape_line
 from driftline.monitors.ranking import ranked_results, state_of
 from driftline.monitors.violation import FeatureResult, JsonValue, percent, plural
 
@@ -161,7 +161,9 @@ def _row(one: FeatureResult, found: Comparison | None, number: int, *, is_broken
         for (_, kind, _), cell in zip(COLUMNS[1:], cells, strict=True)
     )
     state = ' class="broken"' if is_broken else ""
-    return f'<tr{state} data-row="{number}"><th scope="row">{escape(one.feature)}</th>{told}</tr>'
+    return (
+        f'<tr{state} data-row="{number}"><th scope="row">{name_html(one.feature)}</th>{told}</tr>'
+    )
 
 
 def _count(count: int, rows: int) -> str:

@@ -8,6 +8,7 @@ Every text of the data is escaped.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -17,7 +18,7 @@ from driftline.monitors.comparison import Comparison
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.violation import percent
 
-__all__ = ["comparison_bars", "interval_line", "scale_of", "shape_line"]
+__all__ = ["comparison_bars", "interval_line", "name_html", "scale_of", "shape_line"]
 
 # Width of the longest bar, in units of the picture: a share of whatever width there is.
 BARS = 100
@@ -28,6 +29,13 @@ SHAPE_UNITS = 40
 LINE_WIDTH, LINE_HEIGHT = 220, 22
 # Space at each end of a line, as a share of what is shown.
 MARGIN = 0.08
+# Where a name may go on in the next line: after a sign between words, before a capital.
+WORD_ENDS = re.compile(r"(?<=[_./:])(?=[^_./:])|(?<=[a-z0-9])(?=[A-Z])")
+
+
+def name_html(name: str) -> str:
+    """Return a name as HTML that breaks between its words where it is too long for a line."""
+    return "<wbr>".join(escape(word) for word in WORD_ENDS.split(name))
 
 
 def comparison_bars(comparison: Comparison) -> str:

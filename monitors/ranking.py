@@ -67,7 +67,12 @@ class Broken:
         ordered = sorted(own, key=lambda one: one.severity != "page")
         by_cause: dict[tuple[str, int], list[Violation]] = {}
         for one in ordered:
-            by_cause.setdefault((one.cause or one.description, one.row_count), []).append(one)
+            cause, count = one.cause or one.description, one.row_count
+            # Of a unit that changed the same is told, and what it looks like besides.
+            longer = (
+                key for key in by_cause if key[0].startswith(f"{cause}, ") and key[1] == count
+            )
+            by_cause.setdefault(next(longer, (cause, count)), []).append(one)
         return tuple(
             Telling(tuple(one.constraint_check_type for one in found), found[0])
             for found in by_cause.values()

@@ -92,7 +92,10 @@ class Invocations:
                     raise NotFoundError(
                         f'endpoint "{name}" has no model here; ask the app that it is captured in'
                     )
-                near = nearest(name, self._fleet.names) or "no endpoint has been applied yet"
+                near = (
+                    nearest(name, self._fleet.names)
+                    or "no endpoint with a model has been applied yet"
+                )
                 raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
             endpoint, variant = route.wish.name, route.wish.variant
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))

@@ -23,7 +23,7 @@ from driftline.commands.formats import formats_of, show
 from driftline.commands.text_options import files_of, with_dialect
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
-from driftline.monitors.kinds import save_kind
+from driftline.monitors.kinds import known_kind, save_kind
 from driftline.monitors.question import Compat, Predictor
 from driftline.monitors.rules.reading import read_rules, with_rules
 from driftline.monitors.violation import plural
@@ -45,13 +45,21 @@ class Kind(StrEnum):
     JOINT = "joint"
 
 
+KIND_LIST = ", ".join(Kind)
 Data = Annotated[
     list[str],
     typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
 ]
 
 
-KindOption = Annotated[Kind, typer.Option("--kind", help="What is compared.")]
+def _kind(text: str) -> Kind:
+    return Kind(known_kind(text))
+
+
+KindOption = Annotated[
+    Kind,
+    typer.Option("--kind", parser=_kind, metavar="KIND", help=f"What is compared: {KIND_LIST}."),
+]
 
 
 ModelOption = Annotated[
@@ -192,7 +200,13 @@ def check(
     data: Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
     kind: Annotated[
-        Kind | None, typer.Option("--kind", help="What is compared; default: what it is of.")
+        Kind | None,
+        typer.Option(
+            "--kind",
+            parser=_kind,
+            metavar="KIND",
+            help=f"What is compared: {KIND_LIST}; default: what it is of.",
+        ),
     ] = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Folder for the documents.")

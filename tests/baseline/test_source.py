@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import driftline as dl
 from driftline.baseline import source
 from driftline.baseline.narrowing import narrow
 from driftline.baseline.schema import infer_signature
@@ -99,6 +100,32 @@ def test_folders_globs_and_lists_are_read_as_one(tmp_path):
     assert rows(open_source(str(tmp_path / "[12].csv"))) == expected
     assert rows(open_source([tmp_path / "1.csv", str(tmp_path / "2.csv")])) == expected
     assert rows(open_source(f"file://{tmp_path}")) == expected
+
+
+def test_a_glob_that_only_folders_match_reads_what_is_in_them(tmp_path):
+    for name, text in (("x", "a\n1\n"), ("y", "a\n2\n")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "part.csv", text)
+    write(tmp_path, "z.csv", "a\n3\n")
+
+    assert rows(open_source(str(tmp_path / "[xy]"))) == {"a": [1, 2]}
+    assert rows(open_source(str(tmp_path / "*"))) == {"a": [3]}
+
+
+@pytest.mark.parametrize("value", ["41.3", "-2", "2024-01-01T06:00"])
+def test_a_first_line_that_reads_as_a_row_is_asked_about(tmp_path, value):
+    path = write(tmp_path, "rows.csv", f"7,{value},A\n8,3.5,B\n")
+
+    with pytest.raises(InputError, match=f'"{value}" in the first line reads as a value.*--no-hea'):
+        open_source(path)
+    assert open_source(dl.Files(path, header=False)).schema.names == ["_c0", "_c1", "_c2"]
+    assert open_source(dl.Files(path, header=True)).schema.names == ["7", value, "A"]
+
+
+def test_years_and_quantiles_are_names_of_columns(tmp_path):
+    path = write(tmp_path, "wide.csv", "country,2019,0.5\nDE,1,2\n")
+
+    assert open_source(path).schema.names == ["country", "2019", "0.5"]
 
 
 def test_a_partitioned_folder_and_a_column_that_some_files_lack(tmp_path):

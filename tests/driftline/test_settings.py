@@ -72,6 +72,19 @@ def test_wrong_settings_give_one_sentence(tmp_path: Path, text: str, expected: s
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("text", ['["10.0.0.0/8", "192.168.0.0/16"]', "10.0.0.0/8, 192.168.0.0/16"])
+def test_a_list_in_the_environment_is_json_or_texts_between_commas(text: str) -> None:
+    found = load(None, environment={"DRIFTLINE_NOTIFY__ALLOW_NETWORKS": text})
+
+    assert found.notify.allow_networks == ["10.0.0.0/8", "192.168.0.0/16"]
+
+
+@pytest.mark.parametrize("text", ['["10.0.0.0/8"', "[10.0.0.0/8]", "[1]"])
+def test_a_list_that_is_no_json_is_one_sentence(text: str) -> None:
+    with pytest.raises(SettingsError, match="expected a list of texts, such as"):
+        load(None, environment={"DRIFTLINE_NOTIFY__ALLOW_NETWORKS": text})
+
+
 def test_no_port_is_one_for_metrics_alone(tmp_path: Path) -> None:
     file = tmp_path / "driftline.toml"
     file.write_text("[metrics]\nsidecar_port = 0\nsink_port = 0\nbackground_port = 0\n")

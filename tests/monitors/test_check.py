@@ -359,6 +359,14 @@ def test_an_unknown_kind_is_refused(reference: Baseline) -> None:
         check(pa.table({"x": [1]}), reference, kind="vibes")
 
 
+def test_a_kind_may_be_in_capitals_and_drift_is_told_its_kind(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    assert check(pa.table(weather(rng, 500)), reference, kind="DATA_QUALITY").kind == "data-quality"
+    with pytest.raises(InputError, match=r'kind "drift"; .*; drift of single columns is data-qual'):
+        check(pa.table(weather(rng, 500)), reference, kind="drift")
+
+
 def clustered(rng: np.random.Generator, day: int) -> pd.DataFrame:
     """Forty rows of a day, in two sessions that share their values; only x is independent."""
     sessions = np.repeat(rng.normal(size=(2, 3)), 20, axis=0)

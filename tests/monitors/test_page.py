@@ -13,7 +13,7 @@ import pytest
 
 import driftline as dl
 from driftline.monitors.metric import MetricResult
-from driftline.monitors.pictures import interval_line, scale_of, shape_line
+from driftline.monitors.pictures import interval_line, name_html, scale_of, shape_line
 from driftline.monitors.report import Report
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -26,7 +26,7 @@ REFERENCE = pd.DataFrame(
 class Tags(HTMLParser):
     """Collects the tags of a page, and checks that they close."""
 
-    VOID = frozenset({"meta", "line", "rect", "circle", "path", "input", "br"})
+    VOID = frozenset({"meta", "line", "rect", "circle", "path", "input", "br", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,3 +179,18 @@ def test_an_interval_lies_where_its_numbers_do() -> None:
     assert re.search(r'class="whisker" stroke="#000" x1="55.0" .*x2="165.0"', line)
     assert 'cx="110.0"' in line
     assert scale_of([metric]) == pytest.approx((-0.08, 1.08))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("departure_temp_f", "departure_<wbr>temp_<wbr>f"),
+        ("wind.speed/knots", "wind.<wbr>speed/<wbr>knots"),
+        ("meanRadiusOfX2Cells", "mean<wbr>Radius<wbr>Of<wbr>X2<wbr>Cells"),
+        ("__a__b", "__<wbr>a__<wbr>b"),
+        ("HTTPStatus", "HTTPStatus"),
+        ("<b>_x", "&lt;b&gt;_<wbr>x"),
+    ],
+)
+def test_a_long_name_breaks_between_its_words(name: str, shown: str) -> None:
+    assert name_html(name) == shown

@@ -43,6 +43,21 @@ def test_a_feature_that_pages_comes_first_with_what_pages() -> None:
     ]
 
 
+def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
+    found = (
+        violation("a", "unit_change_check", "page", "all above 17, looks like mm"),
+        violation("a", "baseline_drift_check", "ticket", "all above 17"),
+        violation("a", "range_check", "ticket", "all above 17", rows=6),
+    )
+
+    (broken,) = broken_features(found)
+
+    assert [(one.checks, one.cause) for one in broken.tellings] == [
+        (("unit_change_check", "baseline_drift_check"), "all above 17, looks like mm"),
+        (("range_check",), "all above 17"),
+    ]
+
+
 def test_features_follow_their_violations_then_their_distance() -> None:
     results = tuple(
         result(name, distance)
