@@ -202,18 +202,14 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
     try:
         with using_database(settings, read_only=True) as engine:
             yield from _examine_database(engine, now)
-    except DriftlineError as error:
-        yield Finding("database", "defect", str(error), "start it, or correct [database] url")
+    except (DriftlineError, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        yield Finding("database", "defect", reason, "start it, or correct [database] url")
 
 
 def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[Finding]:
-    try:
-        with engine.connect() as connection:
-            revision = stored_revision(connection)
-    except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0]
-        yield Finding("database", "defect", reason, "start it, or correct [database] url")
-        return
+    with engine.connect() as connection:
+        revision = stored_revision(connection)
     shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
     if revision != known[0]:
         is_newer = revision is not None and revision not in known

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 from pydantic import TypeAdapter, ValidationError
@@ -197,8 +197,13 @@ def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: dateti
     return found
 
 
-def once(expression: str, start: timedelta | None, end: timedelta | None) -> str:
+def once(expression: str, start: str | None, end: str | None) -> str:
     """Return a schedule with its data analysis window; as it is when none is given.
+
+    Parameters
+    ----------
+    start, end
+        Durations such as ``-PT24H``, from when the schedule counts.
 
     Raises
     ------
@@ -213,8 +218,7 @@ def once(expression: str, start: timedelta | None, end: timedelta | None) -> str
             f'{name} with schedule "{expression}"; expected schedule: NOW, the only one that runs '
             "once over a window of its own"
         )
-    write = partial(_OFFSET.dump_python, mode="json")
-    return f"NOW({'' if start is None else write(start)}/{write(end or timedelta())})"
+    return f"NOW({start or ''}/{end or ''})"
 
 
 _OFFSET = TypeAdapter(timedelta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -124,8 +124,8 @@ class MonitorSpec(Spec):
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     start: datetime | None = None
     # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
-    data_analysis_start_time: timedelta | None = None
-    data_analysis_end_time: timedelta | None = None
+    data_analysis_start_time: str | None = None
+    data_analysis_end_time: str | None = None
     compat: bool = False
     deequ_ties: bool = False
     rules: list[str | dict[str, Any]] = []

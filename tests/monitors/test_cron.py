@@ -177,9 +177,7 @@ def test_a_window_of_now_that_is_none_is_refused(expression: str, sentence: str)
 
 
 def test_a_data_analysis_window_belongs_to_now() -> None:
-    hour = timedelta(hours=1)
-
     assert once("cron(0 * ? * * *)", None, None) == "cron(0 * ? * * *)"
-    assert once("NOW", -6 * hour, -hour) == "NOW(-PT6H/-PT1H)"
+    assert once("NOW", "-PT6H", "-PT1H") == "NOW(-PT6H/-PT1H)"
     with pytest.raises(ScheduleError, match=r"data_analysis_start_time with schedule .external"):
-        once("external", -hour, None)
+        once("external", "-PT1H", None)
