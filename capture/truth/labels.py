@@ -3,7 +3,8 @@
 ``<root>/truth/<endpoint>/`` is partitioned by the day of receipt. A load is one commit and takes
 the next number of a mark, so loads have an order even when two come at the same moment, and two
 servers cannot take the same number. Nothing is overwritten: of several labels of one row the last
-one counts, by time of receipt, then by number of the load.
+one counts, by time of receipt, then by number of the load. Where one load contradicts itself, the
+labels that lose are kept under a number of their own before it, so that reports tell of them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class TruthCounts:
     received
         Labels that came.
     stored
-        Labels that were stored.
+        Labels that were stored and count.
     duplicates
         Labels that a later one of the same load, for the same row, took the place of.
     empty
@@ -136,17 +137,22 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     if not known.num_rows:
         return TruthCounts(received, 0, 0, empty)
     slots = _slots(known)
-    last = known.take(pa.array(_last_of_each(slots)))
+    at = _last_of_each(slots)
+    last, lost = known.take(pa.array(at)), known.slice(0, 0)
     duplicates = known.num_rows - last.num_rows
-    conflicts = _conflicts(slots, known["label"]) if duplicates else 0
+    conflicts = 0
+    if duplicates:
+        places, conflicts = _contradicted(slots, known["label"], at)
+        lost = known.take(pa.array(places))
     counts = TruthCounts(received, last.num_rows, duplicates, empty, conflicts)
     folder = truth_folder(root, endpoint)
     for _ in range(_MAX_ATTEMPTS):
         folder.catch_up()
         moment = now().astimezone(UTC)
-        number = folder.mark(_LOADS) + 1
+        number = folder.mark(_LOADS) + 1 + bool(lost.num_rows)
+        rows = [_stamped(lost, moment, number - 1), _stamped(last, moment, number)]
         try:
-            folder.append(_stamped(last, moment, number), {_LOADS: number})
+            folder.append(pa.concat_tables(rows), {_LOADS: number})
         except MarkMovedError:
             # Another load came in between and has this number.
             continue
@@ -227,12 +233,23 @@ def _last_of_each(slots: np.ndarray) -> np.ndarray:
     return np.sort(len(slots) - 1 - from_end)
 
 
-def _conflicts(slots: np.ndarray, labels: pa.ChunkedArray) -> int:
-    """Count the rows that have labels of different text; blanks around them are nothing."""
+def _contradicted(
+    slots: np.ndarray, labels: pa.ChunkedArray, last: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Find labels that the last one of their row contradicts; blanks around them are nothing.
+
+    Returns
+    -------
+    tuple
+        Where they stand, each different one of a row once; and how many rows that are.
+    """
     texts = pc.utf8_trim_whitespace(labels).combine_chunks().dictionary_encode()
-    pairs = np.unique(np.stack([slots, texts.indices.to_numpy().astype(np.int64)]), axis=1)
-    _, counts = np.unique(pairs[0], return_counts=True)
-    return int((counts > 1).sum())
+    pairs = np.stack([slots, texts.indices.to_numpy().astype(np.int64)])
+    _, first, pair = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
+    is_last = np.zeros(len(first), np.bool_)
+    is_last[pair.ravel()[last]] = True
+    places = np.sort(first[~is_last])
+    return places, len(np.unique(slots[places]))
 
 
 def _stamped(labels: pa.Table, moment: datetime, number: int) -> pa.Table:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.storage import reaching
+from driftline.capture.tap.target import is_sampled
 from driftline.capture.truth.labelling import (
     LastLabels,
     last_of_each,
@@ -33,7 +34,7 @@ _EXAMPLES = 5
 _FIRST_FAILURE = 400
 _BLOCK_ROWS = 1 << 19
 _LABEL_COLUMNS = ("key", "row_index", "label", "received_time", "load_number")
-_COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time")
+_COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sampling_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,19 @@ class TruthReport:
     labels
         Labels that are stored, each load's.
     places
-        Distinct rows, by id and row index, that they are for.
+        Distinct rows, by id and row index, that they are for, whether they were captured or not.
+    labelled_rows
+        Captured rows, of all days, that have a label.
     repeated
         Labels that said of a row what another one had said.
     conflicts, conflict_ids
         Rows that got different labels, of which the last one counts; the first few ids.
     unmatched, unmatched_ids, unmatched_since
-        Places whose id no captured request has so far; the first few ids; the first receipt.
+        Places whose id no captured request has so far, and that sampling does not explain; the
+        first few ids; the first receipt.
+    unsampled
+        Places without a captured request whose id sampling leaves out, by the largest share that
+        any captured request was chosen with: no row of theirs will ever come.
     stray, stray_ids
         Places of captured requests that have no such row; the first few ids.
     unfit
@@ -107,6 +114,8 @@ class TruthReport:
     unfit: int | None
     delay_s: dict[str, float] | None
     days: tuple[DayCoverage, ...]
+    labelled_rows: int = 0
+    unsampled: int = 0
 
 
 def truth_report(
@@ -172,6 +181,9 @@ class _Matching:
         self._is_used = np.zeros(count, bool)
         self._is_here = np.zeros(0 if last is None else len(last.keys), bool)
         self._delays: list[np.ndarray] = []
+        self._labelled_rows = 0
+        # None: nothing was captured, so that nobody knows the share.
+        self._share: float | None = None
 
     def _weigh(self, last: LastLabels, truth: pa.Table, meaning: np.ndarray) -> None:
         """Find which places got different labels, and how often the same was said again."""
@@ -189,6 +201,10 @@ class _Matching:
 
     def match(self, rows: pa.Table) -> np.ndarray:
         """Find which of these rows have a label, bool, shape (rows,)."""
+        if rows.num_rows:
+            # What was imported was chosen by others, who knows how: any of it might have come.
+            share = pc.max(pc.fill_null(rows["sampling_rate"], 1.0)).as_py()
+            self._share = max(share, self._share or 0.0)
         if self._last is None or not rows.num_rows:
             return np.zeros(rows.num_rows, bool)
         last = self._last
@@ -206,6 +222,7 @@ class _Matching:
         ranks = np.append(last.ranks, -1)
         found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
         labelled = found >= 0
+        self._labelled_rows += int(labelled.sum())
         times = rows["event_time"].cast(pa.int64()).to_numpy()
         self._delays.append((self._received[found] - times)[labelled])
         return labelled
@@ -217,7 +234,8 @@ class _Matching:
             return TruthReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, days)
         last = self._last
         of_key = last.slots >> 32
-        unmatched = ~self._is_here[of_key]
+        unsampled = self._left_out()[of_key]
+        unmatched = ~self._is_here[of_key] & ~unsampled
         stray = self._is_here[of_key] & ~self._is_used
         since = self._received[unmatched].min() if unmatched.any() else None
         return TruthReport(
@@ -234,7 +252,19 @@ class _Matching:
             unfit=None if kind is None else len(typed_labels(last.labels, kind)[1]),
             delay_s=_delays(np.concatenate([np.empty(0, np.int64), *self._delays])),
             days=days,
+            labelled_rows=self._labelled_rows,
+            unsampled=int(unsampled.sum()),
         )
+
+    def _left_out(self) -> np.ndarray:
+        """Find which ids are not captured because of sampling, bool, shape (keys,)."""
+        left_out = ~self._is_here
+        if self._last is None or self._share is None or self._share >= 1:
+            return np.zeros(len(left_out), bool)
+        places = np.flatnonzero(left_out)
+        for place, key in zip(places, self._last.keys.take(pa.array(places)), strict=True):
+            left_out[place] = not is_sampled(key.as_py().encode(), self._share)
+        return left_out
 
     def _examples(self, chosen: np.ndarray) -> tuple[str, ...]:
         assert self._last is not None

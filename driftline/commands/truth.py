@@ -137,12 +137,14 @@ def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
 
 def _tell(found: dict[str, Any]) -> None:
     """Say what is noteworthy, a line each."""
-    places, delay = found["places"], found["delay_s"]
-    typer.echo(f"{places:,} rows have labels" + (f", {_late(delay)}" if delay else ""))
+    rows, delay = found["labelled_rows"], found["delay_s"]
+    typer.echo(f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else ""))
+    if found["unsampled"]:
+        typer.echo(f"{found['unsampled']:,} labels for ids that sampling left out")
     for key, sentence in (
-        ("unmatched", "for ids that nothing captured has so far"),
+        ("unmatched", "labels for ids that nothing captured has so far"),
         ("conflicts", "rows with different labels; the last one counts"),
-        ("stray", "for rows that their request does not have"),
+        ("stray", "labels for rows that their request does not have"),
     ):
         if found[key]:
             ids = ", ".join(found[f"{'conflict' if key == 'conflicts' else key}_ids"])
@@ -150,7 +152,7 @@ def _tell(found: dict[str, Any]) -> None:
     if partly := sum(day["partly_labelled_requests"] for day in found["days"]):
         typer.echo(f"{partly:,} requests have fewer labels than rows")
     if found["unfit"]:
-        typer.echo(f"{found['unfit']:,} do not fit the type {found['type']}")
+        typer.echo(f"{found['unfit']:,} labels do not fit the type {found['type']}")
 
 
 def _late(delay: dict[str, float]) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
+from driftline.capture.tap.logger import Logger
 from driftline.capture.truth.labels import put
 from driftline.capture.truth.report import DayCoverage, TruthReport, truth_report
 from driftline.capture.windows.window import Labels, Window, read_window
@@ -96,6 +99,52 @@ def test_two_answers_for_one_row_are_a_conflict_and_the_same_again_is_none(root:
     # e1 is contradicted by its inference id.
     assert (found.conflicts, found.conflict_ids) == (2, ("e1", "e2"))
     assert (as_text.conflicts, as_text.unfit) == (3, None)
+
+
+@pytest.mark.usefixtures("captured")
+def test_two_labels_of_one_load_for_one_row_are_a_conflict_and_the_last_one_counts(
+    root: str,
+) -> None:
+    load(root, ("e0", "1"), ("e2", "1"), ("e0", "0"), ("e2", " 1 "), ("e0", "1"), ("e0", "0"))
+
+    found = report(root)
+    window = read_window(root, "flights", DAY, SIGNATURE, labels=Labels("late", "int64"))
+
+    # Said of e0 that it is 1, and last that it is 0; of e2 the same twice.
+    assert (found.conflicts, found.conflict_ids) == (1, ("e0",))
+    assert (found.labels, found.places, found.labelled_rows) == (3, 2, 2)
+    assert window.table()["late"].to_pylist()[0] == 0
+    load(root, ("e0", "1"), after=timedelta(days=4))
+    assert report(root).conflicts == 1
+
+
+def test_labels_of_requests_that_sampling_left_out_are_told_apart(
+    root: str, spool_dir: Path, drain: Callable[..., Sink]
+) -> None:
+    log = Logger("flights", spool_dir=spool_dir, sampling_percentage=10)
+    ids = [f"order-{number}" for number in range(2000)]
+    for one in ids:
+        log([1.5, 3, "UA"], 1, inference_id=one)
+    log.close()
+    drain()
+    captured = pl.read_delta(Dataset(root, "flights").folder.uri)["inference_id"].to_list()
+    load(root, *((one, "1") for one in ids), after=timedelta(days=9999))
+
+    found = report(root)
+
+    # A binomial count of 2,000 by a tenth is between 100 and 300 but for a chance under 1e-6.
+    assert 100 < len(captured) < 300
+    assert (found.labelled_rows, found.places) == (len(captured), 2000)
+    assert (found.unsampled, found.unmatched) == (2000 - len(captured), 0)
+
+
+@pytest.mark.usefixtures("captured")
+def test_without_sampling_no_label_is_taken_for_left_out(root: str) -> None:
+    load(root, *((f"nobody-{number}", "1") for number in range(50)))
+
+    found = report(root)
+
+    assert (found.unsampled, found.unmatched, found.labelled_rows) == (0, 50, 0)
 
 
 @pytest.mark.usefixtures("captured")
