@@ -182,7 +182,10 @@ class Holdings:
         # Of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
         window = Window(run.start, run.end)
-        read = read_whole(self.root, line.endpoint, window, signature, baseline)
+        looked_at = blamed[0].predicate.columns
+        read = read_whole(
+            self.root, line.endpoint, window, signature, baseline, looked_at=looked_at
+        )
         return blamed_batches(read.batches, blamed, reference_columns(baseline))
 
     def captured(self) -> list[str]:

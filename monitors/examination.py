@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -11,6 +11,7 @@ from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.truth.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
+from driftline.errors import InputError
 from driftline.monitors.blame.callers import caller_rows
 from driftline.monitors.commissioning.commission import Commission
 from driftline.monitors.decision.budget import Budget
@@ -26,6 +27,7 @@ from driftline.monitors.question import (
     WindowFacts,
 )
 from driftline.monitors.report import Report
+from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.violation import plural
 from driftline.roles import Roles
@@ -61,25 +63,40 @@ def read_captured(
         definition.endpoint,
         window,
         signature,
-        columns=[*ROW_IDS, *_columns(definition.kind, signature, baseline)],
+        columns=[
+            *ROW_IDS,
+            *_columns(definition.kind, signature, baseline),
+            *_named_by_rules(definition, signature, baseline),
+        ],
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
     )
 
 
 def read_whole(
-    root: str, endpoint: str, window: Window, signature: Signature, baseline: Baseline
+    root: str,
+    endpoint: str,
+    window: Window,
+    signature: Signature,
+    baseline: Baseline,
+    *,
+    looked_at: Iterable[str] = (),
 ) -> WindowRead:
     """Open the captured rows of a window with all that is known of them, to be taken out.
 
     Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
+    The request's id and time stand under the user's own names, too, where conditions look at them
+    so (``looked_at``).
     """
     # A label that the signature of an app of somebody else's names is not captured, but loaded.
     names = [one.name for one in (*signature.inputs, *signature.outputs)]
     labels = labels_of(baseline.signature)
     if labels is not None and labels.name in names:
         labels = None
-    return read_window(root, endpoint, window, signature, columns=[*ROW_IDS, *names], labels=labels)
+    wanted = {*looked_at} - {*ROW_IDS}
+    named = [one for one in (signature.inference_id, signature.event_time) if one in wanted]
+    columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
+    return read_window(root, endpoint, window, signature, columns=columns, labels=labels)
 
 
 def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
@@ -99,6 +116,20 @@ def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
         # Texts say in which part of the traffic a model has become worse.
         wanted |= {one.name for one in signature.inputs if one.type == "string"}
     return [name for name in (*inputs, *outputs) if name in wanted]
+
+
+def _named_by_rules(
+    definition: MonitorDefinition, signature: Signature, baseline: Baseline
+) -> list[str]:
+    """Name the request's id and time, by the user's names, as far as rules look at them."""
+    if definition.kind != "data-quality":
+        return []
+    try:
+        rules = rules_of(baseline.constraints).plus(RuleSet.of(definition.rules))
+    except InputError:  # Judging reads them again, and says what is wrong with them.
+        return []
+    named = {signature.inference_id, signature.event_time} - {*ROW_IDS}
+    return [name for name in rules.columns if name in named and baseline.signature.get(name)]
 
 
 def labels_of(reference: Signature) -> Labels | None:

@@ -72,7 +72,7 @@ def _rules(report: Report) -> SideTable:
     rows = tuple(
         (
             _rule(one),
-            "kept" if one["passed"] else "broken",
+            "not judged" if one["passed"] is None else "kept" if one["passed"] else "broken",
             _count(one["judged_count"]),
             _count(one["broken_count"]),
             str(one["found"] or ""),

@@ -86,7 +86,6 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
         )
     baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
     signature = known_signature(context, execution.endpoint)
-    window = read_whole(context.root, execution.endpoint, execution.window, signature, baseline)
     blamed = [
         Blamed(
             one["feature_name"],
@@ -95,6 +94,10 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
         )
         for one in entries
     ]
+    window = read_whole(
+        context.root, execution.endpoint, execution.window, signature, baseline,
+        looked_at={name for one in blamed for name in one.predicate.columns},
+    )  # fmt: skip
     return GuiltyRows(blamed, reference_columns(baseline), window.batches)
 
 

@@ -212,9 +212,10 @@ def read_window(
     signature
         Says which columns there are, and their types; a column that the table lacks is all null.
     columns
-        Names to give: the signature's own, or columns of the capture table such as ``event_id``,
-        ``row_index``, ``event_time``, ``inference_id``. None: all inputs and outputs of the
-        signature. The map ``unfit`` always comes last.
+        Names to give: the signature's own, also those of its event time and inference id, or
+        columns of the capture table such as ``event_id``, ``row_index``, ``event_time``,
+        ``inference_id``. None: all inputs and outputs of the signature. The map ``unfit`` always
+        comes last.
     late_after
         From when on a record counts as late; None: from the window's end on.
     labels
@@ -345,14 +346,25 @@ def _wanted(
         own[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
         if columns is not None and labels.name not in columns:
             columns = [*columns, labels.name]
+    # A request's id and time stand in columns of their own, whatever the user calls them.
+    named = {
+        name: (name, column, META_SCHEMA.field(column).type)
+        for name, column in (
+            (signature.inference_id, "inference_id"),
+            (signature.event_time, "event_time"),
+        )
+        if name is not None
+    }
     found = []
     for name in own if columns is None else columns:
         if name in own:
             found.append(own[name])
+        elif name in named:
+            found.append(named[name])
         elif name in META_SCHEMA.names:
             found.append((name, name, META_SCHEMA.field(name).type))
         elif name != UNFIT:
-            known = ", ".join([*own, *META_SCHEMA.names])
+            known = ", ".join([*own, *named, *META_SCHEMA.names])
             raise InputError(f'window: no column "{name}"; expected one of {known}')
     return (*found, (UNFIT, UNFIT, _UNFIT_TYPE))
 

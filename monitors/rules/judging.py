@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
@@ -16,6 +17,8 @@ from driftline.monitors.violation import JsonValue
 
 __all__ = ["declared", "judged_rules", "rule_details"]
 
+# What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
+CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
 EXPLAINING = frozenset({"unit_change_check", "range_check"})
 
 
@@ -48,9 +51,11 @@ def declared(question: Question) -> RuleSet:
 
 
 def judged_rules(
-    counters: RuleCounters, baseline: Baseline, judgement: Judgement
+    counters: RuleCounters, baseline: Baseline, judgement: Judgement, *, is_captured: bool
 ) -> tuple[Outcome, ...]:
     """Say what the counting comes to, by the same care as the check's own judgement.
+
+    Of a captured window a rule on a label, or on a column that is no input of the model, is open.
 
     A sign that was only observed is no news where values are known to lie outside the range, as
     after a change of unit.
@@ -59,7 +64,7 @@ def judged_rules(
     explained = {one.feature for one in judgement.drafts if one.check in EXPLAINING}
     return tuple(
         surprising(
-            outcome,
+            _opened(outcome, baseline) if is_captured else outcome,
             baseline.profile,
             alpha=judgement.alpha,
             effect=_effect(outcome, judgement),
@@ -67,6 +72,16 @@ def judged_rules(
         for outcome in counters.result(known)
         if not (outcome.rule.is_observed and outcome.feature in explained)
     )
+
+
+def _opened(outcome: Outcome, baseline: Baseline) -> Outcome:
+    """Take a column that is never captured for no finding."""
+    columns = [baseline.signature.get(name) for name in outcome.absent]
+    if not columns or any(one is None or one.role in CAPTURED_ROLES for one in columns):
+        return outcome
+    names = ", ".join(outcome.absent)
+    words = f"not judged: {names} is not in captured rows"
+    return replace(outcome, is_open=True, tally=replace(outcome.tally, words=words))
 
 
 def _effect(outcome: Outcome, judgement: Judgement) -> float:
@@ -80,7 +95,7 @@ def rule_details(outcomes: Sequence[Outcome]) -> Mapping[str, JsonValue]:
         {
             "rule": dict(one.rule.declaration.found),
             "feature_name": one.feature,
-            "passed": not one.tally.is_broken and not one.absent,
+            "passed": None if one.is_open else not one.tally.is_broken and not one.absent,
             "judged_count": one.tally.judged_count,
             "broken_count": one.tally.broken_count,
             "found": one.tally.words,

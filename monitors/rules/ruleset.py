@@ -74,6 +74,12 @@ class RuleSet:
         """Whether there are any."""
         return bool(self.rules)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the rules name, each once."""
+        checks = (rule.check(datetime.now(UTC)) for rule in self.rules)
+        return tuple(dict.fromkeys(name for check in checks for name in _needed(check)))
+
     @classmethod
     def of(cls, found: object, *, where: str = "rules") -> RuleSet:
         """Read rules from plain values.
@@ -151,12 +157,15 @@ class Outcome:
         What a violation is of.
     absent
         Columns that the data do not have, so that the rule could not be judged.
+    is_open
+        Whether that is no finding: such columns are never captured.
     """
 
     rule: Rule
     tally: Tally
     feature: str
     absent: tuple[str, ...] = ()
+    is_open: bool = False
 
 
 class RuleCounters:
@@ -239,7 +248,9 @@ def _feature(rule: Rule, check: Check) -> str:
 
 def outcome_drafts(outcomes: Sequence[Outcome]) -> list[Draft]:
     """Word the rules that are broken as drafts of violations, in the order of the rules."""
-    return [_draft(one) for one in outcomes if one.tally.is_broken or one.absent]
+    return [
+        _draft(one) for one in outcomes if (one.tally.is_broken or one.absent) and not one.is_open
+    ]
 
 
 def _draft(outcome: Outcome) -> Draft:

@@ -209,6 +209,8 @@ class Unique:
     def keys(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
         """Hash what is compared, and say which rows are; each of shape (rows,)."""
         hashes, known = hash_rows(batch, self.columns or self.all_of(batch))
+        if len(self.columns) == 1 and _is_of_request(batch, self.columns[0], "inference_id"):
+            known = known & _first_of_request(batch, hashes)
         if self.where is not None:
             meant = pc.fill_null(self.where.evaluate(batch), fill_value=False)
             known = known & meant.to_numpy(zero_copy_only=False)
@@ -217,7 +219,33 @@ class Unique:
     def all_of(self, batch: pa.RecordBatch) -> tuple[str, ...]:
         """Name the columns that are compared, in one order whatever order they came in."""
         own = {*ROW_IDS, UNFIT} if is_captured(batch) else set()
-        return tuple(sorted(set(batch.schema.names) - own - set(self.ignore)))
+        left = set(batch.schema.names) - own - set(self.ignore)
+        # A row that is sent again comes with another id, and at another time.
+        sent = [
+            name
+            for name in left
+            if any(_is_of_request(batch, name, meta) for meta in ("inference_id", "event_time"))
+        ]
+        return tuple(sorted(left.difference(sent)))
+
+
+def _is_of_request(batch: pa.RecordBatch, column: str, meta: str) -> bool:
+    """Whether a column of captured rows is the request's own id or time, under whatever name."""
+    if not is_captured(batch) or batch.schema.get_field_index(meta) < 0:
+        return False
+    return bool(batch.column(column).equals(batch.column(meta)))
+
+
+def _first_of_request(batch: pa.RecordBatch, hashes: np.ndarray) -> np.ndarray:
+    """Return which rows are the first of their request with their key, bool, shape (rows,).
+
+    All rows of a request share its id, which is thereby not repeated.
+    """
+    requests = batch.column("event_id").dictionary_encode().indices.fill_null(-1).to_numpy()
+    pairs = np.rec.fromarrays([requests, hashes])
+    is_first = np.zeros(len(hashes), bool)
+    is_first[np.unique(pairs, return_index=True)[1]] = True
+    return is_first
 
 
 @dataclass(frozen=True, slots=True)

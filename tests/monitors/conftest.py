@@ -98,7 +98,8 @@ def append_day(
     for column in signature.columns:
         if column.name in rows:
             values[column.column] = pa.array(rows[column.name], from_pandas=True)
-    values |= {name: list(rows[name]) for name in ("unfit", "headers", "flags") if name in rows}
+    own = "unfit", "headers", "flags", "event_id", "row_index", "inference_id"
+    values |= {name: list(rows[name]) for name in own if name in rows}
     arrays = [
         pa.array(values[field.name], field.type)
         if isinstance(values.get(field.name), list)

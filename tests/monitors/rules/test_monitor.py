@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,12 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
+from driftline.monitors.examination import read_whole
 from driftline.monitors.execution import run
 from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import definitions
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, append_day, weather
 
 WINDOW = Window(START, START + DAY)
 RULES = (
@@ -145,3 +147,136 @@ def test_the_same_window_gives_the_same_bytes_whenever_it_is_judged(
         documents.append((Path(root) / done.folder / "report.json").read_bytes())
 
     assert documents[0] == documents[1]
+
+
+def with_own_names(rng: np.random.Generator) -> Baseline:
+    """Fit a reference with an id, a time, a label and an excluded column of other names."""
+    rows = 2000
+    values = weather(rng, rows)
+    times = [START - DAY + timedelta(seconds=40 * at) for at in range(rows)]
+    return Baseline.fit(
+        pa.table(
+            {
+                "order": [f"r{at}" for at in range(rows)], "asked_at": times,
+                **values, "late": rng.integers(0, 2, rows), "remark": ["none"] * rows,
+            }
+        ),
+        id_column="order", timestamp="asked_at", label="late", exclude=["remark"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_broken"),
+    [
+        ({"check": "unique", "column": "order"}, False),
+        ({"check": "not_null", "column": "order"}, False),
+        ({"check": "pattern", "column": "order", "pattern": "o[0-9]+"}, False),
+        ({"check": "pattern", "column": "order", "pattern": "r[0-9]+"}, True),
+        ({"check": "freshness", "column": "asked_at", "max_age": "20h"}, False),
+        ({"check": "freshness", "column": "asked_at", "max_age": "1h"}, True),
+        ("asked_at >= '2024-01-01'", False),
+        ({"check": "duplicate_rows"}, False),
+    ],
+)
+def test_a_rule_on_the_endpoints_id_or_time_judges_what_the_requests_came_with(
+    engine: Engine, root: str, rng: np.random.Generator, rule, is_broken: bool
+) -> None:
+    reference = with_own_names(rng)
+    store.put(root, "flights", reference, lambda: NOW)
+    ids = [f"o{number // 2}" for number in range(400)]  # Two rows a request.
+    append_requests(root, reference, weather(rng, 400), ids)
+
+    report = rule_report(engine, root, reference, [rule])
+
+    (told,) = report["details"]["rules"]
+    assert told["passed"] is not is_broken
+    assert told["judged_count"] > 0
+    assert [one["constraint_check_type"] for one in report["violations"]] == (
+        [f"{rule['check']}_check"] if is_broken else []
+    )
+
+
+def test_an_id_that_two_requests_share_is_not_unique_and_its_rows_are_found(
+    engine: Engine, root: str, rng: np.random.Generator
+) -> None:
+    reference = with_own_names(rng)
+    store.put(root, "flights", reference, lambda: NOW)
+    ids = [f"o{number // 2}" for number in range(400)]
+    ids[20:22] = ids[10:12]
+    append_requests(root, reference, weather(rng, 400), ids)
+
+    report = rule_report(engine, root, reference, [{"check": "unique", "column": "order"}])
+
+    (violation,) = report["violations"]
+    assert violation["feature_name"] == "order"
+    # Of 200 requests two share their id; each stands for all of its rows.
+    assert violation["description"].startswith("2 of 200 rows")
+    condition = read_condition(violation["predicate"])
+    window = read_whole(
+        root, "flights", WINDOW, reference.signature, reference, looked_at=condition.columns
+    )
+    rows = matching_rows(window.batches(), condition, limit=10)
+    assert rows.column("event_id").to_pylist() == ["e5", "e10"]
+
+
+def test_rows_that_are_sent_again_are_alike_whatever_else_rules_look_at(
+    engine: Engine, root: str, rng: np.random.Generator
+) -> None:
+    reference = with_own_names(rng)
+    store.put(root, "flights", reference, lambda: NOW)
+    values = weather(rng, 400)
+    for name in values:
+        values[name][300] = values[name][20]
+    append_requests(root, reference, values, [f"o{number // 2}" for number in range(400)])
+
+    report = rule_report(
+        engine, root, reference,
+        [
+            {"check": "duplicate_rows"},
+            {"check": "unique", "column": "order"},
+            "asked_at >= '2024-01-01'",
+        ],
+    )  # fmt: skip
+
+    (violation,) = report["violations"]
+    assert violation["constraint_check_type"] == "duplicate_rows_check"
+    assert violation["description"].startswith("2 of 400 rows")
+
+
+@pytest.mark.parametrize("column", ["late", "remark"])
+def test_a_rule_on_what_is_never_captured_is_not_judged_and_no_violation(
+    engine: Engine, root: str, rng: np.random.Generator, column: str
+) -> None:
+    reference = with_own_names(rng)
+    store.put(root, "flights", reference, lambda: NOW)
+    append_requests(root, reference, weather(rng, 400), [None] * 400)
+
+    report = rule_report(engine, root, reference, [{"check": "not_null", "column": column}])
+
+    (told,) = report["details"]["rules"]
+    assert report["violations"] == []
+    assert (told["passed"], told["found"]) == (
+        None, f"not judged: {column} is not in captured rows",
+    )  # fmt: skip
+
+
+def rule_report(engine: Engine, root: str, reference: Baseline, rules: list) -> dict:
+    definition = replace(DEFINITION, rules=tuple(RuleSet.of(rules).to_list()))
+    done = run(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
+    assert done.failure_reason is None
+    found: dict = json.loads((Path(root) / done.folder / "report.json").read_text())
+    return found
+
+
+def append_requests(root: str, reference: Baseline, rows: dict, ids: list) -> None:
+    """Write captured requests of two rows each, with the ids that their callers gave them."""
+    count = len(ids)
+    append_day(
+        root, reference.signature, 0,
+        {
+            **rows,
+            "event_id": [f"e{at // 2}" for at in range(count)],
+            "row_index": [at % 2 for at in range(count)],
+            "inference_id": ids,
+        },
+    )  # fmt: skip
