@@ -13,7 +13,7 @@ import pyarrow as pa
 from driftline.dashboard.documents import Document, culprit, gravest_culprit, script_of
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.holdings import Holdings
-from driftline.dashboard.wording import plural
+from driftline.dashboard.wording import count, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.comparison import Comparison
 
@@ -63,13 +63,19 @@ def evidence(
 def _since_judged(
     line: MonitorLine, run: WindowRun, comparison: Comparison | None
 ) -> tuple[str, ...]:
-    """Say so when other rows lie in the window now than were judged."""
+    """Say so when more or fewer rows lie in the window now than were judged."""
     # Only this kind judges every captured row.
     if comparison is None or run.row_count is None or line.kind != "data quality":
         return ()
     held = comparison.window_rows
     if held == run.row_count:
         return ()
+    if held < run.row_count:
+        return (
+            f"{count(run.row_count - held)} of {plural(run.row_count, 'row')} of this window have "
+            "been deleted (erased, or past retention); its result is kept, and the chart counts "
+            "those that are left.",
+        )
     times = f"--from {run.start:%Y-%m-%dT%H:%M:%SZ} --to {run.end:%Y-%m-%dT%H:%M:%SZ}"
     return (
         f"Judged were {plural(run.row_count, 'row')}; the window holds {plural(held, 'row')} now, "

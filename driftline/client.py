@@ -303,16 +303,20 @@ class Client(AlarmCalls, ExecutionCalls):
         *,
         inference_ids: Sequence[str] = (),
         event_ids: Sequence[str] = (),
+        where: str | None = None,
         endpoint: str | None = None,
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
 
-        What comes later under them is dropped, too, until the day that is given back as ``until``.
+        Or those of requests of one endpoint of which a stored row meets an expression (``where``).
+        What comes later under the ids is dropped, too, until the day that is given back as
+        ``until``.
         """
         asked = {
             "inference_ids": list(inference_ids),
             "event_ids": list(event_ids),
+            "where": where,
             "endpoint": endpoint,
             "dry_run": dry_run,
         }

@@ -280,6 +280,7 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
 def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
     """Build the loop that looks after the tables."""
     from driftline.capture.line.upkeep import NAMES, Upkeep
+    from driftline.monitors.erasure import clear_windows
     from driftline.serving.endpoints import signature_of
 
     return Upkeep(
@@ -290,6 +291,7 @@ def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
         ).date(),
         vacuum_after_h=settings.capture.vacuum_after_h,
         signatures=lambda endpoint: signature_of(engine, endpoint),
+        windows=partial(clear_windows, engine, settings.root),
         interval_s=settings.capture.upkeep_interval_s,
     )
 

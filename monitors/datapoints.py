@@ -31,6 +31,7 @@ __all__ = [
     "OWN_NAMES",
     "failed_datapoints",
     "report_datapoints",
+    "window_link",
 ]
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
@@ -106,7 +107,7 @@ def failed_datapoints(
         "monitor": monitor,
         "execution": execution_id,
         "window": window.stamp,
-        "link": _link(monitor, window, None),
+        "link": window_link(monitor, window, None),
     }
     return [
         _point(window, OWN_METRICS, name, value, endpoint, monitor, note)
@@ -247,7 +248,7 @@ class _Series:
             "monitor": self.monitor,
             "execution": self.execution_id,
             "window": self.window.stamp,
-            "link": _link(self.monitor, self.window, feature),
+            "link": window_link(self.monitor, self.window, feature),
         }
         if violations:  # Most notes have none, and are stored by the million.
             note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
@@ -280,7 +281,8 @@ def _is_long(feature: str) -> bool:
     return len(quote(feature, safe=UNQUOTED)) > LONGEST_FEATURE
 
 
-def _link(monitor: str, window: Window, feature: str | None) -> str:
+def window_link(monitor: str, window: Window, feature: str | None) -> str:
+    """Return the address of a window's page below the dashboard's, at one feature or none."""
     address = f"/monitors/{quote(monitor, safe='')}?window={window.stamp}"
     return address if feature is None else f"{address}&feature={quote(feature, safe='')}#rows"
 

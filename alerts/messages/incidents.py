@@ -24,11 +24,19 @@ from driftline.alerts.guard import hold, try_hold
 from driftline.alerts.messages.labels import Notifiable, features_of, labels_of
 from driftline.alerts.messages.tables import incident_alarms, incidents
 
-__all__ = ["Incident", "IncidentAlarm", "follow", "get_incident", "list_incidents", "settle"]
+__all__ = [
+    "CAUSE_MAX",
+    "Incident",
+    "IncidentAlarm",
+    "follow",
+    "get_incident",
+    "list_incidents",
+    "settle",
+]
 
 ONSET_APART_MAX = timedelta(hours=1)
 REOPENED_WITHIN = timedelta(minutes=30)
-_CAUSE_MAX = 1000
+CAUSE_MAX = 1000
 _FEATURES_MAX = 50
 # So many incidents of an endpoint are looked at; beyond, nobody could tell them apart either.
 _COMPARED_MAX = 100
@@ -161,7 +169,7 @@ def _join(
     """Find the incident that a change to ALARM belongs to, or open one."""
     note = change.note or {}
     features = features_of(alarm, note)
-    cause = str(note.get("cause") or "")[:_CAUSE_MAX]
+    cause = str(note.get("cause") or "")[:CAUSE_MAX]
     endpoint = labels_of(alarm, note).get("endpoint", "")
     onset = change.first_breach or change.time
     severity = str(getattr(alarm, "severity", "") or "page")
@@ -178,7 +186,7 @@ def _join(
             {
                 "id": incident_id,
                 "endpoint": endpoint,
-                "cause": cause or change.reason[:_CAUSE_MAX],
+                "cause": cause or change.reason[:CAUSE_MAX],
                 "features": features[:_FEATURES_MAX],
                 "severity": severity,
                 "onset_at": onset,

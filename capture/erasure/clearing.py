@@ -1,12 +1,18 @@
-"""Taking ids out of what is written about rows: documents of executions, records set aside."""
+"""Taking ids out of what is written about rows: documents of executions, records set aside.
+
+What holds values of rows is cleared window by window, by who knows about windows: this package
+knows neither monitors nor the database, and is given a ``WindowClearer``.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow.fs as pafs
 
@@ -14,12 +20,58 @@ from driftline.capture.spool.frame import seed_of, unpack
 from driftline.capture.spool.tail import QUARANTINE
 from driftline.capture.tables.storage import open_storage, trouble
 
-__all__ = ["clear_documents", "clear_quarantine"]
+__all__ = [
+    "ERASED",
+    "ClearedWindows",
+    "WindowClearer",
+    "clear_documents",
+    "clear_no_window",
+    "clear_quarantine",
+]
 
+# Stands where something was erased.
 ERASED = "(erased)"
 # A window may begin so long before a row that it holds.
 _LONGEST_WINDOW = timedelta(days=32)
 _STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedWindows:
+    """Judged windows, and messages about them, from which the values of rows were taken."""
+
+    windows: int = 0
+    messages: int = 0
+
+    def __add__(self, other: ClearedWindows) -> ClearedWindows:
+        return ClearedWindows(self.windows + other.windows, self.messages + other.messages)
+
+
+class WindowClearer(Protocol):
+    """Takes values of rows out of what was judged and told of an endpoint's windows.
+
+    Called with the event times of the rows, in microseconds since 1970, before the rows go; and
+    once more after that (``is_again``), for what was written meanwhile. Doing it twice is safe.
+    """
+
+    def __call__(
+        self,
+        endpoint: str,
+        times: Collection[int],
+        /,
+        *,
+        is_again: bool = False,
+        dry_run: bool = False,
+    ) -> ClearedWindows:
+        """Clear the windows that hold one of the times, or only count them."""
+        ...
+
+
+def clear_no_window(
+    _endpoint: str, _times: Collection[int], /, *, is_again: bool = False, dry_run: bool = False
+) -> ClearedWindows:
+    """Clear nothing: for a storage root that no monitor has judged."""
+    return ClearedWindows()
 
 
 def clear_documents(
@@ -27,7 +79,8 @@ def clear_documents(
 ) -> int:
     """Write ``(erased)`` in the place of ids in the documents of executions; count the documents.
 
-    They point at rows by their ids; values of single rows do not stand in them.
+    Also in those of other windows than the rows' own. Values of rows are not sought: whoever knows
+    the windows clears those as a whole (``WindowClearer``).
 
     Parameters
     ----------

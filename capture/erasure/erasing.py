@@ -11,14 +11,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.erasure.clearing import clear_documents, clear_quarantine
+from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.erasure.clearing import (
+    ClearedWindows,
+    WindowClearer,
+    clear_documents,
+    clear_no_window,
+    clear_quarantine,
+)
 from driftline.capture.erasure.erasures import Kind, record_removed, record_requests, removed_folder
 from driftline.capture.erasure.expunging import (
     Expunged,
@@ -35,12 +42,13 @@ from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 from driftline.capture.truth.labels import list_labelled, truth_folder
 
-__all__ = ["EndpointErased", "Erased", "Eraser", "endpoints_of", "erase", "find"]
+__all__ = ["EndpointErased", "Erased", "Eraser", "RowCondition", "endpoints_of", "erase", "find"]
 
 log = logging.getLogger(__name__)
 
 _IDS = ("event_id", "inference_id", "event_time")
 _ROWS = ("event_id", "spool_id", "spool_seq")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,10 @@ class Erased:
     endpoints
         What was removed, by endpoint; those without anything are left out.
     documents
-        Documents of executions that named a removed row.
+        Documents of executions that named a removed row by its id, beside those of ``windows``.
+    windows, messages
+        Judged windows that held a removed row, and messages about them, that lost what may be its
+        values.
     quarantined
         Records on this host that no broker took.
     until
@@ -90,9 +101,27 @@ class Erased:
     unknown: int
     endpoints: Mapping[str, EndpointErased]
     documents: int
+    windows: int
+    messages: int
     quarantined: int
     until: datetime | None
     open_spools: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowCondition:
+    """Rows to be erased by what their columns hold.
+
+    Parameters
+    ----------
+    columns
+        Columns of the capture table that ``match`` reads.
+    match
+        Whether a row is meant.
+    """
+
+    columns: tuple[str, ...]
+    match: Match
 
 
 @dataclass(slots=True)
@@ -105,32 +134,36 @@ class Found:
         Event ids and inference ids of the rows.
     parts
         Where they lie.
-    span
-        Earliest and latest event time.
+    times
+        Their event times in microseconds since 1970, UTC.
     """
 
     events: set[str] = field(default_factory=set)
     inferences: set[str] = field(default_factory=set)
     parts: set[str] = field(default_factory=set)
-    span: tuple[datetime, datetime] | None = None
+    times: set[int] = field(default_factory=set)
+
+    @property
+    def span(self) -> tuple[datetime, datetime] | None:
+        """Earliest and latest event time; None without any."""
+        if not self.times:
+            return None
+        first, last = (_EPOCH + timedelta(microseconds=at(self.times)) for at in (min, max))
+        return first, last
 
     def include(self, other: Found, keys: set[str]) -> None:
         """Take what was found elsewhere in, and ids that labels had."""
         self.events |= other.events | keys
         self.inferences |= other.inferences
-        if other.span is not None:
-            first, last = self.span or other.span
-            self.span = min(first, other.span[0]), max(last, other.span[1])
+        self.times |= other.times
 
     def add(self, path: str, rows: pa.Table) -> None:
         """Take rows of a file in."""
         self.events.update(pc.unique(rows["event_id"].drop_null()).to_pylist())
         self.inferences.update(pc.unique(rows["inference_id"].drop_null()).to_pylist())
         self.parts.add(part_of(path))
-        times = pc.min_max(rows["event_time"]).as_py()
-        if times["min"] is not None:
-            first, last = self.span or (times["min"], times["max"])
-            self.span = min(first, times["min"]), max(last, times["max"])
+        times = rows["event_time"].cast(UTC_MICROSECONDS).cast(pa.int64()).drop_null()
+        self.times.update(pc.unique(times).to_pylist())
 
 
 def erase(
@@ -141,10 +174,12 @@ def erase(
     now: datetime,
     keep: timedelta,
     endpoint: str | None = None,
+    where: RowCondition | None = None,
     spool_dir: Path | None = None,
+    windows: WindowClearer = clear_no_window,
     dry_run: bool = False,
 ) -> Erased:
-    """Remove all that is stored under ids, and have what comes later dropped.
+    """Remove all that is stored under ids or meets a condition; drop what comes later by id.
 
     Parameters
     ----------
@@ -158,8 +193,12 @@ def erase(
         The time, aware, and how long what comes is dropped: as long as spool or broker may keep it.
     endpoint
         Only of this endpoint; None: of all.
+    where
+        Also the requests of which a row meets this; with ``endpoint``, whose columns it reads.
     spool_dir
         This host's spool, for records that were set aside there.
+    windows
+        Takes the values of rows out of what was judged and told of their windows.
     dry_run
         Only count.
 
@@ -171,27 +210,34 @@ def erase(
     asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
     keys = {one for some in asked.values() for one in some}
     # First of all: what is committed from now on is met by others, however long this takes.
-    until = None if dry_run else record_requests(root, asked, endpoint, now=now, keep=keep)
+    until = None
+    if keys and not dry_run:
+        until = record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
-    found, documents = Found(), 0
+    found, documents, cleared = Found(), 0, ClearedWindows()
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
             eraser = Eraser(root, one, f"upkeep-{name.name}", now, dry_run=dry_run)
             if not dry_run:
                 eraser.sweep()
-            rows = eraser.find(asked)
-            if until and rows.events - keys:
+            rows = eraser.find(asked, where)
+            if not dry_run and rows.events - keys:
                 # Labels may come later under these, too.
-                record_requests(root, {"event_id": rows.events}, one, now=now, keep=keep)
-            if until and rows.events:
+                by_event: Mapping[Kind, Iterable[str]] = {"event_id": rows.events}
+                until = record_requests(root, by_event, one, now=now, keep=keep)
+            if rows.events:
                 # Rows go last: after a kill they are what tells what else is to go.
+                cleared += windows(one, rows.times, dry_run=dry_run)
+            if rows.events and not dry_run:
                 documents += clear_documents(root, keys | rows.events, rows.span)
             erased[one] = eraser.remove(rows, keys)
             found.include(rows, eraser.labelled)
+            if rows.events and not dry_run:
+                # Again, for what was written meanwhile from rows that were still there.
+                cleared += windows(one, rows.times, is_again=True)
     finally:
         name.close()
-    # Again, for what was written meanwhile from rows that were still there.
     late = clear_documents(root, keys | found.events, found.span, dry_run=dry_run)
     return Erased(
         dry_run=dry_run,
@@ -199,6 +245,8 @@ def erase(
         unknown=len(keys - found.events - found.inferences),
         endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
         documents=documents + late,
+        windows=cleared.windows,
+        messages=cleared.messages,
         until=until,
         **_at_spool(spool_dir, endpoint, keys, dry_run=dry_run),
     )
@@ -238,13 +286,19 @@ class Eraser:
         self._rows.sweep()
         self._truth.sweep()
 
-    def find(self, ids: Mapping[Kind, Sequence[str]]) -> Found:
-        """Find the rows that ids name, wherever they still lie."""
+    def find(self, ids: Mapping[Kind, Sequence[str]], where: RowCondition | None = None) -> Found:
+        """Find the rows that ids name or that meet a condition, wherever they still lie."""
         self._rows.catch_up()
         columns: dict[str, pa.Array] = {
             kind: pa.array(some, pa.string()) for kind, some in ids.items()
         }
-        return find(self._rows, lying_files(self._rows), lambda rows: _is_in(rows, columns))
+
+        def is_meant(rows: pa.Table) -> np.ndarray:
+            chosen = _is_in(rows, columns)
+            return chosen if where is None else chosen | where.match(rows)
+
+        more = () if where is None else where.columns
+        return find(self._rows, lying_files(self._rows), is_meant, more)
 
     def remove(self, found: Found, keys: set[str]) -> EndpointErased:
         """Remove the requests that were found, with all their rows, and labels of these keys."""
@@ -303,11 +357,13 @@ class Eraser:
         )
 
 
-def find(folder: DeltaFolder, paths: Iterable[str], match: Match) -> Found:
-    """Find the rows of a capture table that match, in some files."""
+def find(
+    folder: DeltaFolder, paths: Iterable[str], match: Match, columns: Sequence[str] = ()
+) -> Found:
+    """Find the rows of a capture table that match, in some files; ``columns``: to match by."""
     found = Found()
     if folder.table is not None:
-        for path, rows in matching(folder, paths, _IDS, match):
+        for path, rows in matching(folder, paths, [*_IDS, *columns], match):
             found.add(path, rows)
     return found
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from driftline.capture.erasure.clearing import clear_documents
+from driftline.capture.erasure.clearing import WindowClearer, clear_documents, clear_no_window
 from driftline.capture.erasure.erasing import Eraser, endpoints_of, find
 from driftline.capture.erasure.erasures import (
     KINDS,
@@ -109,9 +109,19 @@ class LateErasing:
         Beginning of the names of files that this one writes.
     now
         The clock, aware.
+    windows
+        Takes the values of rows out of what was judged and told of their windows.
     """
 
-    def __init__(self, root: str, *, writer: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        writer: str,
+        now: Callable[[], datetime],
+        windows: WindowClearer = clear_no_window,
+    ) -> None:
+        self._windows = windows
         self._root = root
         self._writer = writer
         self._now = now
@@ -184,9 +194,12 @@ class LateErasing:
         )
         if not found.events:
             return 0
+        self._windows(endpoint, found.times)
         clear_documents(self._root, found.events, found.span)
         gone = eraser.remove(found, set())
-        clear_documents(self._root, found.events, found.span)  # What was judged meanwhile.
+        # What was judged meanwhile.
+        self._windows(endpoint, found.times, is_again=True)
+        clear_documents(self._root, found.events, found.span)
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.tables.cleaning import expire, vacuum
@@ -65,6 +66,8 @@ class Upkeep:
     signatures
         Gives the signature of an endpoint, or None: what was stored raw before there was one, or
         before it fitted, is decoded. None: nothing is.
+    windows
+        Takes the values of rows that are erased late out of what was judged and told of them.
     interval_s
         How long ``run`` waits between two looks at the tables.
     now, monotonic
@@ -86,6 +89,7 @@ class Upkeep:
         keep_from: Callable[[], date] | None = None,
         vacuum_after_h: int = 24,
         signatures: Callable[[str], Signature | None] | None = None,
+        windows: WindowClearer = clear_no_window,
         interval_s: float = 60.0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
@@ -107,7 +111,7 @@ class Upkeep:
         self._monotonic = monotonic
         self._tidy_at_s = monotonic()
         self._is_swept = False
-        self._erasing = LateErasing(root, writer=self._writer, now=now)
+        self._erasing = LateErasing(root, writer=self._writer, now=now, windows=windows)
 
     def run(self, stop: threading.Event) -> None:
         """Look after the tables until ``stop`` is set; what fails is tried again the next time."""

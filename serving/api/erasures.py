@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -16,8 +17,10 @@ from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.upkeep import NAMES
 from driftline.errors import InputError
+from driftline.monitors.erasure import clear_windows
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
+from driftline.serving.row_conditions import row_condition
 
 __all__ = ["router"]
 
@@ -32,6 +35,7 @@ class _Asked(BaseModel):
 
     inference_ids: list[_Id] = Field(default=[], max_length=_MOST_IDS)
     event_ids: list[_Id] = Field(default=[], max_length=_MOST_IDS)
+    where: str | None = Field(default=None, min_length=1, max_length=2000)
     endpoint: str | None = None
     dry_run: bool = False
 
@@ -46,18 +50,26 @@ def router(context: ServerContext) -> APIRouter:
     async def erase_ids(asked: _Asked) -> dict[str, Any]:
         """Remove rows, bodies and labels of inference ids and event ids, and drop what comes later.
 
-        All rows of a request go, and files that compaction or retention left behind. What was not
-        found is no error: `unknown` counts such ids. Asking again is safe.
+        Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
+        All rows of a request go, and files that compaction or retention left behind; judged windows
+        that held them lose what may be single values. What was not found is no error: `unknown`
+        counts such ids. Asking again is safe.
         """
         ids: dict[Kind, list[str]] = {
             "inference_id": asked.inference_ids,
             "event_id": asked.event_ids,
         }
-        if not any(ids.values()):
-            raise InputError("erasure: no id; expected inference_ids or event_ids")
+        if not any(ids.values()) and asked.where is None:
+            raise InputError("erasure: no id; expected inference_ids, event_ids or where")
+        if asked.where is not None and (asked.endpoint is None or any(ids.values())):
+            wrong = "without endpoint" if asked.endpoint is None else "together with ids"
+            raise InputError(
+                f"erasure: where {wrong}; expected where with endpoint, and ids by themselves"
+            )
 
         def run() -> Erased:
             endpoint = asked.endpoint and _endpoint(context, asked.endpoint)
+            where = asked.where and row_condition(context, endpoint or "", asked.where)
             with turn:
                 return erase(
                     context.root,
@@ -66,6 +78,8 @@ def router(context: ServerContext) -> APIRouter:
                     now=context.now(),
                     keep=timedelta(days=context.erasure_days),
                     endpoint=endpoint,
+                    where=where or None,
+                    windows=partial(clear_windows, context.engine, context.root),
                     spool_dir=context.spool_dir,
                     dry_run=asked.dry_run,
                 )

@@ -163,16 +163,32 @@ def test_chosen_feature_stays_where_the_window_has_it(stores, seeded, keep, show
     assert f"keep={keep.replace(' ', '+')}" in str(monitor_page.page(view))
 
 
-def test_rows_that_came_after_the_verdict_are_said(seeded):
+def judged_with(seeded, row_count):
+    """Show the window of the bug as if so many rows had been judged."""
     day = datetime(2013, 11, 18, tzinfo=UTC)
     database = create_engine("sqlite://", poolclass=StaticPool)
     with sqlite3.connect(seeded.engine.url.database) as source, database.connect() as target:
         source.backup(target.connection.driver_connection)
     early = executions.update().where(executions.c.window_start == day)
     with database.begin() as connection:
-        connection.execute(early.values(row_count=645))
+        connection.execute(early.values(row_count=row_count))
+    return Stores(database, seeded.root, seeded.now).monitor(seeded.monitor, BUG, "carrier")
 
-    view = Stores(database, seeded.root, seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+def test_rows_that_were_deleted_since_the_verdict_are_said_and_nobody_is_sent_to_judge_again(
+    seeded,
+):
+    view = judged_with(seeded, 100_000)
+
+    (note,) = view.notes
+    assert (
+        " of 100\u202f000 rows of this window have been deleted (erased, or past retention)" in note
+    )
+    assert "monitor run" not in note
+
+
+def test_rows_that_came_after_the_verdict_are_said(seeded):
+    view = judged_with(seeded, 645)
 
     (note,) = view.notes
     assert note.startswith("Judged were 645 rows; the window holds ")

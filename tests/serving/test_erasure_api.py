@@ -3,14 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
 from driftline.client import Client
 from driftline.errors import InputError
+from driftline.serving.endpoints import signature_of
 from tests.capture.conftest import SIGNATURE, record
 
 
@@ -103,4 +107,70 @@ def test_nothing_found_is_all_right_and_no_id_is_wrong_use(captured):
 
     code, _, said = command(captured)
     assert code == 2
-    assert "expected --inference-id, --event-id or --file" in said
+    assert "expected --inference-id, --event-id, --file or --where" in said
+
+
+@pytest.fixture(scope="module")
+def declared(server, trained):
+    """Store four requests of a declared endpoint; two of them of one origin, one of two rows."""
+    assert server.apply(*trained.flights()).status_code == 200
+    writer = SpoolWriter(server.context.spool_dir)
+    bodies = (
+        "UA,Ada's Lane,100,1.5", "UA,JFK,200,2.5\nAA,Ada's Lane,300,3.5", "DL,EWR,400,4.5",
+        "DL,,500,5.5",
+    )  # fmt: skip
+    for number, body in enumerate(bodies):
+        record(writer, body.encode(), b"1", event_id=f"w{number}", inference_id=f"o{number}")
+    writer.close()
+    transport = LocalTransport(server.context.spool_dir)
+    signature = signature_of(server.context.engine, "flights")
+    Sink(server.context.root, transport, lambda _: signature).step()
+    transport.close()
+    return server
+
+
+def test_requests_are_erased_by_what_a_column_holds(declared):
+    asked = "--endpoint", "flights", "--where", 'origin == "Ada\'s Lane" and distance < 350'
+
+    _, dry, _ = command(declared, *asked, "--dry-run")
+    code, told, _ = command(declared, *asked)
+    _, again, _ = command(declared, *asked)
+
+    # With all rows of the second request, also the one that does not meet it.
+    assert "flights: 2 requests (3 rows) and 0 labels would be erased" in dry
+    assert (code, "flights: 2 requests (3 rows) and 0 labels erased" in told) == (0, True)
+    assert "what comes later under these ids is dropped until" in told
+    assert again.splitlines()[0] == "no stored row meets the condition"
+    folder = Dataset(declared.context.root, "flights").folder
+    left = pl.read_delta(folder.uri).filter(pl.col("event_id").str.starts_with("w"))
+    assert sorted(left["event_id"]) == ["w2", "w3"]
+    for path in Path(declared.context.root).rglob("*.parquet"):
+        assert "Ada's Lane" not in repr(pl.read_parquet(path, hive_partitioning=False).to_dicts())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--where", "origin == 'JFK'"], "--where without --endpoint"),
+        (
+            ["--where", "origin == 'JFK'", "--endpoint", "flights", "--event-id", "w1"],
+            "--where together with ids",
+        ),
+        (["--where", "origim == 'JFK'", "--endpoint", "flights"], 'no column "origim"'),
+        (["--where", "origin = 'JFK'", "--endpoint", "flights"], "not readable"),
+        (["--where", "distance > 'far'", "--endpoint", "flights"], "distance > 'far'"),
+        (["--where", "origin.__class__ == 1", "--endpoint", "flights"], '".__class__"'),
+        (["--where", "1 == 1", "--endpoint", "flights"], "names no column"),
+        (["--where", "open('x') == origin", "--endpoint", "flights"], 'no function "open"'),
+    ],
+)
+def test_a_condition_that_is_none_is_wrong_use_and_erases_nothing(declared, arguments, sentence):
+    folder = Dataset(declared.context.root, "flights").folder
+    before = pl.read_delta(folder.uri).height
+
+    code, _, said = command(declared, *arguments)
+
+    assert code == 2
+    assert sentence in said
+    assert len(said.strip().splitlines()) == 1
+    assert pl.read_delta(folder.uri).height == before

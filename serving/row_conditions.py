@@ -1,0 +1,73 @@
+"""An expression on a captured row, in the words of rules: columns by the user's own names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.erasure.erasing import RowCondition
+from driftline.capture.tables.dataset import META_SCHEMA
+from driftline.errors import InputError
+from driftline.monitors.rules.declaration import nearest
+from driftline.monitors.rules.expression import Expression
+from driftline.serving.context import ServerContext
+from driftline.serving.judging import known_signature
+from driftline.signature import Signature
+
+__all__ = ["row_condition"]
+
+
+def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondition:
+    """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.
+
+    It is parsed, never run, and names columns only: the signature's, or those of the capture table
+    that hold texts, numbers or times. A row where it is open, since a value is missing, is not
+    meant.
+
+    Raises
+    ------
+    InputError
+        When it is no such expression, or names no column of the endpoint.
+    UndecidedError
+        When the endpoint has no signature.
+    """
+    expression = Expression(text)
+    names = _names(known_signature(context, endpoint))
+    for name in expression.columns:
+        if name not in names:
+            raise InputError(
+                f'where: no column "{name}"{nearest(name, names)}; '
+                f"expected one of {', '.join(sorted(names))}"
+            )
+    columns = {name: names[name] for name in expression.columns}
+
+    def match(rows: pa.Table) -> np.ndarray:
+        found = [
+            rows[column] if column in rows.column_names else pa.nulls(rows.num_rows, pa.string())
+            for column in columns.values()
+        ]
+        meant = [
+            pc.fill_null(expression.evaluate(batch), fill_value=False)
+            for batch in pa.table(found, names=list(columns)).to_batches()
+        ]
+        return np.concatenate(
+            [np.zeros(0, np.bool_), *(one.to_numpy(zero_copy_only=False) for one in meant)]
+        )
+
+    return RowCondition(tuple(columns.values()), match)
+
+
+def _names(signature: Signature) -> dict[str, str]:
+    """Name the columns that an expression can read, by how it calls them."""
+    own = {one.name: one.name for one in META_SCHEMA if _is_plain(one.type)}
+    if signature.event_time is not None:
+        own[signature.event_time] = "event_time"
+    if signature.inference_id is not None:
+        own[signature.inference_id] = "inference_id"
+    return own | {one.name: one.column for one in (*signature.inputs, *signature.outputs)}
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    checks = pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp
+    return any(check(kind) for check in checks)
