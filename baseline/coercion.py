@@ -208,11 +208,9 @@ def _parse_one(text: pa.Array, wanted: pa.DataType) -> pa.Array:
 def _to_string(plain: pa.Array) -> pa.Array:
     if pa.types.is_floating(plain.type):
         # pandas turns whole numbers with gaps into floats: 10001.0 is meant as the text "10001".
-        whole = _whole_part(plain)
+        # Each value by itself, for another batch may hold none that is not whole.
         present = _keep(plain, pc.invert(is_missing(plain)))
-        if whole.null_count == present.null_count:
-            return whole.cast(pa.string())
-        return present.cast(pa.string())
+        return pc.coalesce(_whole_part(plain).cast(pa.string()), present.cast(pa.string()))
     return plain.cast(pa.string())
 
 

@@ -6,7 +6,7 @@ when there is an event time. Both are a map over the parts of the data and a mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from driftline.baseline.counting import CellCounter, repeated_cells
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
+from driftline.baseline.origin import origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes
 from driftline.baseline.profile import Profile
@@ -177,11 +178,13 @@ def fit_source(
         raise InputError("the reference data holds no rows; expected at least one")
     _check_event_time(signature, first)
     _check_id(signature, profile)
+    kept = {*roles.categorical, *segments, *(facet.column for facet in roles.facets), roles.group}
+    signature = _with_unjudged(signature, profile, source.partitions, kept)
     signature = _with_levels(signature, profile, roles)
     cells = {
         column.name: column_cells(profile.columns[column.name])
         for column in signature.columns
-        if column.role in JUDGED_ROLES
+        if column.role in JUDGED_ROLES and column.unjudged is None
     }
     own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
@@ -194,7 +197,7 @@ def fit_source(
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
-    constraints = suggest(profile)
+    constraints = suggest(profile, [one.name for one in signature.columns if one.unjudged])
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
         signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
@@ -237,6 +240,41 @@ def _check_id(signature: Signature, profile: Profile) -> None:
         )
 
 
+def _with_unjudged(
+    signature: Signature,
+    profile: Profile,
+    partitions: Collection[str],
+    kept: Collection[str | None],
+) -> Signature:
+    """Note the features whose values are not judged, for they only tell where a row comes from.
+
+    Parameters
+    ----------
+    partitions
+        Columns whose values stand in the names of folders.
+    kept
+        Columns that the user has named as groups or codes.
+    """
+
+    def reason(column: Column) -> str | None:
+        found = profile.columns[column.name]
+        if column.role != "feature" or column.name in kept:
+            return None
+        return origin_reason(column.name, _texts(found), is_partition=column.name in partitions)
+
+    features = tuple(replace(one, unjudged=reason(one)) for one in signature.features)
+    return replace(signature, features=features)
+
+
+def _texts(column: ColumnProfile) -> list[str]:
+    """Give the values of texts and whole numbers, or many of them; none of other columns."""
+    if column.type == "string":
+        return [str(value) for value in column.levels.values.to_pylist()]
+    if column.type == "int64":
+        return [f"{value:.0f}" for value in column.sketch.weighted()[0]]
+    return []
+
+
 def column_cells(column: ColumnProfile) -> Cells:
     """Choose a column's cells from its profile."""
     if column.is_number:
@@ -257,7 +295,8 @@ def column_cells(column: ColumnProfile) -> Cells:
         column.name,
         column.type,
         dict(column.levels.ranked()),
-        complete=column.levels.is_exact,
+        # Nobody knows what a column holds that was always empty: nothing in it is new.
+        complete=column.levels.is_exact and column.present_count > 0,
         row_count=column.present_count,
     )
 

@@ -68,10 +68,12 @@ class Predicate:
             return f"not {_TYPE_WORDS.get(str(self.value), 'of its type')}"
         if self.op == "in":
             return "another known value" if len(self.values) > 3 else f"in {_listed(self.values)}"
+        if self.op == "not_in" and not self.values:
+            return "not empty"
         if self.op == "not_in":
             return (
                 "not seen in the reference"
-                if len(self.values) > 3 or not self.values
+                if len(self.values) > 3
                 else f"not in {_listed(self.values)}"
             )
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)

@@ -40,7 +40,10 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
     segments = () if baseline.segments is None else baseline.segments.columns
     # Ids and times of the user's own are no more judged than before.
     others = {*rows.schema.names} - {*baseline.cells, event_time}
-    roles = Roles(timestamp=event_time, exclude=tuple(sorted(others)))
+    codes = tuple(
+        one.name for one in baseline.signature.features if one.data_type and one.name not in others
+    )
+    roles = Roles(timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes)
     fitted = fit_source(rows, roles, segments=[one.name for one in segments])
     names = [name for name in fitted.profile.columns if baseline.signature.get(name) is not None]
     for name in names:

@@ -94,7 +94,7 @@ def infer_signature(
     found = _roles(named, names)
     inputs = [name for name in names if found.get(name) not in ("prediction", "probability")]
     features = tuple(
-        Column(name, column, _type(schema, name, named.timestamp), found.get(name, "feature"))
+        _column(schema, name, column, found.get(name, "feature"), named)
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
     outputs = _outputs(schema, named.prediction, named.probability, classes)
@@ -118,11 +118,25 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
         find_column(name, names, what=role)
         if found.setdefault(name, role) != role:
             raise InputError(f'column "{name}" is given as {found[name]} and as {role}; choose one')
+    for name in roles.categorical:
+        find_column(name, names, what="categorical")
+        if name in found:
+            raise InputError(
+                f'column "{name}" is given as {found[name]} and as categorical; choose one'
+            )
     for facet in roles.facets:
         find_column(facet.column, names, what="facet")
     if roles.group is not None:
         find_column(roles.group, names, what="group")
     return found
+
+
+def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles) -> Column:
+    """Make a column of the data; codes are judged as text, whatever type they have."""
+    kind = _type(schema, name, roles.timestamp)
+    if name in roles.categorical and kind != "string":
+        return Column(name, column, "string", role, data_type=kind)
+    return Column(name, column, kind, role)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:

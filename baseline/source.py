@@ -64,6 +64,8 @@ class Source:
     splitter
         Cuts the data into parts that are opened on their own; None: they are read from front to
         end and cut as they come.
+    partitions
+        Columns whose values stand in the names of folders.
     """
 
     schema: pa.Schema
@@ -72,6 +74,7 @@ class Source:
     row_count: int | None = None
     repeatable: bool = True
     splitter: PartMaker | None = None
+    partitions: frozenset[str] = frozenset()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all rows; batches of at most some 100,000 rows, never an empty one."""
@@ -188,8 +191,14 @@ def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
         dataset = dataset.replace_schema(pa.schema(own))
     plain = _plain(dataset.schema)
     splitter = partial(fragment_parts, dataset, plain, shown) if _is_parquet(dataset) else None
+    first = next(iter(dataset.get_fragments()), None)
+    keys = {} if first is None else ds.get_partition_keys(first.partition_expression)
     return Source(
-        plain, DatasetRows(dataset, shown), row_count=dataset.count_rows(), splitter=splitter
+        plain,
+        DatasetRows(dataset, shown),
+        row_count=dataset.count_rows(),
+        splitter=splitter,
+        partitions=frozenset(keys),
     )
 
 

@@ -72,10 +72,8 @@ DOCUMENTS = (
 NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
 R = TypeVar("R")
-# As all names of resources: interface, section 4.
-NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"
-# Characters of what a prompt or a log shows.
-REPR_WIDTH = 200
+NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
+REPR_WIDTH = 200  # Characters of what a prompt or a log shows.
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,7 @@ class Baseline:
         id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
         timestamp: str | None = None,
         exclude: Iterable[str] = (),
+        categorical: Iterable[str] = (),
         problem: Problem | None = None,
         positive: object = None,
         threshold: float | None = None,
@@ -150,13 +149,11 @@ class Baseline:
         ----------
         data
             A path, glob or folder, a data frame, anything Arrow (docs/inputs.md).
-        label, prediction, probability, id, timestamp, exclude
-            Columns by role; `probability` is one column, or one for each class, and ``id_column``
-            another name for `id`.
+        label, prediction, probability, id, timestamp, exclude, categorical
+            Columns by role (``id_column`` is `id`, too); `categorical` are codes, judged by level.
         problem, positive, threshold
-            Kind of prediction, the value that counts as positive (a list where label and prediction
-            write it differently: ``[1, "approve"]``), and above which probability an answer without
-            prediction is positive (0.5 when missing).
+            Kind of prediction, its positive value (``[1, "approve"]`` where label and prediction
+            differ), and above which probability an answer without prediction is positive (0.5).
         facet, group
             Columns by which groups are compared, such as ``"sex=Female"``; the one to stratify by.
         segments
@@ -178,7 +175,8 @@ class Baseline:
         """
         roles = Roles.of(
             label=label, prediction=prediction, probability=probability, id=id,
-            id_column=id_column, timestamp=timestamp, exclude=exclude, problem=problem,
+            id_column=id_column, timestamp=timestamp, exclude=exclude, categorical=categorical,
+            problem=problem,
             positive=positive, threshold=threshold, facet=facet, group=group,
         )  # fmt: skip
         return cls.of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,31 @@ __all__ = ["suggest"]
 SINGLE_SHARE = 0.1
 
 
-def suggest(profile: Profile) -> Constraints:
-    """Suggest constraints: types, observed completeness, sign, and small closed domains."""
+def suggest(profile: Profile, unjudged: Collection[str] = ()) -> Constraints:
+    """Suggest constraints: types, observed completeness, sign, and small closed domains.
+
+    Of columns whose values are not judged, types and completeness alone.
+    """
     return Constraints.from_dict(
         {
             "version": 0.0,
-            "features": [_feature(column) for column in profile.columns.values()],
+            "features": [
+                _feature(column, is_judged=column.name not in unjudged)
+                for column in profile.columns.values()
+            ],
             "monitoring_config": MonitoringConfig().to_dict(),
         }
     )
 
 
-def _feature(column: ColumnProfile) -> dict[str, Any]:
+def _feature(column: ColumnProfile, *, is_judged: bool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": column.name,
         "inferred_type": column.inferred_type,
         "completeness": column.completeness,
     }
+    if not is_judged:
+        return found
     if column.is_number and column.moments.count:
         found["num_constraints"] = {"is_non_negative": _is_non_negative(column)}
     elif _is_closed(column):

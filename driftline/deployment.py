@@ -28,6 +28,7 @@ def deploy(
     id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
     timestamp: str | None = None,
     exclude: Sequence[str] | None = None,
+    categorical: Sequence[str] | None = None,
     problem: Problem | None = None,
     positive: object = None,
     threshold: float | None = None,
@@ -47,9 +48,11 @@ def deploy(
         files; it keeps its own copy of the model.
     name
         Name of the endpoint; by default the model file's name.
-    label, prediction, probability, id, timestamp, exclude, problem, positive, threshold
+    label, prediction, probability, id, timestamp, exclude, categorical, problem, positive
         Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
         (or probability) the quality of the model is monitored, too.
+    threshold
+        Above which probability an answer without prediction is positive.
     facet, group
         Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
 
@@ -73,6 +76,7 @@ def deploy(
         id_column=id_column,
         timestamp=timestamp,
         exclude=exclude,
+        categorical=categorical,
         problem=problem,
         positive=positive,
         threshold=threshold,

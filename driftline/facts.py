@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.coercion import coerce
+from driftline.baseline.origin import name_words
 from driftline.baseline.schema import column_type
 from driftline.classes import class_text
 from driftline.signature import ColumnType
 
-__all__ = ["ColumnFacts", "look_at", "name_words"]
+__all__ = ["ColumnFacts", "look_at"]
 
 SHOWN_VALUES = 50
 PROBED_TEXTS = 1_000
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,6 @@ class ColumnFacts:
     def is_constant(self) -> bool:
         """Whether it has one value at most."""
         return self.distinct_count <= 1
-
-
-def name_words(name: str) -> frozenset[str]:
-    """Give the words of a name, in lower case."""
-    return frozenset(word.lower() for word in _WORD.findall(name))
 
 
 def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:

@@ -7,12 +7,13 @@ what is not clear stays a feature.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.origin import origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.schema import find_column
 from driftline.baseline.source import Source
@@ -28,6 +29,8 @@ SAMPLE_ROWS = 200_000
 MAX_CLASSES = 50
 MAX_INTEGER_CLASSES = 10
 MIN_UNIQUE_ROWS = 20
+# Codes come again and again: so many rows for each of them.
+MIN_REPEATS = 10
 # Ids of few things (shops, states) are classes like others; of many (customers) they only grow.
 MANY_IDS = 0.1
 
@@ -39,6 +42,12 @@ _PROBABILITIES = frozenset(
     ("probability", "probabilities", "proba", "prob", "score", "scores", "confidence", "likelihood")
 )
 IDS = frozenset(("id", "uuid", "guid", "key"))
+_CODES = frozenset(
+    (
+        "branch", "category", "channel", "code", "department", "district", "kind", "method", "mode",
+        "plan", "region", "segment", "shop", "site", "status", "store", "tier", "type", "zone",
+    )
+)  # fmt: skip
 _EVENT_TIMES = frozenset(("event", "timestamp", "time", "datetime", "ts", "when", "at", "created"))
 _BIRTHS = frozenset(("birth", "birthday", "birthdate", "dob", "born"))
 _FACETS = frozenset(
@@ -99,14 +108,15 @@ def guess_roles(source: Source, given: Roles) -> Guessed:
     sample = pa.Table.from_batches(batches, source.schema)
     if not sample.num_rows:
         raise InputError("the data holds no rows; expected at least one")
-    return _Guessing(sample, given).result()
+    return _Guessing(sample, given, source.partitions).result()
 
 
 class _Guessing:
     """Goes through the roles in the order in which one helps to see the next."""
 
-    def __init__(self, sample: pa.Table, given: Roles) -> None:
+    def __init__(self, sample: pa.Table, given: Roles, partitions: Collection[str]) -> None:
         self._sample = sample
+        self._partitions = partitions
         self._given = given
         self._facts = {name: look_at(name, sample[name]) for name in sample.column_names}
         self._free = dict(self._facts)
@@ -122,6 +132,7 @@ class _Guessing:
         label = self._one("label", given.label, lambda: self._label(prediction))
         id_column = self._one("id", given.id_column, self._id)
         exclude = (*given.exclude, *self._excluded())
+        categorical = (*given.categorical, *self._codes())
         roles = replace(
             given,
             label=label,
@@ -130,6 +141,7 @@ class _Guessing:
             id_column=id_column,
             timestamp=timestamp,
             exclude=exclude,
+            categorical=categorical,
         )
         answer = self._facts.get(label or prediction or "")
         if answer is not None:
@@ -147,6 +159,7 @@ class _Guessing:
             ("timestamp", given.timestamp), ("group", given.group),
             *(("probability", name) for name in given.probability),
             *(("exclude", name) for name in given.exclude),
+            *(("categorical", name) for name in given.categorical),
             *(("facet", facet.column) for facet in given.facets),
         ]  # fmt: skip
         for role, name in named:
@@ -242,8 +255,11 @@ class _Guessing:
         """Leave out what cannot be compared: other times, other ids, text that hardly repeats."""
         found = []
         for one in self._free.values():
+            origin = origin_reason(one.name, one.values, is_partition=one.name in self._partitions)
             if one.is_time:
                 reason = "another time; times only grow"
+            elif origin is not None:
+                reason = origin
             elif one.words & IDS and one.distinct_count > one.row_count * MANY_IDS:
                 reason = f"named like an id, with {one.distinct_count:,} values"
             elif one.kind == "string" and one.is_unique and one.row_count >= MIN_UNIQUE_ROWS:
@@ -254,6 +270,19 @@ class _Guessing:
             found.append(one.name)
         for name in found:
             self._free.pop(name)
+        return found
+
+    def _codes(self) -> list[str]:
+        """Find whole numbers that are codes by their name, and repeat as levels do."""
+        found = []
+        for one in self._free.values():
+            few = one.kind == "int64" and 2 < one.distinct_count <= MAX_CLASSES
+            repeats = one.distinct_count * MIN_REPEATS <= one.row_count
+            if few and repeats and one.words & (_CODES | IDS):
+                word = min(one.words & (_CODES | IDS))
+                reason = f'named like a code ("{word}"), with {one.distinct_count} values'
+                self._tell("categorical", one.name, reason)
+                found.append(one.name)
         return found
 
     def _problem(self, answer: ColumnFacts) -> Problem | None:

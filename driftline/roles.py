@@ -84,6 +84,8 @@ class Roles:
     threshold
         With a probability and no prediction: positive above it, strictly. None: 0.5, or what the
         baseline was made with.
+    categorical
+        Columns whose values are codes, whatever their type: judged by level, not as quantities.
     facets, group
         Columns by which groups are compared; ``group`` is the one that CDDL and CDDPL stratify by.
     """
@@ -100,6 +102,7 @@ class Roles:
     threshold: float | None = None
     facets: tuple[Facet, ...] = ()
     group: str | None = None
+    categorical: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.problem is not None and self.problem not in get_args(Problem):
@@ -118,6 +121,7 @@ class Roles:
         *,
         probability: str | Iterable[str] | None = None,
         exclude: Iterable[str] | None = None,
+        categorical: Iterable[str] | None = None,
         positive: object = None,
         facet: str | Facet | Iterable[str | Facet] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
@@ -141,6 +145,9 @@ class Roles:
             if isinstance(probability, str)
             else tuple(probability or ()),
             exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude or ()),
+            categorical=(categorical,)
+            if isinstance(categorical, str)
+            else tuple(categorical or ()),
             positive=next(iter(positives), None),
             also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
@@ -188,11 +195,8 @@ class Roles:
 
 
 # Fields that the first format did not have.
-_ADDED = ("also_positive",)
+_ADDED = ("also_positive", "categorical")
 # As `Roles.of` takes them, those that it turns into something else last.
-_OTHERS = tuple(
-    one.name
-    for one in fields(Roles)
-    if one.name not in ("probability", "exclude", "positive", "also_positive", "facets")
-)
-_SPELLED = (*_OTHERS, "probability", "exclude", "positive", "facet")
+_MADE = ("probability", "exclude", "categorical", "positive", "also_positive", "facets")
+_OTHERS = tuple(one.name for one in fields(Roles) if one.name not in _MADE)
+_SPELLED = (*_OTHERS, "probability", "exclude", "categorical", "positive", "facet")

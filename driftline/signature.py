@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
@@ -46,6 +46,11 @@ class Column:
     former
         Names in the capture table under which earlier versions stored it as another type, newest
         first.
+    data_type
+        Type of the values in the data and for the model, where the column was declared categorical
+        and is judged as text; None: `type` is both.
+    unjudged
+        Why the values are not judged, where the column is neither id, time nor excluded.
     """
 
     name: str
@@ -55,6 +60,8 @@ class Column:
     levels: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     former: tuple[str, ...] = ()
+    data_type: ColumnType | None = None
+    unjudged: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.column, str):
@@ -62,6 +69,11 @@ class Column:
         if self.type not in get_args(ColumnType):
             raise InputError(
                 f'column "{self.name}": type "{self.type}"; '
+                f"expected one of {', '.join(get_args(ColumnType))}"
+            )
+        if self.data_type is not None and self.data_type not in get_args(ColumnType):
+            raise InputError(
+                f'column "{self.name}": data_type "{self.data_type}"; '
                 f"expected one of {', '.join(get_args(ColumnType))}"
             )
         if self.role not in get_args(Role):
@@ -84,12 +96,21 @@ class Column:
             found["classes"] = list(self.classes)
         if self.former:
             found["former"] = list(self.former)
+        if self.data_type is not None:
+            found["data_type"] = self.data_type
+        if self.unjudged is not None:
+            found["unjudged"] = self.unjudged
         return found
+
+    def as_sent(self) -> Column:
+        """Return the column with the type that its values have in the data and for the model."""
+        return replace(self, type=self.data_type or self.type, data_type=None)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
         """Read a column from plain JSON values; unknown or missing keys are an InputError."""
         known = {"name", "column", "type", "role", "levels", "classes", "former"}
+        known |= {"data_type", "unjudged"}
         if unknown := set(found) - known:
             raise InputError(
                 f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
@@ -103,6 +124,8 @@ class Column:
                 levels=tuple(found["levels"]) if found.get("levels") is not None else None,
                 classes=tuple(found["classes"]) if found.get("classes") is not None else None,
                 former=tuple(found.get("former", ())),
+                data_type=found.get("data_type"),
+                unjudged=found.get("unjudged"),
             )
         except KeyError as missing:
             raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None
@@ -153,6 +176,10 @@ class Signature:
     def get(self, name: str) -> Column | None:
         """Find a column by the user's name for it."""
         return next((column for column in self.columns if column.name == name), None)
+
+    def as_sent(self) -> Signature:
+        """Return the signature with the types that values have in the data and for the model."""
+        return replace(self, features=tuple(column.as_sent() for column in self.features))
 
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""

@@ -69,7 +69,7 @@ def check(
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
-        ``id=``, ``timestamp=`` and ``exclude=`` are settled when the baseline is made.
+        ``id=``, ``timestamp=``, ``exclude=``, ``categorical=`` are settled with the baseline.
 
     Returns
     -------
@@ -128,7 +128,8 @@ def check_roles(
         from driftline.baseline.scripting import preprocessed
 
         data = preprocessed(data, preprocess, signature=known, compat=like is not None)
-    source = open_source(data, signature=known) if like is None else open_texts(data, known)
+    read_as = None if known is None else known.as_sent()
+    source = open_source(data, signature=read_as) if like is None else open_texts(data, known)
     place = open_engine(engine, jobs)
     if asked != "data-quality" and not isinstance(place, InProcess):
         raise InputError(
@@ -172,9 +173,12 @@ def _opened(reference: object) -> Baseline:
 
 def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:
     """Refuse what only the making of a baseline can follow, unless the baseline does already."""
-    known = {column.name: column.role for column in baseline.signature.columns}
+    known: dict[str, str] = {column.name: column.role for column in baseline.signature.columns}
     named = [("id", "id", roles.id_column)]
     named += [("excluded", "exclude", name) for name in roles.exclude]
+    codes = {column.name for column in baseline.signature.columns if column.type == "string"}
+    known |= dict.fromkeys(codes & set(roles.categorical), "categorical")
+    named += [("categorical", "categorical", name) for name in roles.categorical]
     if kind != "model-quality":  # That orders the answers by it.
         named += [("timestamp", "timestamp", roles.timestamp)]
     for role, spelled, name in named:

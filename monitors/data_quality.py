@@ -193,6 +193,8 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         elif column.name not in work.window.seen:
             # Rows bring the columns: without one nobody knows what a file's header holds.
             work.notes[column.name] = "not in the data" if work.window.row_count else "no rows"
+        elif column.unjudged is not None:
+            work.notes[column.name] = column.unjudged
         elif column.name not in references or is_text_by_decree(work.constraints, column):
             work.notes[column.name] = "no_reference"
         elif not work.constraints.config(column.name).perform_comparison:

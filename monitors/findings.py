@@ -167,7 +167,9 @@ def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
     if culprits is not None and op in ("not_in", "in", "rule") and culprits.values:
-        is_alone = op == "not_in" and len(culprits.values) == 1
+        # What was always empty has no levels that could be new.
+        has_known = getattr(draft.predicate, "values", ())
+        is_alone = op == "not_in" and len(culprits.values) == 1 and has_known
         parts.append(f'{"new level" if is_alone else "mostly"} "{culprits.values[0]}"')
     if draft.unit is not None:
         parts.append(f"looks like {draft.unit.name}")
@@ -200,6 +202,10 @@ def _severity(
         return "page" if draft.surprising and draft.share >= PAGE_SHARE else "ticket"
     if draft.check != "baseline_drift_check":
         return "ticket"
-    set_kind = references[draft.feature].cells.set_kind(judgement.drifts[draft.feature].cell_index)
-    is_new = set_kind in ("unseen", "null", "unfit")
+    drift = judgement.drifts[draft.feature]
+    set_kind = references[draft.feature].cells.set_kind(drift.cell_index)
+    # Fewer gaps than ever are a change, and nothing that is broken.
+    op = draft.predicate.op if draft.predicate else ""
+    is_gap = op == "null" and drift.share_window > drift.share_reference
+    is_new = set_kind in ("unseen", "unfit") or (set_kind == "null" and is_gap)
     return "page" if is_new and draft.share >= PAGE_SHARE else "ticket"

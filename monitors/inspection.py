@@ -52,6 +52,7 @@ __all__ = ["examine", "lay_beside", "reference_columns"]
 
 # Columns of captured rows that are none of the data.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
+SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
     "differ by themselves, make it with --timestamp"
@@ -125,7 +126,7 @@ def examine(question: Question) -> Report:
         baseline_version=baseline.version,
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
-        details={**details, **_times_note(question, violations)},
+        details={**details, **_notes(question, profile, violations)},
         commissioning=finding,
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         counts=counts,
@@ -134,6 +135,15 @@ def examine(question: Question) -> Report:
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _notes(question: Question, profile: Profile, violations: Sequence[Violation]) -> dict[str, str]:
+    """Say what was not judged, and what nobody knows of drift in a file."""
+    columns = [one for one in question.baseline.signature.columns if one.name in profile.seen]
+    shown = [f"{one.name} ({one.unjudged})" for one in columns if one.unjudged is not None]
+    more = f"; {len(shown) - SHOWN_UNJUDGED} more" if len(shown) > SHOWN_UNJUDGED else ""
+    note = f"not judged: {'; '.join(shown[:SHOWN_UNJUDGED])}{more}"
+    return {**({"unjudged_note": note} if shown else {}), **_times_note(question, violations)}
 
 
 def _times_note(question: Question, violations: Sequence[Violation]) -> dict[str, str]:

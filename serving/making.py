@@ -139,6 +139,7 @@ class Workshop:
             id_column=spec.id,
             timestamp=spec.timestamp,
             exclude=spec.exclude,
+            categorical=spec.categorical,
             problem=spec.problem,
             positive=spec.positive,
             threshold=spec.threshold,

@@ -42,7 +42,7 @@ def endpoint_signature(
         When the model takes other columns, does not know the positive class, answers other
         classes than the reference, or another number of probabilities.
     """
-    inputs = declared.inputs
+    inputs = declared.as_sent().inputs
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
     _require_classes(declared, description["classes"], chosen)
@@ -73,7 +73,7 @@ def foreign_signature(declared: Signature) -> Signature:
         outputs = (answer, *outputs)
     # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
     # {"late": true} for what they predict of "late".
-    return replace(declared, outputs=outputs)
+    return replace(declared.as_sent(), outputs=outputs)
 
 
 def positive_class(

@@ -289,7 +289,9 @@ def _with_config(roles: Roles, config: Path | None) -> Roles:
 def _named_at_check(roles: Roles, config: Path | None) -> Roles:
     """Take the same for a check; of the file, what a baseline settles is left alone."""
     found = _with_config(roles, config)
-    own = {name: getattr(roles, name) for name in ("id_column", "timestamp", "exclude")}
+    own = {
+        name: getattr(roles, name) for name in ("id_column", "timestamp", "exclude", "categorical")
+    }
     return replace(found, **own)
 
 

@@ -72,8 +72,9 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         options.show_json(report.to_dict())
     else:
         print_report(report)
-        if note := report.details.get("times_note"):
-            typer.echo(note)
+        for name in ("unjudged_note", "times_note"):
+            if note := report.details.get(name):
+                typer.echo(harmless(str(note)))
         if report.decided:
             typer.echo(harmless(report.headline))
 

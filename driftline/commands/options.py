@@ -63,7 +63,7 @@ ROLES: dict[str, Any] = {
             "--probability", metavar="COL", help="Column with its probability; one for each class."
         ),
     ],
-    # These three are settled with the baseline; a check of it refuses others.
+    # These four are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
         str | None,
         typer.Option(
@@ -80,6 +80,14 @@ ROLES: dict[str, Any] = {
         list[str] | None,
         typer.Option(
             "--exclude", metavar="COL", help="Column left out of all checks; as in the baseline."
+        ),
+    ],
+    "categorical": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--categorical",
+            metavar="COL",
+            help="Column of codes, judged by level and not as a quantity; as in the baseline.",
         ),
     ],
     "problem": Annotated[

@@ -290,7 +290,7 @@ def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]
 
 def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
     """Give the columns that the model takes, with their types in the reference."""
-    known = {one.name: one.type for one in signature.inputs}
+    known = {one.name: one.type for one in signature.as_sent().inputs}
     wanted = predict.features if isinstance(predict, ModelPredictor) else None
     for name in wanted or ():
         if name not in known:

@@ -169,7 +169,10 @@ class CulpritCounter:
             room = FIRST_ROWS - len(culprits.first_rows)
             culprits.first_rows.extend(_pointers(batch, mask, self.row_count, room))
             tally.add(batch, mask)
-            tally.add_values(batch, mask, culprits.target.predicate.column)
+            predicate = culprits.target.predicate
+            # Codes are compared as text, whatever type they came in.
+            is_listed = predicate.op in ("in", "not_in")
+            tally.add_values(batch, mask, predicate.column, is_listed=is_listed)
         self.scene.update(batch, masks)
         if self.time is not None and self.time in batch.schema.names:
             self.times.update(batch.column(self.time), masks)

@@ -37,11 +37,13 @@ class Tally:
                 if len(self.levels[name]) > LEVELS_MAX:
                     del self.levels[name]
 
-    def add_values(self, batch: pa.RecordBatch, mask: pa.BooleanArray, column: str) -> None:
-        """Count the marked texts of one column, for as long as they are few."""
+    def add_values(
+        self, batch: pa.RecordBatch, mask: pa.BooleanArray, column: str, *, is_listed: bool
+    ) -> None:
+        """Count the marked texts of one column, or what is listed as text, while they are few."""
         if column not in batch.schema.names or len(self.values) > LEVELS_MAX:
             return
-        if _is_text(batch.schema.field(column).type):
+        if is_listed or _is_text(batch.schema.field(column).type):
             self.values.update(_counts(batch.column(column), mask))
 
     def merge(self, other: Tally) -> Tally:

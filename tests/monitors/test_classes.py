@@ -18,6 +18,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.examination import judge_captured, read_captured
 from driftline.monitors.report import Report
 from driftline.roles import Roles
+from driftline.serving.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day
 
 # A system's way to write 0 and 1.
@@ -193,3 +194,21 @@ def test_captured_answers_in_words_meet_labels_in_numbers(root: str, kind) -> No
     report = judge_captured(definition, baseline, read, predict=None, seed=0)
 
     assert numbers(report) == numbers(check(today, plain, kind=kind))
+
+
+def test_a_new_code_in_a_captured_window_is_a_new_level(root: str) -> None:
+    rng = np.random.default_rng(6)
+    table = pa.table({"x": rng.normal(size=2_000), "code": rng.choice([1, 2, 7], 2_000)})
+    baseline = Baseline.fit(table, categorical=["code"])
+    signature = foreign_signature(baseline.signature)
+    assert signature.get("code").type == "int64"
+    captured = {"x": rng.normal(size=400), "code": rng.choice([1, 2, 7, 9], 400)}
+    append_day(root, signature, 0, captured)
+    store.put(root, "flights", baseline, lambda: START)
+
+    definition = MonitorDefinition("daily", "flights", "flights")
+    read = read_captured(root, definition, WINDOW, signature, baseline)
+    report = judge_captured(definition, baseline, read, predict=None, seed=0)
+
+    assert {one.feature_name for one in report.violations} == {"code"}
+    assert all('new level "9"' in one.cause for one in report.violations)

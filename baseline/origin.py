@@ -1,0 +1,79 @@
+"""Columns that say where a row comes from: its day, its file, its batch.
+
+Their values only grow, so every new day would be a new level or a number out of range. They are
+profiled as all others, and their values are not judged. The rule stands here once, for baselines
+and for the guesses of ``driftline init``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from driftline.baseline.coercion import coerce, text_array
+
+__all__ = ["name_words", "origin_reason"]
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_YEAR = r"(?:19|20)\d\d"
+_MONTH, _DAY = r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
+# 2026-11-16, 2026/11, 20261116, 2026111605, 2026-W47, 16.11.2026: with an hour or without.
+_DATES = (
+    rf"{_YEAR}([-/._]){_MONTH}\1{_DAY}(?:[-/._ T]\d\d)?",
+    rf"{_YEAR}[-/]{_MONTH}",
+    rf"{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])?",
+    rf"{_YEAR}-?W[0-5]\d",
+    rf"{_DAY}([-/.]){_DAY}\1{_YEAR}",
+)
+_DATE = tuple(re.compile(one) for one in _DATES)
+# A number in a name is no date; one between other signs may be.
+_HOLDS_DATE = re.compile(
+    "|".join(rf"(?<!\d)(?:{one})(?!\d)" for one in (*_DATES[1:4:2], _DATES[2]))
+)
+_FILE = re.compile(
+    r"\S.*\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|avro|orc|arrow|feather)(?:\.\w+)?"
+)
+_BATCHES = frozenset(
+    ("batch", "export", "extract", "file", "filename", "filepath", "load", "partition", "run",
+     "snapshot")
+)  # fmt: skip
+_TIMES = frozenset(
+    ("date", "day", "ds", "dt", "hour", "hr", "month", "quarter", "week", "year", "ymd")
+)
+
+
+def name_words(name: str) -> frozenset[str]:
+    """Return the words of a name, in lower case."""
+    return frozenset(word.lower() for word in _WORD.findall(name))
+
+
+def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = False) -> str | None:
+    """Return why a column's values are no data but the origin of their rows; None if they are data.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    values
+        Its distinct values as text, or many of them.
+    is_partition
+        Whether the values stand in the names of folders: ``ds=2026-11-16``.
+    """
+    if not values:
+        return None
+    words = name_words(name)
+    if all(any(one.fullmatch(value) for one in _DATE) for value in values) or _are_times(values):
+        return "its values are days or times, which only grow"
+    if is_partition and words & _TIMES:
+        return "it names the folders by time, which only grows"
+    if words & _BATCHES and (len(values) == 1 or all(map(_HOLDS_DATE.search, values))):
+        return "it names the file or batch that a row came in"
+    if all(map(_FILE.fullmatch, values)):
+        return "it names the file that a row came in"
+    return None
+
+
+def _are_times(values: Sequence[str]) -> bool:
+    texts = text_array(values)
+    read, unfit = coerce(texts, "timestamp")
+    return unfit == 0 and read.null_count == 0
