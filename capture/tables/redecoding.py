@@ -186,8 +186,10 @@ def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, 
     before = requests["flags"].to_numpy() & _UNPARSED
     is_first = pc.equal(made["row_index"], 0)
     after = made.filter(is_first)["flags"].to_numpy() & _UNPARSED
-    # A raw request is one row; of one whose answer alone was not read, all rows have to be here.
-    is_whole = (sizes == 1) | (sizes == np.bincount(owner))
+    # A raw request is one row; of one whose answer alone was not read, all rows have to be here,
+    # and some may lie in another row group.
+    is_raw = (before & int(Flag.REQUEST_UNPARSED)) != 0
+    is_whole = is_raw | (sizes == np.bincount(owner))
     is_other = pc.not_equal(_texts(requests), _texts(made.filter(is_first))).to_numpy()
     is_new = ((after != before) | is_other) & ((after & ~before) == 0) & is_whole
     chosen = np.zeros(int(stored.max()) + 1, np.bool_)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.dataset as pads
+
 from driftline.capture.audit.audit import audit
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
@@ -21,6 +23,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import added_since
+from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.redecoding import Redecoded, decode_again
 from driftline.capture.windows.changes import changes
 from driftline.capture.windows.window import Window, WindowRead, read_window
@@ -186,6 +189,7 @@ def test_retention_and_audit_count_decoded_requests_as_before(
 DECODER = """
 import sys
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.redecoding import decode_again
 from tests.capture.conftest import SIGNATURE
 print("ready", flush=True)
@@ -265,3 +269,21 @@ def test_a_commit_of_decoding_is_news_and_compaction_is_none(
     decode_again(Dataset(root, "flights"), SIGNATURE)
 
     assert len(added_since(folder, before).files) == 1
+
+
+def test_a_request_that_lies_in_two_row_groups_is_not_doubled(
+    root: str, spool_dir: Path, write: Write, drain: Drain
+) -> None:
+    # Rows of a request that was read, whose answer was not: the first one ends a row group.
+    writer = SpoolWriter(spool_dir)
+    write(writer, b"1,2,a\n" * (ROW_GROUP_ROWS - 1), b"1,0.25\n" * (ROW_GROUP_ROWS - 1), at=AT)
+    write(writer, b"1,2,a\n3,4,b\n5,6,c", b'"', at=AT + timedelta(seconds=1))
+    drain()
+    no_answers = replace(SIGNATURE, outputs=())
+
+    decode_again(Dataset(root, "flights"), no_answers)
+
+    data = Dataset(root, "flights").folder.open()
+    assert data is not None
+    found = data.to_table(["spool_seq", "row_index"], filter=pads.field("spool_seq") == 2)
+    assert sorted(found["row_index"].to_pylist()) == [0, 1, 2]
