@@ -52,6 +52,10 @@ class Client(AlarmCalls, ExecutionCalls):
         From every call, with the server's sentence, when what was asked is wrong.
     """
 
+    def installation(self) -> dict[str, str]:
+        """Return the id of the server's installation, and its storage root."""
+        return self._json("GET", "/api/v1/installation")
+
     def apply(
         self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
     ) -> dict[str, Any]:

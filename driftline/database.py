@@ -21,15 +21,23 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from driftline.errors import ConflictError, UnavailableError
+from driftline.serving.tables import installation
 from driftline.settings import Settings, SettingsError, without_password
 
-__all__ = ["known_revisions", "migrate", "open_database", "stored_revision", "using_database"]
+__all__ = [
+    "installation_id",
+    "known_revisions",
+    "migrate",
+    "open_database",
+    "stored_revision",
+    "using_database",
+]
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +174,32 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
+
+
+def installation_id(settings: Settings) -> str | None:
+    """Return the id of the installation whose database the settings name; None before its start.
+
+    Raises
+    ------
+    SettingsError
+        As `open_database`.
+    UnavailableError
+        When the database cannot be read.
+    """
+    with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
+        url = make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return None  # Opening it would create it.
+    engine = open_database(settings, read_only=True)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(installation.name):
+                return None
+            return connection.scalar(select(installation.c.id))
+    except SQLAlchemyError as error:
+        raise UnavailableError(_sentence(engine, error)) from error
+    finally:
+        engine.dispose()
 
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:

@@ -83,7 +83,8 @@ def deploy(
         facet=facet,
         group=group,
     )
-    return deploy_by(model, roles, reference=reference, name=name, server=server)
+    with Client(server) as client:
+        return deploy_by(model, roles, reference=reference, name=name, client=client)
 
 
 def deploy_by(
@@ -92,7 +93,7 @@ def deploy_by(
     *,
     reference: object = None,
     name: str | None = None,
-    server: str = DEFAULT_SERVER,
+    client: Client,
 ) -> dict[str, Any]:
     """Do what `deploy` does, the roles in one value."""
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
@@ -104,8 +105,7 @@ def deploy_by(
             name=endpoint,
             roles=roles,
         )
-        with Client(server) as client:
-            return {**client.apply(resources), "endpoint": endpoint}
+        return {**client.apply(resources), "endpoint": endpoint}
 
 
 def _model_file(model: object, folder: Path, name: str | None) -> Path:

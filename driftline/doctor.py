@@ -29,6 +29,7 @@ from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.database import known_revisions, stored_revision, using_database
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.installation import another_installation
 from driftline.mends import MENDS
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.standing import overdue
@@ -93,7 +94,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield from _database(settings, now)
     yield from _losses(settings.root, store)
     yield _audit(settings.root, store)
-    yield _process("server", f"{settings.server_url}/readyz", f"server,{storing},scheduler,alarms")
+    yield _server(settings, f"server,{storing},scheduler,alarms")
     yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
 
 
@@ -145,12 +146,8 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
     waiting = timedelta(seconds=found.oldest_s)
     shown = f"{_size(found.size_bytes)} of {_size(budget_bytes)} in {folder}"
     if folder.stat().st_mode & 0o077:
-        return Finding(
-            "spool",
-            "defect",
-            f"{folder} is open to other users, and holds raw bodies",
-            f"chmod 700 {folder}",
-        )
+        shown = f"{folder} is open to other users, and holds raw bodies"
+        return Finding("spool", "defect", shown, f"chmod 700 {folder}")
     if found.size_bytes > budget_bytes * (1 - LITTLE_SHARE):
         return Finding(
             "spool",
@@ -354,20 +351,24 @@ def _audit(root: str, store: Finding) -> Finding:
     return Finding("audit", "ok", f"adds up: {shown}")
 
 
+def _server(settings: Settings, roles: str) -> Finding:
+    found = _process("server", f"{settings.server_url}/readyz", roles)
+    try:
+        other = another_installation(settings) if found.verdict == "ok" else ""
+    except DriftlineError as error:
+        other = str(error)
+    return Finding("server", "defect", other, "set another [server] port") if other else found
+
+
 def _process(name: str, url: str, roles: str) -> Finding:
     try:
         answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False)
     except httpx.HTTPError as error:
-        return Finding(
-            name,
-            "warning",
-            f"{url} does not answer ({type(error).__name__})",
-            f"driftline up --only {roles}",
-        )
+        found = f"{url} does not answer ({type(error).__name__})"
+        return Finding(name, "warning", found, f"driftline up --only {roles}")
     if answer.status_code >= 500:
-        return Finding(
-            name, "defect", f"{url}: {answer.status_code} {answer.text[:200]}", "see its log"
-        )
+        found = f"{url}: {answer.status_code} {answer.text[:200]}"
+        return Finding(name, "defect", found, "see its log")
     return Finding(name, "ok", f"{url} answers")
 
 

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -25,6 +25,7 @@ from driftline.capture.tap.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
 from driftline.monitors.away import is_away
+from driftline.serving import tables
 from driftline.serving.api import (
     alarms,
     backtests,
@@ -142,6 +143,7 @@ def _api(
         await asyncio.gather(fleet.stop(), *closing)
 
     api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
+    _add_installation(api, context)
     # Narrow paths first: the last router takes any name.
     for router in (
         captures.router(context, tap_counters),
@@ -172,6 +174,15 @@ def _api(
     _add_pages(api, context)
     _add_errors(api)
     return api
+
+
+def _add_installation(api: FastAPI, context: ServerContext) -> None:
+    @api.get("/api/v1/installation", tags=["health"])
+    def installation() -> dict[str, str]:
+        """Return the id of this server's installation, and where it stores its data."""
+        with reading(context.engine) as connection:
+            found = connection.execute(select(tables.installation.c.id)).scalar_one()
+        return {"id": found, "storage": context.root}
 
 
 def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:

@@ -18,7 +18,7 @@ from driftline.monitors.attribution.shapley import Contributions
 from driftline.serving.explain import ModelProcess, open_model
 from driftline.serving.model_files import PICKLE_SUFFIXES, SKOPS_SUFFIXES
 
-__all__ = ["RemoteModel", "open_named"]
+__all__ = ["RemoteModel", "is_endpoint_name", "open_named"]
 
 # Rows of one request; far below the server's limit of bytes.
 BATCH_ROWS = 2_000
@@ -156,8 +156,13 @@ def open_named(
     UnavailableError
         When no server answers.
     """
+    if is_endpoint_name(model):
+        return RemoteModel(server, model)
+    return open_model(Path(model), trust_pickle=trust_pickle, positive=positive)
+
+
+def is_endpoint_name(model: str) -> bool:
+    """Whether a model is named by an endpoint, not by a path."""
     path = Path(model)
     is_file = path.suffix.lower() in SKOPS_SUFFIXES + PICKLE_SUFFIXES
-    if path.exists() or is_file or len(path.parts) > 1:
-        return open_model(path, trust_pickle=trust_pickle, positive=positive)
-    return RemoteModel(server, model)
+    return not (path.exists() or is_file or len(path.parts) > 1)

@@ -1,4 +1,4 @@
-"""The SQL table of this room: what was declared, and what was made of it."""
+"""The SQL tables of this room: what was declared and made, and the id of the installation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import (
 
 from driftline.alerts.tables import NAMES, UtcDateTime
 
-__all__ = ["metadata", "resources"]
+__all__ = ["installation", "metadata", "resources"]
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -36,3 +36,6 @@ resources = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
+
+# One row, written by the migration that made the table: tells this database from all others.
+installation = Table("serving_installation", metadata, Column("id", String(36), primary_key=True))

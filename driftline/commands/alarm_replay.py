@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from driftline.alerts.evaluation.replay import replay as evaluations
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.terminal import harmless_json
 from driftline.errors import InputError
@@ -46,6 +45,7 @@ def replay(
     _show((line.as_dict() for line in evaluations(document)), only_changes=changes)
 
 
+@options.with_server
 def preview(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON with the alarm; - reads stdin.")
@@ -65,7 +65,7 @@ def preview(
     document = _explained(_read(file)) if explain else _read(file)
     if not isinstance(document, dict):
         raise InputError(f'file "{file}"; expected a JSON object')
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         _show(client.preview_alarm(document), only_changes=changes)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.alarm_text import explained
 from driftline.commands.resources import moment
@@ -24,6 +23,7 @@ Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or com
 _PAGE = 1000
 
 
+@options.with_server
 def list_alarms(
     state: Annotated[
         Literal["OK", "ALARM", "INSUFFICIENT_DATA"] | None,
@@ -56,7 +56,7 @@ def list_alarms(
     """
     found: list[dict[str, Any]] = []
     after: str | None = ""
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         while after is not None:
             page = client.alarms(
                 kind=kind, state=state, prefix=prefix, channel=channel, tag=tag or [],
@@ -83,6 +83,7 @@ def list_alarms(
             typer.echo(harmless(f"driftline: {one['unreadable']}"), err=True)
 
 
+@options.with_server
 def get_alarm(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -90,7 +91,7 @@ def get_alarm(
 
     Example: driftline alarm get "flights drift"
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.alarm(name)
     if as_json:
         options.show_json(found)
@@ -100,6 +101,7 @@ def get_alarm(
             typer.echo(harmless(f"{key}: {value}"))
 
 
+@options.with_server
 def explain(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -110,7 +112,7 @@ def explain(
 
     Example: driftline alarm explain "flights drift"
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.explain_alarm(name)
     if as_json:
         options.show_json(found)
@@ -118,6 +120,7 @@ def explain(
         typer.echo(harmless("\n".join(explained(found))))
 
 
+@options.with_server
 def history(
     name: Name,
     type_: Annotated[
@@ -135,7 +138,7 @@ def history(
 
     Example: driftline alarm history "flights drift" --type StateUpdate
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.alarm_history(
             name,
             limit=limit,
@@ -158,6 +161,7 @@ def history(
     options.show_table(["time", "type", "what"], rows)
 
 
+@options.with_server
 def set_state(
     name: Name,
     state: Annotated[
@@ -176,7 +180,7 @@ def set_state(
 
     Example: driftline alarm set-state "flights drift" ALARM --reason "a fire drill"
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         changes = client.set_alarm_state(name, state, reason)
     if as_json:
         options.show_json(changes)
@@ -187,6 +191,7 @@ def set_state(
         typer.echo(harmless(f"{name}: {state} already; only the reason is new"))
 
 
+@options.with_server
 def enable(
     names: Names, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -197,6 +202,7 @@ def enable(
     _switch(names, server, as_json=as_json, enabled=True)
 
 
+@options.with_server
 def disable(
     names: Names, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -209,6 +215,7 @@ def disable(
     _switch(names, server, as_json=as_json, enabled=False)
 
 
+@options.with_server
 def tag(
     name: Name,
     tags: Annotated[
@@ -230,7 +237,7 @@ def tag(
         if not mark or not key:
             raise InputError(f'tag "{text}"; expected KEY=VALUE')
         added[key] = value
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.tag_alarm(name, added, without=remove or [])
     if as_json:
         options.show_json(found)
@@ -239,6 +246,7 @@ def tag(
         typer.echo(harmless(f"{key}={value}"))
 
 
+@options.with_server
 def delete(
     names: Names, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -248,7 +256,7 @@ def delete(
     """
     gone: list[str] = []
     try:
-        with Client(options.address(server)) as client:
+        with server.connect() as client:
             for name in names:
                 client.delete_alarm(name)
                 gone.append(name)
@@ -264,8 +272,8 @@ def moment_of(text: str) -> str:
     return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _switch(names: list[str], server: str, *, as_json: bool, enabled: bool) -> None:
-    with Client(options.address(server)) as client:
+def _switch(names: list[str], server: options.Server, *, as_json: bool, enabled: bool) -> None:
+    with server.connect() as client:
         client.switch_alarm_actions(*names, enabled=enabled)
     if as_json:
         options.show_json({"names": names, "actions_enabled": enabled})

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.resources import moment, monitor, read_resources
 from driftline.errors import InputError
@@ -63,6 +62,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to wri
 
 @monitor.command("backtest")
 @options.with_roles
+@options.with_server
 def backtest(
     name: Name = None,
     start: Start = None,
@@ -130,7 +130,7 @@ def _of_captured(
     span: tuple[datetime | None, datetime | None],
     stray: str | None,
     asked: Mapping[str, Any],
-    server: str,
+    server: options.Server,
 ) -> dict[str, Any]:
     """Have the server replay captured rows."""
     if name is None or _is_file(name):
@@ -146,7 +146,7 @@ def _of_captured(
     start, end = span
     if start is None or end is None:
         raise InputError(f'monitor "{name}": no --from or --to; expected the period to replay')
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         return client.backtest_monitor(name, start=start, end=end, **asked)
 
 
@@ -158,7 +158,7 @@ def _of_file(
     span: tuple[datetime | None, datetime | None],
     roles: Roles,
     asked: Mapping[str, Any],
-    server: str,
+    server: options.Server,
 ) -> dict[str, Any]:
     """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
     # Heavy, and of no use to the other commands on monitors.
@@ -172,7 +172,7 @@ def _of_file(
         raise InputError(
             f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
         )
-    options.open_places(*data, *([baseline] if baseline else []))
+    options.open_places(*data, *([baseline] if baseline else []), config_file=server.config_file)
     with progress("reading") as advance:
         found = backtest_roles(
             list(data) if len(data) > 1 else data[0],
@@ -199,10 +199,10 @@ def _is_file(name: str) -> bool:
     return name.lower().endswith(RESOURCE_FILES)
 
 
-def _spec(name: str, server: str) -> dict[str, Any]:
+def _spec(name: str, server: options.Server) -> dict[str, Any]:
     """Give timetable and budget of a monitor: of a file's only one, or of an applied one."""
     if not _is_file(name):
-        with Client(options.address(server)) as client:
+        with server.connect() as client:
             found = client.get("Monitor", name)
         return {**found["spec"], "name": name}
     monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]

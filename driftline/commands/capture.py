@@ -12,7 +12,6 @@ import typer
 from driftline.capture.audit.accepting import accept
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.note import document_of
-from driftline.client import Client
 from driftline.commands import options
 from driftline.logs import configure_logging
 from driftline.settings import load
@@ -39,6 +38,7 @@ _SHOWN_RUNS = 3
 
 
 @capture.command("stats")
+@options.with_server
 def stats(
     endpoint: Annotated[
         str | None, typer.Argument(help="Endpoint; all that were captured when left out.")
@@ -55,7 +55,7 @@ def stats(
 
     Example: driftline capture stats flights
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found: Any = client.captures() if endpoint is None else client.capture_stats(endpoint)
     if as_json:
         options.show_json(found)
@@ -76,6 +76,7 @@ def stats(
 
 
 @capture.command("decode")
+@options.with_server
 def decode(
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose raw requests are decoded.")],
     server: options.Server = options.DEFAULT,
@@ -89,7 +90,7 @@ def decode(
 
     Example: driftline capture decode flights
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.decode_captured(endpoint)
     if as_json:
         options.show_json(found)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 
 __all__ = ["channel"]
@@ -20,12 +19,13 @@ _SECRET_BYTES = 32
 
 
 @channel.command("list")
+@options.with_server
 def channel_list(server: options.Server = options.DEFAULT, as_json: options.AsJson = False) -> None:
     """Show all channels and how they fare.
 
     Example: driftline channel list
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.list("Channel")
     if as_json:
         options.show_json(found)
@@ -44,6 +44,7 @@ def channel_list(server: options.Server = options.DEFAULT, as_json: options.AsJs
 
 
 @channel.command("test")
+@options.with_server
 def channel_test(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -53,7 +54,7 @@ def channel_test(
 
     Example: driftline channel test pager
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         tried = client.test_channel(name)
         status = client.get("Channel", name)["status"]
     if as_json:
@@ -73,6 +74,7 @@ def channel_test(
 
 
 @channel.command("enable")
+@options.with_server
 def channel_enable(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -80,7 +82,7 @@ def channel_enable(
 
     Example: driftline channel enable pager
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.enable_channel(name)
     if as_json:
         options.show_json(found)
@@ -89,6 +91,7 @@ def channel_enable(
 
 
 @channel.command("log")
+@options.with_server
 def channel_log(
     name: Name,
     message: Annotated[
@@ -102,7 +105,7 @@ def channel_log(
 
     Example: driftline channel log pager
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.channel_log(name, message=message, limit=limit)
     if as_json:
         options.show_json(found)

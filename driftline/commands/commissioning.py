@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.backtest import monitor
 from driftline.commands.resources import moment
@@ -26,6 +25,7 @@ STATES = {
 
 
 @monitor.command("commission")
+@options.with_server
 def commission(
     name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
     is_accepted: Annotated[
@@ -44,7 +44,7 @@ def commission(
     """
     if reason and not is_accepted:
         raise InputError("--reason without --accept; expected both, or none")
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         if is_accepted:
             found = client.accept_commission(name, reason=reason, author=getpass.getuser())
         else:
@@ -57,6 +57,7 @@ def commission(
 
 
 @monitor.command("baseline")
+@options.with_server
 def make_baseline(
     name: Annotated[str, typer.Argument(help="Monitor whose baseline is made anew.")],
     start: Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")],
@@ -71,7 +72,7 @@ def make_baseline(
 
     Example: driftline monitor baseline flights-data-quality --from 2026-11-01 --to 2026-11-15
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.renew_baseline(name, start=moment(start, "--from"), end=moment(end, "--to"))
     if as_json:
         options.show_json(found)

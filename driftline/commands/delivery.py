@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 
 __all__ = ["delivery"]
@@ -17,6 +16,7 @@ Id = Annotated[str, typer.Argument(help="Message; `driftline delivery list` name
 
 
 @delivery.command("list")
+@options.with_server
 def delivery_list(
     alarm: Annotated[str | None, typer.Option("--alarm", help="Of one alarm only.")] = None,
     channel: Annotated[str | None, typer.Option("--channel", help="To one channel only.")] = None,
@@ -31,7 +31,7 @@ def delivery_list(
 
     Example: driftline delivery list --status dead
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.deliveries(alarm=alarm, status=status, channel=channel, limit=limit)
     if as_json:
         options.show_json(found)
@@ -41,6 +41,7 @@ def delivery_list(
 
 
 @delivery.command("get")
+@options.with_server
 def delivery_get(
     message: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -48,7 +49,7 @@ def delivery_get(
 
     Example: driftline delivery get msg_01...
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.delivery(message)
     if as_json:
         options.show_json(found)
@@ -64,6 +65,7 @@ def delivery_get(
 
 
 @delivery.command("redeliver")
+@options.with_server
 def delivery_again(
     message: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -71,7 +73,7 @@ def delivery_again(
 
     Example: driftline delivery redeliver msg_01...
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.redeliver(message)
     if as_json:
         options.show_json(found)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.resources import read_resources
 from driftline.errors import InputError
@@ -22,6 +21,7 @@ Id = Annotated[str, typer.Argument(help="Its id; `driftline detector list` shows
 
 
 @detector.command("put")
+@options.with_server
 def put(
     metric: Annotated[
         list[str] | None,
@@ -66,12 +66,13 @@ def put(
                 "configuration": {"metric_timezone": zone},
             }
         ]
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = [client.put_detector(one) for one in wanted]
     _show(found, as_json=as_json)
 
 
 @detector.command("list")
+@options.with_server
 def list_all(
     namespace: Annotated[str | None, typer.Option("--namespace", help="Only of these.")] = None,
     metric_name: Annotated[str | None, typer.Option("--metric", help="Only of this name.")] = None,
@@ -82,12 +83,13 @@ def list_all(
 
     Example: driftline detector list
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.detectors(namespace=namespace, metric_name=metric_name)
     _show(found, as_json=as_json)
 
 
 @detector.command("get")
+@options.with_server
 def get(
     detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -95,7 +97,7 @@ def get(
 
     Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.detector(detector_id)
     if as_json:
         options.show_json(found)
@@ -110,6 +112,7 @@ def get(
 
 
 @detector.command("band")
+@options.with_server
 def band(
     detector_id: Id,
     period: Annotated[int | None, typer.Option("--period", help="Seconds.")] = None,
@@ -123,7 +126,7 @@ def band(
 
     Example: driftline detector band 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.detector_band(detector_id, period=period, deviations=deviations)
     if as_json:
         options.show_json(found)
@@ -144,6 +147,7 @@ def band(
 
 
 @detector.command("train")
+@options.with_server
 def train(
     detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -151,12 +155,13 @@ def train(
 
     Example: driftline detector train 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.train_detector(detector_id)
     _show([found], as_json=as_json)
 
 
 @detector.command("delete")
+@options.with_server
 def delete(
     detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -164,7 +169,7 @@ def delete(
 
     Example: driftline detector delete 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         client.delete_detector(detector_id)
     if as_json:
         options.show_json({"deleted": [detector_id]})

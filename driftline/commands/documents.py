@@ -308,13 +308,13 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
         yield None
         return
     # What serves models is slow to import, and a check without one needs none of it.
-    from driftline.serving.remote_model import open_named
+    from driftline.serving.remote_model import is_endpoint_name, open_named
 
     found = load(None, environment=os.environ)
     with open_named(
         model,
         trust_pickle=found.serving.trust_pickle,
-        server=found.server_url,
+        server=options.DEFAULT.address() if is_endpoint_name(model) else found.server_url,
         positive=roles.positives or None,
     ) as predict:
         yield predict

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.transfer import capture
 from driftline.errors import InputError
@@ -19,6 +18,7 @@ _IDS_PER_REQUEST = 10_000
 
 
 @capture.command("erase")
+@options.with_server
 def erase(
     inference_id: Annotated[
         list[str] | None, typer.Option("--inference-id", help="Inference id (repeatable).")
@@ -65,7 +65,7 @@ def erase(
         )
     asked = [("inference_ids", one) for one in inferences] + [("event_ids", one) for one in events]
     found: list[dict[str, Any]] = []
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         if where is not None:
             found.append(client.erase(where=where, endpoint=endpoint, dry_run=dry_run))
         for at in range(0, len(asked), _IDS_PER_REQUEST):

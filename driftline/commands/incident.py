@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 
 __all__ = ["incident"]
@@ -15,6 +14,7 @@ incident = typer.Typer(help="Alarms that went off together.", no_args_is_help=Tr
 
 
 @incident.command("list")
+@options.with_server
 def incident_list(
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of one endpoint.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="open or closed.")] = None,
@@ -26,7 +26,7 @@ def incident_list(
 
     Example: driftline incident list --status open
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.incidents(status=status, endpoint=endpoint, limit=limit)
     if as_json:
         options.show_json(found)
@@ -36,6 +36,7 @@ def incident_list(
 
 
 @incident.command("get")
+@options.with_server
 def incident_get(
     name: Annotated[str, typer.Argument(metavar="ID", help="As `incident list` shows it.")],
     server: options.Server = options.DEFAULT,
@@ -45,7 +46,7 @@ def incident_get(
 
     Example: driftline incident get inc_0199...
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found: dict[str, Any] = client.incident(name)
     if as_json:
         options.show_json(found)

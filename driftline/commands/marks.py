@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.commissioning import monitor
 from driftline.commands.resources import moment
@@ -23,6 +22,7 @@ Author = Annotated[
 
 
 @monitor.command("mark")
+@options.with_server
 def mark(
     name: Name,
     window: Annotated[str, typer.Option("--window", help="Start of the window, as in its link.")],
@@ -63,7 +63,7 @@ def mark(
     features: Sequence[str | None] = feature or [None]
     said = author or getpass.getuser()
     found: list[dict[str, Any]] = []
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         try:
             for each in features:
                 found.append(  # noqa: PERF401 - Known one by one, in case the next is refused.
@@ -93,6 +93,7 @@ def mark(
 
 
 @monitor.command("marks")
+@options.with_server
 def marks(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -100,7 +101,7 @@ def marks(
 
     Example: driftline monitor marks flights-data-quality
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.marks(name)
     if as_json:
         options.show_json(found)
@@ -110,6 +111,7 @@ def marks(
 
 
 @monitor.command("unmark")
+@options.with_server
 def unmark(
     name: Name,
     mark_id: Annotated[int, typer.Argument(help="Id of the mark; `monitor marks` lists them.")],
@@ -121,7 +123,7 @@ def unmark(
 
     Example: driftline monitor unmark flights-data-quality 3
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.withdraw_mark(name, mark_id, author=author or getpass.getuser())
     if as_json:
         options.show_json(found)

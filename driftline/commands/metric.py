@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.metric_data import data, moment
 from driftline.commands.metric_names import require_metric
@@ -27,6 +26,7 @@ Unit = Annotated[str | None, typer.Option("--unit", help='A unit such as "Count"
 
 
 @metric.command()
+@options.with_server
 def put(
     namespace: Annotated[str | None, typer.Argument(help="Namespace of the metric.")] = None,
     name: Annotated[str | None, typer.Argument(help="Name of the metric.")] = None,
@@ -68,7 +68,7 @@ def put(
             **({"unit": unit} if unit else {}),
         }
         points = [point]
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         stored = client.put_metrics(namespace, points)
     if as_json:
         options.show_json({"stored": stored})
@@ -77,6 +77,7 @@ def put(
 
 
 @metric.command("list")
+@options.with_server
 def list_(
     namespace: Annotated[str | None, typer.Argument(help="Only this namespace.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Only metrics of this name.")] = None,
@@ -96,7 +97,7 @@ def list_(
     Example: driftline metric list AWS/SageMaker -d EndpointName=flights
     """
     wanted = [one.partition("=") for one in dimension or ()]
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.metrics(
             namespace=namespace,
             name=name,
@@ -115,6 +116,7 @@ def list_(
 
 
 @metric.command()
+@options.with_server
 def stats(
     namespace: Annotated[str, typer.Argument(help="Namespace of the metric.")],
     name: Annotated[str, typer.Argument(help="Name of the metric.")],
@@ -139,7 +141,7 @@ def stats(
     dimensions = _pairs(dimension)
     now = datetime.now(UTC)
     end = now if until is None else moment(until, now, "--to")
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.metric_statistics(
             namespace,
             name,

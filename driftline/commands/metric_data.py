@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.commands.resources import read_resources
 from driftline.errors import InputError
@@ -20,6 +19,7 @@ _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+@options.with_server
 def data(
     expression: Annotated[
         list[str] | None,
@@ -43,7 +43,7 @@ def data(
     queries = _queries(file, expression or [])
     end = datetime.now(UTC) if until is None else moment(until, datetime.now(UTC), "--to")
     start = moment(since, end, "--from")
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.metric_data(queries, start, end, newest_first=False)
     if as_json:
         options.show_json(found)

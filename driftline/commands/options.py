@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -21,28 +22,22 @@ from driftline.roles import Roles
 from driftline.settings import load
 from driftline.storage import is_remote, use_options
 
+if TYPE_CHECKING:
+    from driftline.client import Client
+
 __all__ = [
     "DEFAULT",
     "AsJson",
     "Server",
     "SettingsFile",
-    "address",
     "open_places",
     "show_json",
     "show_table",
     "with_options",
     "with_roles",
+    "with_server",
 ]
 
-Server = Annotated[
-    str,
-    typer.Option(
-        "--server",
-        metavar="URL",
-        help=f"The running server (default: that of ./driftline.toml, or {DEFAULT_SERVER}).",
-        show_default=False,
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SettingsFile = Annotated[
     Path | None,
@@ -160,18 +155,71 @@ def with_options(
     return run
 
 
-DEFAULT = ""
+SERVER: dict[str, Any] = {
+    "server_url": Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="URL",
+            help=f"The running server (default: that of the settings file, or {DEFAULT_SERVER}).",
+        ),
+    ],
+    "config_file": SettingsFile,
+}
 
 
-def address(given: str) -> str:
-    """Give the server's address: the one given, or where the settings here have it listen."""
-    return given or load(None, environment=os.environ).server_url
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server that a command talks to.
+
+    Parameters
+    ----------
+    server_url
+        Its address as the user named it; None: the one of the settings.
+    config_file
+        The settings file; None: the one in the working folder, if any.
+    """
+
+    server_url: str | None = None
+    config_file: Path | None = None
+
+    def connect(self) -> Client:
+        """Open a connection to it.
+
+        Raises
+        ------
+        UnavailableError
+            When no server answers, or the database of the settings cannot be read.
+        WrongServerError
+            When the settings belong to another installation than the server, and the user did not
+            name the server.
+        """
+        # Imported here: most commands that have options need no server, nor SQL.
+        from driftline.commands.connection import connect
+
+        if self.server_url:
+            return connect(self.server_url, None)
+        settings = load(self.config_file, environment=os.environ)
+        return connect(settings.server_url, settings)
+
+    def address(self) -> str:
+        """Return its address, once it is known to be the one that is meant; raises as `connect`."""
+        with self.connect() as client:
+            return client.server
 
 
-def open_places(*places: str) -> None:
-    """Have buckets among these opened with the options of the settings here."""
+DEFAULT = Server()
+
+
+def with_server(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--server`` and ``-c``; it takes them as one parameter ``server``."""
+    return with_options(command, "server", SERVER, Server)
+
+
+def open_places(*places: str, config_file: Path | None = None) -> None:
+    """Have buckets among these opened with the options of the settings."""
     if any(is_remote(place) for place in places):
-        use_options(load(None, environment=os.environ).storage.options)
+        use_options(load(config_file, environment=os.environ).storage.options)
 
 
 def show_json(value: object) -> None:

@@ -35,6 +35,7 @@ CHUNK = 256
 
 
 @capture.command("replay")
+@options.with_server
 def replay(
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured requests are sent.")],
     model: Annotated[
@@ -85,7 +86,7 @@ def replay(
     span = {"from": start, "to": end, "variant": variant}
     given = {name: value for name, value in span.items() if value}
     with ExitStack() as stack:
-        client = stack.enter_context(Client(options.address(server)))
+        client = stack.enter_context(server.connect())
         target = _target(client, endpoint, model=model, other=other, url=url)
         # A heavy import, which only this command needs.
         from driftline.replay.sending import Sender

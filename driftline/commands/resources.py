@@ -12,7 +12,6 @@ import typer
 import yaml
 
 from driftline import deployment
-from driftline.client import Client
 from driftline.commands import options
 from driftline.errors import InputError
 from driftline.roles import Roles
@@ -42,6 +41,7 @@ _Plain.yaml_implicit_resolvers = {
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
 
 
+@options.with_server
 def apply(
     file: Annotated[
         list[Path], typer.Option("-f", "--file", help="YAML or JSON, one or many resources.")
@@ -58,7 +58,7 @@ def apply(
     Example: driftline apply -f resources.yaml
     """
     resources = [resource for one in file for resource in read_resources(one)]
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         plan = client.apply(resources, dry_run=dry_run)
     if as_json:
         options.show_json(plan)
@@ -68,6 +68,7 @@ def apply(
         typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}{fields}")
 
 
+@options.with_server
 def get(
     kind: ResourceKind,
     name: Annotated[
@@ -80,7 +81,7 @@ def get(
 
     Example: driftline get monitor flights
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found: Any = client.get(kind, name) if name is not None else client.list(kind)
     if as_json:
         options.show_json(found)
@@ -90,6 +91,7 @@ def get(
         options.show_table(["name", "owner", "generation", "updated_at"], found)
 
 
+@options.with_server
 def delete(
     kind: ResourceKind,
     name: Annotated[str, typer.Argument(help="Name of the resource.")],
@@ -100,7 +102,7 @@ def delete(
 
     Example: driftline delete alarm "flights drift"
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         client.delete(kind, name)
     if as_json:
         options.show_json({"deleted": [name], "kind": kind})
@@ -109,6 +111,7 @@ def delete(
 
 
 @options.with_roles
+@options.with_server
 def deploy(
     model: Annotated[Path, typer.Argument(help="Model file (skops; joblib where trusted).")],
     name: Annotated[
@@ -128,14 +131,14 @@ def deploy(
 
     Example: driftline deploy model.skops --reference train.parquet --label late
     """
-    server = options.address(server)
-    plan = deployment.deploy_by(model, roles, reference=reference, name=name, server=server)
+    with server.connect() as client:
+        plan = deployment.deploy_by(model, roles, reference=reference, name=name, client=client)
     if as_json:
         options.show_json(plan)
         return
     for change in plan["changes"]:
         typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}")
-    typer.echo(f"\nsend rows to {server}/endpoints/{plan['endpoint']}/invocations")
+    typer.echo(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
     if reference is not None:
         typer.echo(
             "nobody is told of its alarms yet: declare a Channel, and name it in the alarm_actions "
@@ -143,6 +146,7 @@ def deploy(
         )
 
 
+@options.with_server
 def invoke(
     name: Annotated[str, typer.Argument(help="Endpoint.")],
     file: Annotated[
@@ -163,13 +167,14 @@ def invoke(
         body = file.read_bytes()
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         if kind == CONTENT_TYPES[".csv"]:
             body = _without_header(body, client.get("Endpoint", name))
         typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
 
 
 @monitor.command("run")
+@options.with_server
 def monitor_run(
     name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
     start: Annotated[
@@ -186,7 +191,7 @@ def monitor_run(
 
     Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
     if as_json:
         options.show_json(execution)

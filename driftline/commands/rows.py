@@ -22,6 +22,7 @@ EXECUTIONS_LOOKED = 1000
 
 
 @monitor.command("rows")
+@options.with_server
 def rows(
     name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
     output: Annotated[
@@ -50,7 +51,7 @@ def rows(
 
     Example: driftline monitor rows flights-data-quality --feature temp -o bad.parquet
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         execution = _execution(client, name, moment(window, "--window"))
         report = client.report(execution["id"])
         # In the order of the API's places: what alarms, then what somebody expected.

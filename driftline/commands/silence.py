@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.client import Client
 from driftline.commands import options
 from driftline.errors import InputError
 
@@ -25,6 +24,7 @@ _COLUMNS = ["name", "status", "from", "until", "about", "comment"]
 
 
 @silence.command("put")
+@options.with_server
 def silence_put(
     name: Annotated[str, typer.Argument(help="Letters, digits and inner hyphens.")],
     matcher: Annotated[
@@ -52,7 +52,7 @@ def silence_put(
         "created_by": _user(),
         "comment": comment,
     }
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         client.apply([{"kind": "Silence", "name": name, "spec": spec}])
         found = client.get("Silence", name)
         about = client.preview_silence(spec)["alarms"]
@@ -65,6 +65,7 @@ def silence_put(
 
 
 @silence.command("list")
+@options.with_server
 def silence_list(
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
@@ -73,7 +74,7 @@ def silence_list(
 
     Example: driftline silence list
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.list("Silence")
     if as_json:
         options.show_json(found)
@@ -82,6 +83,7 @@ def silence_list(
 
 
 @silence.command("get")
+@options.with_server
 def silence_get(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -89,7 +91,7 @@ def silence_get(
 
     Example: driftline silence get roll-out
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.get("Silence", name)
         about = client.preview_silence(found["spec"])["alarms"]
     if as_json:
@@ -100,6 +102,7 @@ def silence_get(
 
 
 @silence.command("expire")
+@options.with_server
 def silence_expire(
     name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
 ) -> None:
@@ -107,7 +110,7 @@ def silence_expire(
 
     Example: driftline silence expire roll-out
     """
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.expire_silence(name)
     if as_json:
         options.show_json(found)

@@ -35,6 +35,7 @@ PLACES_SHOWN = 3
 
 
 @capture.command("export")
+@options.with_server
 def export(
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured records are written.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR|URI", help="Where to.")],
@@ -71,12 +72,12 @@ def export(
 
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
-    options.open_places(output, scores or "")
+    options.open_places(output, scores or "", config_file=server.config_file)
     for option, moment in (("--from", start), ("--to", end)):
         _check_time(option, moment)
     chosen = {"from": start, "to": end, "variant": variant}
     with (
-        Client(options.address(server)) as client,
+        server.connect() as client,
         ExportScores(scores, scores_to) as scoring,
     ):
         found = client.captured_hours(
@@ -158,6 +159,7 @@ def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | No
 
 
 @capture.command("import")
+@options.with_server
 def load(
     paths: Annotated[
         list[str],
@@ -190,9 +192,9 @@ def load(
 
     Example: driftline capture import captured/flights --endpoint flights
     """
-    options.open_places(*paths, data or "")
+    options.open_places(*paths, data or "", config_file=server.config_file)
     sources = find_sources(paths, layout, data)
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         facts = client.import_facts(endpoint)
         with progress("reading", unit="lines") as advance:
             seen = _look(sources, facts["keep_from"], advance)

@@ -38,6 +38,7 @@ truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
 
 
 @truth.command("load")
+@options.with_server
 def load(
     file: Annotated[
         list[str],
@@ -70,12 +71,12 @@ def load(
     Example: driftline truth load labels.csv --endpoint flights
     """
     names = LabelNames(id_column, label, row_index)
-    options.open_places(*file)
+    options.open_places(*file, config_file=server.config_file)
     files = [place for path in file for place in data_files(path)]
     with progress("reading", unit="labels") as advance:
         count = sum(part.num_rows for part in _parts(files, names, advance, None))
     total = dict.fromkeys(COUNTS, 0)
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         with progress("loading", unit="labels") as advance:
             for part in _parts(files, names, advance, count):
                 found = client.put_truth(endpoint, _csv(part))
@@ -95,6 +96,7 @@ def load(
 
 
 @truth.command("report")
+@options.with_server
 def report(
     endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
     start: Annotated[
@@ -114,7 +116,7 @@ def report(
     Example: driftline truth report flights --from 2026-01-01
     """
     span = {key: day for key, day in (("from", start), ("to", end)) if day is not None}
-    with Client(options.address(server)) as client:
+    with server.connect() as client:
         found = client.truth_report(endpoint, **span)
     if as_json:
         options.show_json(found)

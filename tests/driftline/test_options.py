@@ -11,18 +11,6 @@ from driftline.commands.metric_data import moment
 from driftline.roles import Facet, Roles
 
 
-def test_the_server_is_the_one_given_else_that_of_the_settings_here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert options.address("") == "http://127.0.0.1:8080"
-
-    (tmp_path / "driftline.toml").write_text("[server]\nport = 9001\n")
-    assert options.address("") == "http://127.0.0.1:9001"
-
-    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", "9002")
-    assert options.address("") == "http://127.0.0.1:9002"
-    assert options.address("http://127.0.0.1:1") == "http://127.0.0.1:1"
-
-
 @pytest.fixture
 def command():
     """A command with roles, and what it was called with."""

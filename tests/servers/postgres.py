@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, insert, select
 
 from driftline.alerts.alarms import tables as _links  # noqa: F401 - stands in `alerts`
 from driftline.alerts.evaluation import tables as _passes  # noqa: F401 - stands in `alerts`
@@ -27,6 +28,7 @@ from driftline.alerts.math import tables as _detectors  # noqa: F401 - stands in
 from driftline.alerts.tables import metadata as alerts
 from driftline.database import migrate, open_database
 from driftline.monitors.tables import metadata as monitors
+from driftline.serving.tables import installation
 from driftline.serving.tables import metadata as serving
 from driftline.settings import Settings, load
 
@@ -243,5 +245,8 @@ def new_sqlite(folder: Path) -> str:
     engine = open_url(url)
     for metadata in ROOMS:
         metadata.create_all(engine)
+    with engine.begin() as connection:
+        if connection.scalar(select(installation.c.id)) is None:
+            connection.execute(insert(installation).values(id=str(uuid.uuid4())))
     engine.dispose()
     return url

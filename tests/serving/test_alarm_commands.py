@@ -22,7 +22,7 @@ def run(server, *words: str) -> tuple[int, str]:
     done = CliRunner().invoke(build("alarm"), ["alarm", *words, "--server", server.url])
     if isinstance(done.exception, Exception) and not isinstance(done.exception, SystemExit):
         raise done.exception
-    return done.exit_code, done.output
+    return done.exit_code, done.stdout
 
 
 def test_the_command_line_lists_gets_and_sets(server, yard):

@@ -119,7 +119,7 @@ def test_the_command_tells_it_to_people_and_to_programs(server):
     def run(*words: str) -> tuple[int, str]:
         asked = ["monitor", *words, "--server", server.url]
         done = CliRunner().invoke(build("monitor"), asked)
-        return done.exit_code, done.output
+        return done.exit_code, done.stdout
 
     _, joint = run("commission", "pairs")
     code, said = run("commission", "quality")

@@ -198,7 +198,7 @@ def test_a_mark_knows_which_checks_found_what_it_covers(server):
 def test_the_commands_tell_it_to_people_and_to_programs(server):
     def run(*words: str) -> tuple[int, str]:
         done = CliRunner().invoke(build("monitor"), ["monitor", *words, "--server", server.url])
-        return done.exit_code, done.output
+        return done.exit_code, done.stdout
 
     code, said = run(
         "mark", "quality", "--window", "2026-01-13", "--as", "expected", "--reason", "a sale",

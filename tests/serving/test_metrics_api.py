@@ -206,7 +206,8 @@ def test_the_commands_put_list_and_show(server):
     time = ("--time", "2026-01-15T06:00:00Z")
 
     put = command(server, "put", "cli", "orders", "3", "5", "-d", "region=north", *time)
-    assert put == (0, "stored 1 datapoint in cli\n", "")
+    named = f"server: {server.url} (data in {server.root})\n"
+    assert put == (0, "stored 1 datapoint in cli\n", named)
     listed = command(server, "list", "cli")
     assert listed[1].split() == [
         *("namespace", "metric_name", "dimensions"),

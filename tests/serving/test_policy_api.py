@@ -76,7 +76,7 @@ def alarm_spec(**changes):
 def run(server, *words):
     found = CliRunner().invoke(build(words[0]), [*words, "--server", server.url])
     assert found.exit_code == 0, found.output + repr(found.exception)
-    return found.output
+    return found.stdout
 
 
 def test_a_silence_is_declared_and_shown_with_what_it_does(told):

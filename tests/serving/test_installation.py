@@ -1,0 +1,228 @@
+"""Which server a command talks to: that of the installation here, or one that the user names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner, Result
+
+from driftline.cli import build
+from driftline.client import Client
+from driftline.database import installation_id, migrate, open_database
+from driftline.doctor import examine
+from driftline.errors import InputError
+from driftline.installation import WrongServerError
+from driftline.settings import Settings, load
+from tests.servers.postgres import open_url
+
+
+def settle(folder: Path, port: int, database: str = "") -> Settings:
+    """Write the settings of an installation; its database is there when a URL is given."""
+    folder.mkdir(exist_ok=True)
+    text = f"[server]\nport = {port}\n" + (f'[database]\nurl = "{database}"\n' if database else "")
+    (folder / "driftline.toml").write_text(text)
+    return load(folder / "driftline.toml", environment={})
+
+
+def new_database(file: Path) -> str:
+    """Make a database of its own: migrated, not copied."""
+    url = f"sqlite:///{file}"
+    engine = open_url(url)
+    migrate(engine)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def server(start, tmp_path) -> Iterator:
+    url = new_database(tmp_path / "theirs.db")
+    with start(tmp_path, database=url, allow_networks=["127.0.0.0/8"]) as found:
+        found.database = url
+        found.port = int(found.url.rsplit(":", 1)[1])
+        yield found
+
+
+@pytest.fixture
+def resources(declare, tmp_path) -> Path:
+    file = tmp_path / "resources.json"
+    file.write_text(json.dumps(declare("Channel", "pager", url="http://127.0.0.1:9/hook")))
+    return file
+
+
+def run(*words: object) -> Result:
+    done = CliRunner().invoke(build(str(words[0])), [str(word) for word in words])
+    if isinstance(done.exception, Exception):
+        raise done.exception
+    return done
+
+
+def channels(server) -> list[str]:
+    with Client(server.url) as client:
+        return [one["name"] for one in client.list("Channel")]
+
+
+def test_each_new_database_has_an_id_of_its_own_and_keeps_it(tmp_path):
+    first = settle(tmp_path / "a", 9001, new_database(tmp_path / "a.db"))
+    second = settle(tmp_path / "b", 9002, new_database(tmp_path / "b.db"))
+    before = installation_id(first)
+
+    engine = open_database(first)
+    migrate(engine)
+    engine.dispose()
+
+    assert len(str(before)) == 36
+    assert installation_id(first) == before != installation_id(second)
+
+
+def test_looking_for_the_id_of_an_installation_creates_no_database(tmp_path):
+    settings = settle(tmp_path / "never", 9001)
+
+    assert installation_id(settings) is None
+    assert [entry.name for entry in settings.folder.iterdir()] == ["driftline.toml"]
+
+
+def test_apply_writes_into_no_other_installation_than_that_of_the_folder(
+    server, resources, tmp_path, monkeypatch
+):
+    settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+    monkeypatch.chdir(tmp_path / "mine")
+
+    with pytest.raises(WrongServerError) as refused:
+        run("apply", "-f", resources)
+
+    assert isinstance(refused.value, InputError)  # Exit code 2.
+    assert str(refused.value) == (
+        f"the server at {server.url} belongs to another installation (data in {server.root}) than "
+        f"the one of {tmp_path}/mine/driftline.toml; to use yours, set another [server] port and "
+        f"run: driftline up; to use this server, add --server {server.url}"
+    )
+    assert channels(server) == []
+
+
+def test_the_settings_file_of_an_installation_that_was_never_started_owns_no_server(
+    server, resources, tmp_path, monkeypatch
+):
+    settle(tmp_path / "never", server.port)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(WrongServerError, match=r"never/driftline\.toml, which was never started"):
+        run("apply", "-f", resources, "-c", "never/driftline.toml")
+
+    assert channels(server) == []
+
+
+def test_a_database_in_the_working_folder_is_an_installation_without_a_settings_file(
+    server, resources, tmp_path, monkeypatch
+):
+    (tmp_path / "mine" / ".driftline").mkdir(parents=True)
+    new_database(tmp_path / "mine" / ".driftline" / "driftline.db")
+    monkeypatch.chdir(tmp_path / "mine")
+    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", str(server.port))
+
+    with pytest.raises(WrongServerError, match=rf"the one in {tmp_path}/mine/\.driftline; "):
+        run("apply", "-f", resources)
+
+
+def test_apply_reaches_its_own_server_and_says_which(server, resources, tmp_path, monkeypatch):
+    settle(tmp_path / "mine", server.port, server.database)
+    monkeypatch.chdir(tmp_path / "mine")
+
+    done = run("apply", "-f", resources)
+
+    assert done.stderr == f"server: {server.url} (data in {server.root})\n"
+    assert done.stdout == "create    Channel pager\n"
+
+
+def test_the_settings_file_may_be_named(server, resources, tmp_path, monkeypatch):
+    settle(tmp_path / "mine", server.port, server.database)
+    settle(tmp_path / "other", server.port, new_database(tmp_path / "other.db"))
+    monkeypatch.chdir(tmp_path / "other")
+
+    run("apply", "-f", resources, "-c", tmp_path / "mine" / "driftline.toml")
+
+    assert channels(server) == ["pager"]
+
+
+def test_a_server_that_the_user_names_is_the_one_that_is_meant(
+    server, resources, tmp_path, monkeypatch
+):
+    settle(tmp_path / "other", 9001, new_database(tmp_path / "other.db"))
+    monkeypatch.chdir(tmp_path / "other")
+
+    done = run("apply", "-f", resources, "--server", server.url)
+
+    assert f"server: {server.url} (data in {server.root})" in done.stderr
+    assert channels(server) == ["pager"]
+
+
+def test_where_nothing_is_installed_any_server_will_do_and_is_named(
+    server, resources, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", str(server.port))
+
+    done = run("apply", "-f", resources)
+
+    assert f"server: {server.url} (data in {server.root})" in done.stderr
+    assert channels(server) == ["pager"]
+    assert run("get", "channel").stderr == ""  # What only reads has nothing to say.
+
+
+def server_commands(group=None, path=()) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    for name, one in (group or get_command(build())).commands.items():
+        if hasattr(one, "commands"):
+            yield from server_commands(one, (*path, name))
+        elif "--server" in (flags := {flag for param in one.params for flag in param.opts}):
+            yield (*path, name), flags
+
+
+def test_every_command_that_takes_a_server_takes_a_settings_file():
+    found = dict(server_commands())
+
+    assert {("apply",), ("deploy",), ("truth", "load"), ("monitor", "run")} <= set(found)
+    assert {path for path, flags in found.items() if "-c" not in flags} == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "get monitor",
+        "delete monitor m",
+        "monitor run m",
+        "monitor backtest m --from 2013-01-01 --to 2013-01-02",
+        "alarm list",
+        "alarm set-state a OK",
+        "channel test c",
+        "silence expire s",
+        "capture stats",
+        "truth load {file} --endpoint e",
+        "invoke e {file}",
+        "check {file} --kind attribution --baseline base --model e",
+    ],
+)
+def test_every_command_refuses_the_server_of_another_installation(
+    server, tmp_path, monkeypatch, words
+):
+    settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+    monkeypatch.chdir(tmp_path / "mine")
+    Path("rows.csv").write_text("inference_id,label\na,1\n")
+
+    with pytest.raises(WrongServerError):
+        run(*words.format(file="rows.csv").split())
+
+
+def test_the_doctor_sees_that_the_server_is_not_its_own(server, tmp_path):
+    mine = settle(tmp_path / "mine", server.port, new_database(tmp_path / "mine.db"))
+    theirs = settle(tmp_path / "theirs", server.port, server.database)
+
+    found = {one.what: one for one in examine(mine, now=lambda: datetime.now(UTC))}["server"]
+    own = {one.what: one for one in examine(theirs, now=lambda: datetime.now(UTC))}["server"]
+
+    assert (found.verdict, own.verdict) == ("defect", "ok")
+    assert "another installation" in found.found
+    assert "[server] port" in found.mend
