@@ -185,3 +185,15 @@ def test_parts_that_begin_alike_in_the_judged_columns_keep_other_rows() -> None:
     one, other = (sampler(part).result() for part in parts)
 
     assert not np.array_equal(one.codes["x"], other.codes["x"])
+
+
+def test_rows_of_a_merged_sampler_come_after_those_before() -> None:
+    first, second, third = rows(300), rows(200, seed=1), rows(100, seed=2)
+
+    found = sampler(first).merge(sampler(second)).merge(sampler(third)).result()
+
+    whole = [value for batch in (first, second, third) for value in batch.column("x").to_pylist()]
+    np.testing.assert_array_equal(found.codes["x"], CELLS["x"].assign(pa.array(whole)))
+    assert found.hours.tolist() == [
+        minute // 60 for count in (300, 200, 100) for minute in range(count)
+    ]

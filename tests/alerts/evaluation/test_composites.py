@@ -494,3 +494,16 @@ def test_the_history_keeps_no_values_of_rows_for_composites(yard, paged):
         kept = [item.data for item in history(connection) if item.type == "StateUpdate"]
     assert "EWR" not in str(kept)
     assert sum("note" in one for one in kept) == 2
+
+
+def test_a_composite_without_actions_notes_none_as_suppressed(yard, clock):
+    yard.children("a", "sup")
+    yard.put(one={"alarm_rule": "ALARM(a)", **SUPPRESSED})
+
+    yard.set("sup", "ALARM")
+    yard.set("a", "ALARM")
+    clock.advance(seconds=60)
+    yard.release()
+
+    assert yard.get("one").state == "ALARM"
+    assert [item for item in yard.history("one") if item[0] == "Action"] == []

@@ -306,3 +306,19 @@ def test_statistics_of_monitors_and_of_others_are_read_alike(desk):
         put(connection, [point], source="monitor:one")
 
     assert desk.explain().kind == "metric"
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        (10, "every 10 seconds, over the window that ends then"),
+        (60, "every minute, over the window that ends then"),
+        # CloudWatch judges alarms on a day or more once an hour.
+        (86_400, "every hour, over the window that ends then"),
+    ],
+)
+def test_how_often_an_alarm_is_evaluated_is_said(desk, period, expected):
+    desk.alarm(period=period, evaluation_periods=2)
+    desk.evaluator.step()
+
+    assert desk.explain().next_evaluation == expected

@@ -544,3 +544,21 @@ def test_texts_that_mlserver_writes_in_base64_are_unpacked() -> None:
 
     assert found.columns["feature_carrier"].to_pylist() == ["UA", "AA", None]
     assert "tensor 'carrier' is not UTF-8 in base64" in str(found.errors[1])
+
+
+def test_probabilities_by_class_go_to_the_column_of_that_one_class() -> None:
+    answer = b'{"predictions": [{"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}]}'
+
+    def decoded(*columns: Column) -> list[object]:
+        outputs = (Column("prediction", "prediction", "string", role="prediction"), *columns)
+        signature = Signature(features=SIGNATURE.features, outputs=outputs)
+        found = decode([frame(b"1.5,2,UA\n", CSV, answer, JSON)], signature)
+        return [found.columns[column.column].to_pylist()[0] for column in columns]
+
+    def column(name: str, *classes: str) -> Column:
+        place = f"probability_{name}"
+        return Column(name, place, "double", role="probability", classes=classes or None)
+
+    assert decoded(column("p0", "no"), column("p1", "yes")) == [0.25, 0.75]
+    # A column of several classes is no one of them, and one of none goes by its name.
+    assert decoded(column("p", "no", "yes"), column("yes")) == [None, 0.75]

@@ -118,3 +118,13 @@ def test_windows_without_change_keep_the_budget() -> None:
             broken += any(one.result.violated for one in found)
 
     assert broken <= 1
+
+
+@pytest.mark.parametrize("positive", [0, 100])
+def test_a_reference_where_a_group_has_one_answer_only_tells_no_spread(positive: int) -> None:
+    # Of the group's 100 rows a day none, or all, are answered yes: shares of 0 and 1 do not vary.
+    blocks = np.zeros((30, 2, 3, 3), np.int64)
+    blocks[:, 0, 2, :2] = 60, 40
+    blocks[:, 1, 2, :2] = 100 - positive, positive
+
+    assert spread("DPPL", blocks) == spread("DI", blocks) == Spread()

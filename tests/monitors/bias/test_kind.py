@@ -314,3 +314,13 @@ def test_groups_are_known_again_however_they_are_written(values: tuple[object, o
 
     assert metric(report, "DI", "true").violated
     assert report.details["facets"][0]["new_values"] == {}
+
+
+def test_violations_come_strongest_first_with_their_share_of_the_blame(reference: Baseline) -> None:
+    found = dl.check(unfair(), reference, kind="bias").violations
+
+    shares = [one.share_of_blame for one in found]
+    assert len(found) > 1
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]
+    assert sum(shares) == pytest.approx(1)

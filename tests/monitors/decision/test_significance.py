@@ -246,3 +246,31 @@ def test_the_interval_is_wilsons(rows, share) -> None:
 def test_an_interval_of_nothing_begins_at_nothing_and_one_of_all_ends_at_all(rows: int) -> None:
     assert wilson_interval(0, rows)[0] == 0.0
     assert wilson_interval(rows, rows)[1] == 1.0
+
+
+@pytest.mark.parametrize(("count", "usual", "effect"), [(3, 1e-5, 1.1), (4, 1e-4, 1.1)])
+def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
+    count, usual, effect
+) -> None:
+    # The best y of all for P(C >= c) <= (exp(K) - 1) / (y^c - 1), K = l (y - 1) / (1 - q y),
+    # searched on a grid of (1, 1/q): the two y that are tried must come within 1 % of it.
+    p = 2 / (effect + 1)
+    ends = np.geomspace(1e-12, 1, 200_000) * (1 / (1 - p) - 1)
+    y = np.concatenate([1 + ends[:-1], 1 / (1 - p) - ends[:-1]])
+    mass = p * usual * (y - 1) / (1 - (1 - p) * y)
+    height = count * np.log(y)
+    best = np.nanmax(np.log(np.expm1(height)) - mass - np.log(-np.expm1(-mass)))
+    rows = 1e7
+
+    found = clustered_evidence(
+        np.array([usual / rows]),
+        1e16,
+        np.array([count / rows]),
+        rows,
+        tolerance=0.0,
+        effect=np.array([1.0]),
+        cluster_effect=np.array([effect]),
+        shift_effect=np.zeros(1),
+    )[0]
+
+    assert 0.99 * best < found < best

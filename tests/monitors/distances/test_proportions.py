@@ -191,3 +191,24 @@ def test_whole_numbers_beyond_those_of_floats_are_not_counted_as_one() -> None:
 
     with pytest.raises(UndecidedError, match="beyond 2\\^53"):
         dl.distance("distinct", whole, whole[:100])
+
+
+def test_unseen_values_are_told_with_what_good_turing_expects() -> None:
+    # 10 rows of which 2 values come once, so 2/10 is new without a change; 6 of 20 rows are new.
+    found = dl.distance("unseen", ["a"] * 8 + ["b", "c"], ["a"] * 14 + ["x"] * 4 + ["y", "z"])
+
+    expected = stats.binomtest(6, 20, (2 + 2.42 * 2**0.5 + 1) / 10, alternative="greater")
+    interval = stats.binomtest(6, 20).proportion_ci(method="wilson")
+    assert found.value == pytest.approx(6 / 20)
+    assert found.corrected == pytest.approx(6 / 20 - 2 / 10)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (found.lower, found.upper) == pytest.approx((interval.low, interval.high))
+
+
+def test_where_no_value_comes_once_three_of_the_rows_may_be_new_by_chance() -> None:
+    # The rule of three: the upper 95 % limit of a share seen in none of 12 rows is 3/12.
+    found = dl.distance("unseen", ["a", "b"] * 6, ["a"] * 4 + ["x"] * 4)
+
+    expected = stats.binomtest(4, 8, 3 / 12, alternative="greater").pvalue
+    assert (found.value, found.corrected) == (0.5, 0.5)
+    assert found.p_value == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,54 @@
+"""Tensors of the Open Inference Protocol, by hand: nested values, and texts cut off anywhere."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from driftline.capture.decoding.bounds import BodyError
+from driftline.capture.decoding.tensors import read_tensors, with_binary_data
+
+
+def texts(data: bytes) -> object:
+    """Read binary data as a tensor of texts."""
+    tensor = {
+        "name": "t",
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": len(data)},
+    }
+    with_binary_data({"inputs": [tensor]}, memoryview(data))
+    return tensor["data"]
+
+
+def test_values_nested_as_deep_as_the_shape_are_cut_by_the_first_dimension() -> None:
+    tensor = {"name": "t", "shape": [2, 2, 2], "datatype": "INT64"}
+    tensor["data"] = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+
+    [found] = read_tensors([tensor], 1)
+
+    assert found.rows == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_values_that_are_nested_in_part_are_refused() -> None:
+    tensor = {"name": "t", "shape": [2, 2], "datatype": "INT64", "data": [[1, 2], 3]}
+
+    found = read_tensors([tensor | {"data": [[1, 2], [3, 4]]}], 1)[0].rows
+    assert found == [[1, 2], [3, 4]]
+    assert read_tensors([tensor | {"data": [1, 2, 3, 4]}], 1)[0].rows == found
+    with pytest.raises(BodyError, match="has 2 values"):
+        read_tensors([tensor], 1)
+
+
+def test_texts_come_after_their_lengths() -> None:
+    # The extension for binary data: each element is preceded by its length, four bytes, LSB first.
+    assert texts(b"\x02\0\0\0ab\0\0\0\0\x01\0\0\0c") == ["ab", "", "c"]
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x01\0\0", struct.pack("<I", 5), struct.pack("<I", 3) + b"ab", b"\0\0\0\0\x01"]
+)
+def test_texts_that_are_cut_off_anywhere_are_refused(data: bytes) -> None:
+    with pytest.raises(BodyError, match="cut off"):
+        texts(data)
