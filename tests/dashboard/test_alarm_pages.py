@@ -113,6 +113,7 @@ def test_states_cover_the_time_shown_without_gap_or_overlap(stores):
 def test_state_over_a_period_is_the_one_after_it(stores, measured):
     for name in (SLASH, DOTS, HOSTILE):
         view = stores.alarm(name)
+        assert {point.breaching for point in view.points} == {True, False}, name
         for point in view.points:
             (state,) = {span.state for span in view.spans if span.start <= point.start < span.end}
             assert (state == "ALARM") == point.breaching, (name, point.start)

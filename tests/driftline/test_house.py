@@ -93,3 +93,30 @@ def test_nothing_committed_names_a_registry_or_a_home() -> None:
     ]
 
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("marker", "file", "left"),
+    [
+        ("s3", "tests/baseline/test_remote_inputs.py", set()),
+        (
+            "browser",
+            "tests/dashboard/test_downloads.py",
+            {
+                "test_all_rows_and_no_others_come_as_files",
+                "test_what_is_not_there_is_404_with_a_sentence",
+            },
+        ),
+    ],
+)
+def test_tests_that_need_a_program_are_left_out_by_its_marker(
+    marker: str, file: str, left: set[str]
+) -> None:
+    words = ["-n", "0", "-q", "--collect-only", file, "-m", f"not {marker}"]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert "deselected" in done.stdout
+    assert set(re.findall(r"::(\w+)", done.stdout)) == left

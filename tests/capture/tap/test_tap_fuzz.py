@@ -153,7 +153,9 @@ def test_a_cut_request_keeps_its_true_length_when_the_answer_is_whole(
     for _ in range(2):
         call(tap, b"x" * 50)
 
-    for frame in frames_of(spool_dir):
+    frames = frames_of(spool_dir)
+    assert len(frames) == 2
+    for frame in frames:
         assert (frame.request, frame.request_bytes) == (b"x" * 10, 50)
         assert (frame.response, frame.response_bytes) == (b"a", 1)
         assert frame.flags == Flag.REQUEST_TRUNCATED
