@@ -182,7 +182,7 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ),
         (
             {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "schedule": "daily"}},
-            'Monitor "m": schedule "daily": 0 fields; expected "cron(minute hour',
+            'Monitor "m": schedule "daily"; expected "cron(minute hour',
         ),
         ({"kind": "Channel", "spec": {"url": "ftp://a/b"}}, 'Channel "m": url with scheme "ftp"'),
         (
