@@ -187,20 +187,14 @@ def erase(
         Storage root.
     names
         Folder with the names of this host's writers.
-    ids
-        Inference ids and event ids; labels are sought under both.
-    now, keep
-        The time, aware, and how long what comes is dropped: as long as spool or broker may keep it.
-    endpoint
-        Only of this endpoint; None: of all.
-    where
-        Also the requests of which a row meets this; with ``endpoint``, whose columns it reads.
-    spool_dir
-        This host's spool, for records that were set aside there.
-    windows
-        Takes the values of rows out of what was judged and told of their windows.
-    dry_run
-        Only count.
+    ids, now, keep
+        Inference ids and event ids, labels are sought under both; the time, aware, and how long
+        what comes is dropped: as long as spool or broker may keep it.
+    endpoint, where
+        Only of this endpoint, None: of all. Also requests of which a row meets this.
+    spool_dir, windows, dry_run
+        This host's spool, for records that were set aside there; takes the values of rows out of
+        what was judged and told of their windows; whether to count only.
 
     Raises
     ------
@@ -209,9 +203,8 @@ def erase(
     """
     asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
     keys = {one for some in asked.values() for one in some}
-    # First of all: what is committed from now on is met by others, however long this takes.
     until = None
-    if keys and not dry_run:
+    if keys and not dry_run:  # First of all: what is committed from now on is met by others.
         until = record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
     found, documents, cleared = Found(), 0, ClearedWindows()
@@ -226,16 +219,9 @@ def erase(
                 # Labels may come later under these, too.
                 by_event: Mapping[Kind, Iterable[str]] = {"event_id": rows.events}
                 until = record_requests(root, by_event, one, now=now, keep=keep)
-            if rows.events:
-                # Rows go last: after a kill they are what tells what else is to go.
-                cleared += windows(one, rows.times, dry_run=dry_run)
-            if rows.events and not dry_run:
-                documents += clear_documents(root, keys | rows.events, rows.span)
-            erased[one] = eraser.remove(rows, keys)
+            erased[one], more, count = _remove_cleared(root, eraser, rows, keys, windows, dry_run)
+            cleared, documents = cleared + more, documents + count
             found.include(rows, eraser.labelled)
-            if rows.events and not dry_run:
-                # Again, for what was written meanwhile from rows that were still there.
-                cleared += windows(one, rows.times, is_again=True)
     finally:
         name.close()
     late = clear_documents(root, keys | found.events, found.span, dry_run=dry_run)
@@ -250,6 +236,27 @@ def erase(
         until=until,
         **_at_spool(spool_dir, endpoint, keys, dry_run=dry_run),
     )
+
+
+def _remove_cleared(
+    root: str,
+    eraser: Eraser,
+    rows: Found,
+    keys: set[str],
+    windows: WindowClearer,
+    dry_run: bool,
+) -> tuple[EndpointErased, ClearedWindows, int]:
+    """Clear what was said of rows, then remove them; give also how many documents named them."""
+    if not rows.events:
+        return eraser.remove(rows, keys), ClearedWindows(), 0
+    # Rows go last: after a kill they are what tells what else is to go.
+    cleared = windows(eraser.endpoint, rows.times, dry_run=dry_run)
+    if dry_run:
+        return eraser.remove(rows, keys), cleared, 0
+    documents = clear_documents(root, keys | rows.events, rows.span)
+    gone = eraser.remove(rows, keys)
+    # Again, for what was written meanwhile from rows that were still there.
+    return gone, cleared + windows(eraser.endpoint, rows.times, is_again=True), documents
 
 
 def _at_spool(
@@ -274,7 +281,7 @@ class Eraser:
         self, root: str, endpoint: str, writer: str, now: datetime, *, dry_run: bool = False
     ) -> None:
         self.labelled: set[str] = set()
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._rows = Dataset(root, endpoint, writer=writer).folder
         self._truth = truth_folder(root, endpoint, writer=writer)
         self._removed = removed_folder(root)
@@ -308,7 +315,7 @@ class Eraser:
             pairs = zip(rows["spool_id"].to_pylist(), rows["spool_seq"].to_pylist(), strict=True)
             requests.update(pairs)
             if not self._dry_run:
-                record_removed(self._removed, self._endpoint, sorted(requests), self._now)
+                record_removed(self._removed, self.endpoint, sorted(requests), self._now)
 
         events = {"event_id": pa.array(sorted(found.events), pa.string())}
         left = self._still_used(found, events)

@@ -212,10 +212,8 @@ def read_window(
     signature
         Says which columns there are, and their types; a column that the table lacks is all null.
     columns
-        Names to give: the signature's own, also those of its event time and inference id, or
-        columns of the capture table such as ``event_id``, ``row_index``, ``event_time``,
-        ``inference_id``. None: all inputs and outputs of the signature. The map ``unfit`` always
-        comes last.
+        Names to give: the signature's own, with its time and id, or columns of the capture table
+        such as ``event_id``. None: all its inputs and outputs. The map ``unfit`` comes last.
     late_after
         From when on a record counts as late; None: from the window's end on.
     labels
@@ -346,21 +344,12 @@ def _wanted(
         own[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
         if columns is not None and labels.name not in columns:
             columns = [*columns, labels.name]
-    # A request's id and time stand in columns of their own, whatever the user calls them.
-    named = {
-        name: (name, column, META_SCHEMA.field(column).type)
-        for name, column in (
-            (signature.inference_id, "inference_id"),
-            (signature.event_time, "event_time"),
-        )
-        if name is not None
-    }
+    ids = ((signature.inference_id, "inference_id"), (signature.event_time, "event_time"))
+    named = {name: (name, at, META_SCHEMA.field(at).type) for name, at in ids if name is not None}
     found = []
     for name in own if columns is None else columns:
-        if name in own:
-            found.append(own[name])
-        elif name in named:
-            found.append(named[name])
+        if name in own or name in named:
+            found.append((named | own)[name])
         elif name in META_SCHEMA.names:
             found.append((name, name, META_SCHEMA.field(name).type))
         elif name != UNFIT:
