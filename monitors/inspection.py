@@ -99,8 +99,7 @@ def examine(question: Question) -> Report:
     )
     judgement, finding = hold_back(judgement, question.commission, counts, references, baseline)
     judgement = name_units(judgement, sample, known)
-    is_captured = question.unfit is not None
-    outcomes = judged_rules(reading.rules, baseline, judgement, is_captured=is_captured)
+    outcomes = judged_rules(reading.rules, baseline, judgement, is_captured=bool(question.unfit))
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), question, references, counts)
     verdicts = _judged_segments(question, plan, reading, finding)
