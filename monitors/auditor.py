@@ -1,8 +1,8 @@
 """The audit on schedule: once an hour, its counts as metrics that a usual alarm can watch.
 
 Each run tells, for every endpoint, of the hour that ended last: what does not add up, what was
-dropped since the hour before, and the share that was stored. A run that cannot be made tells
-nothing, so that an alarm on it has insufficient data and not a clean bill.
+dropped since the hour before, and the share that was stored and decoded. A run that cannot be made
+tells nothing, so that an alarm on it has insufficient data and not a clean bill.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _FIRST_S = 60.0  # Let the sink take what a stop has left before the first look.
 _RETRY_S = 300.0
 _NOTE = "hour.json"
 
-Counts = dict[str, tuple[int, int]]
+Counts = dict[str, Coverage]
+_NOTHING = Coverage(0, 0)
 
 
 class Auditor:
@@ -119,7 +120,7 @@ class Auditor:
         document = document_of(found)
         counts = self._counts(found, gaps)
         before = self._before(found.time, counts, gaps)
-        document["dropped"] = {name: dropped for name, (_, dropped) in counts.items()}
+        document["dropped"] = {name: count.dropped for name, count in counts.items()}
         write_note(self._root, document)
         hour = _hour(found.time)
         with self._engine.begin() as connection:
@@ -128,12 +129,16 @@ class Auditor:
         return found
 
     def _counts(self, found: Audit, gaps: list[Gap]) -> Counts:
-        """Give for each endpoint what was ever stored, and what was ever dropped."""
+        """Return for each endpoint what was ever stored, dropped, and left undecoded."""
         ledger = read_ledger(self._root)
         spools = {gap.spool_id for gap in gaps if not gap.endpoint}
         dropped = dropped_by_endpoint(gaps, {one: ledger.carried.get(one, []) for one in spools})
-        names = {*found.requests, *dropped}
-        return {name: (found.requests.get(name, 0), dropped.get(name, 0)) for name in sorted(names)}
+        return {
+            name: Coverage(
+                found.requests.get(name, 0), dropped.get(name, 0), found.undecodable.get(name, 0)
+            )
+            for name in sorted({*found.requests, *dropped})
+        }
 
     def _before(self, time: datetime, counts: Counts, gaps: list[Gap]) -> Counts:
         """Give the counts at the end of the hour before; a second run in an hour starts there, too.
@@ -148,13 +153,18 @@ class Auditor:
                 (gap for gap in gaps if gap.last_time is None or gap.last_time >= since), {}
             )
             before = {
-                name: (0, max(all_ - new.get(name, 0), 0)) for name, (_, all_) in counts.items()
+                name: Coverage(0, max(count.dropped - new.get(name, 0), 0))
+                for name, count in counts.items()
             }
         elif note["hour"] == hour:
             before = _counts_of(note["before"])
         else:
             before = _counts_of(note["counts"])
-        write_note(self._root, {"hour": hour, "counts": counts, "before": before}, _NOTE)
+        write_note(
+            self._root,
+            {"hour": hour, "counts": _document(counts), "before": _document(before)},
+            _NOTE,
+        )
         return before
 
     def _points(self, found: Audit, counts: Counts, before: Counts) -> list[Datapoint]:
@@ -165,9 +175,7 @@ class Auditor:
             missing[endpoint] = max(missing.get(endpoint, 0), 1)
         points: list[Datapoint] = []
         for name in {*counts, *missing}:
-            stored, dropped = counts.get(name, (0, 0))
-            stored_before, dropped_before = before.get(name, (0, 0))
-            new = Coverage(max(stored - stored_before, 0), max(dropped - dropped_before, 0))
+            new = _since(before.get(name, _NOTHING), counts.get(name, _NOTHING))
             values = {
                 "CaptureMissing": missing.get(name, 0),
                 "CaptureDoubled": doubled.get(name, 0),
@@ -217,5 +225,19 @@ def _hour(time: datetime) -> datetime:
     return time.replace(minute=0, second=0, microsecond=0) - _HOUR
 
 
-def _counts_of(document: dict[str, Any]) -> Counts:
-    return {name: (int(stored), int(dropped)) for name, (stored, dropped) in document.items()}
+def _since(before: Coverage, now: Coverage) -> Coverage:
+    """Return what came between two counts; retention may have lowered the count of undecodable."""
+    return Coverage(
+        max(now.stored - before.stored, 0),
+        max(now.dropped - before.dropped, 0),
+        max(now.undecodable - before.undecodable, 0),
+    )
+
+
+def _document(counts: Counts) -> dict[str, list[int]]:
+    return {name: [one.stored, one.dropped, one.undecodable] for name, one in counts.items()}
+
+
+def _counts_of(document: dict[str, list[int]]) -> Counts:
+    """Read the counts of a note; those written before undecodable requests counted have two."""
+    return {name: Coverage(*numbers) for name, numbers in document.items()}

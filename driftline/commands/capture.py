@@ -30,6 +30,7 @@ _COLUMNS = (
     "failed",
     "unparsed",
     "decoder_faults",
+    "cut",
     "dropped",
     "coverage",
 )

@@ -82,6 +82,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                     "failed": stats.failed,
                     "unparsed": stats.unparsed,
                     "decoder_faults": stats.faults,
+                    "cut": stats.cut,
                     "dropped": stats.dropped,
                 }
                 for name, stats in tables.items()

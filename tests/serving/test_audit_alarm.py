@@ -17,6 +17,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.auditor import NAMESPACE, Auditor
@@ -42,11 +43,13 @@ class Place:
             is_local=True,
         )
 
-    def record(self, count: int) -> None:
+    def record(self, count: int, *, flags: int = 0) -> None:
         wall_ns = int(self.time.timestamp() * 1e9)
         for _ in range(count):
             meta = {"endpoint": "orders", "request_content_type": "text/csv"}
-            assert self.writer.append(meta, [b"1,2"], [b"3"], wall_ns=wall_ns, status=200)
+            assert self.writer.append(
+                meta, [b"1,2"], [b"3"], wall_ns=wall_ns, status=200, flags=flags
+            )
 
     def drop(self, count: int) -> None:
         for _ in range(count):
@@ -108,6 +111,18 @@ def test_the_documented_alarms_stay_ok_and_fire_on_loss(place: Place) -> None:
     assert place.values("CaptureMissing")[-1] >= 1
 
 
+def test_cut_requests_lower_the_coverage_that_alarms_watch(place: Place) -> None:
+    place.record(6)
+    place.hour()
+    place.record(9)
+    place.record(3, flags=int(Flag.REQUEST_TRUNCATED))
+
+    place.hour()
+
+    assert place.values("CaptureCoverage") == [1, pytest.approx(9 / 12)]
+    assert place.server.client.get("/api/v1/counts").json()["capture"]["orders"]["cut"] == 3
+
+
 def test_counts_agree_in_scrape_api_and_audit(place: Place) -> None:
     place.record(30)
     place.drop(5)
@@ -117,7 +132,12 @@ def test_counts_agree_in_scrape_api_and_audit(place: Place) -> None:
     assert (found["requests"], found["rows"]) == (31, 31)
     assert found["dropped_by_reason"] == {"full": 5}
     assert found["coverage"] == pytest.approx(31 / 36)
-    assert found["last_24_h"] == {"stored": 31, "dropped": 5, "coverage": pytest.approx(31 / 36)}
+    assert found["last_24_h"] == {
+        "stored": 31,
+        "dropped": 5,
+        "undecodable": 0,
+        "coverage": pytest.approx(31 / 36),
+    }
     assert found["audit"]["missing"] == 0
     audited = place.server.client.get("/api/v1/capture/audit").json()
     assert (audited["stored"], audited["gaps"], audited["missing"]) == (31, 1, 0)
