@@ -60,7 +60,7 @@ def test_every_file_is_short_and_says_what_it_hands_on(file: Path) -> None:
     text = file.read_text()
     tree = ast.parse(text)
 
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 600
     assert ast.get_docstring(tree)
     names = {
         target.id
