@@ -28,6 +28,7 @@ ERASED_TEXT = "(erased)"
 _SAID = "What this message said of single rows was erased on request."
 _LINK = re.compile(r"/monitors/([^/?#]+)\?window=(\w+)")
 _Row = Row[Any]
+_Key = tuple[str, str]  # A monitor's quoted name and the stamp of a window, as links name them.
 # The metrics whose values may be those of single rows: smallest and largest of a column.
 _VALUES = "feature_data_"
 
@@ -57,7 +58,8 @@ def clear_messages(
     """
     since = min(one.start for one in windows)
     quoting = _quoting(connection, {one.monitor for one in windows})
-    found = _messages(connection, windows, quoting, since)
+    keys = {(quote(one.monitor, safe=""), one.stamp) for one in windows}
+    found = _messages(connection, keys, quoting, since)
     if dry_run:
         return len(found)
     channels = {row.name: row for row in connection.execute(select(tables.channels))}
@@ -65,7 +67,7 @@ def clear_messages(
         _clear_message(connection, row, Style.of(channels.get(row.channel)))
     ids = {str(row.id) for row in found}
     _clear_attempts(connection, ids)
-    _clear_history(connection, ids, quoting, since)
+    _clear_history(connection, ids, keys, quoting, since)
     _clear_states(connection, quoting, since)
     _clear_incidents(connection, endpoint, windows, {row.incident_id for row in found}, quoting)
     return len(found)
@@ -83,7 +85,7 @@ def _quoting(connection: Connection, monitors: Collection[str]) -> set[int]:
 
 
 def _messages(
-    connection: Connection, windows: Sequence[ToldWindow], quoting: set[int], since: datetime
+    connection: Connection, keys: set[_Key], quoting: set[int], since: datetime
 ) -> list[_Row]:
     """Find the messages about the windows, and those that carry such messages."""
     table = tables.outbox.c
@@ -94,14 +96,13 @@ def _messages(
     query: Select[Any] = (
         select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
     )
-    keys = {(quote(one.monitor, safe=""), one.stamp) for one in windows}
     rows = connection.execute(query).all()
     about = [row for row in rows if row.alarm_id in quoting or _key(row.facts) in keys]
     ids = {row.id for row in about} | {row.carrier_id for row in about}
     return [row for row in rows if row.id in ids and not (row.facts or {}).get("erased")]
 
 
-def _key(facts: Mapping[str, object] | None) -> tuple[str, str] | None:
+def _key(facts: Mapping[str, object] | None) -> _Key | None:
     found = _LINK.search(str((facts or {}).get("link") or ""))
     return None if found is None else (found[1], found[2])
 
@@ -141,14 +142,21 @@ def _clear_attempts(connection: Connection, messages: Collection[str]) -> None:
 
 
 def _clear_history(
-    connection: Connection, messages: Collection[str], quoting: set[int], since: datetime
+    connection: Connection,
+    messages: Collection[str],
+    keys: set[_Key],
+    quoting: set[int],
+    since: datetime,
 ) -> None:
     table = tables.history.c
     query = select(table.id, table.alarm_id, table.data).where(
-        table.time >= since, or_(table.type == "Action", table.alarm_id.in_(quoting))
+        table.time >= since,
+        or_(table.type.in_(("Action", "StateUpdate")), table.alarm_id.in_(quoting)),
     )
     for row in connection.execute(query).all():
         data = dict(row.data)
+        if row.alarm_id in quoting or _key(data.get("note")) in keys:
+            data.pop("note", None)
         if data.get("messageId") in messages and data.get("publishedMessage") is not None:
             data["publishedMessage"] = ERASED_TEXT
         if row.alarm_id in quoting:

@@ -186,6 +186,22 @@ def test_the_verdict_of_a_window_outlives_its_erased_rows(
     assert "40 of 400 requests were erased" in (again.failure_reason or "")
 
 
+def test_the_history_keeps_no_cause_of_a_window_with_erased_rows(
+    judged: Execution, engine: Engine, root: str, tmp_path: Path
+) -> None:
+    history = alert_tables.history.c
+    query = select(history.data).where(history.type == "StateUpdate")
+    with engine.connect() as connection:
+        before = [data["note"]["link"] for data in connection.scalars(query) if "note" in data]
+    assert any("window=20240101T000000Z" in link for link in before)
+
+    erase_person(engine, root, tmp_path)
+
+    with engine.connect() as connection:
+        after = [data["note"]["link"] for data in connection.scalars(query) if "note" in data]
+    assert after == [link for link in before if "window=20240101T000000Z" not in link]
+
+
 def test_windows_without_an_erased_row_keep_every_byte(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
