@@ -496,9 +496,11 @@ def test_the_history_keeps_no_values_of_rows_for_composites(yard, paged):
     assert sum("note" in one for one in kept) == 2
 
 
-def test_a_composite_without_actions_notes_none_as_suppressed(yard, clock):
+@pytest.mark.parametrize("has_actions", [False, True], ids=["none", "disabled"])
+def test_a_composite_without_actions_notes_none_as_suppressed(yard, clock, told, has_actions):
+    actions = {**told, "actions_enabled": False} if has_actions else {}
     yard.children("a", "sup")
-    yard.put(one={"alarm_rule": "ALARM(a)", **SUPPRESSED})
+    yard.put(one={"alarm_rule": "ALARM(a)", **SUPPRESSED, **actions})
 
     yard.set("sup", "ALARM")
     yard.set("a", "ALARM")

@@ -273,8 +273,10 @@ def test_the_documented_replay_does_what_its_page_says():
 
 def test_a_line_has_the_time_of_its_evaluation_not_of_the_last_whole_period() -> None:
     found = document([0.0, 1.0, 0.0], start=90, end=170, more={"step_s": 40})
+    found["alarm"]["EvaluationWindow"] = {"WallClockWindow": {"Timezone": "UTC"}}
 
     lines = [line.as_dict() for line in replay(found)]
 
-    # Evaluated 40 s and 80 s after 00:01:30.
+    # Evaluated 40 s and 80 s after 00:01:30, both over the clock's minute from 00:01 on.
     assert [line["time"] for line in lines] == [at(130), at(170)]
+    assert [line["datapoints"][0]["timestamp"] for line in lines] == [at(60), at(60)]

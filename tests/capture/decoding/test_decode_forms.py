@@ -562,3 +562,43 @@ def test_probabilities_by_class_go_to_the_column_of_that_one_class() -> None:
     assert decoded(column("p0", "no"), column("p1", "yes")) == [0.25, 0.75]
     # A column of several classes is no one of them, and one of none goes by its name.
     assert decoded(column("p", "no", "yes"), column("yes")) == [None, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("told", "columns", "expected"),
+    [
+        ([0.25, 0.75], ["", ""], [0.25, 0.75]),
+        ([0.2, 0.3, 0.5], ["c"], [0.5]),  # By the prediction's three classes.
+        ([0.2, 0.3, 0.5], ["b", "a"], [0.3, 0.2]),
+        ([0.2, 0.3], ["c"], [None]),  # Of which two classes?
+        ({"a": 0.2, "b": 0.3, "c": 0.5}, ["c", "d"], [0.5, None]),
+        (0.25, ["c"], [0.25]),
+        (0.25, ["a", "c"], [None, None]),  # Of which of both?
+    ],
+)
+def test_probabilities_go_where_it_is_known_whose_they_are(
+    told: object, columns: list[str], expected: list[float | None]
+) -> None:
+    outputs = (
+        Column("prediction", "prediction", "string", role="prediction", classes=("a", "b", "c")),
+        *(
+            Column(f"p{at}", f"p{at}", "double", role="probability", classes=(one,) if one else ())
+            for at, one in enumerate(columns)
+        ),
+        Column("note", "note", "string"),
+    )
+    answer = {"predictions": [{"prediction": "c", "probabilities": told}]}
+
+    found = decode(
+        [frame(b"1.5,2,UA\n", CSV, json.dumps(answer).encode(), JSON)],
+        Signature(SIGNATURE.features, outputs),
+    )
+
+    assert found.errors == [None]
+    assert [found.columns[f"p{at}"].to_pylist() for at in range(len(columns))] == [
+        [one] for one in expected
+    ]
+    assert found.columns["note"].to_pylist() == [None]
+    # Kept as it was sent, where a list cannot be shared out.
+    kept = {"p0": "[0.2, 0.3]"} if told == [0.2, 0.3] else {}
+    assert [dict(row) for row in found.unfit.to_pylist()] == [kept]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import optimize, stats
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -128,3 +130,71 @@ def test_a_reference_where_a_group_has_one_answer_only_tells_no_spread(positive:
     blocks[:, 1, 2, :2] = 100 - positive, positive
 
     assert spread("DPPL", blocks) == spread("DI", blocks) == Spread()
+
+
+def of_answers(first: tuple[int, int], second: tuple[int, int]) -> np.ndarray:
+    """Return the counts of a window by positive answers and rows of the others and of the group."""
+    counts = np.zeros((2, 1, 3, 3), np.int64)
+    counts[:, 0, 2, 1] = first[0], second[0]
+    counts[:, 0, 2, 0] = first[1] - first[0], second[1] - second[0]
+    return counts
+
+
+def newcombe_low(first: tuple[int, int], second: tuple[int, int], z: float) -> float:
+    """Return Newcombe's lower limit of the first share less the second, of SciPy's Wilson limits.
+
+    Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
+    """
+    level = 1 - 2 * stats.norm.sf(z)
+    one, other = (stats.binomtest(*side).proportion_ci(level, "wilson") for side in (first, second))
+    share, less = first[0] / first[1], second[0] / second[1]
+    return share - less - math.hypot(share - one.low, other.high - less)
+
+
+def test_the_excess_of_a_violation_is_its_evidence_beyond_the_level_in_nats() -> None:
+    first, second = (120, 200), (70, 200)
+    group = GroupCounts("who", "d", of_answers(first, second), required={"DPPL": 0.0})
+
+    found, level = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    # One comparison, a false alarm a year of 50 windows, and a tolerance of 0.02.
+    assert level == pytest.approx(1 / 50)
+    z = optimize.brentq(lambda z: newcombe_low(first, second, z) - 0.02, 0.1, 8)
+    p_value = 2 * stats.norm.sf(z)
+    assert one.result.p_value == pytest.approx(p_value, rel=1e-6)
+    assert one.excess == pytest.approx(math.log(1 / 50) - math.log(p_value), rel=1e-6)
+    room = 0.02 + 0.25 - newcombe_low(first, second, stats.norm.isf(0.01))
+    assert one.result.bound == pytest.approx(room)
+    assert one.ratio == pytest.approx(0.25 / room)
+
+
+def test_evidence_beyond_all_doubt_is_the_same_and_finite() -> None:
+    window = of_answers((999_000, 1_000_000), (1_000, 1_000_000))
+    group = GroupCounts("who", "d", window, required={"DPPL": 0.0})
+
+    found, _ = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    assert one.excess == pytest.approx(math.log(1 / 50) + 300 * math.log(10))
+
+
+def test_no_excess_and_no_severity_where_nothing_is_violated() -> None:
+    group = GroupCounts("who", "d", of_answers((100, 200), (95, 200)), required={"DPPL": 0.0})
+
+    found, _ = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    assert (one.result.violated, one.result.severity, one.excess) == (False, None, 0.0)
+    assert one.ratio is not None
+    assert 0 < one.ratio < 1
+
+
+def test_a_spread_is_learnt_from_three_blocks_or_more_that_hold_both_sides() -> None:
+    blocks = np.zeros((3, 2, 3, 3), np.int64)
+    blocks[:, :, 2, :2] = 60, 40
+
+    assert spread("DPPL", blocks).blocks == 3
+    assert spread("DPPL", blocks[:2]) == Spread()
+    blocks[0, 1] = 0
+    assert spread("DPPL", blocks) == Spread()

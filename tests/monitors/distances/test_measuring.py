@@ -134,14 +134,18 @@ def test_nothing_to_compare_is_an_error_and_no_zero() -> None:
     ids=["constant", "rows", "row", "one", "spread", "level", "new", "infinite", "far"],
 )
 def test_edges_give_finite_numbers_or_a_reason(first, second) -> None:
-    for name, found in dl.distances(first, second).items():
+    measured = dl.distances(first, second)
+    assert measured
+    for name, found in measured.items():
         text = json.dumps(found.to_dict(), allow_nan=False)
         assert found.value is not None or found.note, text
         assert found.p_value is None or 0.0 <= found.p_value <= 1.0, name
         assert None in (found.lower, found.upper) or found.lower <= found.upper, name
         assert found.value is None or found.value >= 0.0, name
     same = dl.distances(first, first)
-    for name in same.keys() - {"missing", "distinct", "unfit"}:
+    names = same.keys() - {"missing", "distinct", "unfit"}
+    assert names
+    for name in names:
         assert same[name].value in (None, pytest.approx(0.0, abs=1e-12)), name
 
 
