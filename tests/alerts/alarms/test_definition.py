@@ -7,6 +7,7 @@ from driftline.alerts.alarms.definition import (
     AlarmDefinition,
     evaluation_range,
 )
+from driftline.alerts.alarms.limits import check_tags
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 from driftline.errors import InputError
@@ -272,3 +273,14 @@ def test_a_definition_of_an_older_version_is_read():
     }
 
     assert AlarmDefinition.from_dict(older).statistic == "Maximum"
+
+
+@pytest.mark.parametrize("tags", [{"": ""}, {"k" * 129: ""}, {"k": "v" * 257}])
+def test_tags_are_as_long_as_cloudwatchs_and_no_longer(tags):
+    # API reference, Tag: a key of 1 to 128 characters, a value of 0 to 256.
+    check_tags({"k" * 128: "v" * 256, "k": ""})
+
+    with pytest.raises(
+        AlarmError, match="a key of 1 to 128 characters and a value of 256 or fewer"
+    ):
+        check_tags(tags)

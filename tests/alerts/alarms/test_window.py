@@ -144,3 +144,12 @@ def test_a_warm_up_is_read_in_both_spellings_and_ends_when_it_says():
 def test_a_warm_up_out_of_cloudwatchs_limits_is_refused(found):
     with pytest.raises(AlarmError, match="expected"):
         read_warm_up(found)
+
+
+def test_the_name_of_a_zone_has_fifty_characters_at_most():
+    with pytest.raises(AlarmError, match="expected 1 to 50 characters"):
+        WallClock("x" * 51)
+    # Of fifty it is looked up.
+    with pytest.raises(AlarmError, match=r"x{50}") as error:
+        WallClock("x" * 50)
+    assert "characters" not in str(error.value)

@@ -322,3 +322,9 @@ def test_how_often_an_alarm_is_evaluated_is_said(desk, period, expected):
     desk.evaluator.step()
 
     assert desk.explain().next_evaluation == expected
+
+
+def test_an_alarm_on_one_period_says_so(desk):
+    desk.alarm(evaluation_periods=1)
+
+    assert "above 0.5 in 1 period of 1 minute;" in desk.explain().condition

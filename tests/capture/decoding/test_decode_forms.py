@@ -329,6 +329,13 @@ def test_every_encoding_is_undone() -> None:
     assert features(found) == ROWS[:1] * len(packed)
 
 
+def test_a_body_of_one_byte_is_not_deflated() -> None:
+    # The first of the two bytes with which RFC 1950 begins.
+    [error] = decode([frame(b"\x78", encoding="deflate")], SIGNATURE).errors
+
+    assert "cannot be unpacked" in str(error)
+
+
 def test_what_has_no_type_is_known_by_its_first_bytes() -> None:
     bodies = [
         b"1,2,3",

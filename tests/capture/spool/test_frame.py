@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from driftline.capture.line.letter import read_letter, write_records
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
+    Flag,
     Frame,
     Kind,
     find_frame,
@@ -17,6 +18,7 @@ from driftline.capture.spool.frame import (
     pack,
     pack_meta,
     seed_of,
+    shed_flags,
     unpack,
 )
 from driftline.capture.spool.tail import SpoolTail
@@ -112,3 +114,9 @@ def test_a_record_of_two_bodies_of_25_mib_goes_through_spool_message_and_reader(
     assert (spool_id, frame.kind) == (delivery.spool_id, Kind.RECORD)
     assert frame.request == request
     assert frame.response == response
+
+
+def test_only_bodies_that_were_there_are_said_to_be_left_out() -> None:
+    assert shed_flags([], []) == shed_flags([b""], [b"", b""]) == 0
+    assert shed_flags([b"a"], []) == Flag.BODY_SHED | Flag.REQUEST_TRUNCATED
+    assert shed_flags([b""], [b"", b"b"]) == Flag.BODY_SHED | Flag.RESPONSE_TRUNCATED

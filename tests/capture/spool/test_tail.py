@@ -372,3 +372,14 @@ while True:
     assert len(read) == len(set(read))
     assert told <= set(read)
     assert len(set(read) - told) <= 6  # At most the one that was written but not told.
+
+
+def test_no_more_is_read_at_once_than_was_asked_for(spool_dir: Path, write: Write) -> None:
+    writer = filled(spool_dir, write, 20)
+    writer.close()
+    reader = SpoolReader(spool_of(spool_dir))
+
+    # The first time only the head of the spool's first segment is read.
+    found = [[frame.seq for frame in reader.read(100, max_bytes=1)] for _ in range(21)]
+
+    assert found == [[], *([number] for number in range(1, 21))]

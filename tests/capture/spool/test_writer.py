@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.drops import Drop, DropCounters, read_drops
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.spool.writer import SpoolWriter
@@ -293,3 +293,19 @@ def test_both_durabilities_store(spool_dir: Path, write: Write, durability: str)
 
     assert write(writer)
     assert len(frames_of(spool_dir)) == 1
+
+
+def test_past_the_slots_of_the_page_drops_are_counted_together(tmp_path: Path) -> None:
+    counters = DropCounters()
+    counters.attach(tmp_path / "counters")
+    for time, endpoint in enumerate([*range(40), 0, 39], 1):
+        counters.count("full disk", str(endpoint), 10, time)
+    counters.close()
+
+    found = read_drops(tmp_path / "counters")
+
+    # A page of 4096 bytes holds a head of 16 and 34 slots of 16 + 64 + 5 * 8 bytes; the last is
+    # that of all others: seven endpoints, one of them twice.
+    assert [drop.endpoint for drop in found] == [*map(str, range(33)), ""]
+    assert found[0] == Drop("full disk", "0", 2, 20, 1, 41)
+    assert found[-1] == Drop("full", "", 8, 80, 34, 42)

@@ -151,22 +151,38 @@ def newcombe_low(first: tuple[int, int], second: tuple[int, int], z: float) -> f
     return share - less - math.hypot(share - one.low, other.high - less)
 
 
-def test_the_excess_of_a_violation_is_its_evidence_beyond_the_level_in_nats() -> None:
+@pytest.mark.parametrize(
+    ("reference", "tolerance", "severity"),
+    [
+        (None, 0.02, "ticket"),
+        # Somebody's limit, as the reference has another value: exact, and worth waking for.
+        (of_answers((50, 100), (50, 100)), 0.0, "page"),
+    ],
+    ids=["document", "limit"],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_excess_of_a_violation_is_its_evidence_beyond_the_level_in_nats(
+    reference: np.ndarray | None, tolerance: float, severity: str, sign: int
+) -> None:
     first, second = (120, 200), (70, 200)
-    group = GroupCounts("who", "d", of_answers(first, second), required={"DPPL": 0.0})
+    window = of_answers(*((first, second)[::sign]))
+    group = GroupCounts("who", "d", window, reference, required={"DPPL": 0.05})
 
     found, level = judge_groups([group], stratified=False, budget=Budget(1, 50))
 
     (one,) = [one for one in found if one.result.name == "DPPL"]
-    # One comparison, a false alarm a year of 50 windows, and a tolerance of 0.02.
+    # One comparison, and a false alarm a year of 50 windows.
     assert level == pytest.approx(1 / 50)
-    z = optimize.brentq(lambda z: newcombe_low(first, second, z) - 0.02, 0.1, 8)
+    least = 0.05 + tolerance
+    z = optimize.brentq(lambda z: newcombe_low(first, second, z) - least, 0.1, 8)
     p_value = 2 * stats.norm.sf(z)
     assert one.result.p_value == pytest.approx(p_value, rel=1e-6)
+    assert one.result.severity == severity
     assert one.excess == pytest.approx(math.log(1 / 50) - math.log(p_value), rel=1e-6)
-    room = 0.02 + 0.25 - newcombe_low(first, second, stats.norm.isf(0.01))
-    assert one.result.bound == pytest.approx(room)
-    assert one.ratio == pytest.approx(0.25 / room)
+    bound = least + 0.25 - newcombe_low(first, second, stats.norm.isf(0.01))
+    assert one.result.bound == pytest.approx(sign * bound)
+    assert one.result.operator == ("GreaterThanThreshold" if sign > 0 else "LessThanThreshold")
+    assert one.ratio == pytest.approx((0.25 - 0.05) / (bound - 0.05))
 
 
 def test_evidence_beyond_all_doubt_is_the_same_and_finite() -> None:
@@ -198,3 +214,18 @@ def test_a_spread_is_learnt_from_three_blocks_or_more_that_hold_both_sides() -> 
     assert spread("DPPL", blocks[:2]) == Spread()
     blocks[0, 1] = 0
     assert spread("DPPL", blocks) == Spread()
+
+
+def test_a_day_that_stands_alone_widens_the_spread_until_it_is_no_surprise() -> None:
+    # 10,000 rows a side and day, half of them positive; on one of 30 days 8,000 of the others.
+    blocks = np.zeros((30, 2, 3, 3), np.int64)
+    blocks[:, :, 2, :2] = 5_000
+    blocks[7, 0, 2, :2] = 2_000, 8_000
+
+    found = spread("DPPL", blocks)
+
+    # That day lies 0.3 from the median; the largest of 30 deviations has this median.
+    largest = stats.halfnorm.ppf(0.5 ** (1 / 30))
+    chance = (0.51 * 0.49 + 0.5 * 0.5) / 10_000
+    assert found.variance == pytest.approx(0.3**2 / largest**2 - chance)
+    assert found.chance == pytest.approx(chance)

@@ -145,3 +145,18 @@ def test_values_that_move_slowly_do_not_say_that_gaps_do(
     assert found[0] > 300
     assert found[-2] <= 31
     assert found[-3] <= 31, "nor that new ones come together"
+
+
+@pytest.mark.parametrize(
+    ("of_a", "is_inner"), [(49, False), (50, True), (500, True), (950, True), (951, False)]
+)
+def test_sets_of_a_twentieth_of_the_rows_up_to_its_complement_say_how_a_column_varies(
+    of_a: int, is_inner: bool
+) -> None:
+    columns, _ = reference({"x": flag()}, {"x": flags(np.array([of_a]), np.array([1_000]))})
+
+    layout = Layout.of(columns)
+
+    shares = layout.reference_sets / 1_000
+    assert (layout.inner == ((shares >= 0.05) & (shares <= 0.95))).all()
+    assert layout.inner.any() == is_inner

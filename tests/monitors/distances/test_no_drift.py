@@ -14,6 +14,7 @@ from scipy import stats
 
 import driftline as dl
 from driftline.monitors.distances.bins import Bins
+from driftline.monitors.distances.chances import parted
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.quadratic import quadratic
 from driftline.monitors.distances.variation import largest_difference, total_variation
@@ -134,3 +135,13 @@ def test_the_winsorised_distance_of_equals_is_mostly_chance() -> None:
     assert np.mean([one.value for one in found]) == pytest.approx(1.29 / 10, rel=0.1)
     assert np.mean([one.corrected for one in found]) < 0.05
     assert sum(one.lower > 0 for one in found) <= rare_events(0.05)
+
+
+@pytest.mark.parametrize(("bins", "draws"), [(200, 1_999), (400, 1_000), (8_000, 99)])
+def test_partings_are_drawn_as_far_as_400_000_cells_go(bins: int, draws: int) -> None:
+    one = np.ones(bins)
+
+    drawn = parted(one, one)
+
+    assert drawn.shape == (draws, bins)
+    assert (drawn.sum(axis=1) == bins).all()
