@@ -60,6 +60,15 @@ KindOption = Annotated[
     Kind,
     typer.Option("--kind", parser=_kind, metavar="KIND", help=f"What is compared: {KIND_LIST}."),
 ]
+CheckedKindOption = Annotated[
+    Kind | None,
+    typer.Option(
+        "--kind",
+        parser=_kind,
+        metavar="KIND",
+        help=f"What is compared: {KIND_LIST}; default: what the baseline is of.",
+    ),
+]
 
 
 ModelOption = Annotated[
@@ -199,15 +208,7 @@ def baseline(
 def check(
     data: Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
-    kind: Annotated[
-        Kind | None,
-        typer.Option(
-            "--kind",
-            parser=_kind,
-            metavar="KIND",
-            help=f"What is compared: {KIND_LIST}; default: what it is of.",
-        ),
-    ] = None,
+    kind: CheckedKindOption = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
@@ -236,7 +237,8 @@ def check(
 ) -> None:
     """Judge data against a baseline.
 
-    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided.
+    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided;
+    4: a server, database or disk is not available.
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
