@@ -117,6 +117,18 @@ def test_without_blocks_the_references_own_uncertainty_counts() -> None:
     assert not small.violated
 
 
+def test_a_window_of_equal_errors_has_the_references_variance_for_its_rows() -> None:
+    window = Measure(3.0, 0.0, 0.0, 100, "error")
+    reference = Measure(1.0, 0.01, 0.01, 1_000, "error")
+
+    found = judge(window, Constraint(1.0, "GreaterThanThreshold"), blocks=None, reference=reference)
+
+    # On the scale of logarithms: 0.01 of the reference, and ten times that of a tenth of its rows.
+    error = math.sqrt(0.01 + 0.1)
+    assert found.p_value == pytest.approx(stats.norm.sf(math.log(3) / error))
+    assert found.bound == pytest.approx(math.exp(stats.norm.isf(1e-3) * error))
+
+
 def regression(days: int, rows: int, *, shared: float, seed: int) -> Answers:
     """Values whose error has a part that all rows of a day share."""
     rng = np.random.default_rng(seed)
@@ -138,6 +150,14 @@ def test_blocks_are_whole_days_or_weeks_and_shorter_ones_where_they_are_few() ->
     assert [len(one.measures) for one in months] == [3, 6, 12, 24]
     assert all(one["mae"].support == 140 for one in weeks[0].measures)
     assert reference_blocks(replace(reference, time_us=None), DAY_US) == []
+
+
+@pytest.mark.parametrize(("days", "counts"), [(70, [10]), (63, [9, 18, 36])])
+def test_ten_blocks_of_the_windows_length_are_enough(days: int, counts: list[int]) -> None:
+    # With nine, half weeks are enough, and quarters of weeks tell how the spread grows.
+    found = reference_blocks(regression(days, 20, shared=0.0, seed=1), 7 * DAY_US)
+
+    assert [len(one.measures) for one in found] == counts
 
 
 def test_the_spread_of_longer_windows_shrinks_with_their_root_and_knows_shared_fates() -> None:
