@@ -145,3 +145,7 @@ def test_bins_that_expect_five_rows_on_a_side_stay_and_fewer_are_joined() -> Non
     # 9 of 209 are fewer than five on a side: they go with the least of the others.
     first, second = Bins(np.array([60.0, 40, 3, 2]), np.array([61.0, 39, 2, 2]), "levels").pooled
     assert (first.tolist(), second.tolist()) == ([60, 45], [61, 43])
+
+    # Where all are joined there is no other.
+    first, second = Bins(np.array([2.0, 1]), np.array([1.0, 2]), "levels").pooled
+    assert (first.tolist(), second.tolist()) == ([3], [3])
