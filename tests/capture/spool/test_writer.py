@@ -300,12 +300,13 @@ def test_past_the_slots_of_the_page_drops_are_counted_together(tmp_path: Path) -
     counters.attach(tmp_path / "counters")
     for time, endpoint in enumerate([*range(40), 0, 39], 1):
         counters.count("full disk", str(endpoint), 10, time)
+    counters.count("no room", "", 10, 43)  # Of no endpoint, and there is no slot for it either.
     counters.close()
 
     found = read_drops(tmp_path / "counters")
 
     # A page of 4096 bytes holds a head of 16 and 34 slots of 16 + 64 + 5 * 8 bytes; the last is
-    # that of all others: seven endpoints, one of them twice.
+    # that of all others: seven endpoints, one of them twice, and none.
     assert [drop.endpoint for drop in found] == [*map(str, range(33)), ""]
     assert found[0] == Drop("full disk", "0", 2, 20, 1, 41)
-    assert found[-1] == Drop("full", "", 8, 80, 34, 42)
+    assert found[-1] == Drop("full", "", 9, 90, 34, 43)
