@@ -164,8 +164,12 @@ def fit_source(
     segments: Iterable[str] = (),
     engine: Engine | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    unjudged: Mapping[str, str] | None = None,
 ) -> Fitted:
-    """Fit opened data; parameters and errors as in `Baseline.fit`."""
+    """Fit opened data; parameters and errors as in `Baseline.fit`.
+
+    Which columns' values are not judged, and why, is found out unless `unjudged` says it.
+    """
     signature = infer_signature(source.schema, roles)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     source = source.buffered()
@@ -178,8 +182,11 @@ def fit_source(
         raise InputError("the reference data holds no rows; expected at least one")
     _check_event_time(signature, first)
     _check_id(signature, profile)
-    kept = {*roles.categorical, *segments, *(facet.column for facet in roles.facets), roles.group}
-    signature = _with_unjudged(signature, profile, source.partitions, kept)
+    if unjudged is None:
+        named = (*segments, *(facet.column for facet in roles.facets), roles.group)
+        unjudged = _unjudged(signature, profile, source.partitions, {*roles.categorical, *named})
+    features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
+    signature = replace(signature, features=tuple(features))
     signature = _with_levels(signature, profile, roles)
     cells = {
         column.name: column_cells(profile.columns[column.name])
@@ -197,7 +204,7 @@ def fit_source(
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
-    constraints = suggest(profile, [one.name for one in signature.columns if one.unjudged])
+    constraints = suggest(profile, unjudged)
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
         signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
@@ -240,13 +247,13 @@ def _check_id(signature: Signature, profile: Profile) -> None:
         )
 
 
-def _with_unjudged(
+def _unjudged(
     signature: Signature,
     profile: Profile,
     partitions: Collection[str],
     kept: Collection[str | None],
-) -> Signature:
-    """Note the features whose values are not judged, for they only tell where a row comes from.
+) -> Mapping[str, str]:
+    """Return the features whose values are not judged and why: they tell where a row comes from.
 
     Parameters
     ----------
@@ -262,8 +269,8 @@ def _with_unjudged(
             return None
         return origin_reason(column.name, _texts(found), is_partition=column.name in partitions)
 
-    features = tuple(replace(one, unjudged=reason(one)) for one in signature.features)
-    return replace(signature, features=features)
+    found = {column.name: reason(column) for column in signature.features}
+    return {name: why for name, why in found.items() if why is not None}
 
 
 def _texts(column: ColumnProfile) -> list[str]:
@@ -348,7 +355,7 @@ def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str,
     is_text = any(not profile.columns[name].is_number for name in names)
     if is_text or len(found) <= LISTED_LEVELS:
         require_common_classes(labels, answers, roles, roles.problem)
-    if are_apart(labels, answers):
+    if roles.also_positive and are_apart(labels, answers):
         found = answers  # As the model names them.
     if not 0 < len(found) <= LISTED_LEVELS:
         return None

@@ -40,6 +40,8 @@ _BATCHES = frozenset(
 _TIMES = frozenset(
     ("date", "day", "ds", "dt", "hour", "hr", "month", "quarter", "week", "year", "ymd")
 )
+# What the name of a batch ends with; `cpu_load`, `load_type` and `batch_size` are data.
+_NUMBERS = frozenset(("id", "key", "name", "nr", "no", "num", "number", "path"))
 
 
 def name_words(name: str) -> frozenset[str]:
@@ -66,11 +68,19 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
         return "its values are days or times, which only grow"
     if is_partition and words & _TIMES:
         return "it names the folders by time, which only grows"
-    if words & _BATCHES and (len(values) == 1 or all(map(_HOLDS_DATE.search, values))):
+    if words & _BATCHES and (
+        (len(values) == 1 and _is_name(name)) or all(map(_HOLDS_DATE.search, values))
+    ):
         return "it names the file or batch that a row came in"
     if all(map(_FILE.fullmatch, values)):
         return "it names the file that a row came in"
     return None
+
+
+def _is_name(name: str) -> bool:
+    """Whether a column is named as a batch or its number: `batch_id`, and not `batch_size`."""
+    last = _WORD.findall(name)[-1].lower()
+    return last in _NUMBERS | _TIMES or last in _BATCHES - {"load"}
 
 
 def _are_times(values: Sequence[str]) -> bool:

@@ -60,18 +60,20 @@ def require_common_classes(
         set(known_classes(texts, merged))
         for texts in (labels, predictions, reference, roles.positives)
     )
-    if left & right:
+    common = left & right
+    if common and problem != "binary":
         return
     # The endpoint's model may write classes in its own way, of which a window holds one.
     is_mapped = bool(roles.also_positive and reference) and problem != "multiclass"
-    if left and right:
+    if left and right and not common:
         is_named = problem != "multiclass" and positives & left and positives & right
         is_known = known & left and known & right
         are_two = len(left | right) <= 2 and (not known or (left | right) & positives)
         if is_named or is_known or are_two or (is_mapped and min(len(left), len(right)) == 1):
             return
         raise InputError(_apart(left, right, roles, problem))
-    side = left or right
+    # Of two sides that both are in other words than the reference's, no row would be positive.
+    side = left | right
     if len(known) < 2 or not side or side & (known | positives) or (is_mapped and len(side) == 1):
         return
     role, name = ("label", roles.label) if left else ("prediction", roles.prediction)

@@ -44,7 +44,8 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
         one.name for one in baseline.signature.features if one.data_type and one.name not in others
     )
     roles = Roles(timestamp=event_time, exclude=tuple(sorted(others)), categorical=codes)
-    fitted = fit_source(rows, roles, segments=[one.name for one in segments])
+    unjudged = {one.name: one.unjudged for one in baseline.signature.features if one.unjudged}
+    fitted = fit_source(rows, roles, segments=[one.name for one in segments], unjudged=unjudged)
     names = [name for name in fitted.profile.columns if baseline.signature.get(name) is not None]
     for name in names:
         known, found = baseline.signature.get(name), fitted.signature.get(name)

@@ -213,8 +213,9 @@ class Baseline:
             data = preprocessed(data, preprocess, compat=compat)
         source = analyzed(data, times=times) if compat else open_source(data)
         fitted: Fitted = fit_source(
-            source, roles, segments=segments, engine=place, progress=progress
-        )
+            source, roles, segments=segments, engine=place, progress=progress,
+            unjudged={} if compat else None,  # SageMaker's document leaves none out.
+        )  # fmt: skip
         return cls(
             signature=fitted.signature,
             profile=fitted.profile,

@@ -30,6 +30,9 @@ DAYS = 12
         ("day", ["16.11.2026"]),
         ("week", ["2026-W47"]),
         ("batch_id", ["17"]),
+        ("run", ["17"]),
+        ("sourceFile", ["orders"]),
+        ("load_date", ["17"]),
         ("run", ["nightly_2026-11-16", "nightly_2026-11-17"]),
         ("origin", ["orders-1.parquet", "orders-2.parquet"]),
     ],
@@ -47,6 +50,12 @@ def test_what_names_a_day_a_file_or_a_batch_is_no_data(name, values) -> None:
         ("currency", ["EUR"]),
         ("model", ["small-2024-08-06"]),
         ("batch_size", ["17", "32"]),
+        ("batch_size", ["32"]),
+        ("file_type", ["pdf"]),
+        ("export_country", ["DE"]),
+        ("cpu_load", ["0"]),
+        ("load", ["0"]),
+        ("run_time", ["0"]),
         ("code", ["20261399"]),
         ("note", []),
     ],
@@ -90,6 +99,17 @@ def test_a_new_night_is_still_looked_at(nights: Path) -> None:
     found = check(spoilt, Baseline.load(nights / "baseline"))
 
     assert {one.feature_name for one in found.violations} == {"kind", "ds"}
+
+
+def test_a_baseline_for_compat_has_the_constraints_of_all_columns(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"day": [20261116, 20261117] * 50, "file": ["a.csv"] * 100})
+    rows.to_csv(tmp_path / "a.csv", index=False)
+
+    baseline = Baseline.fit(tmp_path / "a.csv", compat=True)
+
+    day, file = baseline.constraints.features
+    assert (day.is_non_negative, file.domains) == (True, ("a.csv",))
+    assert all(one.unjudged is None for one in baseline.signature.features)
 
 
 def test_a_day_that_is_declared_to_be_a_code_is_judged(nights: Path) -> None:

@@ -146,3 +146,20 @@ def test_a_side_that_holds_no_class_of_the_reference_is_refused(
         require_common_classes(
             labels, predictions, Roles(label="y", prediction="p"), None, reference
         )
+
+
+def test_two_sides_in_other_words_than_the_references_have_no_positive_row() -> None:
+    roles = Roles(label="y", prediction="p", positive="1")
+
+    with pytest.raises(InputError, match='label "y" holds n, y, and the reference only 0, 1'):
+        require_common_classes("yn", "yn", roles, "binary", "01")
+    require_common_classes("0", "0", roles, "binary", "01")
+    require_common_classes("yn", "yn", Roles(label="y", positive="y"), "binary", "01")
+
+
+def test_a_reference_of_one_label_and_another_answer_keeps_both_classes() -> None:
+    rows = LOANS.assign(paid=0, decision=1)
+
+    (prediction,) = Baseline.fit(rows, **SIDES).signature.outputs
+
+    assert prediction.classes == ("0", "1")

@@ -16,6 +16,7 @@ from driftline.baseline.renewal import renewed
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.check import check
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -80,6 +81,23 @@ def test_it_is_kept_as_it_was_made(after: Baseline, tmp_path: Path) -> None:
     after.save(tmp_path)
 
     assert Baseline.load(tmp_path).version == after.version
+
+
+def test_what_was_judged_still_is_and_what_was_not_is_not() -> None:
+    def table(run: list[str], day: list[int]) -> pa.Table:
+        return captured(400).append_column("run", [run]).append_column("day", [day])
+
+    reference = table(["a", "b"] * 200, [20260101] * 400)
+    before = Baseline.fit(reference, timestamp="event_time", exclude=["id", "score"])
+    renewed_rows = open_source(table(["a"] * 400, [7, 8] * 200))
+
+    after = renewed(before, renewed_rows, event_time="event_time")
+
+    (violation,) = check(table(["a", "c"] * 200, [9] * 400), after).violations[:1]
+    assert (violation.feature_name, "day" in after.cells) == ("run", False)
+    assert after.signature == before.signature
+    assert after.profile is not None
+    assert after.profile.columns["run"].cells is not None
 
 
 def test_constraints_set_by_hand_stay_and_others_follow_the_rows(before: Baseline) -> None:
