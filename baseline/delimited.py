@@ -241,7 +241,9 @@ def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None)
     for column in table.schema:
         if pa.types.is_binary(column.type):  # Arrow's type for text that is not UTF-8.
             raise broken_csv(file, None, watch)
-    return table
+    # Times of the day are text, as they are written: Arrow would make 12:30:00 of 12:30.
+    clock = {one.name: pa.string() for one in table.schema if pa.types.is_time(one.type)}
+    return read_csv_file(file, {**(types or {}), **clock}) if clock else table
 
 
 def stream_csv_file(

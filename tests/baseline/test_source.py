@@ -420,3 +420,11 @@ def test_json_files_that_disagree_on_a_type_are_read_as_text(tmp_path):
     write(tmp_path, "b.jsonl", '{"x": "q"}\n')
 
     assert rows(open_source(tmp_path)) == {"x": ["1", "q"], "y": [2, None]}
+
+
+def test_times_of_the_day_are_texts_as_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,at\n1,12:30\n2,13:45\n")
+
+    (batch,) = open_source(tmp_path / "a.csv").batches()
+
+    assert batch["at"].to_pylist() == ["12:30", "13:45"]
