@@ -210,7 +210,8 @@ class Unique:
         """Hash what is compared, and say which rows are; each of shape (rows,)."""
         hashes, known = hash_rows(batch, self.columns or self.all_of(batch))
         if len(self.columns) == 1 and _is_of_request(batch, self.columns[0], "inference_id"):
-            known = known & _first_of_request(batch, hashes)
+            # All rows of a request share its id, which is thereby not repeated.
+            known = known & pc.equal(batch.column("row_index"), 0).to_numpy(zero_copy_only=False)
         if self.where is not None:
             meant = pc.fill_null(self.where.evaluate(batch), fill_value=False)
             known = known & meant.to_numpy(zero_copy_only=False)
@@ -234,18 +235,6 @@ def _is_of_request(batch: pa.RecordBatch, column: str, meta: str) -> bool:
     if not is_captured(batch) or batch.schema.get_field_index(meta) < 0:
         return False
     return bool(batch.column(column).equals(batch.column(meta)))
-
-
-def _first_of_request(batch: pa.RecordBatch, hashes: np.ndarray) -> np.ndarray:
-    """Return which rows are the first of their request with their key, bool, shape (rows,).
-
-    All rows of a request share its id, which is thereby not repeated.
-    """
-    requests = batch.column("event_id").dictionary_encode().indices.fill_null(-1).to_numpy()
-    pairs = np.rec.fromarrays([requests, hashes])
-    is_first = np.zeros(len(hashes), bool)
-    is_first[np.unique(pairs, return_index=True)[1]] = True
-    return is_first
 
 
 @dataclass(frozen=True, slots=True)

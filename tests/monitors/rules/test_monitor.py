@@ -219,6 +219,20 @@ def test_an_id_that_two_requests_share_is_not_unique_and_its_rows_are_found(
     assert rows.column("event_id").to_pylist() == ["e5", "e10"]
 
 
+def test_an_id_is_its_requests_alone_where_its_rows_are_read_in_two_pieces(
+    engine: Engine, root: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("driftline.capture.windows.window._BATCH_ROWS", 101)
+    reference = with_own_names(rng)
+    store.put(root, "flights", reference, lambda: NOW)
+    append_requests(root, reference, weather(rng, 400), [f"o{at // 2}" for at in range(400)])
+
+    report = rule_report(engine, root, reference, [{"check": "unique", "column": "order"}])
+
+    assert report["violations"] == []
+    assert report["details"]["rules"][0]["judged_count"] == 200
+
+
 def test_rows_that_are_sent_again_are_alike_whatever_else_rules_look_at(
     engine: Engine, root: str, rng: np.random.Generator
 ) -> None:
