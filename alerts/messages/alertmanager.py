@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -20,7 +21,9 @@ from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.event import Event, as_json
 from driftline.alerts.messages.labels import labels_of
 
-__all__ = ["RESEND_S", "alarm_alerts", "alerts_url", "notice_alerts", "with_end"]
+__all__ = [
+    "RESEND_S", "alarm_alerts", "alerts_retold", "alerts_url", "notice_alerts", "with_end",
+]  # fmt: skip
 
 RESEND_S = 60.0
 _FIRES_FOR = timedelta(seconds=4 * RESEND_S)  # Prometheus's rule: four times the interval.
@@ -67,16 +70,29 @@ def with_end(body: bytes, now: datetime) -> bytes:
     ChannelError
         When the message was written while its channel was of another type.
     """
+    alerts = _parsed(body)
+    for alert in alerts:
+        if "endsAt" not in alert:
+            alert["endsAt"] = _time(now + _FIRES_FOR)
+    return as_json(alerts)
+
+
+def alerts_retold(body: bytes, event: Event) -> list[dict[str, Any]]:
+    """Return stored alerts with the words of another event; raises as `with_end`."""
+    alerts = _parsed(body)
+    for alert in alerts:
+        alert["annotations"] |= {"summary": event.title, "description": event.text}
+    return alerts
+
+
+def _parsed(body: bytes) -> list[dict[str, Any]]:
     try:
         alerts = json.loads(body)
     except ValueError:
         alerts = None
     if not isinstance(alerts, list):
         raise ChannelError("the message was written for another type of channel")
-    for alert in alerts:
-        if "endsAt" not in alert:
-            alert["endsAt"] = _time(now + _FIRES_FOR)
-    return as_json(alerts)
+    return alerts
 
 
 def alerts_url(url: str) -> str:

@@ -19,7 +19,7 @@ from driftline.alerts import tables
 from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.event import Event
 from driftline.alerts.messages.incidents import CAUSE_MAX
-from driftline.alerts.messages.message import render_event
+from driftline.alerts.messages.message import render_anew
 from driftline.alerts.messages.tables import attempts, incident_alarms, incidents
 
 __all__ = ["ERASED_TEXT", "ToldWindow", "clear_messages"]
@@ -125,7 +125,8 @@ def _clear_message(connection: Connection, row: _Row, style: Style) -> None:
             "links": {"dashboard": link},
         },
     )
-    message = render_event(event, message_id=row.id, style=style)
+    stored = connection.scalar(select(tables.outbox.c.body).where(tables.outbox.c.id == row.id))
+    message = render_anew(stored or b"", event, message_id=row.id, style=style)
     connection.execute(
         update(tables.outbox)
         .where(tables.outbox.c.id == row.id)

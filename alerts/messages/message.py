@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
-from driftline.alerts.messages.alertmanager import alarm_alerts, notice_alerts
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.messages.alertmanager import alarm_alerts, alerts_retold, notice_alerts
 from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.event import Event, as_json, event_of
 from driftline.alerts.messages.eventbridge import eventbridge_alarm, eventbridge_notice
 from driftline.alerts.messages.formats import JSON, Message, plain
-from driftline.alerts.messages.opsgenie import opsgenie_alarm, opsgenie_notice
-from driftline.alerts.messages.pagerduty import pagerduty_alarm, pagerduty_notice
+from driftline.alerts.messages.opsgenie import opsgenie_alarm, opsgenie_notice, opsgenie_retold
+from driftline.alerts.messages.pagerduty import pagerduty_alarm, pagerduty_notice, pagerduty_retold
 from driftline.alerts.messages.sns import sns_alarm, sns_notice
 
-__all__ = ["Message", "render", "render_event"]
+__all__ = ["Message", "render", "render_anew", "render_event"]
+
+# These know an alert by its labels or its key, and close it by these alone.
+_RETOLD = {
+    "alertmanager": alerts_retold,
+    "pagerduty": pagerduty_retold,
+    "opsgenie": opsgenie_retold,
+}
 
 _SNS = "text/plain; charset=UTF-8"
 
@@ -94,3 +103,12 @@ def render_event(
     if style.type == "opsgenie":
         return Message(as_json(opsgenie_notice(event)), JSON)
     return plain(event, style, message_id=message_id, source=dashboard_url)
+
+
+def render_anew(body: bytes, event: Event, *, message_id: str, style: Style) -> Message:
+    """Say a stored message in other words; what opens or closes an alert still does so."""
+    if (retold := _RETOLD.get(style.type)) is not None:
+        # One of another type of channel is never sent by this one.
+        with suppress(ChannelError, LookupError, TypeError):
+            return Message(as_json(retold(body, event)), JSON)
+    return render_event(event, message_id=message_id, style=style)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -22,7 +23,7 @@ from driftline.alerts.messages.arn import dedup_key
 from driftline.alerts.messages.event import Event, as_json
 from driftline.alerts.messages.labels import labels_of
 
-__all__ = ["opsgenie_alarm", "opsgenie_notice", "opsgenie_request"]
+__all__ = ["opsgenie_alarm", "opsgenie_notice", "opsgenie_request", "opsgenie_retold"]
 
 _URL = "https://api.opsgenie.com"
 _MESSAGE_MAX, _DESCRIPTION_MAX, _ENTITY_MAX = 130, 15_000, 512
@@ -56,13 +57,33 @@ def opsgenie_request(url: str, body: bytes) -> tuple[str, bytes]:
     ChannelError
         When the message was written while its channel was of another type.
     """
+    request = _parsed(body)
+    return f"{(url or _URL).rstrip('/')}{request['path']}", as_json(request["body"])
+
+
+def opsgenie_retold(body: bytes, event: Event) -> dict[str, object]:
+    """Return a stored request with the words of another event; raises as `opsgenie_request`."""
+    request = _parsed(body)
+    words = _words(event) | {"note": event.text[:_DESCRIPTION_MAX]}
+    request["body"] |= {key: text for key, text in words.items() if key in request["body"]}
+    return request
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body)
     except ValueError:
         request = None
     if not isinstance(request, dict) or set(request) != {"path", "body"}:
         raise ChannelError("the message was written for another type of channel")
-    return f"{(url or _URL).rstrip('/')}{request['path']}", as_json(request["body"])
+    return request
+
+
+def _words(event: Event) -> dict[str, str]:
+    return {
+        "message": f"{event.title}: {event.text}"[:_MESSAGE_MAX],
+        "description": "\n\n".join(filter(None, (event.text, event.link)))[:_DESCRIPTION_MAX],
+    }
 
 
 def _create(event: Event, alias: str, labels: Mapping[str, str]) -> dict[str, object]:
@@ -70,9 +91,8 @@ def _create(event: Event, alias: str, labels: Mapping[str, str]) -> dict[str, ob
     return {
         "path": "/v2/alerts",
         "body": {
-            "message": f"{event.title}: {event.text}"[:_MESSAGE_MAX],
+            **_words(event),
             "alias": alias,
-            "description": "\n\n".join(filter(None, (event.text, event.link)))[:_DESCRIPTION_MAX],
             "entity": labels.get("endpoint", "driftline")[:_ENTITY_MAX],
             "source": "driftline",
             "priority": _PRIORITIES.get(event.mood, "P5"),

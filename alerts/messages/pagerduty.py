@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC
+from typing import Any
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -24,7 +25,13 @@ from driftline.alerts.messages.event import Event, as_json
 from driftline.alerts.messages.labels import labels_of
 from driftline.alerts.messages.secrets import Secret
 
-__all__ = ["events_url", "pagerduty_alarm", "pagerduty_notice", "with_routing_key"]
+__all__ = [
+    "events_url",
+    "pagerduty_alarm",
+    "pagerduty_notice",
+    "pagerduty_retold",
+    "with_routing_key",
+]
 
 _URL = "https://events.pagerduty.com"
 _PATH = "/v2/enqueue"
@@ -60,13 +67,14 @@ def with_routing_key(body: bytes, key: Secret) -> bytes:
     ChannelError
         When the message was written while its channel was of another type.
     """
-    try:
-        event = json.loads(body)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict) or "event_action" not in event:
-        raise ChannelError("the message was written for another type of channel")
-    return as_json({"routing_key": key.reveal(), **event})
+    return as_json({"routing_key": key.reveal(), **_parsed(body)})
+
+
+def pagerduty_retold(body: bytes, event: Event) -> dict[str, object]:
+    """Return a stored event with the words of another; raises as `with_routing_key`."""
+    found = _parsed(body)
+    found["payload"] |= {"summary": _summary(event), "custom_details": event.fields}
+    return found
 
 
 def events_url(url: str) -> str:
@@ -75,11 +83,25 @@ def events_url(url: str) -> str:
     return base if base.endswith(_PATH) else f"{base}{_PATH}"
 
 
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "event_action" not in event:
+        raise ChannelError("the message was written for another type of channel")
+    return event
+
+
+def _summary(event: Event) -> str:
+    return f"{event.title}: {event.text}"[:_SUMMARY_MAX]
+
+
 def _event(
     event: Event, action: str, key: str, about: Mapping[str, str | None]
 ) -> dict[str, object]:
     payload: dict[str, object] = {
-        "summary": f"{event.title}: {event.text}"[:_SUMMARY_MAX],
+        "summary": _summary(event),
         "source": about.get("component") or "driftline",
         "severity": _SEVERITIES.get(event.mood, "info"),
         "timestamp": f"{event.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",

@@ -9,6 +9,9 @@ from sqlalchemy import update
 from driftline.alerts import tables
 from driftline.alerts.messages.alertmanager import RESEND_S, alerts_url, with_end
 from driftline.alerts.messages.deliveries import list_deliveries
+from driftline.alerts.messages.erasing import ToldWindow, clear_messages
+
+LINK = "/monitors/daily?window=20130101T000000Z#rows"
 
 
 @pytest.fixture
@@ -51,6 +54,20 @@ def test_what_fires_is_told_each_minute_with_a_later_end(firing, clock, delivere
     assert len({json.dumps(one["labels"]) for one in alerts}) == 1
     assert len({one["startsAt"] for one in alerts}) == 1
     assert alerts[2]["endsAt"] > alerts[1]["endsAt"]
+
+
+def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliverer):
+    window = ToldWindow("daily", "20130101T000000Z", house.day)
+    with house.engine.begin() as connection:
+        connection.execute(update(tables.outbox).values(facts={"link": LINK}))
+        assert clear_messages(connection, "flights", [window]) == 1
+
+    assert deliverer.resend() == 1
+
+    before, after = told(firing)
+    for key in ("labels", "startsAt", "endsAt"):
+        assert after[key] == before[key]
+    assert "was erased" in after["annotations"]["description"]
 
 
 def test_what_has_ended_is_told_once_and_no_more(firing, house, clock, evaluator, deliverer):

@@ -11,6 +11,7 @@ from driftline.alerts.errors import ChannelError
 from driftline.alerts.messages import channels, outbox
 from driftline.alerts.messages.addresses import AddressGuard
 from driftline.alerts.messages.channel import Channel
+from driftline.alerts.messages.erasing import ToldWindow, clear_messages
 from driftline.alerts.messages.opsgenie import opsgenie_request
 from driftline.alerts.messages.pagerduty import events_url
 from driftline.alerts.messages.secrets import Vault, take_over
@@ -64,6 +65,28 @@ def test_an_alarm_opens_an_incident_its_recovery_closes_it_and_the_next_one_page
     assert opened == [(1, 1), (0, 1), (1, 2), (0, 2)]
     assert service.refused == []
     assert statuses(engine) == ["delivered"] * 4
+
+
+@pytest.mark.parametrize("told", ["nothing", "ALARM"])
+def test_messages_that_were_erased_open_and_close_the_incident_of_their_alarm(
+    house, engine, evaluator, deliverer, service, told
+):
+    house.put(1, note=NOTE)
+    evaluator.step()
+    if told == "ALARM":
+        deliver(deliverer)
+    house.put(0, day=1, note=NOTE)
+    evaluator.step()
+    window = ToldWindow("quality", "20130101T000000Z", house.day)
+    with engine.begin() as connection:
+        assert clear_messages(connection, "flights", [window]) == 2
+    deliver(deliverer)
+
+    assert sum(service.opened.values()) == 1
+    assert service.open == set()
+    assert service.refused == []
+    assert statuses(engine) == ["delivered"] * 2
+    assert all("33 %" not in json.dumps(one) for one in service.requests[told == "ALARM" :])
 
 
 def test_each_alarm_has_an_incident_of_its_own_whatever_its_name(
