@@ -158,7 +158,8 @@ class Clocked:
             for tick in one.ticks:
                 ticks = [(case, tick) for case in cases if _is_to_judge(case.row, tick, now)]
                 self._judge(connection, ticks, now, resumed_at=resumed_at)
-        return self._store(cases, now)
+        # Who stood still for long, such as a machine that slept, has judged by data of before.
+        return self._store(cases, now, lambda found: passes.is_owner(found, one, self._owner))
 
     def _cases(self, connection: Connection, rows: Sequence[_Row], catalog: Catalog) -> list[_Case]:
         entries, problems = catalog.load(connection, rows)
@@ -204,7 +205,12 @@ class Clocked:
                     self._failed(case.row.name, problem)
 
     def _store(
-        self, cases: Iterable[_Case], now: datetime, *, is_new: bool = False
+        self,
+        cases: Iterable[_Case],
+        now: datetime,
+        may_store: Callable[[Connection], bool] = lambda _: True,
+        *,
+        is_new: bool = False,
     ) -> list[StateChange]:
         verdicts = []
         for case in cases:
@@ -225,6 +231,7 @@ class Clocked:
             now=now,
             dashboard_url=self._dashboard_url,
             failed=self._failed,
+            may_store=may_store,
         )
 
     def _note_unreadable(self) -> None:

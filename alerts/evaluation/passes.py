@@ -31,7 +31,7 @@ from driftline.alerts.evaluation.due import (
 from driftline.alerts.evaluation.tables import passes
 from driftline.alerts.guard import reading
 
-__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish", "held"]
+__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish", "held", "is_owner"]
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +160,12 @@ def held(
     finally:
         done.set()
         thread.join()
+
+
+def is_owner(connection: Connection, wanted: Pass, owner: str) -> bool:
+    """Whether a part is still this evaluator's; it then stays so until the transaction ends."""
+    query = select(passes.c.owner).where(_is((wanted.cadence_s, wanted.part)))
+    return connection.scalar(query.with_for_update()) == owner
 
 
 def finish(connection: Connection, done: Pass, owner: str) -> None:

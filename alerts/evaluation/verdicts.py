@@ -85,8 +85,14 @@ def store_each(
     now: datetime,
     dashboard_url: str,
     failed: Failed,
+    may_store: Callable[[Connection], bool] = lambda _: True,
 ) -> list[StateChange]:
     """Store verdicts, some hundred at once; if some cannot be stored, the others are.
+
+    Parameters
+    ----------
+    may_store
+        Asked in each transaction; if not, what is left is judged by another.
 
     Raises
     ------
@@ -99,6 +105,8 @@ def store_each(
         some = news[first : first + _AT_ONCE]
         try:
             with engine.begin() as connection:
+                if not may_store(connection):
+                    return done
                 done += store(connection, some, now=now, dashboard_url=dashboard_url)
             continue
         except (OperationalError, InterfaceError):
@@ -108,6 +116,8 @@ def store_each(
         for one in some:
             try:
                 with engine.begin() as connection:
+                    if not may_store(connection):
+                        return done
                     done += store(connection, [one], now=now, dashboard_url=dashboard_url)
             except (OperationalError, InterfaceError):
                 raise

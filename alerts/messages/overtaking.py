@@ -1,10 +1,10 @@
 """The order of one alarm's messages to one channel, and how an ALARM gets past one that fails.
 
-Messages of an alarm go out in the order of its changes. While an earlier one fails, a new ALARM
-starts its schedule again, so that a receiver that is back gets all of them in order. If it has
-failed until its next attempt is more than a minute away, the ALARM is sent past it. What it has
-overtaken is then superseded: nothing older ever arrives after something newer. Messages that carry
-others tell of other alarms, too; they are overtaken, but still sent.
+Messages of an alarm go out in the order of its changes. If an earlier one has failed until its
+next attempt is more than a minute away, a new ALARM starts its schedule again, so that a receiver
+that is back gets all of them in order; if it then fails as often again, the ALARM is sent past
+it. What it has overtaken is then superseded: nothing older ever arrives after something newer.
+Messages that carry others tell of other alarms, too; they are overtaken, but still sent.
 """
 
 from __future__ import annotations
@@ -57,18 +57,20 @@ def has_older(now: datetime) -> ColumnElement[bool]:
 def restart_retries(connection: Connection, alarm_ids: Collection[int], now: datetime) -> None:
     """Try what failed for these alarms again at once: each of them has a new ALARM to send.
 
-    Of each alarm and channel the oldest open message, which holds up the others. One that another
-    transaction is working on is left to that one.
+    Of each alarm and channel the oldest open message, which holds up the others, if it is not tried
+    soon anyway: an alarm that comes back again and again would never get past it. One that another
+    transaction is working on is left to that one; one that is being overtaken stays behind.
     """
-    table, older = outbox.c, outbox.alias("older")
+    table, older, newer = outbox.c, outbox.alias("older"), outbox.alias("newer")
     held_up = select(older.c.id).where(_is_before(older, outbox), older.c.status.in_(OPEN))
+    passing = select(newer.c.id).where(_is_before(outbox, newer), newer.c.status == "delivering")
     query = (
         select(table.id)
         .where(
             table.alarm_id.in_(alarm_ids),
-            table.status == "pending",
-            table.attempts > 0,
+            _is_stalled(outbox, now),
             ~held_up.exists(),
+            ~passing.exists(),
         )
         .with_for_update(of=outbox, skip_locked=True)
     )

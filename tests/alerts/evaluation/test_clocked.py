@@ -57,6 +57,30 @@ def test_nothing_is_judged_twice_between_two_ticks(plant, engine):
     assert not [one for one in statements if "alerts_samples" in one or "UPDATE" in one]
 
 
+def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not_see(
+    plant, engine, monkeypatch
+):
+    plant.put(1, NOON - MINUTE)
+    plant.alarm(treat_missing_data="breaching", evaluation_range=1)
+    plant.to(NOON)
+    other = Evaluator(engine, now=plant.clock)
+    clocked = plant.evaluator._clocked
+    store = clocked._store
+
+    def stand_still(*parts, **more):
+        # It has seen no datapoint, and is stopped until its lease is over.
+        monkeypatch.setattr(clocked, "_store", store)
+        plant.put(1, NOON)
+        plant.clock.time += timedelta(seconds=passes.LEASE_S + 1)
+        other.step()
+        return store(*parts, **more)
+
+    monkeypatch.setattr(clocked, "_store", stand_still)
+
+    assert plant.to(NOON + MINUTE) == []
+    assert plant.state() == "OK"
+
+
 def test_short_periods_are_judged_every_ten_seconds(plant):
     plant.clock.time = NOON - MINUTE
     plant.alarm(period=10)

@@ -5,7 +5,9 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.messages import outbox
 from driftline.alerts.messages.deliverer import ATTEMPT_DELAYS_S
@@ -120,6 +122,42 @@ def test_the_recovery_follows_its_alarm_and_not_the_message_that_failed(
 
     assert [seq for seq in seqs(poisoned) if seq != 1] == [3, 4]
     assert statuses(engine) == ["superseded", "superseded", "delivered", "delivered"]
+
+
+def test_an_alarm_that_comes_back_again_and_again_gets_past_a_message_that_fails(
+    house, engine, clock, evaluator, deliverer, poisoned
+):
+    for day in range(0, 10, 2):
+        house.put(1, 0, day=day)
+        evaluator.step()
+        deliver(engine, deliverer, clock, 20)
+
+    assert max(seqs(poisoned)) > 1
+
+
+def test_nothing_older_is_tried_again_while_an_alarm_is_on_its_way_past_it(
+    house, engine, clock, evaluator, deliverer, poisoned
+):
+    house.put(1, 0)
+    evaluator.step()
+    deliver(engine, deliverer, clock, 3600)
+    house.put(1, day=2)
+    evaluator.step()
+    with engine.begin() as connection:
+        connection.execute(
+            update(tables.outbox)
+            .where(tables.outbox.c.state_seq == 1)
+            .values(attempts=4, next_attempt_at=clock() + timedelta(minutes=9))
+        )
+        on_its_way = outbox.claim(connection, clock())
+    assert [one.state_seq for one in on_its_way] == [3]
+
+    house.put(0, 1, day=3)
+    evaluator.step()
+
+    with engine.begin() as connection:
+        claimed = outbox.claim(connection, clock())
+    assert not [one for one in claimed if one.state_seq < 3]
 
 
 def test_a_recovery_overtakes_nothing(house, engine, clock, evaluator, deliverer, poisoned):
