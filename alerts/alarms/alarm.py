@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from driftline.alerts.alarms.definition import AlarmDefinition, Treatment
+from driftline.alerts.math.evaluate import Untrained
 
 __all__ = [
     "Judgement",
@@ -41,6 +42,8 @@ Rule = Literal[
     "premature",  # Only breaching points, too few and too young for ALARM: the state stays.
     "low_samples",  # A percentile of too few samples: the state stays.
     "warm_up",  # A new alarm that still waits for data: the state stays.
+    "too_new",  # Missing data are breaching, but too few periods are since the creation: stays.
+    "untrained",  # The band has too few datapoints to learn from: nothing can be judged.
 ]
 
 # The statistic is the left operand.
@@ -68,6 +71,8 @@ class Point:
         What the writer of the datapoint had to say.
     lower, upper
         The band at this period, of alarms that compare with one; None when there is none.
+    untrained
+        The band that the value depends on, where it is not trained.
     """
 
     start: datetime
@@ -76,6 +81,7 @@ class Point:
     note: Mapping[str, object] | None = None
     lower: float | None = None
     upper: float | None = None
+    untrained: Untrained | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +93,16 @@ class Judgement:
     state
         The state after the evaluation.
     evaluated
-        N points, oldest first: real ones, and missing ones where the real ones are fewer.
+        N points, oldest first: real ones, and missing ones where the real ones are fewer; less
+        than N while missing ones from before the creation do not count.
     breaching_count, good_count
         How many of the real evaluated points are on which side of the threshold.
     rule
         Which rule decided.
     marks
         The whole range, oldest first: ``X`` breaching, ``0`` good, ``-`` missing.
+    untrained
+        The band that is not trained, where that decided.
     """
 
     state: State
@@ -102,11 +111,17 @@ class Judgement:
     good_count: int
     rule: Rule = "full"
     marks: str = ""
+    untrained: Untrained | None = None
 
     @property
     def filled_count(self) -> int:
         """How many evaluated points are missing and had to be treated."""
         return len(self.evaluated) - self.breaching_count - self.good_count
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether more silence may decide otherwise, without a new datapoint."""
+        return self.rule in ("warm_up", "too_new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,19 +213,31 @@ def evaluate(
 
 
 def decide(
-    points: Sequence[bool | None], n: int, m: int, treat: Treatment, current: State
+    points: Sequence[bool | None],
+    n: int,
+    m: int,
+    treat: Treatment,
+    current: State,
+    *,
+    unwatched: int = 0,
 ) -> tuple[State, Rule]:
-    """Give the state as :func:`evaluate` does, and the rule that decided it."""
+    """Give the state as :func:`evaluate` does, and the rule that decided it.
+
+    ``unwatched`` is how many of the missing points no treatment may count as breaching.
+    """
     real = [point for point in points if point is not None]
+    breaches, fillable = sum(real), min(n, len(points) - unwatched) - len(real)
+    is_short = fillable < n - len(real)
+    if treat == "breaching" and is_short and all(real) and breaches + fillable < m:
+        return current, "too_new"
     if not real:
         return _without_data(treat, current), "no_data"
     if len(real) >= n:
         return "ALARM" if sum(real[-n:]) >= m else "OK", "full"
-    breaches = sum(real)
     if breaches >= m:
         return "ALARM", "enough_breaching"
     if treat == "breaching":
-        return "ALARM" if breaches + n - len(real) >= m else "OK", "filled"
+        return "ALARM" if breaches + fillable >= m else "OK", "filled"
     if treat == "notBreaching":
         return "OK", "filled"
     if not all(real):
@@ -238,6 +265,7 @@ def judge(
     *,
     warm_until: datetime | None = None,
     at: datetime | None = None,
+    watched_from: datetime | None = None,
 ) -> Judgement:
     """Evaluate an alarm over its newest periods and tell which points decided.
 
@@ -252,16 +280,26 @@ def judge(
     warm_until, at
         The end of the alarm's warm-up, and the moment of this evaluation; without both of them
         there is no warm-up.
+    watched_from
+        Missing periods that began before do not count as breaching; None: all do.
     """
     flags = [is_breaching(definition, point) for point in points]
-    n, m = definition.evaluation_periods, definition.required_breaches
-    state, rule = decide(flags, n, m, definition.treatment, current)
-    real = [index for index, flag in enumerate(flags) if flag is not None][-n:]
+    n, m, treat = definition.evaluation_periods, definition.required_breaches, definition.treatment
     missing = [index for index, flag in enumerate(flags) if flag is None]
-    fill = missing[len(missing) - (n - len(real)) :] if len(real) < n else []
+    all_missing = len(missing)
+    if watched_from is not None and treat == "breaching":
+        missing = [index for index in missing if points[index].start >= watched_from]
+    unwatched = all_missing - len(missing)
+    state, rule = decide(flags, n, m, treat, current, unwatched=unwatched)
+    real = [index for index, flag in enumerate(flags) if flag is not None][-n:]
+    fill = missing[max(len(missing) - (n - len(real)), 0) :] if len(real) < n else []
     evaluated = tuple(points[index] for index in sorted(real + fill))
     if real and sum(point.sample_count for point in evaluated) < definition.samples_wanted:
         state, rule = current, "low_samples"
+    untrained = next((point.untrained for point in points if point.untrained is not None), None)
+    if untrained is not None:
+        # Datapoints are not what is missing, and metric math would take the band for 0.
+        state, rule = current if treat == "ignore" else "INSUFFICIENT_DATA", "untrained"
     if warm_until is not None and at is not None and at < warm_until:
         warm_up = definition.warm_up_configuration
         is_full = len(real) >= n or current != "INSUFFICIENT_DATA"
@@ -275,4 +313,5 @@ def judge(
         good_count=len(real) - breaches,
         rule=rule,
         marks="".join("-" if flag is None else "X" if flag else "0" for flag in flags),
+        untrained=untrained if rule == "untrained" else None,
     )

@@ -13,7 +13,9 @@ import numpy as np
 from driftline.alerts.alarms.alarm import Point
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.walk import math_points, points
+from driftline.alerts.math.band import FEWEST_POINTS
 from driftline.alerts.math.elementwise import Value
+from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import BandOf, Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series, Times
@@ -41,7 +43,7 @@ def measure(
     edges
         The borders of its periods, oldest first; see :meth:`AlarmDefinition.edges`.
     band
-        Gives the bands of metrics; None: there are none.
+        Gives the bands of metrics; None: none is trained.
 
     Returns
     -------
@@ -62,7 +64,15 @@ def measure(
         return [_series(query, one, seconds) for query, one in zip(queries, found, strict=True)]
 
     first, last = int(edges[0].timestamp()), int(edges[-1].timestamp())
-    values = plan.values(fetch, first, last, band)
+    untrained: list[Untrained] = []
+
+    def noted(id_: str, deviations: float) -> tuple[Series, Series] | Untrained:
+        limits = Untrained(id_, FEWEST_POINTS) if band is None else band(id_, deviations)
+        if isinstance(limits, Untrained):
+            untrained.append(limits)
+        return limits
+
+    values = plan.values(fetch, first, last, noted)
     watched = definition.watched_id
     lower, upper = _band(definition, values)
     return math_points(
@@ -71,6 +81,7 @@ def measure(
         lower=lower,
         upper=upper,
         sample_counts=_sample_counts(plan, watched, found, seconds),
+        untrained=_untrained(definition, plan, untrained),
     )
 
 
@@ -103,6 +114,17 @@ def _band(
     band = values[definition.threshold_metric_id]
     assert isinstance(band, tuple) and len(band) == 2
     return band[1].as_dict(), band[0].as_dict()
+
+
+def _untrained(
+    definition: AlarmDefinition, plan: Plan, found: Sequence[Untrained]
+) -> Untrained | None:
+    """Return the first of these bands that the alarm depends on."""
+    if not found:
+        return None
+    ids = [one for one in (definition.watched_id, definition.threshold_metric_id) if one]
+    wanted = set(plan.needed(ids).bands())
+    return next((one for one in found if one.id in wanted), None)
 
 
 def _line(value: Value) -> dict[int, float]:

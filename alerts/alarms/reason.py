@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from driftline.alerts.alarms.alarm import Judgement, Point, is_breaching
 from driftline.alerts.alarms.definition import AlarmDefinition
 
-__all__ = ["INITIAL", "aws_time", "java_double", "state_reason", "state_reason_data"]
+__all__ = [
+    "INITIAL",
+    "aws_time",
+    "java_double",
+    "state_reason",
+    "state_reason_data",
+    "untrained_reason",
+]
 
 INITIAL = "Unchecked: Initial alarm creation"
 
@@ -33,10 +40,22 @@ def state_reason(definition: AlarmDefinition, judgement: Judgement) -> str:
     """Say in CloudWatch's words why the alarm is in the state."""
     if judgement.state == "INSUFFICIENT_DATA":
         count = definition.evaluation_periods
-        return f"Insufficient Data: {_count(count, 'datapoint')} {_were(count)} unknown."
+        untrained = judgement.untrained
+        cause = "" if untrained is None else f" {_sentence(str(untrained))}"
+        return f"Insufficient Data: {_count(count, 'datapoint')} {_were(count)} unknown.{cause}"
     if _decided_by_treatment(definition, judgement):
         return _treated(definition, judgement)
     return _crossed(definition, judgement)
+
+
+def untrained_reason(definition: AlarmDefinition, judgement: Judgement) -> str | None:
+    """Return the reason of an alarm that waits for its band; None when it does not.
+
+    The state does not change meanwhile, while the number of datapoints in the reason does.
+    """
+    if judgement.untrained is None or judgement.state != "INSUFFICIENT_DATA":
+        return None
+    return state_reason(definition, judgement)
 
 
 def state_reason_data(definition: AlarmDefinition, judgement: Judgement, now: datetime) -> str:
@@ -119,7 +138,7 @@ def _treated(definition: AlarmDefinition, judgement: Judgement) -> str:
     came = _count(received, "datapoint") if received else "no datapoints"
     return (
         f"Threshold Crossed: {came} {_were(received)} received for "
-        f"{_count(definition.evaluation_periods, 'period')}{_filled(definition, judgement)}."
+        f"{_count(len(judgement.evaluated), 'period')}{_filled(definition, judgement)}."
     )
 
 
@@ -190,6 +209,10 @@ def _evaluated(definition: AlarmDefinition, point: Point) -> dict[str, object]:
     if len(edges) == 1:
         found["threshold"] = getattr(point, edges[0])
     return found
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _count(count: int, noun: str) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from driftline.alerts.alarms.alarm import Judgement, Point, State, StateChange, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.reason import state_reason, state_reason_data
+from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.metrics.summary import Summary
 
 __all__ = ["Grid", "Standing", "math_points", "points", "step", "walk"]
@@ -45,13 +46,15 @@ class Grid:
 class Standing:
     """Where an alarm stands: which alarm, its state, how often that changed, and since when it is.
 
-    ``created_at`` begins the warm-up; without it there is none.
+    ``created_at`` begins the warm-up; without it there is none. Missing periods that began before
+    ``watched_from`` do not count as breaching; without it all do, as at CloudWatch.
     """
 
     alarm_id: int
     state: State
     seq: int
     created_at: datetime | None = None
+    watched_from: datetime | None = None
 
 
 def walk(
@@ -96,7 +99,7 @@ def walk(
         if change is not None:
             changes.append(change)
         index += 1
-        if not window and judgement.rule != "warm_up":
+        if not window and not judgement.is_passing:
             # Silence goes on saying the same: on to the next period with data.
             position = bisect.bisect_left(numbers, index)
             index = numbers[position] if position < len(numbers) else periods.stop
@@ -134,7 +137,14 @@ def step(
     warm_until = None
     if warm_up is not None and standing.created_at is not None:
         warm_until = warm_up.until(standing.created_at)
-    judgement = judge(definition, judged, standing.state, warm_until=warm_until, at=now)
+    judgement = judge(
+        definition,
+        judged,
+        standing.state,
+        warm_until=warm_until,
+        at=now,
+        watched_from=standing.watched_from,
+    )
     if judgement.state == standing.state:
         return judgement, standing, None
     standing = replace(standing, seq=standing.seq + 1)
@@ -170,6 +180,7 @@ def math_points(
     lower: Mapping[int, float] | None = None,
     upper: Mapping[int, float] | None = None,
     sample_counts: Mapping[int, float] | None = None,
+    untrained: Untrained | None = None,
 ) -> list[Point]:
     """Make the points of an alarm on metric math or beside a band.
 
@@ -179,6 +190,8 @@ def math_points(
         By start of the period in seconds since 1970; a period without a value is not there.
     starts
         The periods' starts, oldest first.
+    untrained
+        The band that the values depend on, where it is not trained.
     """
     lower, upper, counts = lower or {}, upper or {}, sample_counts or {}
     seconds = [int(start.timestamp()) for start in starts]
@@ -189,6 +202,7 @@ def math_points(
             counts.get(second, 0.0),
             lower=lower.get(second),
             upper=upper.get(second),
+            untrained=untrained,
         )
         for start, second in zip(starts, seconds, strict=True)
     ]

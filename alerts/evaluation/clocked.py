@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, or_, select, updat
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Point, StateChange
+from driftline.alerts.alarms.reason import untrained_reason
 from driftline.alerts.alarms.records import LOOK_AGAIN
 from driftline.alerts.alarms.walk import Standing, step
 from driftline.alerts.evaluation import passes
@@ -32,7 +33,13 @@ from driftline.alerts.evaluation.due import (
 )
 from driftline.alerts.evaluation.passes import Pass
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
-from driftline.alerts.evaluation.verdicts import Failed, Standpoint, Verdict, store_each
+from driftline.alerts.evaluation.verdicts import (
+    Failed,
+    Standpoint,
+    UntrainedReasons,
+    Verdict,
+    store_each,
+)
 from driftline.alerts.guard import reading
 
 __all__ = ["Clocked"]
@@ -54,6 +61,7 @@ class _Case:
     standing: Standing
     changes: list[StateChange]
     problem: str | None = None
+    untrained: str | None = None  # The reason, where it waits for a band.
 
 
 class Clocked:
@@ -97,6 +105,7 @@ class Clocked:
         self._looked_at: dict[int, datetime] = {}
         # Alarms whose definition cannot be read, until that is noted in their rows.
         self._problems: dict[int, str] = {}
+        self._reasons = UntrainedReasons()
 
     def step(self, now: datetime) -> list[StateChange]:
         """Judge what is due: new alarms, and the parts whose tick has come."""
@@ -223,6 +232,7 @@ class Clocked:
                 values["evaluated_until"] = case.changes[-1].period_end
             values |= _evaluation_state(case)
             before = Standpoint.of(case.row)
+            values |= self._reasons.news(before, case.untrained)
             verdicts.append(Verdict(before, case.entry.definition, tuple(case.changes), values))
         self._note_unreadable()
         return store_each(
@@ -287,6 +297,7 @@ def _evaluate(
     judgement, standing, change = step(
         case.entry.definition, case.standing, points, end=tick, now=now
     )
+    case.untrained = untrained_reason(case.entry.definition, judgement)
     if change is None:
         return
     if (

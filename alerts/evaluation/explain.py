@@ -32,7 +32,9 @@ from driftline.alerts.evaluation.explain_rule import (
     followed_next,
     rule_children,
 )
+from driftline.alerts.evaluation.periods import watched_from
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
+from driftline.alerts.metrics.identity import known_ids
 from driftline.errors import InputError
 
 __all__ = ["ExplainedPoint", "Explanation", "explain"]
@@ -168,7 +170,7 @@ def _metric(
     entry = Entry.of(record.updated_at, definition)
     window = _Window.of(connection, record, entry, now)
     points, problem = _points(connection, entry, window.edges, bands)
-    judgement = _judge(record, points, now)
+    judgement = _judge(connection, record, entry, points, now)
     findings = _findings(connection, entry, window, points, problem)
     actions, why = told_actions(connection, record, now)
     counted = {id(point) for point in judgement.evaluated}
@@ -270,10 +272,30 @@ def _points(
     raise AssertionError("one question has one answer")
 
 
-def _judge(record: AlarmRecord, points: Sequence[Point], now: datetime) -> Judgement:
+def _judge(
+    connection: Connection,
+    record: AlarmRecord,
+    entry: Entry,
+    points: Sequence[Point],
+    now: datetime,
+) -> Judgement:
     warm_up = record.definition.warm_up_configuration
     warm_until = None if warm_up is None else warm_up.until(record.created_at)
-    return judge(record.definition, points, record.state, warm_until=warm_until, at=now)
+    since = None
+    if entry.cadence_s == FOLLOWS:
+        start_at = connection.scalar(
+            select(tables.alarms.c.start_at).where(tables.alarms.c.id == record.id)
+        )
+        ids = list(known_ids(connection, entry.metric_keys).values())
+        since = watched_from(connection, ids, start_at, record.created_at)
+    return judge(
+        record.definition,
+        points,
+        record.state,
+        warm_until=warm_until,
+        at=now,
+        watched_from=since,
+    )
 
 
 def _findings(

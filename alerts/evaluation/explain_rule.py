@@ -107,6 +107,9 @@ def decided(definition: AlarmDefinition, judgement: Judgement, current: State) -
         "low_samples": f"{_samples(definition, judgement)}; evaluate_low_sample_count_percentile "
         f"is ignore, so {state} is kept; with evaluate, or a longer period, it is judged",
         "warm_up": f"the alarm is new and warms up: {state} is kept",
+        "too_new": f"the alarm is new: of the whole periods since it was made {breach} and "
+        f"{filled} missing, and it takes {m}: {state} is kept",
+        "untrained": f"{judgement.untrained}, so nothing can be judged: {state}",
     }
     text = sentences[judgement.rule]
     # Metric math knows no counts: there 0 is no number of samples.

@@ -9,7 +9,7 @@ far ahead for a moment leaves marks in the future; they are taken back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,9 +22,21 @@ from driftline.alerts.alarms.records import LOOK_AGAIN
 from driftline.alerts.alarms.walk import Grid
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import EVALUATION_ERROR, FOLLOWS
-from driftline.alerts.evaluation.periods import Stretch, walk_periods
+from driftline.alerts.evaluation.periods import (
+    Stretch,
+    Walked,
+    first_datapoint,
+    walk_periods,
+    watched_from,
+)
 from driftline.alerts.evaluation.reading import BandsOf
-from driftline.alerts.evaluation.verdicts import Failed, Standpoint, Verdict, store_each
+from driftline.alerts.evaluation.verdicts import (
+    Failed,
+    Standpoint,
+    UntrainedReasons,
+    Verdict,
+    store_each,
+)
 from driftline.alerts.guard import reading
 
 __all__ = ["Followed"]
@@ -75,17 +87,6 @@ class _Case:
         """Whether silence alone decides the state, so that the walk begins at the creation."""
         return self.entry.definition.treatment in ("breaching", "notBreaching")
 
-    def first_period(self, grid: Grid) -> int:
-        """Return the period that a walk begins with when silence alone decides.
-
-        Where silence alarms, it is the first one that began when the alarm was there already: what
-        was to be put before that, nobody could know.
-        """
-        made_at = self.row.created_at
-        index = grid.index(made_at)
-        is_partial = grid.start(index) < made_at
-        return index + (is_partial and self.entry.definition.treatment == "breaching")
-
     def is_ahead(self, now: datetime) -> bool:
         """Say whether periods were judged that are still to come: the clock went back since.
 
@@ -128,6 +129,7 @@ class Followed:
         self._bands = bands
         self._catalog = Catalog()
         self._started_at: datetime | None = None
+        self._reasons = UntrainedReasons()
 
     def step(self, now: datetime) -> list[StateChange]:
         """Judge every period that is due, of every alarm; give the changes in the order found."""
@@ -177,7 +179,7 @@ class Followed:
         if row.evaluated_until is not None:
             first = grid.index(row.evaluated_until)
         elif case.begins_without_data:
-            first = case.first_period(grid)
+            first = grid.index(row.created_at)
         else:
             return False
         return self._until(case, grid, row.seen_at, now, first=first) > first
@@ -220,14 +222,13 @@ class Followed:
             failed=self._failed,
         )
 
-    def _verdict(
-        self, stretch: Stretch, found: list[StateChange] | Exception, noted: str | None
-    ) -> Verdict:
+    def _verdict(self, stretch: Stretch, found: Walked | Exception, noted: str | None) -> Verdict:
         """Say what is to be stored; what goes wrong is told once, and stands in the row."""
         before, definition = stretch.before, stretch.entry.definition
         if not isinstance(found, Exception):
             sound = {"evaluation_state": None, "evaluation_problem": None} if noted else {}
-            return Verdict(before, definition, tuple(found), {**stretch.values, **sound})
+            values = {**stretch.values, **sound, **self._reasons.news(before, found.untrained)}
+            return Verdict(before, definition, tuple(found.changes), values)
         problem = str(found) or type(found).__name__
         if problem == noted:
             return Verdict(before, definition)
@@ -240,9 +241,7 @@ class Followed:
         row = case.row
         if case.entry.cadence_s != FOLLOWS:  # Its definition has changed: the clock's from now on.
             values: dict[str, object] = {"cadence_s": None}
-            return Stretch(
-                Standpoint.of(row), row.created_at, case.entry, Grid(60), range(0), values
-            )
+            return Stretch(Standpoint.of(row), case.entry, Grid(60), range(0), values)
         seen_at = now if case.has_arrivals else row.seen_at
         start = _start(connection, case, now)
         if start is None:
@@ -259,7 +258,15 @@ class Followed:
         }
         if len(periods):
             values |= {"evaluated_until": grid.start(periods.stop), "phase_s": grid.phase_s}
-        return Stretch(Standpoint.of(row), row.created_at, case.entry, grid, periods, values)
+        return Stretch(
+            Standpoint.of(row),
+            case.entry,
+            grid,
+            periods,
+            values,
+            created_at=row.created_at,
+            watched_from=_watched_from(connection, case),
+        )
 
 
 def _metrics(connection: Connection, keys: Sequence[str]) -> dict[str, _Row]:
@@ -278,34 +285,24 @@ def _start(connection: Connection, case: _Case, now: datetime) -> tuple[Grid, in
     if row.evaluated_until is not None:
         grid = Grid(period, row.phase_s or 0)
         return grid, grid.index(now if case.is_ahead(now) else row.evaluated_until)
-    first = _first_datapoint(connection, case.arrivals.ids, row.start_at)
+    first = first_datapoint(connection, case.arrivals.ids, row.start_at)
     if first is None:
         if not case.begins_without_data:
             return None
-        return Grid(period), case.first_period(Grid(period))
+        return Grid(period), Grid(period).index(row.created_at)
     time, length = first
     grid = Grid.through(period, time) if length == period else Grid(period)
     index = grid.index(time)
     if row.start_at is None and case.begins_without_data:
-        index = min(index, case.first_period(grid))
+        index = min(index, grid.index(row.created_at))
     return grid, index
 
 
-def _first_datapoint(
-    connection: Connection, metric_ids: Iterable[int], start_at: datetime | None
-) -> tuple[datetime, int] | None:
-    """Give time and length of the datapoint with which an alarm begins."""
-    table = tables.datapoints.c
-    query = (
-        select(table.time, table.period_s)
-        .where(table.metric_id.in_(list(metric_ids)))
-        .order_by(table.time)
-        .limit(1)
-    )
-    if start_at is not None:
-        query = query.where(table.time >= start_at)
-    found = connection.execute(query).first()
-    return (found.time, found.period_s) if found is not None else None
+def _watched_from(connection: Connection, case: _Case) -> datetime | None:
+    """Return the time from which missing periods may alarm; None where they never do."""
+    if case.entry.definition.treatment != "breaching":
+        return None
+    return watched_from(connection, case.arrivals.ids, case.row.start_at, case.row.created_at)
 
 
 def _bounded(connection: Connection, case: _Case, grid: Grid, periods: range) -> tuple[range, bool]:

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from driftline.alerts.evaluation.replay_data import Samples
-from driftline.alerts.math.band import BandModel, band, fit
+from driftline.alerts.math.band import FEWEST_POINTS, BandModel, band, fit
 from driftline.alerts.math.elementwise import Value
+from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import BandOf, Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series, Times, Values
@@ -49,24 +50,27 @@ class ReplayBands:
     ) -> None:
         self._period_s = plan.period_s
         self._given = given
-        self._models: dict[str, BandModel | None] = {}
+        self._models: dict[str, BandModel | Untrained] = {}
         if given is None:
             by_id = dict(zip((query.id for query in plan.metrics), samples, strict=True))
             for id_ in plan.bands():
                 history = _history(plan.needed([id_]), id_, by_id, start)
-                self._models[id_] = fit(history.times, history.values, self._period_s)
+                model = fit(history.times, history.values, self._period_s)
+                self._models[id_] = model or Untrained(id_, FEWEST_POINTS, len(history))
 
     def at(self, starts: Sequence[datetime]) -> BandOf:
         """Give what knows the bands at periods that start then."""
         times = np.array([int(start.timestamp()) for start in starts], dtype=np.int64)
 
-        def band_of(id_: str, deviations: float) -> tuple[Series, Series]:
+        def band_of(id_: str, deviations: float) -> tuple[Series, Series] | Untrained:
             if self._given is not None:
                 lower, upper = self._given
+                if not lower and not upper:
+                    return Untrained(id_, FEWEST_POINTS)
                 return Series.of(upper, self._period_s), Series.of(lower, self._period_s)
-            model = self._models.get(id_)
-            if model is None:
-                return Series.empty(self._period_s), Series.empty(self._period_s)
+            model = self._models[id_]
+            if isinstance(model, Untrained):
+                return model
             low, high = band(model, times, deviations)
             return self._series(times, high), self._series(times, low)
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from driftline.alerts.alarms.alarm import Judgement, Point, State, is_breaching
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.measured import measure
-from driftline.alerts.alarms.reason import INITIAL, state_reason_data
+from driftline.alerts.alarms.reason import INITIAL, state_reason_data, untrained_reason
 from driftline.alerts.alarms.walk import Standing, step
 from driftline.alerts.evaluation.replay_band import Edges, ReplayBands
 from driftline.alerts.evaluation.replay_data import Samples
@@ -56,6 +56,8 @@ class Track:
             self.reason = change.reason
             if self.definition.actions_enabled:
                 actions = self.definition.actions(change.new)
+        else:
+            self.reason = untrained_reason(self.definition, judgement) or self.reason
         told = tuple(_entry(self.definition, point) for point in judgement.evaluated)
         line = Line(time, self.state, previous, self.reason, told, actions)
         return line.because(self._cause(judgement, time)) if with_cause else line

@@ -23,7 +23,7 @@ from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.wording import kept_note
 from driftline.alerts.messages import outbox
 
-__all__ = ["Failed", "Standpoint", "Verdict", "store", "store_each"]
+__all__ = ["Failed", "Standpoint", "UntrainedReasons", "Verdict", "store", "store_each"]
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,25 @@ class Verdict:
     def is_news(self) -> bool:
         """Whether there is anything to store."""
         return bool(self.changes or self.values)
+
+
+class UntrainedReasons:
+    """The reasons of alarms that wait for a band, as they were last written.
+
+    Their state does not change while they wait; how much a band lacks does.
+    """
+
+    def __init__(self) -> None:
+        self._written: dict[int, str] = {}
+
+    def news(self, before: Standpoint, reason: str | None) -> dict[str, object]:
+        """Return what to set in the row of an alarm for this reason; None: it does not wait."""
+        if reason is None:
+            self._written.pop(before.id, None)
+        elif self._written.get(before.id) != reason:
+            self._written[before.id] = reason
+            return {"state_reason": reason}
+        return {}
 
 
 def store_each(

@@ -12,10 +12,37 @@ from driftline.alerts.math.expression import Expression, Step
 from driftline.alerts.math.functions import FUNCTIONS
 from driftline.alerts.math.series import Series, Span
 
-__all__ = ["Known", "evaluate"]
+__all__ = ["BandOf", "Known", "Untrained", "evaluate"]
 
-# Upper and lower limit for an id, so many deviations wide.
-BandOf = Callable[[str, float], tuple[Series, Series]]
+
+@dataclass(frozen=True, slots=True)
+class Untrained:
+    """Why an id has no band: too few datapoints were there to learn from.
+
+    Parameters
+    ----------
+    id
+        The query's that the band is of.
+    needed, points
+        How many datapoints it takes, and how many there were; None before the first training.
+    """
+
+    id: str
+    needed: int
+    points: int | None = None
+
+    def __str__(self) -> str:
+        """Return the sentence, without its full stop."""
+        if self.points is None:
+            return f"the band of {self.id} is not trained yet: it needs {self.needed} datapoints"
+        return (
+            f"the band of {self.id} is not trained: it has {self.points} of the {self.needed} "
+            "datapoints that it needs"
+        )
+
+
+# Gives (upper, lower) for the id of a query, so many deviations wide.
+BandOf = Callable[[str, float], tuple[Series, Series] | Untrained]
 
 # CloudWatch User Guide: the band is two standard deviations wide when nothing is said.
 _DEVIATIONS = 2.0
@@ -83,7 +110,10 @@ def _done(step: Step, taken: Sequence[object], known: Known) -> object:
     if name == "ANOMALY_DETECTION_BAND":
         deviations = taken[1] if len(taken) > 1 else _DEVIATIONS
         assert isinstance(deviations, float)
-        return known.band(str(taken[0]), deviations)
+        found = known.band(str(taken[0]), deviations)
+        if isinstance(found, Untrained):
+            return Series.empty(known.span.period_s), Series.empty(known.span.period_s)
+        return found
     return FUNCTIONS[name](known.span, taken)
 
 

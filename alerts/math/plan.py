@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.math.elementwise import Value
-from driftline.alerts.math.evaluate import Known, evaluate
+from driftline.alerts.math.evaluate import BandOf, Known, evaluate
 from driftline.alerts.math.expression import Expression, parse
 from driftline.alerts.math.forms import Kind
 from driftline.alerts.math.query import MetricQuery
@@ -25,8 +25,6 @@ _WATCHED_S = 60
 
 # Gives a series for each of these metrics, in their order.
 Fetch = Callable[[Sequence[MetricQuery]], Sequence[Series]]
-# Gives (upper, lower) for the id of a query, so many deviations wide.
-BandOf = Callable[[str, float], tuple[Series, Series]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection, select
 
-from driftline.alerts.math.band import BandModel, band
+from driftline.alerts.math.band import FEWEST_POINTS, BandModel, band
 from driftline.alerts.math.detector import Subject
+from driftline.alerts.math.detectors import PENDING
 from driftline.alerts.math.elementwise import finite
+from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import BandOf, Plan
 from driftline.alerts.math.series import Series, Times
 from driftline.alerts.math.tables import models
@@ -57,6 +59,8 @@ class BandShelf:
         self._lock = threading.Lock()
         self._versions: dict[_Key, int] = {}
         self._models: dict[_Key, BandModel | None] = {}
+        # How many datapoints there were, of what was trained.
+        self._points: dict[_Key, int] = {}
         self._missing: dict[_Key, Subject] = {}
         self._looked_at: float | None = None
 
@@ -72,10 +76,12 @@ class BandShelf:
     def _bands(self, connection: Connection, plan: Plan, times: Callable[[int], Times]) -> BandOf:
         self._refresh(connection)
 
-        def band_of(id_: str, deviations: float) -> tuple[Series, Series]:
+        def band_of(id_: str, deviations: float) -> tuple[Series, Series] | Untrained:
             subject = Subject.of(plan, id_)
             period_s = subject.period_s
             model = self._find(subject, period_s)
+            if model is None:
+                return Untrained(id_, FEWEST_POINTS, self._points.get((subject.key, period_s)))
             return limits_of(model, times(period_s), period_s, deviations)
 
         return band_of
@@ -115,11 +121,17 @@ class BandShelf:
                     changed.append(row.id)
             for first in range(0, len(changed), _KEYS_PER_QUERY):
                 wanted = table.id.in_(changed[first : first + _KEYS_PER_QUERY])
-                query = select(table.detector_id, table.period_s, table.model).where(wanted)
+                names = ("detector_id", "period_s", "state", "points", "model")
+                query = select(*(table[name] for name in names)).where(wanted)
                 for found in connection.execute(query):
-                    self._models[found.detector_id, found.period_s] = (
+                    key = found.detector_id, found.period_s
+                    self._models[key] = (
                         None if found.model is None else BandModel.from_dict(found.model)
                     )
+                    self._points.pop(key, None)
+                    if found.state != PENDING:
+                        self._points[key] = found.points
             for key in set(self._models) - set(versions):
                 del self._models[key]
+                self._points.pop(key, None)
             self._versions, self._looked_at = versions, now

@@ -10,6 +10,7 @@ from bench.bands import season
 from driftline.alerts.alarms import records
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.detectors import delete_detector, list_detectors
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.shelf import BandShelf
@@ -34,7 +35,7 @@ def store(engine, values: dict[datetime, float]) -> None:
         )
 
 
-def band_alarm(operator: str = "GreaterThanUpperThreshold") -> AlarmDefinition:
+def band_alarm(operator: str = "GreaterThanUpperThreshold", **more) -> AlarmDefinition:
     return AlarmDefinition(
         alarm_name="orders",
         metrics=(
@@ -45,6 +46,7 @@ def band_alarm(operator: str = "GreaterThanUpperThreshold") -> AlarmDefinition:
         threshold_metric_id="ad1",
         comparison_operator=operator,
         evaluation_periods=1,
+        **more,
     )  # fmt: skip
 
 
@@ -133,3 +135,97 @@ def test_results_of_a_daily_monitor_have_a_band_too(house):
 
     assert not free[days] and not free[days + 1]
     assert states == ["OK", "ALARM"]
+
+
+def test_a_band_that_is_not_trained_says_how_many_datapoints_it_lacks(engine, clock):
+    clock.time = START
+    store(engine, {START - STEP * (i + 1): 100.0 for i in range(12)})
+    with engine.begin() as connection:
+        records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
+    shelf = BandShelf()
+    evaluator = Evaluator(engine, now=clock, bands=shelf)
+    trainer = Trainer(engine, now=clock, shelf=shelf)
+
+    assert evaluator.step() == []
+    assert _reason(engine).endswith("The band of m1 is not trained yet: it needs 30 datapoints.")
+    assert trainer.step() == 1
+    clock.advance(minutes=30)  # The metric is silent, too.
+
+    assert evaluator.step() == []
+    assert _state(engine) == "INSUFFICIENT_DATA"
+    # Reference 6: fewer than 30 points are no band.
+    assert _reason(engine) == (
+        "Insufficient Data: 1 datapoint was unknown. The band of m1 is not trained: it has 12 of "
+        "the 30 datapoints that it needs."
+    )
+    with engine.connect() as connection:
+        found = explain(connection, "orders", clock(), bands=shelf)
+    assert (found.rule, found.judged) == ("untrained", "INSUFFICIENT_DATA")
+    assert "12 of the 30 datapoints" in found.decided
+
+
+def test_silence_is_judged_again_once_a_deleted_band_is_trained_again(engine, clock):
+    random = np.random.default_rng(0)
+    history = [START - STEP * (i + 1) for i in range(14 * 288)]
+    store(engine, {time: usual(time) + float(random.normal()) for time in history})
+    clock.time = START
+    with engine.begin() as connection:
+        records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
+    shelf = BandShelf()
+    evaluator = Evaluator(engine, now=clock, bands=shelf)
+    trainer = Trainer(engine, now=clock, shelf=shelf)
+    evaluator.step()
+    trainer.step()
+    changes = []
+    for _ in range(30):  # Nothing comes any more.
+        clock.advance(minutes=1)
+        changes += evaluator.step()
+    assert [change.new for change in changes] == ["OK", "ALARM"]
+    with engine.begin() as connection:
+        (record,) = list_detectors(connection)
+        delete_detector(connection, record.id)
+    shelf.look_again()
+    clock.advance(minutes=1)
+
+    (change,) = evaluator.step()
+    assert change.new == "INSUFFICIENT_DATA"
+    assert "The band of m1 is not trained yet" in change.reason
+    assert trainer.step() == 1
+    clock.advance(minutes=1)
+    (change,) = evaluator.step()
+    assert (change.new, "no datapoints were received" in change.reason) == ("ALARM", True)
+
+
+def test_the_band_of_a_monitors_metric_is_not_trained_by_silence(house):
+    house.clock.time = house.day
+    house.alarm(
+        "orders",
+        metrics=(
+            MetricQuery(id="m1", namespace="Driftline", metric_name="drift", stat="Average",
+                        dimensions={"Endpoint": "flights"}, period=86_400),
+            MetricQuery(id="ad1", expression="ANOMALY_DETECTION_BAND(m1, 4)"),
+        ),
+        namespace=None, metric_name=None, dimensions={}, period=None, threshold=None,
+        threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
+        treat_missing_data="breaching",
+    )  # fmt: skip
+    shelf = BandShelf()
+    evaluator = Evaluator(house.engine, now=house.clock, bands=shelf)
+    trainer = Trainer(house.engine, now=house.clock, shelf=shelf)
+
+    for day in range(5):
+        if day < 2:
+            house.put(0.1, day=day)
+        house.clock.time = house.day + timedelta(days=day + 1)
+        assert evaluator.step() == []
+        trainer.step()
+
+    house.clock.advance(days=4)
+    assert evaluator.step() == []
+    assert _state(house.engine) == "INSUFFICIENT_DATA"
+    assert "of the 30 datapoints that it needs" in _reason(house.engine)
+
+
+def _reason(engine) -> str:
+    with engine.connect() as connection:
+        return records.get_alarm(connection, "orders").state_reason

@@ -239,7 +239,7 @@ def test_a_band_that_is_not_there_is_told_beside_the_values(desk):
     )
 
     assert [point.value for point in found.points] == [0.9, 0.1, 0.2]
-    assert found.decided.startswith("no value with a band came out in the last 3 periods")
+    assert found.decided.startswith("the band of a is not trained yet: it needs 30 datapoints")
     (finding,) = found.findings
     assert (finding.metric, finding.code) == ("b", "band")
     assert "the detector of b was not trained yet" in finding.problem

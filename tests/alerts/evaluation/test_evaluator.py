@@ -7,6 +7,7 @@ from sqlalchemy import delete, func, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.messages import outbox
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -135,6 +136,70 @@ def test_an_alarm_on_silence_does_not_judge_the_day_it_was_made_in(house, engine
 
     clock.time = midnight + 8 * DAY
     assert [change.new for change in evaluator.step()] == ["ALARM"]
+
+
+@pytest.mark.parametrize(("n", "m", "silent"), [(1, 1, 1), (3, 3, 3), (3, 2, 2), (5, 1, 1)])
+def test_periods_before_a_new_alarm_was_made_are_no_silence(house, engine, clock, n, m, silent):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    clock.time = midnight + timedelta(hours=19)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    house.alarm(evaluation_periods=n, datapoints_to_alarm=m, treat_missing_data="breaching")
+    found = []
+    for day in range(1, 8):  # One more day and the grace until a day is overdue.
+        clock.time = midnight + day * DAY + timedelta(seconds=601)
+        found += [(day, change) for change in evaluator.step()]
+
+    ((day, change),) = found
+    # The day that the alarm was made in does not count; those after it do.
+    assert (day, change.new) == (1 + silent + 1, "ALARM")
+    assert all(point.start > midnight for point in change.evaluated)
+    periods = "1 period" if silent == 1 else f"{silent} periods"
+    assert change.reason.startswith(
+        f"Threshold Crossed: no datapoints were received for {periods} and {silent} missing "
+    )
+
+
+def test_the_first_good_datapoint_of_a_new_alarm_is_not_outvoted_by_the_time_before(
+    house, engine, clock
+):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    house.day, clock.time = midnight + DAY, midnight + timedelta(hours=19)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    house.alarm(evaluation_periods=3, datapoints_to_alarm=2, treat_missing_data="breaching")
+    house.put_one(0.0, day=0)
+    clock.time = midnight + 2 * DAY
+
+    assert [change.new for change in evaluator.step()] == ["OK"]
+
+
+def test_one_bad_datapoint_of_a_new_alarm_is_neither_three_nor_a_good_one(house, engine, clock):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    house.day, clock.time = midnight + DAY, midnight + timedelta(hours=19)
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    house.alarm(evaluation_periods=3, treat_missing_data="breaching")
+    found = []
+    for day in range(3):
+        house.put_one(1.0, day=day)
+        clock.time = midnight + (day + 2) * DAY
+        with engine.connect() as connection:
+            rule = explain(connection, "drift", clock()).rule
+        found.append((rule, [change.new for change in evaluator.step()]))
+
+    assert found == [("too_new", []), ("too_new", []), ("too_new", ["ALARM"])]
+
+
+def test_the_gap_before_an_alarm_is_made_anew_is_no_silence(house, engine, clock):
+    midnight = clock().replace(hour=0, minute=0, second=0)
+    house.day, clock.time = midnight - 20 * DAY, midnight + timedelta(hours=19)
+    house.put(0, 0, 0)  # Of a deployment that was taken back 17 days ago.
+    evaluator = Evaluator(engine, now=clock, grace_s=600)
+    house.alarm(evaluation_periods=3, treat_missing_data="breaching")
+    changes = []
+    for day in range(6):
+        changes += [(day, change.new) for change in evaluator.step()]
+        clock.time = midnight + (day + 1) * DAY + timedelta(seconds=601)
+
+    assert changes == [(0, "OK"), (5, "ALARM")]
 
 
 def test_late_data_lead_to_another_look(house, evaluator):

@@ -22,6 +22,7 @@ from driftline.alerts.math.detectors import (
     put_detector,
     train_again,
 )
+from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.shelf import BandShelf
@@ -59,6 +60,10 @@ def orders(**more) -> Detector:
 def plan(expression: str = "ANOMALY_DETECTION_BAND(m1, 3)", **more) -> Plan:
     asked = {"id": "m1", "period": 3600} | ORDERS | more
     return Plan.of([MetricQuery.from_dict(asked), MetricQuery(id="b", expression=expression)])
+
+
+# Reference 6: fewer than 30 points are no band.
+NOT_YET = Untrained("m1", needed=30)
 
 
 def bands(engine: Engine, shelf: BandShelf, asked: Plan, start=NOW, hours: int = 24):
@@ -110,7 +115,7 @@ def test_too_few_points_make_no_band_until_there_are_enough(engine):
         record = get_detector(connection, record.id)
     assert record.state == INSUFFICIENT and record.models[0].points == 29
     assert record.models[0].due_at == NOW + timedelta(hours=1)
-    assert [len(one) for one in bands(engine, BandShelf(), plan())] == [0, 0]
+    assert bands(engine, BandShelf(), plan()) == Untrained("m1", needed=30, points=29)
 
     store(engine, 30)
     assert train_next(engine, NOW + timedelta(hours=1))
@@ -122,7 +127,7 @@ def test_what_an_alarm_misses_is_made_trained_and_found(engine):
     shelf = BandShelf()
     trainer = Trainer(engine, now=lambda: NOW, shelf=shelf)
 
-    assert [len(one) for one in bands(engine, shelf, plan())] == [0, 0]
+    assert bands(engine, shelf, plan()) == NOT_YET
     assert trainer.step() == 1
     assert [len(one) for one in bands(engine, shelf, plan())] == [24, 24]
     assert trainer.step() == 0
@@ -131,7 +136,7 @@ def test_what_an_alarm_misses_is_made_trained_and_found(engine):
         (record,) = list_detectors(connection, namespace="Shop", metric_name="Orders")
         delete_detector(connection, record.id)
     shelf.look_again()
-    assert [len(one) for one in bands(engine, shelf, plan())] == [0, 0]
+    assert bands(engine, shelf, plan()) == NOT_YET
     assert trainer.step() == 1
     with engine.connect() as connection:
         assert [one.id for one in list_detectors(connection)] == [record.id]
@@ -276,10 +281,10 @@ def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(e
     shelf = BandShelf(lambda: ticks[0])
     with engine.begin() as connection:
         record = put_detector(connection, orders(), NOW)
-    assert len(bands(engine, shelf, plan())[0]) == 0
+    assert bands(engine, shelf, plan()) == NOT_YET
     train_next(engine, NOW)
 
-    assert len(bands(engine, shelf, plan())[0]) == 0
+    assert bands(engine, shelf, plan()) == NOT_YET
     ticks[0] = 5.0
     before = bands(engine, shelf, plan())[0]
     assert len(before) == 24
