@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.decision.dispersion import Dispersion
 from driftline.monitors.decision.layout import Layout
 from tests.monitors.decision.streams import flag, flags, reference
@@ -160,3 +161,13 @@ def test_sets_of_a_twentieth_of_the_rows_up_to_its_complement_say_how_a_column_v
     shares = layout.reference_sets / 1_000
     assert (layout.inner == ((shares >= 0.05) & (shares <= 0.95))).all()
     assert layout.inner.any() == is_inner
+
+
+def test_a_reference_none_of_whose_columns_are_counted_by_the_hour_has_no_season() -> None:
+    table = {"x": flags(np.full(24 * 60, 3), np.full(24 * 60, 10))}
+    columns, blocks = reference({"x": flag()}, table)
+    layout, uncounted = Layout.of(columns), BlockCounts(blocks.hours, {})
+
+    (grid,) = Dispersion(layout, uncounted, 1, seasonal=True).grids
+
+    assert grid.size == 1
