@@ -578,6 +578,7 @@ def test_probabilities_by_class_go_to_the_column_of_that_one_class() -> None:
         ([0.2, 0.3, 0.5], ["c"], [0.5]),  # By the prediction's three classes.
         ([0.2, 0.3, 0.5], ["b", "a"], [0.3, 0.2]),
         ([0.2, 0.3], ["c"], [None]),  # Of which two classes?
+        ([0.2, 0.3, 0.5], ["d"], [None]),  # Of none of the three.
         ({"a": 0.2, "b": 0.3, "c": 0.5}, ["c", "d"], [0.5, None]),
         (0.25, ["c"], [0.25]),
         (0.25, ["a", "c"], [None, None]),  # Of which of both?
@@ -607,5 +608,5 @@ def test_probabilities_go_where_it_is_known_whose_they_are(
     ]
     assert found.columns["note"].to_pylist() == [None]
     # Kept as it was sent, where a list cannot be shared out.
-    kept = {"p0": "[0.2, 0.3]"} if told == [0.2, 0.3] else {}
+    kept = {"p0": json.dumps(told)} if isinstance(told, list) and expected == [None] else {}
     assert [dict(row) for row in found.unfit.to_pylist()] == [kept]
