@@ -26,6 +26,7 @@ __all__ = [
     "CompositeRecord",
     "ListedAlarm",
     "Standing",
+    "above",
     "any_record",
     "change_of",
     "crowds",
@@ -224,6 +225,16 @@ def parents(connection: Connection, names: Iterable[str]) -> set[str]:
             .where(links.c.child.in_(some))
         )
         found.update(connection.scalars(query))
+    return found
+
+
+def above(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Name all composites that look at these alarms, or at composites that do."""
+    found: set[str] = set()
+    fresh = set(names)
+    while fresh:
+        fresh = parents(connection, fresh) - found
+        found |= fresh
     return found
 
 

@@ -19,6 +19,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite_records import (
     CompositeRecord,
     Standing,
+    above,
     change_of,
     list_composites,
     parents,
@@ -133,7 +134,7 @@ class CompositePass:
     def judge(self, first: Iterable[str], changed: Sequence[StateChange]) -> list[StateChange]:
         """Judge some composites and all above them and above what changed; give their changes."""
         asked = set(first)
-        touched = asked | _above(self.connection, asked | {one.alarm_name for one in changed})
+        touched = asked | above(self.connection, asked | {one.alarm_name for one in changed})
         records = {one.name: one for one in list_composites(self.connection, sorted(touched))}
         rules = {name: one.definition.rule for name, one in records.items()}
         inner = {name for rule in rules.values() for name in rule.names}
@@ -307,16 +308,6 @@ class _Cause(NamedTuple):
     cause: str
     plain: str
     link: str
-
-
-def _above(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Name all composites that look at these alarms, or at composites that do."""
-    found: set[str] = set()
-    fresh = set(names)
-    while fresh:
-        fresh = parents(connection, fresh) - found
-        found |= fresh
-    return found
 
 
 def _suppressors(records: Iterable[CompositeRecord]) -> set[str]:

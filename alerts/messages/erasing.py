@@ -16,6 +16,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from driftline.alerts import tables
+from driftline.alerts.alarms.composite_records import above
 from driftline.alerts.messages.channel import Style
 from driftline.alerts.messages.event import Event
 from driftline.alerts.messages.incidents import CAUSE_MAX
@@ -59,7 +60,8 @@ def clear_messages(
     since = min(one.start for one in windows)
     quoting = _quoting(connection, {one.monitor for one in windows})
     keys = {(quote(one.monitor, safe=""), one.stamp) for one in windows}
-    found = _messages(connection, keys, quoting, since)
+    telling = quoting | _above(connection, quoting, keys, since)
+    found = _messages(connection, keys, telling, since)
     if dry_run:
         return len(found)
     channels = {row.name: row for row in connection.execute(select(tables.channels))}
@@ -67,7 +69,7 @@ def clear_messages(
         _clear_message(connection, row, Style.of(channels.get(row.channel)))
     ids = {str(row.id) for row in found}
     _clear_attempts(connection, ids)
-    _clear_history(connection, ids, keys, quoting, since)
+    _clear_history(connection, ids, keys, quoting, telling, since)
     _clear_states(connection, quoting, since)
     _clear_incidents(connection, endpoint, windows, {row.incident_id for row in found}, quoting)
     return len(found)
@@ -84,8 +86,25 @@ def _quoting(connection: Connection, monitors: Collection[str]) -> set[int]:
     }
 
 
+def _above(connection: Connection, quoting: set[int], keys: set[_Key], since: datetime) -> set[int]:
+    """Find the composites that quote these alarms, or others about the windows, with other links.
+
+    They link to what the first of their children is about.
+    """
+    table = tables.history.c
+    query = select(table.alarm_name, table.data).where(
+        table.time >= since, table.type == "StateUpdate"
+    )
+    told = {
+        row.alarm_name for row in connection.execute(query) if _key(row.data.get("note")) in keys
+    }
+    ids = {row.name: row.id for row in connection.execute(select(tables.alarms))}
+    told |= {name for name, one in ids.items() if one in quoting}
+    return {ids[name] for name in above(connection, told)}
+
+
 def _messages(
-    connection: Connection, keys: set[_Key], quoting: set[int], since: datetime
+    connection: Connection, keys: set[_Key], telling: set[int], since: datetime
 ) -> list[_Row]:
     """Find the messages about the windows, and those that carry such messages."""
     table = tables.outbox.c
@@ -97,7 +116,7 @@ def _messages(
         select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
     )
     rows = connection.execute(query).all()
-    about = [row for row in rows if row.alarm_id in quoting or _key(row.facts) in keys]
+    about = [row for row in rows if row.alarm_id in telling or _key(row.facts) in keys]
     ids = {row.id for row in about} | {row.carrier_id for row in about}
     return [row for row in rows if row.id in ids and not (row.facts or {}).get("erased")]
 
@@ -147,6 +166,7 @@ def _clear_history(
     messages: Collection[str],
     keys: set[_Key],
     quoting: set[int],
+    telling: set[int],
     since: datetime,
 ) -> None:
     table = tables.history.c
@@ -156,7 +176,7 @@ def _clear_history(
     )
     for row in connection.execute(query).all():
         data = dict(row.data)
-        if row.alarm_id in quoting or _key(data.get("note")) in keys:
+        if row.alarm_id in telling or _key(data.get("note")) in keys:
             data.pop("note", None)
         if data.get("messageId") in messages and data.get("publishedMessage") is not None:
             data["publishedMessage"] = ERASED_TEXT
