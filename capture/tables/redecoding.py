@@ -21,9 +21,11 @@ from deltalake.transaction import AddAction
 from driftline.capture.spool.frame import Flag, Frame, Kind
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
+    FIRST_COLUMNS,
     META_SCHEMA,
     PARTITION,
     Dataset,
+    is_first,
     is_flagged,
     table_schema,
 )
@@ -126,7 +128,7 @@ def decode_again(
 
 def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redecoded:
     """Put what can be read of one file into the table in the place of what is raw."""
-    seen = pa.schema([META_SCHEMA.field(name) for name in ("row_index", "status", "flags")])
+    seen = pa.schema([META_SCHEMA.field(name) for name in (*FIRST_COLUMNS, "status", "flags")])
     if not any(_raw(rows).any() for rows in read_groups(folder, held.path, seen)):
         return Redecoded()
     folder.widen(table_schema(signature))
@@ -161,12 +163,11 @@ def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redec
 
 
 def _raw(rows: pa.Table) -> np.ndarray:
-    """Return the first rows of requests that were answered and not read, shape (rows,)."""
+    """Return the first rows of records that were answered and not read, shape (rows,)."""
     status = rows["status"].to_numpy()
     unparsed = is_flagged(rows["flags"], _UNPARSED).to_numpy()
-    return np.asarray(
-        unparsed & (rows["row_index"].to_numpy() == 0) & (status > 0) & (status < _FIRST_FAILURE)
-    )
+    first = is_first(rows).to_numpy()
+    return np.asarray(unparsed & first & (status > 0) & (status < _FIRST_FAILURE))
 
 
 def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, Redecoded]:
@@ -180,17 +181,17 @@ def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, 
     if built.unreadable:
         return rows, nothing, Redecoded(left=requests.num_rows)
     made = built.rows
-    owner = np.cumsum(made["row_index"].to_numpy() == 0) - 1
+    first = is_first(made)
+    owner = np.cumsum(first.to_numpy()) - 1
     stored = _request_numbers(rows)
     sizes = np.bincount(stored)[stored[raw]]
     before = requests["flags"].to_numpy() & _UNPARSED
-    is_first = pc.equal(made["row_index"], 0)
-    after = made.filter(is_first)["flags"].to_numpy() & _UNPARSED
+    after = made.filter(first)["flags"].to_numpy() & _UNPARSED
     # A raw request is one row; of one whose answer alone was not read, all rows have to be here,
     # and some may lie in another row group.
     is_raw = (before & int(Flag.REQUEST_UNPARSED)) != 0
     is_whole = is_raw | (sizes == np.bincount(owner))
-    is_other = pc.not_equal(_texts(requests), _texts(made.filter(is_first))).to_numpy()
+    is_other = pc.not_equal(_texts(requests), _texts(made.filter(first))).to_numpy()
     is_new = ((after != before) | is_other) & ((after & ~before) == 0) & is_whole
     chosen = np.zeros(int(stored.max()) + 1, np.bool_)
     chosen[stored[raw][is_new]] = True
@@ -236,6 +237,8 @@ def _records(requests: pa.Table) -> Records:
 def _frame(row: dict[str, object]) -> Frame:
     # Of a record without an id one would be made.
     meta = {"event_id": str(row["event_id"])}
+    if row["row_index"]:  # A later part of a batch.
+        meta["first_row"] = str(row["row_index"])
     bodies: dict[str, bytes] = {}
     for side in ("request", "response"):
         body = row[f"{side}_body"]
