@@ -200,8 +200,10 @@ class AnswerRows:
             return None
         (width,) = widths
         if width == self._class_count and all(map(_add_up, rows)):
-            is_pair = width == len(self.columns) and any(
-                type(row[0]) is int and type(row[1]) is float for row in rows
+            is_pair = (
+                width == len(self.columns)
+                and all(type(row[0]) is int for row in rows)
+                and any(type(row[1]) is float for row in rows)
             )
             if is_pair:
                 return None
@@ -219,7 +221,8 @@ class AnswerRows:
             return places
         if width == len(self.columns):
             return None
-        raise BodyError(f"{width} values a row; expected 1 or {len(self.columns)}")
+        expected = "1" if len(self.columns) == 1 else f"1 or {len(self.columns)}"
+        raise BodyError(f"{width} values a row; expected {expected}")
 
     def _places_of_classes(self, width: int) -> Sequence[int | None]:
         places: list[int | None] = []

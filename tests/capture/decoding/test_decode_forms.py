@@ -464,6 +464,18 @@ def test_a_whole_number_before_a_fraction_is_a_prediction_with_its_probability(
     assert found.columns["probability"].to_pylist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("body", [b"[[1, 1e-17], [0.3, 0.7]]", b"1,1e-17\n0.3,0.7"])
+def test_a_fraction_in_the_place_of_the_prediction_makes_probabilities_of_all(body: bytes) -> None:
+    # JavaScript and Go write a probability of 1.0 as 1.
+    kind = CSV if b"[" not in body else JSON
+
+    found = decode([frame(b"1\n2", CSV, body, kind)], of_two(("0", "1"), "0"))
+
+    assert found.errors == [None]
+    assert found.columns["probability"].to_pylist() == [1.0, 0.3]
+    assert found.columns["prediction"].to_pylist() == [None, None]
+
+
 def test_a_pair_that_may_be_both_is_told() -> None:
     # The class 1 with a probability 0 of the class 0, or the probabilities 1 and 0 of both.
     found = decode([frame(b"1", CSV, b"[[1.0, 0.0]]", JSON)], of_two(("0", "1"), "0"))
