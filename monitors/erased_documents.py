@@ -8,7 +8,8 @@ but what is listed here, so that whatever a kind of monitor writes tomorrow goes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 import pyarrow.fs as pafs
@@ -19,7 +20,7 @@ from driftline.capture.tables.storage import get_file, open_storage, put_file, t
 from driftline.monitors.report import REPORT, STATISTICS, VIOLATIONS
 from driftline.monitors.scripted import SCRIPT
 
-__all__ = ["clear_folder"]
+__all__ = ["clear_folder", "unrecorded_folders"]
 
 # Of report.json, beside what is made empty below.
 _REPORT = (
@@ -78,6 +79,39 @@ def clear_folder(root: str, folder: str, *, dry_run: bool = False) -> bool:
     except OSError as error:
         raise trouble(f"{root}/{folder}", error) from error
     return changed
+
+
+def unrecorded_folders(
+    root: str, recorded: Mapping[str, Collection[str]], since: datetime
+) -> set[str]:
+    """Find the folders of runs that were killed before they were recorded.
+
+    Parameters
+    ----------
+    recorded
+        By monitor: the ids of its executions.
+    since
+        Windows that begin earlier are left out.
+
+    Raises
+    ------
+    StorageError
+        When the storage cannot be read.
+    """
+    filesystem, path = open_storage(root)
+    found: set[str] = set()
+    try:
+        for monitor, ids in recorded.items():
+            folder = f"{path}/executions/{monitor}"
+            selector = pafs.FileSelector(folder, recursive=True, allow_not_found=True)
+            for entry in filesystem.get_file_info(selector):
+                stamp, _, rest = entry.path.removeprefix(f"{folder}/").partition("/")
+                identity, _, name = rest.partition("/")
+                if name and identity not in ids and stamp >= f"{since:%Y%m%dT%H%M%SZ}":
+                    found.add(f"executions/{monitor}/{stamp}/{identity}")
+    except OSError as error:
+        raise trouble(f"{root}/executions", error) from error
+    return found
 
 
 def _report(content: bytes) -> bytes:

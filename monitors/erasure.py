@@ -19,14 +19,14 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.guard import reading
 from driftline.alerts.messages import tables as message_tables
 from driftline.alerts.messages.erasing import ToldWindow, clear_messages
-from driftline.capture.erasure.clearing import ERASED, ClearedWindows
+from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
 from driftline.errors import UnavailableError
 from driftline.monitors.datapoints import DATA_METRICS, window_link
-from driftline.monitors.erased_documents import clear_folder
+from driftline.monitors.erased_documents import clear_folder, unrecorded_folders
 from driftline.monitors.examination import NO_DATA, NO_LABELS
 from driftline.monitors.joint.spans import SPANS
-from driftline.monitors.tables import executions
+from driftline.monitors.tables import definitions, executions
 
 __all__ = ["clear_windows"]
 
@@ -82,9 +82,16 @@ def clear_windows(
     """
     with reading(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
+        recorded = _recorded(connection, endpoint)
+    since = EPOCH + min(times, default=0) * MICROSECOND - LONGEST_WINDOW
+    unrecorded = {
+        folder
+        for folder in unrecorded_folders(root, recorded, since)
+        if clear_folder(root, folder, dry_run=dry_run)
+    }
     if not runs:
-        return ClearedWindows()
-    changed = {
+        return ClearedWindows(len(unrecorded))
+    changed = unrecorded | {
         one.id for one in runs if one.folder and clear_folder(root, one.folder, dry_run=dry_run)
     }
     changed |= {one.id for one in runs if _has_words(one)}
@@ -114,6 +121,17 @@ def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_
     found = [one for one in connection.execute(query) if _holds_any(one, times)]
     # Of several of one window the current one is its last word.
     return sorted(found, key=lambda one: bool(one.is_current))
+
+
+def _recorded(connection: Connection, endpoint: str) -> dict[str, set[str]]:
+    """Name the executions of each monitor that an endpoint has or had."""
+    found: dict[str, set[str]] = {}
+    for table, one in ((definitions.c, None), (executions.c, executions.c.id)):
+        columns = [table.name] if one is None else [table.monitor, one]
+        query = select(*columns).where(func.lower(table.endpoint) == endpoint.lower())
+        for name, *ids in connection.execute(query):
+            found.setdefault(name, set()).update(ids)
+    return found
 
 
 def _holds_any(run: _Run, times: np.ndarray) -> bool:

@@ -22,6 +22,7 @@ from driftline.capture.tables.storage import open_storage, trouble
 
 __all__ = [
     "ERASED",
+    "LONGEST_WINDOW",
     "ClearedWindows",
     "WindowClearer",
     "clear_documents",
@@ -32,7 +33,7 @@ __all__ = [
 # Stands where something was erased.
 ERASED = "(erased)"
 # A window may begin so long before a row that it holds.
-_LONGEST_WINDOW = timedelta(days=32)
+LONGEST_WINDOW = timedelta(days=32)
 _STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
 
 
@@ -147,7 +148,7 @@ def _may_hold(path: str, span: tuple[datetime, datetime] | None) -> bool:
     if span is None or found is None:
         return True
     start = datetime.strptime(found[1], "%Y%m%dT%H%M%S%z")
-    return span[0] - _LONGEST_WINDOW <= start <= span[1]
+    return span[0] - LONGEST_WINDOW <= start <= span[1]
 
 
 def _write(filesystem: pafs.FileSystem, path: str, content: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import struct
 import subprocess
@@ -144,6 +145,21 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert holding(root, engine) == []
     assert found.windows == 1
     assert found.messages >= 8
+
+
+def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_cleared(
+    judged: Execution, engine: Engine, root: str, tmp_path: Path
+) -> None:
+    folder = Path(root, judged.folder)
+    shutil.copytree(folder, folder.with_name("killed"))
+    statistics = (folder.with_name("killed") / "statistics.json").read_bytes()
+    (folder.with_name("killed") / "report.json").unlink()
+
+    found = erase_person(engine, root, tmp_path)
+
+    assert holding(root, engine) == []
+    assert found.windows == 2
+    assert (folder.with_name("killed") / "statistics.json").read_bytes() != statistics
 
 
 def test_the_verdict_of_a_window_outlives_its_erased_rows(
