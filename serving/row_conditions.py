@@ -6,14 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.capture.decoding.coerce import ARROW_TYPES
 from driftline.capture.erasure.erasing import RowCondition
 from driftline.capture.tables.dataset import META_SCHEMA
+from driftline.capture.windows.former import read_former
+from driftline.capture.windows.window import UNFIT
 from driftline.errors import InputError
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.expression import Expression
 from driftline.serving.context import ServerContext
 from driftline.serving.judging import known_signature
-from driftline.signature import Signature
+from driftline.signature import Column, Signature
 
 __all__ = ["row_condition"]
 
@@ -33,7 +36,8 @@ def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondit
         When the endpoint has no signature.
     """
     expression = Expression(text)
-    names = _names(known_signature(context, endpoint))
+    signature = known_signature(context, endpoint)
+    names = _names(signature)
     for name in expression.columns:
         if name not in names:
             raise InputError(
@@ -41,11 +45,20 @@ def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondit
                 f"expected one of {', '.join(sorted(names))}"
             )
     columns = {name: names[name] for name in expression.columns}
+    known = {one.name: one for one in (*signature.inputs, *signature.outputs)}
+    former = {name: known[name] for name in columns if name in known and known[name].former}
+    read = list(columns.values())
+    for one in former.values():
+        read += [*one.former, UNFIT]
 
     def match(rows: pa.Table) -> np.ndarray:
         found = [
-            rows[column] if column in rows.column_names else pa.nulls(rows.num_rows, pa.string())
-            for column in columns.values()
+            _as_now(rows, former[name])
+            if name in former
+            else rows[column]
+            if column in rows.column_names
+            else pa.nulls(rows.num_rows, pa.string())
+            for name, column in columns.items()
         ]
         meant = [
             pc.fill_null(expression.evaluate(batch), fill_value=False)
@@ -55,7 +68,17 @@ def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondit
             [np.zeros(0, np.bool_), *(one.to_numpy(zero_copy_only=False) for one in meant)]
         )
 
-    return RowCondition(tuple(columns.values()), match)
+    return RowCondition(tuple(dict.fromkeys(read)), match)
+
+
+def _as_now(rows: pa.Table, column: Column) -> pa.Array:
+    """Return a column with what earlier versions of the signature stored as another type."""
+    held = set(rows.column_names)
+    now = pa.chunked_array([pa.nulls(rows.num_rows, ARROW_TYPES[column.type])])
+    if column.column in held:
+        now = rows[column.column]
+    olds = [rows[name] for name in column.former if name in held]
+    return read_former(column.name, now, olds, rows[UNFIT])[0]
 
 
 def _names(signature: Signature) -> dict[str, str]:
