@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftline.capture.events.cloudevents import REQUEST_TYPE, Event, read_events
@@ -151,6 +151,8 @@ JSONS = st.recursive(
 )
 
 
+@example({**WHOLE, "data": {"a": 1}}, "+json")  # Hardly any at random is an event.
+@example([{**WHOLE, "data": "a"}, WHOLE], "-batch+json")
 @given(JSONS, st.sampled_from(["+json", "-batch+json"]))
 def test_any_document_is_read_or_refused(document: object, mode: str) -> None:
     try:
