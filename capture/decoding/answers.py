@@ -59,7 +59,11 @@ class AnswerRows:
         self._own = [column.name for column in self.columns if column.role == "prediction"]
         self._names = [column.name for column in self.columns]
         labels = [column.name for column in signature.features if column.role == "label"]
-        self._said = [key for key in (*_PREDICTION_KEYS, *labels) if key not in self._names]
+        # {"label": 1, "score": 0.7}, unless that is a column of the data, sent back.
+        fields = {column.name for column in signature.features}
+        usual = ("label",) if self._own and "label" not in fields else ()
+        said = (*_PREDICTION_KEYS, *labels, *usual)
+        self._said = [key for key in said if key not in self._names]
         self._known = {*self._names, *_PROBABILITY_KEYS, *self._said}
         self._missing = (None,) * (len(self.columns) - 1)
         self._classes = self._known_classes(signature)

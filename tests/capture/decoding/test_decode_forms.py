@@ -8,6 +8,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ def test_a_lone_vector_is_one_row_where_it_has_all_fields() -> None:
 
 
 ANSWERS: dict[str, Any] = {
+    "own app": [{"label": 0, "probability": 0.25}, {"label": 1, "probability": 0.75}],
     "sagemaker linear learner": {
         "predictions": [
             {"score": 0.25, "predicted_label": 0},
@@ -163,6 +165,16 @@ ANSWERS: dict[str, Any] = {
         ]
     },
 }  # fmt: skip
+
+
+def test_a_label_that_is_a_column_of_the_data_is_no_answer() -> None:
+    echoed = replace(NUMBERS.features[0], name="label", column="feature_label")
+    signature = replace(NUMBERS, features=(*NUMBERS.features[1:], echoed))
+    body = json.dumps({"label": 7, "p": 0.25}).encode()
+
+    found = decode([frame(b"2,3,7", CSV, body, JSON)], signature)
+
+    assert answers(found) == [(None, 0.25)]
 
 
 @pytest.mark.parametrize("document", ANSWERS.values(), ids=ANSWERS)
