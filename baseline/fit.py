@@ -204,7 +204,7 @@ def fit_source(
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
-    constraints = suggest(profile, unjudged)
+    constraints = suggest(profile, {*unjudged, *roles.exclude})
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
         signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,

@@ -61,6 +61,12 @@ def require_common_classes(
         for texts in (labels, predictions, reference, roles.positives)
     )
     common = left & right
+    held = known | left | right
+    if problem == "binary" and known and left and positives and not positives & held:
+        raise InputError(
+            f'positive "{roles.positive}": neither the reference nor the data ever have this '
+            f"value; expected one of {_listed(held)}"
+        )
     if common and problem != "binary":
         return
     # The endpoint's model may write classes in its own way, of which a window holds one.

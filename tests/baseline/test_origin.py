@@ -191,3 +191,12 @@ def test_init_takes_whole_numbers_for_codes_by_their_name() -> None:
     assert found.roles.categorical == ("store_code",)
     (told,) = (one for one in found.guesses if one.role == "categorical")
     assert told.reason == 'named like a code ("code"), with 4 values'
+
+
+def test_new_values_of_an_excluded_column_are_no_violation() -> None:
+    values = {"x": np.arange(300.0), "run": ["a", "b", "c"] * 100}
+    fitted = Baseline.fit(pd.DataFrame(values), exclude="run")
+
+    report = check(pd.DataFrame(values | {"run": ["d"] * 300}), fitted)
+
+    assert not report.violations

@@ -163,3 +163,11 @@ def test_a_reference_of_one_label_and_another_answer_keeps_both_classes() -> Non
     (prediction,) = Baseline.fit(rows, **SIDES).signature.outputs
 
     assert prediction.classes == ("0", "1")
+
+
+@pytest.mark.parametrize("predictions", ["01", "ar", ""])
+def test_a_positive_class_that_nobody_has_is_refused(predictions) -> None:
+    roles = Roles(label="y", prediction="p", positive="3")
+
+    with pytest.raises(InputError, match='positive "3": neither the reference nor the data'):
+        require_common_classes("01", predictions, roles, "binary", predictions or "01")
