@@ -244,7 +244,8 @@ def _monitor(view: OverviewView, line: MonitorLine) -> list[Cell]:
             "–",
             "waits for its first window",
         ]
-    kept = "every constraint is kept"
+    is_judged = line.state != "insufficient"
+    kept = "every constraint is kept" if is_judged else "nothing could be judged"
     if line.expected:
         kept = f"{plural(line.expected, 'expected violation')}, and no other"
     cause = last.failure or last.cause or held_words(line.held) or kept

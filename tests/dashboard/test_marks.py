@@ -134,3 +134,15 @@ def test_the_overview_counts_what_was_expected_and_does_not_call_it_kept(site):
     page = str(overview.page(replace(view, monitors=free)))
     assert f"{count} expected violations, and no other" in page
     assert "every constraint is kept" not in page
+
+
+def test_the_overview_does_not_call_kept_what_could_not_be_judged(site):
+    view = Stores(site.engine, site.root, site.now).overview()
+    first = view.monitors[0]
+    run = replace(first.runs[-1], state="insufficient", failure=None, cause=None)
+    line = replace(first, runs=(run,), held=(), expected=0)
+
+    page = str(overview.page(replace(view, monitors=(line,))))
+
+    assert "nothing could be judged" in page
+    assert "every constraint is kept" not in page
