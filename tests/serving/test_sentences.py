@@ -85,7 +85,11 @@ WRONG = [
     ("Alarm", {**METRIC, "threshold": "high"}, 'spec.threshold "high"; expected a number'),
     ("Alarm", {**METRIC, "alarm_actions": "pager"}, '"pager"; expected a list'),
     ("Alarm", {**METRIC, "dimensions": {"a": 1}}, "spec.dimensions.a 1; expected text"),
-    ("Channel", {"type": "foo"}, '"foo"; expected webhook, alertmanager, apprise, command or plug'),
+    (
+        "Channel",
+        {"type": "foo"},
+        '"foo"; expected webhook, alertmanager, pagerduty, opsgenie, apprise, command or plugin',
+    ),
     ("Channel", {"url": "https://x.example", "group_by": "a"}, '"a"; expected a list'),
     ("Silence", {"ends_at": "tomorrow"}, '"tomorrow"; expected a time such as 2026-'),
     (

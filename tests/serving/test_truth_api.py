@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from driftline.capture.truth.labels import truth_folder
 from driftline.client import Client
-from driftline.commands import truth
+from driftline.commands.truth import truth
 from driftline.errors import InputError, NotFoundError
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}
@@ -244,11 +245,11 @@ def test_labels_of_different_text_in_one_body_are_counted(flights):
     assert (answer.json()["duplicates"], answer.json()["conflicts"]) == (2, 1)
 
 
-def test_the_table_of_days_fits_a_terminal(flights, capsys, monkeypatch):
+def test_the_table_of_days_fits_a_terminal(flights, monkeypatch):
     flights.post("id,label\na,1\n")
     monkeypatch.setenv("COLUMNS", "80")
 
-    truth.report(flights.name, None, None, flights.server.url, as_json=False)
+    done = CliRunner().invoke(truth, ["report", flights.name, "--server", flights.server.url])
 
-    head = capsys.readouterr().out.splitlines()[0].split()
+    head = done.stdout.splitlines()[0].split()
     assert " ".join(head) == "day requests labelled partly share rows labelled rows"
