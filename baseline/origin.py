@@ -12,7 +12,10 @@ from collections.abc import Sequence
 
 from driftline.baseline.coercion import coerce, text_array
 
-__all__ = ["name_words", "origin_reason"]
+__all__ = ["OF_FOLDERS", "name_words", "origin_reason"]
+
+# A file that lies elsewhere, or a frame read from one, has no such column.
+OF_FOLDERS = "it names the folders by time, which only grows"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _YEAR = r"(?:19|20)\d\d"
@@ -64,10 +67,11 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
     if not values:
         return None
     words = name_words(name)
-    if all(any(one.fullmatch(value) for one in _DATE) for value in values) or _are_times(values):
+    are_days = all(any(one.fullmatch(value) for one in _DATE) for value in values)
+    if is_partition and (are_days or words & _TIMES):
+        return OF_FOLDERS
+    if are_days or _are_times(values):
         return "its values are days or times, which only grow"
-    if is_partition and words & _TIMES:
-        return "it names the folders by time, which only grows"
     if words & _BATCHES and (
         (len(values) == 1 and _is_name(name)) or all(map(_HOLDS_DATE.search, values))
     ):

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import BlockCounts, Profile
 from driftline.monitors.decision.budget import TOLERANCE, Budget
@@ -233,7 +234,11 @@ def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERA
 def _column_drafts(work: _Work) -> list[Draft]:
     """Compare the columns by name; SageMaker compares how many there are."""
     window = work.window
-    wanted = [column.name for column in work.signature.columns if column.role == "feature"]
+    wanted = [
+        column.name
+        for column in work.signature.columns
+        if column.role == "feature" and column.unjudged != OF_FOLDERS
+    ]
     missing = [name for name in wanted if name in window.missing]
     expected = len(work.constraints.features) or len(wanted)
     present = len(window.seen) + len(window.extra)
@@ -269,7 +274,10 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     known = work.reference.columns.get(name) if work.reference else None
     drafts: list[Draft | None] = [
         type_draft(column, constraint, config, profile),
-        completeness_draft(
+        # A label that has not come yet is no gap.
+        None
+        if column.role == "label"
+        else completeness_draft(
             constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
         ),
         domain_draft(constraint, config, profile, known, drift, work.alpha),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.origin import origin_reason
+from driftline.baseline.origin import OF_FOLDERS, origin_reason
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -88,7 +88,16 @@ def test_the_column_of_a_folders_name_does_not_page_every_night(nights: Path) ->
         report = check(day, baseline)
         assert report.violations == (), day
         (line,) = (one for one in report.results if one.feature == "ds")
-        assert line.note == GROWS
+        assert line.note == OF_FOLDERS
+
+
+def test_a_file_outside_the_folders_lacks_no_column(nights: Path) -> None:
+    baseline = Baseline.fit(nights / "table")
+    (file,) = (nights / "today").glob("*/part.parquet")
+    elsewhere = file.rename(nights / "elsewhere.parquet")
+
+    assert check(elsewhere, baseline).violations == ()
+    assert check(pd.read_parquet(elsewhere), baseline).violations == ()
 
 
 def test_a_new_night_is_still_looked_at(nights: Path) -> None:
@@ -131,7 +140,7 @@ def test_init_leaves_out_what_a_baseline_would_not_judge(tmp_path: Path) -> None
 def test_what_is_not_judged_is_told(nights: Path) -> None:
     report = check(nights / "today", Baseline.fit(nights / "table"))
 
-    assert report.details["unjudged_note"] == f"not judged: ds ({GROWS})"
+    assert report.details["unjudged_note"] == f"not judged: ds ({OF_FOLDERS})"
 
 
 CODES = np.array([1, 2, 3, 7])

@@ -97,3 +97,13 @@ def test_the_face_hands_on_what_a_check_takes(settled: Baseline) -> None:
 
     assert check(DATA, settled, budget=budget).alpha > check(DATA, settled).alpha
     assert check(DATA, settled, compat=dl.Compat(deequ_ties=True)).row_count == 400
+
+
+@pytest.mark.parametrize("labels", [[None] * 400, ["yes"] * 40 + [None] * 360])
+def test_labels_that_have_not_come_yet_are_no_gaps(labels: list[str | None]) -> None:
+    temps = [float(number % 37) for number in range(400)]
+    reference = Baseline.fit(pa.table({"temp": temps, "late": ["yes", "no"] * 200}), label="late")
+
+    report = check(pa.table({"temp": temps, "late": pa.array(labels, pa.string())}), reference)
+
+    assert report.violations == ()
