@@ -15,7 +15,9 @@ __all__ = ["connect"]
 
 
 # Requests that only ask, although by POST.
-_QUESTIONS = ("/backtest", "/metrics/data", "/metrics/statistics", "/preview", "/replay")
+_QUESTIONS = (
+    "/backtest", "/invocations", "/metrics/data", "/metrics/statistics", "/preview", "/replay",
+)  # fmt: skip
 
 
 class CommandClient(Client):
