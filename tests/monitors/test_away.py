@@ -69,11 +69,11 @@ def test_a_statement_that_is_wrong_is_not_away(engine, wrong: str) -> None:
     assert not is_away(raised.value)
 
 
-def test_a_signature_waits_for_a_server_that_is_stopped(engine, postgres) -> None:
+def test_a_declaration_waits_for_a_server_that_is_stopped(engine, postgres) -> None:
     assert signature_of(engine, "flights") is None
     postgres.stop()
     try:
-        with pytest.raises(UnavailableError, match='signature of endpoint "flights"'):
+        with pytest.raises(UnavailableError, match='declaration of endpoint "flights"'):
             signature_of(engine, "flights")
     finally:
         postgres.start()
