@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+import numpy as np
+
 from driftline.capture.decoding import decode as decoding
 from driftline.capture.decoding.decode import Decoded
 from driftline.capture.spool.frame import Frame, Kind
@@ -85,3 +87,9 @@ def as_csv(rows: list[tuple[Any, ...]]) -> bytes:
 
 def as_objects(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     return [dict(zip(("temp", "count", "carrier"), row, strict=True)) for row in rows]
+
+
+def npy(array: Any) -> bytes:
+    written = io.BytesIO()
+    np.save(written, array)
+    return written.getvalue()
