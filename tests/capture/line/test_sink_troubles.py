@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,10 +130,10 @@ def test_packed_bodies_are_committed_by_what_they_expand_to(
     largest = 0
     build = sinks.build_rows
 
-    def watched(records: sinks.Records, found: Signature | None) -> object:
+    def watched(records: sinks.Records, *rest: Any, **more: Any) -> object:
         nonlocal largest
         largest = max(largest, len(records))
-        return build(records, found)
+        return build(records, *rest, **more)
 
     monkeypatch.setattr(sinks, "build_rows", watched)
     writer = SpoolWriter(spool_dir)
