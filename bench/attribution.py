@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from driftline.demo.flights import FEATURES, LABEL, load
-from driftline.demo.model import pipeline, save
+from driftline.app.demo.flights import FEATURES, LABEL, load
+from driftline.app.demo.model import pipeline, save
 from driftline.monitors.attribution.importance import Importance
 from driftline.monitors.attribution.ranking import ndcg
 from driftline.monitors.attribution.shapley import explain

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
+from driftline.app.demo.model import pipeline, save
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
-from driftline.demo.model import pipeline, save
 from driftline.monitors.attribution.blocks import block_spread, block_tail
 from driftline.monitors.attribution.drift import compare, settle
 from driftline.monitors.attribution.importance import Attributions, Importance

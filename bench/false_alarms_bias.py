@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
+from driftline.app.demo.model import PREDICTION, PROBABILITY, train
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
-from driftline.demo.model import PREDICTION, PROBABILITY, train
 from driftline.monitors.bias import kind as bias
 from driftline.monitors.bias.documents import breaks
 from driftline.monitors.bias.judgement import JUDGED, GroupCounts, judge_groups

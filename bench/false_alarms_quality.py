@@ -22,9 +22,9 @@ import pyarrow as pa
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from driftline.app.demo import flights, model
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.demo import flights, model
 from driftline.monitors.decision.budget import Budget
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.quality.answers import Answers, read_answers

@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from driftline.app.client.client import Client
+    from driftline.app.deployment import deploy
     from driftline.baseline.profiling import profile
     from driftline.baseline.source import Files
     from driftline.baseline.store import Baseline
     from driftline.capture.tap.logger import Logger
     from driftline.capture.tap.tap import Capture
-    from driftline.client import Client
-    from driftline.deployment import deploy
     from driftline.errors import DriftlineError
     from driftline.monitors.backtest.backtest import backtest
     from driftline.monitors.backtest.options import BacktestOptions
@@ -60,7 +60,7 @@ _HOMES = {
     "Baseline": "driftline.baseline.store",
     "Budget": "driftline.monitors.decision.budget",
     "Capture": "driftline.capture.tap.tap",
-    "Client": "driftline.client",
+    "Client": "driftline.app.client.client",
     "Compat": "driftline.monitors.question",
     "Distance": "driftline.monitors.distances.distance",
     "DriftlineError": "driftline.errors",
@@ -70,7 +70,7 @@ _HOMES = {
     "Violation": "driftline.monitors.report",
     "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
-    "deploy": "driftline.deployment",
+    "deploy": "driftline.app.deployment",
     "distance": "driftline.monitors.distances.measuring",
     "distances": "driftline.monitors.distances.measuring",
     "outlier_scores": "driftline.monitors.outliers.table",

@@ -1,6 +1,6 @@
 """Run the command line: ``python -m driftline``."""
 
-from driftline.cli import main
+from driftline.app.cli import main
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.baseline import engine as engine_module
 from driftline.baseline import parts
 from driftline.baseline.engine import (
@@ -33,7 +34,6 @@ from driftline.baseline.parts import IpcPart, Part, stream_parts
 from driftline.baseline.profile import Profile
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
-from driftline.cli import build
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.check import check
 

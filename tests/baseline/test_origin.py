@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.app.init.infer_roles import guess_roles
 from driftline.baseline.origin import OF_FOLDERS, origin_reason
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.guess import guess_roles
 from driftline.monitors.check import check
 from driftline.roles import Roles
 

@@ -15,7 +15,7 @@ from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.server_calls import ServerCalls
+from driftline.app.client.connection import ServerCalls
 from tests.dashboard.measured_seed import receiver
 from tests.serving.conftest import Running, resource, running
 

@@ -27,10 +27,10 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.messages.channels import Channel, put_channel
 from driftline.alerts.messages.deliverer import Deliverer
+from driftline.app.demo import bug, flights
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
-from driftline.demo import bug, flights
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.execution import run

@@ -8,13 +8,13 @@ import pyarrow.compute as pc
 import pytest
 from sqlalchemy import create_engine
 
+from driftline.app.demo import flights
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.documents import culprit
 from driftline.dashboard.pages import measured as measured_page
 from driftline.dashboard.stores import Stores
-from driftline.demo import flights
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.execution import run
 from driftline.signature import Column

@@ -7,11 +7,11 @@ import json
 import pytest
 from plotly.utils import PlotlyJSONEncoder
 
+from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.stores import Stores
-from driftline.server_calls import ServerCalls
 from tests.serving.marks_yard import judge, marked
 
 THIRD = "20260114T000000Z"

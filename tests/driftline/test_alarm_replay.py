@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from driftline.cli import main
+from driftline.app.cli import main
 
 DOCUMENT = {
     "alarm": {

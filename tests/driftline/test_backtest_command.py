@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from driftline.app.cli import build
 from driftline.baseline.store import Baseline
-from driftline.cli import build
 from driftline.errors import InputError
 
 UNTIL = "2024-02-01"

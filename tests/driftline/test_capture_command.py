@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from driftline.app.commands.capture import _lines
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.commands.capture import _lines
 
 
 @pytest.fixture

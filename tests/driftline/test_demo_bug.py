@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from driftline.demo.bug import CELSIUS_COLUMNS, Planted, bug_days, plant
-from driftline.demo.flights import EVENT_TIME, Flights, load
+from driftline.app.demo.bug import CELSIUS_COLUMNS, Planted, bug_days, plant
+from driftline.app.demo.flights import EVENT_TIME, Flights, load
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from driftline.demo.flights import (
+from driftline.app.demo.flights import (
     EVENT_TIME,
     FEATURES,
     LABEL,

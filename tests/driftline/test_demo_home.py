@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from driftline.demo.home import MARKER, Home, free_port
+from driftline.app.demo.home import MARKER, Home, free_port
+from driftline.app.settings.settings import load
 from driftline.errors import ConflictError, InputError
-from driftline.settings import load
 
 
 def test_a_second_demo_starts_with_a_clean_folder(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_demo_that_was_killed_does_not_bar_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     code = (
-        "import os, signal, sys; from pathlib import Path; from driftline.demo.home import Home\n"
+        "import os, signal, sys; from pathlib import Path; from driftline.app.demo.home import Home\n"
         "Home(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)

@@ -4,8 +4,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from driftline.demo.flights import Request
-from driftline.demo.labels import LabelFeed
+from driftline.app.demo.flights import Request
+from driftline.app.demo.labels import LabelFeed
 from driftline.errors import UnavailableError
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ import pytest
 import skops.io
 from sklearn.metrics import roc_auc_score
 
-from driftline.demo.flights import FEATURES, LABEL, Flights, load
-from driftline.demo.model import PREDICTION, PROBABILITY, Trained, save, train
+from driftline.app.demo.flights import FEATURES, LABEL, Flights, load
+from driftline.app.demo.model import PREDICTION, PROBABILITY, Trained, save, train
 
 
 @pytest.fixture(scope="module")

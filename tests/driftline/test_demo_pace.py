@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.demo.pace import Cadence, ClockFile, Pace
+from driftline.app.demo.pace import Cadence, ClockFile, Pace
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -5,15 +5,15 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import brier_score_loss
 
-from driftline.demo.flights import WEATHER, Request
-from driftline.demo.reasons import (
+from driftline.app.demo.flights import WEATHER, Request
+from driftline.app.demo.reasons import (
     PagedWindow,
     answered,
     bad_weeks,
     lacks_weather,
     window_of,
 )
-from driftline.demo.receiver import Page
+from driftline.app.demo.receiver import Page
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

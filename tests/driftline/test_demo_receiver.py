@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from standardwebhooks import Webhook
 
-from driftline.demo.receiver import Page, Receiver
+from driftline.app.demo.receiver import Page, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.
 MESSAGE = json.dumps(

@@ -12,10 +12,10 @@ import pytest
 from deltalake import write_deltalake
 from rich.console import Console
 
-from driftline.demo.bug import Planted
-from driftline.demo.flights import Request
-from driftline.demo.reconcile import Check, Traffic, _requests, show
-from driftline.demo.replay import Answer, Ledger
+from driftline.app.demo.bug import Planted
+from driftline.app.demo.flights import Request
+from driftline.app.demo.reconcile import Check, Traffic, _requests, show
+from driftline.app.demo.replay import Answer, Ledger
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from driftline.demo.flights import Request
-from driftline.demo.replay import Replay
+from driftline.app.demo.flights import Request
+from driftline.app.demo.replay import Replay
 from driftline.errors import UnavailableError
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.demo.resources import (
+from driftline.app.demo.resources import (
     ALARMS,
     WATCHED,
     cadences,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from driftline.demo import flights, telling
-from driftline.demo.reasons import BadWeek
-from driftline.demo.receiver import Page
+from driftline.app.demo import flights, telling
+from driftline.app.demo.reasons import BadWeek
+from driftline.app.demo.receiver import Page
 
 END = datetime(2026, 11, 18, tzinfo=UTC)
 SHIFT = END - flights.YEAR_END

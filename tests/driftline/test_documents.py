@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from driftline.cli import build
-from driftline.settings import sections
+from driftline.app.cli import build
+from driftline.app.settings.settings import sections
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(

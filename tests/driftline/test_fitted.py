@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from driftline.app.commands.fitted import told
 from driftline.baseline.store import Baseline
-from driftline.commands.fitted import told
 
 DATA = pa.table(
     {

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import driftline as dl
-from driftline.commands.formats import Format, formats_of, show
+from driftline.app.commands.formats import Format, formats_of, show
 from driftline.errors import InputError
 from driftline.monitors.report import Report
 

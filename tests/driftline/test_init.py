@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from driftline.app.init.dry_run import try_out
+from driftline.app.init.infer_roles import Guess
+from driftline.app.init.scaffold import draft_resources, draft_text, endpoint_name
 from driftline.baseline.source import open_source
-from driftline.draft import draft_resources, draft_text, endpoint_name
 from driftline.errors import InputError
-from driftline.guess import Guess
 from driftline.roles import Facet, Roles
 from driftline.serving.resources import parse_resources
-from driftline.trial import try_out
 
 
 def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:

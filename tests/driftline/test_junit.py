@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.commands.junit import junit
+from driftline.app.commands.junit import junit
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.report import Report
 

@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from driftline.commands import options
-from driftline.commands.metric_data import moment
+from driftline.app.commands import options
+from driftline.app.commands.metric_data import moment
 from driftline.roles import Facet, Roles
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyarrow import fs
 
+from driftline.app.settings.settings import describe, load
 from driftline.errors import InputError, UnavailableError
-from driftline.settings import describe, load
 from driftline.storage import check_uri, delta_options, is_remote, open_uri, use_options
 
 KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"}

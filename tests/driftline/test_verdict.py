@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import driftline as dl
-from driftline.commands.verdict import print_report
+from driftline.app.commands.verdict import print_report
 from driftline.monitors.metric import MetricResult
 from driftline.monitors.report import Report
 

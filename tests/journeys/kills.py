@@ -26,10 +26,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from driftline.app.deployment import deploy
+from driftline.app.up import Supervisor, start
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.tables.dataset import read_gaps
-from driftline.deployment import deploy
-from driftline.up import Supervisor, start
 from tests.journeys.conftest import eventually, free_port
 from tests.servers.kafka import KafkaBroker
 

@@ -19,9 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from driftline.app.client.client import Client
+from driftline.app.up import Supervisor, start
 from driftline.capture.tables.dataset import Dataset
-from driftline.client import Client
-from driftline.up import Supervisor, start
 from tests.alerts.conftest import Receiver, receiver
 from tests.journeys.conftest import driftline, eventually, free_port
 from tests.servers.postgres import Postgres, postgres

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.client import Client
+from driftline.app.client.client import Client
 from driftline.errors import DriftlineError
 from tests.journeys.conftest import driftline, eventually, free_port, running
 

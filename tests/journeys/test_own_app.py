@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from driftline.client import Client
+from driftline.app.client.client import Client
 from tests.journeys.conftest import eventually, free_port
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.client import Client
+from driftline.app.client.client import Client
 from driftline.dashboard.holdings import Holdings
 from driftline.storage import use_options
 from tests.journeys.conftest import driftline, eventually, free_port, running

@@ -208,7 +208,7 @@ def _labels_follow(house: House) -> None:
 def _import_until_killed(house: House, lines: int) -> None:
     """Import a few lines a request, and kill it when so many were sent."""
     code = (
-        "import sys, driftline.commands.transfer as t; t.CHUNK_LINES = 5; old = t._send\n"
+        "import sys, driftline.app.commands.transfer as t; t.CHUNK_LINES = 5; old = t._send\n"
         "sent = 0\n"
         "def send(*given):\n"
         "    global sent\n"
@@ -218,7 +218,7 @@ def _import_until_killed(house: House, lines: int) -> None:
         "        print('now', flush=True); sys.stdin.read()\n"
         "    return answer\n"
         "t._send = send\n"
-        "from driftline.cli import main; main()"
+        "from driftline.app.cli import main; main()"
     )
     command = [
         sys.executable, "-c", code, "capture", "import", "bucket", "--endpoint", "moved",

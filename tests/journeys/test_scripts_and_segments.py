@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from driftline.cli import build
+from driftline.app.cli import build
 from driftline.errors import InputError
 
 PREPROCESS = """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.client import Client
+from driftline.app.client.client import Client
 from tests.journeys.conftest import driftline, eventually, free_port, running
 
 DATABASE = Path(".driftline") / "driftline.db"

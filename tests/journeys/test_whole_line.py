@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from driftline.client import Client
-from driftline.demo.receiver import Receiver
+from driftline.app.client.client import Client
+from driftline.app.demo.receiver import Receiver
 from tests.journeys.conftest import driftline, eventually, free_port, running
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.postgres]
 RUN = """
 import json, sys
 from pathlib import Path
-from driftline.demo.run import run_demo
+from driftline.app.demo.run import run_demo
 sys.exit(run_demo(stay=False, folder=Path(sys.argv[1]), more_settings=json.loads(sys.argv[2])))
 """
 LONGEST_S = 900

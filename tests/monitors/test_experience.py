@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
-from driftline.commands.junit import junit
 from driftline.monitors.check import check
 from driftline.monitors.report import Report
 

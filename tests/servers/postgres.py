@@ -26,11 +26,11 @@ from driftline.alerts.alarms import tables as _links  # noqa: F401 - stands in `
 from driftline.alerts.evaluation import tables as _passes  # noqa: F401 - stands in `alerts`
 from driftline.alerts.math import tables as _detectors  # noqa: F401 - stands in `alerts`
 from driftline.alerts.tables import metadata as alerts
-from driftline.database import migrate, open_database
+from driftline.app.database import migrate, open_database
+from driftline.app.settings.settings import Settings, load
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import installation
 from driftline.serving.tables import metadata as serving
-from driftline.settings import Settings, load
 
 __all__ = [
     "Postgres",

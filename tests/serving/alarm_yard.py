@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from driftline.client import Client
+from driftline.app.client.client import Client
 from driftline.errors import NotFoundError
 
 HOOK = {"url": "http://127.0.0.1:9/hook"}

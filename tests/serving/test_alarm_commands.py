@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import add
-from driftline.cli import build
+from driftline.app.cli import build
 from driftline.errors import NotFoundError
 from tests.serving.alarm_yard import METRIC, client, server, yard
 

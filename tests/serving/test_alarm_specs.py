@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from driftline.alerts.errors import AlarmError
-from driftline.client import Client
+from driftline.app.client.client import Client
 from driftline.serving.alarm_specs import alarm_of, fill_in
 from driftline.serving.resources import ResourceError, parse_resources
 from tests.servers.postgres import new_sqlite, open_url

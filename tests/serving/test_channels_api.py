@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from driftline.alerts import tables
 from driftline.alerts.messages.secrets import Vault
-from driftline.commands.channel import channel
+from driftline.app.commands.channel import channel
 from driftline.serving.tables import resources
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

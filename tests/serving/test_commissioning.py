@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.cli import build
 from driftline.serving.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)

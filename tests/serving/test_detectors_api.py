@@ -16,9 +16,9 @@ from bench.bands import season
 from driftline.alerts.math.training import train_next
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from driftline.client import Client
-from driftline.commands.detector import detector
-from driftline.commands.metric import metric
+from driftline.app.client.client import Client
+from driftline.app.commands.detector import detector
+from driftline.app.commands.metric import metric
 from driftline.errors import InputError, NotFoundError
 
 HOURS = 14 * 24

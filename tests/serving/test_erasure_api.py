@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from driftline.app.client.client import Client
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.client import Client
 from driftline.errors import InputError
 from driftline.serving.endpoints import signature_of
 from tests.capture.conftest import SIGNATURE, record

@@ -11,13 +11,13 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from driftline.cli import build
-from driftline.client import Client
-from driftline.database import installation_id, migrate, open_database
-from driftline.doctor import examine
+from driftline.app.cli import build
+from driftline.app.client.client import Client
+from driftline.app.database import installation_id, migrate, open_database
+from driftline.app.doctor import examine
+from driftline.app.installation import WrongServerError
+from driftline.app.settings.settings import Settings, load
 from driftline.errors import InputError
-from driftline.installation import WrongServerError
-from driftline.settings import Settings, load
 from tests.servers.postgres import open_url
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
 from driftline.capture.windows.window import Window
-from driftline.cli import build
 from driftline.monitors.marks.mark import Mark
 from driftline.serving.explain import ModelShelf
 from driftline.serving.marking import checks_of, unmark

@@ -11,8 +11,8 @@ import pytest
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.client import Client
-from driftline.commands.metric_names import require_metric
+from driftline.app.client.client import Client
+from driftline.app.commands.metric_names import require_metric
 from driftline.errors import InputError, NotFoundError
 from tests.serving.conftest import NOW
 

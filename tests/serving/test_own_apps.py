@@ -14,12 +14,12 @@ import pytest
 from deltalake import DeltaTable
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
-from driftline.cli import build
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.endpoints import signature_of, trusts_event_time
 from driftline.serving.making import make_endpoint

@@ -11,8 +11,8 @@ from driftline.alerts import tables
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.cli import build
-from driftline.client import Client
+from driftline.app.cli import build
+from driftline.app.client.client import Client
 
 DAY_S = 86_400
 

@@ -14,10 +14,10 @@ import skops.io
 from sklearn.base import clone
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
+from driftline.app.client.client import Client
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.cli import build
-from driftline.client import Client
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.serving.endpoints import signature_of
 

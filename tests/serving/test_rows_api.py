@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from driftline.app.cli import build
+from driftline.app.client.client import Client
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.cli import build
-from driftline.client import Client
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.endpoints import signature_of
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.app.client.client import Client
 from driftline.baseline.store import Baseline
-from driftline.client import Client
 from driftline.monitors.outliers.table import outlier_scores
 from tests.serving.test_transfer_api import driftline
 

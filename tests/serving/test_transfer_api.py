@@ -10,10 +10,10 @@ import uuid
 
 import pytest
 
+from driftline.app.client.client import Client
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.tables.dataset import Dataset
-from driftline.client import Client
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 
@@ -236,8 +236,8 @@ def test_a_line_beyond_the_servers_limit_is_bad_by_itself(server, moved, tmp_pat
         [
             sys.executable,
             "-c",
-            "import sys, driftline.commands.transfer as t; t.CHUNK_BYTES = 1_000_000; "
-            "from driftline.cli import main; main()",
+            "import sys, driftline.app.commands.transfer as t; t.CHUNK_BYTES = 1_000_000; "
+            "from driftline.app.cli import main; main()",
             "capture", "import", str(tmp_path / "long.jsonl"), "--endpoint", moved,
             "--server", server.url, "--json",
         ],

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from driftline.app.client.client import Client
+from driftline.app.commands.truth import truth
 from driftline.capture.truth.labels import truth_folder
-from driftline.client import Client
-from driftline.commands.truth import truth
 from driftline.errors import InputError, NotFoundError
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from driftline.cli import build
+from driftline.app.cli import build
 from driftline.errors import NotFoundError
 from tests.serving.alarm_yard import client, server, yard
 
@@ -51,7 +51,7 @@ def ask(server, words: list[str]) -> tuple[int, str]:
     ],
 )
 def test_a_name_that_nothing_has_is_one_sentence(server, yard, words, said):
-    with pytest.raises(NotFoundError) as refused:  # Exit code 2, by driftline.cli.main.
+    with pytest.raises(NotFoundError) as refused:  # Exit code 2, by driftline.app.cli.main.
         ask(server, words.split())
 
     assert str(refused.value).startswith(said)

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from driftline.alerts.tables import alarms
-from driftline.cli import build
+from driftline.app.cli import build
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
 from driftline.dashboard.stores import Stores

@@ -13,7 +13,7 @@ from driftline.alerts.evaluation.composite_puts import put_composites
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from driftline.commands.alarm_text import explained
+from driftline.app.commands.alarm_text import explained
 from tests.alerts.evaluation.desk import Desk
 
 

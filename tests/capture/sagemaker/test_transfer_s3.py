@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from driftline.app.commands.capture_sources import find_sources
 from driftline.baseline.location import data_files, locate
 from driftline.capture.sagemaker.capture_files import (
     FileCounts,
@@ -20,7 +21,6 @@ from driftline.capture.truth.files import read_label_file
 from driftline.capture.truth.labels import put
 from driftline.capture.truth.report import truth_report
 from driftline.capture_line import write_line
-from driftline.commands.capture_sources import find_sources
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
 from tests.servers.s3 import s3_root, s3_server
 

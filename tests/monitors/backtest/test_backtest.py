@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from driftline.app.commands.backtest_text import told
 from driftline.baseline.store import Baseline
-from driftline.commands.backtest_text import told
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
 from driftline.monitors.backtest.marks import Mark

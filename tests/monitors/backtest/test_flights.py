@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from driftline.demo.flights import YEAR_END, YEAR_START, load
+from driftline.app.demo.flights import YEAR_END, YEAR_START, load
 from driftline.monitors.backtest.backtest import Backtest, backtest
 from driftline.monitors.backtest.options import BacktestOptions
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from driftline.cli import build
+from driftline.app.cli import build
 from driftline.errors import InputError
 
 

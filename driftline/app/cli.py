@@ -1,0 +1,135 @@
+"""The command line: ``driftline COMMAND``.
+
+Exit codes: 0 all right; 1 it found something; 2 wrong use or unreadable input; 3 it could not be
+decided or done; 4 a server, database or disk is not available; 141 nobody reads its output any
+more. Data goes to standard output, talk to standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+import traceback
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from driftline import __version__
+from driftline.app.commands.group import QuietGroup
+from driftline.app.commands.terminal import harmless
+from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
+from driftline.app.lazy_imports import start_lean
+from driftline.errors import DriftlineError
+
+__all__ = ["build", "main"]
+
+# Each command's file is imported only when it is asked for: `driftline version` needs no Arrow.
+COMMANDS = {
+    "demo": "running",
+    "up": "running",
+    "server": "running",
+    "sidecar": "running",
+    "sink": "running",
+    "scheduler": "running",
+    "alarms": "running",
+    "dashboard": "running",
+    "proxy": "proxy",
+    "init": "init",
+    "deploy": "resources",
+    "invoke": "resources",
+    "baseline": "documents",
+    "check": "documents",
+    "outliers": "outliers",
+    "apply": "resources",
+    "get": "resources",
+    "delete": "resources",
+    "monitor": "rows",
+    "alarm": "alarm",
+    "channel": "channel",
+    "silence": "silence",
+    "delivery": "delivery",
+    "incident": "incident",
+    "capture": "replay",
+    "truth": "truth",
+    "detector": "detector",
+    "metric": "metric",
+    "doctor": "health",
+    "settings": "running",
+    "migrate": "running",
+    "version": "running",
+}
+# Commands that read data and start no server; they make no pandas objects.
+LEAN = ("baseline", "check", "outliers")
+EXIT_CODES = (
+    "Exit codes: 0 all right; 1 it found something (violations; for doctor, a defect); 2 wrong use "
+    "or unreadable input; 3 it could not be decided or done; 4 a server, database or disk is not "
+    "available."
+)
+
+
+def build(asked: str | None = None) -> typer.Typer:
+    """Put the commands together: the one that is asked for, or all of them (for help)."""
+    app = typer.Typer(
+        name="driftline",
+        cls=QuietGroup,
+        help="Open, self-hosted model monitoring and drift detection.",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    # With one command only, typer would drop its name; this keeps it.
+    app.callback()(_root)
+    if asked in LEAN:
+        start_lean()
+    for name, home in COMMANDS.items():
+        if asked not in COMMANDS or name == asked:
+            command = getattr(importlib.import_module(f"driftline.app.commands.{home}"), name)
+            if isinstance(command, typer.Typer):
+                app.add_typer(command, name=name)
+            else:
+                app.command(name)(command)
+    return app
+
+
+def main() -> None:
+    """Run one command and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in the data that the terminal cannot show must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
+    except DriftlineError as error:
+        with suppress(BrokenPipeError):  # Nobody reads why; the code tells it all the same.
+            typer.echo(harmless(f"driftline: {error}"), err=True)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        sys.exit(INPUT)  # Wrong use, which nobody reads: all else has ended in the group.
+    except Exception as error:  # noqa: BLE001 - the top of the process: a crash must not read as "violations" (1).
+        if is_outage(error):
+            reason = str(error).partition("\n")[0]
+            typer.echo(harmless(f"driftline: not available: {reason}"), err=True)
+            sys.exit(UNAVAILABLE)
+        traceback.print_exc()
+        typer.echo("driftline: this is a defect; please report it with the lines above", err=True)
+        sys.exit(UNDECIDED)
+
+
+def _root(
+    *,
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Open, self-hosted model monitoring and drift detection."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"driftline {__version__}")
+        raise typer.Exit

@@ -1,0 +1,144 @@
+"""What a client can ask of metrics, alarms and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from driftline.app.client.connection import in_path
+from driftline.app.client.detectors import DetectorCalls
+from driftline.app.client.policies import PolicyCalls
+
+__all__ = ["AlarmCalls"]
+
+
+class AlarmCalls(DetectorCalls, PolicyCalls):
+    """Calls about metrics, alarms and messages."""
+
+    def alarms(self, **chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, lists, numbers
+        """List alarms of all kinds by name, with their states; gives a page and its ``next``.
+
+        Parameters
+        ----------
+        chosen
+            ``kind`` (metric or composite), ``state``, ``prefix``, ``channel``, ``tag`` (a list of
+            KEY=VALUE), ``parents_of``, ``children_of``, ``after`` (the last page's ``next``) and
+            ``limit``.
+        """
+        asked = {key: value for key, value in chosen.items() if value not in (None, "", [], ())}
+        return self._json("GET", "/api/v1/alarm-states", params=asked)
+
+    def alarm(self, name: str) -> dict[str, Any]:
+        """Give one alarm of any kind: its definition and where it stands."""
+        return self._json("GET", f"/api/v1/alarms/{in_path(name)}/state")
+
+    def explain_alarm(self, name: str) -> dict[str, Any]:
+        """Say why an alarm is in its state, what is missing, and who was told."""
+        return self._json("GET", f"/api/v1/alarms/{in_path(name)}/explain")
+
+    def set_alarm_state(
+        self, name: str, state: str, reason: str, *, reason_data: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Put an alarm into a state and run its actions; gives all changes that followed.
+
+        A metric alarm is back in its true state after its next evaluation, a composite alarm when
+        one of its children changes.
+        """
+        asked = {"state_value": state, "state_reason": reason, "state_reason_data": reason_data}
+        path = f"/api/v1/alarms/{in_path(name)}/state"
+        found: list[dict[str, Any]] = self._json("PUT", path, json=asked)["changes"]
+        return found
+
+    def switch_alarm_actions(self, *names: str, enabled: bool) -> None:
+        """Switch the actions of alarms on or off, all or none; their states go on changing."""
+        asked = {"names": list(names), "enabled": enabled}
+        self._call("POST", "/api/v1/alarms/actions", json=asked)
+
+    def tag_alarm(
+        self, name: str, tags: Mapping[str, str] | None = None, *, without: Iterable[str] = ()
+    ) -> dict[str, str]:
+        """Add tags to an alarm and remove others; gives all that it has then."""
+        asked = {"tags": dict(tags or {}), "without": list(without)}
+        path = f"/api/v1/alarms/{in_path(name)}/tags"
+        found: dict[str, str] = self._json("PATCH", path, json=asked)["tags"]
+        return found
+
+    def delete_alarm(self, name: str) -> None:
+        """Delete an alarm of any kind; refused while a composite alarm looks at it."""
+        kind = self.alarm(name)["kind"]
+        collection = "composite-alarms" if kind == "composite" else "alarms"
+        self._call("DELETE", f"/api/v1/{collection}/{in_path(name)}")
+
+    def alarm_history(
+        self,
+        name: str,
+        *,
+        limit: int = 100,
+        type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
+        start: datetime | None = None,
+        end: datetime | None = None,
+        order: str = "newest",
+    ) -> list[dict[str, Any]]:
+        """List what happened to an alarm, newest first; also after it was deleted.
+
+        Parameters
+        ----------
+        limit
+            1 to 1000.
+        type
+            ConfigurationUpdate, StateUpdate or Action.
+        start, end
+            Half-open range of times, aware.
+        order
+            ``newest`` or ``oldest`` first.
+        """
+        times = {"start": start, "end": end}
+        asked: dict[str, Any] = {"limit": limit, "order": order} | {
+            key: time.isoformat() for key, time in times.items() if time is not None
+        }
+        if type is not None:
+            asked["type"] = type
+        path = f"/api/v1/alarms/{in_path(name)}/history"
+        found: list[dict[str, Any]] = self._json("GET", path, params=asked)["items"]
+        return found
+
+    def test_channel(self, name: str) -> dict[str, Any]:
+        """Send one test message by a channel now; give what the receiver answered."""
+        path = f"/api/v1/channels/{in_path(name)}/test"
+        found: dict[str, Any] = self._json("POST", path)
+        return found
+
+    def enable_channel(self, name: str) -> dict[str, Any]:
+        """Switch a channel on again that a receiver's 410 switched off; give how it fares."""
+        found: dict[str, Any] = self._json("POST", f"/api/v1/channels/{in_path(name)}/enable")
+        return found
+
+    def channel_log(
+        self, name: str, *, message: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """List attempts to send by a channel, newest first; or those of one message."""
+        params: dict[str, Any] = {"limit": limit}
+        if message is not None:
+            params["message"] = message
+        path = f"/api/v1/channels/{in_path(name)}/log"
+        found: list[dict[str, Any]] = self._json("GET", path, params=params)["items"]
+        return found
+
+    def replay_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give what an alarm would have done with the data that the document holds.
+
+        The document is that of ``driftline alarm replay``; one line for each evaluation.
+        """
+        path = "/api/v1/alarms/replay"
+        found: list[dict[str, Any]] = self._json("POST", path, json=dict(document))["items"]
+        return found
+
+    def preview_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Give what an alarm would have done with what is stored for its metrics.
+
+        The document has ``alarm``, ``start`` and ``end``; the alarm need not be declared.
+        """
+        path = "/api/v1/alarms/preview"
+        found: list[dict[str, Any]] = self._json("POST", path, json=dict(document))["items"]
+        return found

@@ -1,0 +1,369 @@
+"""A client of a running server: everything that /api/v1 and the invocations route can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import httpx
+
+from driftline.app.client.alarms import AlarmCalls
+from driftline.app.client.connection import in_path, refusal
+from driftline.app.client.executions import ExecutionCalls
+from driftline.errors import (
+    InputError,
+    UnavailableError,
+)
+from driftline.loopback import DEFAULT_SERVER
+
+__all__ = ["DEFAULT_SERVER", "KINDS", "Client"]
+
+# Kinds of resources, as written in files, and their collections in the API.
+KINDS = {
+    "Model": "models",
+    "Endpoint": "endpoints",
+    "Baseline": "baselines",
+    "Monitor": "monitors",
+    "Alarm": "alarms",
+    "CompositeAlarm": "composite-alarms",
+    "Silence": "silences",
+    "Channel": "channels",
+}
+
+_LABELS_PER_REQUEST = 50_000
+
+
+class Client(AlarmCalls, ExecutionCalls):
+    """Speaks to one server.
+
+    Parameters
+    ----------
+    server
+        Its address, such as ``http://127.0.0.1:8080``; or its host and port alone.
+
+    Raises
+    ------
+    UnavailableError
+        From every call, when no server answers there or it fails.
+    InputError
+        From every call, with the server's sentence, when what was asked is wrong.
+    """
+
+    def installation(self) -> dict[str, str]:
+        """Return the id of the server's installation, and its storage root."""
+        return self._json("GET", "/api/v1/installation")
+
+    def apply(
+        self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Declare resources, all or nothing; gives the plan with one change for each resource."""
+        return self._json(
+            "POST", "/api/v1/apply", json={"resources": list(resources), "dry_run": dry_run}
+        )
+
+    def list(self, kind: str) -> list[dict[str, Any]]:
+        """List the resources of a kind, such as ``Monitor``."""
+        found: list[dict[str, Any]] = self._json("GET", f"/api/v1/{collection(kind)}")["items"]
+        return found
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Give one resource."""
+        return self._json("GET", f"/api/v1/{collection(kind)}/{in_path(name)}")
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete one resource; refused while another needs it."""
+        self._call("DELETE", f"/api/v1/{collection(kind)}/{in_path(name)}")
+
+    def invoke(
+        self,
+        endpoint: str,
+        body: bytes,
+        *,
+        content_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Ask an endpoint for predictions; gives the whole HTTP response."""
+        return self._call(
+            "POST",
+            f"/endpoints/{in_path(endpoint)}/invocations",
+            content=body,
+            headers={**(headers or {}), "content-type": content_type},
+        )
+
+    def run_monitor(
+        self, name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> dict[str, Any]:
+        """Run a monitor on one window now; by default on its last whole one."""
+        window = {"from": start, "to": end}
+        asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/run", json=asked)
+
+    def backtest_monitor(
+        self,
+        name: str,
+        *,
+        start: datetime,
+        end: datetime,
+        window: str | None = None,
+        tolerance: float | None = None,
+        against: Sequence[str] = (),
+        estimate: bool = True,
+        advise: bool = False,
+    ) -> dict[str, Any]:
+        """Say what a monitor would have done over a captured period; nothing is recorded.
+
+        Parameters
+        ----------
+        name
+            The monitor.
+        start, end
+            The period, aware; windows that lie within it are judged.
+        window, tolerance
+            Other windows ("1h", "1d") and another tolerance than the monitor's.
+        against
+            Rules of others to lay beside, such as "sagemaker".
+        estimate, advise
+            Whether to say what changes would be found, and by which other windows.
+        """
+        asked = {
+            "from": start.isoformat(),
+            "to": end.isoformat(),
+            "window": window,
+            "tolerance": tolerance,
+            "against": list(against),
+            "estimate": estimate,
+            "advise": advise,
+        }
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/backtest", json=asked)
+
+    def commission(self, name: str) -> dict[str, Any]:
+        """Say where a monitor stands with its baseline, and which drift is held back."""
+        return self._json("GET", f"/api/v1/monitors/{in_path(name)}/commission")
+
+    def accept_commission(
+        self, name: str, *, reason: str = "", author: str | None = None
+    ) -> dict[str, Any]:
+        """Judge drift against a monitor's baseline as it is, from the next window on."""
+        asked = {"reason": reason, "author": author}
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/commission/accept", json=asked)
+
+    def renew_baseline(
+        self, name: str, *, start: datetime | None, end: datetime | None
+    ) -> dict[str, Any]:
+        """Make a new version of a monitor's baseline of rows captured in [start, end)."""
+        times = {"from": start, "to": end}
+        asked = {key: time.isoformat() for key, time in times.items() if time is not None}
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/baseline", json=asked)
+
+    def mark_monitor(
+        self,
+        name: str,
+        *,
+        window: str | datetime,
+        verdict: str,
+        reason: str,
+        author: str,
+        feature: str | None = None,
+        check: str | None = None,
+        until: datetime | None = None,
+        rows: tuple[datetime, datetime] | None = None,
+    ) -> dict[str, Any]:
+        """Say that what a monitor found in a window was expected, harmful, or the new normal.
+
+        Parameters
+        ----------
+        window
+            Its start, as in links or as a time.
+        verdict
+            "expected", "harmful" or "new-normal"; docs/marks.md says what each does.
+        reason, author
+            Why, and who says so.
+        feature, check
+            Of which violations; all without them.
+        until
+            Of "expected": windows that start before it are expected, too.
+        rows
+            Of "new-normal": start and end of the captured time that the feature's baseline is made
+            of; without it from the window's start to now.
+        """
+        times = {"until": until, "from": None, "to": None}
+        if rows is not None:
+            times |= {"from": rows[0], "to": rows[1]}
+        asked = {
+            "window": window if isinstance(window, str) else window.isoformat(),
+            "verdict": verdict,
+            "reason": reason,
+            "author": author,
+            "feature": feature,
+            "check": check,
+            **{key: None if time is None else time.isoformat() for key, time in times.items()},
+        }
+        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/marks", json=asked)
+
+    def marks(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+        """List what was said of a monitor's findings, the newest first."""
+        path = f"/api/v1/monitors/{in_path(name)}/marks"
+        found: Sequence[dict[str, Any]] = self._json("GET", path, params={"limit": limit})["items"]
+        return found
+
+    def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> dict[str, Any]:
+        """Take a mark back, with the version of the baseline that it made."""
+        path = f"/api/v1/monitors/{in_path(name)}/marks/{mark_id}/withdraw"
+        return self._json("POST", path, json={"author": author})
+
+    def captures(self) -> Sequence[dict[str, Any]]:
+        """Count what was captured for every endpoint, also those that were never declared."""
+        found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]
+        return found
+
+    def put_truth(
+        self,
+        endpoint: str,
+        labels: Mapping[str, object] | Iterable[Mapping[str, object]] | bytes,
+        *,
+        content_type: str = "text/csv",
+        names: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Load labels of captured rows; of several labels for one row the last one counts.
+
+        Parameters
+        ----------
+        endpoint
+            Name of the endpoint.
+        labels
+            The label of each event id or inference id (a list: of each row of that request); or
+            objects with ``id``, ``label`` and perhaps ``row_index``; or a body as bytes, of
+            `content_type`. Long ones of the first two go in parts, each all or nothing.
+        content_type
+            Of a body in bytes: text/csv, application/json or application/jsonlines.
+        names
+            What columns or fields are called instead of ``id``, ``label`` and ``row_index``.
+
+        Returns
+        -------
+        dict
+            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
+            with ``conflicts``.
+        """
+        bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
+        media = content_type if isinstance(labels, bytes) else "application/json"
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/truth"
+        counts = ("received", "stored", "duplicates", "empty", "conflicts")
+        total = dict.fromkeys(counts, 0)
+        for body in bodies:
+            found = self._json(
+                "POST", path, content=body, params=names, headers={"content-type": media}
+            )
+            total = {key: count + found[key] for key, count in total.items()}
+        return {"endpoint": endpoint, **total}
+
+    def truth_report(self, endpoint: str, **span: str) -> dict[str, Any]:
+        """Tell how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/truth", params=span)
+
+    def import_facts(self, endpoint: str) -> dict[str, Any]:
+        """Say what importing into an endpoint meets: its signature, and the first day kept."""
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture/import")
+
+    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> dict[str, Any]:
+        """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
+        return self._json(
+            "POST",
+            f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines",
+            content=body,
+            params={"variant": variant},
+            headers={"content-type": "application/jsonlines"},
+        )
+
+    def captured_hours(self, endpoint: str, **chosen: str) -> dict[str, Any]:
+        """List the hours that are over and have records; ``from``, ``to``, ``variant`` choose."""
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/hours"
+        return self._json("GET", path, params=chosen)
+
+    def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
+        """Give the capture lines of one hour of a variant, without line ends."""
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
+        rest = b""
+        try:
+            with self._http.stream(
+                "GET", path, params={"hour": hour, "variant": variant}
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                for block in response.iter_bytes():
+                    *lines, rest = (rest + block).split(b"\n")
+                    yield from lines
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.server} broke off ({error}); export again") from error
+        if rest:
+            raise UnavailableError(f"{self.server} broke off within a line; export again")
+
+    def erase(
+        self,
+        *,
+        inference_ids: Sequence[str] = (),
+        event_ids: Sequence[str] = (),
+        where: str | None = None,
+        endpoint: str | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
+
+        Or those of requests of one endpoint of which a stored row meets an expression (``where``).
+        What comes later under the ids is dropped, too, until the day that is given back as
+        ``until``.
+        """
+        asked = {
+            "inference_ids": list(inference_ids),
+            "event_ids": list(event_ids),
+            "where": where,
+            "endpoint": endpoint,
+            "dry_run": dry_run,
+        }
+        return self._json("POST", "/api/v1/capture/erasures", json=asked)
+
+    def decode_captured(self, endpoint: str) -> dict[str, Any]:
+        """Decode the requests of an endpoint that were stored raw by the signature it has now."""
+        return self._json("POST", f"/api/v1/endpoints/{in_path(endpoint)}/capture/decoding")
+
+    def capture_stats(self, endpoint: str) -> dict[str, Any]:
+        """Count what was captured for an endpoint."""
+        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture")
+
+
+def collection(kind: str) -> str:
+    """Give the collection of a kind; takes ``Monitor``, ``monitor`` and ``monitors``.
+
+    Raises
+    ------
+    InputError
+        For any other word.
+    """
+    for name, plural in KINDS.items():
+        if kind.lower() in (name.lower(), plural):
+            return plural
+    raise InputError(f'kind "{kind}"; expected one of {", ".join(KINDS)}')
+
+
+def _label_bodies(
+    labels: Mapping[str, object] | Iterable[Mapping[str, object]],
+) -> Iterator[bytes]:
+    """Write labels as lists of objects, of a length that one request may have."""
+    if isinstance(labels, Mapping):
+        rest: Iterator[object] = ({"id": key, "label": label} for key, label in labels.items())
+    else:
+        rest = iter(labels)
+    while part := list(islice(rest, _LABELS_PER_REQUEST)):
+        yield json.dumps(part, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    """Give a number of numpy as Python's, an array as a list, a time as text."""
+    for name in ("tolist", "isoformat"):
+        if (method := getattr(value, name, None)) is not None:
+            return method()
+    raise InputError(f"label of type {type(value).__name__}; expected a number or text")

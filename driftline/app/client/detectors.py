@@ -1,0 +1,125 @@
+"""What a client can ask of metric math and of detectors of anomalies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from driftline.app.client.connection import in_path
+from driftline.app.client.metrics import MetricCalls
+
+__all__ = ["DetectorCalls"]
+
+
+class DetectorCalls(MetricCalls):
+    """Calls about metric math and detectors."""
+
+    def metric_data(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        start: datetime,
+        end: datetime,
+        *,
+        newest_first: bool = True,
+        max_datapoints: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Ask metrics and metric math, as GetMetricData does; all pages.
+
+        Parameters
+        ----------
+        queries
+            ``{"id", "metric_stat": {"metric": {"namespace", "metric_name", "dimensions"},
+            "period", "stat"}}`` or ``{"id", "expression"}``; AWS's camel case is taken as well.
+        start, end
+            Half-open range, aware.
+        max_datapoints
+            Points on one page; None: as many as the server gives.
+
+        Returns
+        -------
+        list
+            ``{"id", "label", "timestamps", "values", "status_code", "messages"}`` each.
+        """
+        asked: dict[str, Any] = {
+            "metric_data_queries": [dict(query) for query in queries],
+            "start_time": start.isoformat(),
+            "end_time": end.isoformat(),
+            "scan_by": "TimestampDescending" if newest_first else "TimestampAscending",
+        }
+        if max_datapoints is not None:
+            asked["max_datapoints"] = max_datapoints
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._json("POST", "/api/v1/metrics/data", json=asked)
+            for part in page["metric_data_results"]:
+                last = found[-1] if found else {}
+                # A result that was cut goes on at the top of the next page.
+                if last.get("status_code") == "PartialData" and _is_same(last, part):
+                    last["timestamps"] += part["timestamps"]
+                    last["values"] += part["values"]
+                    last["status_code"] = part["status_code"]
+                else:
+                    found.append(part)
+            asked["next_token"] = page["next_token"]
+            if asked["next_token"] is None:
+                return found
+            _drop_unbegun(found)
+
+    def put_detector(self, detector: Mapping[str, Any]) -> dict[str, Any]:
+        """Put a detector of anomalies, in PutAnomalyDetector's form; it is trained in seconds."""
+        # Times may be such, as YAML reads them.
+        body = json.dumps(dict(detector), default=str)
+        headers = {"content-type": "application/json"}
+        return self._json("POST", "/api/v1/detectors", content=body, headers=headers)
+
+    def detectors(
+        self, *, namespace: str | None = None, metric_name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """List detectors, all or those that look at a metric."""
+        asked = {"namespace": namespace, "metric_name": metric_name}
+        params = {key: value for key, value in asked.items() if value is not None}
+        found: list[dict[str, Any]] = self._json("GET", "/api/v1/detectors", params=params)["items"]
+        return found
+
+    def detector(self, detector_id: str) -> dict[str, Any]:
+        """Give one detector."""
+        return self._json("GET", f"/api/v1/detectors/{in_path(detector_id)}")
+
+    def train_detector(self, detector_id: str) -> dict[str, Any]:
+        """Have a detector trained again as soon as the alarms' process can."""
+        return self._json("POST", f"/api/v1/detectors/{in_path(detector_id)}/train")
+
+    def detector_band(
+        self,
+        detector_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        period: int | None = None,
+        deviations: float = 2.0,
+    ) -> dict[str, Any]:
+        """Give a detector's values and its band beside them; by default of the last day."""
+        asked = {
+            "from": None if start is None else start.isoformat(),
+            "to": None if end is None else end.isoformat(),
+            "period": period,
+            "deviations": deviations,
+        }
+        params = {key: value for key, value in asked.items() if value is not None}
+        return self._json("GET", f"/api/v1/detectors/{in_path(detector_id)}/band", params=params)
+
+    def delete_detector(self, detector_id: str) -> None:
+        """Delete a detector; an alarm that needs it has it made again."""
+        self._call("DELETE", f"/api/v1/detectors/{in_path(detector_id)}")
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (one["id"], one["label"]) == (other["id"], other["label"])
+
+
+def _drop_unbegun(found: list[dict[str, Any]]) -> None:
+    """Drop results at the end that the next page tells whole."""
+    while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
+        found.pop()

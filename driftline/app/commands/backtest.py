@@ -1,0 +1,224 @@
+"""Command that says what a monitor would have done: over a captured period, or on a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.resources import moment, monitor, read_resources
+from driftline.app.progress import progress
+from driftline.errors import InputError
+from driftline.roles import Roles
+
+__all__ = ["backtest", "monitor"]
+
+RESOURCE_FILES = (".yaml", ".yml", ".json")
+DEFAULT_WINDOW = "1d"
+
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME|FILE.yaml]", help="Monitor, or a file that declares one."),
+]
+Start = Annotated[str | None, typer.Option("--from", help="First moment that is judged, RFC 3339.")]
+End = Annotated[str | None, typer.Option("--to", help="End of the period, not in it.")]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="PATH", help="Your own file in place of captured rows."),
+]
+BaselineFolder = Annotated[
+    str | None,
+    typer.Option("--baseline", metavar="FOLDER", help="With --data: what is expected of it."),
+]
+ReferenceUntil = Annotated[
+    str | None,
+    typer.Option("--reference-until", metavar="TIME", help="Or: its rows before this time."),
+]
+Length = Annotated[
+    str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…).")
+]
+Tolerance = Annotated[
+    float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
+]
+Against = Annotated[
+    str,
+    typer.Option(
+        "--against", metavar="RULE,…", help="sagemaker, evidently, evidently-dataset, nannyml."
+    ),
+]
+Estimates = Annotated[
+    bool,
+    typer.Option("--estimates/--no-estimates", help="Also say which changes would be found."),
+]
+Advise = Annotated[bool, typer.Option("--advise", help="Also try other windows and tolerances.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to write, .html.")]
+
+
+@monitor.command("backtest")
+@options.with_roles
+@options.with_server
+def backtest(
+    name: Name = None,
+    start: Start = None,
+    end: End = None,
+    data: Data = None,
+    baseline: BaselineFolder = None,
+    reference_until: ReferenceUntil = None,
+    window: Length = None,
+    tolerance: Tolerance = None,
+    against: Against = "",
+    estimates: Estimates = True,
+    advise: Advise = False,
+    output: Output = None,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+    *,
+    roles: Roles,
+) -> None:
+    """Say what a monitor would have done, window by window; nothing is recorded.
+
+    Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
+    alone replays captured rows of --from to --to by the server. With --data a file of your own is
+    replayed here: --timestamp names its times, --baseline or --reference-until what is expected.
+    Ends with 1 when a window would have alarmed, with 3 when none could be judged.
+
+    Example: driftline monitor backtest --data flights.parquet --timestamp time --reference-until
+    2013-03-01 --against sagemaker,evidently
+    """
+    rules = [one.strip() for one in against.split(",") if one.strip()]
+    span = moment(start, "--from"), moment(end, "--to")
+    asked: dict[str, Any] = {
+        "window": window, "tolerance": tolerance, "against": rules, "estimate": estimates,
+        "advise": advise,
+    }  # fmt: skip
+    if output is not None and output.suffix.lower() != ".html":
+        raise InputError(f'output "{output}"; expected a name that ends with .html')
+    if data:
+        until = moment(reference_until, "--reference-until")
+        found = _of_file(name, data, baseline, until, span, roles, asked, server)
+    else:
+        found = _of_captured(name, span, baseline or reference_until, asked, server)
+    if output is not None:
+        _write(output, found)
+    _show(found, as_json=as_json)
+    if any(one["alarms"] for one in found["windows"]):
+        raise typer.Exit(1)
+    if all(one["strength"] is None for one in found["windows"]):
+        raise typer.Exit(3)
+
+
+def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        options.show_json(found)
+        return
+    # As heavy as the words of violations, which other commands do without.
+    from driftline.app.commands.backtest_text import told
+
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    for line in told(found, plain=plain):
+        typer.echo(line)
+
+
+def _of_captured(
+    name: str | None,
+    span: tuple[datetime | None, datetime | None],
+    stray: str | None,
+    asked: Mapping[str, Any],
+    server: options.Server,
+) -> dict[str, Any]:
+    """Have the server replay captured rows."""
+    if name is None or _is_file(name):
+        raise InputError(
+            "monitor backtest: no data; expected the name of an applied monitor with --from and "
+            "--to, or --data with --timestamp"
+        )
+    if stray is not None:
+        raise InputError(
+            f'monitor "{name}": --baseline and --reference-until are for --data; a captured period '
+            "is judged against the monitor's own baseline"
+        )
+    start, end = span
+    if start is None or end is None:
+        raise InputError(f'monitor "{name}": no --from or --to; expected the period to replay')
+    with server.connect() as client:
+        return client.backtest_monitor(name, start=start, end=end, **asked)
+
+
+def _of_file(
+    name: str | None,
+    data: Sequence[str],
+    baseline: str | None,
+    until: datetime | None,
+    span: tuple[datetime | None, datetime | None],
+    roles: Roles,
+    asked: Mapping[str, Any],
+    server: options.Server,
+) -> dict[str, Any]:
+    """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
+    # Heavy, and of no use to the other commands on monitors.
+    from driftline.monitors.backtest.backtest import backtest_roles
+    from driftline.monitors.backtest.options import BacktestOptions
+    from driftline.monitors.backtest.spans import spans_of
+
+    spec = {} if name is None else _spec(name, server)
+    if spec.get("kind", "data-quality") != "data-quality" or spec.get("compat"):
+        kind = "compat" if spec.get("compat") else f'kind "{spec["kind"]}"'
+        raise InputError(
+            f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
+        )
+    options.open_places(*data, *([baseline] if baseline else []), config_file=server.config_file)
+    with progress("reading") as advance:
+        found = backtest_roles(
+            list(data) if len(data) > 1 else data[0],
+            baseline,
+            roles,
+            reference_until=until,
+            spans=spans_of(asked["window"] or spec.get("schedule") or DEFAULT_WINDOW),
+            false_alarms_per_year=spec.get("false_alarms_per_year", 1.0),
+            options=BacktestOptions(
+                start=span[0],
+                end=span[1],
+                against=tuple(asked["against"]),
+                tolerance=asked["tolerance"],
+                estimate=asked["estimate"],
+                advise=asked["advise"],
+                progress=advance,
+            ),
+            monitor=spec.get("name", ""),
+        )
+    return found.as_dict()
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith(RESOURCE_FILES)
+
+
+def _spec(name: str, server: options.Server) -> dict[str, Any]:
+    """Give timetable and budget of a monitor: of a file's only one, or of an applied one."""
+    if not _is_file(name):
+        with server.connect() as client:
+            found = client.get("Monitor", name)
+        return {**found["spec"], "name": name}
+    monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]
+    if len(monitors) != 1:
+        raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")
+    # Heavy; what a file says is checked here as the server would check it.
+    from driftline.serving.resources import parse_resources
+
+    (resource,) = parse_resources(monitors)
+    return {**resource.spec.model_dump(), "name": resource.name}
+
+
+def _write(output: Path, found: Mapping[str, Any]) -> None:
+    from driftline.monitors.backtest.page import backtest_page
+
+    try:
+        output.write_text(backtest_page(found), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written ({error.strerror})") from error

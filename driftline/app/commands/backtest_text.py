@@ -1,0 +1,168 @@
+"""A backtest as lines of text, 80 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from driftline.app.commands.terminal import harmless
+from driftline.monitors.backtest.page import mark_words
+from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
+from driftline.monitors.violation import plural, rounded
+
+__all__ = ["told"]
+
+_WIDTH = 80
+_NAME = 19
+_PLACES = _WIDTH - _NAME
+_ALARMS_SHOWN = 20
+_COLUMNS_SHOWN = 12
+_OFTEN_SHOWN = 5
+_UNJUDGED = (
+    "no window could be judged: too few rows, also with those before it; expected 30 rows with a "
+    "time, such as by a longer --window"
+)
+_UNDATED_REFERENCE = (
+    "the reference has no times, so nobody knows how much its windows vary: drift may be told of "
+    "what is usual; make the baseline with --timestamp"
+)
+
+
+def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
+    """Write what `Backtest.as_dict` gives; ``plain`` where only ASCII can be shown."""
+    windows = found["windows"]
+    first, last = windows[0]["start"][:10], windows[-1]["end"][:10]
+    few = found["insufficient_count"]
+    lines = textwrap.wrap(
+        f"{found['monitor']}{': ' * bool(found['monitor'])}{plural(len(windows), 'window')} of "
+        f"{found['window']} from {first} to {last}, {plural(len(found['columns']), 'column')}"
+        + (f"; {few:,} with too few rows to judge" if few else "")
+        + (f"; {found['undated_count']:,} rows without a time" if found["undated_count"] else ""),
+        _WIDTH,
+    )
+    lines += ["", *_rules(found["rules"])]
+    lines += ["", *_timelines(found, plain=plain)]
+    lines += ["", *_alarms(windows)]
+    if not found["reference_dated"]:
+        lines += textwrap.wrap(_UNDATED_REFERENCE, _WIDTH)
+    lines += _calm(found)
+    lines += _marks(found["marks"])
+    lines += _changes(found["detectable"])
+    lines += _advice(found["advice"])
+    return [harmless(line) for line in lines]
+
+
+def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield f"{'rule':<{_NAME}}{'windows':>8}{'episodes':>10}{'a year':>10}  95 % interval"
+    for rule in rules:
+        rate = rule["rate"]
+        if rate is None:
+            yield f"{rule['name']:<{_NAME}}{'none judged':>20}"
+            continue
+        interval = f"{rounded(rate['per_year_low'], 3)} to {rounded(rate['per_year_high'], 3)}"
+        yield (
+            f"{rule['name']:<{_NAME}}{rate['count']:>8,}{rule['episode_count']:>10,}"
+            f"{rounded(rate['per_year'], 3):>10}  {interval}"
+        )
+
+
+def _timelines(found: Mapping[str, Any], *, plain: bool) -> Iterator[str]:
+    for rule, flags in zip(found["rules"], alarm_flags(found), strict=True):
+        yield f"{rule['name']:<{_NAME}}{strip(flags, _PLACES, plain=plain)}"
+        often = list(rule["columns"].items())
+        if often:
+            names = ", ".join(f"{name} {count:,}" for name, count in often[:_OFTEN_SHOWN])
+            more = f", {len(often) - _OFTEN_SHOWN} more" if len(often) > _OFTEN_SHOWN else ""
+            yield from textwrap.wrap(
+                harmless(names) + more,
+                _WIDTH,
+                initial_indent=" " * _NAME,
+                subsequent_indent=" " * _NAME,
+                break_on_hyphens=False,
+            )
+    yield legend(next(alarm_flags(found)), _PLACES, plain=plain)
+
+
+def _alarms(windows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    loud = [one for one in windows if one["alarms"]]
+    if all(one["strength"] is None for one in windows):
+        yield from textwrap.wrap(_UNJUDGED, _WIDTH)
+        return
+    if not loud:
+        yield "no window would have alarmed"
+        return
+    yield f"{plural(len(loud), 'window')} would have alarmed:"
+    for one in loud[:_ALARMS_SHOWN]:
+        more = len(one["alarms"]) - 1
+        cause = one["alarms"][0]["cause"] + (f"; and {plural(more, 'column')} more" if more else "")
+        yield from textwrap.wrap(
+            f"{one['start'][:16].replace('T', ' ')}  {harmless(cause)}",
+            _WIDTH,
+            subsequent_indent=" " * 18,
+            break_on_hyphens=False,
+        )
+    if len(loud) > _ALARMS_SHOWN:
+        yield f"… and {len(loud) - _ALARMS_SHOWN:,} more: --json or -o page.html"
+
+
+def _calm(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say how many false alarms are to be expected: by the budget, and on the reference itself."""
+    yield ""
+    text = f"false alarms: {found['false_alarms_per_year']:g} a year accepted"
+    if (rate := found["resampled"]) is not None:
+        text += (
+            f"; on the reference's own days, drawn anew for {rounded(rate['years'], 2)} years, "
+            f"{rate['count']:,} ({rounded(rate['per_year_low'], 2)} to "
+            f"{rounded(rate['per_year_high'], 2)} a year)"
+        )
+    yield from textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
+
+
+def _marks(marks: Mapping[str, int] | None) -> Iterator[str]:
+    if marks is not None:
+        yield from textwrap.wrap(f"marks: {mark_words(marks)}", _WIDTH, subsequent_indent="  ")
+
+
+def _changes(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Show by column the smallest change that is found, the best known columns first."""
+    if not findings:
+        return
+    spans = list(dict.fromkeys(one["within"] for one in findings))
+    by_column: dict[str, dict[str, str]] = {}
+    for one in findings:
+        by_column.setdefault(one["column"], {})[one["within"]] = _change(one)
+    yield ""
+    yield "smallest change that is found: share of rows that move (sd of a normal column)"
+    yield f"{'within':<{_NAME}}" + "".join(f"{span:>18}" for span in spans)
+    for name, own in list(by_column.items())[:_COLUMNS_SHOWN]:
+        short = name if len(name) < _NAME else f"{name[: _NAME - 2]}…"
+        yield f"{short:<{_NAME}}" + "".join(f"{own.get(span, ''):>18}" for span in spans)
+    if len(by_column) > _COLUMNS_SHOWN:
+        yield f"… and {len(by_column) - _COLUMNS_SHOWN:,} more columns: --json"
+
+
+def _change(finding: Mapping[str, Any]) -> str:
+    if finding["share"] is None:
+        return "none"
+    sd = "" if finding["deviations"] is None else f" ({finding['deviations']:.2f} sd)"
+    return f"{finding['share']:.1%}{sd}"
+
+
+def _advice(advice: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not advice:
+        return
+    yield ""
+    yield "smallest change that is found, the median over the columns, with other windows"
+    yield f"{'window':<{_NAME}}{'tolerance':>10}{'rows':>12}{'in one window':>16}{'in a week':>12}"
+    for one in advice:
+        name = f"{one['length_h']:g} h{' (suggested)' * one['is_suggested']}"
+        shares = (_share(one["first_share"]), _share(one["week_share"]))
+        yield (
+            f"{name:<{_NAME}}{one['tolerance']:>10g}{one['row_count']:>12,.0f}"
+            f"{shares[0]:>16}{shares[1]:>12}"
+        )
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"

@@ -1,0 +1,322 @@
+"""Commands on data and documents alone, without a server: baseline and check."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.formats import formats_of, show
+from driftline.app.commands.text_options import files_of, with_dialect
+from driftline.app.progress import progress
+from driftline.app.settings.settings import load
+from driftline.baseline.clarify import roles_of_config
+from driftline.baseline.dialect import Dialect
+from driftline.baseline.folder import refuse_baseline
+from driftline.baseline.location import locate
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError, UndecidedError
+from driftline.monitors.check import check_roles
+from driftline.monitors.kinds import known_kind, save_kind
+from driftline.monitors.question import Compat, Predictor
+from driftline.monitors.rules.reading import read_rules, with_rules
+from driftline.monitors.violation import plural
+from driftline.roles import Roles
+
+__all__ = ["Kind", "baseline", "check"]
+
+
+class Kind(StrEnum):
+    """What is compared."""
+
+    DATA_QUALITY = "data-quality"
+    MODEL_QUALITY = "model-quality"
+    BIAS = "bias"
+    ATTRIBUTION = "attribution"
+    OUTLIERS = "outliers"
+    JOINT = "joint"
+
+
+KIND_LIST = ", ".join(Kind)
+Data = Annotated[
+    list[str],
+    typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
+]
+
+
+def _kind(text: str) -> Kind:
+    return Kind(known_kind(text))
+
+
+KindOption = Annotated[
+    Kind,
+    typer.Option("--kind", parser=_kind, metavar="KIND", help=f"What is compared: {KIND_LIST}."),
+]
+CheckedKindOption = Annotated[
+    Kind | None,
+    typer.Option(
+        "--kind",
+        parser=_kind,
+        metavar="KIND",
+        help=f"What is compared: {KIND_LIST}; default: what the baseline is of.",
+    ),
+]
+
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="Model file or endpoint, for attribution; else ready ones."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="Clarify's analysis_config.json, in place of the roles."),
+]
+
+
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="ENGINE", help="Where data is read: local, dask or dask:ADDRESS."
+    ),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", help="Processes of the local engine; 0: one for each core."),
+]
+
+
+CompatOption = Annotated[
+    bool, typer.Option("--compat", help="Types, checks and texts as SageMaker has them.")
+]
+TiesOption = Annotated[
+    bool,
+    typer.Option(
+        "--deequ-ties",
+        help="With --compat: repeated values compared as SageMaker's library did (its issue 392).",
+    ),
+]
+
+
+RulesOption = Annotated[
+    str | None,
+    typer.Option("--rules", metavar="FILE", help="YAML or JSON: what rows must keep to besides."),
+]
+
+
+SegmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--segment", metavar="COL", help="Column whose values are also judged one by one."
+    ),
+]
+PreprocessOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--preprocess", metavar="SCRIPT", help="Script whose preprocess_handler makes the rows."
+    ),
+]
+PostprocessOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--postprocess", metavar="SCRIPT", help="Script whose postprocess_handler is called."
+    ),
+]
+
+
+@with_dialect
+@options.with_roles
+def baseline(
+    data: Data,
+    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
+    kind: KindOption = Kind.DATA_QUALITY,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = "local",
+    jobs: JobsOption = None,
+    compat: CompatOption = False,
+    rules: RulesOption = None,
+    segment: SegmentOption = None,
+    preprocess: PreprocessOption = None,
+    as_json: options.AsJson = False,
+    *,
+    roles: Roles,
+    dialect: Dialect,
+) -> None:
+    """Turn reference data into a baseline.
+
+    That is SageMaker's documents of the kind, and finer summaries that only driftline reads.
+
+    Example: driftline baseline train.parquet --label late -o baseline/
+    """
+    options.open_places(*data, output)
+    declared = read_rules(rules)
+    if declared and kind is not Kind.DATA_QUALITY:
+        raise InputError(f'--rules with --kind {kind.value}; expected "data-quality"')
+    rows = files_of(data, dialect)
+    if preprocess is not None:
+        # A heavy import that only a script needs.
+        from driftline.baseline.scripting import preprocessed
+
+        with progress("preprocess", unit="records") as advance:
+            rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
+    with progress("baseline", unit="rows in two readings") as advance:
+        fitted = Baseline.of(
+            rows,
+            _with_config(roles, config),
+            segments=segment or (),
+            engine=engine,
+            jobs=jobs,
+            progress=advance,
+            compat=compat,
+        )
+    if kind is Kind.ATTRIBUTION:
+        from driftline.monitors.attribution.explaining import explain_reference
+
+        with _asking(model, roles) as predict:
+            fitted = explain_reference(open_source(rows), fitted, predict)
+    if declared:
+        fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
+    if kind is Kind.DATA_QUALITY:
+        fitted.save(output)
+    else:
+        save_kind(fitted, kind.value, output)
+    version = Baseline.load(output).version  # As a check of it will name it.
+    count = fitted.profile.row_count if fitted.profile else 0
+    columns = len(fitted.signature.columns)
+    if as_json:
+        found = {"version": version, "rows": count, "columns": columns}
+        options.show_json({"folder": output, "kind": kind.value, **found})
+    else:
+        typer.echo(
+            f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
+        )
+        from driftline.app.commands.fitted import told  # A check needs none of it.
+
+        typer.echo("\n".join(told(fitted)))
+
+
+@with_dialect
+@options.with_roles
+def check(
+    data: Data,
+    reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
+    kind: CheckedKindOption = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Folder for the documents.")
+    ] = None,
+    formatted: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT[,…]",
+            help="text, json, html, junit; with -o also several, as files there.",
+        ),
+    ] = "text",
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    engine: EngineOption = "local",
+    jobs: JobsOption = None,
+    compat: CompatOption = False,
+    deequ_ties: TiesOption = False,
+    rules: RulesOption = None,
+    segment: SegmentOption = None,
+    preprocess: PreprocessOption = None,
+    postprocess: PostprocessOption = None,
+    as_json: options.AsJson = False,
+    *,
+    roles: Roles,
+    dialect: Dialect,
+) -> None:
+    """Judge data against a baseline.
+
+    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided;
+    4: a server, database or disk is not available.
+
+    Example: driftline check today.parquet --baseline baseline/ -o result/
+    """
+    formats = formats_of(formatted, as_json=as_json, output=output)
+    options.open_places(*data, reference, output or "")
+    _refuse_place(output)
+    named = _named_at_check(roles, config)
+    if deequ_ties and not compat:
+        raise InputError("--deequ-ties without --compat; give both, or none")
+    with _asking(model, named) as predict, progress("check") as advance:
+        report = check_roles(
+            files_of(data, dialect),
+            reference,
+            named,
+            kind=None if kind is None else kind.value,
+            predict=predict,
+            engine=engine,
+            jobs=jobs,
+            progress=advance,
+            compat=Compat(deequ_ties=deequ_ties) if compat else None,
+            rules=rules,
+            segments=segment or None,
+            preprocess=preprocess,
+        )
+    if output is not None:
+        report.save(output)
+    if postprocess is not None:
+        from driftline.monitors.postprocessing import postprocess_report
+
+        postprocess_report(report, postprocess, output)
+    show(report, formats, output)
+    if not report.decided:
+        raise UndecidedError(report.summary)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def _with_config(roles: Roles, config: Path | None) -> Roles:
+    """Take from Clarify's file what the flags leave open."""
+    if config is None:
+        return roles
+    try:
+        return roles.over(roles_of_config(config.read_bytes()))
+    except OSError as error:
+        raise InputError(f"--config {config}: cannot be read ({error.strerror})") from error
+    except InputError as error:
+        raise InputError(f"--config {config}: {error}") from error
+
+
+def _named_at_check(roles: Roles, config: Path | None) -> Roles:
+    """Take the same for a check; of the file, what a baseline settles is left alone."""
+    found = _with_config(roles, config)
+    own = {
+        name: getattr(roles, name) for name in ("id_column", "timestamp", "exclude", "categorical")
+    }
+    return replace(found, **own)
+
+
+def _refuse_place(output: str | None) -> None:
+    """Refuse a baseline's folder for results before hours of reading, not after."""
+    if output is not None:
+        refuse_baseline(locate(output))
+
+
+@contextmanager
+def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
+    """Open the model that was named, if one was."""
+    if model is None:
+        yield None
+        return
+    # What serves models is slow to import, and a check without one needs none of it.
+    from driftline.serving.remote_model import is_endpoint_name, open_named
+
+    found = load(None, environment=os.environ)
+    with open_named(
+        model,
+        trust_pickle=found.serving.trust_pickle,
+        server=options.DEFAULT.address() if is_endpoint_name(model) else found.server_url,
+        positive=roles.positives or None,
+    ) as predict:
+        yield predict

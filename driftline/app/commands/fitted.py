@@ -1,0 +1,67 @@
+"""What a new baseline has been taken to be, in two lines: types and roles, and a likely id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from driftline.app.commands.terminal import harmless
+from driftline.app.init.infer_roles import IDS
+from driftline.baseline.origin import name_words
+from driftline.baseline.store import Baseline
+from driftline.monitors.violation import plural
+from driftline.signature import Column
+
+__all__ = ["told"]
+
+# Of a table with a thousand empty columns the first will do.
+SHOWN_UNJUDGED = 5
+WORDS = {
+    "int64": "whole number",
+    "double": "number",
+    "string": "text",
+    "bool": "truth value",
+    "timestamp": "time",
+}
+# Distinct values are estimated, to about one in a hundred, where there are many.
+NEARLY_ALL = 0.97
+MIN_ROWS = 100
+
+
+def told(baseline: Baseline) -> Iterator[str]:
+    """Give the lines: types and roles, what is not judged, and which column looks like an id."""
+    columns = baseline.signature.columns
+    types = Counter[str](column.type for column in columns)
+    parts = [plural(types[kind], word) for kind, word in WORDS.items() if types[kind]]
+    roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
+    yield harmless("; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part))
+    yield from unjudged(columns)
+    known = {} if baseline.profile is None else baseline.profile.columns
+    for column in columns:
+        found = known.get(column.name)
+        if (
+            column.role != "feature"
+            or column.unjudged
+            or found is None
+            or column.type not in ("int64", "string")
+        ):
+            continue
+        is_unique = found.distinct_count >= NEARLY_ALL * found.row_count
+        if found.row_count >= MIN_ROWS and is_unique and name_words(column.name) & IDS:
+            yield harmless(
+                f"{column.name} looks like an id, and is judged as a feature; if it is one: "
+                f"--id {column.name}"
+            )
+            return
+
+
+def unjudged(columns: Sequence[Column]) -> Iterator[str]:
+    """Say which columns' values are not judged and why, a line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for column in columns:
+        if column.unjudged is not None:
+            reasons.setdefault(column.unjudged, []).append(column.name)
+    for reason, names in reasons.items():
+        shown = ", ".join(names[:SHOWN_UNJUDGED])
+        more = f" and {len(names) - SHOWN_UNJUDGED} more" if len(names) > SHOWN_UNJUDGED else ""
+        yield harmless(f"{shown}{more}: only types and gaps are judged ({reason})")

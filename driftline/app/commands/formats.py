@@ -1,0 +1,104 @@
+"""The forms in which a check's result is printed and written, several at once if asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.terminal import harmless
+from driftline.app.commands.verdict import print_report
+from driftline.baseline.location import locate
+from driftline.errors import InputError
+from driftline.monitors.report import Report
+
+__all__ = ["Format", "formats_of", "show"]
+
+
+class Format(StrEnum):
+    """How a result is told."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    JUNIT = "junit"
+
+
+def formats_of(given: str, *, as_json: bool, output: str | None) -> tuple[Format, ...]:
+    """Read ``--format text,html``; ``--json`` puts JSON first.
+
+    Raises
+    ------
+    InputError
+        When a name is unknown, or several forms are asked for and no folder to write them to.
+    """
+    names = [one.strip().lower() for one in given.split(",") if one.strip()]
+    known = ", ".join(Format)
+    try:
+        found = [Format(name) for name in names]
+    except ValueError as error:
+        raise InputError(f"--format {given}: {error}; expected some of {known}") from error
+    if not found:
+        raise InputError(f'--format "{given}": expected some of {known}')
+    if as_json:
+        # Text alone is only what nobody asked otherwise.
+        found = [Format.JSON, *(one for one in found if one is not Format.TEXT)]
+    formats = tuple(dict.fromkeys(found))
+    if len(formats) > 1 and output is None:
+        raise InputError(
+            f"--format {','.join(formats)}: standard output has room for one; "
+            "add -o FOLDER for the others"
+        )
+    return formats
+
+
+def show(report: Report, formats: tuple[Format, ...], output: str | None) -> None:
+    """Print one form on standard output; write pages and test results into the folder.
+
+    Text and JSON are for standard output, where the first of them goes, if one was asked for. The
+    folder has report.json anyhow; a page or test results of an earlier run are taken out of it,
+    so that none stands beside a report that it is not of.
+    """
+    written = _write(report, formats, output) if output is not None else []
+    spoken = [one for one in formats if one not in FILES]
+    if not spoken and written:
+        if report.decided:  # Otherwise the error says it.
+            typer.echo(harmless(f"{', '.join(written)}: {report.headline}"))
+    elif not spoken:
+        typer.echo(harmless(FILES[formats[0]][1](report)), nl=False)
+    elif spoken[0] is Format.JSON:
+        options.show_json(report.to_dict())
+    else:
+        print_report(report)
+        for name in ("unjudged_note", "times_note"):
+            if note := report.details.get(name):
+                typer.echo(harmless(str(note)))
+        if report.decided:
+            typer.echo(harmless(report.headline))
+
+
+def _write(report: Report, formats: tuple[Format, ...], output: str) -> list[str]:
+    """Write what belongs into the folder, remove what does not, and name what is written."""
+    place = locate(output)
+    shown = []
+    for form, (name, write) in FILES.items():
+        if form in formats:
+            (place / name).write(write(report).encode())
+            shown.append((place / name).shown)
+        else:
+            (place / name).remove_file()
+    return shown
+
+
+def _junit(report: Report) -> str:
+    from driftline.app.commands.junit import junit  # A check in text needs no XML.
+
+    return junit(report)
+
+
+FILES: Mapping[Format, tuple[str, Callable[[Report], str]]] = {
+    Format.HTML: ("report.html", Report.html),
+    Format.JUNIT: ("junit.xml", _junit),
+}

@@ -1,0 +1,100 @@
+"""The command for the first minute with data of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import shorten
+from typing import Annotated
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.init.dry_run import Trial, try_out
+from driftline.app.init.infer_roles import guess_roles
+from driftline.app.init.scaffold import (
+    draft_resources,
+    draft_text,
+    endpoint_name,
+    require_free,
+    sent_note,
+    write_draft,
+)
+from driftline.baseline.source import open_source
+from driftline.roles import Roles
+
+__all__ = ["init"]
+
+SHOWN_CAUSES = 5
+SEEN_WIDTH = 150
+
+
+@options.with_roles
+def init(
+    data: Annotated[
+        list[str],
+        typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="File to write; default: NAME.yaml."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over the file if it is there.")
+    ] = False,
+    as_json: options.AsJson = False,
+    *,
+    roles: Roles,
+) -> None:
+    """Look at data, guess what its columns are for, and write what to apply.
+
+    Each guess is told with its reason; a flag says it better, and an empty one (--label "") says
+    that there is none. The file declares an endpoint that an app of your own answers (captured by
+    dl.Capture, dl.Logger or driftline proxy), its baseline, monitors and alarms. One check shows
+    what such a monitor says.
+
+    Example: driftline init orders.parquet --label late
+    """
+    options.open_places(*data)
+    endpoint = endpoint_name(data, name)
+    file = output or Path(f"{endpoint}.yaml")
+    if not overwrite:
+        require_free(file)
+    source = open_source(data if len(data) > 1 else data[0]).buffered()
+    guessed = guess_roles(source, roles)
+    trial = try_out(source, guessed.roles)  # Before the file: it shows whether the roles hold.
+    resources = draft_resources(data, endpoint, guessed.roles)
+    note = sent_note(guessed.roles)
+    write_draft(file, draft_text(resources, guessed.guesses, file=file, note=note))
+    if as_json:
+        options.show_json(
+            {
+                "file": str(file),
+                "endpoint": endpoint,
+                "guesses": [guess.to_dict() for guess in guessed.guesses],
+                "resources": resources,
+                "compared": trial.note,
+                "check": trial.report.to_dict(),
+            }
+        )
+        return
+    for guess in guessed.guesses:
+        typer.echo(f'{guess.role:<11} "{guess.value}": {guess.reason}')
+    if not guessed.guesses:
+        typer.echo("every column is a feature: none is named like anything else")
+    if note:
+        typer.echo(note)
+    kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
+    typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
+    _show(trial)
+    typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
+
+
+def _show(trial: Trial) -> None:
+    """Print what the check found, the gravest first."""
+    typer.echo(f"\nchecked {trial.note}:")
+    typer.echo(trial.report.summary)
+    for violation in trial.report.violations[:SHOWN_CAUSES]:
+        typer.echo(f"  {shorten(violation.cause, SEEN_WIDTH, placeholder=' …')}")

@@ -1,0 +1,87 @@
+"""The command that scores rows: which of them are odd, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.terminal import harmless
+from driftline.app.commands.text_options import files_of, with_dialect
+from driftline.app.progress import progress
+from driftline.baseline.dialect import Dialect
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.errors import UndecidedError
+from driftline.monitors.decision.significance import wilson_interval
+from driftline.monitors.outliers.reading import OddRow
+from driftline.monitors.outliers.scorer import row_scorer
+from driftline.monitors.outliers.terms import share_words
+from driftline.monitors.outliers.writing import Scored, write_scored
+from driftline.monitors.violation import plural
+
+__all__ = ["outliers"]
+
+SHOWN = ("score", "row", "reason")
+
+
+@with_dialect
+def outliers(
+    data: Annotated[
+        list[str],
+        typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
+    ],
+    reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="All rows with their scores: .parquet or .csv."
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+    *,
+    dialect: Dialect,
+) -> None:
+    """Score each row by how seldom the baseline's reference has one as odd.
+
+    A score of 4 is reached by at most one row in 10,000 of the reference, and makes an outlier.
+    Whether there are too many of them is for: driftline check --kind outliers.
+
+    Example: driftline outliers today.parquet --baseline baseline/ -o scored.parquet
+    """
+    options.open_places(*data, reference)
+    baseline = Baseline.load(reference)
+    scorer = row_scorer(baseline)
+    source = open_source(files_of(data, dialect), signature=baseline.signature)
+    found = Scored()
+    with progress("outliers") as advance:
+        for found in write_scored(source.batches(), scorer, output):
+            advance(found.row_count, source.row_count)
+    if not found.row_count:
+        raise UndecidedError("no rows; nothing could be scored")
+    low, high = wilson_interval(found.outlier_count, found.row_count)
+    share = found.outlier_count / found.row_count
+    missing = scorer.missing(source.schema.names)
+    worst = [_line(one) for one in found.worst]
+    if as_json:
+        counts = {"rows": found.row_count, "outliers": found.outlier_count}
+        around = {"share": share, "share_low": low, "share_high": high}
+        columns = dict(found.columns.most_common())
+        lacking = {"columns": columns, "missing_columns": list(missing)}
+        options.show_json({**counts, **around, **lacking, "worst": worst})
+        return
+    typer.echo(
+        f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
+        f"{share_words(share)} (95 % interval {share_words(low)} to {share_words(high)})"
+    )
+    if missing:
+        typer.echo(
+            f"not looked at, as the data lack them: {harmless(', '.join(missing))}", err=True
+        )
+    if worst:
+        options.show_table(SHOWN, worst)
+
+
+def _line(one: OddRow) -> dict[str, object]:
+    return {"score": round(one.score, 2), **one.pointer, "reason": harmless(one.reason)}

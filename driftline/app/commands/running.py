@@ -1,0 +1,238 @@
+"""Commands that are processes of an installation, or look at how one is set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftline import __version__
+from driftline.app.commands import options
+from driftline.app.database import migrate as bring_up
+from driftline.app.database import using_database
+from driftline.app.logs import configure_logging
+from driftline.app.processes import (
+    run_background,
+    run_dashboard,
+    run_server,
+    run_sidecar,
+    run_sink,
+)
+from driftline.app.redactor import redactor
+from driftline.app.settings.settings import Settings, describe, load, override
+from driftline.app.up import start
+from driftline.errors import InputError
+from driftline.loopback import require_loopback
+from driftline.storage import is_remote, use_options
+
+__all__ = [
+    "alarms", "dashboard", "demo", "migrate", "scheduler", "server", "settings", "sidecar", "sink",
+    "up", "version",
+]  # fmt: skip
+
+
+def up(
+    config_file: options.SettingsFile = None,
+    only: Annotated[
+        str,
+        typer.Option(
+            "--only",
+            metavar="NAME,...",
+            help="Only these: server, capture (with Kafka sidecar, sink), scheduler, alarms, "
+            "dashboard.",
+        ),
+    ] = "",
+) -> None:
+    """Start all processes and keep them running until Ctrl-C.
+
+    Example: driftline up -c driftline.toml
+    """
+    found = _load(config_file)
+    roles = [name for name in only.split(",") if name]
+    _require_loopback(found, roles)
+    if not roles or {"capture", "sidecar"}.intersection(roles):
+        redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
+    with using_database(found) as engine:
+        bring_up(engine)
+    stop = _stop_on_signals()
+    supervisor = start(found.file, only=roles, transport=found.capture.transport)
+    try:
+        supervisor.wait_ready()
+        for name, url in (("server", found.server_url), ("dashboard", found.dashboard_url)):
+            if not roles or name in roles:
+                typer.echo(f"{name:<9} {url}", err=True)
+        typer.echo("ready; Ctrl-C ends it", err=True)
+        if is_remote(found.root) and roles != ["sidecar"]:
+            # Beside the watch: a bucket that does not answer is waited for.
+            threading.Thread(target=_tell_of_storage, args=(found,), name="storage").start()
+    except BaseException:
+        supervisor.stop()
+        raise
+    supervisor.watch(stop)
+
+
+def server(
+    config_file: options.SettingsFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Run the inference server and the programming interface.
+
+    Example: driftline server -c driftline.toml --port 9000
+    """
+    found = _load(config_file)
+    for key, value in (("host", host), ("port", port)):
+        found = override(found, "server", key, value) if value is not None else found
+    run_server(found, lambda: None)
+
+
+def dashboard(
+    config_file: options.SettingsFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+) -> None:
+    """Run the dashboard.
+
+    Example: driftline dashboard -c driftline.toml
+    """
+    found = _load(config_file)
+    for key, value in (("host", host), ("port", port)):
+        found = override(found, "dashboard", key, value) if value is not None else found
+    run_dashboard(found, lambda: None)
+
+
+def scheduler(config_file: options.SettingsFile = None) -> None:
+    """Run the monitors when they are due.
+
+    Example: driftline scheduler -c driftline.toml
+    """
+    run_background(_load(config_file), ["scheduler"], lambda: None)
+
+
+def alarms(config_file: options.SettingsFile = None) -> None:
+    """Evaluate the alarms and deliver their messages.
+
+    Example: driftline alarms -c driftline.toml
+    """
+    run_background(_load(config_file), ["alarms"], lambda: None)
+
+
+def sidecar(config_file: options.SettingsFile = None) -> None:
+    """Ship this host's captured records to Kafka; one a host.
+
+    With the local transport there is nothing to ship to: sidecar and sink are one process.
+
+    Example: driftline sidecar -c driftline.toml
+    """
+    run_sidecar(_with_kafka("sidecar", _load(config_file)), lambda: None)
+
+
+def sink(config_file: options.SettingsFile = None) -> None:
+    """Write records from Kafka to the tables; several share the work.
+
+    With the local transport there is nothing to read from: sidecar and sink are one process.
+
+    Example: driftline sink -c driftline.toml
+    """
+    run_sink(_with_kafka("sink", _load(config_file)), lambda: None)
+
+
+def demo(
+    days: Annotated[int, typer.Option(help="Replay the last N days of the year, 1 to 365.")] = 365,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
+    ] = True,
+    leave: Annotated[bool, typer.Option("--exit", help="Stop when the replay is done.")] = False,
+    folder: Annotated[Path | None, typer.Option(help="Where the demo lives.")] = None,
+) -> None:
+    """Replay real flights through a monitored model.
+
+    Requests, capture and labels, all four kinds of monitor, alarms, pages, dashboard; one fault is
+    planted openly. A year takes two minutes.
+
+    Example: driftline demo --days 60
+    """
+    # Imported here because it pulls in scikit-learn and the flights, which no other command needs.
+    from driftline.app.demo.run import run_demo
+
+    configure_logging()
+    raise typer.Exit(run_demo(days=days, browser=browser, stay=not leave, folder=folder))
+
+
+def settings(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
+    """Show the effective settings and where each value comes from.
+
+    Example: driftline settings --json
+    """
+    rows = describe(load(config_file, environment=os.environ))
+    if as_json:
+        options.show_json(rows)
+        return
+    for row in rows:
+        row["setting"] = f"{row['section']}.{row['key']}"
+    options.show_table(["setting", "value", "source", "about"], rows)
+
+
+def migrate(config_file: options.SettingsFile = None) -> None:
+    """Bring the database's schema up to date.
+
+    Example: driftline migrate -c driftline.toml
+    """
+    with using_database(_load(config_file)) as engine:
+        typer.echo(f"database schema: {bring_up(engine)}")
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"driftline {__version__}")
+
+
+def _load(file: Path | None) -> Settings:
+    configure_logging()
+    found = load(file, environment=os.environ)
+    configure_logging(found.log.format)
+    return found
+
+
+def _require_loopback(found: Settings, roles: list[str]) -> None:
+    """Refuse a listener for others before anything starts; ``roles``: those to run, or all."""
+    for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
+        if not roles or section in roles:
+            require_loopback(section, host)
+    if not roles or not {"server", "dashboard"}.issuperset(roles):
+        require_loopback("metrics", found.metrics.host)
+
+
+def _tell_of_storage(found: Settings) -> None:
+    """Say when the bucket cannot be used; whoever needs it tries again by itself."""
+    # Imported here because it pulls in more than a start needs.
+    from driftline.app.doctor import examine_store
+
+    use_options(found.storage.options)
+    store = examine_store(found.root)
+    if store.verdict != "ok":
+        typer.echo(
+            f"{'storage':<9} {store.found}; {store.mend}; until then what is captured waits in "
+            "the spool",
+            err=True,
+        )
+
+
+def _with_kafka(name: str, found: Settings) -> Settings:
+    if found.capture.transport != "kafka":
+        raise InputError(
+            f'{name}: with [capture] transport = "{found.capture.transport}" sidecar and sink are '
+            'one process; run: driftline up --only capture, or set transport = "kafka"'
+        )
+    return found
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

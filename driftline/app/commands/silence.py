@@ -1,0 +1,148 @@
+"""Commands about silences: hold back messages for a while, see whom that is about, end it."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from driftline.app.commands import options
+from driftline.errors import InputError
+
+__all__ = ["silence"]
+
+silence = typer.Typer(
+    help="Hold back messages of alarms for a while; their states go on changing.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(help="Silence; `driftline silence list` names them.")]
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_COLUMNS = ["name", "status", "from", "until", "about", "comment"]
+
+
+@silence.command("put")
+@options.with_server
+def silence_put(
+    name: Annotated[str, typer.Argument(help="Letters, digits and inner hyphens.")],
+    matcher: Annotated[
+        list[str] | None,
+        typer.Option("--matcher", "-m", metavar="LABEL=VALUE", help="Also !=, =~ and !~."),
+    ] = None,
+    alarm: Annotated[
+        list[str] | None, typer.Option("--alarm", metavar="NAME", help="An alarm by name.")
+    ] = None,
+    length: Annotated[
+        str, typer.Option("--for", metavar="2h", help="How long: minutes, hours or days.")
+    ] = "2h",
+    comment: Annotated[str, typer.Option("--comment", help="Why.")] = "",
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Hold back messages from now on; windows that come again are declared by `driftline apply`.
+
+    Example: driftline silence put roll-out -m endpoint=flights --for 30m --comment "new model"
+    """
+    spec: dict[str, Any] = {
+        "matchers": matcher or [],
+        "alarm_names": alarm or [],
+        "ends_at": (datetime.now(UTC) + _length(length)).isoformat(timespec="seconds"),
+        "created_by": _user(),
+        "comment": comment,
+    }
+    with server.connect() as client:
+        client.apply([{"kind": "Silence", "name": name, "spec": spec}])
+        found = client.get("Silence", name)
+        about = client.preview_silence(spec)["alarms"]
+    if as_json:
+        options.show_json({**found, "alarms": about})
+        return
+    until = found["status"]["mutes_until"]
+    count = f"{len(about)} alarm{'s' if len(about) != 1 else ''}"
+    typer.echo(f'silence "{name}" holds back {count} until {until}')
+
+
+@silence.command("list")
+@options.with_server
+def silence_list(
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show all silences, and what they do now.
+
+    Example: driftline silence list
+    """
+    with server.connect() as client:
+        found = client.list("Silence")
+    if as_json:
+        options.show_json(found)
+        return
+    options.show_table(_COLUMNS, [_row(one) for one in found])
+
+
+@silence.command("get")
+@options.with_server
+def silence_get(
+    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
+) -> None:
+    """Show one silence, and the alarms that it is about.
+
+    Example: driftline silence get roll-out
+    """
+    with server.connect() as client:
+        found = client.get("Silence", name)
+        about = client.preview_silence(found["spec"])["alarms"]
+    if as_json:
+        options.show_json({**found, "alarms": about})
+        return
+    options.show_table(_COLUMNS, [_row(found)])
+    typer.echo(f"about: {', '.join(about) or 'no alarm'}")
+
+
+@silence.command("expire")
+@options.with_server
+def silence_expire(
+    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
+) -> None:
+    """End a silence now; what it held back and still holds true is sent.
+
+    Example: driftline silence expire roll-out
+    """
+    with server.connect() as client:
+        found = client.expire_silence(name)
+    if as_json:
+        options.show_json(found)
+        return
+    typer.echo(f'silence "{name}" is over')
+
+
+def _row(found: dict[str, Any]) -> dict[str, object]:
+    spec, status = found["spec"], found["status"]
+    targets = spec.get("mute_targets") or {}
+    names = spec["alarm_names"] or targets.get("alarm_names") or []
+    matchers = [one if isinstance(one, str) else str(one) for one in spec["matchers"]]
+    return {
+        "name": found["name"],
+        "status": status["status"],
+        "from": spec.get("starts_at") or spec.get("start_date"),
+        # While it holds nothing back, the end that was declared.
+        "until": status["mutes_until"] or spec.get("ends_at") or spec.get("expire_date"),
+        "about": ", ".join([*matchers, *names]),
+        "comment": spec["comment"] or spec["description"],
+    }
+
+
+def _length(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdigit() or not 1 <= int(number) <= 10_000:
+        raise InputError(f'--for "{text}"; expected a number and m, h or d, such as 30m')
+    return timedelta(seconds=int(number) * _UNITS[unit])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # A container may have no name for its user.
+        return ""

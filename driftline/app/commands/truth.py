@@ -1,0 +1,189 @@
+"""Commands on ground truth: labels of captured rows, from files to a running server."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import typer
+
+from driftline.app.client.client import Client
+from driftline.app.commands import options
+from driftline.app.progress import Advance, progress
+from driftline.baseline.location import Location, data_files
+from driftline.capture.truth.files import LabelNames, read_label_file
+from driftline.errors import DriftlineError
+
+__all__ = ["load", "report", "truth"]
+
+# Some 3 MB of CSV with ids of 36 letters.
+LABELS_PER_REQUEST = 50_000
+COUNTS = ("received", "stored", "duplicates", "conflicts", "empty")
+DAYS_SHOWN = 14
+# Their names are shorter than those of JSON, so that none is cut at 80 columns.
+DAY_COLUMNS = {
+    "day": "day",
+    "requests": "requests",
+    "labelled": "labelled_requests",
+    "partly": "partly_labelled_requests",
+    "share": "share",
+    "rows": "rows",
+    "labelled rows": "labelled_rows",
+}
+
+truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
+
+
+@truth.command("load")
+@options.with_server
+def load(
+    file: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH|URI…", help="JSON Lines (SageMaker's or plain), JSON, CSV, Parquet."
+        ),
+    ],
+    endpoint: Annotated[str, typer.Option("--endpoint", help="Endpoint that was asked.")],
+    label: Annotated[
+        str, typer.Option("--label", metavar="COL", help="Column with the true answer.")
+    ] = "label",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            "--id", metavar="COL", help="Column with the event id or inference id [id, …_id]."
+        ),
+    ] = None,
+    row_index: Annotated[
+        str, typer.Option("--row-index", metavar="COL", help="Column with the row in the request.")
+    ] = "row_index",
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Send labels of captured rows; of several for one row the last one counts.
+
+    All files are read once before anything is sent, so a file with something wrong in it changes
+    nothing. Loading the same again is safe. Windows that labels belong to are judged again by
+    monitors that use labels. What fits nothing is told at the end, and by: driftline truth report.
+
+    Example: driftline truth load labels.csv --endpoint flights
+    """
+    names = LabelNames(id_column, label, row_index)
+    options.open_places(*file, config_file=server.config_file)
+    files = [place for path in file for place in data_files(path)]
+    with progress("reading", unit="labels") as advance:
+        count = sum(part.num_rows for part in _parts(files, names, advance, None))
+    total = dict.fromkeys(COUNTS, 0)
+    with server.connect() as client:
+        with progress("loading", unit="labels") as advance:
+            for part in _parts(files, names, advance, count):
+                found = client.put_truth(endpoint, _csv(part))
+                total = {key: value + found[key] for key, value in total.items()}
+        standing = _standing(client, endpoint)
+    if as_json:
+        shown = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
+        options.show_json({**shown, "report": standing})
+        return
+    typer.echo(
+        f"{total['stored']:,} labels stored for {endpoint} ({total['received']:,} received, "
+        f"{total['duplicates']:,} replaced by later ones, {total['conflicts']:,} rows with "
+        f"different ones, {total['empty']:,} without a value)"
+    )
+    if standing is not None:
+        _tell(standing)
+
+
+@truth.command("report")
+@options.with_server
+def report(
+    endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="First day to list [all].")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day to list [all].")
+    ] = None,
+    server: options.Server = options.DEFAULT,
+    as_json: options.AsJson = False,
+) -> None:
+    """Tell how labels and captured rows fit: coverage by day, delays, what fits nothing.
+
+    Labels whose id nothing that was captured has so far, rows with different labels, labels for
+    rows that a request does not have, requests that are labelled in part.
+
+    Example: driftline truth report flights --from 2026-01-01
+    """
+    span = {key: day for key, day in (("from", start), ("to", end)) if day is not None}
+    with server.connect() as client:
+        found = client.truth_report(endpoint, **span)
+    if as_json:
+        options.show_json(found)
+        return
+    days = found["days"] if span else found["days"][-DAYS_SHOWN:]
+    rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
+    shown = [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
+    options.show_table(list(DAY_COLUMNS), shown)
+    _tell(found)
+
+
+def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
+    """Ask how all labels fit by now; the load itself is done, whatever becomes of the question."""
+    try:
+        return client.truth_report(endpoint)
+    except DriftlineError as error:
+        typer.echo(f"the labels are stored; how they fit is not known now: {error}", err=True)
+        return None
+
+
+def _tell(found: dict[str, Any]) -> None:
+    """Say what is noteworthy, a line each."""
+    rows, delay = found["labelled_rows"], found["delay_s"]
+    typer.echo(f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else ""))
+    if found["unsampled"]:
+        typer.echo(f"{found['unsampled']:,} labels for ids that sampling left out")
+    for key, sentence in (
+        ("unmatched", "labels for ids that nothing captured has so far"),
+        ("conflicts", "rows with different labels; the last one counts"),
+        ("stray", "labels for rows that their request does not have"),
+    ):
+        if found[key]:
+            ids = ", ".join(found[f"{'conflict' if key == 'conflicts' else key}_ids"])
+            typer.echo(f"{found[key]:,} {sentence} ({ids}{' …' if found[key] > 5 else ''})")
+    if partly := sum(day["partly_labelled_requests"] for day in found["days"]):
+        typer.echo(f"{partly:,} requests have fewer labels than rows")
+    if found["unfit"]:
+        typer.echo(f"{found['unfit']:,} labels do not fit the type {found['type']}")
+
+
+def _late(delay: dict[str, float]) -> str:
+    middle, most = (_span(delay[key]) for key in ("median", "longest"))
+    return f"half of them within {middle} of the event, all within {most}"
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _parts(
+    files: list[Location], names: LabelNames, advance: Advance, total: int | None
+) -> Iterator[pa.Table]:
+    """Give the labels of all files in parts of at most what one request carries."""
+    done = 0
+    for file in files:
+        for table in read_label_file(file.path, names, filesystem=file.system, shown=file.shown):
+            for at in range(0, table.num_rows, LABELS_PER_REQUEST):
+                part = table.slice(at, LABELS_PER_REQUEST)
+                yield part
+                done += part.num_rows
+                advance(done, total)
+
+
+def _csv(labels: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pacsv.write_csv(labels.rename_columns(["id", "row_index", "label"]), sink)
+    return sink.getvalue()

@@ -1,0 +1,320 @@
+"""The one SQL database: how it is opened, and how its schema is brought up to date.
+
+SQLite by default: write-ahead log, writers queue for the lock at once (BEGIN IMMEDIATE) in place of
+failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and what
+must not happen twice is guarded by the rooms themselves (driftline/alerts/guard.py). Every room
+keeps its own tables; Alembic holds their common history in driftline/migrations. A process that
+ends in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from driftline.app.settings.settings import Settings, SettingsError, without_password
+from driftline.errors import ConflictError, UnavailableError
+from driftline.serving.tables import installation
+
+__all__ = [
+    "installation_id",
+    "known_revisions",
+    "migrate",
+    "open_database",
+    "stored_revision",
+    "using_database",
+]
+
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 30_000
+# A process that stops does not wait long for others to stand still: the last one does the rest.
+CHECKPOINT_TIMEOUT_MS = 1_000
+# A server that does not answer must not hold up a start for libpq's two minutes and more.
+CONNECT_TIMEOUT_S = 10
+# Firewalls drop idle connections silently; the probes notice within a minute.
+KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# Older connections are replaced, so that one moved to another server is found again.
+RECYCLE_S = 1800
+# Any fixed number would do; this one is "driftlin" in ASCII.
+MIGRATION_LOCK = 0x647269_66746C696E
+POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
+# What PostgreSQL says when it is there but lets nobody in, and what mends it.
+MENDS = {
+    "password": "set the right user and password in [database] url",
+    "no pg_hba.conf entry": "allow this machine in the server's pg_hba.conf",
+    'role "': "create that user, or set another in [database] url",
+    "permission denied": "make the user of [database] url the owner of the database",
+    'database "': "create that database, or set another in [database] url",
+    "lock timeout": "another process holds it; try again when that one has ended",
+    "deadlock": "another process was at work; try again",
+}
+MEND_OTHERWISE = "start the server, or correct [database] url"
+
+
+def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
+    """Open the database that the settings name; PostgreSQL is not connected to before it is used.
+
+    Parameters
+    ----------
+    read_only
+        For processes that only look: their transactions never wait for a writer, and each sees
+        the rows of one moment.
+
+    Raises
+    ------
+    SettingsError
+        When the URL is no database URL, or names a database that this version cannot use.
+    UnavailableError
+        When the file or its folder cannot be made.
+    """
+    try:
+        url = make_url(settings.database_url)
+    except ArgumentError as error:
+        raise SettingsError(
+            f'[database] url: "{without_password(settings.database.url)}" is no database URL; '
+            "expected for example sqlite:////var/lib/driftline/driftline.db or "
+            "postgresql://user:password@host/database"
+        ) from error
+    if url.drivername in POSTGRES_NAMES:
+        return _open_postgres(url, read_only=read_only)
+    if url.get_backend_name() == "sqlite":
+        return _open_sqlite(url, read_only=read_only)
+    raise SettingsError(
+        f'[database] url: "{url.drivername}" is not a database that can be used; '
+        "expected sqlite or postgresql"
+    )
+
+
+@contextmanager
+def using_database(settings: Settings, *, read_only: bool = False) -> Iterator[Engine]:
+    """Open the database as `open_database` does, and close it at the end of the block.
+
+    SQLite's write-ahead log is then moved into the file, unless another process is using it.
+    """
+    engine = open_database(settings, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        # Without a connection nothing was done, or could be.
+        if engine.dialect.name == "sqlite" and _has_connections(engine):
+            try:
+                _checkpoint(engine)
+            except (SQLAlchemyError, sqlite3.Error) as error:  # The log is kept: nothing is lost.
+                log.warning("database_not_checkpointed error=%s", error)
+        engine.dispose()
+
+
+def migrate(engine: Engine) -> str:
+    """Bring the schema up to date, in one transaction, and give its revision.
+
+    Several processes may do so at once: one works, the others wait and find it done.
+
+    Raises
+    ------
+    UnavailableError
+        When the database cannot be opened or is locked by another process for too long.
+    ConflictError
+        When its schema is newer than this version of driftline, or cannot be brought up to date.
+    """
+    config = _config()
+    where = without_password(engine.url.render_as_string(hide_password=True))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            found, known = stored_revision(connection), known_revisions()
+            if found is not None and found not in known:
+                raise ConflictError(
+                    f"database {where}: its schema {found} is of a newer driftline than this one, "
+                    f"which knows it up to {known[0]}; install the newer one, or set another "
+                    "[database] url"
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return str(stored_revision(connection))
+    except CommandError as error:
+        raise ConflictError(
+            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
+            "or set another [database] url"
+        ) from error
+    except SQLAlchemyError as error:
+        raise UnavailableError(_sentence(engine, error)) from error
+
+
+def stored_revision(connection: Connection) -> str | None:
+    """Return the revision of the schema that a database has; None when it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+    return found.scalar_one_or_none()
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions of the schema that this version of driftline knows, newest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(script.revision for script in scripts)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+    return config
+
+
+def installation_id(settings: Settings) -> str | None:
+    """Return the id of the installation whose database the settings name; None before its start.
+
+    Raises
+    ------
+    SettingsError
+        As `open_database`.
+    UnavailableError
+        When the database cannot be read.
+    """
+    with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
+        url = make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return None  # Opening it would create it.
+    engine = open_database(settings, read_only=True)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(installation.name):
+                return None
+            return connection.scalar(select(installation.c.id))
+    except SQLAlchemyError as error:
+        raise UnavailableError(_sentence(engine, error)) from error
+    finally:
+        engine.dispose()
+
+
+def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
+    if url.database and url.database != ":memory:":
+        _make(Path(url.database))
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin if read_only else _begin_immediate)
+    return engine
+
+
+def _open_postgres(url: URL, *, read_only: bool) -> Engine:
+    # Prepared statements outlive an upgrade by another process, and fail then; connection poolers
+    # do not know them at all.
+    wanted = {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "client_encoding": "utf8",
+        "prepare_threshold": None,
+        **KEEPALIVE,
+    }
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            connect_args={key: value for key, value in wanted.items() if key not in url.query},
+            # A connection that a restart of the server has cut is replaced before it is used.
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_S,
+            # Rows hold secrets of channels; errors are logged.
+            hide_parameters=True,
+            isolation_level="READ COMMITTED",
+        )
+    except ImportError as error:
+        raise SettingsError(
+            "[database] url: PostgreSQL needs a package that is not installed; "
+            'install it by: pip install "psycopg[binary]"'
+        ) from error
+    event.listen(engine, "connect", _prepare_postgres)
+    if read_only:
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
+
+
+def _make(file: Path) -> None:
+    """Make the database's file in one step: with a write-ahead log, and for its owner alone.
+
+    Processes that change the journal of one file at the same moment are refused at once, however
+    long they would wait; who comes second finds it made. It holds the secrets that messages are
+    signed with.
+    """
+    if file.exists():
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent) as folder:
+            new = Path(folder) / file.name
+            new.touch(mode=0o600)
+            with closing(sqlite3.connect(new)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            with suppress(FileExistsError):
+                os.link(new, file)
+    except (OSError, sqlite3.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UnavailableError(f"database {file}: {why}") from error
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions by itself: the listeners below do.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _has_connections(engine: Engine) -> bool:
+    return isinstance(engine.pool, QueuePool) and engine.pool.checkedin() > 0
+
+
+def _checkpoint(engine: Engine) -> None:
+    # Not by a connection of SQLAlchemy's: that would begin a transaction.
+    with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # As long as SQLite waits: a process that hangs in its transaction must not hang all others.
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.close()
+    connection.autocommit = False
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # Who says that it only reads holds up no writer; it must not write then.
+    reads = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _sentence(engine: Engine, error: SQLAlchemyError) -> str:
+    """Say in one sentence which database does not answer, why, and what mends it."""
+    where = without_password(engine.url.render_as_string(hide_password=True))
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    if engine.dialect.name != "postgresql":
+        is_busy = "locked" in lines[0]
+        mend = MENDS["lock timeout"] if is_busy else "restore that file, or correct [database] url"
+        return f"database {where}: {lines[0]}; {mend}"
+    # libpq puts the cause last on its line, and tries host after host, each on a line.
+    reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
+    mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)
+    return f"database {where}: {reason}; {mend}"

@@ -1,0 +1,71 @@
+"""The fault that the demo plants in its traffic, declared openly, so that it can be found again.
+
+From 18 to 22 November of the flights' calendar, as if two feeds upstream had been changed on a
+Monday and mended by the weekend: Newark's weather station sends degrees Celsius where Fahrenheit
+is expected, and one airline comes under its ICAO code in place of the IATA code. Every request
+stays well formed and every answer is a 200: nothing but a monitor can see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.app.demo.flights import EVENT_TIME
+
+__all__ = ["AIRPORT", "CARRIER", "CELSIUS_COLUMNS", "WRONG_CARRIER", "Planted", "bug_days", "plant"]
+
+AIRPORT = "EWR"
+CELSIUS_COLUMNS = ("temp", "dewp")
+CARRIER = "9E"  # Endeavor Air, IATA.
+WRONG_CARRIER = "EDV"  # Endeavor Air, ICAO.
+FIRST_DAY = datetime(2013, 11, 18, tzinfo=UTC)
+DAY_COUNT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """Traffic with the fault in it.
+
+    Parameters
+    ----------
+    table
+        The flights as they are sent.
+    rows
+        For each faulty column, which rows are: booleans of shape (rows,).
+    """
+
+    table: pa.Table
+    rows: Mapping[str, np.ndarray]
+
+
+def bug_days(shift: timedelta) -> list[datetime]:
+    """Give the beginnings of the faulty days, moved with the flights."""
+    return [FIRST_DAY + shift + timedelta(days=day) for day in range(DAY_COUNT)]
+
+
+def plant(table: pa.Table, shift: timedelta) -> Planted:
+    """Put the fault into the rows of its days; all others stay as they are."""
+    kind = table[EVENT_TIME].type
+    days = bug_days(shift)
+    begins, ends = (pa.scalar(time, kind) for time in (days[0], days[-1] + timedelta(days=1)))
+    times = table[EVENT_TIME]
+    inside = pc.and_(pc.greater_equal(times, begins), pc.less(times, ends))
+    cold = pc.and_(inside, pc.equal(table["origin"], AIRPORT))
+    renamed = pc.and_(inside, pc.equal(table["carrier"], CARRIER))
+    found = _put(table, "carrier", pc.if_else(renamed, WRONG_CARRIER, table["carrier"]))
+    rows = {"carrier": renamed.to_numpy()}
+    for name in CELSIUS_COLUMNS:
+        celsius = pc.round(pc.divide(pc.subtract(table[name], 32.0), 1.8), ndigits=1)
+        found = _put(found, name, pc.if_else(cold, celsius, table[name]))
+        rows[name] = pc.and_(cold, pc.is_valid(table[name])).to_numpy()
+    return Planted(found, rows)
+
+
+def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)

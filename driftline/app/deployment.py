@@ -1,0 +1,158 @@
+"""One call from a fitted model to a monitored endpoint; ``dl.deploy`` and ``driftline deploy``."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from driftline.app.client.client import DEFAULT_SERVER, Client
+from driftline.errors import InputError
+from driftline.roles import Problem, Roles
+from driftline.serving.deploy import deploy_resources
+from driftline.storage import is_remote
+
+__all__ = ["deploy", "deploy_by"]
+
+
+def deploy(
+    model: object,
+    *,
+    reference: object = None,
+    label: str | None = None,
+    name: str | None = None,
+    prediction: str | None = None,
+    probability: str | Sequence[str] | None = None,
+    id: str | None = None,  # noqa: A002 - As the command line and resource files spell it.
+    timestamp: str | None = None,
+    exclude: Sequence[str] | None = None,
+    categorical: Sequence[str] | None = None,
+    problem: Problem | None = None,
+    positive: object = None,
+    threshold: float | None = None,
+    facet: str | Sequence[str] | None = None,
+    group: str | None = None,
+    server: str = DEFAULT_SERVER,
+    id_column: str | None = None,
+) -> dict[str, Any]:
+    """Make endpoint, capture, signature, baseline and monitors of a model in one go.
+
+    Parameters
+    ----------
+    model
+        A model file, or a fitted scikit-learn estimator.
+    reference
+        The data taken as good: a file, or a pandas data frame. The server must be able to read the
+        files; it keeps its own copy of the model.
+    name
+        Name of the endpoint; by default the model file's name.
+    label, prediction, probability, id, timestamp, exclude, categorical, problem, positive
+        Roles of the reference's columns, as `Baseline.fit` takes them. With label and prediction
+        (or probability) the quality of the model is monitored, too.
+    threshold
+        Above which probability an answer without prediction is positive.
+    facet, group
+        Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
+
+    Returns
+    -------
+    dict
+        The plan that was carried out, with one change for each resource, and ``endpoint``.
+
+    Raises
+    ------
+    InputError
+        When a file or column is not what was said.
+    UnavailableError
+        When no server answers.
+    """
+    roles = Roles.of(
+        label=label,
+        prediction=prediction,
+        probability=probability,
+        id=id,
+        id_column=id_column,
+        timestamp=timestamp,
+        exclude=exclude,
+        categorical=categorical,
+        problem=problem,
+        positive=positive,
+        threshold=threshold,
+        facet=facet,
+        group=group,
+    )
+    with Client(server) as client:
+        return deploy_by(model, roles, reference=reference, name=name, client=client)
+
+
+def deploy_by(
+    model: object,
+    roles: Roles,
+    *,
+    reference: object = None,
+    name: str | None = None,
+    client: Client,
+) -> dict[str, Any]:
+    """Do what `deploy` does, the roles in one value."""
+    with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
+        model_file = _model_file(model, Path(folder), name)
+        endpoint = name or _endpoint_name(model_file)
+        resources = deploy_resources(
+            model=str(model_file),
+            reference=_reference_file(reference, Path(folder)),
+            name=endpoint,
+            roles=roles,
+        )
+        return {**client.apply(resources), "endpoint": endpoint}
+
+
+def _model_file(model: object, folder: Path, name: str | None) -> Path:
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        if not path.exists():
+            raise InputError(
+                f"model {path}: no such file; expected a .skops file, or .joblib where trusted"
+            )
+        return path.resolve()
+    if not hasattr(model, "predict"):
+        raise InputError(
+            f"model of type {type(model).__name__}: expected a file or an estimator with predict"
+        )
+    if name is None:
+        raise InputError("an estimator has no name; expected name=, the name of the endpoint")
+    # Imported here: `deploy` of a file needs no scikit-learn in the caller's process.
+    import skops.io
+
+    path = folder / f"{name}.skops"
+    skops.io.dump(model, path)
+    return path
+
+
+def _reference_file(reference: object, folder: Path) -> str | None:
+    if reference is None:
+        return None
+    if isinstance(reference, str) and is_remote(reference):
+        return reference
+    if isinstance(reference, (str, Path)):
+        path = Path(reference)
+        if not path.exists():
+            raise InputError(f"reference {path}: no such file or folder")
+        return str(path.resolve())
+    # Imported here: only a data frame needs Arrow in the caller's process.
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    path = folder / "reference.parquet"
+    table = reference if isinstance(reference, pa.Table) else pa.table(reference)
+    parquet.write_table(table, path)
+    return str(path)
+
+
+def _endpoint_name(file: Path) -> str:
+    """Bring a file's name to the form that names have."""
+    name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9]", "-", file.stem)).strip("-")[:63]
+    if not name:
+        raise InputError(f"model {file}: its name gives no endpoint name; expected --name")
+    return name

@@ -1,0 +1,393 @@
+"""Looks at an installation and says what is wrong, and the mend.
+
+Each examination answers a question that somebody asks at night: can it store, does the schema fit,
+does anything wait, was anything lost, is anybody told. All that one changes is a probe file.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import httpx
+import pyarrow as pa
+from sqlalchemy import Engine, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.alarms.records import list_alarms
+from driftline.alerts.tables import outbox
+from driftline.app.database import known_revisions, stored_revision, using_database
+from driftline.app.installation import another_installation
+from driftline.app.processes import kafka_options
+from driftline.app.remediation import MENDS
+from driftline.app.settings.settings import Settings
+from driftline.baseline.location import locate
+from driftline.capture.audit.note import read_note
+from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.capture.spool.backlog import measure
+from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.errors import DriftlineError, UnavailableError
+from driftline.monitors.definitions import list_definitions
+from driftline.monitors.standing import overdue
+from driftline.storage import use_options
+
+__all__ = ["Finding", "examine", "examine_store", "worst"]
+
+Verdict = Literal["ok", "warning", "defect"]
+
+LITTLE_BYTES = 1 << 30
+LITTLE_SHARE = 0.05
+# A server keeps a socket for each client and each worker.
+FEW_FILES = 1024
+MUCH_SHARE = 0.7
+LONG_WAIT = timedelta(minutes=5)
+RECENT = timedelta(days=7)
+DAY = timedelta(days=1)
+LATE_AUDIT = timedelta(hours=3)
+ANSWER_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one examination found.
+
+    Parameters
+    ----------
+    what
+        What was looked at.
+    verdict
+        "ok", "warning" (works, and will trouble somebody) or "defect".
+    found
+        What is so, in one sentence.
+    mend
+        What to do; empty when all is well.
+    """
+
+    what: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Examine the machine, the stores and the processes, one finding after the other.
+
+    Parameters
+    ----------
+    now
+        The clock of scheduler and alarms.
+    """
+    yield from _machine(settings)
+    use_options(settings.storage.options)
+    store = examine_store(settings.root)
+    yield store
+    storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
+    yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
+    if settings.capture.transport == "kafka":
+        yield _kafka(kafka_options(settings))
+    yield from _database(settings, now)
+    yield from _losses(settings.root, store)
+    yield _audit(settings.root, store)
+    yield _server(settings, f"server,{storing},scheduler,alarms")
+    yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
+
+
+def _machine(settings: Settings) -> Iterator[Finding]:
+    for what, folder in (
+        ("disk of the store", settings.local_dir),
+        ("disk of the spool", settings.spool_dir),
+    ):
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        space = shutil.disk_usage(there)
+        found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
+        is_little = space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total)
+        yield (
+            Finding(what, "warning", found, "make room, or move it")
+            if is_little
+            else Finding(what, "ok", found)
+        )
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = f"{files:,} files may be open at once"
+    if files < FEW_FILES:
+        yield Finding("open files", "warning", found, f"raise the limit: ulimit -n {FEW_FILES}")
+    else:
+        yield Finding("open files", "ok", found)
+
+
+def examine_store(root: str) -> Finding:
+    """Write a file, read it, remove it."""
+    name = f".doctor-{datetime.now(UTC).timestamp():.6f}"
+    try:
+        probe = locate(root) / name
+        probe.write(b"probe")
+        is_kept = probe.read() == b"probe"
+        probe.system.delete_file(probe.path)
+    except (DriftlineError, OSError) as error:
+        # Of a bucket the sentence has its mend in it.
+        found, _, mend = str(error).replace(f"/{name}", "").partition("; ")
+        mend = mend or "let this user write there, or set [storage] root"
+        return Finding("store", "defect", found, mend)
+    if not is_kept:
+        return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
+    return Finding("store", "ok", f"{root} can be written and read")
+
+
+def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
+    """Say how much waits there, and since when; ``storing``: the roles that empty it."""
+    if not folder.exists():
+        return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
+    found = measure(folder)
+    waiting = timedelta(seconds=found.oldest_s)
+    shown = f"{_size(found.size_bytes)} of {_size(budget_bytes)} in {folder}"
+    if folder.stat().st_mode & 0o077:
+        shown = f"{folder} is open to other users, and holds raw bodies"
+        return Finding("spool", "defect", shown, f"chmod 700 {folder}")
+    if found.size_bytes > budget_bytes * (1 - LITTLE_SHARE):
+        return Finding(
+            "spool",
+            "defect",
+            f"{shown}: full, so records are dropped",
+            f"start what stores them: driftline up --only {storing}",
+        )
+    if found.size_bytes > budget_bytes * MUCH_SHARE:
+        return Finding(
+            "spool",
+            "warning",
+            f"{shown}: nearly full, and records are dropped then",
+            f"see that what stores them runs: driftline up --only {storing}; or raise [capture] "
+            "spool_max_bytes",
+        )
+    if waiting > LONG_WAIT:
+        return Finding(
+            "spool",
+            "warning",
+            f"{shown}, the oldest record waits for {_span(waiting)}",
+            f"see that what stores them runs: driftline up --only {storing}",
+        )
+    return Finding("spool", "ok", shown)
+
+
+def _kafka(options: KafkaOptions) -> Finding:
+    """Ask the broker for the topic that lies between sidecar and sink."""
+    # The client takes a while to load, and only this transport needs it.
+    from driftline.capture.line.kafka_topics import find_partitions
+
+    shown = f'{",".join(options.bootstrap_servers)}, topic "{options.topic}"'
+    try:
+        count = find_partitions(options)
+    except UnavailableError as error:
+        mend = "start the broker, or correct [kafka] bootstrap_servers; records wait in the spool"
+        return Finding("kafka", "defect", str(error), mend)
+    if count is None:
+        mend = "start what makes it: driftline up --only sidecar,sink; or correct [kafka] topic"
+        return Finding("kafka", "defect", f"{shown}: there is no such topic", mend)
+    return Finding("kafka", "ok", f"{shown}: {count} partitions")
+
+
+def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    file = settings.local_dir / "driftline.db"
+    if not settings.database.url and not file.exists():
+        # Opening it would make it.
+        yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
+        return
+    try:
+        with using_database(settings, read_only=True) as engine:
+            yield from _examine_database(engine, now)
+    except (DriftlineError, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        yield Finding("database", "defect", reason, "start it, or correct [database] url")
+
+
+def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[Finding]:
+    with engine.connect() as connection:
+        revision = stored_revision(connection)
+    shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
+    if revision != known[0]:
+        is_newer = revision is not None and revision not in known
+        yield Finding(
+            "database",
+            "defect",
+            f"{shown}: schema {revision or 'empty'}, not {known[0]}",
+            "install the newer driftline that wrote it, or set another [database] url"
+            if is_newer
+            else "driftline migrate",
+        )
+        return
+    yield Finding("database", "ok", f"{shown}, schema {revision}")
+    try:
+        yield from _messages(engine)
+        yield from _monitors(engine, now())
+    except UnavailableError as error:
+        yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
+    except SQLAlchemyError as error:
+        yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
+
+
+def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
+    with engine.connect() as connection:
+        known, late = len(list_definitions(connection)), overdue(connection, now)
+    if late:
+        worst = max(late, key=lambda one: now - one.due_at)
+        yield Finding(
+            "monitors",
+            "defect",
+            f"{len(late)} of {known} overdue; {worst.monitor} for {_span(now - worst.due_at)}",
+            "see that the scheduler runs: driftline up --only scheduler",
+        )
+    else:
+        yield Finding("monitors", "ok", f"{known} declared, none overdue")
+
+
+def _messages(engine: Engine) -> Iterator[Finding]:
+    """Say how messages fared lately: what was given up long ago is no news."""
+    since = datetime.now(UTC) - RECENT
+    with engine.connect() as connection:
+        by_status = {
+            str(status): int(count)
+            for status, count in connection.execute(
+                select(outbox.c.status, func.count())
+                .where(or_(outbox.c.finished_at.is_(None), outbox.c.finished_at >= since))
+                .group_by(outbox.c.status)
+            )
+        }
+        alarms = list_alarms(connection)
+    silent = [one.name for one in alarms if not one.definition.alarm_actions]
+    if by_status.get("dead"):
+        yield Finding(
+            "messages",
+            "defect",
+            f"{by_status['dead']} could not be delivered in the last {RECENT.days} days",
+            "see the page Alarms for the answers, and mend the channel",
+        )
+    elif silent:
+        yield Finding(
+            "messages",
+            "warning",
+            f'{len(silent)} alarms tell nobody, such as "{silent[0]}"',
+            "declare a Channel, and name it in alarm_actions",
+        )
+    else:
+        waiting = sum(by_status.get(one, 0) for one in ("pending", "delivering"))
+        yield Finding(
+            "messages", "ok", f"{by_status.get('delivered', 0)} delivered, {waiting} waiting"
+        )
+
+
+def _unread(what: str, kept: str, mend: str, error: Exception, store: Finding) -> Finding:
+    """Say that something stored cannot be read: seldom its own fault, so nobody is to remove it."""
+    if store.verdict == "defect":
+        return Finding(
+            what, "defect", f"{kept} cannot be read, nor the store used", "see the store"
+        )
+    # Of a bucket the sentence has its mend in it.
+    found, _, known = str(error).partition("\n")[0].partition("; ")
+    return Finding(what, "defect", f"{kept} cannot be read ({found})", known or mend)
+
+
+def _losses(root: str, store: Finding) -> Iterator[Finding]:
+    """Say what was lost lately, by reason."""
+    since = datetime.now(UTC) - RECENT
+    try:
+        gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
+    except (DriftlineError, OSError, pa.ArrowInvalid) as error:
+        mend = f"let this user read {root}/gaps; what is damaged there, bring back from a copy"
+        yield _unread("capture", "the table of losses", mend, error, store)
+        return
+    if not gaps:
+        yield Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
+        return
+    reasons = ", ".join(sorted({one.reason for one in gaps}))
+    counted = sum(one.records or 0 for one in gaps)
+    unknown = sum(one.records is None for one in gaps)
+    more = f" and {unknown} gaps of unknown size" if unknown else ""
+    today = _by_reason(gaps, since + RECENT - DAY)
+    shown = ", ".join(f"{reason} {count:,}" for reason, count in today.items())
+    yield Finding(
+        "capture",
+        "warning",
+        f"{counted:,} records{more} lost in the last {RECENT.days} days ({reasons})"
+        + (f"; of them in the last day: {shown}" if today else ""),
+        next((MENDS[one] for one in today if one in MENDS), "driftline capture stats"),
+    )
+
+
+def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:
+    """Count records lost since a time, the most frequent reason first."""
+    found: Counter[str] = Counter()
+    for gap in gaps:
+        if gap.last_time is not None and gap.last_time >= since:
+            found[gap.reason] += gap.records or 0
+    return dict(found.most_common())
+
+
+def _audit(root: str, store: Finding) -> Finding:
+    """Say what the last audit has found."""
+    try:
+        found = read_note(root)
+    except DriftlineError as error:
+        return _unread("audit", "what it found", f"let this user read {root}", error, store)
+    if found is None:
+        return Finding("audit", "ok", "none was made yet; the scheduler makes one every hour")
+    made = datetime.fromisoformat(found["time"])
+    age = datetime.now(UTC) - made
+    shown = f"{found['numbers']:,} numbers of {found['spools']:,} spools, {_span(age)} ago"
+    if not found["adds_up"]:
+        what = ", ".join(f"{found[one]:,} {one}" for one in ("missing", "doubled", "torn"))
+        files = f", {len(found['damaged'])} files gone" if found["damaged"] else ""
+        mend = (
+            "driftline capture audit says which; bring the files back from a copy, or, where there "
+            "is none, have them counted as lost: driftline capture audit --accept"
+        )
+        return Finding("audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
+    if age > LATE_AUDIT:
+        mend = "see that the scheduler runs: driftline up --only scheduler"
+        return Finding("audit", "warning", f"adds up: {shown}; no newer one", mend)
+    return Finding("audit", "ok", f"adds up: {shown}")
+
+
+def _server(settings: Settings, roles: str) -> Finding:
+    found = _process("server", f"{settings.server_url}/readyz", roles)
+    try:
+        other = another_installation(settings) if found.verdict == "ok" else ""
+    except DriftlineError as error:
+        other = str(error)
+    return Finding("server", "defect", other, "set another [server] port") if other else found
+
+
+def _process(name: str, url: str, roles: str) -> Finding:
+    try:
+        answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False)
+    except httpx.HTTPError as error:
+        found = f"{url} does not answer ({type(error).__name__})"
+        return Finding(name, "warning", found, f"driftline up --only {roles}")
+    if answer.status_code >= 500:
+        found = f"{url}: {answer.status_code} {answer.text[:200]}"
+        return Finding(name, "defect", found, "see its log")
+    return Finding(name, "ok", f"{url} answers")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def _span(length: timedelta) -> str:
+    minutes = round(length.total_seconds() / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
+
+
+def worst(findings: Iterable[Finding]) -> Verdict:
+    """Give the worst verdict of all."""
+    order: tuple[Verdict, ...] = ("ok", "warning", "defect")
+    return max((one.verdict for one in findings), key=order.index, default="ok")

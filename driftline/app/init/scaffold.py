@@ -1,0 +1,133 @@
+"""The resource file that ``driftline init`` writes: ready to be applied, and to be read first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from driftline.app.init.infer_roles import Guess
+from driftline.errors import ConflictError, InputError
+from driftline.roles import Roles
+from driftline.serving.deploy import monitor_resources, roles_spec
+
+__all__ = [
+    "draft_resources", "draft_text", "endpoint_name", "require_free", "sent_note", "write_draft",
+]  # fmt: skip
+
+_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+
+_CHANNEL = """\
+# So far nobody is told of an alarm. To tell somebody: uncomment this, give the address, and add
+#   alarm_actions: [pager]
+# to the spec of each Alarm above.
+# ---
+# kind: Channel
+# name: pager
+# spec:
+#   type: webhook
+#   url: https://example.org/hook
+"""
+
+
+def endpoint_name(data: Sequence[str], name: str | None) -> str:
+    """Give the endpoint's name: the one that was said, or one made of the file's.
+
+    Raises
+    ------
+    InputError
+        When it is none, or the file's name gives none.
+    """
+    stem = Path(data[0]).stem if name is None else name
+    found = stem if name is not None else re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:63]
+    found = found.rstrip("-") if name is None else found
+    if _NAME.fullmatch(found) is None:
+        hint = "its name gives no endpoint's name; " if name is None else ""
+        raise InputError(
+            f'name "{stem[:80]}": {hint}expected --name with letters, digits and inner hyphens, '
+            "63 at most"
+        )
+    return found
+
+
+def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[str, Any]]:
+    """Give the resources of an endpoint that an app of one's own answers.
+
+    Parameters
+    ----------
+    data
+        Paths or URIs of the reference; local ones are made absolute, for the server reads them.
+    roles
+        Of its columns; they say which kinds of monitor there are.
+    """
+    places = [place if "://" in place else os.path.abspath(place) for place in data]  # noqa: PTH100 - globs stay globs
+    reference = places if len(places) > 1 else places[0]
+    return [
+        {"kind": "Baseline", "name": name, "spec": {"data": reference, **roles_spec(roles)}},
+        {"kind": "Endpoint", "name": name, "spec": {"baseline": name}},
+        *monitor_resources(name, roles, has_model=False),
+    ]
+
+
+def sent_note(roles: Roles) -> str:
+    """Say what rows without names must not hold, for such rows are read by position; or nothing."""
+    named = (roles.id_column, roles.timestamp, roles.label, roles.prediction)
+    others = [one for one in (*roles.exclude, *named, *roles.probability) if one]
+    if not others:
+        return ""
+    return (
+        "apps must not send these, or send names (CSV with a header, objects), for rows without "
+        f"names are read by position: {', '.join(dict.fromkeys(others))}"
+    )
+
+
+def draft_text(
+    resources: Sequence[dict[str, Any]], guesses: Sequence[Guess], *, file: Path, note: str = ""
+) -> str:
+    """Write resources as YAML under a comment that says what was guessed, why, and a note."""
+    width = max((len(guess.role) for guess in guesses), default=0)
+    lines = [
+        f"#   {guess.role:<{width}}  {json.dumps(guess.value, ensure_ascii=False)}: {guess.reason}"
+        for guess in guesses
+    ]
+    # A name may hold anything, an end of line too; a comment must not.
+    told = [" ".join(line.split("\n")) for line in lines] or ["#   every column is a feature"]
+    head = [
+        "# Written by `driftline init`. What it took for what, and why:",
+        *told,
+        *([f"# Note: {' '.join(note.splitlines())}"] if note else ()),
+        "# Change below what is wrong, then: driftline apply -f " + file.name,
+    ]
+    documents = yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, width=100)
+    return "\n".join(head) + "\n" + documents + _CHANNEL
+
+
+def require_free(file: Path) -> None:
+    """Refuse to write over a file that is there: it may hold somebody's changes.
+
+    Raises
+    ------
+    ConflictError
+        When it is there.
+    """
+    if file.exists():
+        raise ConflictError(f"{file}: is there already; expected --overwrite or --output")
+
+
+def write_draft(file: Path, text: str) -> None:
+    """Write the file.
+
+    Raises
+    ------
+    InputError
+        When it cannot be written.
+    """
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror})") from error

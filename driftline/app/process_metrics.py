@@ -1,0 +1,119 @@
+"""What sidecar, sink and scheduler show of themselves: their counters as Prometheus has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from driftline.app.metrics_listener import exposed
+from driftline.app.settings.settings import Settings
+from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
+
+if TYPE_CHECKING:
+    from driftline.capture.line.dispatch import Dispatcher
+    from driftline.capture.line.sidecar import Sidecar
+    from driftline.capture.line.sink import Sink
+
+__all__ = ["Observation"]
+
+_SIDECAR = {
+    "acked": "Records and gaps that the broker has acknowledged.",
+    "failures": "Times that the broker took nothing, and was waited for.",
+    "producers": "Producers made: one at the start, one more after each failure.",
+    "letters": "Messages sent.",
+    "refused": "Messages that the broker refused.",
+    "light": "Records sent without their bodies, being too large.",
+    "dead_letters": "Records set aside because no broker would take them.",
+    "redacted": "Records that rules have changed.",
+    "redaction_failed": "Records whose bodies were taken out because a rule could not be applied.",
+}
+_SINK = {
+    "records": "Requests stored.",
+    "rows": "Rows stored.",
+    "gaps": "Gaps stored, each some lost requests.",
+    "commits": "Commits of rows.",
+    "duplicates": "Records that came again, and were dropped.",
+    "failures": "Times that something was waited out and tried again.",
+    "letters": "Messages read from the broker.",
+    "poison": "Messages that cannot be read, and were set aside.",
+    "rebalances": "Times that partitions were given to this sink.",
+    "compacted": "Small files put together.",
+    "vacuumed": "Files deleted that nobody reads any more.",
+    "expired": "Rows removed by retention.",
+    "redacted": _SIDECAR["redacted"],
+    "redaction_failed": _SIDECAR["redaction_failed"],
+}
+
+Counters = Mapping[str, int]
+
+
+class Observation:
+    """The metrics of one process, to be shown while it runs.
+
+    Parameters
+    ----------
+    settings
+        Where to listen; the spool folder.
+    name
+        The process: "sidecar", "sink" or "background".
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings, self._name = settings, name
+        self.registry = CollectorRegistry()
+        if name != "sink":
+            self.registry.register(Spools(settings.spool_dir, settings.capture.spool_max_bytes))
+            self.registry.register(HostTaps(settings.spool_dir))
+
+    def sidecar(self, sidecar: Sidecar, sender: Dispatcher, redactor: object) -> None:
+        """Show a sidecar."""
+
+        def counters() -> Counters:
+            sent = sender.counters
+            return {
+                "acked": sidecar.counters["records"],
+                "failures": sidecar.counters["failures"],
+                "producers": sender.made,
+                "letters": sent["letters"],
+                "refused": sent["refused"],
+                "light": sent["light"],
+                "dead_letters": sent["poison"],
+                **_counters_of(redactor),
+            }
+
+        self.registry.register(Counted("driftline_sidecar_", counters, _SIDECAR))
+
+    def sink(self, make: Callable[..., Sink], *others: object) -> Sink:
+        """Show the sink that ``make(observe=…)`` gives, and what works for it."""
+        sink = make(observe=SinkInstruments(self.registry).observe)
+
+        def counters() -> Counters:
+            found: dict[str, int] = {}
+            for one in (sink, *others):
+                for name, count in _counters_of(one).items():
+                    found[name] = found.get(name, 0) + count
+            return found
+
+        self.registry.register(Counted("driftline_sink_", counters, _SINK))
+        return sink
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Answer scrapes as long as the context lasts."""
+        chosen = self._settings.metrics
+        ports = {
+            "sidecar": chosen.sidecar_port,
+            "sink": chosen.sink_port,
+            "background": chosen.background_port,
+        }
+        with exposed(self.registry, name=self._name, host=chosen.host, port=ports[self._name]):
+            yield
+
+
+def _counters_of(found: object) -> Counters:
+    """Give what something counts of itself, if it does."""
+    counters: Counters = getattr(found, "counters", {})
+    return counters

@@ -1,0 +1,397 @@
+"""The composition root: from settings to each ready process; the only file that builds things.
+
+Run as a module it is one process of an installation: ``python -m driftline.app.processes server``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from driftline.app.client.connection import ServerCalls
+from driftline.app.database import migrate, using_database
+from driftline.app.exit_codes import error_of, exit_code
+from driftline.app.listener import listen, serve
+from driftline.app.logs import configure_logging
+from driftline.app.process_metrics import Observation
+from driftline.app.redactor import redactor
+from driftline.app.settings.settings import Settings, load
+from driftline.errors import DriftlineError, UnavailableError
+from driftline.loopback import require_loopback
+from driftline.storage import use_options
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from driftline.capture.line.kafka_options import KafkaOptions
+    from driftline.capture.line.sink import Sink
+    from driftline.capture.line.transport import Transport
+    from driftline.capture.line.upkeep import Upkeep
+    from driftline.capture.tap.place import CapturePlace
+    from driftline.monitors.auditor import Auditor
+
+__all__ = [
+    "clock", "kafka_options", "run_background", "run_dashboard", "run_proxy",
+    "run_server", "run_sidecar", "run_sink",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+# In the spool folder, for it is this host's own: the names of the sinks that run here.
+SINK_NAMES = ".sinks"
+
+Ready = Callable[[], None]
+Clock = Callable[[], datetime]
+Loop = Callable[[threading.Event], None]
+
+
+def clock(settings: Settings) -> Clock:
+    """Give the clock of scheduler and alarms: the system's, or the text of a file, for replays."""
+    chosen = settings.scheduler.clock
+    if chosen == "system":
+        return lambda: datetime.now(UTC)
+    file = Path(chosen.removeprefix("file:"))
+
+    def read() -> datetime:
+        try:
+            return datetime.fromisoformat(file.read_text(encoding="ascii").strip()).astimezone(UTC)
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
+
+    return read
+
+
+def run_server(settings: Settings, ready: Ready) -> None:
+    """Answer invocations and the programming interface until told to stop."""
+    # Imported here and below: each process loads only what it runs.
+    from driftline.alerts.messages.programs import commands_of
+    from driftline.alerts.messages.secrets import Vault
+    from driftline.serving.app import create_app
+    from driftline.serving.context import ServerContext
+
+    require_loopback("server", settings.server.host)
+    listener = listen("server", settings.server.host, settings.server.port)
+    use_options(settings.storage.options)
+    with using_database(settings) as engine:
+        migrate(engine)
+        context = ServerContext(
+            engine=engine,
+            root=settings.root,
+            local_dir=settings.local_dir,
+            spool_dir=settings.spool_dir,
+            now=clock(settings),
+            dashboard_url=settings.dashboard_url,
+            recording=_recording(settings),
+            trust_pickle=settings.serving.trust_pickle,
+            workers=settings.serving.workers,
+            timeout_s=settings.serving.timeout_s,
+            max_request_bytes=settings.serving.max_request_bytes,
+            retention_days=settings.capture.retention_days,
+            erasure_days=settings.capture.erasure_days,
+            allow_networks=settings.notify.allow_networks,
+            redactor=redactor(settings),
+            scripts_dir=settings.scheduler.scripts_dir,
+            vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
+            commands=commands_of(settings.notify.commands),
+        )
+        serve(create_app(context), listener, ready)
+
+
+def run_dashboard(settings: Settings, ready: Ready) -> None:
+    """Answer the pages until told to stop."""
+    from driftline.dashboard.app import DashboardContext, create_app
+    from driftline.serving.endpoints import signature_of
+
+    require_loopback("dashboard", settings.dashboard.host)
+    listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
+    use_options(settings.storage.options)
+    with using_database(settings) as writer:
+        migrate(writer)
+    with using_database(settings, read_only=True) as engine:
+        context = DashboardContext(
+            engine=engine,
+            root=settings.root,
+            now=clock(settings),
+            send=ServerCalls(settings.server_url, timeout_s=30).send,
+            signature_of=lambda endpoint: signature_of(engine, endpoint),
+        )
+        serve(create_app(context), listener, ready)
+
+
+def run_proxy(
+    settings: Settings,
+    ready: Ready,
+    *,
+    upstream: str,
+    endpoint: str,
+    host: str,
+    port: int,
+    paths: Sequence[str] | None,
+    sampling_percentage: float | None,
+    timeout_s: float,
+) -> None:
+    """Hand requests on to another server, recording them, until told to stop."""
+    from driftline.capture.tap.proxy import ReverseProxy, proxy_app
+    from driftline.capture.tap.tap import Capture
+
+    require_loopback("proxy", host)
+    tap = Capture(
+        ReverseProxy(upstream, timeout_s=timeout_s),
+        endpoint=endpoint,
+        paths=paths,
+        sampling_percentage=sampling_percentage,
+        place=_recording(settings),
+    )
+    listener = listen("proxy", host, port, mend="give another --port")
+    serve(proxy_app(tap), listener, ready)
+
+
+def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
+    """Run capture, scheduler and alarms, or some of them, until told to stop."""
+    use_options(settings.storage.options)
+    with using_database(settings) as engine:
+        migrate(engine)
+        watch = Observation(settings, "background")
+        loops = [_loops(settings, engine, role, watch) for role in roles]
+        with watch.shown():
+            _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)
+
+
+def run_sidecar(settings: Settings, ready: Ready) -> None:
+    """Ship this host's spool to the broker until told to stop; needs no database."""
+    from driftline.capture.line.kafka import kafka_sender
+    from driftline.capture.line.sidecar import Sidecar
+
+    rules = redactor(settings)
+
+    def ship(stop: threading.Event) -> None:
+        sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
+        sidecar = Sidecar(settings.spool_dir, sender, redactor=rules)
+        watch.sidecar(sidecar, sender, rules)
+        sidecar.run(stop)
+
+    watch = Observation(settings, "sidecar")
+    with watch.shown():
+        _run_loops({"sidecar": ship}, ready)
+
+
+def run_sink(settings: Settings, ready: Ready) -> None:
+    """Write what comes from the broker to the tables until told to stop."""
+    from driftline.capture.line.kafka import KafkaTransport
+    from driftline.capture.line.settling import SettlingTransport
+
+    use_options(settings.storage.options)
+
+    def write(stop: threading.Event) -> None:
+        options = kafka_options(settings)
+        names = settings.spool_dir / SINK_NAMES
+        kafka = KafkaTransport(options, names, stop)
+        # Who audits, on whatever host, learns up to where nothing is on its way any more.
+        settling = SettlingTransport(kafka, settings.root)
+        watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
+
+    watch = Observation(settings, "sink")
+    with using_database(settings) as engine, watch.shown():
+        migrate(engine)
+        upkeep = _upkeep(settings, engine)
+        _run_loops({"sink": write, "upkeep": upkeep.run}, ready)
+
+
+def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
+    """Run each loop in a thread of its own until told to stop.
+
+    When one fails in a way that it cannot mend itself, all stop and the process ends, so that the
+    supervisor starts it anew.
+    """
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def guarded(name: str, loop: Loop) -> None:
+        try:
+            loop(stop)
+        except BaseException as error:
+            log.exception("loop=%s failed", name)
+            failures.append(error)
+        finally:
+            stop.set()
+
+    threads = [
+        threading.Thread(target=guarded, args=(name, loop), name=name)
+        for name, loop in loops.items()
+    ]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    for thread in threads:
+        thread.start()
+    ready()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise error_of(exit_code(failures[0]), f"{', '.join(loops)}: {failures[0]}")
+
+
+def _recording(settings: Settings) -> CapturePlace:
+    """Give what the settings say of how the tap records."""
+    from driftline.capture.tap.place import CapturePlace
+
+    chosen = settings.capture
+    return CapturePlace(
+        settings.spool_dir,
+        spool_max_bytes=chosen.spool_max_bytes,
+        max_body_bytes=chosen.max_body_bytes,
+        append=chosen.append,
+        sampling_percentage=chosen.sampling_percentage,
+        durability=chosen.durability,
+        on_full=chosen.on_full,
+        max_inflight_bytes=chosen.max_inflight_bytes,
+        headers=tuple(chosen.headers),
+    )
+
+
+def kafka_options(settings: Settings) -> KafkaOptions:
+    """Give what the settings say of the brokers."""
+    from driftline.capture.line.kafka_options import KafkaOptions
+
+    return KafkaOptions(**asdict(settings.kafka))
+
+
+def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
+    """Give what makes the sink, but for who observes it."""
+    from driftline.capture.line.sink import Sink
+    from driftline.serving.endpoints import signature_of, trusts_event_time
+
+    return partial(
+        Sink, settings.root, transport, partial(signature_of, engine),
+        trusts_event_time=partial(trusts_event_time, engine),
+        commit_interval_s=settings.capture.commit_interval_s,
+    )  # fmt: skip
+
+
+def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
+    """Build the loop that looks after the tables."""
+    from driftline.capture.line.upkeep import NAMES, Upkeep
+    from driftline.monitors.erasure import clear_windows
+    from driftline.serving.endpoints import signature_of
+
+    return Upkeep(
+        settings.root,
+        settings.spool_dir / NAMES,
+        keep_from=lambda: (
+            datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
+        ).date(),
+        vacuum_after_h=settings.capture.vacuum_after_h,
+        signatures=lambda endpoint: signature_of(engine, endpoint),
+        windows=partial(clear_windows, engine, settings.root),
+        interval_s=settings.capture.upkeep_interval_s,
+    )
+
+
+def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
+    from driftline.monitors.auditor import Auditor
+
+    return Auditor(
+        engine,
+        settings.root,
+        now=now,
+        spool_dir=settings.spool_dir,
+        is_local=settings.capture.transport == "local",
+    )
+
+
+def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) -> dict[str, Loop]:
+    """Build the loops of one role."""
+    from driftline.serving.endpoints import signature_of
+
+    now = clock(settings)
+    if role == "capture":
+        from driftline.capture.line.transport import LocalTransport
+
+        rules = redactor(settings)
+        local = LocalTransport(settings.spool_dir, redactor=rules)
+        upkeep = _upkeep(settings, engine)
+        sink = watch.sink(_sink(settings, engine, local), upkeep, rules)
+        return {"capture": sink.run, "upkeep": upkeep.run}
+    if role == "scheduler":
+        from driftline.monitors.scheduler import Scheduler
+        from driftline.serving.explain import ModelShelf
+
+        shelf = ModelShelf(
+            engine, settings.root, local_dir=settings.local_dir,
+            trust_pickle=settings.serving.trust_pickle,
+        )  # fmt: skip
+        scheduler = Scheduler(
+            engine,
+            settings.root,
+            lambda endpoint: signature_of(engine, endpoint),
+            now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
+            poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
+            scripts_dir=settings.scheduler.scripts_dir,
+            retention_days=settings.capture.retention_days,
+        )  # fmt: skip
+
+        def schedule(stop: threading.Event) -> None:
+            try:
+                scheduler.run(stop)
+            finally:
+                shelf.close()
+
+        return {"scheduler": schedule, "audit": _auditor(settings, engine, now).run}
+    from driftline.app.alarm_processes import alarm_loops
+
+    return alarm_loops(settings, engine, now)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Be one process of an installation; exit 0 when stopped, else as exit_codes.py says."""
+    alone = {"dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink}
+    parser = argparse.ArgumentParser(prog="driftline.app.processes")
+    parser.add_argument("name", choices=["server", "background", *alone])
+    parser.add_argument("--roles", default="")
+    parser.add_argument("--settings", type=Path)
+    parser.add_argument("--ready-fd", type=int)
+    asked = parser.parse_args(arguments)
+    configure_logging()
+    if asked.ready_fd is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def ready() -> None:
+        if asked.ready_fd is not None:
+            os.write(asked.ready_fd, b"1")
+            os.close(asked.ready_fd)
+
+    try:
+        settings = load(asked.settings, environment=os.environ)
+        configure_logging(settings.log.format, process=asked.name)
+        if asked.name == "server":
+            run_server(settings, ready)
+        elif asked.name in alone:
+            alone[asked.name](settings, ready)
+        else:
+            run_background(settings, asked.roles.split(","), ready)
+    except DriftlineError as error:
+        log.error("%s", error)
+        sys.exit(exit_code(error))
+    except Exception as error:
+        log.exception("process=%s failed", asked.name)
+        sys.exit(exit_code(error))
+
+
+def _end_with_parent() -> None:
+    """Stop this process when its supervisor is gone, however it went: nobody else would."""
+    os.read(0, 1)
+    log.warning("the supervisor is gone; stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

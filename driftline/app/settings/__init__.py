@@ -1,0 +1,1 @@
+"""The settings: their schema, where each value came from, and lists of tables."""

@@ -1,0 +1,248 @@
+"""Starts, watches and stops the processes of one installation.
+
+Each process says through a pipe that it is ready. One that dies is started again after a pause
+that grows from one second to thirty; a stop goes in the reverse order of the start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from driftline.app.exit_codes import error_of
+from driftline.errors import InputError, UnavailableError
+
+__all__ = ["ROLES", "Supervisor", "start"]
+
+log = logging.getLogger(__name__)
+
+# What `--only` names with each transport, and the process that each runs in.
+ROLES = {
+    "local": {
+        "server": "server",
+        "capture": "background",
+        "scheduler": "background",
+        "alarms": "background",
+        "dashboard": "dashboard",
+    },
+    "kafka": {
+        "server": "server",
+        "sidecar": "sidecar",
+        "sink": "sink",
+        "scheduler": "background",
+        "alarms": "background",
+        "dashboard": "dashboard",
+    },
+}
+PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+STEADY_S = 60.0
+STOP_S = 15.0
+LAST_LINES_S = 2.0
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    roles: tuple[str, ...]
+    process: subprocess.Popen[bytes] | None = None
+    ready_fd: int = -1
+    is_ready: bool = False
+    started_s: float = 0.0
+    restart_at_s: float | None = None
+    failures: int = 0
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+class Supervisor:
+    """The running processes of one installation."""
+
+    def __init__(
+        self, settings_file: Path | None, roles: Mapping[str, str], log_folder: Path | None
+    ) -> None:
+        self._settings_file = settings_file
+        self._log_folder = log_folder
+        self._children = [
+            _Child(name, tuple(role for role in roles if roles[role] == name))
+            for name in dict.fromkeys(roles.values())
+        ]
+        for child in self._children:
+            self._spawn(child)
+
+    def wait_ready(self, deadline_s: float = 60.0) -> None:
+        """Wait until every process has said that it is ready.
+
+        Raises
+        ------
+        DriftlineError
+            When one ended first, or the deadline passed; the message names it. This process ends
+            with the same exit code.
+        """
+        until = time.monotonic() + deadline_s
+        for child in self._children:
+            while not child.is_ready:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise UnavailableError(f"{child.name}: not ready after {deadline_s:.0f} s")
+                self._read_ready(child, left)
+
+    def check(self) -> None:
+        """Raise an error of the same exit code when a process has ended by itself."""
+        for child in self._children:
+            if child.process is not None and child.process.poll() is not None:
+                code = child.process.returncode
+                raise error_of(code, f"{child.name}: ended with code {code}{self._where(child)}")
+
+    def pids(self) -> dict[str, int]:
+        """Give the processes that live, by their names."""
+        return {
+            child.name: child.process.pid
+            for child in self._children
+            if child.process is not None and child.process.poll() is None
+        }
+
+    def watch(self, stop: threading.Event) -> None:
+        """Start again what dies, until told to stop; then stop all."""
+        while not stop.wait(0.5):
+            now = time.monotonic()
+            for child in self._children:
+                if child.restart_at_s is not None:
+                    if now >= child.restart_at_s:
+                        child.restart_at_s = None
+                        self._spawn(child)
+                elif child.process is not None and child.process.poll() is not None:
+                    steady = now - child.started_s > STEADY_S
+                    child.failures = 0 if steady else child.failures + 1
+                    pause = PAUSES_S[min(child.failures, len(PAUSES_S) - 1)]
+                    log.error(
+                        "process=%s ended code=%s restart_in_s=%.0f",
+                        child.name,
+                        child.process.returncode,
+                        pause,
+                    )
+                    child.restart_at_s = now + pause
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process, the last started first; kill what does not end in time."""
+        for child in reversed(self._children):
+            process = child.process
+            if process is None:
+                continue
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(STOP_S)
+                except subprocess.TimeoutExpired:
+                    log.error("process=%s did not end in %.0f s, killed", child.name, STOP_S)
+                    process.kill()
+                    process.wait()
+            for thread in child.threads:
+                # Not for ever: a worker that hangs outlives its killed server and holds the pipe.
+                thread.join(LAST_LINES_S)
+            if process.stdin is not None:
+                process.stdin.close()
+            if child.ready_fd >= 0:
+                os.close(child.ready_fd)
+                child.ready_fd = -1
+
+    def _spawn(self, child: _Child) -> None:
+        if child.ready_fd >= 0:
+            os.close(child.ready_fd)
+        child.ready_fd, write_fd = os.pipe()
+        # -P: a queue.py in the folder that somebody starts this in is none of our modules.
+        command = [sys.executable, "-P", "-m", "driftline.app.processes", child.name]
+        command += ["--roles", ",".join(child.roles), "--ready-fd", str(write_fd)]
+        if self._settings_file is not None:
+            command += ["--settings", str(self._settings_file)]
+        child.process = subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
+            command,
+            pass_fds=(write_fd,),
+            stdin=subprocess.PIPE,  # Never written to: its end tells the child that we are gone.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order.
+        )
+        os.close(write_fd)
+        child.started_s = time.monotonic()
+        child.is_ready = False
+        thread = threading.Thread(target=self._copy_log, args=(child, child.process), daemon=True)
+        thread.start()
+        child.threads = [thread]
+
+    def _read_ready(self, child: _Child, left_s: float) -> None:
+        if not wait([child.ready_fd], min(left_s, 1.0)):
+            return
+        if os.read(child.ready_fd, 1):
+            child.is_ready = True
+            log.info("process=%s ready", child.name)
+            return
+        code = child.process.wait() if child.process is not None else None
+        raise error_of(
+            code, f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
+        )
+
+    def _copy_log(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+        """Pass on a process's lines, to its own file or to standard error with its name before.
+
+        A line that cannot be written (full disk, closed terminal) is left out: the process would
+        hang as soon as nobody takes its lines.
+        """
+        assert process.stdout is not None
+        for line in process.stdout:
+            with suppress(OSError):
+                if self._log_folder is None:
+                    # A line of JSON names its process itself.
+                    head = "" if line.startswith(b"{") else f"{child.name:<10} "
+                    sys.stderr.write(head + line.decode(errors="replace"))
+                    sys.stderr.flush()
+                    continue
+                self._log_folder.mkdir(parents=True, exist_ok=True)
+                with (self._log_folder / f"{child.name}.log").open("ab", buffering=0) as target:
+                    target.write(line)
+        process.stdout.close()
+
+    def _where(self, child: _Child) -> str:
+        return f"; see {self._log_folder / child.name}.log" if self._log_folder else ""
+
+
+def start(
+    settings_file: Path | None,
+    *,
+    only: Sequence[str] = (),
+    log_folder: Path | None = None,
+    transport: str = "local",
+) -> Supervisor:
+    """Start the processes of an installation, each with the same settings file.
+
+    Parameters
+    ----------
+    only
+        Roles to run here; all when empty.
+    log_folder
+        Where each process's log goes, one file each; to standard error when not given.
+    transport
+        [capture] transport: with "local" there is the role capture, with "kafka" sidecar and sink.
+
+    Raises
+    ------
+    InputError
+        For a role that does not exist.
+    """
+    roles = ROLES[transport]
+    for name in only:
+        if name not in roles:
+            raise InputError(
+                f'--only "{name}"; with [capture] transport = "{transport}" expected some of '
+                f"{', '.join(roles)}"
+            )
+    chosen = {role: process for role, process in roles.items() if not only or role in only}
+    return Supervisor(settings_file, chosen, log_folder)

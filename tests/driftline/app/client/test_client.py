@@ -1,0 +1,62 @@
+"""The client: names in paths, whatever they hold."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import unquote
+
+import pytest
+
+from driftline.app.client.client import Client
+from driftline.errors import InputError
+
+ASKED: list[str] = []
+
+
+class Records(BaseHTTPRequestHandler):
+    def do_DELETE(self) -> None:
+        ASKED.append(self.path)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Records) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "../..", "a/b", "a%2Fb", "a?b#c", " ", "v1.2", "ü🎉"])
+def test_a_name_is_one_step_of_the_path(address: str, name: str) -> None:
+    ASKED.clear()
+
+    with Client(address) as client:
+        client.delete("Alarm", name)
+
+    before, _, last = ASKED[0].rpartition("/")
+    assert before == "/api/v1/alarms"
+    assert unquote(last) == name
+
+
+def test_an_address_may_be_its_host_and_port_alone(address: str) -> None:
+    ASKED.clear()
+
+    with Client(address.removeprefix("http://")) as client:
+        client.delete("Alarm", "a")
+
+    assert ASKED == ["/api/v1/alarms/a"]
+
+
+@pytest.mark.parametrize("server", ["", "ftp://localhost", "http://", "a:b:c"])
+def test_what_is_no_address_is_one_sentence_at_once(server: str) -> None:
+    with pytest.raises(InputError, match="expected an address such as"):
+        Client(server)

@@ -1,0 +1,234 @@
+"""Guesses about columns: what is clear is taken, what is not stays a feature, flags win."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.app.init.infer_roles import Guessed, guess_roles
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.roles import Facet, Roles
+
+N = 200
+RANDOM = np.random.default_rng(7)
+KM = RANDOM.gamma(3, 2, N).round(1)
+BASE: dict[str, Any] = {
+    "km": KM,
+    "stops": RANDOM.integers(0, 40, N),
+    "courier": RANDOM.choice(["bike", "car", "foot"], N),
+}
+LATE = KM > 6
+
+
+def guess(given: Roles | None = None, **columns: Any) -> Guessed:
+    frame = pd.DataFrame({**BASE, **columns})
+    return guess_roles(open_source(frame), given or Roles())
+
+
+def why(found: Guessed, role: str) -> list[str]:
+    return [one.reason for one in found.guesses if one.role == role]
+
+
+def test_plain_columns_are_features() -> None:
+    found = guess()
+
+    assert found.roles == Roles()
+    assert found.guesses == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["label", "target", "is_target", "TrueLabel", "y", "Class", "outcome"]
+)
+def test_a_label_is_known_by_its_name_wherever_it_stands(name: str) -> None:
+    found = guess(**{name: LATE, "after": KM})
+
+    assert found.roles.label == name
+    assert why(found, "label") == ["named like the true answer"]
+
+
+@pytest.mark.parametrize("values", [LATE, LATE.astype(int), np.where(LATE, "late", "fine")])
+def test_a_last_column_of_two_values_is_the_label(values: Any) -> None:
+    found = guess(arrival=values)
+
+    assert (found.roles.label, found.roles.problem) == ("arrival", "binary")
+    assert "the last column, and the only one of two values" in why(found, "label")[0]
+    assert guess(rain=LATE, arrival=values).roles.label is None
+
+
+def test_the_public_churn_data_is_understood() -> None:
+    file = Path(__file__).parents[3] / "fixtures" / "baseline" / "churn.csv"
+
+    found = guess_roles(open_source(file), Roles())
+
+    assert found.roles == Roles(label="Churn", problem="binary", positive="1")
+
+
+@pytest.mark.parametrize("columns", [{"late": LATE, "after": KM}, {"sex": LATE}, {"one": [1] * N}])
+def test_what_is_not_clear_stays_a_feature(columns: dict[str, Any]) -> None:
+    assert guess(**columns).roles.label is None
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction"),
+    [("late", "predicted_late"), ("late", "late_pred"), ("isLate", "isLatePredicted")],
+)
+def test_what_a_prediction_predicts_is_the_label(label: str, prediction: str) -> None:
+    found = guess(**{label: LATE, prediction: ~LATE, "after": KM})
+
+    assert (found.roles.label, found.roles.prediction) == (label, prediction)
+    assert why(found, "label") == [f'what "{prediction}" predicts, by its name']
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("score", KM / 100, ("score",)),
+        ("p_late", KM / 100, ("p_late",)),
+        ("predicted_probability", KM / 100, ("predicted_probability",)),
+        ("credit_score", KM * 50, ()),
+        ("score", RANDOM.integers(0, 2, N), ()),
+        ("prob", ["high"] * N, ()),
+    ],
+)
+def test_a_probability_is_named_so_and_between_0_and_1(
+    name: str, values: Any, expected: tuple[str, ...]
+) -> None:
+    found = guess(label=LATE, **{name: values})
+
+    assert found.roles.probability == expected
+    assert found.roles.prediction is None
+
+
+def test_probabilities_that_add_up_are_one_for_each_class() -> None:
+    parts = RANDOM.dirichlet([1, 1, 1], N)
+    names = ["prob_bike", "prob_car", "prob_foot"]
+    columns = dict(zip(names, parts.T, strict=True))
+
+    together = guess(prediction=BASE["courier"], **columns)
+    apart = guess(prediction=BASE["courier"], **(columns | {"prob_car": KM / 100}))
+
+    assert together.roles.probability == tuple(names)
+    assert "add up to 1" in why(together, "probability")[0]
+    assert apart.roles.probability == ("prob_bike",)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem", "positive"),
+    [
+        (LATE, "binary", "true"),
+        (LATE.astype(int), "binary", "1"),
+        (LATE.astype(float), "binary", "1"),
+        (np.where(LATE, "Yes", "No"), "binary", "Yes"),
+        (np.where(LATE, "a", "b"), "binary", "b"),
+        (BASE["courier"], "multiclass", None),
+        (RANDOM.integers(0, 5, N), "multiclass", None),
+        (RANDOM.integers(0, 100, N), "regression", None),
+        (KM, "regression", None),
+    ],
+)
+def test_the_problem_follows_from_the_answers(
+    values: Any, problem: str, positive: str | None
+) -> None:
+    found = guess(label=values)
+
+    assert (found.roles.problem, found.roles.positive) == (problem, positive)
+
+
+def test_the_positive_class_is_the_one_with_the_higher_probability() -> None:
+    found = guess(label=np.where(LATE, "bad", "good"), score=KM / 100)
+
+    assert found.roles.positive == "bad"
+    assert why(found, "positive")[0].startswith('its rows have the higher "score"')
+
+
+def test_times_are_seen_in_texts_and_the_event_is_chosen_among_them() -> None:
+    days = pd.date_range("2026-01-01", periods=N, freq="h")
+    found = guess(
+        date_of_birth=days, shipped_on=days.strftime("%Y-%m-%d %H:%M:%S"), ordered_at=days
+    )
+
+    assert found.roles.timestamp == "ordered_at"
+    assert found.roles.exclude == ("date_of_birth", "shipped_on")
+    assert guess(day=days.strftime("%Y-%m-%d")).roles.timestamp == "day"
+
+
+def test_ids_and_texts_that_never_repeat_are_no_features() -> None:
+    found = guess(
+        order_id=[f"A-{n}" for n in range(N)],
+        customerId=RANDOM.integers(0, 50, N),
+        shop_id=RANDOM.integers(0, 10, N),
+        note=[f"ring {n} times" for n in range(N)],
+        row=np.arange(N),
+    )
+
+    assert found.roles.id_column == "order_id"
+    assert found.roles.exclude == ("customerId", "note")
+
+
+def test_groups_of_people_are_facets_where_answers_have_classes() -> None:
+    people = {"sex": RANDOM.choice(["f", "m"], N), "age": RANDOM.integers(18, 90, N)}
+
+    people["age"][: N // 2 + 1] = 44
+    people["age"][N // 2 + 1 :] += 44
+
+    assert guess(**people, label=LATE).roles.facets == (Facet("sex"), Facet("age", ("44",)))
+    assert guess(**people, label=KM).roles.facets == ()
+    assert guess(**people, after=KM).roles.facets == ()
+    assert guess(country=["FR"] * N, label=LATE).roles.facets == ()
+
+
+def test_a_group_of_many_numbers_is_split_where_a_baseline_can_be_made_of_it() -> None:
+    ages = RANDOM.integers(18, 90, N).astype(float)
+    ages[:3] = [np.nan, np.inf, -np.inf]
+    data = open_source(pd.DataFrame({**BASE, "label": LATE, "age": ages}))
+
+    found = guess_roles(data, Roles())
+    resolved = Baseline.of(data, found.roles).outcomes
+
+    assert resolved is not None
+    threshold = resolved.roles.facets[0].threshold
+    assert threshold == pytest.approx(np.nanmedian(ages), abs=1)
+    assert f"{threshold:g}" in why(found, "facet")[0]
+
+
+def test_a_group_of_many_numbers_that_nothing_splits_is_none() -> None:
+    most_at_the_top = np.where(np.arange(N) < 30, np.arange(N), 90)
+
+    assert guess(age=most_at_the_top, label=LATE).roles.facets == ()
+
+
+def test_flags_win_and_are_told_as_such() -> None:
+    given = Roles(
+        label="late", prediction="km", positive="false", exclude=("stops",),
+        facets=(Facet("courier", ("foot",)),), probability=("p",), timestamp="",
+    )  # fmt: skip
+    found = guess(
+        given, late=LATE, label=LATE, p=KM / 100, when=pd.date_range("2026-01-01", periods=N)
+    )
+
+    assert found.roles.label == "late"
+    assert found.roles.timestamp is None
+    assert found.roles.facets == (Facet("courier", ("foot",)),)
+    assert (found.roles.positive, found.roles.problem) == ("false", "binary")
+    assert found.roles.exclude == ("stops", "when")
+    assert {one.role for one in found.guesses if one.is_given} == {
+        "label", "prediction", "probability", "exclude", "facet", "positive",
+    }  # fmt: skip
+
+
+def test_an_empty_flag_says_that_there_is_none() -> None:
+    assert guess(Roles(label=""), arrival=LATE).roles.label is None
+
+
+def test_a_column_that_does_not_exist_is_named_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r'label "lat".*did you mean "late"'):
+        guess(Roles(label="lat"), late=LATE)
+
+
+def test_no_rows_are_an_error() -> None:
+    with pytest.raises(InputError, match="no rows"):
+        guess_roles(open_source(pd.DataFrame({"a": pd.Series(dtype=float)})), Roles())

@@ -1,0 +1,161 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from driftline.app.settings.settings import SettingsError, describe, load, override
+from driftline.capture.line.kafka_options import KafkaOptions
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "driftline.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_listen_on_loopback_only() -> None:
+    found = load(environment={})
+
+    assert (found.server.host, found.server.port) == ("127.0.0.1", 8080)
+    assert (found.dashboard.host, found.dashboard.port) == ("127.0.0.1", 8081)
+
+
+def test_environment_overrides_file_and_flag_overrides_both(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[server]\nport = 9000\n")
+
+    from_file = load(file, environment={})
+    from_environment = load(file, environment={"DRIFTLINE_SERVER__PORT": "9001"})
+    from_flag = override(from_environment, "server", "port", 9002)
+
+    assert [s.server.port for s in (from_file, from_environment, from_flag)] == [9000, 9001, 9002]
+
+
+def test_every_value_tells_its_source(tmp_path: Path) -> None:
+    file = _file(tmp_path, "[server]\nport = 9000\n")
+    found = override(
+        load(file, environment={"DRIFTLINE_SCHEDULER__POLL_S": "1"}), "dashboard", "port", 1
+    )
+
+    sources = {f"{row['section']}.{row['key']}": row["source"] for row in describe(found)}
+
+    assert sources["server.port"] == str(file)
+    assert sources["scheduler.poll_s"] == "environment DRIFTLINE_SCHEDULER__POLL_S"
+    assert sources["dashboard.port"] == "flag"
+    assert sources["server.host"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
+        ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
+        ('[server]\nport = "x"\n', "expected a number such as 8080"),
+        ("[server]\nport = 70000\n", "expected 1 to 65535"),
+        ("[server]\nport = 0\n", "expected a number above 0"),
+        ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
+        ("[notify]\nallow_networks = 3\n", "expected a list of texts"),
+        ('[auth]\nmode = "none"\n', 'expected "off"'),
+        ('[capture]\nappend = "during"\n', 'expected "before" or "after"'),
+        ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
+        ('[capture]\ntransport = "pigeon"\n', 'expected "local" or "kafka"'),
+        ('[capture]\ntransport = "kafka"\n', "bootstrap_servers is empty; expected the host:port"),
+        ('[kafka]\nsecurity_protocol = "TLS"\n', '"SSL" or "SASL_PLAINTEXT"'),
+        ("server = 3\n", "not a section of keys"),
+        ("[server\n", "not TOML"),
+    ],
+)
+def test_wrong_settings_give_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load(_file(tmp_path, text), environment={})
+
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ['["10.0.0.0/8", "192.168.0.0/16"]', "10.0.0.0/8, 192.168.0.0/16"])
+def test_a_list_in_the_environment_is_json_or_texts_between_commas(text: str) -> None:
+    found = load(None, environment={"DRIFTLINE_NOTIFY__ALLOW_NETWORKS": text})
+
+    assert found.notify.allow_networks == ["10.0.0.0/8", "192.168.0.0/16"]
+
+
+@pytest.mark.parametrize("text", ['["10.0.0.0/8"', "[10.0.0.0/8]", "[1]"])
+def test_a_list_that_is_no_json_is_one_sentence(text: str) -> None:
+    with pytest.raises(SettingsError, match="expected a list of texts, such as"):
+        load(None, environment={"DRIFTLINE_NOTIFY__ALLOW_NETWORKS": text})
+
+
+def test_no_port_is_one_for_metrics_alone(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text("[metrics]\nsidecar_port = 0\nsink_port = 0\nbackground_port = 0\n")
+
+    found = load(file, environment={}).metrics
+    file.write_text("[metrics]\nsink_port = -1\n")
+
+    assert (found.sidecar_port, found.sink_port, found.background_port) == (0, 0, 0)
+    with pytest.raises(SettingsError, match="expected 0 for none, or a number above it"):
+        load(file, environment={})
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load(tmp_path / "none.toml", environment={})
+
+
+def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
+    found = load(_file(tmp_path, '[storage]\nroot = "data"\n'), environment={})
+
+    assert found.root == str(tmp_path / "data")
+    assert found.spool_dir == tmp_path / "data" / "spool"
+    assert found.database_url == f"sqlite:///{tmp_path}/data/driftline.db"
+
+
+def test_a_root_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="gopher"):
+        load(_file(tmp_path, '[storage]\nroot = "gopher://x/y"\n'), environment={})
+
+
+def test_a_brokers_password_is_never_shown() -> None:
+    found = load(environment={"DRIFTLINE_KAFKA__SASL_PASSWORD": "hunter2"})
+
+    shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
+
+    assert found.kafka.sasl_password == "hunter2"
+    assert shown["kafka.sasl_password"] == "***"
+    assert "hunter2" not in repr(found)
+    assert "hunter2" not in repr(KafkaOptions(**asdict(found.kafka)))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2 x@host/db",
+        "postgresql://me:hunt:er2@x@host/db",
+        "postgresql://host/db?user=me&password=hunter2 x",
+    ],
+)
+def test_a_databases_password_is_never_shown_however_it_is_written(url: str) -> None:
+    found = load(environment={"DRIFTLINE_DATABASE__URL": url})
+    shown = {f"{row['section']}.{row['key']}": row["value"] for row in describe(found)}
+
+    assert "***" in shown["database.url"]
+    for text in (shown["database.url"], repr(found)):
+        assert "hunt" not in text
+        assert "er2" not in text
+        assert " x" not in text
+
+
+@pytest.mark.parametrize(
+    "text", ["[kafka]\nsasl_password = 123456\n", '[database]\nurl = ["pg://me:123456@h/d"]\n']
+)
+def test_a_secret_that_is_no_text_is_refused_without_being_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match="expected text in quotes") as raised:
+        load(_file(tmp_path, text), environment={})
+
+    assert "123456" not in str(raised.value)
+
+
+def test_the_section_and_the_options_of_kafka_have_the_same_fields_and_defaults() -> None:
+    options = KafkaOptions(**asdict(load(environment={}).kafka))
+
+    assert options == KafkaOptions([])

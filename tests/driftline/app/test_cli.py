@@ -1,0 +1,165 @@
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from driftline.app.cli import COMMANDS, build
+
+GROUPS = {
+    "alarm",
+    "capture",
+    "channel",
+    "delivery",
+    "detector",
+    "incident",
+    "metric",
+    "monitor",
+    "silence",
+    "truth",
+}
+
+
+def _help(*command: str) -> str:
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    return found.stdout
+
+
+def test_help_lists_every_command_within_eighty_columns() -> None:
+    shown = _help()
+
+    assert all(re.search(rf"^  {name}\b", shown, re.MULTILINE) for name in COMMANDS)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - GROUPS))
+def test_every_command_explains_itself(name: str) -> None:
+    app = build(name)
+    (command,) = app.registered_commands
+    told = command.callback.__doc__ if command.callback else None
+
+    assert told
+    assert "Example: driftline" in told or name in {"sidecar", "sink", "version"}
+
+
+def test_an_unknown_command_is_2() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", "nosuch"], capture_output=True, text=True
+    )
+
+    assert found.returncode == 2
+    assert "nosuch" in found.stderr
+
+
+def test_a_crash_is_never_read_as_violations() -> None:
+    code = "import driftline.app.commands.running as r; r.version = lambda: 1 / 0;"
+    code += "import sys; sys.argv = ['driftline', 'version']; from driftline.app.cli import main; main()"
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert found.returncode == 3
+    assert "defect" in found.stderr
+
+
+@pytest.mark.parametrize("name", ["sidecar", "sink"])
+def test_half_of_the_local_transport_says_what_to_run(name: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", name], capture_output=True, text=True
+    )
+
+    assert found.returncode == 2
+    assert "driftline up --only capture" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sys.argv = ['driftline', '--help']",
+        "sys.argv = ['driftline', 'alarm', 'list', '--help']",
+        "sys.argv = ['driftline', 'version']",
+        "sys.argv = ['driftline', 'version']; r.version = lambda: [print(n) for n in range(99999)]",
+        "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
+    ],
+)
+def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    lines = (
+        "import sys; import driftline.app.commands.running as r; from driftline.app.cli import main"
+    )
+
+    found = subprocess.run(
+        [sys.executable, "-c", f"{lines}\n{code}\nmain()"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+
+    assert (found.returncode, found.stderr) == (141, "")
+
+
+def test_another_broken_pipe_is_a_defect() -> None:
+    code = (
+        "import sys; import driftline.app.commands.running as r; from driftline.app.cli import main\n"
+        "def version(): raise BrokenPipeError(32, 'a worker is gone')\n"
+        "r.version = version; sys.argv = ['driftline', 'version']; main()"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert found.returncode == 3
+    assert "driftline: a pipe to another process broke" in found.stderr
+
+
+@pytest.mark.parametrize("name", ["alarm", "channel", "delete", "delivery", "incident", "silence"])
+def test_every_command_that_prints_can_print_json(name: str) -> None:
+    app = build(name)
+    groups = [one.typer_instance for one in app.registered_groups]
+    commands = [one for part in (app, *groups) for one in part.registered_commands]
+
+    assert commands
+    for one in commands:
+        assert one.callback is not None
+        assert "as_json" in inspect.signature(one.callback).parameters, one.name
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["settings"], 141),  # A table, by rich.
+        (["nosuch"], 2),
+        (["check", "nosuch.csv", "--baseline", "nosuch"], 2),
+    ],
+)
+def test_exit_codes_hold_when_nobody_reads_output_or_errors(
+    tmp_path: Path, words: list[str], code: int
+) -> None:
+    """1 would mean violations."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", *words], stdout=writer, stderr=writer, cwd=tmp_path
+    )
+    os.close(writer)
+
+    assert found.returncode == code
+
+
+def test_a_closed_output_is_no_defect() -> None:
+    found = subprocess.run(
+        ["/bin/sh", "-c", f"{shlex.quote(sys.executable)} -m driftline version >&-"]
+    )
+
+    assert found.returncode == 0

@@ -1,0 +1,421 @@
+"""The one database: SQLite as a file, PostgreSQL as a real server, told apart by the URL."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, func, insert, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+import driftline.migrations
+from driftline.alerts.tables import metadata as alerts
+from driftline.alerts.tables import metrics
+from driftline.app import database
+from driftline.app.database import migrate, open_database
+from driftline.app.settings.settings import SettingsError, describe, load, without_password
+from driftline.errors import ConflictError, UnavailableError
+from driftline.monitors.tables import leases
+from driftline.monitors.tables import metadata as monitors
+from driftline.serving.tables import metadata as serving
+from tests.servers.postgres import Postgres, open_url
+
+MOMENT = datetime(2013, 1, 1, tzinfo=UTC)
+
+
+def _url(path: Path) -> dict[str, str]:
+    return {"DRIFTLINE_DATABASE__URL": f"sqlite:///{path}/rows.db"}
+
+
+@pytest.fixture
+def empty_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, of each kind."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path}/rows.db"
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.new_database(template="template0")
+    yield server.url(name)
+    server.drop(name)
+
+
+def _migrate(url: str) -> str:
+    """Open a database, migrate, close it again."""
+    engine = open_url(url)
+    try:
+        return migrate(engine)
+    finally:
+        engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    folder = Path(__file__).parents[3] / "driftline" / "migrations"
+    config.set_main_option("script_location", str(folder))
+    return config
+
+
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _revise(engine: Engine, revision: str) -> None:
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        if revision == "0001":
+            command.upgrade(config, revision)
+        else:
+            command.downgrade(config, revision.removeprefix("-"))
+
+
+def test_migrations_make_exactly_the_tables_of_the_rooms(empty_url: str) -> None:
+    engine = open_url(empty_url)
+
+    migrate(engine)
+
+    rooms: list[MetaData] = [alerts, monitors, serving]
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, rooms) == []  # type: ignore[arg-type]  # takes a list, too
+    engine.dispose()
+
+
+def test_rows_of_an_older_schema_are_still_there_after_an_upgrade_and_a_step_back(
+    empty_url: str,
+) -> None:
+    engine = open_url(empty_url)
+    _revise(engine, "0001")
+    values = {"monitor": "daily", "done_until": MOMENT}
+    with engine.begin() as connection:
+        connection.execute(insert(leases).values(**values))
+
+    migrate(engine)
+    with engine.connect() as connection:
+        found = connection.execute(select(leases)).one()
+    _revise(engine, "-0001")
+    with engine.connect() as connection:
+        back = connection.execute(select(leases.c.monitor, leases.c.done_until)).one()
+
+    assert (found.monitor, found.done_until, found.seen_capture) == ("daily", MOMENT, None)
+    assert tuple(back) == ("daily", MOMENT)
+    engine.dispose()
+
+
+def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+    engine = open_url(empty_url)
+
+    first, second = migrate(engine), migrate(engine)
+
+    assert first == second
+    engine.dispose()
+
+
+def set_revision(engine: Engine, revision: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+
+
+def test_a_schema_newer_than_the_program_is_one_sentence(empty_url: str) -> None:
+    engine = open_url(empty_url)
+    newest = migrate(engine)
+    set_revision(engine, "9999")
+
+    with pytest.raises(ConflictError, match=f"schema 9999 is of a newer .* up to {newest};"):
+        migrate(engine)
+    engine.dispose()
+
+
+def test_what_alembic_cannot_do_is_one_sentence(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    engine = open_url(empty_url)
+    migrate(engine)
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(driftline.migrations.__path__[0]), folder)
+    for name in ("a", "b"):  # Two heads, as two branches of development leave them.
+        (folder / "versions" / f"{name}.py").write_text(
+            f'revision = "{name}"\ndown_revision = "0001"\n\n\ndef upgrade() -> None:\n    pass\n'
+        )
+    monkeypatch.setattr(database, "__file__", str(tmp_path / "database.py"))
+
+    with pytest.raises(ConflictError, match=r"cannot be brought up to date .*Multiple head"):
+        migrate(engine)
+    engine.dispose()
+
+
+CHILD = """
+import sys
+from driftline.app.database import migrate
+from tests.servers.postgres import open_url
+print("ready", flush=True)
+sys.stdin.readline()
+print(migrate(open_url(sys.argv[1])))
+"""
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    words = [sys.executable, "-c", CHILD, empty_url]
+    checkout = Path(__file__).parents[3]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen(words, cwd=checkout, **pipes) for _ in range(3)]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    found = [child.communicate(timeout=60)[0] for child in children]
+
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert len(set(found)) == 1
+
+
+def test_processes_that_find_no_file_at_the_same_moment_all_open_it(tmp_path: Path) -> None:
+    # SQLite refuses, at once, all but one of those that change a file's journal together.
+    together = Barrier(3)
+
+    def open_new(number: int) -> int:
+        together.wait()
+        engine = open_url(f"sqlite:///{tmp_path}/{number}.db")
+        with engine.begin() as connection:
+            found = connection.exec_driver_sql("SELECT 1").scalar_one()
+        engine.dispose()
+        return int(found)
+
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(30):
+            assert list(threads.map(open_new, [number] * 3)) == [1, 1, 1]
+
+
+def test_a_reader_does_not_wait_for_a_writer(database_url: str) -> None:
+    writer, reader = open_url(database_url), open_url(database_url, read_only=True)
+
+    with writer.begin() as held, reader.connect() as looking:
+        held.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
+
+        assert looking.scalar(select(func.count()).select_from(leases)) == 0
+    writer.dispose()
+    reader.dispose()
+
+
+def test_a_reader_sees_the_rows_of_one_moment(database_url: str) -> None:
+    writer, reader = open_url(database_url), open_url(database_url, read_only=True)
+    count = select(func.count()).select_from(leases)
+
+    with reader.connect() as looking:
+        before = looking.scalar(count)
+        with writer.begin() as connection:
+            connection.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
+        assert looking.scalar(count) == before == 0
+    with reader.connect() as looking:
+        assert looking.scalar(count) == 1
+    writer.dispose()
+    reader.dispose()
+
+
+def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "rows.db").mkdir()
+
+    with pytest.raises(UnavailableError, match=r"rows\.db"):
+        migrate(open_database(load(environment=_url(tmp_path))))
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UnavailableError, match=r"file/rows\.db: (File exists|Not a directory)"):
+        open_database(load(environment=_url(tmp_path / "file")))
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    migrate(open_database(load(environment=_url(tmp_path))))
+
+    files = list(tmp_path.glob("rows.db*"))
+    assert files
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("nonsense", "is no database URL; expected for example sqlite:"),
+        ("postgresql//u:secret@h/d", "is no database URL"),
+        ("mysql://u:secret@h/d", '"mysql" is not a database that can be used'),
+        ("postgresql+asyncpg://u:secret@h/d", r'"postgresql\+asyncpg" is not a database'),
+    ],
+)
+def test_other_databases_are_refused_without_their_password(url: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected) as raised:
+        open_database(load(environment={"DRIFTLINE_DATABASE__URL": url}))
+
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@ss:w/rd@h:5432/d", "postgresql://u:***@h:5432/d"),
+        ("postgresql://u@h:5432/d?password=secret&a=b", "postgresql://u@h:5432/d?password=***&a=b"),
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("sqlite:////var/lib/rows.db", "sqlite:////var/lib/rows.db"),
+        ("", ""),
+    ],
+)
+def test_settings_are_listed_without_the_password(url: str, shown: str) -> None:
+    listed = describe(load(environment={"DRIFTLINE_DATABASE__URL": url}))
+
+    (found,) = (one["value"] for one in listed if one["section"] == "database")
+    assert found == without_password(url) == shown
+
+
+def test_a_missing_package_is_one_sentence_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: object, **more: object) -> object:
+        if name.split(".")[0] == "psycopg":
+            raise ModuleNotFoundError("No module named 'psycopg'")
+        return real(name, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "psycopg", raising=False)
+
+    with pytest.raises(SettingsError, match=r'pip install "psycopg\[binary\]"'):
+        open_url("postgresql://h/d")
+
+
+@pytest.mark.postgres
+class TestPostgres:
+    """What only a server can do: be away, refuse, start anew."""
+
+    def test_the_url_that_people_write_is_enough(self, postgres: Postgres) -> None:
+        name = postgres.new_database(template="template0")
+        plain, full = postgres.tcp_url(name), postgres.tcp_url(name)
+        full = full.replace("postgresql:", "postgresql+psycopg:")
+
+        assert _migrate(plain) == _migrate(full)
+
+    def test_a_wrong_password_is_one_sentence_without_it(self, postgres: Postgres) -> None:
+        with pytest.raises(UnavailableError) as raised:
+            _migrate(postgres.tcp_url(password="quite-wrong"))
+
+        assert re.fullmatch(
+            r"database postgresql\+psycopg://driftline:\*\*\*@127\.0\.0\.1:\d+/postgres: "
+            r'password authentication failed for user "driftline"; '
+            r"set the right user and password in \[database\] url",
+            str(raised.value),
+        )
+
+    def test_a_server_that_is_away_is_one_sentence(self, postgres: Postgres) -> None:
+        url = postgres.tcp_url().replace(f":{postgres.port}/", ":1/")
+
+        with pytest.raises(UnavailableError, match="Connection refused") as raised:
+            _migrate(url)
+
+        assert str(raised.value).endswith("start the server, or correct [database] url")
+        assert postgres.password not in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    def test_a_database_that_is_not_there_is_one_sentence(self, postgres: Postgres) -> None:
+        with pytest.raises(UnavailableError, match='"nowhere" does not exist; create that data'):
+            _migrate(postgres.tcp_url("nowhere"))
+
+    def test_a_user_who_may_not_make_tables_is_one_sentence(self, postgres: Postgres) -> None:
+        postgres.execute("CREATE ROLE guest LOGIN")
+        url = postgres.url().replace("driftline@", "guest@")
+
+        with pytest.raises(UnavailableError, match=r"make the user of .* the owner"):
+            _migrate(url)
+
+    def test_the_pool_survives_a_restart_of_the_server(self, postgres: Postgres) -> None:
+        engine = open_url(postgres.url())
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+        postgres.restart()
+
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+        engine.dispose()
+
+    def test_a_read_only_engine_writes_nothing(self, postgres: Postgres) -> None:
+        name = postgres.new_database()
+        engine = open_url(postgres.url(name), read_only=True)
+
+        with engine.connect() as connection, pytest.raises(DBAPIError, match="read-only"):
+            connection.execute(insert(leases).values(monitor="daily", done_until=MOMENT))
+        engine.dispose()
+
+    def test_errors_show_no_rows(self, postgres: Postgres) -> None:
+        name = postgres.new_database()
+        engine = open_url(postgres.url(name))
+        values = {"key": "k" * 99, "namespace": "secret", "name": "n", "dimensions": {}}
+
+        with pytest.raises(DBAPIError) as raised, engine.begin() as connection:
+            connection.execute(insert(metrics).values(**values))
+
+        assert "secret" not in str(raised.value)
+        engine.dispose()
+
+    def test_processes_that_run_go_on_after_an_upgrade(self, postgres: Postgres) -> None:
+        url = postgres.url(postgres.new_database(template="template0"))
+        running, upgrading = open_url(url), open_url(url)
+        _revise(upgrading, "0001")
+        for _ in range(20):
+            with running.begin() as connection:
+                connection.execute(select(metrics.c.id, metrics.c.revision)).all()
+
+        migrate(upgrading)
+        with running.begin() as connection:
+            after = connection.execute(select(metrics.c.id, metrics.c.revision)).all()
+
+        assert after == []
+        running.dispose()
+        upgrading.dispose()
+
+    def test_an_upgrade_that_crosses_a_process_at_work_says_so(self, postgres: Postgres) -> None:
+        url = postgres.url(postgres.new_database(template="template0"))
+        running, upgrading = open_url(url), open_url(url)
+        _revise(upgrading, "0001")
+        with ThreadPoolExecutor(2) as pool, running.connect() as connection:
+            connection.execute(text("SET deadlock_timeout = '60s'"))
+            connection.execute(text("LOCK TABLE monitors_executions"))
+            upgrade = pool.submit(migrate, upgrading)
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not connection.scalar(waits) and not upgrade.done():
+                pass
+            crossing = pool.submit(connection.execute, text("LOCK TABLE alerts_metrics"))
+            with pytest.raises(UnavailableError, match=r"deadlock.*; another process .*try again"):
+                upgrade.result(timeout=60)
+            crossing.result(timeout=60)
+        assert migrate(upgrading) == _newest()
+        running.dispose()
+        upgrading.dispose()
+
+    def test_who_waits_for_a_lock_gives_up_in_the_end(
+        self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("driftline.app.database.BUSY_TIMEOUT_MS", 50)
+        engine = open_url(postgres.url(postgres.new_database()))
+
+        with engine.begin() as connection:
+            connection.execute(text("LOCK TABLE monitors_leases"))
+            with pytest.raises(OperationalError, match="lock timeout"), engine.begin() as other:
+                other.execute(select(leases))
+        engine.dispose()

@@ -1,0 +1,327 @@
+"""The doctor: what it says of an installation that is well, and of each way to be ill."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, text
+
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.tables import outbox
+from driftline.app.database import migrate, open_database
+from driftline.app.doctor import Finding, examine, worst
+from driftline.app.processes import clock
+from driftline.app.settings.settings import Settings, load, override
+from driftline.capture.audit.audit import audit
+from driftline.capture.audit.note import document_of, write_note
+from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.capture.line.kafka_topics import make_topics
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from tests.servers.kafka import kafka_broker, topic
+
+__all__ = ["kafka_broker", "topic"]
+
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation in a folder of its own whose processes do not run."""
+    file = tmp_path / "driftline.toml"
+    file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
+    found = load(file, environment={})
+    migrate(open_database(found))
+    return found
+
+
+def findings_of(settings: Settings) -> dict[str, Finding]:
+    return {one.what: one for one in examine(settings, now=lambda: NOW)}
+
+
+def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings):
+    found = findings_of(settings)
+
+    assert worst(found.values()) in ("ok", "warning")
+    assert [
+        found[one].verdict for one in ("store", "spool", "database", "monitors", "capture")
+    ] == ["ok"] * 5
+    assert found["server"].verdict == "warning"
+    assert "driftline up" in found["server"].mend
+    assert all(one.mend for one in found.values() if one.verdict != "ok")
+
+
+def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
+    Path(settings.root, "driftline.db").unlink()
+
+    found = findings_of(settings)["database"]
+
+    assert (found.verdict, found.mend) == ("defect", "driftline migrate")
+    assert not Path(settings.root, "driftline.db").exists()  # It only looks.
+
+
+def test_a_schema_newer_than_the_program_is_not_to_be_migrated(settings):
+    engine = open_database(settings)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    found = findings_of(settings)["database"]
+
+    assert found.verdict == "defect"
+    assert "schema 9999, not " in found.found
+    assert "migrate" not in found.mend
+    assert "newer driftline" in found.mend
+
+
+def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings, monkeypatch):
+    environment = {
+        "DRIFTLINE_STORAGE__ROOT": settings.root,
+        "DRIFTLINE_DATABASE__URL": "postgresql://me:hushhush@127.0.0.1:1/none",
+    }
+
+    found = findings_of(load(None, environment=environment))["database"]
+
+    assert found.verdict == "defect"
+    assert "hushhush" not in f"{found.found}{found.mend}"
+
+
+def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    blocked = load(None, environment={"DRIFTLINE_STORAGE__ROOT": str(tmp_path / "file" / "in")})
+
+    found = {one.what: one for one in examine(blocked, now=lambda: NOW)}["store"]
+
+    assert found.verdict == "defect"
+    assert "[storage] root" in found.mend
+
+
+def test_a_spool_that_others_may_read_is_a_defect(settings):
+    settings.spool_dir.mkdir(mode=0o755)
+
+    found = findings_of(settings)["spool"]
+
+    assert (found.verdict, found.mend) == ("defect", f"chmod 700 {settings.spool_dir}")
+
+
+def test_records_that_wait_for_long_are_a_warning(settings):
+    writer = SpoolWriter(settings.spool_dir)
+    hour_ago_ns = time.time_ns() - 3600 * 10**9
+    writer.append({"endpoint": "flights"}, (b"x" * 2048,), wall_ns=hour_ago_ns)
+    writer.append({"endpoint": "flights"})
+
+    waiting = findings_of(settings)["spool"]
+    tail = SpoolTail(settings.spool_dir)
+    tail.mark_shipped({one.spool_id: one.last_seq for one in tail.receive(10)})
+    idle = findings_of(settings)["spool"]
+    tail.close()
+    writer.close()
+
+    assert waiting.verdict == "warning"
+    assert "KiB of 2.0 GiB" in waiting.found
+    assert "the oldest record waits for 60 min" in waiting.found
+    assert idle.verdict == "ok"
+
+
+def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
+    kafka = replace(
+        settings.kafka,
+        bootstrap_servers=(bootstrap,),
+        topic=topic,
+        partitions=3,
+        replication=1,
+        sasl_username="me",
+        sasl_password="hushhush",
+    )
+    return replace(settings, kafka=kafka, capture=replace(settings.capture, transport="kafka"))
+
+
+def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):
+    findings = findings_of(with_kafka(settings, "127.0.0.1:1", "captured"))
+    found = findings["kafka"]
+
+    assert "sidecar,sink" in findings["server"].mend
+    assert found.verdict == "defect"
+    assert "127.0.0.1:1" in found.found
+    assert "[kafka] bootstrap_servers" in found.mend
+    assert "hushhush" not in f"{found.found}{found.mend}"
+    assert "kafka" not in findings_of(settings)  # Nobody is asked for a broker that is not used.
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_not_there_is_a_defect_and_one_that_is_tells_its_partitions(
+    settings, kafka_broker, topic
+):
+    given = with_kafka(settings, kafka_broker.bootstrap, topic)
+
+    without = findings_of(given)["kafka"]
+    make_topics(KafkaOptions(**asdict(given.kafka)))
+    there = findings_of(given)["kafka"]
+
+    assert (without.verdict, without.found) == (
+        "defect",
+        f'{kafka_broker.bootstrap}, topic "{topic}": there is no such topic',
+    )
+    assert (there.verdict, there.found) == (
+        "ok",
+        f'{kafka_broker.bootstrap}, topic "{topic}": 3 partitions',
+    )
+
+
+def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
+    with open_database(settings).begin() as connection:
+        definition = MonitorDefinition("daily", "flights", "flights", start=NOW - timedelta(days=9))
+        put_definition(connection, definition, NOW)
+
+    found = findings_of(settings)["monitors"]
+
+    assert found.verdict == "defect"
+    assert found.found.startswith("1 of 1 overdue; daily for ")
+
+
+def test_an_alarm_that_tells_nobody_is_a_warning(settings):
+    alarm = {
+        "alarm_name": "quiet", "namespace": "Driftline", "metric_name": "pages", "period": 60,
+        "statistic": "Sum", "evaluation_periods": 1, "threshold": 0.0,
+        "comparison_operator": "GreaterThanThreshold",
+    }  # fmt: skip
+    with open_database(settings).begin() as connection:
+        put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
+
+    assert findings_of(settings)["messages"].found == '1 alarms tell nobody, such as "quiet"'
+
+
+def test_what_was_lost_lately_is_counted_with_its_reason(settings):
+    now = datetime.now(UTC)
+    old, new = now - timedelta(days=30), now - timedelta(hours=1)
+    gaps = [
+        Gap("a", 1, "flights", "full", 40, 0, old, old),
+        Gap("a", 2, "flights", "full", 2, 0, new, new),
+        Gap("b", 1, "", "torn", None, 0, None, None),
+    ]
+    record_gaps(gap_folder(settings.root), gaps)
+
+    found = findings_of(settings)["capture"]
+
+    assert found.found == (
+        "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn); "
+        "of them in the last day: full 2"
+    )
+    assert "spool_max_bytes" in found.mend
+
+
+def test_a_spool_that_is_nearly_full_is_a_warning(settings):
+    writer = SpoolWriter(settings.spool_dir)
+    writer.append({"endpoint": "flights"}, (b"x" * 8000,), wall_ns=time.time_ns())
+    writer.close()
+
+    found = findings_of(override(settings, "capture", "spool_max_bytes", 10_000))["spool"]
+
+    assert found.verdict == "warning"
+    assert "nearly full" in found.found
+
+
+def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(settings):
+    assert findings_of(settings)["audit"].verdict == "ok"
+    writer = SpoolWriter(settings.spool_dir)
+    for _ in range(3):
+        writer.append({"endpoint": "flights"}, wall_ns=time.time_ns(), status=200)
+    transport = LocalTransport(settings.spool_dir)
+    Sink(settings.root, transport, lambda _: None).step()
+    writer.close()
+    transport.close()
+    write_note(settings.root, document_of(audit(settings.root, now=lambda: datetime.now(UTC))))
+    good = findings_of(settings)["audit"]
+    for file in Path(settings.root).glob("capture/flights/*/*.parquet"):
+        file.unlink()
+    bad = audit(settings.root, now=lambda: datetime.now(UTC))
+    write_note(settings.root, document_of(bad))
+    worse = findings_of(settings)["audit"]
+
+    assert good.verdict == "ok"
+    assert good.found.startswith("adds up: 3 numbers of 1 spools")
+    assert worse.verdict == "defect"
+    assert "3 missing" in worse.found
+
+
+def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
+    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
+    for file in Path(settings.root, "gaps").rglob("*.parquet"):
+        file.write_bytes(b"broken")
+
+    found = findings_of(settings)
+
+    assert found["capture"].verdict == "defect"
+    assert "server" in found
+
+
+def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
+    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
+    for file in Path(settings.root, "gaps").rglob("*.parquet"):
+        file.write_bytes(b"broken")
+    damaged = findings_of(settings)["capture"]
+    options = {
+        "endpoint_url": "http://127.0.0.1:1", "allow_http": "true", "region": "us-east-1",
+        "access_key_id": "a", "secret_access_key": "b",
+    }  # fmt: skip
+    storage = replace(settings.storage, root="s3://models/driftline", options=options)
+    away = findings_of(replace(settings, storage=storage))
+
+    assert "bring back from a copy" in damaged.mend
+    assert "the storage cannot be reached" in away["store"].found
+    assert (away["capture"].mend, away["audit"].mend) == ("see the store", "see the store")
+    assert not any("remove" in one.mend for one in (damaged, *away.values()))
+
+
+def test_a_clock_that_cannot_be_read_is_a_defect_and_no_end(settings, tmp_path):
+    broken = override(settings, "scheduler", "clock", f"file:{tmp_path}/none")
+
+    found = {one.what: one for one in examine(broken, now=clock(broken))}
+
+    assert found["monitors"].verdict == "defect"
+    assert "[scheduler] clock" in found["monitors"].mend
+    assert {"messages", "capture", "server"} <= set(found)
+
+
+def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
+    now = datetime.now(UTC)
+    row = {
+        "alarm_id": 1, "alarm_name": "a", "state_seq": 1, "state": "ALARM", "body": b"",
+        "content_type": "x", "created_at": now, "next_attempt_at": now, "status": "dead",
+    }  # fmt: skip
+    old, new = now - timedelta(days=30), now - timedelta(hours=1)
+    with open_database(settings).begin() as connection:
+        connection.execute(insert(outbox).values(id="1", channel="c", finished_at=old, **row))
+    before = findings_of(settings)["messages"]
+    with open_database(settings).begin() as connection:
+        connection.execute(insert(outbox).values(id="2", channel="d", finished_at=new, **row))
+    after = findings_of(settings)["messages"]
+
+    assert before.verdict == "ok"
+    assert (after.verdict, after.found) == (
+        "defect",
+        "1 could not be delivered in the last 7 days",
+    )
+
+
+def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):
+    command = [sys.executable, "-m", "driftline", "doctor", "-c", str(tmp_path / "driftline.toml")]
+
+    well = subprocess.run(command, capture_output=True, text=True, check=False)
+    Path(settings.root, "driftline.db").unlink()
+    ill = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+
+    assert well.returncode == 0, well.stderr
+    assert "mend: driftline up" in well.stdout
+    assert ill.returncode == 1
+    assert json.loads(ill.stdout)["verdict"] == "defect"

@@ -1,0 +1,239 @@
+"""Exit codes: what is not available is 4, and nothing else is."""
+
+import json
+import shlex
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from typer.testing import CliRunner
+
+from driftline.app.cli import build
+from driftline.app.client.connection import refusal
+from driftline.app.exit_codes import exit_code
+from driftline.capture.tables.storage import reaching
+from driftline.errors import (
+    ConflictError,
+    DriftlineError,
+    InputError,
+    UnavailableError,
+    UndecidedError,
+)
+from tests.journeys.conftest import free_port
+
+# One line for each command that asks a server; words in capitals are files.
+COMMANDS = """
+invoke flights FILE
+get monitor
+delete monitor daily
+monitor run daily
+monitor backtest daily --from 2026-01-01 --to 2026-02-01
+monitor commission daily
+monitor baseline daily --from 2026-01-01 --to 2026-01-02
+monitor mark daily --window 2026-01-01 --as expected --reason holiday
+monitor marks daily
+monitor unmark daily 1
+monitor rows daily
+alarm list
+alarm get late
+alarm explain late
+alarm history late
+alarm set-state late OK
+alarm enable late
+alarm disable late
+alarm tag late team=a
+alarm delete late
+channel list
+channel test pager
+channel enable pager
+channel log pager
+silence list
+silence get night
+silence expire night
+delivery list
+delivery get msg_1
+delivery redeliver msg_1
+incident list
+incident get 1
+capture stats
+capture stats flights
+capture export flights -o OUT
+capture erase --endpoint flights --inference-id a
+capture replay flights --model other
+truth load FILE --endpoint flights
+truth report flights
+detector put shop orders
+detector list
+detector get 1
+detector band 1
+detector train 1
+detector delete 1
+metric put shop orders 1
+metric list
+metric stats shop orders
+metric data -f QUERIES
+"""
+
+
+def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "driftline", *words],
+        cwd=cwd, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COMMANDS.strip().splitlines())
+def test_every_command_ends_with_4_when_no_server_answers(line: str, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("id,label\na,1\n")
+    queries = tmp_path / "queries.json"
+    queries.write_text(json.dumps([{"id": "m1", "expression": "TIME_SERIES(1)"}]))
+    places = {"FILE": table, "QUERIES": queries, "OUT": tmp_path / "out"}
+    words = [str(places.get(word, word)) for word in line.split()]
+    words += ["--server", f"http://127.0.0.1:{free_port()}"]
+
+    found = CliRunner().invoke(build(words[0]), words)
+
+    assert isinstance(found.exception, UnavailableError), found.output
+    assert exit_code(found.exception) == 4
+    assert "no server answers" in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("a"), 2),
+        (ConflictError("a"), 2),
+        (UndecidedError("a"), 3),
+        (DriftlineError("a"), 3),
+        (ZeroDivisionError("a"), 3),
+        (ProgrammingError("SELECT", None, Exception("no such column")), 3),
+        (FileNotFoundError(2, "No such file or directory"), 3),
+        (UnavailableError("a"), 4),
+        (OSError(28, "No space left on device"), 4),
+        (OSError(5, "Input/output error"), 4),
+        (ConnectionRefusedError(111, "Connection refused"), 4),
+        (OperationalError("SELECT", None, Exception("connection refused")), 4),
+    ],
+)
+def test_each_error_has_its_code(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "code"),
+    [
+        (400, "bad_request", 2), (404, "not_found", 2), (409, "conflict", 2),
+        (503, "undecided", 3), (500, "internal", 3),
+        (503, "unavailable", 4), (429, "throttled", 4), (504, "timed_out", 4),
+    ],
+)  # fmt: skip
+def test_what_a_server_refuses_has_the_code_of_its_reason(
+    status: int, word: str, code: int
+) -> None:
+    response = httpx.Response(status, json={"error": {"code": word, "message": "why"}})
+
+    assert exit_code(refusal(response)) == code
+    assert str(refusal(response)) == "why"
+
+
+def test_a_gateway_before_a_server_that_is_away_is_4() -> None:
+    request = httpx.Request("GET", "http://gateway/api/v1")
+    response = httpx.Response(502, text="<html>Bad Gateway</html>", request=request)
+
+    assert exit_code(refusal(response)) == 4
+
+
+def test_a_locked_database_is_4(tmp_path: Path) -> None:
+    file = tmp_path / "rows.db"
+    with sqlite3.connect(file) as holder:
+        holder.execute("CREATE TABLE held (a)")
+        holder.commit()
+        holder.execute("BEGIN EXCLUSIVE")
+        engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0})
+
+        with engine.connect() as connection, pytest.raises(OperationalError) as raised:
+            connection.execute(text("SELECT * FROM held"))
+
+    assert exit_code(raised.value) == 4
+
+
+@pytest.mark.parametrize("command", ["migrate", "scheduler", "alarms", "server", "up"])
+def test_a_database_that_refuses_connections_is_4(command: str, tmp_path: Path) -> None:
+    url = f"postgresql://driftline@127.0.0.1:{free_port()}/driftline"
+    (tmp_path / "driftline.toml").write_text(f"[server]\nport = {free_port()}\n")
+
+    found = run(command, cwd=tmp_path, DRIFTLINE_DATABASE__URL=url)
+
+    assert found.returncode == 4, found.stderr
+    assert "start the server, or correct [database] url" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_database_whose_folder_cannot_be_made_is_4(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    found = run("migrate", cwd=tmp_path, DRIFTLINE_DATABASE__URL="sqlite:///file/rows.db")
+
+    assert found.returncode == 4, found.stderr
+
+
+@pytest.mark.parametrize("words", ["baseline s3://models/a.csv -o out", "capture audit"])
+def test_a_bucket_that_cannot_be_reached_is_4(words: str, tmp_path: Path) -> None:
+    (tmp_path / "driftline.toml").write_text(f"""
+        [storage]
+        root = "s3://models/driftline"
+        [storage.options]
+        endpoint_url = "http://127.0.0.1:{free_port()}"
+        allow_http = "true"
+        access_key_id = "a"
+        secret_access_key = "b"
+    """)
+
+    found = run(*words.split(), cwd=tmp_path)
+
+    assert found.returncode == 4, found.stderr
+    assert "the storage cannot be reached" in found.stderr
+
+
+def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m driftline settings --json > /dev/full"
+
+    found = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+
+    assert found.returncode == 4
+    assert "No space left on device" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_table_on_a_full_disk_is_4() -> None:
+    with pytest.raises(DriftlineError) as raised, reaching("/data/capture/flights"):
+        raise OSError(28, "No space left on device")
+
+    assert exit_code(raised.value) == 4
+
+
+def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) -> None:
+    url = f"postgresql://driftline@127.0.0.1:{free_port()}/driftline"
+    codes = {}
+    for text_, code in (("[server]\nnosuch = 1\n", 2), (f'[database]\nurl = "{url}"\n', 4)):
+        file = tmp_path / "driftline.toml"
+        file.write_text(text_)
+        found = subprocess.run(
+            [sys.executable, "-m", "driftline.app.processes", "dashboard", "--settings", str(file)],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        codes[found.returncode] = code
+
+    assert codes == {2: 2, 4: 4}
+
+
+def test_the_help_lists_the_codes() -> None:
+    found = CliRunner().invoke(build(), ["--help"])
+
+    assert "4 a server, database or disk is not available" in " ".join(found.output.split())

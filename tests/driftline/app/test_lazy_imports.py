@@ -1,0 +1,77 @@
+"""What a check imports: no more than it uses."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    code = (
+        "import sys; from driftline.app.cli import build; build('check'); "
+        "from driftline.monitors import inspection; print(*sys.modules)"
+    )
+    return set(_run(code).split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pandas", "sqlalchemy", "httpx", "scipy.stats", "numpy.f2py", "numpy.testing", "sklearn",
+     "plotly", "dash", "fastapi", "driftline.serving", "driftline.monitors.bias.kind"],
+)  # fmt: skip
+def test_a_check_imports_nothing_slow_that_it_has_no_use_for(imported: set[str], name: str) -> None:
+    assert "driftline.monitors.inspection" in imported
+    assert name not in imported
+
+
+def test_a_lean_process_gets_pandas_when_it_asks_for_it() -> None:
+    code = (
+        "from driftline.app.lazy_imports import start_lean; start_lean(); import pyarrow as pa; "
+        "frame = pa.table({'a': [1]}).to_pandas(); print(type(frame).__name__, "
+        "pa.array(frame['a']).type)"
+    )
+    assert _run(code) == "DataFrame int64"
+
+
+def test_a_lean_process_knows_the_objects_of_a_pandas_that_came_later() -> None:
+    code = (
+        "from driftline.app.lazy_imports import start_lean; start_lean(); import pandas as pd, pyarrow as pa; "
+        "from importlib.resources import files; assert files('pandas').is_dir(); "
+        "print(pa.array(pd.Series([1.0, None])).null_count, pa.array(pd.Series(['a', None])).type)"
+    )
+    assert _run(code).split()[0] == "1"
+
+
+def test_a_lean_process_writes_nested_nanoseconds_as_any_other_does() -> None:
+    code = (
+        "import pyarrow as pa; from driftline.baseline.plain import plain_array; "
+        "kind = pa.struct([('t', pa.timestamp('ns')), ('d', pa.duration('ns'))]); "
+        "print(plain_array(pa.array([{'t': 7, 'd': 7}], pa.struct([('t', pa.int64()), "
+        "('d', pa.int64())])).cast(kind)).to_pylist())"
+    )
+    lean = _run(f"from driftline.app.lazy_imports import start_lean; start_lean(); {code}")
+    assert "00:00:00.000000007" in lean
+    assert lean == _run(code)
+
+
+def test_a_lean_process_gets_the_parts_of_numpy_when_it_asks_for_them() -> None:
+    code = (
+        "from driftline.app.lazy_imports import start_lean; start_lean(); import numpy as np; "
+        "np.testing.assert_allclose(1.0, 1.0); print(np.f2py.__name__)"
+    )
+    assert _run(code) == "numpy.f2py"
+
+
+def test_starting_lean_late_changes_nothing() -> None:
+    code = (
+        "import pandas as pd, numpy as np, numpy.testing; from driftline.app.lazy_imports import start_lean; "
+        "start_lean(); import pyarrow as pa; print(pa.array(pd.Series([1])).type, "
+        "numpy.testing.__name__)"
+    )
+    assert _run(code) == "int64 numpy.testing"

@@ -1,0 +1,205 @@
+"""Rules of redaction from the settings, and the keys that they hash under."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from driftline.app.redactor import redactor
+from driftline.app.settings.settings import SettingsError, describe, load
+from driftline.capture.redaction.rules import Rule
+
+RULE = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "drop"\n'
+HASH = RULE.replace("drop", "hash")
+KEY = "k1:0123456789abcdef"
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "driftline", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "driftline.toml"
+    path.write_text(text)
+    return path
+
+
+def test_rules_are_tables_in_the_file(tmp_path: Path) -> None:
+    text = f"""{RULE}
+[[capture.redact]]
+endpoint = "*"
+field = "column:age"
+action = "bucket"
+side = "request"
+edges = [0, 18, 65.5]
+columns = ["id", "age"]
+optional = true
+"""
+    found = load(_file(tmp_path, text), environment={})
+
+    assert found.capture.redact == [
+        Rule("flights", "/a", "drop"),
+        Rule(
+            "*", "column:age", "bucket", side="request", edges=(0, 18, 65.5),
+            columns=("id", "age"), optional=True,
+        ),
+    ]  # fmt: skip
+
+
+def test_the_environment_gives_rules_as_json(tmp_path: Path) -> None:
+    rules = json.dumps([{"endpoint": "x", "field": "/b", "action": "mask", "keep": 2}])
+
+    found = load(_file(tmp_path, RULE), environment={"DRIFTLINE_CAPTURE__REDACT": rules})
+
+    assert found.capture.redact == [Rule("x", "/b", "mask", keep=2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (RULE + "acton = 1\n", '"acton" is unknown; the nearest known one is "action"'),
+        (RULE + "place = 1\n", '"place" is unknown'),
+        (RULE + 'keep = "2"\n', "keep = '2'; expected a whole number"),
+        (RULE + "keep = true\n", "keep = True; expected a whole number"),
+        (RULE + "optional = 1\n", "optional = 1; expected true or false"),
+        (RULE + "edges = [true]\n", "expected a list of numbers"),
+        (RULE + "columns = 3\n", "expected a list of texts"),
+        (RULE.replace("/a", "a"), "expected a JSON Pointer"),
+        (RULE.replace("drop", "hide"), 'action "hide" is unknown'),
+        ('[[capture.redact]]\nendpoint = "x"\nfield = "/a"\n', "action is missing"),
+        ("[capture]\nredact = 3\n", "expected a list of tables"),
+        ('[capture]\nredact = ["x"]\n', "expected a list of tables"),
+    ],
+)
+def test_a_bad_rule_is_refused_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        load(_file(tmp_path, text), environment={})
+
+    assert sentence in str(told.value)
+    assert "driftline.toml: [capture] redact" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not JSON"):
+        load(_file(tmp_path, ""), environment={"DRIFTLINE_CAPTURE__REDACT": "[{"})
+
+
+def test_without_rules_nothing_is_built(tmp_path: Path) -> None:
+    assert redactor(load(_file(tmp_path, ""), environment={})) is None
+
+
+def test_keys_come_from_a_file_beside_the_settings_and_from_the_environment(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("# the oldest first\nold:0123456789abcdef\n\nnew: a key with spaces in it \n")
+    keys.chmod(0o600)
+    file = _file(tmp_path, "")
+    file.write_text(f'[capture]\nredact_key_file = "keys"\n{HASH}key = "old"\n{HASH}')
+
+    found = redactor(load(file, environment={}))
+    newest = redactor(load(file, environment={"DRIFTLINE_CAPTURE__REDACT_KEYS": KEY}))
+
+    assert found is not None
+    assert newest is not None
+    assert found.covers("flights")
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ("", "set [capture] redact_key_file"),
+        ("k1", "not ID:KEY"),
+        ("k 1:0123456789abcdef", "not ID:KEY"),
+        ("k1:short-secret", 'key "k1" has 12 bytes; expected 16 or more'),
+        (f"{KEY},{KEY}", '"k1" is given twice'),
+    ],
+)
+def test_a_bad_key_is_refused_without_being_shown(tmp_path: Path, keys: str, sentence: str) -> None:
+    environment = {"DRIFTLINE_CAPTURE__REDACT_KEYS": keys}
+
+    with pytest.raises(SettingsError) as told:
+        redactor(load(_file(tmp_path, HASH), environment=environment))
+
+    assert sentence in str(told.value)
+    assert "0123456789abcdef" not in str(told.value)
+    assert "short-secret" not in str(told.value)
+
+
+def test_a_key_file_that_is_missing_or_open_to_others_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = _file(tmp_path, f'[capture]\nredact_key_file = "keys"\n{HASH}')
+    with pytest.raises(SettingsError, match=r"keys: redaction keys cannot be read \(No such"):
+        redactor(load(file, environment={}))
+    (tmp_path / "keys").write_text(KEY)
+    (tmp_path / "keys").chmod(0o644)
+
+    with caplog.at_level(logging.WARNING):
+        redactor(load(file, environment={}))
+
+    assert "can be read by others" in caplog.text
+    assert "0123456789abcdef" not in caplog.text
+
+
+def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
+    file = _file(tmp_path, f'[capture]\nredact_keys = "{KEY}"\n{HASH}')
+    found = load(file, environment={})
+    built = redactor(found)
+    shown = _run("settings", "--json", "-c", str(file))
+    plain = _run("settings", "-c", str(file))
+
+    assert (shown.returncode, plain.returncode) == (0, 0)
+    for text in (shown.stdout, plain.stdout, repr(found), json.dumps(describe(found))):
+        assert "0123456789abcdef" not in text
+    assert built is not None
+    assert "0123456789abcdef" not in repr(vars(built))
+    row = next(row for row in json.loads(shown.stdout) if row["key"] == "redact")
+    assert row["value"] == [{"endpoint": "flights", "field": "/a", "action": "hash"}]
+
+
+@pytest.mark.parametrize("command", ["up", "sidecar"])
+def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, command: str) -> None:
+    kafka = '[capture]\ntransport = "kafka"\n[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
+    file = _file(tmp_path, (kafka if command == "sidecar" else "") + HASH)
+
+    found = _run(command, "-c", str(file))
+
+    assert found.returncode == 2
+    assert "no key to hash with" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+OPTIONAL = f"{RULE}optional = true\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        (RULE, False),
+        (OPTIONAL, True),
+        (OPTIONAL + RULE, False),
+        (OPTIONAL + RULE.replace('"flights"', '"*"'), False),
+        (OPTIONAL + RULE.replace('"flights"', '"other"'), True),
+        (f'{OPTIONAL}{RULE}side = "response"\n', True),
+        (f'{OPTIONAL}side = "response"\n', True),
+        (OPTIONAL + RULE.replace("/a", ""), False),
+        (OPTIONAL.replace("/a", "column:1"), False),
+        (OPTIONAL.replace("/a", "header:x"), False),
+    ],
+)
+def test_an_endpoint_without_a_rule_that_is_required_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, is_told: bool
+) -> None:
+    assert redactor(load(_file(tmp_path, text), environment={})) is not None
+
+    told = [one.getMessage() for one in caplog.records if "optional" in one.getMessage()]
+    assert len(told) == is_told
+    if is_told:
+        assert 'redaction of "flights"' in told[0]
+        assert "one that finds its field is enough" in told[0]

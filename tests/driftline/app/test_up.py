@@ -1,0 +1,89 @@
+"""The supervisor: whatever happens to a log, the process that writes it goes on."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from driftline.app.up import start
+from driftline.errors import InputError
+
+
+def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Path) -> None:
+    settings = tmp_path / "driftline.toml"
+    # It is told of in more lines than a pipe holds.
+    key = r"\n".join(["x" * 1000] * 500)
+    settings.write_text(f'[server]\n"{key}" = 1\n')
+    (tmp_path / "server.log").symlink_to("/dev/full")
+
+    supervisor = start(settings, only=["server"], log_folder=tmp_path)
+    try:
+        with pytest.raises(InputError, match="server: ended with code 2"):
+            supervisor.wait_ready(20)
+    finally:
+        supervisor.stop()
+
+
+@pytest.mark.parametrize(
+    ("transport", "wrong", "right"),
+    [("local", "sidecar", "capture"), ("kafka", "capture", "sidecar, sink")],
+)
+def test_the_roles_depend_on_the_transport(transport: str, wrong: str, right: str) -> None:
+    with pytest.raises(InputError, match=right):
+        start(None, only=[wrong], transport=transport)
+
+
+@pytest.mark.parametrize("section", ["server", "dashboard", "metrics"])
+def test_a_listener_for_others_is_refused_before_anything_starts(
+    tmp_path: Path, section: str
+) -> None:
+    (tmp_path / "driftline.toml").write_text(f'[{section}]\nhost = "0.0.0.0"\n')
+
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", "up"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert found.returncode == 2
+    assert f'[{section}] host "0.0.0.0": while [auth]' in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
+
+
+def test_the_last_line_tells_that_the_storage_cannot_be_reached(tmp_path: Path) -> None:
+    (tmp_path / "driftline.toml").write_text("""
+        [storage]
+        root = "s3://models/driftline"
+        [storage.options]
+        endpoint_url = "http://127.0.0.1:1"
+        allow_http = true
+        access_key_id = "a"
+        secret_access_key = "b"
+        [metrics]
+        background_port = 0
+    """)
+    command = [sys.executable, "-m", "driftline", "up", "--only", "alarms"]
+
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stderr is not None
+        deadline = threading.Timer(60, up.kill)
+        deadline.start()
+        told = []
+        for line in up.stderr:
+            told.append(line)
+            if line.startswith("storage "):
+                break
+        deadline.cancel()
+        is_running = up.poll() is None
+        up.send_signal(signal.SIGINT)
+
+    assert told[-2:] == [
+        "ready; Ctrl-C ends it\n",
+        "storage   s3://models/driftline: the storage cannot be reached; see that it runs, or "
+        "correct its endpoint_url; until then what is captured waits in the spool\n",
+    ]
+    assert is_running
+    assert up.returncode == 0
