@@ -19,9 +19,9 @@ import pyarrow as pa
 
 from driftline.app.demo.flights import FEATURES, LABEL, load
 from driftline.app.demo.model import pipeline, save
-from driftline.monitors.attribution.importance import Importance
-from driftline.monitors.attribution.ranking import ndcg
-from driftline.monitors.attribution.shapley import explain
+from driftline.monitors.kinds.attribution.importance import Importance
+from driftline.monitors.kinds.attribution.ranking import ndcg
+from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.serving.explain import ModelProcess, open_model
 
 HERE = Path(__file__).parent

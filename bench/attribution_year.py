@@ -25,15 +25,15 @@ from driftline.app.demo.model import pipeline, save
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.attribution.blocks import block_spread, block_tail
-from driftline.monitors.attribution.drift import compare, settle
-from driftline.monitors.attribution.importance import Attributions, Importance
-from driftline.monitors.attribution.kind import examine, explain_reference
-from driftline.monitors.attribution.shapley import explain
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.kinds import complete
-from driftline.monitors.question import Predictor, Question, WindowFacts
-from driftline.monitors.report import Report
+from driftline.monitors.check_context import Predictor, Question, WindowFacts
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
+from driftline.monitors.kinds.attribution.drift import compare, settle
+from driftline.monitors.kinds.attribution.importance import Attributions, Importance
+from driftline.monitors.kinds.attribution.kind import examine, explain_reference
+from driftline.monitors.kinds.attribution.shapley import explain
+from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.report.report import Report
 from driftline.serving.explain import open_model
 
 HERE = Path(__file__).parent

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.bias.facet_counts import count_batches
-from driftline.monitors.bias.judgement import GroupCounts, judge_groups
-from driftline.monitors.bias.metrics import Pair, measure
 from driftline.monitors.check import check
-from driftline.monitors.decision.budget import Budget
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias.facet_counts import count_batches
+from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.kinds.bias.metrics import Pair, measure
 from driftline.roles import Facet, Roles
 
 ROWS = 1_000_000

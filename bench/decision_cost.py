@@ -17,9 +17,9 @@ import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells, number_cells, text_cells
-from driftline.monitors.decision.decider import SCALES, Decider
-from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 SEED = 7
 NUMBERS, TEXTS, LEVELS = 800, 200, 60

@@ -42,7 +42,8 @@ def baseline() -> Callable[[str, str, Path], object]:
 
 def check() -> Callable[[str, str, Path], object]:
     """Read the baseline, judge the window, make the result."""
-    from driftline.monitors import inspection  # noqa: F401
+    from driftline.monitors.kinds.catalog.data_quality import kind as inspection  # noqa: F401
+
     from driftline.monitors.check import check as judge
 
     return lambda _reference, window, folder: judge(window, folder).to_dict()

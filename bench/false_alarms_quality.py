@@ -25,15 +25,15 @@ from threadpoolctl import threadpool_limits
 from driftline.app.demo import flights, model
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.metric import MetricResult
-from driftline.monitors.quality.answers import Answers, read_answers
-from driftline.monitors.quality.documents import suggested
-from driftline.monitors.quality.expectation import Expectation
-from driftline.monitors.quality.judgement import blocks_of, judge_quality
-from driftline.monitors.quality.kind import examine
-from driftline.monitors.quality.skill import cluster_rows
-from driftline.monitors.question import Question, WindowFacts
+from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
+from driftline.monitors.kinds.model_quality.documents import suggested
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.kind import examine
+from driftline.monitors.kinds.model_quality.skill import cluster_rows
+from driftline.monitors.report.metric import MetricResult
 from driftline.roles import Roles
 
 DAY_US = 86_400_000_000

@@ -26,9 +26,9 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.outliers.scorer import RowScorer, row_scorer
-from driftline.monitors.outliers.stretches import counted_below
-from driftline.monitors.outliers.table import score_table
+from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
+from driftline.monitors.kinds.outliers.stretches import counted_below
+from driftline.monitors.kinds.outliers.table import score_table
 
 ROWS, REFERENCE_ROWS, ROUNDS = 1_000_000, 200_000, 9
 BATCH_ROWS = 1 << 17

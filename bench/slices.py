@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from driftline.monitors.blame.slices import best_slice, slice_columns
+from driftline.monitors.root_cause.slices import best_slice, slice_columns
 
 SEEDS = 200
 BACKGROUND = 0.02

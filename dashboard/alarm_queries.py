@@ -32,7 +32,7 @@ from driftline.dashboard.metric_words import limit_words, metric_words
 from driftline.dashboard.standing import Surroundings
 from driftline.dashboard.wording import duration
 from driftline.errors import DriftlineError
-from driftline.monitors.datapoints import OWN_METRICS
+from driftline.monitors.run.datapoints import OWN_METRICS
 
 __all__ = [
     "alarm_line",

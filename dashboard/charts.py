@@ -27,7 +27,7 @@ from driftline.dashboard.canvas import (
 from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.theme import GREY, HARD, REFERENCE, SOFT, WINDOW
 from driftline.dashboard.wording import count, number, percent, plural, span
-from driftline.monitors.comparison import Comparison
+from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 __all__ = ["Figure", "comparison_figure", "comparison_height", "timeline_figure"]
 

@@ -15,7 +15,7 @@ from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, Win
 from driftline.dashboard.holdings import Holdings
 from driftline.dashboard.wording import count, plural
 from driftline.errors import DriftlineError
-from driftline.monitors.comparison import Comparison
+from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 __all__ = ["Evidence", "evidence"]
 

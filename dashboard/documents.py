@@ -1,6 +1,6 @@
 """From an execution's report.json to what a page shows; pure, and forgiving to fields it misses.
 
-The document is written by monitors/report.py: ``features`` is a list of measured features,
+The document is written by monitors/report/report.py: ``features`` is a list of measured features,
 ``metrics`` one of measured numbers, ``violations`` one of broken constraints.
 """
 
@@ -17,9 +17,9 @@ from driftline.baseline.condition import Condition
 from driftline.dashboard.frames import FeatureLine, WindowDetail, WindowRun
 from driftline.dashboard.metric_frames import Confusion, GroupLine
 from driftline.errors import DriftlineError
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.violation import Severity
 from driftline.monitors.rules.reading import read_condition
-from driftline.monitors.violation import Severity
 
 __all__ = [
     "Document",

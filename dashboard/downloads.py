@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.dashboard.documents import culprit, gravest_culprit, script_of
 from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
-from driftline.monitors.blame.export import MEDIA_TYPES, Form, written
+from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
 
 __all__ = ["Downloads"]
 

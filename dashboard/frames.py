@@ -12,7 +12,7 @@ from typing import Literal
 
 from driftline.dashboard.held import HeldView
 from driftline.dashboard.mark_frames import MarksView
-from driftline.monitors.comparison import Comparison
+from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 __all__ = [
     "AlarmChange",

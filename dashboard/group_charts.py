@@ -10,7 +10,7 @@ import numpy as np
 from driftline.dashboard.canvas import Figure, axis, interval, layout, safe, short
 from driftline.dashboard.theme import GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["forest_figure", "forest_height", "ranking_figure"]
 

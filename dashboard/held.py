@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 
 from driftline.alerts.guard import reading
 from driftline.errors import DriftlineError
-from driftline.monitors.commissioning.commission import StableSpan
-from driftline.monitors.commissioning.status import text_now
-from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.warm_up.status import text_now
+from driftline.monitors.warm_up.warm_up import StableSpan
 
 if TYPE_CHECKING:  # It reads what frames.py shows, which shows this.
     from driftline.dashboard.holdings import Holdings

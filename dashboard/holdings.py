@@ -33,13 +33,13 @@ from driftline.dashboard.documents import (
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.wording import moment
 from driftline.errors import DriftlineError
-from driftline.monitors.blame.export import blamed_batches
-from driftline.monitors.blame.rows import matching_rows
-from driftline.monitors.blame.shares import Blamed
-from driftline.monitors.comparison import Comparison, compare
-from driftline.monitors.examination import read_whole
-from driftline.monitors.inspection import reference_columns
-from driftline.monitors.outliers.condition import with_baseline
+from driftline.monitors.kinds.data_quality.comparison import Comparison, compare
+from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.outliers.condition import with_baseline
+from driftline.monitors.root_cause.export import blamed_batches
+from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.root_cause.shares import Blamed
+from driftline.monitors.run.examination import read_whole
 from driftline.signature import Signature
 
 __all__ = ["Holdings"]

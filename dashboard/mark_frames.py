@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from driftline.monitors.marks.mark import Mark
+from driftline.monitors.annotations.annotation import Mark
 
 __all__ = ["ExpectedLine", "MarksView"]
 

@@ -8,7 +8,7 @@ from driftline.alerts.guard import reading
 from driftline.dashboard.documents import Document, expected_of, features_of
 from driftline.dashboard.frames import MonitorLine, WindowRun
 from driftline.dashboard.mark_frames import ExpectedLine, MarksView
-from driftline.monitors.marks.store import marks_between
+from driftline.monitors.annotations.store import marks_between
 
 __all__ = ["marks_view"]
 

@@ -26,7 +26,7 @@ from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.metric_frames import KindView, MetricHistory
 from driftline.dashboard.theme import CLEAR, GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number, percent, plural, span
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["metric_figure", "metric_height"]
 

@@ -20,8 +20,8 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.mark_frames import MarksView
-from driftline.monitors.comparison import Comparison
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = [
     "ColumnHistory",

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from driftline.dashboard.documents import Document, bounds_of, metrics_of
 from driftline.dashboard.frames import WindowRun
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["Digest", "Past"]
 

@@ -17,11 +17,11 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.alarm_queries import monitor_of
 from driftline.dashboard.frames import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.dashboard.message_queries import delivery_line
-from driftline.monitors.commissioning.status import held_now
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.examination import NO_LABELS
-from driftline.monitors.records import INSUFFICIENT
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import NO_LABELS
+from driftline.monitors.run.records import INSUFFICIENT
 from driftline.monitors.tables import executions
+from driftline.monitors.warm_up.status import held_now
 
 __all__ = ["dead_count", "deliveries", "monitor_line"]
 

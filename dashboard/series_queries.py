@@ -19,9 +19,9 @@ from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.frames import MonitorLine, WindowRun
 from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory
-from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
-from driftline.monitors.kinds import NEEDS_LABELS
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.kinds.catalog import NEEDS_LABELS
+from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.run.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
 
 __all__ = [
     "column_history",

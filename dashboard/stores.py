@@ -49,9 +49,9 @@ from driftline.dashboard.series_queries import column_history, newest_expected, 
 from driftline.dashboard.standing import Surroundings
 from driftline.dashboard.trial import try_out
 from driftline.errors import DriftlineError, NotFoundError
-from driftline.monitors.datapoints import UNQUOTED
-from driftline.monitors.definitions import get_definition, list_definitions
-from driftline.monitors.standing import overdue
+from driftline.monitors.run.datapoints import UNQUOTED
+from driftline.monitors.run.definitions import get_definition, list_definitions
+from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
 
 __all__ = ["Stores"]

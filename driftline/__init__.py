@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest
     from driftline.monitors.check import check
-    from driftline.monitors.decision.budget import Budget
+    from driftline.monitors.check_context import Compat
     from driftline.monitors.distances.distance import Distance
     from driftline.monitors.distances.measuring import distance, distances
-    from driftline.monitors.outliers.table import outlier_scores
-    from driftline.monitors.question import Compat
-    from driftline.monitors.report import Report, Violation
+    from driftline.monitors.drift_test.budget import Budget
+    from driftline.monitors.kinds.outliers.table import outlier_scores
+    from driftline.monitors.report.report import Report, Violation
 
 __all__ = [
     "Backtest",
@@ -58,22 +58,22 @@ _HOMES = {
     "Backtest": "driftline.monitors.backtest.outcome",
     "BacktestOptions": "driftline.monitors.backtest.options",
     "Baseline": "driftline.baseline.store",
-    "Budget": "driftline.monitors.decision.budget",
+    "Budget": "driftline.monitors.drift_test.budget",
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.app.client.client",
-    "Compat": "driftline.monitors.question",
+    "Compat": "driftline.monitors.check_context",
     "Distance": "driftline.monitors.distances.distance",
     "DriftlineError": "driftline.errors",
     "Files": "driftline.baseline.source",
     "Logger": "driftline.capture.tap.logger",
-    "Report": "driftline.monitors.report",
-    "Violation": "driftline.monitors.report",
+    "Report": "driftline.monitors.report.report",
+    "Violation": "driftline.monitors.report.report",
     "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
     "deploy": "driftline.app.deployment",
     "distance": "driftline.monitors.distances.measuring",
     "distances": "driftline.monitors.distances.measuring",
-    "outlier_scores": "driftline.monitors.outliers.table",
+    "outlier_scores": "driftline.monitors.kinds.outliers.table",
     "profile": "driftline.baseline.profiling",
 }
 

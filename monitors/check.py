@@ -11,10 +11,10 @@ from driftline.baseline.schema import find_column
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.kinds import examine, kind_of, known_kind, settle_roles
-from driftline.monitors.question import Compat, Predictor, Question
-from driftline.monitors.report import Report
+from driftline.monitors.check_context import Compat, Predictor, Question
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.catalog import examine, kind_of, known_kind, settle_roles
+from driftline.monitors.report.report import Report
 from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles
 
@@ -154,7 +154,7 @@ def check_roles(
     )
     report = examine(asked, question)
     if postprocess is not None:
-        from driftline.monitors.postprocessing import postprocess_report
+        from driftline.monitors.run.postprocessing import postprocess_report
 
         postprocess_report(report, postprocess)
     return report

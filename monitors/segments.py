@@ -22,17 +22,17 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.segments import EMPTY, OTHER, SegmentColumn, SegmentCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.blame.culprits import Culprits, Target
-from driftline.monitors.blame.search import search
-from driftline.monitors.data_quality import Judgement, judge
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.decision.significance import MIN_ROWS
-from driftline.monitors.drafts import Draft
-from driftline.monitors.findings import word_violation
-from driftline.monitors.question import Question
-from driftline.monitors.segment_result import SegmentResult
-from driftline.monitors.violation import FeatureResult, Segment, Violation
+from driftline.monitors.check_context import Question
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
+from driftline.monitors.report.findings import word_violation
+from driftline.monitors.report.segment_result import SegmentResult
+from driftline.monitors.report.violation import FeatureResult, Segment, Violation
+from driftline.monitors.root_cause.contributors import Culprits, Target
+from driftline.monitors.root_cause.search import search
 
 __all__ = [
     "SegmentPlan",

@@ -17,7 +17,7 @@ from driftline.alerts.messages.rows import STATUSES
 from driftline.alerts.messages.silences import list_silences
 from driftline.alerts.messages.tables import incidents
 from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox
-from driftline.monitors.datapoints import DATA_METRICS
+from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.series_cap import SeriesCap
 
 __all__ = ["STATES", "alarm_families", "feature_families"]

@@ -10,8 +10,8 @@ from itertools import islice
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.monitors.cron import Schedule, windows_from
-from driftline.monitors.datapoints import DATA_METRICS, OWN_METRICS, OWN_NAMES
+from driftline.monitors.run.cron import Schedule, windows_from
+from driftline.monitors.run.datapoints import DATA_METRICS, OWN_METRICS, OWN_NAMES
 from driftline.serving import resource_store as store
 from driftline.serving.resources import Resource, ResourceError, key_of, nearest
 from driftline.serving.specs import AlarmSpec, MonitorSpec

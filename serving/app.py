@@ -24,7 +24,7 @@ from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
-from driftline.monitors.away import is_away
+from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving import tables
 from driftline.serving.api import (
     alarms,

@@ -22,9 +22,9 @@ from driftline.alerts.messages.channels import Channel, delete_channel, put_chan
 from driftline.alerts.messages.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
-from driftline.monitors.cron import once
-from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.run.cron import once
+from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.serving import resource_store as store
 from driftline.serving.alarm_specs import alarm_of, fill_in
 from driftline.serving.channel_specs import channel_of

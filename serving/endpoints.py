@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.guard import reading
 from driftline.errors import UnavailableError
-from driftline.monitors.away import is_away
+from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving import resource_store as store
 from driftline.signature import Signature
 

@@ -24,7 +24,7 @@ from sqlalchemy import Engine
 
 from driftline.alerts.guard import reading
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.attribution.shapley import Contributions
+from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving import resource_store as store
 from driftline.serving.artefacts import ModelStore, model_digest
 from driftline.serving.child import Launch, LoadError, collect, end, spawn

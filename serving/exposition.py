@@ -27,8 +27,8 @@ from driftline.capture.audit.report import Coverage
 from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.errors import DriftlineError
-from driftline.monitors.records import FAILED, INSUFFICIENT
-from driftline.monitors.standing import overdue
+from driftline.monitors.run.records import FAILED, INSUFFICIENT
+from driftline.monitors.run.status import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.alarm_families import alarm_families, feature_families
 from driftline.serving.context import ServerContext

@@ -12,15 +12,15 @@ import pyarrow as pa
 from driftline.baseline import store as baselines
 from driftline.baseline.location import locate
 from driftline.errors import NotFoundError, UndecidedError
-from driftline.monitors.blame.shares import Blamed
-from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.examination import read_whole
-from driftline.monitors.execution import Execution
-from driftline.monitors.inspection import reference_columns
-from driftline.monitors.outliers.condition import with_baseline
-from driftline.monitors.report import REPORT
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.outliers.condition import with_baseline
+from driftline.monitors.report.report import REPORT
+from driftline.monitors.root_cause.shares import Blamed
 from driftline.monitors.rules.reading import read_condition
-from driftline.monitors.scripted import SCRIPT
+from driftline.monitors.run.examination import read_whole
+from driftline.monitors.run.execution import Execution
+from driftline.monitors.run.record_scripts import SCRIPT
 from driftline.serving.context import ServerContext
 from driftline.serving.judging import known_signature
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 
 from driftline.capture.windows.window import Window
 from driftline.errors import UndecidedError
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.execution import Execution, run
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import Execution, run
 from driftline.monitors.tables import executions
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext

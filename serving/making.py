@@ -17,8 +17,8 @@ from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.baseline.source import open_source
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.attribution.explaining import explain_reference
-from driftline.monitors.kinds import complete
+from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving import resource_store as store
 from driftline.serving.child import Child, Launch

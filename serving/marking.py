@@ -24,24 +24,24 @@ from driftline.baseline import store as baselines
 from driftline.baseline.location import locate
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
-from driftline.monitors.away import is_away
-from driftline.monitors.commissioning.store import carry_over
-from driftline.monitors.datapoints import CHECKS
-from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.execution import FAILED, Execution, get_execution
-from driftline.monitors.marks.mark import EXPECTED, NEW_NORMAL, Mark
-from driftline.monitors.marks.new_normal import new_normal
-from driftline.monitors.marks.store import (
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
+from driftline.monitors.annotations.new_normal import new_normal
+from driftline.monitors.annotations.store import (
     get_mark,
     half_done_marks,
     put_mark,
     settle_mark,
     withdraw_mark,
 )
-from driftline.monitors.memory.recall import moment_before
-from driftline.monitors.memory.store import Key
-from driftline.monitors.report import REPORT
+from driftline.monitors.report.report import REPORT
+from driftline.monitors.run.datapoints import CHECKS
+from driftline.monitors.run.definitions import MonitorDefinition, get_definition
+from driftline.monitors.run.execution import FAILED, Execution, get_execution
+from driftline.monitors.run.is_disconnect import is_away
 from driftline.monitors.tables import executions
+from driftline.monitors.warm_up.store import carry_over
+from driftline.monitors.window_history.recall import moment_before
+from driftline.monitors.window_history.store import Key
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.monitors.attribution.shapley import Contributions
+from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.explain import ModelProcess, open_model
 from driftline.serving.model_files import PICKLE_SUFFIXES, SKOPS_SUFFIXES
 

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, UndecidedError
-from driftline.monitors.commissioning.captured import put_captured
-from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.run.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.warm_up.captured import put_captured
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of

@@ -15,7 +15,7 @@ from scipy import special
 
 from bench.decisions.rows import Rows
 from driftline.baseline.cells import Cells, number_cells, text_cells
-from driftline.monitors.decision.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift import ReferenceColumn
 
 __all__ = ["ColumnHistory", "counted", "spread"]
 

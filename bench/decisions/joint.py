@@ -24,10 +24,10 @@ from bench.decisions.rows import DAY_H, START, Rows
 from bench.decisions.verdicts import incidents
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.joint.spans import SPANS
-from driftline.monitors.kinds import examine
-from driftline.monitors.question import EarlierRows, Question, WindowFacts
+from driftline.monitors.check_context import EarlierRows, Question, WindowFacts
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.catalog import examine
+from driftline.monitors.kinds.multivariate.spans import SPANS
 from driftline.roles import Roles
 
 __all__ = ["JOINT_BASES", "JOINT_MONITORS", "Joint", "break_pair"]

@@ -16,10 +16,10 @@ from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor
 from bench.decisions.rows import START
 from driftline.baseline.blocks import BlockCounts
-from driftline.monitors.decision import significance
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.decider import SCALES, Decider
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test import significance
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["Verdicts", "incidents", "judge"]
 

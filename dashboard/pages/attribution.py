@@ -12,7 +12,7 @@ from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import number, plural
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["attribution_parts", "feature_of", "moves"]
 

@@ -14,7 +14,7 @@ from driftline.dashboard.metric_words import title_of
 from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["bias_parts", "sentence"]
 

@@ -26,7 +26,7 @@ from driftline.dashboard.wording import (
     plural,
     probability,
 )
-from driftline.monitors.comparison import Comparison
+from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 __all__ = ["comparison_panel", "feature_panel", "row_panel", "violations_text"]
 

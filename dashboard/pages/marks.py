@@ -8,7 +8,7 @@ from driftline.dashboard.mark_frames import MarksView
 from driftline.dashboard.pages.forms import act_form, choice, field
 from driftline.dashboard.parts import Cell, panel
 from driftline.dashboard.wording import CHECKS, moment, plural
-from driftline.monitors.marks.mark import EXPECTED, HARMFUL, NEW_NORMAL, Mark
+from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Mark
 
 __all__ = ["expected_words", "mark_panel"]
 

@@ -20,7 +20,7 @@ from driftline.dashboard.pages.windows import Link, changes_panel, head, record_
 from driftline.dashboard.parts import Cell, crumbs, empty, keyed, marked, panel, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason, span
-from driftline.monitors.metric import MetricResult
+from driftline.monitors.report.metric import MetricResult
 
 __all__ = ["page", "verdict"]
 

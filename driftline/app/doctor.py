@@ -33,8 +33,8 @@ from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.errors import DriftlineError, UnavailableError
-from driftline.monitors.definitions import list_definitions
-from driftline.monitors.standing import overdue
+from driftline.monitors.run.definitions import list_definitions
+from driftline.monitors.run.status import overdue
 from driftline.storage import use_options
 
 __all__ = ["Finding", "examine", "examine_store", "worst"]

@@ -48,7 +48,7 @@ def is_outage(error: BaseException) -> bool:
         return False
     from sqlalchemy.exc import SQLAlchemyError
 
-    from driftline.monitors.away import is_away
+    from driftline.monitors.run.is_disconnect import is_away
 
     return isinstance(error, SQLAlchemyError) and is_away(error)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from driftline.capture.line.transport import Transport
     from driftline.capture.line.upkeep import Upkeep
     from driftline.capture.tap.place import CapturePlace
-    from driftline.monitors.auditor import Auditor
+    from driftline.monitors.run.auditor import Auditor
 
 __all__ = [
     "clock", "kafka_options", "run_background", "run_dashboard", "run_proxy",
@@ -280,7 +280,7 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
 def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
     """Build the loop that looks after the tables."""
     from driftline.capture.line.upkeep import NAMES, Upkeep
-    from driftline.monitors.erasure import clear_windows
+    from driftline.monitors.run.erasure import clear_windows
     from driftline.serving.endpoints import signature_of
 
     return Upkeep(
@@ -297,7 +297,7 @@ def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
 
 
 def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
-    from driftline.monitors.auditor import Auditor
+    from driftline.monitors.run.auditor import Auditor
 
     return Auditor(
         engine,
@@ -322,7 +322,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         sink = watch.sink(_sink(settings, engine, local), upkeep, rules)
         return {"capture": sink.run, "upkeep": upkeep.run}
     if role == "scheduler":
-        from driftline.monitors.scheduler import Scheduler
+        from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.explain import ModelShelf
 
         shelf = ModelShelf(

@@ -13,8 +13,8 @@ from driftline.monitors.backtest.history import History
 from driftline.monitors.backtest.outcome import Advice
 from driftline.monitors.backtest.sensitivity import Finding, smallest_shifts
 from driftline.monitors.backtest.spans import YEAR
-from driftline.monitors.decision.decider import Decider
-from driftline.monitors.decision.significance import MIN_ROWS
+from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.significance import MIN_ROWS
 
 __all__ = ["advised"]
 

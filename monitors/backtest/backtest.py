@@ -34,10 +34,10 @@ from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import smallest_shifts
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.backtest.yardstick import yardsticks_of
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.decider import Decider
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.examination import read_captured
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import read_captured
 from driftline.monitors.segments import segment_plan
 from driftline.roles import Roles
 from driftline.signature import Signature

@@ -15,7 +15,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import coerce, unfit_mask
 from driftline.monitors.backtest.spans import Spans, time_of
 from driftline.monitors.backtest.yardstick import Yardstick
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["History", "HistoryCounter"]
 

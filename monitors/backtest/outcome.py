@@ -12,9 +12,9 @@ from driftline.monitors.backtest.marks import MarkScore
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
 from driftline.monitors.backtest.sensitivity import Finding
-from driftline.monitors.decision.decider import INSUFFICIENT
-from driftline.monitors.decision.drift import ColumnDrift
-from driftline.monitors.drafts import drift_words
+from driftline.monitors.drift_test.drift import ColumnDrift
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT
+from driftline.monitors.kinds.data_quality.checks import drift_words
 
 __all__ = ["OWN", "Advice", "Backtest", "RuleOutcome", "cause_of"]
 

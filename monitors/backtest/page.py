@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
-from driftline.monitors.violation import plural, rounded
+from driftline.monitors.report.violation import plural, rounded
 
 __all__ = ["backtest_page", "mark_words"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from driftline.monitors.decision.decider import INSUFFICIENT, Decider
-from driftline.monitors.decision.drift import ColumnDrift
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test.drift import ColumnDrift
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT, Decider
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["ALARM", "QUIET", "Verdict", "replay"]
 

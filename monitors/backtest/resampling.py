@@ -18,8 +18,8 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, replay
 from driftline.monitors.backtest.spans import YEAR
-from driftline.monitors.decision.decider import Decider
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["resampled_alarms", "unchanged_windows"]
 

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.data_quality import UNJUDGED, is_text_by_decree, tolerance_of
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.decider import SCALES, Decider
-from driftline.monitors.inspection import reference_columns
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.kinds.data_quality.judgement import (
+    UNJUDGED,
+    is_text_by_decree,
+    tolerance_of,
+)
+from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.signature import Column
 
 __all__ = ["decider_of"]

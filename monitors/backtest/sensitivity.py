@@ -16,9 +16,9 @@ from scipy import special
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.backtest.resampling import unchanged_windows
-from driftline.monitors.decision.decider import Decider
-from driftline.monitors.decision.drift import ReferenceColumn
-from driftline.monitors.decision.window_counts import WindowCounts
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["SPANS", "Finding", "smallest_shifts"]
 

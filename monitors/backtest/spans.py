@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.monitors.cron import Schedule
+from driftline.monitors.run.cron import Schedule
 
 __all__ = ["YEAR", "Spans", "moment_us", "spans_of", "time_of", "window_length"]
 

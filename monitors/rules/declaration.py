@@ -14,9 +14,9 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.monitors.report.violation import Severity
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.row_checks import Limit
-from driftline.monitors.violation import Severity
 
 __all__ = ["Declaration", "Nulls", "in_brief", "nearest"]
 

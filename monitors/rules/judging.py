@@ -7,13 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.data_quality import Judgement
-from driftline.monitors.question import Question
+from driftline.monitors.check_context import Question
+from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.report.violation import JsonValue
 from driftline.monitors.rules.fitting import refuse_unfit
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 from driftline.monitors.rules.suggested import sign_rules, surprising
-from driftline.monitors.violation import JsonValue
 
 __all__ = ["declared", "judged_rules", "rule_details"]
 

@@ -17,7 +17,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.location import locate
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
-from driftline.monitors.outliers.condition import OUTLIER, OutlierCondition
+from driftline.monitors.kinds.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import RuleSet

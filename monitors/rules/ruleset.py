@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.monitors.drafts import Draft
+from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.report.violation import Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
-from driftline.monitors.violation import Severity
 
 __all__ = ["Outcome", "Rule", "RuleCounters", "RuleSet", "outcome_drafts"]
 

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
+from driftline.monitors.report.violation import percent, plural
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.keys import KeyCounts, hash_rows
 from driftline.monitors.rules.outcome import RuleCondition, Tally
 from driftline.monitors.rules.values import is_captured, typed
-from driftline.monitors.violation import percent, plural
 
 __all__ = [
     "Freshness",

@@ -10,10 +10,10 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints, Moni
 from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.statistics import Statistics
-from driftline.monitors.data_quality import EXTRA_COLUMNS, MISSING_COLUMNS
-from driftline.monitors.drafts import Draft, mismatch_draft
+from driftline.monitors.kinds.data_quality.checks import Draft, mismatch_draft
+from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS, MISSING_COLUMNS
+from driftline.monitors.report.violation import percent
 from driftline.monitors.sagemaker.distances import Distance, measure
-from driftline.monitors.violation import percent
 
 __all__ = ["Observed", "Verdict", "judge"]
 

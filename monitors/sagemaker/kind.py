@@ -17,14 +17,14 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
-from driftline.monitors.blame.culprits import Culprits, Target, find_culprits
-from driftline.monitors.data_quality import UNJUDGED
-from driftline.monitors.drafts import Draft
-from driftline.monitors.inspection import OTHER_COLUMNS, lay_beside, reference_columns
-from driftline.monitors.question import BatchMaker, Question
-from driftline.monitors.report import Report
+from driftline.monitors.check_context import BatchMaker, Question
+from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
+from driftline.monitors.kinds.data_quality.kind import OTHER_COLUMNS, lay_beside, reference_columns
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.violation import FeatureResult, Violation
+from driftline.monitors.root_cause.contributors import Culprits, Target, find_culprits
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
-from driftline.monitors.violation import FeatureResult, Violation
 from driftline.signature import Signature
 
 __all__ = ["examine"]

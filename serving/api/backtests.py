@@ -11,11 +11,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.errors import UndecidedError
+from driftline.monitors.annotations.store import backtest_marks, list_marks
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.definitions import get_definition
-from driftline.monitors.marks.store import backtest_marks, list_marks
+from driftline.monitors.run.definitions import get_definition
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoints import signature_of

@@ -17,7 +17,7 @@ from driftline.capture.events.cloudevents import Event, read_events
 from driftline.capture.events.pairing import Expected, Outcome, Pairing
 from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.away import is_away
+from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 

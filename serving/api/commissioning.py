@@ -10,10 +10,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
-from driftline.monitors.commissioning.status import commission_status
-from driftline.monitors.commissioning.store import accept
-from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.memory.store import Key
+from driftline.monitors.run.definitions import MonitorDefinition, get_definition
+from driftline.monitors.warm_up.status import commission_status
+from driftline.monitors.warm_up.store import accept
+from driftline.monitors.window_history.store import Key
 from driftline.serving import resource_store as store
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext

@@ -14,8 +14,8 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.guard import reading
 from driftline.alerts.messages.channels import get_channel
 from driftline.alerts.messages.silences import get_silence
-from driftline.monitors.commissioning.status import state_now
-from driftline.monitors.definitions import get_definition
+from driftline.monitors.run.definitions import get_definition
+from driftline.monitors.warm_up.status import state_now
 from driftline.serving import resource_store as store
 from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext

@@ -17,7 +17,7 @@ from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.upkeep import NAMES
 from driftline.errors import InputError
-from driftline.monitors.erasure import clear_windows
+from driftline.monitors.run.erasure import clear_windows
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.row_conditions import row_condition

@@ -20,11 +20,11 @@ from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors import tables
-from driftline.monitors.blame.export import MEDIA_TYPES, Form, blamed_batches, written
-from driftline.monitors.blame.rows import matching_rows
-from driftline.monitors.cron import Schedule
-from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.execution import Execution, get_execution
+from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, blamed_batches, written
+from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.run.cron import Schedule
+from driftline.monitors.run.definitions import MonitorDefinition, get_definition
+from driftline.monitors.run.execution import Execution, get_execution
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.explain import ModelShelf

@@ -10,8 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.marks.mark import Mark
-from driftline.monitors.marks.store import list_marks
+from driftline.monitors.annotations.annotation import Mark
+from driftline.monitors.annotations.store import list_marks
 from driftline.serving import resource_store as store
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext

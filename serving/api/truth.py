@@ -17,8 +17,8 @@ from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.truth.files import LabelNames, read_label_body
 from driftline.capture.truth.labels import LABEL_SCHEMA, TruthCounts, put
 from driftline.capture.truth.report import truth_report
-from driftline.monitors.definitions import NEEDS_LABELS
-from driftline.monitors.examination import labels_of
+from driftline.monitors.run.definitions import NEEDS_LABELS
+from driftline.monitors.run.examination import labels_of
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
 from driftline.serving.media import MEDIA_TYPES, Form, body_form

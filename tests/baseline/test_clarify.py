@@ -10,7 +10,7 @@ from driftline.baseline.clarify import roles_of_config
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Facet
-from tests.monitors.bias.adult import aws_validation
+from tests.monitors.kinds.bias.adult import aws_validation
 
 # As the SDK writes it for the public example of the bias monitor (DataConfig, BiasConfig,
 # ModelConfig, ModelPredictedLabelConfig).

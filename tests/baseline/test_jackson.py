@@ -9,7 +9,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.jackson import java_double, read_json, to_jackson
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError
-from driftline.monitors.violations import ViolationsDocument
+from driftline.monitors.report.violations_document import ViolationsDocument
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

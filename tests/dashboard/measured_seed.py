@@ -24,14 +24,14 @@ from driftline.alerts.messages.channels import Channel, put_channel
 from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metric_store
 from driftline.capture.windows.window import Window
-from driftline.monitors.datapoints import failed_datapoints
-from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.examination import NO_LABELS
-from driftline.monitors.metric import MetricPoint, MetricResult
-from driftline.monitors.question import WindowFacts
-from driftline.monitors.report import Report
+from driftline.monitors.check_context import WindowFacts
+from driftline.monitors.report.metric import MetricPoint, MetricResult
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.violation import Violation
+from driftline.monitors.run.datapoints import failed_datapoints
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.examination import NO_LABELS
 from driftline.monitors.tables import executions
-from driftline.monitors.violation import Violation
 from tests.dashboard.seed import Seeded, keep_up, make_engine
 
 WEEKS = 16

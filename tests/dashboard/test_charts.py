@@ -6,7 +6,7 @@ import pytest
 
 from driftline.dashboard.charts import comparison_figure, comparison_height, timeline_figure
 from driftline.dashboard.frames import WindowRun
-from driftline.monitors.comparison import Comparison
+from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 START = datetime(2013, 11, 1, tzinfo=UTC)
 HOSTILE = '<a href="javascript:alert(1)">&amp;'

@@ -15,8 +15,8 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.documents import culprit
 from driftline.dashboard.pages import measured as measured_page
 from driftline.dashboard.stores import Stores
-from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.execution import run
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.execution import run
 from driftline.signature import Column
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.seed import END_OF_YEAR

@@ -16,7 +16,7 @@ import pytest
 import driftline as dl
 from driftline.app.commands.formats import Format, formats_of, show
 from driftline.errors import InputError
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 
 ALL = (Format.TEXT, Format.JSON, Format.HTML, Format.JUNIT)
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from driftline.baseline.store import Baseline
 from driftline.capture.tables.dataset import Dataset, table_schema
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 from driftline.signature import Signature
 from tests.servers.postgres import open_url
 

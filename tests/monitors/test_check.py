@@ -14,7 +14,7 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 from tests.monitors.conftest import checks, weather
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "monitors"
 TEXT = (

@@ -14,9 +14,9 @@ from driftline.capture.truth.labels import put
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.examination import judge_captured, read_captured
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import judge_captured, read_captured
 from driftline.roles import Roles
 from driftline.serving.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day

@@ -21,7 +21,7 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.monitors.test_erasure import (
+from tests.monitors.run.test_erasure import (
     DIMENSIONS,
     NOW,
     PLACE,

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import driftline as dl
-from driftline.monitors.ranking import broken_features
-from driftline.monitors.report import Report
+from driftline.monitors.report.ranking import broken_features
+from driftline.monitors.report.report import Report
 
 pytestmark = pytest.mark.browser
 

@@ -17,9 +17,9 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.ranking import broken_features
-from driftline.monitors.report import Report
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.report.ranking import broken_features
+from driftline.monitors.report.report import Report
 from driftline.monitors.segments import segment_plan
 from tests.monitors.conftest import weather
 

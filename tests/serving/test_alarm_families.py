@@ -17,7 +17,7 @@ from driftline.alerts.messages.silences import put_silence
 from driftline.alerts.messages.tables import incidents
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from driftline.monitors.datapoints import DATA_METRICS
+from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.alarm_families import alarm_families, feature_families
 from driftline.serving.series_cap import SeriesCap
 

@@ -20,7 +20,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.monitors.auditor import NAMESPACE, Auditor
+from driftline.monitors.run.auditor import NAMESPACE, Auditor
 
 HOUR = timedelta(hours=1)
 DOCUMENTED = Path(__file__).parents[2] / "docs/why/audit.md"

@@ -26,8 +26,8 @@ from driftline.alerts.messages.channels import put_channel
 from driftline.alerts.messages.tables import incidents
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from driftline.monitors.datapoints import DATA_METRICS
-from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.datapoints import DATA_METRICS
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

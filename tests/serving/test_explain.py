@@ -21,10 +21,10 @@ from driftline.baseline.store import Baseline
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.monitors.attribution.explaining import ModelPredictor
-from driftline.monitors.attribution.importance import Attributions
-from driftline.monitors.attribution.kind import explain_reference
 from driftline.monitors.check import check
+from driftline.monitors.kinds.attribution.explaining import ModelPredictor
+from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.kinds.attribution.kind import explain_reference
 from driftline.serving.child import Launch
 from driftline.serving.endpoints import signature_of
 from driftline.serving.explain import ModelProcess, ModelShelf, open_model

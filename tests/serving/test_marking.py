@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.monitors.marks.store import half_done_marks
+from driftline.monitors.annotations.store import half_done_marks
 from driftline.serving.explain import ModelShelf
 from driftline.serving.marking import resume_marks
 from tests.serving.conftest import Running, running, wait_for
@@ -26,7 +26,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
-from driftline.monitors.marks.mark import Mark
+from driftline.monitors.annotations.annotation import Mark
 from driftline.serving import marking
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url

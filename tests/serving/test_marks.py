@@ -18,7 +18,7 @@ from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
 from driftline.capture.windows.window import Window
-from driftline.monitors.marks.mark import Mark
+from driftline.monitors.annotations.annotation import Mark
 from driftline.serving.explain import ModelShelf
 from driftline.serving.marking import checks_of, unmark
 from tests.serving.conftest import NOW
@@ -236,7 +236,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
-from driftline.monitors.marks.mark import Mark
+from driftline.monitors.annotations.annotation import Mark
 from driftline.serving import marking
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url

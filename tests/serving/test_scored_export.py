@@ -11,7 +11,7 @@ import pytest
 
 from driftline.app.client.client import Client
 from driftline.baseline.store import Baseline
-from driftline.monitors.outliers.table import outlier_scores
+from driftline.monitors.kinds.outliers.table import outlier_scores
 from tests.serving.test_transfer_api import driftline
 
 NAMES = [f"x{place}" for place in range(3)]

@@ -9,7 +9,7 @@ from typing import Any
 from driftline.app.commands.terminal import harmless
 from driftline.monitors.backtest.page import mark_words
 from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
-from driftline.monitors.violation import plural, rounded
+from driftline.monitors.report.violation import plural, rounded
 
 __all__ = ["told"]
 

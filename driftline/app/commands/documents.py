@@ -25,10 +25,10 @@ from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check import check_roles
-from driftline.monitors.kinds import known_kind, save_kind
-from driftline.monitors.question import Compat, Predictor
+from driftline.monitors.check_context import Compat, Predictor
+from driftline.monitors.kinds.catalog import known_kind, save_kind
+from driftline.monitors.report.violation import plural
 from driftline.monitors.rules.reading import read_rules, with_rules
-from driftline.monitors.violation import plural
 from driftline.roles import Roles
 
 __all__ = ["Kind", "baseline", "check"]
@@ -178,7 +178,7 @@ def baseline(
             compat=compat,
         )
     if kind is Kind.ATTRIBUTION:
-        from driftline.monitors.attribution.explaining import explain_reference
+        from driftline.monitors.kinds.attribution.explaining import explain_reference
 
         with _asking(model, roles) as predict:
             fitted = explain_reference(open_source(rows), fitted, predict)
@@ -266,7 +266,7 @@ def check(
     if output is not None:
         report.save(output)
     if postprocess is not None:
-        from driftline.monitors.postprocessing import postprocess_report
+        from driftline.monitors.run.postprocessing import postprocess_report
 
         postprocess_report(report, postprocess, output)
     show(report, formats, output)

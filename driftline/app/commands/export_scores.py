@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.outliers.captured import captured_rows
-from driftline.monitors.outliers.scorer import RowScorer, row_scorer
-from driftline.monitors.outliers.writing import ENDINGS, write_scored
-from driftline.monitors.violation import plural
+from driftline.monitors.kinds.outliers.captured import captured_rows
+from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
+from driftline.monitors.kinds.outliers.writing import ENDINGS, write_scored
+from driftline.monitors.report.violation import plural
 
 __all__ = ["ExportScores", "told"]
 

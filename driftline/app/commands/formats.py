@@ -12,7 +12,7 @@ from driftline.app.commands.terminal import harmless
 from driftline.app.commands.verdict import print_report
 from driftline.baseline.location import locate
 from driftline.errors import InputError
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 
 __all__ = ["Format", "formats_of", "show"]
 

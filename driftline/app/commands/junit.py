@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from driftline.monitors.metric import INSUFFICIENT
-from driftline.monitors.ranking import Broken, broken_features
-from driftline.monitors.report import Report
+from driftline.monitors.report.metric import INSUFFICIENT
+from driftline.monitors.report.ranking import Broken, broken_features
+from driftline.monitors.report.report import Report
 
 __all__ = ["junit"]
 

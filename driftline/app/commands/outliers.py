@@ -14,12 +14,12 @@ from driftline.baseline.dialect import Dialect
 from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import UndecidedError
-from driftline.monitors.decision.significance import wilson_interval
-from driftline.monitors.outliers.reading import OddRow
-from driftline.monitors.outliers.scorer import row_scorer
-from driftline.monitors.outliers.terms import share_words
-from driftline.monitors.outliers.writing import Scored, write_scored
-from driftline.monitors.violation import plural
+from driftline.monitors.drift_test.significance import wilson_interval
+from driftline.monitors.kinds.outliers.reading import OddRow
+from driftline.monitors.kinds.outliers.scorer import row_scorer
+from driftline.monitors.kinds.outliers.terms import share_words
+from driftline.monitors.kinds.outliers.writing import Scored, write_scored
+from driftline.monitors.report.violation import plural
 
 __all__ = ["outliers"]
 

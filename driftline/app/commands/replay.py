@@ -287,7 +287,7 @@ class _Work:
 
     def run(self, output: Path | None, *, total: int | None) -> None:
         from driftline.app.replay.comparison import compare
-        from driftline.monitors.blame.export import replace_file, written
+        from driftline.monitors.root_cause.export import replace_file, written
 
         def tables() -> Iterator[pa.RecordBatch]:
             with progress("replaying", unit="requests") as advance:

@@ -63,7 +63,7 @@ def rows(
             _show(client, execution, violations, found, limit, as_json=as_json)
             return
         # Heavy imports, which only an export needs.
-        from driftline.monitors.blame.export import form_of, replace_file
+        from driftline.monitors.root_cause.export import form_of, replace_file
 
         form = form_of(str(output))
         with progress("exporting", unit="bytes") as advance:

@@ -15,12 +15,17 @@ from rich.text import Text
 from driftline.app.commands.group import Page
 from driftline.app.commands.terminal import harmless
 from driftline.baseline.display import BLOCKS, text_bars
-from driftline.monitors.comparison import Comparison
-from driftline.monitors.metric import MetricResult
-from driftline.monitors.ranking import Broken, alike_features, broken_features, ranked_results
-from driftline.monitors.report import Report
-from driftline.monitors.side_tables import SideTable, side_tables
-from driftline.monitors.violation import FeatureResult, percent, plural
+from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.ranking import (
+    Broken,
+    alike_features,
+    broken_features,
+    ranked_results,
+)
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.side_tables import SideTable, side_tables
+from driftline.monitors.report.violation import FeatureResult, percent, plural
 
 __all__ = ["print_report"]
 

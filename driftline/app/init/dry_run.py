@@ -13,7 +13,7 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check_roles
-from driftline.monitors.report import Report
+from driftline.monitors.report.report import Report
 from driftline.roles import Roles
 
 __all__ = ["Trial", "try_out"]

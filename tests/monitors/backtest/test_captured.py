@@ -19,8 +19,8 @@ from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.execution import run
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")

@@ -20,8 +20,8 @@ from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms, unchanged_windows
 from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import Finding, smallest_shifts
-from driftline.monitors.decision.budget import Budget
-from driftline.monitors.decision.decider import Decider
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test import Decider
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -19,9 +19,9 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.check import check
-from driftline.monitors.question import Compat
-from driftline.monitors.report import Report
-from driftline.monitors.violations import ViolationsDocument
+from driftline.monitors.check_context import Compat
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.violations_document import ViolationsDocument
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 OVERRIDE_PLACES = ("", "string_constraints", "num_constraints")

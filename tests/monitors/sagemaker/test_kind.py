@@ -13,8 +13,8 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.question import Compat
-from driftline.monitors.report import Report
+from driftline.monitors.check_context import Compat
+from driftline.monitors.report.report import Report
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CHURN = FIXTURES / "monitors" / "training-dataset-with-header.csv"

@@ -1,0 +1,380 @@
+"""All judged columns side by side in flat arrays, so that one operation judges them all.
+
+Shapes: W columns, C cells of all of them, S scanned sets of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.scanning import members
+from driftline.errors import InputError
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.significance import Numbers
+
+__all__ = ["ColumnSets", "Indices", "Layout", "divide"]
+
+Indices = NDArray[np.int64]
+AnyT = TypeVar("AnyT", bound=np.generic)
+# Shares are differences of running sums: below this they are the rounding of a zero.
+ROUNDING = 1e-11
+# Sets of at least this share, and at most its complement, say how a column usually varies.
+INNER_SHARE = 0.05
+# Numbers in the greatest table that is made at once while the reference is learnt.
+CHUNK = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSets:
+    """One column and which of its cells make up each scanned set.
+
+    Parameters
+    ----------
+    name, reference
+        The column.
+    low, high
+        Each set is the cells ``low <= cell < high``, shape (sets,).
+    unseen, rest
+        The set of values never seen and that of other known values; -1 where there is none.
+    null
+        The set of empty ones.
+    absent
+        Whether a set is that of the empty or of the unfit, shape (sets,).
+    cut
+        Whether a set is all numbers on one side of a cut, shape (sets,).
+    """
+
+    name: str
+    reference: ReferenceColumn
+    low: Indices
+    high: Indices
+    unseen: int
+    rest: int
+    null: int
+    absent: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, name: str, reference: ReferenceColumn) -> ColumnSets:
+        """Find the sets of a column."""
+        cells = reference.cells
+        if reference.counts.shape != (cells.size,):
+            raise InputError(
+                f'column "{name}": the reference has {reference.counts.size} counts for '
+                f"{cells.size} cells; make the baseline again"
+            )
+        ranges = [_range(cells, index) for index in range(cells.scan_size)]
+        kinds = [cells.set_kind(index) for index in range(cells.scan_size)]
+        rest = [index for index, one in enumerate(cells.predicates) if one.op == "in"]
+        return cls(
+            name=name,
+            reference=reference,
+            low=np.array([low for low, _ in ranges], dtype=np.int64),
+            high=np.array([high for _, high in ranges], dtype=np.int64),
+            unseen=kinds.index("unseen") if "unseen" in kinds else -1,
+            rest=rest[0] if rest else -1,
+            null=kinds.index("null"),
+            absent=np.array([kind in ("null", "unfit") for kind in kinds]),
+            cut=np.array([kind in ("range", "cut") for kind in kinds]),
+        )
+
+
+def _range(cells: Cells, index: int) -> tuple[int, int]:
+    found = members(cells, cells.predicate(index))
+    return (found.start, found.stop) if isinstance(found, slice) else (found, found + 1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns in a fixed order, with the places of their cells and sets in the flat arrays."""
+
+    columns: tuple[ColumnSets, ...]
+
+    @classmethod
+    def of(cls, references: Mapping[str, ReferenceColumn]) -> Layout:
+        """Lay out the columns in the order given."""
+        return cls(tuple(ColumnSets.of(name, one) for name, one in references.items()))
+
+    def select(self, order: Sequence[int]) -> Layout:
+        """Give the layout of some of the columns."""
+        return Layout(tuple(self.columns[index] for index in order))
+
+    def __len__(self) -> int:
+        """Count the columns."""
+        return len(self.columns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names."""
+        return tuple(one.name for one in self.columns)
+
+    @cached_property
+    def sizes(self) -> Indices:
+        """Cells of each column, shape (W,)."""
+        return np.array([one.reference.cells.size for one in self.columns], dtype=np.int64)
+
+    @cached_property
+    def cell_starts(self) -> Indices:
+        """Where each column's cells begin, and the end of the last, shape (W + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.sizes)])
+
+    @cached_property
+    def set_starts(self) -> Indices:
+        """Where each column's sets begin, and the end of the last, shape (W + 1,)."""
+        return np.cumsum([0, *(one.low.size for one in self.columns)])
+
+    @cached_property
+    def set_counts(self) -> Indices:
+        """Sets of each column, shape (W,)."""
+        return np.diff(self.set_starts)
+
+    @cached_property
+    def column_of_set(self) -> Indices:
+        """The column that each set belongs to, shape (S,)."""
+        return np.repeat(np.arange(len(self)), self.set_counts)
+
+    @cached_property
+    def _width(self) -> int:
+        """Places of each column in the table of running sums: a zero, and its cells."""
+        return int(self.sizes.max(initial=0)) + 1
+
+    @cached_property
+    def _places(self) -> Indices:
+        """Place of each cell in that table, shape (C,)."""
+        column = np.repeat(np.arange(len(self)), self.sizes)
+        return column * self._width + 1 + np.arange(column.size) - self.cell_starts[column]
+
+    @cached_property
+    def _low(self) -> Indices:
+        """Place of the running sum before each set, shape (S,)."""
+        return _flat([one.low for one in self.columns]) + self.column_of_set * self._width
+
+    @cached_property
+    def _high(self) -> Indices:
+        """Place of the running sum at the end of each set, shape (S,)."""
+        return _flat([one.high for one in self.columns]) + self.column_of_set * self._width
+
+    @cached_property
+    def absent(self) -> NDArray[np.bool_]:
+        """Whether each set is that of empty or of unfit values, shape (S,)."""
+        found = [one.absent for one in self.columns]
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+
+    @cached_property
+    def novel(self) -> NDArray[np.bool_]:
+        """Whether each set is of no known value: empty, unfit or unseen, shape (S,)."""
+        found = self.absent.copy()
+        at = [index for index, one in enumerate(self.columns) if one.unseen >= 0]
+        found[[self.set_starts[index] + self.columns[index].unseen for index in at]] = True
+        return found
+
+    @cached_property
+    def reference_cells(self) -> Numbers:
+        """Rows of the reference per cell, shape (C,)."""
+        found = [one.reference.counts for one in self.columns]
+        return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+
+    @cached_property
+    def reference_rows(self) -> Numbers:
+        """Rows of the reference per column, shape (W,)."""
+        return self.rows(self.reference_cells)
+
+    @cached_property
+    def reference_sets(self) -> Numbers:
+        """Rows of the reference per set, shape (S,)."""
+        return self.sets(self.reference_cells)
+
+    def places(self, order: Sequence[int]) -> Indices:
+        """Give the places of some columns' sets, one column behind the other."""
+        return _flat([np.arange(*self.set_starts[index : index + 2]) for index in order])
+
+    def cell_places(self, order: Sequence[int]) -> Indices:
+        """Give the places of some columns' cells, one column behind the other."""
+        return _flat([np.arange(*self.cell_starts[index : index + 2]) for index in order])
+
+    @cached_property
+    def never_absent(self) -> NDArray[np.bool_]:
+        """Mark the sets of empty and unfit values that hold no row of the reference, shape (S,)."""
+        return np.asarray(self.absent & (self.reference_sets == 0))
+
+    @cached_property
+    def inner(self) -> NDArray[np.bool_]:
+        """Mark the sets that say how a column usually varies, shape (S,)."""
+        share = self.reference_sets / np.maximum(self.spread(self.reference_rows), 1.0)
+        return np.asarray((share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE))
+
+    @cached_property
+    def far_cuts(self) -> NDArray[np.bool_]:
+        """Mark the cuts of numbers that are not inner ones, shape (S,)."""
+        found = [one.cut for one in self.columns]
+        cut = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
+        return np.asarray(cut & ~self.inner)
+
+    def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
+        """Take columns a few at a time, so that a table of so many lines stays small."""
+        part: list[int] = []
+        cells = 0
+        for index in order:
+            size = int(self.sizes[index])
+            if part and (cells + size) * lines > CHUNK:
+                yield part
+                part, cells = [], 0
+            part.append(index)
+            cells += size
+        if part:
+            yield part
+
+    def flatten(
+        self, cells: Mapping[str, NDArray[np.int64]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Put a window's counts side by side.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Rows per cell, shape (C,), 0 for a column that was not counted, and whether each was,
+            shape (W,).
+
+        Raises
+        ------
+        InputError
+            When a column was counted on other cells.
+        """
+        if not self.names:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+        if cells.keys() >= self._name_set:
+            parts = list(map(cells.__getitem__, self.names))
+            present = np.ones(len(self), dtype=np.bool_)
+        else:
+            pairs = zip(self.names, self._blank, strict=True)
+            parts = [cells.get(name, blank) for name, blank in pairs]
+            present = np.array([name in cells for name in self.names])
+        if list(map(len, parts)) != self.sizes.tolist():
+            for name, one, blank in zip(self.names, parts, self._blank, strict=True):
+                if len(one) != len(blank):
+                    raise InputError(
+                        f'column "{name}": {len(one)} counts for the {len(blank)} cells of the '
+                        "baseline; expected a window that was counted on this baseline's cells"
+                    )
+        return np.concatenate(parts), present
+
+    @cached_property
+    def _name_set(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    @cached_property
+    def _blank(self) -> list[NDArray[np.int64]]:
+        """A window's counts of columns that were not counted."""
+        return [np.zeros(size, dtype=np.int64) for size in self.sizes.tolist()]
+
+    def rows(self, flat: NDArray[np.float64] | NDArray[np.int64]) -> Numbers:
+        """Add up each column's cells, shape (W,)."""
+        if not len(self):
+            return np.zeros(0)
+        return np.add.reduceat(flat, self.cell_starts[:-1]).astype(np.float64)
+
+    def sets(self, flat: NDArray[np.float64] | NDArray[np.int64]) -> Numbers:
+        """Add up each set's cells: shape (..., C) gives (..., S).
+
+        A sum over neighbouring cells is a difference of the column's own running sums; a count
+        stays exact, and no column is touched by what the others hold.
+        """
+        shape = (*flat.shape[:-1], len(self), self._width)
+        table = np.zeros((*flat.shape[:-1], len(self) * self._width))
+        table[..., self._places] = flat
+        running = np.cumsum(table.reshape(shape), axis=-1).reshape(table.shape)
+        found: Numbers = running[..., self._high] - running[..., self._low]
+        found[found < ROUNDING] = 0.0
+        return found
+
+    def bases(self, sets: Numbers, whole: Numbers) -> Numbers:
+        """Give what each set is a share of: of empty and unfit ones all, of values the others.
+
+        Rows that lose their values say nothing of the values.
+
+        Parameters
+        ----------
+        sets
+            Shape (..., S), as ``sets`` gives them.
+        whole
+            All of each column in the same unit, shape (..., W) or (..., 1).
+        """
+        ends = self.set_starts[1:]
+        present = np.maximum(whole - sets[..., ends - 2] - sets[..., ends - 1], 0.0)
+        found = present[..., self.column_of_set]
+        all_rows = np.broadcast_to(whole, present.shape)[..., self.column_of_set]
+        return np.where(self.absent, all_rows, found)
+
+    def spread(self, per_column: NDArray[AnyT]) -> NDArray[AnyT]:
+        """Give each set its column's value, shape (S,)."""
+        found: NDArray[AnyT] = per_column[self.column_of_set]
+        return found
+
+    def spread_cells(self, per_column: NDArray[np.float64]) -> Numbers:
+        """Give each cell its column's value, shape (C,)."""
+        return np.repeat(per_column, self.sizes)
+
+    def largest(self, per_set: Numbers) -> Numbers:
+        """Give each column's largest value, shape (..., S) to (..., W)."""
+        if not len(self):
+            return np.zeros((*per_set.shape[:-1], 0))
+        return np.asarray(np.maximum.reduceat(per_set, self.set_starts[:-1], axis=-1))
+
+    def strongest(self, per_set: Numbers, preferred: NDArray[np.bool_]) -> Indices:
+        """Give each column's set with the largest value, shape (W,).
+
+        Of sets that are equal but for rounding a preferred one wins, then the last.
+        """
+        if not len(self):
+            return np.zeros(0, dtype=np.int64)
+        top = self.spread(self.largest(per_set))
+        near = per_set >= top - 1e-9 * np.abs(top)
+        rank = np.where(near, 1 + preferred, 0) * per_set.size + np.arange(per_set.size)
+        return np.maximum.reduceat(rank, self.set_starts[:-1]) % per_set.size
+
+    @cached_property
+    def once(self) -> Numbers:
+        """Values that occur once in the reference, shape (W,); 0 without a set of unseen ones."""
+        return np.array(
+            [one.reference.once_count if one.unseen >= 0 else 0 for one in self.columns],
+            dtype=np.float64,
+        )
+
+    @cached_property
+    def unseen(self) -> Indices:
+        """The set of unseen values of each column that has ``once`` values, shape (U,)."""
+        at = np.flatnonzero(self.once > 0)
+        return np.array(
+            [self.set_starts[index] + self.columns[index].unseen for index in at], dtype=np.int64
+        )
+
+    @cached_property
+    def rest(self) -> Indices:
+        """The set of other known values beside each of ``unseen``; -1 where there is none."""
+        at = np.flatnonzero(self.once > 0)
+        return np.array(
+            [
+                self.set_starts[index] + self.columns[index].rest
+                if self.columns[index].rest >= 0
+                else -1
+                for index in at
+            ],
+            dtype=np.int64,
+        )
+
+
+def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers:
+    """Give shares, 0-1; where the whole is nothing, what stands for it."""
+    found = part / np.where(whole > ROUNDING, whole, 1.0)
+    return np.where(whole > ROUNDING, np.minimum(found, 1.0), otherwise)
+
+
+def _flat(parts: list[Indices]) -> Indices:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

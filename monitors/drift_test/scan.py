@@ -1,0 +1,288 @@
+"""One span of windows against the reference: every set of every column at once.
+
+Shapes: W columns, C cells and S scanned sets of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.drift_test.layout import Indices, Layout, divide
+from driftline.monitors.drift_test.reference_model import Expectation
+from driftline.monitors.drift_test.significance import (
+    MIN_ROWS,
+    Numbers,
+    bounds,
+    clustered_evidence,
+    evidence,
+    needed_evidence,
+    unseen_share,
+)
+from driftline.monitors.drift_test.spans import Span
+
+__all__ = ["Cases", "Merged", "SpanScan", "merge_spans", "scan_span"]
+
+# Rows per cell, shape (C,), and whether each column was counted, shape (W,).
+Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScan:
+    """What the scan of one span found.
+
+    Parameters
+    ----------
+    span, alpha
+        What was judged, and the p-value below which a column is a violation.
+    counts, expected
+        Rows of the span and shares expected per cell, shape (C,).
+    rows, reference_rows
+        Rows of the span, and rows that the expected shares rest on, per column, shape (W,).
+    share, known
+        Shares of the span and of the reference per set, shape (S,): of all rows for empty and
+        unfit ones, of the rows that hold a value for the others.
+    part, known_part
+        What these are shares of, itself as a share of all rows, shape (S,).
+    set_rows, known_rows
+        The same in rows, shape (S,).
+    effect, cluster_effect, shift_effect
+        Design effects, shape (S,).
+    free
+        The tolerance of each set, in share, shape (S,).
+    weighed
+        Evidence of each set, its design effect taken into account, shape (S,).
+    top, needed
+        The strongest evidence of each column, and that at which a violation begins, shape (W,).
+    judged
+        Columns with rows enough on both sides, shape (W,).
+    """
+
+    span: Span
+    alpha: float
+    counts: NDArray[np.int64]
+    expected: Numbers
+    rows: Numbers
+    reference_rows: Numbers
+    share: Numbers
+    known: Numbers
+    part: Numbers
+    known_part: Numbers
+    set_rows: Numbers
+    known_rows: Numbers
+    effect: Numbers
+    cluster_effect: Numbers
+    shift_effect: Numbers
+    free: Numbers
+    weighed: Numbers
+    top: Numbers
+    needed: Numbers
+    judged: NDArray[np.bool_]
+
+    def strongest(self, layout: Layout, columns: NDArray[np.bool_]) -> Indices:
+        """Give the set that speaks for each column, shape (W,); only that of ``columns`` counts.
+
+        Where nothing exceeds the tolerance, it is the one that is strongest without it.
+        """
+        gained = self.share >= self.known
+        found = layout.strongest(self.weighed, gained)
+        quiet = np.flatnonzero(layout.spread(columns & (self.top <= 0)))
+        if quiet.size:
+            weighed = np.zeros(self.weighed.size)
+            weighed[quiet] = evidence(
+                self.known[quiet],
+                self.known_rows[quiet],
+                self.share[quiet],
+                self.set_rows[quiet],
+                tolerance=0.0,
+            )
+            weighed[quiet] /= self.effect[quiet]
+            found = np.where(self.top <= 0, layout.strongest(weighed, gained), found)
+        return found
+
+    def cases(self, columns: Indices, sets: Indices) -> Cases:
+        """Gather what decides about one set of each of some columns."""
+        return Cases(
+            known=self.known[sets],
+            share=self.share[sets],
+            known_rows=self.known_rows[sets],
+            set_rows=self.set_rows[sets],
+            free=self.free[sets],
+            effect=self.effect[sets],
+            cluster_effect=self.cluster_effect[sets],
+            shift_effect=self.shift_effect[sets],
+            top=self.top[columns],
+            needed=self.needed[columns],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """One set of each of some columns, of any spans; each field as in `SpanScan`, shape (K,)."""
+
+    known: Numbers
+    share: Numbers
+    known_rows: Numbers
+    set_rows: Numbers
+    free: Numbers
+    effect: Numbers
+    cluster_effect: Numbers
+    shift_effect: Numbers
+    top: Numbers
+    needed: Numbers
+
+    @classmethod
+    def joined(cls, cases: Sequence[Cases]) -> Cases:
+        """Put cases of several spans behind each other."""
+        names = [one.name for one in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
+
+    def limits(self) -> tuple[Numbers, Numbers]:
+        """Give distances and bounds, shape (K,).
+
+        ``distance > bound`` iff the evidence exceeds what is needed.
+        """
+        distance = np.abs(self.share - self.known)
+        found = bounds(
+            self.known,
+            self.known_rows,
+            self.share >= self.known,
+            self.set_rows,
+            free=self.free,
+            effect=self.effect,
+            cluster_effect=self.cluster_effect,
+            shift_effect=self.shift_effect,
+            target=self.needed,
+        )
+        # Rounding of the bisection must not part the two forms of the same decision.
+        below, above = np.nextafter(distance, 0.0), np.maximum(found, distance)
+        return distance, np.where(self.top > self.needed, np.minimum(found, below), above)
+
+
+def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
+    """Add up the windows of each span; a column counts where each of them has it.
+
+    Spans that end with the same window begin with the same windows, last first: each is the one
+    before it and some more.
+    """
+    windows = max((one.windows for one in spans), key=len, default=())
+    ends = {len(one.windows) for one in spans}
+    counts = np.zeros(layout.cell_starts[-1], dtype=np.int64)
+    present = np.ones(len(layout), dtype=np.bool_)
+    by_length: dict[int, Merged] = {}
+    for length, window in enumerate(windows, 1):
+        more, there = layout.flatten(window.cells)
+        counts += more
+        present &= there
+        if length in ends:
+            by_length[length] = counts.copy(), present.copy()
+    return [by_length[len(one.windows)] for one in spans]
+
+
+def scan_span(
+    layout: Layout,
+    span: Span,
+    merged: Merged,
+    expectation: Expectation,
+    *,
+    tolerance: Numbers,
+    alpha: float,
+) -> SpanScan:
+    """Weigh all sets of a span.
+
+    Parameters
+    ----------
+    layout
+        The judged columns.
+    span, merged
+        With rows enough, and its counts as ``merge_spans`` gives them.
+    expectation
+        What the reference expects of it.
+    tolerance
+        Per column, shape (W,): a set of share p may move by ``2 tolerance sqrt(p (1 - p))``,
+        which is the tolerance itself at p = 1/2.
+    alpha
+        As ``alpha_per_column`` gives it for this span.
+    """
+    counts, present = merged
+    rows = layout.rows(counts)
+    judged = present & (rows >= MIN_ROWS) & (layout.reference_rows >= MIN_ROWS)
+    m, n = np.maximum(rows, 1.0), expectation.rows
+    shares = np.minimum(layout.sets(counts) / layout.spread(m), 1.0)
+    expected = _with_unseen(layout, np.minimum(layout.sets(expectation.cells), 1.0), shares)
+    part, known_part = (layout.bases(one, np.ones(len(layout))) for one in (shares, expected))
+    known = divide(expected, known_part, 0.0)
+    share = divide(shares, part, known)
+    m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
+    free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
+    weighed = _weighed(known, n, share, m, free, expectation)
+    return SpanScan(
+        span=span,
+        alpha=alpha,
+        counts=counts,
+        expected=expectation.cells,
+        rows=rows,
+        reference_rows=expectation.rows,
+        share=share,
+        known=known,
+        part=part,
+        known_part=known_part,
+        set_rows=m,
+        known_rows=n,
+        effect=expectation.effect,
+        cluster_effect=expectation.cluster_effect,
+        shift_effect=expectation.shift_effect,
+        free=free,
+        weighed=weighed,
+        top=layout.largest(weighed),
+        needed=needed_evidence(alpha, layout.set_counts.astype(np.float64)),
+        judged=judged,
+    )
+
+
+def _weighed(
+    known: Numbers, n: Numbers, share: Numbers, m: Numbers, free: Numbers, expectation: Expectation
+) -> Numbers:
+    """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
+    found = np.zeros(known.size)
+    out = np.flatnonzero(np.abs(share - known) > free)
+    found[out] = clustered_evidence(
+        known[out],
+        n[out],
+        share[out],
+        m[out],
+        tolerance=free[out],
+        effect=expectation.effect[out],
+        cluster_effect=expectation.cluster_effect[out],
+        shift_effect=expectation.shift_effect[out],
+    )
+    return found
+
+
+def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
+    """Expect as many unseen values as values that came once foretell; fewer are no drift.
+
+    The reference counts a value that came once as unseen: to the rest of it, it was. What is then
+    not unseen is among the other known values: a window that holds the reference's own rows, or
+    returning customers, has no new names at all.
+
+    References
+    ----------
+    Good, Biometrika 40, 1953.
+    """
+    unseen, rest = layout.unseen, layout.rest
+    if not unseen.size:
+        return known
+    found = known.copy()
+    once, rows = layout.spread(layout.once)[unseen], layout.spread(layout.reference_rows)[unseen]
+    foretold = unseen_share(once, rows)
+    found[unseen] = np.minimum(np.maximum(foretold, known[unseen]), share[unseen])
+    some = rest >= 0
+    at = rest[some]
+    least = known[at] - np.maximum(foretold - known[unseen], 0.0)[some]
+    most = known[at] + np.maximum(known[unseen] - share[unseen], 0.0)[some]
+    found[at] = np.clip(share[at], np.maximum(least, 0.0), most)
+    return found

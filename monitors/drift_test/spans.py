@@ -1,0 +1,126 @@
+"""Which spans of windows are judged together when a window has ended.
+
+Aligned blocks of 1, 2, 4 ... windows: a long block finds a small change that no single window
+shows, and ends seldom. A window that is itself too small takes the test of the single window
+together with as many windows before it as it takes to have rows enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.drift_test.window_counts import WindowCounts
+
+__all__ = ["Span", "part_before", "spans_ending_with", "window_index"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Windows that are judged together.
+
+    Parameters
+    ----------
+    windows
+        Those that are there, the last first.
+    scale
+        As the test of how many windows it counts in the budget.
+    width
+        Windows from its first to its last, missing ones too: a power of two or a scale.
+    """
+
+    windows: tuple[WindowCounts, ...]
+    scale: int
+    width: int
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all windows."""
+        return sum(one.row_count for one in self.windows)
+
+    @property
+    def start(self) -> datetime | None:
+        """When the first begins."""
+        return self.windows[-1].start
+
+
+def window_index(start: datetime, length: timedelta) -> int:
+    """Give the place of a window among all since 1970-01-01T00:00Z."""
+    return (start - EPOCH) // length
+
+
+def spans_ending_with(
+    window: WindowCounts,
+    past: Sequence[WindowCounts],
+    scales: Sequence[int],
+    length: timedelta | None,
+) -> list[Span]:
+    """List the spans that end with a window and have rows enough, shortest first.
+
+    Parameters
+    ----------
+    window, past
+        The judged window and those before it; what does not lie before it is passed over.
+    scales
+        Ascending numbers of windows, from 1.
+    length
+        The windows'; None: there are no spans of several windows.
+    """
+    own = [Span((window,), 1, 1)] if window.row_count >= MIN_ROWS else []
+    if window.start is None or length is None or scales[-1] == 1:
+        return own
+    begin = window.start
+    index = window_index(begin, length)
+    before = [
+        (window_index(one.start, length), one)
+        for one in past
+        if one.start is not None and one.start < begin
+    ]
+    before.sort(key=lambda pair: pair[1].start or begin, reverse=True)
+    before = [pair for pair in before if pair[0] > index - scales[-1]]
+    found = own or _pooled(window, before, index, scales)
+    for scale in scales:
+        if scale == 1 or (index + 1) % scale:
+            continue
+        members = (window, *(one for place, one in before if place > index - scale))
+        span = Span(members, scale, scale)
+        if span.row_count >= MIN_ROWS:
+            found.append(span)
+    return found
+
+
+def part_before(span: Span, shorter: Span) -> Span:
+    """Give what a span holds before the shorter one that ends with the same window.
+
+    It was judged as a span of its own when its last window ended.
+    """
+    windows = span.windows[len(shorter.windows) :]
+    return Span(windows, shorter.scale, max(span.width - shorter.width, 1))
+
+
+def _pooled(
+    window: WindowCounts,
+    before: Sequence[tuple[int, WindowCounts]],
+    index: int,
+    scales: Sequence[int],
+) -> list[Span]:
+    """Go back from a small window until there are rows enough.
+
+    It stands in for the test of that window alone, which is not made: the budget stays whole. A
+    window without any row brings nothing that was not judged before.
+    """
+    rows = window.row_count
+    if rows == 0:
+        return []
+    members = [window]
+    for place, one in before:
+        members.append(one)
+        rows += one.row_count
+        if rows >= MIN_ROWS:
+            width = next(scale for scale in scales if scale >= index - place + 1)
+            return [Span(tuple(members), 1, width)]
+    return []

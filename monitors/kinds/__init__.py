@@ -1,0 +1,1 @@
+"""The kinds of monitor: each evaluates a window against a baseline in its own way."""

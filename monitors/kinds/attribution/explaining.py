@@ -1,0 +1,338 @@
+"""Rows to attributions: which rows are explained, by what, against which background.
+
+The model is asked through a `Predictor`. One that knows a shorter way (trees that xgboost or
+lightgbm explain themselves, linear models) offers it as a `ModelPredictor`; all others go the way
+of permutations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.check_context import BatchMaker, Predictor
+from driftline.monitors.kinds.attribution.importance import (
+    LABEL,
+    Attributions,
+    Making,
+    table_digest,
+)
+from driftline.monitors.kinds.attribution.ranking import calibrate
+from driftline.monitors.kinds.attribution.sampling import (
+    evenly,
+    hours_of,
+    sample_rows,
+    time_column,
+    timed_sample,
+)
+from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
+from driftline.signature import ColumnType, Signature
+
+__all__ = [
+    "GIVEN",
+    "PERMUTATION",
+    "Explained",
+    "ModelPredictor",
+    "affordable_rows",
+    "explain_reference",
+    "explain_rows",
+    "read_given",
+]
+
+PERMUTATION, GIVEN = "permutation", "given"
+# A hundred and fifty for each of thirteen weeks: half of what a window is judged by.
+REFERENCE_ROWS = 2_000
+BACKGROUND_ROWS = 10
+# Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
+TIMED_DRAWS = 10
+# All rows that are kept of ready attributions.
+GIVEN_ROWS = 10_000
+
+
+@runtime_checkable
+class ModelPredictor(Protocol):
+    """A predictor that knows more of its model than the answers.
+
+    Attributes
+    ----------
+    features
+        The columns that the model takes; None when it goes by position.
+    labels
+        The classes, when the answer has one column for each; else empty.
+    units
+        Of the answers: "probability", "value", "class".
+    model
+        What the model is known by: its digest.
+    method, method_units
+        What `contributions` does, and in which units; "permutation" when there is no shorter way.
+    """
+
+    @property
+    def features(self) -> tuple[str, ...] | None: ...  # noqa: D102 - above
+    @property
+    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def units(self) -> str: ...  # noqa: D102
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def method_units(self) -> str: ...  # noqa: D102
+
+    def __call__(self, rows: pa.Table, /) -> np.ndarray:
+        """Give the model's answers."""
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        """Explain rows by the model's own method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Rows that were explained.
+
+    Parameters
+    ----------
+    features, labels
+        Names of the M features and K outputs.
+    rows
+        By label: absolute attributions, shape (N, M).
+    expected
+        By label: the answer that they are counted from.
+    making
+        By what.
+    hours
+        When each row was, hours since 1970, shape (N,), -1 where unknown; None where nobody asked.
+    """
+
+    features: tuple[str, ...]
+    rows: Mapping[str, NDArray[np.float32]]
+    expected: Mapping[str, float]
+    making: Making
+    hours: NDArray[np.int64] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The outputs of the model."""
+        return tuple(self.rows)
+
+
+def explain_reference(
+    rows: Source,
+    baseline: Baseline,
+    predict: Predictor | None,
+    *,
+    model: str = "",
+    groups: Mapping[str, Sequence[str]] | None = None,
+    rows_explained: int = REFERENCE_ROWS,
+    background: int = BACKGROUND_ROWS,
+    seed: int = 0,
+) -> Baseline:
+    """Give a baseline the attributions of its reference.
+
+    Parameters
+    ----------
+    rows
+        The reference again; ready attributions, one column a feature, when there is no predictor.
+    baseline
+        What was fitted on the same data.
+    predict, model
+        Asks the model, and what the model is known by, unless the predictor says so itself.
+    groups
+        Feature to its columns, such as those of a one-hot code; they are explained as one.
+    rows_explained, background
+        How many rows are drawn to be explained, and to be explained against.
+    seed
+        Of what is drawn.
+
+    Raises
+    ------
+    InputError
+        When the reference lacks a column that the model takes.
+    """
+    time = time_column(rows.batches, baseline.signature)
+    if predict is None:
+        features = tuple(one.name for one in baseline.signature.inputs)
+        explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
+        return replace(baseline, attributions=_kept(explained, None, seed).to_arrow())
+    columns = _columns(baseline.signature, predict)
+    drawn = rows_explained * (TIMED_DRAWS if time else 1) + background
+    sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=seed)
+    if sample.num_rows == 0:
+        raise InputError("the reference holds no rows to explain")
+    behind = sample.slice(0, background).combine_chunks()
+    chosen = sample.slice(background) if sample.num_rows > background else sample
+    if hours is not None:
+        hours = hours[-chosen.num_rows :]
+        places = evenly(hours, rows_explained)
+        chosen, hours = chosen.take(pa.array(places)), hours[places]
+    whole = _groups(columns, groups)
+    explained = explain_rows(chosen, behind, predict, model=model, groups=whole, seed=seed)
+    explained = replace(explained, hours=hours)
+    needs_background = explained.making.background != ""
+    found = _kept(explained, behind if needs_background else behind.slice(0, 0), seed)
+    return replace(baseline, attributions=found.to_arrow())
+
+
+def explain_rows(
+    rows: pa.Table,
+    background: pa.Table,
+    predict: Predictor,
+    *,
+    model: str = "",
+    groups: Mapping[str, Sequence[str]],
+    seed: int,
+    method: str | None = None,
+) -> Explained:
+    """Explain rows by the model's own method, or by permutations.
+
+    Parameters
+    ----------
+    method
+        The one to be used; None: the model's own if it has one.
+    """
+    known = predict if isinstance(predict, ModelPredictor) else None
+    joined = {name: tuple(own) for name, own in groups.items() if tuple(own) != (name,)}
+    own_method = known.method if known is not None and not joined else PERMUTATION
+    chosen = method or own_method
+    if known is not None and chosen == known.method != PERMUTATION:
+        found, units = known.contributions(rows, background), known.method_units
+    else:
+        chosen, units = PERMUTATION, known.units if known is not None else "answer"
+        found = explain(rows, background, predict, seed=seed, groups=groups)
+    labels = known.labels if known is not None else ()
+    outputs = found.values.shape[1]
+    if len(labels) != outputs:
+        labels = (LABEL,) if outputs == 1 else tuple(f"label{at}" for at in range(outputs))
+    making = Making(
+        chosen,
+        units,
+        model or (known.model if known is not None else ""),
+        "" if chosen == "tree_path_dependent" else table_digest(background),
+        joined,
+    )
+    size = np.abs(found.values).astype(np.float32)
+    return Explained(
+        tuple(groups),
+        {label: size[:, at] for at, label in enumerate(labels)},
+        {label: float(found.expected[at]) for at, label in enumerate(labels)},
+        making,
+    )
+
+
+def affordable_rows(features: int, background: int, *, limit: int, model_rows: int) -> int:
+    """Say how many rows can be explained for so many model rows, at most ``limit``."""
+    return max(1, min(limit, model_rows // asked_rows(features, background)))
+
+
+def read_given(
+    batches: BatchMaker,
+    features: Sequence[str],
+    labels: Sequence[str],
+    *,
+    time: str | None = None,
+    seed: int = 0,
+) -> tuple[Explained, int]:
+    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
+
+    Parameters
+    ----------
+    time
+        The column with the event times, of a reference.
+
+    Raises
+    ------
+    InputError
+        When a column is missing or holds text: then the rows are no attributions.
+    """
+    names: list[str] = next((batch.schema.names for batch in batches()), [])
+    wanted = {
+        label: [f"{name}_{label}" if f"{name}_{label}" in names else name for name in features]
+        for label in labels
+    }
+    columns: dict[str, ColumnType] = dict.fromkeys(
+        (name for some in wanted.values() for name in some), "double"
+    )
+    _require_attributions(batches, columns)
+    when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
+    table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=seed)
+    rows = {
+        label: np.column_stack(
+            [np.abs(np.nan_to_num(table[name].to_numpy())).astype(np.float32) for name in some]
+        )
+        for label, some in wanted.items()
+    }
+    hours = hours_of(table[time]) if time else None
+    return Explained(tuple(features), rows, {}, Making(GIVEN), hours), total
+
+
+def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]) -> None:
+    """Refuse rows of features, which need a model."""
+    schema = next((batch.schema for batch in batches()), None)
+    if schema is None:
+        return
+    for name in columns:
+        at = schema.get_field_index(name)
+        is_number = at >= 0 and (
+            pa.types.is_floating(schema.field(at).type)
+            or pa.types.is_integer(schema.field(at).type)
+        )
+        if not is_number:
+            what = "is not there" if at < 0 else f"holds {schema.field(at).type}"
+            raise InputError(
+                f'column "{name}" {what}, so the rows are no ready attributions (one number for '
+                "each feature); to explain rows give the model, by --model or predict="
+            )
+
+
+def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
+    """Give the columns that the model takes, with their types in the reference."""
+    known = {one.name: one.type for one in signature.as_sent().inputs}
+    wanted = predict.features if isinstance(predict, ModelPredictor) else None
+    for name in wanted or ():
+        if name not in known:
+            raise InputError(
+                f'the model takes "{name}", which is no feature of the reference; '
+                f"known: {', '.join(known)}"
+            )
+    return known if wanted is None else {name: known[name] for name in wanted}
+
+
+def _groups(
+    columns: Sequence[str] | Mapping[str, ColumnType],
+    groups: Mapping[str, Sequence[str]] | None,
+) -> dict[str, tuple[str, ...]]:
+    """Give every feature its columns; a column in no group is a feature of its own."""
+    given = {name: tuple(own) for name, own in (groups or {}).items()}
+    member = {column: name for name, own in given.items() for column in own}
+    for column in member:
+        if column not in columns:
+            raise InputError(
+                f'group "{member[column]}": the model takes no column "{column}"; '
+                f"known: {', '.join(columns)}"
+            )
+    found: dict[str, tuple[str, ...]] = {}
+    for column in columns:
+        name = member.get(column, column)
+        found[name] = given.get(name, (column,))
+    return found
+
+
+def _kept(explained: Explained, background: pa.Table | None, seed: int) -> Attributions:
+    return Attributions(
+        features=explained.features,
+        rows=explained.rows,
+        expected=explained.expected,
+        making=explained.making,
+        background=background,
+        tails={label: calibrate(rows, seed=seed) for label, rows in explained.rows.items()},
+        hours=explained.hours,
+    )

@@ -1,0 +1,276 @@
+"""How much each feature counts for a model over many rows, and the form in which it is stored.
+
+The stored form is the rows of absolute attributions themselves, as float32, with what they were
+made by and, when the reference knows, the hour of each: every mean, share and error follows from
+them. A window is compared only with what was made the same way.
+
+Shapes: N rows, M features.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import ipc
+
+from driftline.errors import InputError
+from driftline.monitors.kinds.attribution.ranking import Tail
+
+__all__ = ["HOUR_US", "LABEL", "Attributions", "Importance", "Making", "table_digest"]
+
+KEY = b"driftline.attributions"
+FORMAT_VERSION = 2
+# Of the first, without hours.
+READABLE = (1, FORMAT_VERSION)
+# What SageMaker Clarify calls the only output of a model.
+LABEL = "label0"
+# Columns beside the features; no data set has them.
+LABEL_COLUMN = "\0label"
+HOUR_COLUMN = "\0hour"
+HOUR_US = 3_600_000_000
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What attributions were made by; only what was made alike is compared.
+
+    Parameters
+    ----------
+    method
+        "permutation", "tree_path_dependent", "linear"; "given" for ready ones.
+    units
+        "probability", "margin", "value", "class"; "answer" where nobody says.
+    model
+        What the model is known by; "" where nobody says.
+    background
+        Digest of the background rows; "" where there are none.
+    groups
+        Feature to the columns that it stands for, where it is not its column.
+    """
+
+    method: str
+    units: str = "answer"
+    model: str = ""
+    background: str = ""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def difference(self, other: Making) -> str:
+        """Say in words why the two cannot be compared; "" when they can."""
+        # A function in a notebook has no name to go by.
+        if self.model and other.model and self.model != other.model:
+            return f"the reference was explained for model {self.model}, now it is {other.model}"
+        for name in ("method", "units", "background", "groups"):
+            mine, its = getattr(self, name), getattr(other, name)
+            if mine != its:
+                shown = "" if name in ("background", "groups") else f' ("{mine}", now "{its}")'
+                return f"the reference was explained with another {name.rstrip('s')}{shown}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much each feature counts for one output of a model, and how surely that is known.
+
+    Parameters
+    ----------
+    features
+        Names.
+    mean
+        Mean absolute attribution, shape (M,).
+    covariance
+        Of one row's absolute attributions, shape (M, M).
+    count
+        Rows; 0 when only the means are known, which then count as exact.
+    """
+
+    features: tuple[str, ...]
+    mean: Numbers
+    covariance: Numbers
+    count: int
+
+    @classmethod
+    def of_rows(cls, features: Sequence[str], rows: NDArray[np.float32]) -> Importance:
+        """Summarise rows of absolute attributions, shape (N, M)."""
+        exact = rows.astype(np.float64)
+        width = exact.shape[1]
+        spread = np.cov(exact, rowvar=False) if len(exact) > 1 else np.zeros((width, width))
+        return cls(tuple(features), exact.mean(axis=0), spread.reshape(width, width), len(exact))
+
+    @classmethod
+    def of_means(cls, means: Mapping[str, float]) -> Importance:
+        """Take means as a document gives them; Clarify's `median` keeps signs, which go."""
+        values = np.abs(np.array(list(means.values()), dtype=np.float64))
+        return cls(tuple(means), values, np.zeros((len(values), len(values))), 0)
+
+    def only(self, features: Sequence[str]) -> Importance:
+        """Take some features, in this order."""
+        at = [self.features.index(name) for name in features]
+        covariance = self.covariance[np.ix_(at, at)]
+        return Importance(tuple(features), self.mean[at], covariance, self.count)
+
+    @property
+    def total(self) -> float:
+        """Sum over the features: how much the model's answers depend on its input at all."""
+        return float(self.mean.sum())
+
+    @property
+    def shares(self) -> Numbers:
+        """Each feature's share of the total, shape (M,); zeros when the total is 0."""
+        return np.asarray(self.mean / self.total if self.total > 0 else 0.0 * self.mean)
+
+    @property
+    def share_errors(self) -> Numbers:
+        """Standard errors of the shares by the delta method, shape (M,)."""
+        if not self.count or self.total <= 0:
+            return np.zeros(len(self.mean))
+        shares, with_all = self.shares, self.covariance.sum(axis=1)
+        own = np.diag(self.covariance)
+        variance = own - 2 * shares * with_all + shares**2 * with_all.sum()
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0) / self.count) / self.total)
+
+    @property
+    def total_error(self) -> float:
+        """Standard error of the total's logarithm; 0 when the total is 0."""
+        if not self.count or self.total <= 0:
+            return 0.0
+        return float(np.sqrt(max(self.covariance.sum(), 0.0) / self.count)) / self.total
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """A reference's attributions: what `explain_reference` makes and a baseline keeps.
+
+    Parameters
+    ----------
+    features
+        Names, M of them.
+    rows
+        By label: absolute attributions, shape (N, M), the same N for each label.
+    expected
+        By label: the answer that they are counted from.
+    making
+        By what they were made.
+    background
+        The background rows, with the model's columns; None for what needs none.
+    tails
+        By label and window size: losses of NDCG that come without a change.
+    hours
+        When each row was, hours since 1970, shape (N,), -1 where unknown; None: the reference has
+        no event times, or was explained before they were kept.
+    """
+
+    features: tuple[str, ...]
+    rows: Mapping[str, NDArray[np.float32]]
+    expected: Mapping[str, float]
+    making: Making
+    background: pa.Table | None
+    tails: Mapping[str, Mapping[int, Tail]]
+    hours: NDArray[np.int64] | None = None
+
+    @property
+    def time_us(self) -> NDArray[np.int64] | None:
+        """When each row was, microseconds since 1970, negative where unknown."""
+        return None if self.hours is None else self.hours * HOUR_US
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The outputs of the model."""
+        return tuple(self.rows)
+
+    @property
+    def importances(self) -> dict[str, Importance]:
+        """The summaries by label."""
+        return {label: Importance.of_rows(self.features, self.rows[label]) for label in self.rows}
+
+    def to_arrow(self) -> pa.Table:
+        """Write everything as one table: a float column each feature, labels below each other."""
+        stacked = np.concatenate(list(self.rows.values()))
+        count = len(stacked) // len(self.rows)
+        labels = pa.DictionaryArray.from_arrays(
+            pa.array(np.repeat(np.arange(len(self.labels)), count), pa.int32()),
+            pa.array(self.labels, pa.string()),
+        )
+        notes = {
+            "format": FORMAT_VERSION,
+            "labels": list(self.labels),
+            "expected": dict(self.expected),
+            "making": asdict(self.making),
+            "background": _to_text(self.background),
+            "tails": {
+                label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
+                for label, tails in self.tails.items()
+            },
+        }
+        columns: dict[str, pa.Array] = {LABEL_COLUMN: labels}
+        if self.hours is not None:
+            columns[HOUR_COLUMN] = pa.array(np.tile(self.hours, len(self.rows)), pa.int64())
+        for name, column in zip(self.features, stacked.T, strict=True):
+            columns[name] = pa.array(np.ascontiguousarray(column))
+        table = pa.table(columns)
+        return table.replace_schema_metadata({KEY: json.dumps(notes)})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> Attributions:
+        """Read what to_arrow wrote.
+
+        Raises
+        ------
+        InputError
+            When the table is none of ours, or of another format.
+        """
+        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+        if notes.get("format") not in READABLE:
+            raise InputError(
+                f"attributions.arrow: format {notes.get('format')!r}; this driftline reads up to "
+                f"{FORMAT_VERSION}; make the baseline again"
+            )
+        beside = (LABEL_COLUMN, HOUR_COLUMN)
+        features = tuple(name for name in table.column_names if name not in beside)
+        hours = table[HOUR_COLUMN].to_numpy() if HOUR_COLUMN in table.column_names else None
+        stacked = np.column_stack([table[name].to_numpy() for name in features])
+        parts = np.split(stacked, len(notes["labels"]))
+        making = notes["making"]
+        groups = {name: tuple(columns) for name, columns in making.pop("groups").items()}
+        return cls(
+            features=features,
+            rows=dict(zip(notes["labels"], parts, strict=True)),
+            expected=notes["expected"],
+            making=Making(**making, groups=groups),
+            background=_from_text(notes["background"]),
+            tails={
+                label: {int(size): Tail(*tail) for size, tail in tails.items()}
+                for label, tails in notes["tails"].items()
+            },
+            hours=None if hours is None else hours[: len(parts[0])],
+        )
+
+
+def table_digest(table: pa.Table) -> str:
+    """Give a digest of a table's values, 16 hex digits."""
+    return hashlib.blake2b(_to_bytes(table), digest_size=8).hexdigest()
+
+
+def _to_bytes(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    plain = table.replace_schema_metadata(None).combine_chunks()
+    with ipc.new_stream(sink, plain.schema) as writer:
+        writer.write_table(plain)
+    return sink.getvalue()
+
+
+def _to_text(table: pa.Table | None) -> str | None:
+    return None if table is None else base64.b64encode(_to_bytes(table)).decode()
+
+
+def _from_text(text: str | None) -> pa.Table | None:
+    return None if text is None else ipc.open_stream(base64.b64decode(text)).read_all()

@@ -1,0 +1,117 @@
+"""Which rows are explained: drawn at random in one pass, and evenly spaced in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import ARROW_TYPES, coerce
+from driftline.errors import InputError
+from driftline.monitors.check_context import BatchMaker
+from driftline.monitors.kinds.attribution.importance import HOUR_US
+from driftline.signature import ColumnType, Signature
+
+__all__ = ["evenly", "hours_of", "sample_rows", "time_column", "timed_sample"]
+
+
+def sample_rows(
+    batches: BatchMaker,
+    columns: Mapping[str, ColumnType],
+    *,
+    limit: int,
+    seed: int,
+    ordered: bool = True,
+) -> tuple[pa.Table, int]:
+    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches.
+
+    Parameters
+    ----------
+    columns
+        Names and types of what is taken; what does not fit its type is missing.
+    ordered
+        Whether rows keep the data's order, or come as they were drawn.
+
+    Returns
+    -------
+    tuple
+        At most ``limit`` rows, and how many there were.
+
+    Raises
+    ------
+    InputError
+        When a column is not there.
+    """
+    random = np.random.default_rng(seed)
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
+    kept, keys, places = schema.empty_table(), np.empty(0), np.empty(0, dtype=np.int64)
+    total = 0
+    for batch in batches():
+        own = random.random(batch.num_rows)
+        # Nearly all rows of a long stream are passed over here.
+        bound = keys.max() if len(keys) >= limit else np.inf
+        near = np.flatnonzero(own < bound)
+        fresh = _typed(batch, columns, schema, near)
+        kept = pa.concat_tables([kept, fresh])
+        keys = np.concatenate([keys, own[near]])
+        places = np.concatenate([places, near + total])
+        best = np.argsort(keys, kind="stable")[:limit]
+        kept, keys, places = kept.take(pa.array(best)), keys[best], places[best]
+        total += batch.num_rows
+    if ordered:
+        kept = kept.take(pa.array(np.argsort(places)))
+    return kept.combine_chunks(), total
+
+
+def time_column(batches: BatchMaker, signature: Signature) -> str | None:
+    """Name the column with the event times, if the reference has one and the data hold it."""
+    known = next((one.name for one in signature.columns if one.role == "timestamp"), None)
+    first = next(batches(), None)
+    return known if first is not None and known in first.schema.names else None
+
+
+def timed_sample(
+    batches: BatchMaker,
+    columns: Mapping[str, ColumnType],
+    time: str | None,
+    *,
+    limit: int,
+    seed: int,
+) -> tuple[pa.Table, NDArray[np.int64] | None]:
+    """Draw rows as they come, with their hours when there is a column of times."""
+    when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
+    wanted = {**columns, **when}
+    sample, _ = sample_rows(batches, wanted, limit=limit, seed=seed, ordered=False)
+    return sample.select(list(columns)), hours_of(sample[time]) if time else None
+
+
+def hours_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Give hours since 1970, -1 for missing times (and for those before, which no model saw)."""
+    known = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
+    return np.asarray(np.maximum(known // HOUR_US, -1), dtype=np.int64)
+
+
+def evenly(hours: NDArray[np.int64], count: int) -> NDArray[np.intp]:
+    """Choose rows evenly spaced in order of time: as many of each week as are due to it."""
+    order = np.argsort(hours, kind="stable")
+    count = min(count, len(order))
+    return order[(np.arange(count) * 2 + 1) * len(order) // (2 * count)]
+
+
+def _typed(
+    batch: pa.RecordBatch,
+    columns: Mapping[str, ColumnType],
+    schema: pa.Schema,
+    places: NDArray[np.int64],
+) -> pa.Table:
+    missing = [name for name in columns if name not in batch.schema.names]
+    if missing:
+        raise InputError(
+            f'column "{missing[0]}" is not in the data; the model takes {", ".join(columns)}'
+        )
+    chosen = pa.array(places)
+    arrays = [coerce(batch.column(name).take(chosen), kind)[0] for name, kind in columns.items()]
+    return pa.Table.from_arrays(arrays, schema=schema)

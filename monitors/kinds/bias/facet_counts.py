@@ -1,0 +1,256 @@
+"""Counts of rows by group, stratum, true and predicted answer, from batches of rows.
+
+What a group or a positive answer means was fixed with the baseline; here it is only looked up.
+Counts of batches, hours and places add up, in any order, to the same counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.baseline.pairing import require_common_classes
+from driftline.classes import known_classes
+from driftline.errors import InputError
+from driftline.monitors.kinds.bias.metrics import MISSING
+from driftline.roles import Facet, Roles
+
+__all__ = ["ABOVE", "Tally", "count_batches", "count_blocks", "facet_codes"]
+
+# More values than this are no groups or strata but an identifier.
+MAX_VALUES = 10_000
+# Cells of a facet that is split by a threshold.
+NOT_ABOVE, ABOVE = "", "above"
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Rows of one facet.
+
+    Parameters
+    ----------
+    values
+        Cells of the facet, in order; rows without a value come after them.
+    strata
+        Values of the column to stratify by, in order; rows without come after them.
+    counts
+        int64, shape (values + 1, strata + 1, 3, 3): true and predicted answer, each negative,
+        positive, missing.
+    """
+
+    values: tuple[str, ...]
+    strata: tuple[str, ...]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> Tally:
+        """Give the counts of no rows."""
+        return cls((), (), np.zeros((1, 1, 3, 3), np.int64))
+
+    def __add__(self, other: Tally) -> Tally:
+        """Add up; the same rows give the same counts, however they were parted."""
+        values = tuple(sorted({*self.values, *other.values}))
+        strata = tuple(sorted({*self.strata, *other.strata}))
+        counts = np.zeros((len(values) + 1, len(strata) + 1, 3, 3), np.int64)
+        for one in (self, other):
+            rows, columns = _places(one.values, values), _places(one.strata, strata)
+            counts[np.ix_(rows, columns)] += one.counts
+        return Tally(values, strata, counts)
+
+    def pair(self, chosen: Iterable[str]) -> NDArray[np.int64]:
+        """Give all other rows and the chosen cells' rows, shape (2, strata + 1, 3, 3).
+
+        Rows without a value of the facet are in neither.
+        """
+        wanted = set(chosen)
+        inside = np.array([value in wanted for value in self.values], dtype=bool)
+        known = self.counts[:-1]
+        return np.stack([known[~inside].sum(axis=0), known[inside].sum(axis=0)])
+
+    def known_as(self, known: Iterable[str]) -> Tally:
+        """Name the cells as another tally does: "1.0" and "true" are its "1"."""
+        named = known_classes(self.values, known)
+        values = tuple(sorted(set(named)))
+        counts = np.zeros((len(values) + 1, *self.counts.shape[1:]), np.int64)
+        np.add.at(counts, _places(named, values), self.counts)
+        return Tally(values, self.strata, counts)
+
+    @property
+    def missing_count(self) -> int:
+        """Rows without a value of the facet."""
+        return int(self.counts[-1].sum())
+
+
+def count_batches(
+    batches: Iterable[pa.RecordBatch],
+    roles: Roles,
+    facets: Sequence[Facet],
+    reference: Sequence[str] = (),
+) -> tuple[dict[Facet, Tally], int]:
+    """Count rows, once for each facet.
+
+    Parameters
+    ----------
+    batches
+        Columns by the user's names; a column that is not there has no values.
+    roles
+        Label, prediction or probability, positive class, column to stratify by; with nothing open.
+    facets
+        Their meaning fixed.
+    reference
+        The classes of labels and predictions in the reference; empty for the reference itself.
+
+    Returns
+    -------
+    tuple of dict and int
+        Counts by facet, and the number of rows.
+
+    Raises
+    ------
+    InputError
+        When a facet or the column to stratify by has more than 10,000 values, or labels and
+        predictions have nothing in common.
+    """
+    sides: tuple[set[str], set[str]] = set(), set()
+    found = {facet: Tally.empty() for facet in facets}
+    rows = 0
+    for batch in batches:
+        rows += batch.num_rows
+        for side, name in zip(sides, (roles.label, roles.prediction), strict=True):
+            side.update(held_classes(batch, name) if roles.problem != "regression" else ())
+        answers = _answers(batch, roles)
+        strata, stratum = _stratum_codes(batch, roles)
+        for facet in found:
+            values, cell = facet_codes(batch, facet)
+            shape = (len(values) + 1, len(strata) + 1, 3, 3)
+            code = (cell * shape[1] + stratum) * 9 + answers
+            counts = np.bincount(code, minlength=int(np.prod(shape))).reshape(shape)
+            # By adding to nothing the values come into their order.
+            found[facet] += Tally(values, strata, counts.astype(np.int64))
+    require_common_classes(*sides, roles, roles.problem, reference)
+    return found, rows
+
+
+def count_blocks(
+    table: pa.Table, roles: Roles, facet: Facet, values: tuple[str, ...], length_us: int
+) -> NDArray[np.int64]:
+    """Count a reference block by block of time, without strata.
+
+    Parameters
+    ----------
+    values
+        The cells, as a Tally of the same table has them.
+    length_us
+        Length of a block in microseconds; blocks start at its multiples since 1970, in UTC.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (blocks, values + 1, 3, 3), in order of time; blocks without rows are left out.
+    """
+    assert roles.timestamp is not None
+    times, _ = coerce(table[roles.timestamp], "timestamp")
+    known = times.is_valid()
+    rows = pa.RecordBatch.from_arrays(
+        [one.combine_chunks().filter(known) for one in table.columns], table.column_names
+    )
+    moments = times.filter(known).cast(pa.int64()).to_numpy()
+    starts, block = np.unique(moments // length_us, return_inverse=True)
+    local, cell = facet_codes(rows, facet)
+    places = np.append(_places(local, values)[:-1], len(values))
+    shape = (len(starts), len(values) + 1, 3, 3)
+    code = (block * shape[1] + places[cell]) * 9 + _answers(rows, roles)
+    return np.bincount(code, minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+
+
+def facet_codes(batch: pa.RecordBatch, facet: Facet) -> tuple[tuple[str, ...], Codes]:
+    """Give the cells of a facet and each row's place among them; past the last: no value."""
+    if facet.threshold is None:
+        return _text_codes(batch, facet.column)
+    numbers = _column(batch, facet.column)
+    if numbers is None:
+        return (ABOVE, NOT_ABOVE), np.full(batch.num_rows, 2)
+    values = coerce(numbers, "double")[0].to_numpy(zero_copy_only=False)
+    cells = np.where(values > facet.threshold, 0, 1)
+    return (ABOVE, NOT_ABOVE), np.where(np.isnan(values), 2, cells)
+
+
+def _places(some: Sequence[str], all_values: Sequence[str]) -> Codes:
+    """Find each value's place among others, and the place after the last for what has none."""
+    place = {value: index for index, value in enumerate(all_values)}
+    return np.array([*(place[value] for value in some), len(all_values)], dtype=np.int64)
+
+
+def _column(batch: pa.RecordBatch, name: str | None) -> pa.Array | None:
+    return batch.column(name) if name is not None and name in batch.schema.names else None
+
+
+def _stratum_codes(batch: pa.RecordBatch, roles: Roles) -> tuple[tuple[str, ...], Codes]:
+    if roles.group is None:
+        return (), np.zeros(batch.num_rows, dtype=np.int64)
+    return _text_codes(batch, roles.group)
+
+
+def _text_codes(batch: pa.RecordBatch, name: str) -> tuple[tuple[str, ...], Codes]:
+    array = _column(batch, name)
+    if array is None or pa.types.is_null(array.type):
+        return (), np.zeros(batch.num_rows, dtype=np.int64)
+    coded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    if len(coded.dictionary) > MAX_VALUES:
+        raise InputError(
+            f'"{name}" has more than {MAX_VALUES:,} values; groups and strata are columns of few '
+            "values, or of numbers split by a threshold"
+        )
+    texts = class_texts(coded)
+    values = tuple(texts.dictionary.to_pylist())
+    codes = texts.indices.fill_null(len(values)).to_numpy(zero_copy_only=False).astype(np.int64)
+    if "" in values:  # Empty text is no value, as everywhere.
+        empty = values.index("")
+        codes[codes == empty] = len(values)
+        values = (*values[:empty], *values[empty + 1 :])
+        codes[codes > empty] -= 1
+    return values, codes
+
+
+def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
+    """Give each row's place among the nine pairs of true and predicted answer."""
+    truth = _signs(_column(batch, roles.label), roles)
+    answer = _signs(_column(batch, roles.prediction), roles)
+    if answer is None and roles.probability and roles.problem != "multiclass":
+        chance = _column(batch, roles.probability[-1])
+        answer = None if chance is None else _above(chance, roles.positive_above)
+    nobody = np.full(batch.num_rows, MISSING, dtype=np.int64)
+    return (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)
+
+
+def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
+    """Tell positive from negative and missing ones; of numbers, positive is above a threshold."""
+    if array is None or pa.types.is_null(array.type):
+        return None
+    assert roles.positive is not None
+    if roles.problem == "regression":
+        return _above(array, float(roles.positive))
+    positives = roles.positives
+    texts = class_texts(array)
+    named = texts.dictionary.to_pylist()
+    signs = [
+        MISSING if text == "" else int(one in positives)
+        for text, one in zip(named, known_classes(named, positives), strict=True)
+    ]
+    places = texts.indices.fill_null(len(signs)).to_numpy(zero_copy_only=False)
+    found: Codes = np.array([*signs, MISSING], dtype=np.int64)[places]
+    return found
+
+
+def _above(array: pa.Array, threshold: float) -> Codes:
+    numbers = coerce(array, "double")[0].to_numpy(zero_copy_only=False)
+    found: Codes = np.where(np.isnan(numbers), MISSING, (numbers > threshold).astype(np.int64))
+    return found

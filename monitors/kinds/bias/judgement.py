@@ -1,0 +1,293 @@
+"""The decision about bias: each metric of each group, measured, compared, and judged. Pure.
+
+What stands here decides on counts; where they come from, and what is said about them, is elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias.change import (
+    Comparison,
+    Estimate,
+    Spread,
+    estimate,
+    exactly,
+    from_scale,
+    holm,
+    on_scale,
+    spread,
+)
+from driftline.monitors.kinds.bias.intervals import denominators, interval
+from driftline.monitors.kinds.bias.metrics import (
+    LABEL_FREE,
+    NEED_BOTH,
+    POST_TRAINING,
+    PRE_TRAINING,
+    Measured,
+    Pair,
+    measure,
+)
+from driftline.monitors.report.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.report.violation import Severity
+
+__all__ = ["JUDGED", "Finding", "GroupCounts", "judge_groups"]
+
+Counts = NDArray[np.int64]
+# Judged unless somebody sets other limits; all other metrics are shown.
+JUDGED = ("DPPL", "DI", "RD", "SD")
+# Fewer rows of a group, or fewer that a metric divides by, are not judged.
+LEAST_ROWS, LEAST_DENOMINATOR = 30, 10
+# The smallest change that matters: of a difference of shares, of the logarithm of a ratio.
+TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
+# However few windows a year has, no single one is judged more loosely than this.
+LOOSEST = 0.05
+# A value of the document that differs by more than rounding was set by somebody.
+ROUNDING = 1e-9
+# Below it all evidence is the same.
+LEAST_CHANCE = 1e-300
+
+
+@dataclass(frozen=True)
+class GroupCounts:
+    """What is known of one group.
+
+    Parameters
+    ----------
+    facet, text
+        As documents name it.
+    window
+        Rows of the others (a) and of the group (d), shape (2, strata + 1, 3, 3).
+    reference
+        The same of the reference; None when only the document is known.
+    blocks
+        The reference by blocks of time, shape (B, 2, 3, 3); None without times.
+    required
+        The document's values by metric; None when there is none about this group.
+    """
+
+    facet: str
+    text: str
+    window: Counts
+    reference: Counts | None = None
+    blocks: Counts | None = None
+    required: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One metric of one group.
+
+    Parameters
+    ----------
+    result
+        What report.json shows of it.
+    group
+        Place of the group among those that were judged.
+    required
+        What it is compared with: the reference's value, or the limit.
+    is_limit
+        Whether somebody set that limit.
+    excess
+        Evidence beyond what a violation needs, in nats; 0 when it is none.
+    ratio
+        Distance over the distance at which a violation begins; None when it is not judged.
+    """
+
+    result: MetricResult
+    group: int
+    required: float | None
+    is_limit: bool = False
+    excess: float = 0.0
+    ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A measured metric, and the comparison that waits for its level."""
+
+    finding: Finding
+    comparison: Comparison | None
+
+
+def judge_groups(
+    groups: Sequence[GroupCounts], *, stratified: bool, budget: Budget, seed: int = 0
+) -> tuple[list[Finding], float]:
+    """Judge every metric of every group.
+
+    Parameters
+    ----------
+    stratified
+        Whether there is a column to stratify by: then CDDL and CDDPL are measured.
+    budget
+        One window's level is the accepted false alarms over the windows of a year; all that is
+        judged in the window shares it (Holm).
+    seed
+        Of the bootstrap.
+
+    Returns
+    -------
+    tuple of list and float
+        One finding for each group and metric, and the level of the strictest comparison.
+    """
+    drafts = [
+        draft
+        for place, group in enumerate(groups)
+        for draft in _drafts(place, group, stratified=stratified, seed=seed)
+    ]
+    level = min(LOOSEST, budget.false_alarms_per_year / budget.windows_per_year)
+    compared = [draft.comparison for draft in drafts if draft.comparison is not None]
+    p_values = [one.p_value for one in compared]
+    levels = iter(zip(p_values, holm(p_values, level), strict=True))
+    found = [
+        draft.finding if draft.comparison is None else _decided(draft, *next(levels))
+        for draft in drafts
+    ]
+    return found, level / max(1, len(compared))
+
+
+def needed_rows(name: str, pair: Pair) -> tuple[float, float]:
+    """Count the rows of the others and of the group that have what a metric needs."""
+    a, d = pair.a, pair.d
+    if name == "CI":
+        return float(a.rows), float(d.rows)
+    if name in NEED_BOTH:
+        return float(a.judged), float(d.judged)
+    if name in LABEL_FREE:
+        return float(a.p1 + a.p0), float(d.p1 + d.p0)
+    return float(a.y1 + a.y0), float(d.y1 + d.y0)
+
+
+def _drafts(place: int, group: GroupCounts, *, stratified: bool, seed: int) -> list[_Draft]:
+    window = Pair.of(group.window)
+    now = measure(window, stratified=stratified)
+    before = None if group.reference is None else Pair.of(group.reference)
+    then = {} if before is None else measure(before, stratified=stratified)
+    found = []
+    for name in (*POST_TRAINING, *PRE_TRAINING):
+        if name in now:
+            sides = [_Measurement(name, window, now[name])]
+            if before is not None:
+                sides.append(_Measurement(name, before, then[name]))
+            found.append(_draft(place, group, name, sides, seed))
+    return found
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """A metric as it came out on one side: of the window, or of the reference."""
+
+    name: str
+    pair: Pair
+    measured: Measured
+
+    def limits(self, seed: int) -> tuple[float | None, float | None]:
+        """Give the limits of the value; None twice where it has none."""
+        return interval(self.name, self.pair, self.measured, seed=seed) or (None, None)
+
+    def estimate(self) -> Estimate | None:
+        """Estimate it on the scale of the test; None where it has no limits."""
+        return estimate(self.name, self.pair, self.measured)
+
+
+def _draft(
+    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement], seed: int
+) -> _Draft:
+    """Put the metric's line together; `sides` are the window and, when known, the reference."""
+    asked = None if group.required is None else group.required.get(name)
+    own = sides[1].measured.value if len(sides) > 1 else None
+    is_limit = own is not None and asked is not None and _differ(own, asked)
+    required = asked if is_limit or len(sides) == 1 else own
+    low, high = sides[0].limits(seed)
+    before = sides[1].limits(seed) if len(sides) > 1 and not is_limit else (None, None)
+    result = MetricResult(
+        name=name,
+        value=sides[0].measured.value,
+        low=low,
+        high=high,
+        reference=required,
+        reference_low=before[0],
+        reference_high=before[1],
+        count=int(sum(needed_rows(name, sides[0].pair))),
+        facet=group.facet,
+        facet_value=group.text,
+        note=_note(sides),
+    )
+    finding = Finding(result, place, required, is_limit)
+    if result.note or required is None or not _is_judged(name, group, is_limit=is_limit):
+        return _Draft(finding, None)
+    between = Spread() if group.blocks is None else spread(name, group.blocks)
+    return _Draft(finding, _comparison(finding, sides, between))
+
+
+def _comparison(
+    finding: Finding, sides: Sequence[_Measurement], between: Spread
+) -> Comparison | None:
+    window, name = sides[0].estimate(), finding.result.name
+    if window is None or finding.required is None:
+        return None
+    tolerance = RATIO_TOLERANCE if name == "DI" else TOLERANCE
+    if finding.is_limit or len(sides) == 1:
+        # As SageMaker: as far from "no difference" on either side as the document says.
+        limit = abs(on_scale(name, finding.required))
+        if math.isinf(limit):
+            return None
+        edge = exactly(limit if window.value >= 0 else -limit)
+        return Comparison(window, edge, 0.0 if finding.is_limit else tolerance, between)
+    reference = sides[1].estimate()
+    return None if reference is None else Comparison(window, reference, tolerance, between)
+
+
+def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
+    """Say whether a metric is judged: a limit always, the usual ones unless they were taken out."""
+    if is_limit:
+        return True
+    return name in JUDGED and (group.required is None or name in group.required)
+
+
+def _note(sides: Sequence[_Measurement]) -> str:
+    """Say why there is no value or no judgement."""
+    now = sides[0].measured
+    if now.value is None and now.reason in ("no_labels", "no_predictions"):
+        return f"undefined: {now.reason}"
+    if any(min(needed_rows(one.name, one.pair)) < LEAST_ROWS for one in sides):
+        return INSUFFICIENT
+    if now.value is None:
+        return f"undefined: {now.reason}"
+    if any(min(denominators(one.name, one.pair)) < LEAST_DENOMINATOR for one in sides):
+        return INSUFFICIENT
+    return ""
+
+
+def _decided(draft: _Draft, p_value: float, level: float) -> Finding:
+    """Judge one comparison at its level."""
+    finding, comparison = draft.finding, draft.comparison
+    assert comparison is not None and finding.required is not None
+    result, name = finding.result, finding.result.name
+    bound = comparison.bound(level)
+    violated = p_value < level
+    severity: Severity = "page" if finding.is_limit else "ticket"
+    distance = abs(comparison.window.value - comparison.reference.value)
+    room = abs(bound - comparison.reference.value)
+    return replace(
+        finding,
+        result=replace(
+            result,
+            bound=from_scale(name, bound),
+            operator="GreaterThanThreshold" if comparison.side > 0 else "LessThanThreshold",
+            p_value=p_value,
+            severity=severity if violated else None,
+        ),
+        excess=math.log(level / max(p_value, LEAST_CHANCE)) if violated else 0.0,
+        ratio=distance / room if room else None,
+    )
+
+
+def _differ(first: float, second: float) -> bool:
+    return not math.isclose(first, second, rel_tol=ROUNDING, abs_tol=ROUNDING)

@@ -1,0 +1,249 @@
+"""What a question about bias comes to: which groups, what is positive, what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.outcomes import Outcomes, resolve_facet
+from driftline.baseline.store import ANALYSIS, Baseline
+from driftline.classes import known_classes
+from driftline.errors import InputError
+from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
+from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, count_blocks
+from driftline.monitors.kinds.bias.groups import Group, groups_of
+from driftline.roles import Facet, Problem, Roles
+
+__all__ = ["Plan", "plan_of", "reference_blocks"]
+
+HOUR_US = 3_600_000_000
+# So many blocks of the window's length, or of half of it, and so on, tell how they vary.
+WANTED_BLOCKS = 8
+# A block with fewer rows than this share of the usual is a ragged end.
+PARTIAL_SHARE = 0.1
+NO_ANSWERS = (
+    "bias: the reference needs groups to compare and answers; give --facet, and --label or "
+    "--prediction"
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, in the window as in the reference.
+
+    Parameters
+    ----------
+    roles
+        Columns of the window, with nothing left open.
+    groups
+        In the order of the facets.
+    reference
+        Its rows by counted facet; empty when only Clarify's document is known.
+    outcomes
+        The reference's own rows, with the roles they are read by.
+    requirements
+        What analysis.json asks for, when it is about the same label.
+    """
+
+    roles: Roles
+    groups: tuple[Group, ...]
+    reference: Mapping[Facet, Tally] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
+    requirements: Requirements | None = None
+
+    @property
+    def label(self) -> str:
+        """What Clarify's documents call the label; without one, the prediction's column."""
+        return self.roles.label or self.roles.prediction or self.roles.probability[0]
+
+    @property
+    def positive_text(self) -> str:
+        """What they call its positive value: ``1``, or ``(40.0, 99.0]`` of numbers."""
+        roles = self.roles
+        if self.outcomes is None and self.requirements is not None:
+            return self.requirements.positive_text
+        assert roles.positive is not None
+        if roles.problem != "regression" or self.outcomes is None:
+            return roles.positive
+        own = self.outcomes.roles
+        names = [name for name in (own.label, own.prediction) if name is not None]
+        largest = [pc.max(self.outcomes.table[name]).as_py() for name in names]
+        return f"({float(roles.positive)}, {float(max(largest))}]"
+
+    @property
+    def is_stratified(self) -> bool:
+        """Whether there is a column to stratify by."""
+        return self.roles.group is not None
+
+    @property
+    def counted(self) -> tuple[Facet, ...]:
+        """Facets as rows are counted by them, each once."""
+        return tuple(dict.fromkeys(group.counted for group in self.groups))
+
+    def reference_counts(self, group: Group) -> NDArray[np.int64] | None:
+        """Give the reference's rows of a group and of the others; None when not known."""
+        tally = self.reference.get(group.counted)
+        return None if tally is None else group.counts(tally)
+
+    def required(self, group: Group) -> Mapping[str, float | None] | None:
+        """Give what the document says of a group; None when it does not name it."""
+        return self.requirements.values.get(group.key) if self.requirements else None
+
+
+def plan_of(baseline: Baseline, roles: Roles) -> Plan:
+    """Settle what is compared with what.
+
+    Parameters
+    ----------
+    roles
+        The baseline's, with what the caller named over it.
+
+    Raises
+    ------
+    InputError
+        When there are no groups, no answers, no positive value, or a facet that the baseline was
+        made without.
+    """
+    document = baseline.documents.get(ANALYSIS)
+    requirements = read_requirements(document) if document is not None else None
+    outcomes = baseline.outcomes
+    if outcomes is None or not outcomes.roles.facets:
+        if requirements is None or not requirements.groups:
+            raise InputError(NO_ANSWERS)
+        return _by_document(requirements, roles)
+    facets = _facets(roles, outcomes)
+    if roles.group is not None and roles.group not in outcomes.table.column_names:
+        raise InputError(
+            f'group "{roles.group}": the baseline was made without it; make it again with '
+            f"--group {roles.group}"
+        )
+    settled = replace(roles, facets=facets)
+    _check_answers(settled)
+    # The reference's columns under its own names; what is positive is the same on both sides.
+    own = replace(
+        outcomes.roles, facets=facets, positive=roles.positive, also_positive=roles.also_positive,
+        problem=roles.problem, threshold=roles.threshold, group=roles.group,
+    )  # fmt: skip
+    counted = [Facet(facet.column, (), facet.threshold) for facet in facets]
+    tallies, _ = count_batches(outcomes.table.to_batches(), own, counted)
+    if roles.positive != outcomes.roles.positive and not any(
+        tally.counts[:, :, 1].any() or tally.counts[:, :, :, 1].any() for tally in tallies.values()
+    ):
+        raise InputError(
+            f'positive "{roles.positive}": no answer or label of the reference is; it was made '
+            f'with "{outcomes.roles.positive}"'
+        )
+    groups = tuple(
+        group
+        for facet, key in zip(facets, counted, strict=True)
+        for group in groups_of(facet, tallies[key], outcomes.table[facet.column])
+    )
+    known = requirements if _is_about(requirements, own) else None
+    return Plan(settled, groups, tallies, replace(outcomes, roles=own), known)
+
+
+def reference_blocks(
+    plan: Plan, facet: Facet, length: timedelta | None, rows: int
+) -> NDArray[np.int64] | None:
+    """Count the reference by blocks of time of the window's length, or shorter when few.
+
+    Parameters
+    ----------
+    facet
+        One of the plan's counted facets.
+    length
+        Of the window; None: as long as the reference took for so many rows.
+    rows
+        Of the window.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Shape (blocks, values + 1, 3, 3); None when the reference has no times.
+    """
+    outcomes = plan.outcomes
+    if outcomes is None or outcomes.roles.timestamp is None:
+        return None
+    ends = pc.min_max(outcomes.table[outcomes.roles.timestamp].cast(pa.int64())).as_py()
+    if ends["min"] is None:
+        return None
+    span_us = ends["max"] - ends["min"] + 1
+    share = min(1.0, rows / max(1, outcomes.row_count))
+    wanted = share * span_us if length is None else length / timedelta(microseconds=1)
+    length_us = max(HOUR_US, round(wanted / HOUR_US) * HOUR_US)
+    while length_us > HOUR_US and span_us / length_us < WANTED_BLOCKS:
+        # Taken as they are: what shorter blocks share may last for the whole window.
+        length_us = max(HOUR_US, length_us // (2 * HOUR_US) * HOUR_US)
+    values = plan.reference[facet].values
+    counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
+    sizes = counts.sum(axis=(1, 2, 3))
+    return counts[sizes >= PARTIAL_SHARE * np.median(sizes)] if len(sizes) else counts
+
+
+def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
+    """Fix what the caller's facets mean, from the reference."""
+    if roles.facets == outcomes.roles.facets:
+        return roles.facets
+    for facet in roles.facets:
+        if facet.column not in outcomes.table.column_names:
+            raise InputError(
+                f'facet "{facet.column}": the baseline was made without it; make it again with '
+                f"--facet {facet.column}"
+            )
+    return tuple(resolve_facet(facet, outcomes.table[facet.column]) for facet in roles.facets)
+
+
+def _check_answers(roles: Roles) -> None:
+    if roles.label is None and roles.prediction is None and not roles.probability:
+        raise InputError(NO_ANSWERS)
+    if roles.positive is None:
+        raise InputError(
+            f'bias: which value of "{roles.label or roles.prediction or roles.probability[0]}" is '
+            "positive? give --positive VALUE; of numbers, those above it are"
+        )
+    if roles.problem == "multiclass" and roles.prediction is None and roles.probability:
+        raise InputError(
+            "bias: probabilities of several classes without the predicted one; give --prediction"
+        )
+    if roles.problem == "regression":
+        try:
+            float(roles.positive)
+        except ValueError as error:
+            raise InputError(
+                f'positive "{roles.positive}": the answers are numbers, and those above it are '
+                "positive; expected a number"
+            ) from error
+
+
+def _is_about(requirements: Requirements | None, roles: Roles) -> bool:
+    """Say whether a document is about the same label; others' values would be no limits."""
+    if requirements is None or requirements.positive is None:
+        return False
+    same = requirements.label == (roles.label or roles.prediction or roles.probability[0])
+    if requirements.is_threshold:
+        return same and roles.problem == "regression"
+    assert roles.positive is not None  # It was checked before.
+    return same and known_classes([requirements.positive], [roles.positive])[0] == roles.positive
+
+
+def _by_document(requirements: Requirements, roles: Roles) -> Plan:
+    """Compare with Clarify's values alone; columns are as it and the caller name them."""
+    kind: Problem = "regression" if requirements.is_threshold else "binary"
+    settled = replace(
+        roles,
+        label=roles.label or requirements.label,
+        positive=roles.positive or requirements.positive,
+        problem=roles.problem or kind,
+    )
+    _check_answers(settled)
+    wanted = {facet.column for facet in roles.facets}
+    groups = tuple(
+        group for group in requirements.groups if not wanted or group.facet.column in wanted
+    )
+    return Plan(settled, groups, requirements=requirements)

@@ -1,0 +1,1 @@
+"""The kind "data-quality": types, completeness, domains, ranges and drift of columns."""

@@ -1,0 +1,363 @@
+"""Single checks of one column, each worded as SageMaker words it: a draft, or nothing. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.condition import Condition
+from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
+from driftline.baseline.jackson import java_double
+from driftline.baseline.predicate import Predicate, number_text
+from driftline.baseline.texts import shortened
+from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
+from driftline.monitors.drift_test.significance import evidence, unseen_share
+from driftline.monitors.kinds.data_quality.range_checks import Implausible
+from driftline.monitors.kinds.data_quality.units import UnitChange
+from driftline.monitors.report.violation import Severity, percent
+from driftline.signature import Column
+
+__all__ = [
+    "Draft",
+    "completeness_draft",
+    "constant_draft",
+    "domain_draft",
+    "drift_draft",
+    "drift_words",
+    "implausible_draft",
+    "mismatch_draft",
+    "type_draft",
+]
+
+NOT_OF_TYPE = {
+    "int64": "not whole numbers",
+    "double": "not numbers",
+    "bool": "neither true nor false",
+    "timestamp": "not times",
+}
+# What the public documents call String has a type of its own here.
+OWN_TYPES = {"bool": "Boolean", "timestamp": "Timestamp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A violation before its rows are known.
+
+    Parameters
+    ----------
+    feature, check, description
+        SageMaker's three fields.
+    what
+        What happened, in words, without the feature's name.
+    predicate, share_reference
+        The rows behind it, and their share in the reference, 0-1.
+    ratio
+        Distance over bound, for drift.
+    share
+        Share of the window's rows that are at fault, 0-1.
+    surprising
+        Whether so many cannot be chance, by the monitor's budget.
+    unit
+        The changed unit that would explain it.
+    severity
+        How grave it is, where that is known already; None leaves it to what is found.
+    since
+        When the first window begins, where it took more than the judged one to find it.
+    """
+
+    feature: str
+    check: str
+    description: str
+    what: str
+    predicate: Condition | None = None
+    share_reference: float = 0.0
+    ratio: float | None = None
+    share: float = 1.0
+    surprising: bool = True
+    unit: UnitChange | None = None
+    severity: Severity | None = None
+    since: datetime | None = None
+
+
+def mismatch_draft(
+    name: str,
+    expected: str,
+    ratio: float,
+    config: MonitoringConfig,
+    *,
+    wrong: str,
+    predicate: Condition | None,
+) -> Draft | None:
+    """Say in SageMaker's words that too few of a column's values are of its type.
+
+    Parameters
+    ----------
+    expected
+        SageMaker's name of the type.
+    ratio
+        Share of the values that are of it, 0-1; None is given when that is enough.
+    wrong
+        What the others are, such as "not whole numbers".
+    predicate
+        The rows of the others.
+    """
+    if ratio >= config.datatype_check_threshold:
+        return None
+    wanted = java_double(config.datatype_check_threshold * 100)
+    return Draft(
+        feature=name,
+        check="data_type_check",
+        description=(
+            "Data type match requirement is not met. "
+            f"Expected data type: {expected}, Expected match: {wanted}%. "
+            f"Observed: Only {java_double(ratio * 100)}% of data is {expected}."
+        ),
+        what=f"{percent(1 - ratio)} of values {wrong}",
+        predicate=predicate,
+        share=1 - ratio,
+    )
+
+
+def type_draft(
+    column: Column,
+    constraint: FeatureConstraints,
+    config: MonitoringConfig,
+    profile: ColumnProfile,
+) -> Draft | None:
+    """Demand that so many of the values are of the expected type."""
+    expected, present = constraint.inferred_type, profile.present_count
+    if column.type in OWN_TYPES and expected in ("String", "Boolean"):
+        expected = OWN_TYPES[column.type]
+    # Text may well look like numbers, such as postal codes, unless the reference's were numbers.
+    is_not_text = expected == "String" and profile.is_number and profile.unfit_count == 0
+    if expected == "Unknown" or present == 0 or (expected == "String" and not is_not_text):
+        return None
+    # Whole numbers are numbers, too: an amount of 12 does not break a column of fractions.
+    fitting = present - profile.unfit_count
+    if expected == "Integral" and column.type == "double":
+        fitting = profile.integral_count
+    if is_not_text:
+        fitting = 0
+    wrong = (
+        "numbers, not text" if is_not_text else NOT_OF_TYPE.get(column.type, "not of their type")
+    )
+    return mismatch_draft(
+        column.name,
+        expected,
+        fitting / present,
+        config,
+        wrong=wrong,
+        predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
+    )
+
+
+def completeness_draft(
+    constraint: FeatureConstraints,
+    profile: ColumnProfile,
+    reference: ColumnProfile | None,
+    drift: ColumnDrift | None,
+    alpha: float,
+    *,
+    gone: bool,
+) -> Draft | None:
+    """Demand that so many of the rows hold a value.
+
+    Parameters
+    ----------
+    constraint, profile
+        What is demanded, and the window's column.
+    reference
+        The baseline's, by which a share that was observed is told from one that was set by hand.
+    drift
+        The verdict on the distribution, which knows whether so many gaps are chance.
+    alpha
+        The p-value below which the first gaps of all are none.
+    gone
+        Whether the column is as empty as the reference never was over as many rows.
+    """
+    if constraint.completeness is None or profile.completeness >= constraint.completeness:
+        return None
+    surprising = gone or (drift is not None and drift.null_evidence > drift.needed)
+    observed = (
+        reference is not None
+        and reference.row_count > 0
+        and reference.completeness == constraint.completeness
+    )
+    if observed and constraint.completeness < 1 and not surprising:
+        # The share that the reference happened to have is no promise: chance goes below it in
+        # every second window.
+        return None
+    missing = 1 - profile.completeness
+    rows = reference.row_count if reference is not None else 0
+    if observed and not _is_news(0, rows, missing, profile.row_count, alpha):
+        return None  # Nor is that it had none at all: a first gap comes some day.
+    return Draft(
+        feature=constraint.name,
+        check="completeness_check",
+        description=_value_text(profile.completeness),
+        what=f"{percent(missing)} of rows empty (reference {percent(1 - constraint.completeness)})",
+        predicate=Predicate(constraint.name, "null"),
+        share_reference=1 - constraint.completeness,
+        share=missing - (1 - constraint.completeness),
+        surprising=surprising,
+    )
+
+
+def domain_draft(
+    constraint: FeatureConstraints,
+    config: MonitoringConfig,
+    profile: ColumnProfile,
+    reference: ColumnProfile | None,
+    drift: ColumnDrift | None,
+    alpha: float,
+) -> Draft | None:
+    """Demand that so many of the texts are among the known ones.
+
+    Parameters
+    ----------
+    constraint, config, profile
+        What is demanded, and the window's column.
+    reference
+        The baseline's, by which a list that was observed is told from one that was set by hand.
+    drift
+        The verdict on the distribution, which knows whether so many unseen values are chance.
+    alpha
+        The p-value below which they are none, where there is no verdict.
+    """
+    fitting = profile.present_count - profile.unfit_count
+    if constraint.domains is None or fitting == 0 or profile.is_number:
+        return None
+    # Truth values are known as "true" and "false", however the document writes them.
+    domains = tuple(one.casefold() if profile.type == "bool" else one for one in constraint.domains)
+    inside = pc.is_in(profile.levels.values, value_set=shortened(pa.array(domains, pa.string())))
+    known = int(profile.levels.counts[inside.to_numpy(zero_copy_only=False)].sum())
+    ratio = known / fitting
+    if ratio >= config.domain_content_threshold:
+        return None
+    observed = reference is not None and set(reference.levels.values.to_pylist()) == set(domains)
+    if drift is not None:
+        surprising = drift.unseen_evidence > drift.needed
+    else:
+        surprising = reference is not None and _is_news(
+            int(np.sum(reference.levels.counts == 1)), reference.present_count,
+            1 - ratio, fitting, alpha,
+        )  # fmt: skip
+    if observed and not surprising:
+        # The list that the reference happened to show is no promise: a rare value comes for the
+        # first time some day.
+        return None
+    return Draft(
+        feature=constraint.name,
+        check="categorical_values_check",
+        description=_value_text(ratio),
+        what=f"{percent(1 - ratio)} of values never seen in the reference",
+        predicate=Predicate(constraint.name, "not_in", values=domains),
+        share=1 - ratio,
+        surprising=surprising,
+    )
+
+
+def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:
+    """Say whether what a reference never had is more than a first time by chance.
+
+    Parameters
+    ----------
+    once, known
+        Values that came once in the reference, and its rows.
+    share, rows
+        Share of a window's rows that have it, 0-1, and these rows.
+    alpha
+        The p-value below which it is news.
+    """
+    foretold = np.minimum(unseen_share(once, known), share).reshape(1)
+    found = evidence(foretold, max(known, 1), np.array([share]), rows, tolerance=0.0)
+    return bool(found[0] > math.log(2.0 / alpha))
+
+
+def constant_draft(name: str, value: float, reference: ReferenceColumn) -> Draft:
+    """Word that a column stands still; SageMaker has no such check."""
+    cells = reference.cells
+    low, high = (number_text(one) for one in (cells.minimum or 0.0, cells.maximum or 0.0))
+    what = f"always {number_text(value)} (reference {low} to {high})"
+    return Draft(
+        feature=name,
+        check="constant_check",
+        description=f"Values that vary in the reference do not any more: {what}.",
+        what=what,
+        predicate=Predicate(name, "eq", value),
+    )
+
+
+def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
+    """Word a drift, and the one value of a column that has become constant.
+
+    SageMaker's page reads the distance out of the text.
+    """
+    always = "" if constant is None else f"always {number_text(constant)}: "
+    return Draft(
+        feature=drift.column,
+        check="baseline_drift_check",
+        description=(
+            f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
+        ),
+        what=always + drift_words(drift, begins=False),
+        predicate=drift.predicate,
+        share_reference=drift.share_reference,
+        ratio=drift.distance / drift.bound,
+        share=drift.share_window - drift.share_reference,
+        since=drift.since if drift.window_count > 1 else None,
+    )
+
+
+def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
+    """Say what has drifted, and over which windows, where it took more than the judged one.
+
+    Their beginning is left out where that of the rows behind it may be told.
+    """
+    found = (
+        f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
+        f"(reference {percent(drift.share_reference)})"
+    )
+    if drift.window_count == 1:
+        return found
+    is_told = begins and drift.since is not None
+    since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""
+    return f"{found} over the last {drift.window_count} windows{since}"
+
+
+def implausible_draft(odd: Implausible) -> Draft:
+    """Word what cannot be; these checks are ours, SageMaker has none like them."""
+    shares = (
+        f"{percent(odd.share_window)} of rows {odd.predicate.phrase} "
+        f"(reference {percent(odd.share_reference)})"
+    )
+    if odd.unit is None:
+        check, description = "range_check", f"Values far outside the reference's range: {shares}."
+    else:
+        place = f" where {odd.where}" if odd.where else ""
+        check = "unit_change_check"
+        description = (
+            f"Unit change suspected: {odd.unit.name}{place}. Distribution distance "
+            f"{odd.unit.distance_before!r} falls to {odd.unit.distance_after!r} when converted."
+        )
+    return Draft(
+        feature=odd.column,
+        check=check,
+        description=description,
+        what=shares,
+        predicate=odd.predicate,
+        share_reference=odd.share_reference,
+        share=odd.share_window,
+        unit=odd.unit,
+    )
+
+
+def _value_text(value: float) -> str:
+    """Give SageMaker's text, with the blank that its analyzer writes at the end."""
+    return f"Value: {java_double(value)} does not meet the constraint requirement! "

@@ -1,0 +1,305 @@
+"""The kind "data-quality": types, completeness, domains, columns by name, drift. Pure.
+
+What stands here decides *that* something is wrong, in SageMaker's terms and texts; findings.py says
+what it is, once the rows behind it are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.origin import OF_FOLDERS
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.profile import BlockCounts, Profile
+from driftline.monitors.drift_test.budget import TOLERANCE, Budget
+from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
+from driftline.monitors.drift_test.drift_test import SCALES, Decider, Decision
+from driftline.monitors.drift_test.significance import blame
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.checks import (
+    Draft,
+    completeness_draft,
+    constant_draft,
+    domain_draft,
+    drift_draft,
+    implausible_draft,
+    type_draft,
+)
+from driftline.monitors.kinds.data_quality.flatline_check import constant_value, is_gone, is_stuck
+from driftline.monitors.kinds.data_quality.range_checks import Implausible
+from driftline.signature import Column, Signature
+
+__all__ = [
+    "EXTRA_COLUMNS",
+    "MISSING_COLUMNS",
+    "UNJUDGED",
+    "Judgement",
+    "Keeper",
+    "is_text_by_decree",
+    "judge",
+    "tolerance_of",
+]
+
+MISSING_COLUMNS = "Missing columns"
+EXTRA_COLUMNS = "Extra columns"
+
+# Gives a rule by what it rests on besides references and blocks, made when it is not there.
+Keeper = Callable[[Hashable, Callable[[], Decider]], Decider]
+
+# Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
+UNJUDGED = frozenset({"id", "timestamp", "excluded"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Everything that follows from the profile alone.
+
+    Parameters
+    ----------
+    drafts
+        Violations, most blamed feature first.
+    drifts
+        By column: the verdict on its distribution, violated or not.
+    notes
+        By column: why its drift was not judged, such as "insufficient_data".
+    blame
+        By feature with a violation: its share of the evidence; sums to 1.
+    alpha
+        The p-value below which a column is a violation.
+    """
+
+    drafts: tuple[Draft, ...]
+    drifts: Mapping[str, ColumnDrift]
+    notes: Mapping[str, str]
+    blame: Mapping[str, float]
+    alpha: float
+
+    def moved(self, name: str) -> Predicate | None:
+        """Give the rows of a column that its verdict names."""
+        found = self.drifts.get(name)
+        return None if found is None else found.predicate
+
+
+@dataclass(slots=True)
+class _Work:
+    """What the checks of one window share."""
+
+    signature: Signature
+    constraints: Constraints
+    reference: Profile | None
+    window: Profile
+    implausible: dict[str, Implausible]
+    references: Mapping[str, ReferenceColumn]
+    blocks: BlockCounts | None
+    is_captured: bool = False
+    drifts: dict[str, ColumnDrift] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    alpha: float = 1.0
+
+    def take(self, decision: Decision) -> None:
+        """Note what was decided on the columns' distributions."""
+        self.drifts.update(decision.drifts)
+        self.notes.update(decision.notes)
+        self.alpha = decision.alpha
+
+    def excess(self, name: str) -> float:
+        """Evidence of one column beyond what a violation needs, in nats."""
+        drift, odd = self.drifts.get(name), self.implausible.get(name)
+        excess = drift.evidence - drift.needed if drift else 0.0
+        return max(excess, odd.evidence) if odd else excess
+
+
+def judge(
+    signature: Signature,
+    constraints: Constraints,
+    references: Mapping[str, ReferenceColumn],
+    window: Profile,
+    *,
+    reference_profile: Profile | None = None,
+    blocks: BlockCounts | None = None,
+    length: timedelta | None = None,
+    budget: Budget | None = None,
+    implausible: Sequence[Implausible] = (),
+    counts: WindowCounts | None = None,
+    past: Sequence[WindowCounts] | None = None,
+    keep: Keeper | None = None,
+) -> Judgement:
+    """Judge a window's profile against a baseline.
+
+    Parameters
+    ----------
+    signature, constraints
+        The baseline's.
+    references
+        By column: cells and the reference's counts in them; columns without are not judged for
+        drift.
+    window
+        Profile of the window, counted on the same cells.
+    reference_profile
+        Tells a completeness that was observed from one that was set by hand; None: all were set.
+    blocks, length
+        The reference by the hour, and the window's length, for the design effect.
+    budget
+        One false alarm a year, daily, when missing.
+    implausible
+        What plausibility.find_implausible found in the window.
+    counts, past
+        The window's counts with its times, and those of the windows before it in order: spans of
+        several windows are judged, too. Without `past` the window is judged by itself.
+    keep
+        Gives the rule that was laid out before for the same references, blocks and facts.
+    """
+    odd = {one.column: one for one in implausible}
+    work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
+    work.is_captured = length is not None
+    judged = _judged_columns(work, references)
+    names = tuple(column.name for column in judged)
+    budget, scales = budget or Budget(), (1,) if past is None else SCALES
+    tolerances = {
+        column.name: tolerance_of(constraints, column, budget.tolerance) for column in judged
+    }
+
+    def decider() -> Decider:
+        own = {name: references[name] for name in names}
+        return Decider(own, blocks, length, budget, tolerances, scales)
+
+    facts = (names, length, budget, tuple(tolerances.items()), scales)
+    rule = decider() if keep is None else keep(facts, decider)
+    decision = rule.judge(counts or WindowCounts.of(window), past or ())
+    work.take(decision)
+    drafts = [*_column_drafts(work)]
+    for column in signature.columns:
+        if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
+            drafts.extend(_feature_drafts(work, column))
+    if not constraints.monitoring_config.evaluate_constraints:
+        drafts = []
+    shares = blame(
+        {name: work.excess(name) for name in dict.fromkeys(one.feature for one in drafts)}
+    )
+    # A column that did not come at all is told before what those that came hold.
+    drafts.sort(key=lambda one: (one.feature != MISSING_COLUMNS, -shares[one.feature]))
+    return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha)
+
+
+def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:
+    """Give the columns whose distribution is compared; notes why others are not."""
+    found = []
+    for column in work.signature.columns:
+        if column.role in UNJUDGED:
+            work.notes[column.name] = column.role
+        elif column.name not in work.window.seen:
+            # Rows bring the columns: without one nobody knows what a file's header holds.
+            work.notes[column.name] = "not in the data" if work.window.row_count else "no rows"
+        elif column.unjudged is not None:
+            work.notes[column.name] = column.unjudged
+        elif column.name not in references or is_text_by_decree(work.constraints, column):
+            work.notes[column.name] = "no_reference"
+        elif not work.constraints.config(column.name).perform_comparison:
+            work.notes[column.name] = "comparison_disabled"
+        else:
+            found.append(column)
+    return found
+
+
+def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
+    """Say whether the constraints call text what the reference saw as numbers: no distance then."""
+    constraint = constraints.feature(column.name)
+    is_text = constraint is not None and constraint.inferred_type == "String"
+    return is_text and column.type in ("int64", "double")
+
+
+def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
+    """Give how far a column's shares may move at no cost, in share at the median.
+
+    The threshold of its constraints, where somebody has written one: the 0.1 of a generated
+    document is ten times what moves a decision, and nobody's wish.
+
+    Parameters
+    ----------
+    constraints, column
+        What is demanded of which column.
+    usual
+        The monitor's tolerance, for all others.
+    """
+    config = constraints.config(column.name)
+    if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
+        return config.categorical_comparison_threshold
+    return usual if config.written_threshold is None else config.written_threshold
+
+
+def _column_drafts(work: _Work) -> list[Draft]:
+    """Compare the columns by name; SageMaker compares how many there are."""
+    window = work.window
+    wanted = [
+        column.name
+        for column in work.signature.columns
+        if column.role == "feature" and column.unjudged != OF_FOLDERS
+    ]
+    missing = [name for name in wanted if name in window.missing]
+    expected = len(work.constraints.features) or len(wanted)
+    present = len(window.seen) + len(window.extra)
+    found = []
+    counts = (
+        f"Number of columns in current dataset: {present}, "
+        f"Number of columns in baseline constraints: {expected}"
+    )
+    for names, feature, check, verb in (
+        (missing, MISSING_COLUMNS, "missing_column_check", "missing"),
+        (list(window.extra), EXTRA_COLUMNS, "extra_column_check", "extra"),
+    ):
+        if names:
+            found.append(
+                Draft(
+                    feature=feature,
+                    check=check,
+                    description=f"There are {verb} columns in current dataset. {counts}",
+                    what=", ".join(names),
+                    # What a request has besides, the model was not asked with.
+                    severity="ticket" if work.is_captured and feature == EXTRA_COLUMNS else None,
+                )
+            )
+    return found
+
+
+def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
+    """Judge one column that came."""
+    name, profile = column.name, work.window.columns[column.name]
+    config = work.constraints.config(name)
+    constraint = work.constraints.feature(name) or FeatureConstraints(name)
+    odd, drift = work.implausible.get(name), work.drifts.get(name)
+    known = work.reference.columns.get(name) if work.reference else None
+    drafts: list[Draft | None] = [
+        type_draft(column, constraint, config, profile),
+        # A label that has not come yet is no gap.
+        None
+        if column.role == "label"
+        else completeness_draft(
+            constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
+        ),
+        domain_draft(constraint, config, profile, known, drift, work.alpha),
+    ]
+    if drafts[0] is not None:
+        # As SageMaker: the distribution of what is not of its type tells nothing.
+        work.notes[name] = "data_type_check"
+    elif drift is not None:
+        drafts.extend(_value_drafts(work, drift, profile))
+    if odd is not None and drafts[0] is None:
+        drafts.append(implausible_draft(odd))
+    return [draft for draft in drafts if draft is not None]
+
+
+def _value_drafts(work: _Work, drift: ColumnDrift, profile: ColumnProfile) -> list[Draft]:
+    """Say of a column's values that they stand still, or have drifted."""
+    reference, constant = work.references[profile.name], constant_value(profile)
+    if reference.cells.minimum == reference.cells.maximum:  # It always stood still.
+        constant = None
+    found = []
+    if constant is not None and is_stuck(work.blocks, profile):
+        found.append(constant_draft(profile.name, constant, reference))
+    if drift.drifted:
+        found.append(drift_draft(drift, None if found else constant))
+    return found

@@ -1,0 +1,372 @@
+"""What no season can bring, looked for in every window, whatever the drift test says.
+
+A slow process such as weather varies so much from day to day that its drift test must be patient.
+But a season moves all sources together and by little. So one source is compared with the others of
+the same window (one segment apart from all others, back in line after a known conversion), and the
+whole column with the reference for what is out by orders of magnitude.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.spacing import SpacedRows
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, evidence
+from driftline.monitors.kinds.data_quality.units import APART, UnitChange, suspect_unit
+
+__all__ = ["Implausible", "Sampler", "find_implausible"]
+
+# Rows of which values are looked at, spread evenly over the window.
+SAMPLE_ROWS = 20_000
+# Values kept in all, so that thousands of columns do not fill the memory (128 MB of numbers); but
+# never fewer rows than can show a segment apart from the others.
+SAMPLE_CELLS = 1 << 24
+FEWEST_ROWS = 2_000
+# So many times the reference's whole range beyond its ends is no weather, no sale, no holiday.
+FAR_RANGES = 10.0
+FAR_SHARE = 0.01
+# In a segment's own reference the culprits' values were rarer than this, and now they are the rule:
+# then it is the segment that has changed, not its share of the traffic.
+RARE_IN_SEGMENT = 0.25
+COMMON_IN_SEGMENT = 0.65
+SEGMENT_LEVELS = 50
+# Columns of numbers laid beside segments, about 60 microseconds each: with thousands of columns all
+# pairs would take minutes.
+PAIRS_MAX = 20_000
+FEWEST_SEGMENTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Implausible:
+    """One column that holds what it cannot hold.
+
+    Parameters
+    ----------
+    column
+        The user's name.
+    predicate
+        The rows at fault.
+    unit
+        The conversion that would explain them; None when they are only far out.
+    where
+        The segment, such as ``origin = "EWR"``; "" for the whole column.
+    share_window, share_reference
+        Shares of rows that meet the predicate, 0-1; the reference's is an upper bound.
+    evidence
+        Log-likelihood ratio of that difference, in nats.
+    """
+
+    column: str
+    predicate: Predicate
+    unit: UnitChange | None
+    where: str
+    share_window: float
+    share_reference: float
+    evidence: float
+
+
+class Sampler:
+    """Keeps rows evenly spread over what comes, without knowing how much will come.
+
+    Parameters
+    ----------
+    columns
+        Columns to keep; a batch may lack some.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+        wide = SAMPLE_CELLS // max(len(columns), 1)
+        self._rows = SpacedRows(min(2 * SAMPLE_ROWS, max(wide, FEWEST_ROWS)))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Keep every so-many-th row of a batch."""
+        kinds = dict(zip(batch.schema.names, batch.schema.types, strict=True))
+        # Of lists nothing is looked for, and those of embeddings would fill the memory.
+        names = [name for name in self.columns if name in kinds and not _is_list(kinds[name])]
+        chosen = pa.table(batch.select(names).take(pa.array(self._rows.turn(batch.num_rows))))
+        self._rows.add(chosen, batch.num_rows)
+
+    def merge(self, other: Sampler) -> Sampler:
+        """Give the sample of the rows of both, the other's after these."""
+        merged = Sampler(self.columns)
+        merged._rows = self._rows.merge(other._rows)
+        return merged
+
+    @property
+    def stride(self) -> int:
+        """Every how many-th row is kept."""
+        return self._rows.stride
+
+    def table(self) -> pa.Table:
+        """Give the rows that were kept, in their order."""
+        return self._rows.table()
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind))
+
+
+def find_implausible(
+    sample: pa.Table,
+    references: Mapping[str, ReferenceColumn],
+    profiles: Mapping[str, ColumnProfile],
+    window: Mapping[str, ColumnProfile],
+) -> list[Implausible]:
+    """Look at every numeric column of a window.
+
+    Parameters
+    ----------
+    sample
+        Rows of the window, as ``Sampler`` keeps them.
+    references
+        By column: cells and counts of the reference; text columns among them are the segments.
+    profiles
+        By column: the reference's summary, for its values.
+    window
+        By column: the window's summary.
+
+    Returns
+    -------
+    list of Implausible
+        At most one a column: a changed unit before what is only far out.
+    """
+    present = set(sample.column_names)
+    numbers = sum(reference.cells.is_number for reference in references.values())
+    segments = _segments(sample, references, limit=max(FEWEST_SEGMENTS, PAIRS_MAX // (numbers + 1)))
+    found = []
+    for name, reference in references.items():
+        if not reference.cells.is_number or name not in present:
+            continue
+        if reference.counts[:-2].sum() < MIN_ROWS:  # A few values have no range.
+            continue
+        values = _numbers(sample.column(name))
+        one = (
+            _in_segment(name, values, reference, segments)
+            or _in_column(name, values, reference, profiles.get(name), window[name])
+            or _far_out(name, values, reference, window[name])
+        )
+        if one is not None:
+            found.append(one)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """One text column of the sample: its frequent levels, and each row's level."""
+
+    column: str
+    levels: tuple[str, ...]
+    shares: tuple[float, ...]
+    codes: np.ndarray
+
+
+def _segments(
+    sample: pa.Table, references: Mapping[str, ReferenceColumn], *, limit: int
+) -> list[_Segments]:
+    """Find the columns whose levels are frequent enough, in window and reference, to be sources.
+
+    At most so many, the first ones: each is laid beside each column of numbers.
+    """
+    found: list[_Segments] = []
+    for name, reference in references.items():
+        if len(found) == limit:
+            break
+        cells = reference.cells
+        if cells.is_number or cells.type == "timestamp" or name not in sample.column_names:
+            continue
+        known = cells.levels[:SEGMENT_LEVELS]
+        text, _ = coerce(sample.column(name), "string")
+        index = pc.fill_null(pc.index_in(text, value_set=pa.array(known, pa.string())), len(known))
+        codes = index.to_numpy(zero_copy_only=False).astype(np.int64)
+        shares = tuple((reference.counts[: len(known)] / reference.row_count).tolist())
+        found.append(_Segments(name, known, shares, codes))
+    return found
+
+
+def _in_segment(
+    name: str, values: Numbers, reference: ReferenceColumn, segments: list[_Segments]
+) -> Implausible | None:
+    """Find the segment whose values lie apart from all others and come back when converted."""
+    finite = np.isfinite(values)
+    known = slice(None) if finite.all() else finite  # Nothing need be copied where all are.
+    # Ends of the cells are enough to see who lies apart; only those are looked at more closely.
+    cells = np.searchsorted(np.asarray(reference.cells.edges), values[known], side="right")
+    size = len(reference.cells.edges) + 1
+    for segment in segments:
+        codes = segment.codes[known]
+        levels = len(segment.levels) + 1
+        counts = np.bincount(codes * size + cells, minlength=levels * size).reshape(levels, size)
+        rows = counts.sum(axis=1)
+        rest = counts.sum(axis=0) - counts
+        with np.errstate(invalid="ignore", divide="ignore"):
+            gap = np.cumsum(counts, axis=1) / rows[:, None] - (
+                np.cumsum(rest, axis=1) / rest.sum(axis=1)[:, None]
+            )
+        apart = np.nan_to_num(np.abs(gap).max(axis=1)) >= APART
+        enough = (rows >= MIN_ROWS) & (rest.sum(axis=1) >= MIN_ROWS)
+        for level in np.flatnonzero(apart[:-1] & enough[:-1]):
+            inside = codes == level
+            found = _segment_unit(
+                name, values[known], inside, reference, segment, int(level), len(values)
+            )
+            if found is not None:
+                return found
+    return None
+
+
+def _segment_unit(
+    name: str,
+    values: Numbers,
+    inside: np.ndarray,
+    reference: ReferenceColumn,
+    segment: _Segments,
+    level: int,
+    sample_rows: int,
+) -> Implausible | None:
+    """Check one segment: reference says that it was otherwise, a conversion says why."""
+    own, others = values[inside], values[~inside]
+    predicate = _between(name, own, others)
+    matched = _matches(predicate, own)
+    at_most = _share_at_most(predicate, reference)
+    # Of a level with share s, at most p / s of the rows can have met the condition.
+    if matched < COMMON_IN_SEGMENT or at_most > RARE_IN_SEGMENT * segment.shares[level]:
+        return None
+    unit = suspect_unit(own, others)
+    if unit is None:
+        return None
+    share = float(_mask(predicate, values).sum()) / max(sample_rows, 1)
+    strength = evidence(
+        np.array([_matches(predicate, others)]),
+        float(others.size),
+        np.array([matched]),
+        float(own.size),
+        tolerance=0.0,
+    )
+    where = f'{segment.column} = "{segment.levels[level]}"'
+    return Implausible(name, predicate, unit, where, share, at_most, float(strength[0]))
+
+
+def _between(name: str, own: Numbers, others: Numbers) -> Predicate:
+    """Give the cut that parts two samples: the tightest that holds no row of the others.
+
+    Where too few rows lie beyond all others, the cut that parts the two best.
+    """
+    below = float(np.median(own)) < float(np.median(others))
+    beyond = own[own < others.min()] if below else own[own > others.max()]
+    if beyond.size >= COMMON_IN_SEGMENT * own.size:
+        edge = float(beyond.max() if below else beyond.min())
+        return Predicate(name, "le" if below else "ge", edge)
+    points = np.sort(own)
+    inside = np.arange(1, points.size + 1) / points.size
+    outside = np.searchsorted(np.sort(others), points, side="right") / others.size
+    best = int(np.argmax(np.abs(inside - outside)))
+    return Predicate(name, "le" if below else "gt", float(points[best]))
+
+
+def _mask(predicate: Predicate, values: Numbers) -> np.ndarray:
+    cut = float(predicate.value or 0.0)
+    compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+    found: np.ndarray = compare[predicate.op](values, cut)
+    return found
+
+
+def _matches(predicate: Predicate, values: Numbers) -> float:
+    return float(_mask(predicate, values).mean()) if values.size else 0.0
+
+
+def _share_at_most(predicate: Predicate, reference: ReferenceColumn) -> float:
+    """Bound the reference's share of rows that meet a condition, by the cells around its cut."""
+    edges = np.asarray(reference.cells.edges)
+    counts = reference.counts[: len(edges) + 1]
+    cut = float(predicate.value or 0.0)
+    if predicate.op in ("lt", "le"):
+        # Cell i ends just below edge i, so the cell that holds the cut is counted whole.
+        last = int(np.searchsorted(edges, cut, side="right"))
+        chosen = counts[: last + 1]
+    else:
+        chosen = counts[int(np.searchsorted(edges, cut, side="right")) :]
+    return float(chosen.sum()) / reference.row_count
+
+
+def _in_column(
+    name: str,
+    values: Numbers,
+    reference: ReferenceColumn,
+    profile: ColumnProfile | None,
+    window: ColumnProfile,
+) -> Implausible | None:
+    """Find a column that as a whole came in a unit some orders of magnitude off."""
+    if profile is None or profile.sketch.count == 0 or window.cell_counts is None:
+        return None
+    known, found = reference.counts[:-2], window.cell_counts[:-2]
+    if min(known.sum(), found.sum()) < MIN_ROWS:
+        return None
+    gap = np.cumsum(known) / known.sum() - np.cumsum(found) / found.sum()
+    if np.abs(gap).max() < APART:
+        return None
+    items, weights = profile.sketch.weighted()
+    own = values[np.isfinite(values)]
+    unit = suspect_unit(own, items, expected_weights=weights, far_only=True)
+    if unit is None:
+        return None
+    below = float(np.median(own)) < float(np.average(items, weights=weights))
+    cut = float(np.quantile(own, 0.99 if below else 0.01))
+    predicate = Predicate(name, "le", cut) if below else Predicate(name, "ge", cut)
+    return _against_reference(name, predicate, unit, own, reference, len(values))
+
+
+def _far_out(
+    name: str, values: Numbers, reference: ReferenceColumn, window: ColumnProfile
+) -> Implausible | None:
+    """Find values that lie many times the reference's range outside of it."""
+    low, high = reference.cells.minimum, reference.cells.maximum
+    if low is None or high is None or high <= low or window.moments.count == 0:
+        return None
+    reach = FAR_RANGES * (high - low)
+    own = values[np.isfinite(values)]
+    for predicate, outermost in (
+        (Predicate(name, "gt", high + reach), window.moments.maximum),
+        (Predicate(name, "lt", low - reach), -window.moments.minimum),
+    ):
+        limit = float(predicate.value or 0.0)
+        if outermost <= (limit if predicate.op == "gt" else -limit):
+            continue
+        if _mask(predicate, own).sum() >= max(FAR_SHARE * len(values), 3):
+            return _against_reference(name, predicate, None, own, reference, len(values))
+    return None
+
+
+def _against_reference(
+    name: str,
+    predicate: Predicate,
+    unit: UnitChange | None,
+    own: Numbers,
+    reference: ReferenceColumn,
+    sample_rows: int,
+) -> Implausible:
+    share = float(_mask(predicate, own).sum()) / max(sample_rows, 1)
+    expected = min(_share_at_most(predicate, reference), share)
+    strength = evidence(
+        np.array([expected]),
+        reference.row_count,
+        np.array([share]),
+        float(sample_rows),
+        tolerance=0.0,
+    )
+    return Implausible(name, predicate, unit, "", share, expected, float(strength[0]))
+
+
+def _numbers(array: pa.ChunkedArray) -> Numbers:
+    plain, _ = coerce(array, "double")
+    values = np.asarray(plain.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.where(np.isinf(values), np.nan, values)

@@ -1,0 +1,348 @@
+"""Labels beside the model's answers, read from rows by their roles.
+
+Only rows with a label count. A class is compared as text, so that "1" is 1 and 1.0; a missing
+answer is made of the probability, if there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.coercion import coerce
+from driftline.baseline.outcomes import class_texts, held_classes
+from driftline.baseline.pairing import require_common_classes, require_numbers
+from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
+from driftline.errors import InputError
+from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers
+from driftline.monitors.kinds.model_quality.metrics import (
+    binary_metrics,
+    confusion,
+    multiclass_metrics,
+    regression_metrics,
+)
+from driftline.roles import Problem, Roles
+
+__all__ = ["Answers", "needed_columns", "read_answers"]
+
+# The other class, when there are several of them.
+OTHER = "other"
+# More are no classes but an identifier, or free text.
+MAX_CLASSES = 1_000
+# Values of a regression whose squares, and the squares of these, a double still holds.
+LARGEST = 1e70
+# Classes that say no; where only they are seen, what says yes is known all the same.
+OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """The labelled rows that the model answered.
+
+    Parameters
+    ----------
+    problem
+        What the model answers.
+    label, answer
+        Shape (rows,): places in `classes`, or values for a regression. Of two classes the positive
+        one is 1.
+    classes
+        The classes as text, in order; of two the positive one last. Empty for a regression.
+    probability
+        Of the positive class, shape (rows,), or of each class, shape (rows, classes).
+    time_us
+        Microseconds since 1970-01-01T00:00Z, shape (rows,), when all rows have a time.
+    unanswered
+        Labelled rows that have neither answer nor probability: they are left out.
+    places
+        Where the rows lie in the table that they were read from, shape (rows,).
+    """
+
+    problem: Problem
+    label: NDArray[np.generic]
+    answer: NDArray[np.generic]
+    classes: tuple[str, ...]
+    probability: Numbers | None
+    time_us: NDArray[np.int64] | None
+    unanswered: int
+    places: Codes
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: NDArray[np.generic] | slice) -> Answers:
+        """Give some of the rows, by mask, places or slice."""
+        return replace(
+            self,
+            label=self.label[rows],
+            answer=self.answer[rows],
+            probability=None if self.probability is None else self.probability[rows],
+            time_us=None if self.time_us is None else self.time_us[rows],
+            places=self.places[rows],
+        )
+
+    def measure(self, clusters: Codes | None = None) -> dict[str, Measure]:
+        """Measure everything that the problem has metrics for."""
+        if self.problem == "regression":
+            return regression_metrics(
+                self.label.astype(np.float64), self.answer.astype(np.float64), clusters
+            )
+        label, answer = self.label.astype(np.intp), self.answer.astype(np.intp)
+        if self.problem == "binary":
+            return binary_metrics(label == 1, answer == 1, self.probability, clusters)
+        return multiclass_metrics(label, answer, len(self.classes), self.probability, clusters)
+
+    def confusion(self) -> dict[str, dict[str, int]]:
+        """Count rows by actual, then by predicted class."""
+        matrix = confusion(
+            self.label.astype(np.intp), self.answer.astype(np.intp), len(self.classes)
+        )
+        return {
+            actual: dict(zip(self.classes, line, strict=True))
+            for actual, line in zip(self.classes, matrix.tolist(), strict=True)
+        }
+
+
+def needed_columns(roles: Roles, names: Sequence[str]) -> None:
+    """Check that there is a label and something to compare it with.
+
+    Raises
+    ------
+    InputError
+        Naming the role or the column that is missing.
+    """
+    if roles.label is None or (roles.prediction is None and not roles.probability):
+        what = "label" if roles.label is None else "prediction or probability"
+        raise InputError(
+            f"model quality: no {what} is named; give label, and prediction or probability"
+        )
+    for role, name in (
+        ("label", roles.label),
+        ("prediction", roles.prediction),
+        *(("probability", name) for name in roles.probability),
+    ):
+        if name is not None and name not in names:
+            raise InputError(f'{role} "{name}": the data has no such column; it is needed here')
+
+
+def read_answers(
+    table: pa.Table,
+    roles: Roles,
+    problem: Problem,
+    classes: Sequence[str] = (),
+    chances: Mapping[str, str] | None = None,
+    reference: Sequence[str] = (),
+) -> Answers:
+    """Read the labelled rows.
+
+    Parameters
+    ----------
+    table
+        Columns by the user's names.
+    roles
+        Which column is what, the positive class, and above which probability it is the answer.
+    problem
+        What the model answers.
+    classes
+        Those that are known, in order; further ones of the rows come behind.
+    chances
+        The class of each column of probabilities, by its name; without it names decide, or else
+        the order of the classes.
+    reference
+        The classes of labels and predictions in the reference; empty for the reference itself.
+
+    Raises
+    ------
+    InputError
+        When a column is missing, there are not as many probabilities as classes, or labels and
+        predictions have nothing in common.
+    """
+    needed_columns(roles, table.column_names)
+    assert roles.label is not None  # It was checked just now.
+    present = pc.is_valid(table[roles.label])
+    if pa.types.is_floating(table[roles.label].type):
+        present = pc.and_(present, pc.invert(pc.is_nan(table[roles.label])))
+    kept = np.flatnonzero(pc.fill_null(present, False).to_numpy())
+    rows = table.take(pa.array(kept))
+    labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
+    require_common_classes(labels, said, roles, problem, reference)
+    if problem == "regression":
+        require_numbers(rows[roles.label], "label", roles.label)
+        label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
+        known = (np.abs(label) <= LARGEST) & ~np.isnan(answer)
+        # An answer beyond all bounds is a bad one, not a missing one.
+        answer = np.clip(answer, -LARGEST, LARGEST)
+        found = Answers(problem, label, answer, (), None, _times(rows, roles), 0, kept)
+    elif problem == "binary":
+        found, known = _binary(rows, roles, classes, chances or {}, kept)
+    else:
+        found, known = _multiclass(rows, roles, classes, chances or {}, kept)
+    return replace(found.take(known), unanswered=int(np.count_nonzero(~known)))
+
+
+def _binary(
+    rows: pa.Table,
+    roles: Roles,
+    classes: Sequence[str],
+    chances: Mapping[str, str],
+    kept: Codes,
+) -> tuple[Answers, NDArray[np.bool_]]:
+    known_texts = _merged(rows, roles, classes)
+    label = _classes(rows[roles.label], known_texts)
+    said = _classes(rows[roles.prediction], known_texts) if roles.prediction is not None else None
+    seen = class_order(known_texts)
+    last = seen[-1] if seen else "1"
+    positives = known_classes(roles.positives, seen) or (
+        OPPOSITES.get(last, last) if len(seen) < 2 else last,
+    )
+    positive = positives[0]
+    negative = _negative(seen, held_classes(rows, roles.label), positives)
+    probability = None
+    known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
+    answer: Codes = np.zeros(len(kept), dtype=np.intp)
+    if roles.probability:
+        name = roles.probability[-1]
+        if len(roles.probability) > 1:
+            of = _of_columns(roles, (negative, positive), chances)
+            by_class = dict(zip(of, roles.probability, strict=True))
+            name = next((by_class[one] for one in positives if one in by_class), name)
+        probability = _numbers(rows, name)
+        known = ~np.isnan(probability)
+        answer = (probability > roles.positive_above).astype(np.intp)
+    if said is not None:
+        given = said.is_valid().to_numpy(zero_copy_only=False)
+        answer = np.where(given, _is(said, positives), answer).astype(np.intp)
+        # A row without probability cannot be ranked with the others.
+        known = known if probability is not None else given
+    truth = _is(label, positives).astype(np.intp)
+    both = (negative, positive)
+    times = _times(rows, roles)
+    return Answers("binary", truth, answer, both, probability, times, 0, kept), known
+
+
+def _multiclass(
+    rows: pa.Table,
+    roles: Roles,
+    classes: Sequence[str],
+    chances: Mapping[str, str],
+    kept: Codes,
+) -> tuple[Answers, NDArray[np.bool_]]:
+    if chances and not classes:
+        classes = class_order(chances[name] for name in roles.probability if name in chances)
+    order = _merged(rows, roles, classes)
+    if len(order) > MAX_CLASSES:
+        raise InputError(
+            f'label "{roles.label}": {len(order):,} different answers and labels; of classes there '
+            f"are at most {MAX_CLASSES:,}; numbers are of a regression"
+        )
+    label = _classes(rows[roles.label], order)
+    said = _classes(rows[roles.prediction], order) if roles.prediction is not None else None
+    probability = None
+    known: NDArray[np.bool_] = np.zeros(len(kept), dtype=np.bool_)
+    answer: Codes = np.full(len(kept), -1, dtype=np.intp)
+    if len(roles.probability) > 1:
+        columns = {
+            one: _numbers(rows, name)
+            for name, one in zip(
+                roles.probability, _of_columns(roles, classes or order, chances), strict=True
+            )
+        }
+        order = (*order, *(one for one in columns if one not in order))
+        # The model knows no class that came later: it gave it no chance.
+        never = np.zeros(len(kept))
+        probability = np.column_stack([columns.get(one, never) for one in order])
+        known = np.asarray(~np.isnan(probability).any(axis=1))
+        answer = np.where(known, np.nan_to_num(probability).argmax(axis=1), answer)
+    if said is not None:
+        given = said.is_valid().to_numpy(zero_copy_only=False)
+        answer = np.where(given, _places(said, order), answer)
+        known = known if probability is not None else given
+    times = _times(rows, roles)
+    truth = _places(label, order)
+    return Answers("multiclass", truth, answer, order, probability, times, 0, kept), known
+
+
+def _of_columns(
+    roles: Roles, classes: Sequence[str], chances: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Give the class of each column of probabilities."""
+    names = roles.probability
+    if set(names) <= set(chances):
+        return tuple(chances[name] for name in names)
+    found = classes_of_columns(names, classes)
+    if found is None:
+        raise InputError(
+            f"{len(names)} columns of probabilities for {len(classes)} classes "
+            f"({', '.join(classes[:8])}); expected one for each, in this order"
+        )
+    return found
+
+
+def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArray:
+    """Write values as classes; a text that is no known class may be the number of one: "1.0"."""
+    texts = class_texts(column)
+    meant = known_classes(texts.dictionary.to_pylist(), known)
+    return pa.DictionaryArray.from_arrays(texts.indices, pa.array(meant, pa.string()))
+
+
+def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ...]:
+    """Give the known classes, then those of labels and answers that are none of them."""
+    named = [name for name in (roles.label, roles.prediction) if name is not None]
+    texts = [one for name in named for one in class_texts(rows[name]).dictionary.to_pylist()]
+    return merged_classes([one for one in texts if one is not None], known)
+
+
+def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (
+        _lookup(texts, [one in wanted for one in texts.dictionary.to_pylist()]) == 1
+    )
+    return found
+
+
+def _negative(seen: Sequence[str], labels: Sequence[str], positives: Collection[str]) -> str:
+    """Name the other class: the only one there is, or the only one of the labels."""
+    others = [one for one in seen if one not in positives]
+    if len(others) > 1:
+        own = set(known_classes(labels, seen))
+        others = [one for one in others if one in own] or others
+    return others[0] if len(others) == 1 else ("0" if not others else OTHER)
+
+
+def _places(texts: pa.DictionaryArray, order: Sequence[str]) -> Codes:
+    place = {name: index for index, name in enumerate(order)}
+    return _lookup(texts, [place[one] for one in texts.dictionary.to_pylist()])
+
+
+def _lookup(texts: pa.DictionaryArray, values: Sequence[int]) -> Codes:
+    """Give each row its entry's value; -1 where the row has none."""
+    codes = pc.fill_null(texts.indices, len(values)).to_numpy(zero_copy_only=False)
+    table = np.array([*values, -1], dtype=np.intp)
+    found: Codes = table[codes.astype(np.intp)]
+    return found
+
+
+def _numbers(rows: pa.Table, name: str | None) -> Numbers:
+    """Read a column as numbers; NaN where there is none."""
+    if name is None:
+        raise InputError("model quality: a regression needs the predicted value; give prediction")
+    column = rows[name].combine_chunks()
+    values, _ = coerce(column, "double")
+    found: Numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    return found
+
+
+def _times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:
+    """Read when each row happened, unless one of them does not say."""
+    for name in ("event_time", roles.timestamp):
+        if name is None or name not in rows.column_names:
+            continue
+        values, _ = coerce(rows[name].combine_chunks(), "timestamp")
+        if len(values) and not values.null_count:
+            found: NDArray[np.int64] = pc.cast(values, pa.int64()).to_numpy(zero_copy_only=False)
+            return found
+    return None

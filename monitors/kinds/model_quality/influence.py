@@ -1,0 +1,226 @@
+"""A metric's value with its variance, whatever the metric: influences of rows, added up.
+
+A row's *influence* is what it adds to the metric, with mean 0, so that the variance of the metric
+is that of a mean. With clusters (rows that share their fate, as all flights of a stormy day do)
+influences are added up within each cluster first.
+
+References
+----------
+Hampel, JASA 69, 1974 (influence); Liang and Zeger, Biometrika 73, 1986 (sandwich with clusters).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from driftline.monitors.drift_test.significance import wilson_interval
+
+__all__ = ["Codes", "Measure", "Numbers", "Rows", "Scale", "Tally", "undefined"]
+
+# Clusters by cells beyond this are added up row by row.
+MOST_CELLS = 1 << 22
+
+Numbers = NDArray[np.float64]
+Codes = NDArray[np.intp]
+Scale = Literal["share", "score", "skill", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One metric of one set of rows.
+
+    Parameters
+    ----------
+    value
+        NaN when it is not defined.
+    variance
+        Of the value, from clusters when there are some, at least that of independent rows.
+    independent
+        The variance that independent rows would have.
+    support
+        Rows that it rests on: for recall those of the positive class.
+    scale
+        "share" of rows and "score" lie in [0, 1]; "skill" is at most 1; "error" at least 0.
+    undefined
+        Why there is no value; "" when there is one.
+    clusters
+        How many clusters the variance was learnt from; 0 without.
+    """
+
+    value: float
+    variance: float = 0.0
+    independent: float = 0.0
+    support: float = 0.0
+    scale: Scale = "score"
+    undefined: str = ""
+    clusters: int = 0
+
+    @property
+    def error(self) -> float:
+        """Standard error."""
+        return math.sqrt(self.variance)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval: Wilson for shares, on the logit for scores, on the logarithm for others.
+
+        NaN when the metric is not defined. Few clusters widen it, by Student's t.
+        """
+        if math.isnan(self.value):
+            return math.nan, math.nan
+        few = self.clusters - 1 if self.clusters > 1 else math.inf
+        wide = float(special.stdtrit(few, 0.975) if few < math.inf else special.ndtri(0.975))
+        inside = 0.0 < self.value < 1.0
+        if self.scale == "share" or (self.scale == "score" and not inside):
+            effect = self.variance / self.independent if self.independent else 1.0
+            rows = self.support / (effect * (wide / float(special.ndtri(0.975))) ** 2)
+            return wilson_interval(self.value * rows, rows)
+        half = wide * self.error
+        if self.scale == "score":
+            centre = float(special.logit(self.value))
+            half /= self.value * (1.0 - self.value)
+            return float(special.expit(centre - half)), float(special.expit(centre + half))
+        # Errors, and what is left of a skill, are measured on the logarithm: both are at least 0.
+        left = 1.0 - self.value if self.scale == "skill" else self.value
+        if left <= 0.0:
+            return self.value, self.value
+        low, high = left * math.exp(-half / left), left * math.exp(half / left)
+        return (1.0 - high, 1.0 - low) if self.scale == "skill" else (low, high)
+
+
+def undefined(why: str, scale: Scale = "score") -> Measure:
+    """Give a metric that has no value, and why."""
+    return Measure(math.nan, scale=scale, undefined=why)
+
+
+class Rows:
+    """A set of rows, in clusters or not, on which metrics are measured.
+
+    Parameters
+    ----------
+    count
+        How many rows.
+    clusters
+        Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
+    """
+
+    def __init__(self, count: int, clusters: Codes | None = None) -> None:
+        self.count = count
+        self.clusters = clusters
+        sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
+        self.cluster_count = int(np.count_nonzero(sizes))
+
+    def measure(
+        self, value: float, influence: Numbers, scale: Scale, support: float | None = None
+    ) -> Measure:
+        """Make a measure of a value and of what each row adds to it, shape (rows,)."""
+        # No BLAS here: its threads wait by spinning, and this is too little work for several.
+        squares = float(np.einsum("i,i->", influence, influence))
+        sums: Numbers | None = (
+            np.bincount(self.clusters, influence).astype(np.float64)
+            if self.clusters is not None and self.cluster_count > 1
+            else None
+        )
+        return self._made(
+            value, squares, sums, scale, float(self.count) if support is None else support
+        )
+
+    def tally(self, cells: Codes, size: int) -> Tally:
+        """Count the rows by cell, 0 ... size - 1."""
+        clusters = 1 if self.clusters is None else int(self.clusters.max(initial=0)) + 1
+        if self.cluster_count < 2 or clusters * size > MOST_CELLS:
+            counts = np.bincount(cells, minlength=size).astype(np.float64)[None, :]
+            return Tally(self, counts, cells if self.cluster_count > 1 else None)
+        assert self.clusters is not None  # There are several.
+        flat = np.bincount(self.clusters * size + cells)
+        table = np.zeros(-(-len(flat) // size) * size)
+        table[: len(flat)] = flat
+        return Tally(self, table.reshape(-1, size))
+
+    def _made(
+        self, value: float, squares: float, sums: Numbers | None, scale: Scale, support: float
+    ) -> Measure:
+        independent = squares / self.count**2
+        variance = independent
+        if sums is not None:
+            few = self.cluster_count / (self.cluster_count - 1.0)
+            variance = max(variance, few * float(np.dot(sums, sums)) / self.count**2)
+        return Measure(
+            value,
+            variance,
+            independent,
+            support,
+            scale,
+            clusters=self.cluster_count if sums is not None else 0,
+        )
+
+
+class Tally:
+    """Rows counted by cell: metrics that only ask which cell a row lies in.
+
+    Parameters
+    ----------
+    rows
+        Whose they are.
+    table
+        Counts, shape (clusters, cells); one line without clusters.
+    cells
+        Each row's cell, where there are clusters and too many cells to count by both.
+    """
+
+    def __init__(self, rows: Rows, table: Numbers, cells: Codes | None = None) -> None:
+        self._rows = rows
+        self._table = table
+        self._cells = cells
+        self.counts: Numbers = table.sum(axis=0)
+
+    def ratio(self, over: ArrayLike, under: ArrayLike, scale: Scale, missing: str) -> Measure:
+        """Measure a ratio of two weighted counts.
+
+        Parameters
+        ----------
+        over, under
+            What a row of each cell counts above and below the line, shape (cells,).
+        missing
+            Why there is no value when nothing is below the line.
+        """
+        above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
+        total = float(self.counts @ below)
+        if total == 0:
+            return undefined(missing, scale)
+        value = float(self.counts @ above) / total
+        influence = (above - value * below) * self._rows.count / total
+        return self.measure(value, influence, scale, float(self.counts @ (below > 0)))
+
+    def mean_of(self, shares: Sequence[tuple[ArrayLike, ArrayLike, str]]) -> Measure:
+        """Measure the mean of several ratios; not defined when one of them is not."""
+        value, support = 0.0, math.inf
+        influence = np.zeros(len(self.counts))
+        for over, under, missing in shares:
+            above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
+            total = float(self.counts @ below)
+            if total == 0:
+                return undefined(missing)
+            one = float(self.counts @ above) / total
+            value += one / len(shares)
+            influence += (above - one * below) * self._rows.count / total / len(shares)
+            support = min(support, total)
+        if not shares:
+            return undefined("no rows")
+        return self.measure(value, influence, "score", support)
+
+    def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
+        """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""
+        squares = float(self.counts @ (influence * influence))
+        sums: Numbers | None = self._table @ influence if len(self._table) > 1 else None
+        if self._cells is not None and self._rows.clusters is not None:
+            by_row = influence[self._cells]
+            sums = np.bincount(self._rows.clusters, by_row).astype(np.float64)
+        return self._rows._made(value, squares, sums, scale, support)  # A part of the same thing.

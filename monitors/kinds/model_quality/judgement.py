@@ -1,0 +1,254 @@
+"""Every metric of a window against what is expected of it: violated or not, page or ticket.
+
+A *page* is a loss of skill that no change of the share of positives explains; what moves with that
+share alone is a *ticket*. The test of one metric is skill.py's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.kinds.model_quality.answers import Answers
+from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.skill import (
+    DECIDING_CLUSTERS,
+    MIN_SUPPORT,
+    Blocks,
+    Verdict,
+    cluster_rows,
+    judge_metric,
+    reference_blocks,
+    scatter,
+)
+from driftline.monitors.report.metric import INSUFFICIENT, UNDEFINED, MetricResult
+from driftline.monitors.report.violation import Severity, plural
+
+__all__ = ["QualityJudgement", "blocks_of", "judge_quality"]
+
+# What tells skill itself has most of the year's budget: it is what people are woken for.
+SKILL_BUDGET = 0.75
+SKILL = frozenset(
+    {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
+)
+ERRORS = frozenset({"mae", "mse", "rmse"})
+# The loss of these is a page below zero: a constant answer would have been better.
+BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
+UNKNOWN = "no such metric of these answers"
+
+
+@dataclass(frozen=True, slots=True)
+class QualityJudgement:
+    """What became of a window's metrics.
+
+    Parameters
+    ----------
+    measures
+        By metric: value and variance.
+    results
+        By metric: the same with reference, bound and severity.
+    alpha
+        By judged metric: the p-value below which it is a violation.
+    needed
+        By metric that is too small to judge: how many rows there are, and how many it takes.
+    """
+
+    measures: Mapping[str, Measure]
+    results: Mapping[str, MetricResult]
+    alpha: Mapping[str, float]
+    needed: Mapping[str, str]
+
+
+def blocks_of(
+    reference: Answers | None, answers: Answers, length: timedelta | None
+) -> list[Blocks]:
+    """Measure the reference in blocks as long as the window.
+
+    Parameters
+    ----------
+    reference
+        None, or rows without times, give no blocks.
+    answers
+        The window's rows: without a length they tell it, by their times or by their number.
+    length
+        Of the window, if it is known.
+    """
+    if reference is None or reference.time_us is None or not len(answers):
+        return []
+    if length is None and answers.time_us is not None:
+        span = timedelta(microseconds=int(np.ptp(answers.time_us)) + 1)
+        unit = timedelta(days=1) if span > timedelta(days=1) else timedelta(hours=1)
+        length = -(-span // unit) * unit
+    elif length is None:
+        span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
+        length = span * min(1.0, len(answers) / len(reference))
+    return reference_blocks(reference, max(1, length // timedelta(microseconds=1)))
+
+
+def judge_quality(
+    expected: Expectation, answers: Answers, blocks: list[Blocks], *, budget: Budget
+) -> QualityJudgement:
+    """Judge every metric of a window.
+
+    Parameters
+    ----------
+    expected
+        Thresholds and reference.
+    answers
+        The window's labelled rows.
+    blocks
+        As `blocks_of` gives them.
+    budget
+        Accepted false alarms, divided among the metrics that have a threshold.
+    """
+    measures = answers.measure(cluster_rows(answers.time_us))
+    days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
+    # What windows of the reference do not explain is judged with fewer, longer clusters.
+    careful = answers.measure(days)
+    alpha = _alpha([name for name in expected.constraints if name in measures], budget)
+    results: dict[str, MetricResult] = {}
+    broken: set[str] = set()
+    for name, measure in measures.items():
+        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
+        note = _note(measure, len(answers), judged=constraint is not None)
+        results[name] = _result(name, measure, constraint, reference, rows=len(answers), note=note)
+        if constraint is None or note:
+            continue
+        verdict = _verdict(
+            name, expected, blocks, measure, careful[name], rows=len(answers), alpha=alpha[name]
+        )
+        results[name] = replace(results[name], bound=verdict.bound, p_value=verdict.p_value)
+        if verdict.violated:
+            broken.add(name)
+    for name in broken:
+        results[name] = replace(results[name], severity=_severity(name, results))
+    for name, constraint in expected.constraints.items():
+        if name not in measures:
+            results[name] = MetricResult(
+                name, None, operator=constraint.operator, note=f"{UNDEFINED}{UNKNOWN}"
+            )
+    needed = {
+        name: _need(measures[name], len(answers))
+        for name, one in results.items()
+        if one.note == INSUFFICIENT
+    }
+    return QualityJudgement(measures, results, alpha, needed)
+
+
+def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:
+    """Divide the year's budget among the windows and the judged metrics."""
+    each = budget.false_alarms_per_year / budget.windows_per_year
+    skill = [name for name in judged if name in SKILL]
+    others = [name for name in judged if name not in SKILL]
+    share = (SKILL_BUDGET if others else 1.0) if skill else 0.0
+    return {
+        **{name: each * share / len(skill) for name in skill},
+        **{name: each * (1.0 - share) / len(others) for name in others},
+    }
+
+
+def _note(measure: Measure, rows: int, *, judged: bool) -> str:
+    if rows < MIN_ROWS:
+        return INSUFFICIENT
+    if measure.undefined:
+        return f"{UNDEFINED}{measure.undefined}"
+    return INSUFFICIENT if judged and measure.support < MIN_SUPPORT else ""
+
+
+def _need(measure: Measure, rows: int) -> str:
+    if rows < MIN_ROWS:
+        return f"{MIN_ROWS} labelled rows with an answer; there are {rows}"
+    return f"{plural(MIN_SUPPORT, 'row')} that it rests on; there are {measure.support:.0f}"
+
+
+def _result(
+    name: str,
+    measure: Measure,
+    constraint: Constraint | None,
+    reference: Measure | None,
+    *,
+    rows: int,
+    note: str,
+) -> MetricResult:
+    """Put the numbers of one metric together, not judged yet."""
+    low, high = measure.interval if measure.support else (math.nan, math.nan)
+    known = reference is not None and reference.variance > 0
+    bottom, top = reference.interval if reference and known else (math.nan, math.nan)
+    return MetricResult(
+        name=name,
+        value=_known(measure.value),
+        low=_known(low),
+        high=_known(high),
+        reference=_known(reference.value) if reference else None,
+        reference_low=_known(bottom),
+        reference_high=_known(top),
+        operator=constraint.operator if constraint else "",
+        count=round(measure.support) or rows,
+        note=note,
+    )
+
+
+def _verdict(
+    name: str,
+    expected: Expectation,
+    blocks: list[Blocks],
+    measure: Measure,
+    careful: Measure,
+    *,
+    rows: int,
+    alpha: float,
+) -> Verdict:
+    constraint, reference = expected.constraints[name], expected.measures.get(name)
+    found, is_own = None, name in expected.own
+    if reference is not None and blocks and not is_own:
+        found = scatter(blocks, name, is_lower=constraint.is_lower)
+    if reference is not None and not reference.variance:
+        # Of a document the rows are known, not on how many of them each metric rests.
+        share = measure.support / rows
+        reference = replace(reference, support=reference.support * share)
+    return judge_metric(
+        measure if found is not None else careful,
+        constraint,
+        reference=reference if reference and reference.support else None,
+        blocks=found,
+        is_own=is_own,
+        alpha=alpha,
+    )
+
+
+def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
+    """Say whether a violated metric tells of lost skill, or of another share of positives."""
+    value = results[name].value
+    is_negative = value is not None and value < 0
+    if name in ("auc", "balanced_accuracy"):
+        return "page"
+    if name in BEYOND_GUESSING:
+        return "page" if is_negative else "ticket"
+    if name == "r2" or name in ERRORS:
+        # Labels that spread wider make errors larger, and labels that spread less make r2 smaller;
+        # both together are a worse model.
+        others = ERRORS if name == "r2" else {"r2"}
+        worse = any(_is_worse(results[other]) for other in others)
+        return "page" if worse or (name == "r2" and is_negative) else "ticket"
+    return "ticket"
+
+
+def _is_worse(result: MetricResult) -> bool:
+    """Tell whether a metric lies on the bad side of the reference's, whatever chance says."""
+    if result.value is None or result.reference is None:
+        return False
+    if result.operator == "LessThanThreshold":
+        return result.value < result.reference
+    return result.value > result.reference
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,368 @@
+"""Metrics of a model's quality as pure functions of arrays, each with its variance.
+
+References
+----------
+model-monitor, section 4.2 (SageMaker's definitions); Murphy, Monthly Weather Review 101, 1973
+(Brier skill).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.drift_test.significance import wilson_interval
+from driftline.monitors.kinds.model_quality.influence import (
+    Codes,
+    Measure,
+    Numbers,
+    Rows,
+    Tally,
+    undefined,
+)
+from driftline.monitors.kinds.model_quality.roc import rank
+
+__all__ = [
+    "BETAS",
+    "binary_metrics",
+    "calibration",
+    "confusion",
+    "multiclass_metrics",
+    "regression_metrics",
+]
+
+BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
+# Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
+SURE = 1e-15
+# In how many bins at most a calibration is shown.
+CALIBRATION_BINS = 10
+# Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
+ROUNDING = 1e-6
+POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
+
+
+def regression_metrics(
+    label: Numbers, answer: Numbers, clusters: Codes | None = None
+) -> dict[str, Measure]:
+    """Measure mae, mse, rmse and r2.
+
+    Parameters
+    ----------
+    label, answer
+        Truth and prediction, finite, shape (rows,).
+    clusters
+        Each row's cluster, 0 ..., shape (rows,).
+
+    Returns
+    -------
+    dict
+        r2 is around the mean of the labels, and not defined when they are all equal.
+    """
+    rows = len(label)
+    if not rows:
+        return {name: undefined("no rows", "error") for name in ("mae", "mse", "rmse", "r2")}
+    table = Rows(rows, clusters)
+    error = label - answer
+    squared = error * error
+    mae, mse = _total(np.abs(error)) / rows, _total(squared) / rows
+    spread = (label - _total(label) / rows) ** 2
+    variance = float(spread.mean())
+    found = {
+        "mae": table.measure(mae, np.abs(error) - mae, "error"),
+        "mse": table.measure(mse, squared - mse, "error"),
+        "rmse": table.measure(
+            math.sqrt(mse), (squared - mse) / (2.0 * math.sqrt(mse) or 1.0), "error"
+        ),
+        "r2": undefined("all labels are equal", "skill"),
+    }
+    # Not by their variance: the mean of many times 0.1 is not quite 0.1.
+    if label.min() < label.max():
+        value = 1.0 - _total(squared) / _total(spread)
+        influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
+        found["r2"] = table.measure(value, influence, "skill")
+    return found
+
+
+def binary_metrics(
+    label: NDArray[np.bool_],
+    answer: NDArray[np.bool_],
+    probability: Numbers | None = None,
+    clusters: Codes | None = None,
+) -> dict[str, Measure]:
+    """Measure what SageMaker measures of two classes, and Brier score, its skill, and log loss.
+
+    Parameters
+    ----------
+    label, answer
+        Whether the row is, and is said to be, positive, shape (rows,).
+    probability
+        Of the positive class, in [0, 1] for Brier score and log loss, shape (rows,); None: only
+        what answers tell.
+    clusters
+        Each row's cluster, 0 ..., shape (rows,).
+
+    Returns
+    -------
+    dict
+        ``brier_skill`` is 1 - brier / brier of always saying the rows' own share of positives.
+    """
+    table = Rows(len(label), clusters)
+    cells = 2 * label.astype(np.intp) + answer
+    tally = table.tally(cells, 4)  # True negative, false positive, false negative, true positive.
+    ratio = tally.ratio
+    recall = ratio([0, 0, 0, 1], [0, 0, 1, 1], "share", POSITIVE)
+    specificity = ratio([1, 0, 0, 0], [1, 1, 0, 0], "share", NEGATIVE)
+    share = float(label.mean()) if len(label) else math.nan
+    found = {
+        "recall": recall,
+        "precision": ratio([0, 0, 0, 1], [0, 1, 0, 1], "share", "no predicted positives"),
+        "accuracy": ratio([1, 0, 0, 1], [1, 1, 1, 1], "share", "no rows"),
+        "true_positive_rate": recall,
+        "true_negative_rate": specificity,
+        "false_positive_rate": ratio([0, 1, 0, 0], [1, 1, 0, 0], "share", NEGATIVE),
+        "false_negative_rate": ratio([0, 0, 1, 0], [0, 0, 1, 1], "share", POSITIVE),
+    }
+    if probability is not None:
+        found["auc"] = _area(label, probability, table)
+    for name, beta in BETAS.items():
+        weight = 1.0 + beta * beta
+        found[name] = ratio(
+            [0, 0, 0, weight], [0, 1, beta * beta, weight], "score", "no positives at all"
+        )
+    # SageMaker's best constant classifier always says the positive class, however rare it is.
+    found |= _one_answer(share, "best_constant_classifier", says_positive=True)
+    found |= _one_answer(share, "majority_classifier", says_positive=share > 0.5)
+    found["balanced_accuracy"] = tally.mean_of(
+        [([0, 0, 0, 1], [0, 0, 1, 1], POSITIVE), ([1, 0, 0, 0], [1, 1, 0, 0], NEGATIVE)]
+    )
+    if probability is not None:
+        truth = label.astype(np.float64)
+        said = np.where(label, probability, 1.0 - probability)
+        found |= _proper(truth[:, None], (probability - truth) ** 2, said, table)
+    return found
+
+
+def multiclass_metrics(
+    label: Codes,
+    answer: Codes,
+    classes: int,
+    probability: Numbers | None = None,
+    clusters: Codes | None = None,
+) -> dict[str, Measure]:
+    """Measure what SageMaker measures of several classes, and skill beyond the majority.
+
+    Parameters
+    ----------
+    label, answer
+        Places of the classes, 0 ... classes - 1, shape (rows,).
+    classes
+        How many there are.
+    probability
+        Of each class, shape (rows, classes).
+    clusters
+        Each row's cluster, 0 ..., shape (rows,).
+
+    Returns
+    -------
+    dict
+        ``accuracy_skill`` is 1 - errors / errors of always saying the most frequent class. A class
+        that is never answered has precision 0, as Spark's MulticlassMetrics has it.
+    """
+    table = Rows(len(label), clusters)
+    tally = table.tally(label * classes + answer, classes * classes)
+    matrix = tally.counts.reshape(classes, classes)
+    rows, support = matrix.sum(), matrix.sum(axis=1)
+    right = np.eye(classes).ravel()
+    accuracy = tally.ratio(right, np.ones(classes**2), "share", "no rows")
+    found = {"accuracy": accuracy, "weighted_recall": accuracy}
+    # F of beta 0 is precision.
+    for name, beta in {"precision": 0.0, **BETAS}.items():
+        found[f"weighted_{name}"] = _weighted(tally, classes, beta)
+    last = float(support[-1] / rows) if rows else math.nan
+    most = float(support.max() / rows) if rows else math.nan
+    found |= _one_class(last, "best_constant_classifier")
+    found |= _one_class(most, "majority_classifier")
+    each = np.eye(classes)
+    found["balanced_accuracy"] = _mean_recall(tally, classes)
+    found["accuracy_skill"] = _accuracy_skill(accuracy, classes, tally)
+    if probability is not None:
+        truth = each[label]
+        said = probability[np.arange(len(label)), label]
+        found |= _proper(truth, ((probability - truth) ** 2).sum(axis=1), said, table)
+    return found
+
+
+def confusion(label: Codes, answer: Codes, classes: int) -> NDArray[np.intp]:
+    """Count rows by actual (first axis) and predicted class, shape (classes, classes)."""
+    found = np.bincount(label * classes + answer, minlength=classes * classes)
+    return found.reshape(classes, classes)
+
+
+def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str, float]]:
+    """Compare probabilities with what came of them, in at most ten bins of equal rows.
+
+    Returns
+    -------
+    list of dict
+        By bin: ``count``, ``probability`` (its mean), ``share`` of positives, ``low`` and ``high``
+        (the share's 95 % interval, Wilson).
+    """
+    if not len(label):
+        return []
+    cuts = np.unique(np.quantile(probability, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))
+    bins = np.searchsorted(cuts, probability, side="left")
+    size = len(cuts) + 1
+    counts = np.bincount(bins, minlength=size)
+    positives = np.bincount(bins, label, size)
+    sums = np.bincount(bins, probability, size)
+    found = []
+    for count, positive, total in zip(counts, positives, sums, strict=True):
+        if count:
+            low, high = wilson_interval(float(positive), float(count))
+            shown = {"count": float(count), "probability": float(total / count)}
+            found.append({**shown, "share": float(positive / count), "low": low, "high": high})
+    return found
+
+
+def _total(values: Numbers) -> float:
+    """Add up one by one, as Spark does: numpy's pairwise sum differs in the last digit."""
+    return float(np.cumsum(values)[-1])
+
+
+def _area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
+    ranking = rank(label, score)
+    positive = int(label.sum())
+    smaller = min(positive, len(label) - positive)
+    if not smaller:
+        return undefined(NEGATIVE if positive else POSITIVE)
+    return table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
+
+
+def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:
+    """Measure Brier score, its skill over the rows' own shares of the classes, and log loss.
+
+    Parameters
+    ----------
+    truth
+        1 where a row is of the class, shape (rows, classes); two classes need one column only.
+    loss
+        Squared distance of the probabilities from it, shape (rows,).
+    said
+        Probability of what came true, shape (rows,).
+    """
+    if not len(said):
+        why = "no rows"
+    elif said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:
+        why = "the scores are not probabilities between 0 and 1"
+    else:
+        why = ""
+    if why:
+        return {
+            "brier": undefined(why, "error"),
+            "brier_skill": undefined(why, "skill"),
+            "log_loss": undefined(why, "error"),
+        }
+    share = truth.mean(axis=0)
+    base = float((share * (1.0 - share)).sum())
+    brier = float(loss.mean())
+    surprise = -np.log(np.clip(said, SURE, 1.0))
+    skill = undefined("all labels are equal", "skill")
+    if base > 0:
+        moved = ((truth - share) * (1.0 - 2.0 * share)).sum(axis=1)
+        influence = (brier / base * moved - (loss - brier)) / base
+        skill = table.measure(1.0 - brier / base, influence, "skill")
+    mean = float(surprise.mean())
+    return {
+        "brier": table.measure(brier, loss - brier, "error"),
+        "brier_skill": skill,
+        "log_loss": table.measure(mean, surprise - mean, "error"),
+    }
+
+
+def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
+    """Measure the mean of the classes' F scores, each by its share of the labels."""
+    matrix = tally.counts.reshape(classes, classes)
+    rows = float(matrix.sum())
+    if not rows:
+        return undefined("no rows")
+    square = beta * beta
+    right = np.diag(matrix)
+    support, said = matrix.sum(axis=1), matrix.sum(axis=0)
+    below = square * support + said
+    score = np.divide((1.0 + square) * right, below, out=np.zeros(classes), where=below > 0)
+    weight = support / rows
+    value = float(weight @ score)
+    # What one more row of a cell changes: the weights, and the scores of its two classes.
+    pull = np.divide(weight * rows, below, out=np.zeros(classes), where=below > 0)
+    of_label, of_answer = pull * score * square, pull * score
+    influence = (score - of_label)[:, None] - of_answer[None, :] - value
+    influence = influence + np.diag(pull * (1.0 + square))
+    return tally.measure(value, influence.ravel(), "score", rows)
+
+
+def _mean_recall(tally: Tally, classes: int) -> Measure:
+    """Measure the plain mean of the recalls of those classes that have rows."""
+    matrix = tally.counts.reshape(classes, classes)
+    rows, support = float(matrix.sum()), matrix.sum(axis=1)
+    if not rows:
+        return undefined("no rows")
+    held = support > 0
+    recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
+    pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
+    influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
+    value = float(recall.sum() / held.sum())
+    return tally.measure(value, influence.ravel(), "score", float(support[held].min()))
+
+
+def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
+    """Measure 1 - errors / errors of always saying the most frequent class."""
+    matrix = tally.counts.reshape(classes, classes)
+    rows, support = float(matrix.sum()), matrix.sum(axis=1)
+    most = float(support.max()) / rows if rows else 1.0
+    if most == 1.0:
+        return undefined("all labels are equal" if rows else "no rows", "skill")
+    wrong = 1.0 - accuracy.value
+    is_most = (np.arange(classes) == support.argmax()).astype(np.float64)
+    moved = wrong / (1.0 - most) * (is_most - most)
+    influence = (np.eye(classes) - accuracy.value - moved[:, None]) / (1.0 - most)
+    return tally.measure(1.0 - wrong / (1.0 - most), influence.ravel(), "skill", rows)
+
+
+def _one_answer(share: float, suffix: str, *, says_positive: bool) -> dict[str, Measure]:
+    """Measure who always gives one of two answers."""
+    if math.isnan(share):
+        names = ("recall", "precision", "accuracy", *BETAS)
+        return {f"{name}_{suffix}": undefined("no rows") for name in names}
+    found = {"accuracy": share if says_positive else 1.0 - share}
+    found["recall"] = float(says_positive) if share else math.nan
+    found["precision"] = share if says_positive else math.nan
+    for name, beta in BETAS.items():
+        top = (1.0 + beta * beta) * share * says_positive
+        found[name] = top / (beta * beta * share + says_positive) if share else math.nan
+    why = {"recall": POSITIVE, "precision": "no predicted positives"}
+    return {
+        f"{name}_{suffix}": undefined(why.get(name, POSITIVE))
+        if math.isnan(value)
+        else Measure(value)
+        for name, value in found.items()
+    }
+
+
+def _one_class(share: float, suffix: str) -> dict[str, Measure]:
+    """Measure who always answers the class with this share of the labels."""
+    scores = {
+        f"weighted_{name}": share * (1.0 + beta * beta) * share / (beta * beta * share + 1.0)
+        for name, beta in BETAS.items()
+    }
+    found = {
+        "accuracy": share,
+        "weighted_recall": share,
+        "weighted_precision": share * share,
+        **scores,
+    }
+    return {
+        f"{name}_{suffix}": undefined("no rows") if math.isnan(value) else Measure(value)
+        for name, value in found.items()
+    }

@@ -1,0 +1,374 @@
+"""When a metric is worse than may be: against its threshold, and against chance.
+
+SageMaker's thresholds are the reference's own values, so half of all windows would break them. Here
+a metric must be worse by more than a tolerance, and by more than windows of this length differ in
+the reference itself: its weeks are the yardstick of a week. That scatter holds everything that rows
+of a window share (the weather of a day, a campaign), and what a window's length does to a metric
+(within a day ranking is harder than over a year). A threshold that somebody wrote by hand is his
+word: no tolerance, and only the window's own uncertainty.
+
+Tests are Student's t on a scale where metrics are nearly symmetric: logit for shares and scores,
+logarithm for errors and for what is left of a skill.
+
+References
+----------
+Student's t for a new block beside B old ones: Hahn, Technometrics 12, 1970 (prediction interval).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from driftline.monitors.kinds.model_quality.answers import Answers
+from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers
+from driftline.monitors.kinds.model_quality.scales import TINY, backward, forward, variance_of
+
+__all__ = [
+    "DECIDING_CLUSTERS",
+    "MIN_SUPPORT",
+    "Blocks",
+    "Scatter",
+    "Verdict",
+    "cluster_rows",
+    "judge_metric",
+    "reference_blocks",
+    "scatter",
+]
+
+# Rows of the smaller class, below which its share of hits says nothing.
+MIN_SUPPORT = 10
+# Worse by less than this is no loss that anybody would act on: two points, or 5 % of an error.
+TOLERANCE = 0.02
+ERROR_TOLERANCE = 0.05
+# So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.
+MIN_BLOCKS = 10
+# A block with fewer rows than this share of the usual is a ragged end, not a window.
+WHOLE_SHARE = 0.5
+# More blocks than a year has days tell nothing new; evenly spaced ones are measured.
+MAX_BLOCKS = 366
+LONGEST_CHAIN = 12
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+# Spans whose rows may share their fate, longest first.
+CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
+# So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
+# Resources 50, 2015); a decision rather takes few of the longest, and Student's t for so few.
+SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The reference's metrics in blocks of one length.
+
+    Parameters
+    ----------
+    length_us
+        Microseconds.
+    fitting
+        How many such blocks the reference is long, not rounded.
+    measures
+        One for each block that is whole, in order of time.
+    whole
+        The whole reference's, with variances from clusters no longer than the window.
+    """
+
+    length_us: int
+    fitting: float
+    measures: tuple[Mapping[str, Measure], ...]
+    whole: Mapping[str, Measure]
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """How a metric differs among windows of one length, on the scale of the test.
+
+    Parameters
+    ----------
+    centre, spread
+        Mean and standard deviation.
+    support
+        The rows that the metric rests on in a usual block.
+    freedom
+        Degrees of freedom of the spread.
+    fitting
+        How many such windows the centre rests on.
+    """
+
+    centre: float
+    spread: float
+    support: float
+    freedom: int
+    fitting: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one metric.
+
+    Parameters
+    ----------
+    p_value
+        Chance of so bad a value or a worse one without any change.
+    bound
+        Where a violation begins; ``violated`` iff the value is beyond it.
+    violated
+        Whether it is.
+    """
+
+    p_value: float
+    bound: float
+    violated: bool
+
+
+def cluster_rows(
+    time_us: np.ndarray | None, *, least: int = SHOWN_CLUSTERS, longest_us: int = DAY_US
+) -> Codes | None:
+    """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
+
+    Parameters
+    ----------
+    time_us
+        Microseconds since 1970-01-01T00:00Z, shape (rows,).
+    least
+        How many clusters are enough.
+    longest_us
+        Longer spans are not taken.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        Each row's cluster, 0 ..., shape (rows,); None without times.
+    """
+    if time_us is None or not len(time_us):
+        return None
+    for span in (one for one in CLUSTER_SPANS if one <= longest_us):
+        found = time_us // span
+        codes: Codes = (found - found.min()).astype(np.intp)
+        # Numbered without holes, so that counting by cluster needs no room for empty ones.
+        places, dense = np.unique(codes, return_inverse=True)
+        if len(places) >= least:
+            return np.asarray(dense, dtype=np.intp)
+    return None
+
+
+def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
+    """Measure the reference in blocks of a window's length, of half of it, and so on.
+
+    Parameters
+    ----------
+    answers
+        The reference's.
+    length_us
+        Of the window, microseconds.
+
+    Returns
+    -------
+    list of Blocks
+        Longest first; ends with the first length that has enough blocks, or, when that is not the
+        window's own, with the next, from which growth is learnt. Empty without times.
+    """
+    if answers.time_us is None or not len(answers):
+        return []
+    order = np.argsort(answers.time_us, kind="stable")
+    ordered = answers.take(order)
+    assert ordered.time_us is not None  # It was there before.
+    whole = ordered.measure(cluster_rows(ordered.time_us, longest_us=length_us))
+    found: list[Blocks] = []
+    enough = 0
+    for step in range(LONGEST_CHAIN):
+        length = max(length_us >> step, 1)
+        found.append(_cut(ordered, ordered.time_us, length, whole))
+        enough += len(found[-1].measures) >= MIN_BLOCKS
+        if enough >= (1 if len(found) == 1 else 2):
+            break
+    return found
+
+
+def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
+    """Say how a metric differs among windows of the length of the first blocks.
+
+    Skills and errors have an open end, and single days lie far out (of 90 days of flights two, at
+    five and six standard deviations): a day's are taken to have the tails of Student's t with five
+    degrees of freedom, those of longer windows to come closer to the normal.
+
+    With too few of them the spread comes from the longest blocks that are many enough: it shrinks
+    with the root of the length, save as far as shorter blocks show that it does not.
+
+    Parameters
+    ----------
+    blocks
+        As `reference_blocks` gives them.
+    name
+        The metric.
+    is_lower
+        Whether lower values are worse.
+
+    Returns
+    -------
+    Scatter or None
+        None when no length has enough blocks in which the metric is defined.
+    """
+    tables = [_values(one, name) for one in blocks]
+    chosen = next((i for i, (values, _) in enumerate(tables) if len(values) >= MIN_BLOCKS), None)
+    if chosen is None:
+        return None
+    values, weights = tables[chosen]
+    centre, spread = _moments(values, weights)
+    whole = blocks[0].whole[name]
+    freedom = len(values) - 1
+    if whole.scale in ("skill", "error"):
+        # The excess kurtosis of a mean of k days is a day's over k.
+        freedom = min(freedom, 4 + max(1, round(blocks[0].length_us / DAY_US)))
+    # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
+    # worst of so many blocks does.
+    worst = float(((centre - values) if is_lower else (values - centre)).max())
+    usual = float(-special.stdtrit(freedom, 1.0 / (4.0 * len(values))))
+    spread = max(spread, worst / usual)
+    if chosen > 0:
+        growth = 1.0
+        if chosen + 1 < len(tables) and len(tables[chosen + 1][0]) >= MIN_BLOCKS:
+            shorter = _moments(*tables[chosen + 1])[1]
+            growth = min(max(2.0 * (spread / shorter) ** 2, 1.0), 2.0) if shorter > 0 else 1.0
+        spread *= (growth / 2.0) ** (chosen / 2.0)
+        own, own_weights = tables[0]
+        centre = (
+            _moments(own, own_weights)[0]
+            if len(own) > 1
+            else forward(whole.value, whole.support, whole.scale)
+        )
+    support = float(np.median(weights)) * 2.0**chosen
+    # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
+    spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
+    return Scatter(centre, spread, support, freedom, max(blocks[0].fitting, TINY))
+
+
+def judge_metric(
+    window: Measure,
+    constraint: Constraint,
+    *,
+    reference: Measure | None,
+    blocks: Scatter | None,
+    is_own: bool,
+    alpha: float,
+) -> Verdict:
+    """Judge one metric of a window.
+
+    Parameters
+    ----------
+    window
+        Defined, and of enough rows.
+    constraint
+        The threshold and its side.
+    reference
+        The metric of the whole reference, when it is known, on at least one row; without variance
+        when only a document tells it.
+    blocks
+        As `scatter` gives it; None: the window's and the reference's own variances decide.
+    is_own
+        Whether the threshold was written by hand, so that neither tolerance nor reference apply.
+    alpha
+        The p-value below which it is a violation.
+    """
+    scale = window.scale
+    side = 1.0 if constraint.is_lower else -1.0
+    value = forward(window.value, window.support, scale)
+    own = variance_of(window)
+    freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
+    start, tolerance = constraint.threshold, 0.0
+    variance = own
+    if not is_own:
+        if blocks is not None:
+            expected = backward(blocks.centre, scale)
+            # What the window's length does to a metric is no loss.
+            start = min(start, expected) if constraint.is_lower else max(start, expected)
+            small = max(1.0, blocks.support / max(window.support, 1.0))
+            among = blocks.spread**2
+            least = window.independent / max(window.variance, TINY**2) * own
+            variance = max(among * small, least) + among / blocks.fitting
+            freedom = float(blocks.freedom)
+        elif reference is not None:
+            variance = _without_blocks(window, reference, own)
+        tolerance = abs(start) * ERROR_TOLERANCE if scale == "error" else TOLERANCE
+    error = math.sqrt(max(variance, TINY**2))
+    origin = forward(start, math.inf, scale)
+    away = side * (origin - value) / error
+    p_value = float(_tail(away, freedom))
+    far = float(-_quantile(alpha, freedom)) * error
+    bound = backward(origin - side * far, scale)
+    tolerated = start - side * tolerance
+    bound = min(bound, tolerated) if constraint.is_lower else max(bound, tolerated)
+    violated = p_value < alpha and side * (tolerated - window.value) > 0
+    # Rounding, and the smoothing of shares of 0 and 1, must not part the two forms of a decision.
+    beyond = side * (bound - window.value) > 0
+    if violated != beyond:
+        bound = math.nextafter(window.value, side * math.inf) if violated else window.value
+    return Verdict(p_value, bound, violated)
+
+
+def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
+    """Take the larger of the window's variance and the one that the reference foretells for it."""
+    effect = window.variance / window.independent if window.independent else 1.0
+    fewer = reference.support / max(window.support, 1.0)
+    if not reference.variance:
+        # A document tells the value alone: its rows say as much as so many of the window's.
+        return own * (1.0 + 1.0 / fewer)
+    of_reference = variance_of(reference)
+    return max(own, of_reference * fewer * effect) + of_reference
+
+
+def _cut(
+    ordered: Answers, time_us: np.ndarray, length_us: int, whole: Mapping[str, Measure]
+) -> Blocks:
+    """Measure whole blocks of one length; days begin at midnight, UTC."""
+    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
+    origin = int(time_us[0]) // unit * unit
+    codes = (time_us - origin) // length_us
+    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
+    full = np.flatnonzero(counts >= WHOLE_SHARE * np.median(counts))
+    if len(full) > MAX_BLOCKS:
+        full = full[np.linspace(0, len(full) - 1, MAX_BLOCKS).astype(np.intp)]
+    span = int(time_us[-1]) - origin + 1
+    spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
+    return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans)), whole)
+
+
+def _measured(
+    ordered: Answers, spans: Iterator[tuple[int, int]]
+) -> Iterator[Mapping[str, Measure]]:
+    for first, last in spans:
+        yield ordered.take(slice(first, last)).measure()
+
+
+def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
+    """Give a metric's values on the scale of the test, and the rows that each rests on."""
+    found = [
+        one
+        for measures in blocks.measures
+        if (one := measures.get(name)) is not None
+        and not one.undefined
+        and one.support >= MIN_SUPPORT
+    ]
+    values = [forward(one.value, one.support, one.scale) for one in found]
+    return np.array(values), np.array([one.support for one in found])
+
+
+def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:
+    """Give mean and standard deviation, by weight, the latter not too small for few values."""
+    share = weights / weights.sum()
+    mean = float(share @ values)
+    variance = float(share @ (values - mean) ** 2) * len(values) / max(len(values) - 1, 1)
+    return mean, math.sqrt(variance)
+
+
+def _tail(away: float, freedom: float) -> float:
+    return float(special.ndtr(-away) if math.isinf(freedom) else special.stdtr(freedom, -away))
+
+
+def _quantile(alpha: float, freedom: float) -> float:
+    return float(special.ndtri(alpha) if math.isinf(freedom) else special.stdtrit(freedom, alpha))

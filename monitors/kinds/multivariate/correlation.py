@@ -1,0 +1,321 @@
+"""Pairs of columns that hang together otherwise than in the reference, whatever each does alone.
+
+Both sides are ranked on their own (`score_tables`), so a shift of one column is no finding here.
+A pair's correlation is judged on Fisher's scale by the influence of its rows, all pairs at once by
+products of matrices. Shapes: n rows, S score columns, P judged pairs.
+
+References
+----------
+Fisher, 1915 (z-transform); Hampel, JASA 69, 1974 (influence); drift-methods.md section 5.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.monitors.kinds.multivariate.blocks import (
+    Dependence,
+    Numbers,
+    mean_dependence,
+    weigh,
+    weigh_both,
+)
+from driftline.monitors.kinds.multivariate.scores import Matrix, Score
+
+__all__ = ["TOLERANCE", "PairChange", "Pairs", "correlations", "judge_pairs"]
+
+# A correlation may change by so much: less has no meaning for anybody.
+TOLERANCE = 0.05
+# Correlations beyond are taken as this: what is nearly certain has no finite Fisher z.
+NEARLY_ONE = 0.995
+# Pairs with fewer rows that hold both are not judged.
+FEWEST_PAIRED = 100
+# Where one side's scores lie in few cells, as after a great shift, ranks say little of the rest.
+KEPT_SPREAD = 0.75
+# The strongest pairs, whose largest single row is looked up.
+LOOKED_AT = 50
+CONFIDENCE_Z = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Correlations of one side's rows, all of shape (S, S).
+
+    Parameters
+    ----------
+    rho
+        -1 to 1; NaN where either column does not vary.
+    variance
+        Of the influence of one row on Fisher's z, at least 1: that of normal values.
+    rows
+        Rows that hold both columns.
+    scales
+        Mean square of the first column over the rows that hold both.
+    """
+
+    rho: Numbers
+    variance: Numbers
+    rows: Numbers
+    scales: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class PairChange:
+    """One pair of columns.
+
+    Parameters
+    ----------
+    first, second
+        The score columns.
+    reference, window
+        The two correlations, with `low` and `high` around the window's (95 %).
+    bound
+        The window's correlation at which a violation begins, on the side of the change.
+    p_value
+        Chance of so much in any of the pairs without a change.
+    evidence, needed
+        In nats; a violation iff evidence > needed.
+    row_count
+        Rows of the window that hold both.
+    windows
+        From so many windows, the judged one the last.
+    """
+
+    first: Score
+    second: Score
+    reference: float
+    window: float
+    low: float
+    high: float
+    bound: float
+    p_value: float
+    evidence: float
+    needed: float
+    row_count: int
+    windows: int = 1
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the pair's correlation has changed."""
+        return self.evidence > self.needed
+
+    @property
+    def name(self) -> str:
+        """The pair in words: ``a × b``."""
+        return f"{self.first.label} × {self.second.label}"
+
+    @property
+    def ratio(self) -> float:
+        """How far the correlation moved over how far it may."""
+        room = abs(self.bound - self.reference)
+        return abs(self.window - self.reference) / room if room else math.inf
+
+
+def correlations(scores: Matrix) -> Pairs:
+    """Measure all pairs of one side, each on the rows that hold both."""
+    held = (~np.isnan(scores)).astype(np.float32)
+    first = np.nan_to_num(scores)
+    second = first * first
+    third = second * first
+
+    def mean(left: Matrix, right: Matrix) -> Numbers:
+        return np.asarray((left.T @ right).astype(np.float64) / np.maximum(rows, 1.0))
+
+    rows = (held.T @ held).astype(np.float64)
+    scales = mean(second, held)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        units = np.sqrt(scales * scales.T)
+        rho = np.clip(mean(first, first) / units, -1.0, 1.0)
+        skew = mean(third, first) / (units * scales)
+        fourth = mean(second * second, held) / scales**2
+        even = mean(second, second) / units**2
+        variance = even - rho * (skew + skew.T) + rho**2 / 4 * (fourth + fourth.T + 2 * even)
+        variance /= (1.0 - np.minimum(np.abs(rho), NEARLY_ONE) ** 2) ** 2
+    return Pairs(rho, np.maximum(np.nan_to_num(variance), 1.0), rows, scales)
+
+
+def judge_pairs(
+    plan: Sequence[Score],
+    reference: Matrix,
+    window: Matrix,
+    spreads: tuple[Numbers, Numbers],
+    blocks: NDArray[np.int64],
+    *,
+    known: Pairs,
+    alpha: float,
+    looks: int = 1,
+    newest: Pairs | None = None,
+) -> list[PairChange]:
+    """Judge every pair of different columns.
+
+    Parameters
+    ----------
+    plan
+        The score columns.
+    reference, window
+        Scores by each side's own ranks, shape (n, S).
+    spreads
+        Of reference and window, as `score_tables` gives them.
+    blocks
+        Blocks of the reference's rows, as `time_blocks` gives them.
+    known
+        The reference's correlations.
+    alpha
+        Chance of a false violation among all pairs of this window, in all looks.
+    looks
+        In so many ways the same pairs are judged of this window.
+    newest
+        Where rows are of several windows: the last one's correlations, which may say it is over.
+
+    Returns
+    -------
+    list of PairChange
+        The strongest pairs, most evidence first, at most 50; empty when no pair can be judged.
+    """
+    found = correlations(window)
+    first, second = _judged(plan, known, found, spreads)
+    if not len(first):
+        return []
+    rho, now = known.rho[first, second], found.rho[first, second]
+    dependence = _dependence(reference, known, blocks, first, second)
+    rows = known.rows[first, second], found.rows[first, second]
+    of_row = np.maximum(
+        known.variance[first, second], np.minimum(found.variance[first, second], 4.0)
+    )
+    variance = dependence.between(*rows) * of_row
+    estimate, freedom = dependence.student(*rows)
+    last = (newest.rho[first, second], newest.rows[first, second]) if newest else None
+    side, begin, distance = _beyond(rho, now, last)
+    # Within the tolerance nothing is evidence; then the clearest difference is shown first.
+    plain = np.abs(_fisher(now) - _fisher(rho)) / np.sqrt(variance)
+    strongest = np.lexsort((-plain, -weigh(distance, variance)))[:LOOKED_AT]
+    trials = len(first) * looks
+    needed = math.log(2.0 * trials / alpha)
+    changes = []
+    for at in strongest.tolist():
+        pair = (int(first[at]), int(second[at]))
+        largest = max(
+            _largest(reference, known, pair) / known.rows[pair],
+            _largest(window, found, pair) / found.rows[pair],
+        )
+        doubt = float(estimate[at] * of_row[at]), float(freedom[at])
+        nats, reach = weigh_both(float(distance[at]), float(variance[at]), largest, doubt, needed)
+        bound = math.tanh(float(begin[at] + side[at] * reach))
+        evidence = nats, needed, trials
+        changes.append(_change(plan, known, found, pair, evidence=evidence, bound=bound))
+    return sorted(changes, key=lambda one: -one.evidence)
+
+
+def _beyond(
+    rho: Numbers, now: Numbers, last: tuple[Numbers, Numbers] | None
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Say on which side of the reference each pair lies, where its tolerance ends, how far beyond.
+
+    The last two on Fisher's scale; nothing is beyond for pairs whose change is over, by the last
+    window's correlations and rows.
+    """
+    side = np.where(now >= rho, 1.0, -1.0)
+    end = _fisher(rho + side * TOLERANCE)
+    distance = np.maximum(side * (_fisher(now) - end), 0.0)
+    if last is not None:
+        distance[_is_over(*last, rho, now)] = 0.0
+    return side, end, distance
+
+
+def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:
+    """Say of which pairs the last window is nearer to the reference than to what changed."""
+    last, rho, now = _fisher(last), _fisher(rho), _fisher(now)
+    return np.asarray((np.abs(last - rho) < np.abs(last - now)) & (rows >= FEWEST_PAIRED))
+
+
+def _change(
+    plan: Sequence[Score],
+    known: Pairs,
+    found: Pairs,
+    pair: tuple[int, int],
+    *,
+    evidence: tuple[float, float, int],
+    bound: float,
+) -> PairChange:
+    """Say of one pair what was judged; the evidence with what is needed, and among how many."""
+    nats, needed, trials = evidence
+    now, rows = float(found.rho[pair]), found.rows[pair]
+    error = CONFIDENCE_Z * math.sqrt(float(found.variance[pair]) / max(rows, 4))
+    return PairChange(
+        first=plan[pair[0]],
+        second=plan[pair[1]],
+        reference=float(known.rho[pair]),
+        window=now,
+        low=math.tanh(float(_fisher(now)) - error),
+        high=math.tanh(float(_fisher(now)) + error),
+        bound=bound,
+        p_value=min(1.0, 2.0 * trials * math.exp(-nats)),
+        evidence=nats,
+        needed=needed,
+        row_count=int(rows),
+    )
+
+
+def _judged(
+    plan: Sequence[Score], known: Pairs, found: Pairs, spreads: tuple[Numbers, Numbers]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Choose the pairs that both sides can tell something of."""
+    columns = np.array([one.column for one in plan], dtype=object)
+    comparable = (spreads[1] >= KEPT_SPREAD * spreads[0]) & (spreads[0] > 0)
+    for place, one in enumerate(plan):
+        if one.cell is not None:  # Of levels a window may hold more or fewer, but must hold some.
+            comparable[place] = min(spreads[0][place], spreads[1][place]) > 0
+    usable = comparable[:, None] & comparable[None, :]
+    usable &= np.minimum(known.rows, found.rows) >= FEWEST_PAIRED
+    usable &= columns[:, None] != columns[None, :]
+    usable &= ~np.isnan(known.rho) & ~np.isnan(found.rho)
+    first, second = np.nonzero(np.triu(usable, 1))
+    return first, second
+
+
+def _dependence(
+    scores: Matrix,
+    known: Pairs,
+    blocks: NDArray[np.int64],
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+) -> Dependence:
+    """Learn how much each pair's correlation differs between the reference's blocks."""
+    count = int(blocks.max(initial=-1)) + 1
+    if not count:
+        return Dependence(np.zeros(len(first)))
+    rho = known.rho[first, second]
+    units = np.sqrt(known.scales * known.scales.T)[first, second]
+    left, right = known.scales[first, second], known.scales[second, first]
+    sums, rows = np.zeros((count, len(first))), np.zeros((count, len(first)))
+    for block in range(count):
+        part = scores[blocks == block]
+        held = (~np.isnan(part)).astype(np.float32)
+        values = np.nan_to_num(part)
+        squares = (values * values).T @ held
+        product = (values.T @ values)[first, second] / units
+        sums[block] = product - rho / 2 * (
+            squares[first, second] / left + squares[second, first] / right
+        )
+        rows[block] = (held.T @ held)[first, second]
+    sums /= 1.0 - np.minimum(np.abs(rho), NEARLY_ONE) ** 2
+    return mean_dependence(sums, rows, known.variance[first, second])
+
+
+def _largest(scores: Matrix, side: Pairs, pair: tuple[int, int]) -> float:
+    """Give the largest influence of a single row on Fisher's z of one pair."""
+    rho, other = side.rho[pair], (pair[1], pair[0])
+    left = scores[:, pair[0]] / math.sqrt(side.scales[pair])
+    right = scores[:, pair[1]] / math.sqrt(side.scales[other])
+    influence = np.abs(left * right - rho / 2 * (left**2 + right**2))
+    room = 1.0 - min(abs(float(rho)), NEARLY_ONE) ** 2
+    return float(np.nanmax(influence)) / room
+
+
+def _fisher(rho: Numbers | float) -> Numbers:
+    return np.asarray(np.arctanh(np.clip(rho, -NEARLY_ONE, NEARLY_ONE)))

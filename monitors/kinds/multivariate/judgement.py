@@ -1,0 +1,241 @@
+"""All joint questions about one window, each with its share of the budget of false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.sample import RowSample
+from driftline.baseline.store import Baseline
+from driftline.monitors.check_context import Question
+from driftline.monitors.drift_test.drift_test import Decision
+from driftline.monitors.kinds.multivariate.blocks import time_blocks
+from driftline.monitors.kinds.multivariate.classifier import Domain, Features, judge_domain
+from driftline.monitors.kinds.multivariate.correlation import PairChange, correlations, judge_pairs
+from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
+from driftline.monitors.kinds.multivariate.reconstruction import (
+    Reconstruction,
+    judge_reconstruction,
+)
+from driftline.monitors.kinds.multivariate.scores import (
+    Codes,
+    Matrix,
+    Score,
+    cell_counts,
+    plan_scores,
+    score_rows,
+    score_tables,
+)
+from driftline.monitors.kinds.multivariate.shares import judge_answers, judge_derived, shared
+from driftline.monitors.kinds.multivariate.spans import Earlier, Span, spans_of
+
+__all__ = ["SHARES", "JointJudgement", "judge_window"]
+
+# Of the budget of false alarms; what has nothing to judge leaves its share unspent.
+SHARES = {
+    "correlation": 0.3,
+    "reconstruction": 0.1,
+    "domain": 0.2,
+    "prediction": 0.2,
+    "derived": 0.2,
+}
+# A classifier takes seconds, and what it finds does not hurry: shorter windows go without.
+SHORTEST_FOR_DOMAIN = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class JointJudgement:
+    """The answers to all joint questions about one window.
+
+    Parameters
+    ----------
+    plan
+        The score columns.
+    pairs
+        The strongest changes of correlations, most first; each of the shortest span that shows it.
+    reconstruction, domain
+        None where they could not be judged.
+    is_domain_due
+        Whether the domain classifier was to be asked.
+    answers, derived
+        The model's answers; what stands for embeddings and free text.
+    window
+        The sampled rows.
+    block_count
+        Blocks of the reference from which its own variation is known; 0 for none.
+    span_rows
+        Rows of each span that pairs were judged on, by its number of windows.
+    """
+
+    plan: tuple[Score, ...]
+    pairs: tuple[PairChange, ...]
+    reconstruction: Reconstruction | None
+    domain: Domain | None
+    is_domain_due: bool
+    answers: Decision
+    derived: Decision
+    window: RowSample
+    block_count: int
+    span_rows: Mapping[int, int]
+
+
+def judge_window(
+    question: Question, sample: RowSample, reading: JointReading, earlier: RowSample | None = None
+) -> JointJudgement:
+    """Ask all joint questions about a window that was read, with rows of the windows before it."""
+    baseline, budget = question.baseline, question.budget
+    length = question.facts.window.length if question.facts else None
+    window = reading.sampler.result()
+    alpha = budget.false_alarms_per_year / budget.windows_per_year
+    known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
+    codes, now, cells = _columns(baseline, known, came)
+    counts, found = cell_counts(codes, cells), cell_counts(now, cells)
+    plan = plan_scores(counts, cells)
+    tables, spreads = score_tables(plan, counts, cells)
+    scores = score_rows(plan, tables, codes)
+    share = window.row_count / max(sample.row_count, 1)
+    blocks = time_blocks(sample, length, share)
+    before = earlier and _present(baseline, reading.seen, earlier)
+    spans = list(_spans(question, known, now, before))
+    span_blocks = [time_blocks(sample, span.length, share) for span in spans]
+    pairs = _changed_pairs(
+        plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
+    )
+    reconstruction = judge_reconstruction(
+        plan,
+        scores,
+        score_rows(plan, tables, now),
+        blocks,
+        alpha=alpha * SHARES["reconstruction"],
+    )
+    is_due = length is None or length >= SHORTEST_FOR_DOMAIN
+    domain = None
+    if is_due:
+        names = tuple(name for name in codes if np.count_nonzero(counts[name] + found[name]) > 1)
+        domain = judge_domain(
+            names,
+            _features(names, codes),
+            _features(names, now),
+            blocks,
+            alpha=alpha * SHARES["domain"],
+            seed=question.seed,
+        )
+    return JointJudgement(
+        plan=plan,
+        pairs=tuple(pairs),
+        reconstruction=reconstruction,
+        domain=domain,
+        is_domain_due=is_due,
+        answers=judge_answers(
+            baseline,
+            reading.counts,
+            window.row_count,
+            length=length,
+            budget=shared(budget, SHARES["prediction"]),
+        ),
+        derived=judge_derived(known, came, length=length, budget=shared(budget, SHARES["derived"])),
+        window=window,
+        block_count=int(blocks.max(initial=-1)) + 1,
+        span_rows={span.windows: len(span) for span in spans},
+    )
+
+
+def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> RowSample:
+    """Leave out what the data lack: a missing column is data quality's to find, and no drift.
+
+    With any of its columns a whole vector goes: how it is seen follows from all of them.
+    """
+    broken = [one for one in traits_of(baseline) if not {*(one.parts or (one.column,))} <= {*seen}]
+    gone = {part for one in broken for part in one.parts}
+    codes = {name: one for name, one in sample.codes.items() if name in seen and name not in gone}
+    derived = sample.derived and sample.derived.without({one.column for one in broken})
+    return replace(sample, codes=codes, derived=derived)
+
+
+def _spans(
+    question: Question, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
+) -> Iterator[Span]:
+    """Give the spans that end with the window."""
+    facts, before = question.facts, None
+    if earlier is not None and earlier.hours is not None and question.earlier is not None:
+        _, codes, _ = _columns(question.baseline, sample, earlier)
+        before = Earlier(codes, earlier.hours, question.earlier.start)
+    return spans_of(now, None if facts is None else facts.window, before)
+
+
+def _changed_pairs(
+    plan: Sequence[Score],
+    reference: Matrix,
+    spreads: NDArray[np.float64],
+    cells: Mapping[str, Cells],
+    spans: Sequence[Span],
+    blocks: Sequence[NDArray[np.int64]],
+    *,
+    alpha: float,
+) -> list[PairChange]:
+    """Judge all pairs in each span; of each pair the shortest span that shows a change speaks."""
+    known, newest = correlations(reference), None
+    found: dict[str, PairChange] = {}
+    for span, own_blocks in zip(spans, blocks, strict=True):
+        tables, own_spreads = score_tables(plan, cell_counts(span.codes, cells), cells)
+        rows = score_rows(plan, tables, span.codes)
+        judged = judge_pairs(
+            plan,
+            reference,
+            rows,
+            (spreads, own_spreads),
+            own_blocks,
+            known=known,
+            alpha=alpha,
+            looks=len(spans),
+            newest=newest,
+        )
+        newest = newest or correlations(rows)
+        for one in judged:
+            before = found.get(one.name)
+            if before is None or (one.drifted and not before.drifted):
+                found[one.name] = replace(one, windows=span.windows)
+    return sorted(found.values(), key=lambda one: one.needed - one.evidence)
+
+
+def _columns(
+    baseline: Baseline, sample: RowSample, window: RowSample
+) -> tuple[dict[str, Codes], dict[str, Codes], dict[str, Cells]]:
+    """Give the codes of both sides, derived columns in place of what they are derived of."""
+    left_out: set[str] = set()
+    cells = dict(baseline.cells)
+    codes, now = dict(sample.codes), dict(window.codes)
+    if sample.derived is not None and window.derived is not None:
+        for one in traits_of(baseline):
+            left_out |= {one.column, *one.parts}
+        codes |= sample.derived.codes
+        now |= window.derived.codes
+        cells |= sample.derived.cells
+    names = [name for name in codes if name not in left_out and name in now]
+    return (
+        {name: _inside(codes[name], cells[name]) for name in names},
+        {name: _inside(now[name], cells[name]) for name in names},
+        cells,
+    )
+
+
+def _inside(codes: Codes, cell: Cells) -> Codes:
+    """Count numbers beyond the reference's range to the nearest cell within.
+
+    No row of the reference lies there, and of any other data a few do: they would tell both sides
+    apart without any change. A range that is left is for data quality to find.
+    """
+    last = len(cell.edges)
+    if last < 2:
+        return codes
+    return np.where(codes <= last, np.clip(codes, 1, last - 1), codes).astype(codes.dtype)
+
+
+def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
+    rows: list[NDArray[np.float32]] = [codes[name].astype(np.float32) for name in names]
+    return np.column_stack(rows) if rows else np.zeros((0, 0), np.float32)

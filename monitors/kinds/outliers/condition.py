@@ -1,0 +1,104 @@
+"""The condition that outliers meet, so that a violation finds its rows again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import UNFIT
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import ROW_IDS
+from driftline.errors import UndecidedError
+from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
+
+__all__ = ["OUTLIER", "SCORE", "OutlierCondition", "with_baseline"]
+
+OUTLIER = "outlier"
+# The column that scores stand in beside a row's own.
+SCORE = "outlier_score"
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierCondition:
+    """Marks the outliers; what `Predicate` is to a single column.
+
+    Parameters
+    ----------
+    scorer
+        Scores the rows; None where only the words of a report were read.
+    """
+
+    scorer: RowScorer | None = field(default=None, compare=False, repr=False)
+    column: str = SCORE
+    op: str = OUTLIER
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that `mask` looks at."""
+        return () if self.scorer is None else self.scorer.columns
+
+    @property
+    def phrase(self) -> str:
+        """The rows in words."""
+        return f"{OUTLIER_SCORE:g} or above"
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.phrase}"
+
+    def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
+        """Mark the outliers; never null."""
+        batches = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
+        found = [self._scores(one) >= OUTLIER_SCORE for one in batches]
+        return pa.array(np.concatenate(found) if found else np.zeros(0, bool))
+
+    def worst(
+        self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
+    ) -> pa.Table:
+        """Give the oddest rows, each with its score, the oddest first; see `Ranked`."""
+        kept: pa.Table | None = None
+        first = 0
+        for batch in batches:
+            scores = self._scores(batch)
+            odd = np.flatnonzero(scores >= OUTLIER_SCORE)
+            if len(odd):
+                table = pa.Table.from_batches([batch]).take(pa.array(odd))
+                table = table.append_column(SCORE, pa.array(scores[odd]))
+                if position is not None and "event_id" not in batch.schema.names:
+                    table = table.append_column(position, pa.array(first + odd, pa.int64()))
+                known = [table] if kept is None else [kept, table]
+                whole = pa.concat_tables(known, promote_options="permissive")
+                order = np.argsort(-whole.column(SCORE).to_numpy(), kind="stable")[:limit]
+                kept = whole.take(pa.array(order))
+            first += batch.num_rows
+        if kept is None:
+            return pa.table({})
+        front = [name for name in (*ROW_IDS, SCORE) if name in kept.column_names]
+        rest = [name for name in kept.column_names if name not in {*front, UNFIT}]
+        return kept.select([*front, *rest])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain JSON values; what is odd is told by the report's baseline."""
+        return {"column": self.column, "op": self.op, "value": OUTLIER_SCORE}
+
+    def _scores(self, batch: pa.RecordBatch) -> np.ndarray:
+        if self.scorer is None:
+            raise UndecidedError("outliers are found again by their baseline, and none is given")
+        return self.scorer.score(batch)
+
+
+def with_baseline(condition: Condition, baseline: Baseline) -> Condition:
+    """Give a condition that can mark rows: that of outliers as its baseline has them.
+
+    Raises
+    ------
+    InputError
+        When the baseline keeps no sample of rows.
+    """
+    if condition.op != OUTLIER:
+        return condition
+    return OutlierCondition(row_scorer(baseline))

@@ -1,0 +1,118 @@
+"""How seldom the reference has so much or more: a number of any scale in nats of surprise.
+
+Within the sample it is counted. Beyond its last fiftieth it goes on exponentially, by the mean
+excess of those rows at the upper end of its 95 % interval: so the few rows of a small sample make
+surprises smaller, never larger; and no value of the sample is taken to be rarer than it is there.
+No tail is taken to fall faster than by one nat for each unit: that
+is how the odds of a single column fall, and sums of several fall no faster.
+
+References
+----------
+Pickands, Annals of Statistics 3, 1975 (peaks over a threshold); the mean of k exponential excesses
+times 2k is chi-squared with 2k degrees of freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from driftline.monitors.kinds.outliers.stretches import counted_below
+
+__all__ = ["Rarity", "fit_rarity"]
+
+# Shares of the sample at which it is counted.
+SHARES = (0.5, 0.25, 0.1, 0.05, 0.02)
+# Fewer rows than this do not tell how a tail goes on.
+FEWEST_EXCESSES = 20
+CONFIDENCE = 0.95
+# With none of n rows, at most 3/n are above, with 95 % confidence (the rule of three).
+RULE_OF_THREE = 3.0
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rarity:
+    """A rising map from a number to nats; shapes: K knots.
+
+    Parameters
+    ----------
+    knots, nats
+        Ascending, shape (K,); linear between them.
+    beyond
+        Nats of what is just above the last knot: many rows may share its value.
+    scale
+        How much further each further nat is.
+    """
+
+    knots: Numbers
+    nats: Numbers
+    beyond: float
+    scale: float
+
+    @cached_property
+    def _lines(self) -> tuple[Numbers, Numbers, Numbers]:
+        """Edges of the stretches, slope of each and its height at 0."""
+        last = self.knots[-1]
+        between = np.diff(self.nats) / np.diff(self.knots)
+        slopes = np.concatenate([[0.0], between, [0.0, 1.0 / self.scale]])
+        heights = self.nats[:-1] - between * self.knots[:-1]
+        above = self.beyond - last / self.scale
+        edges = np.append(self.knots, np.nextafter(last, np.inf))
+        return edges, slopes, np.concatenate([self.nats[:1], heights, self.nats[-1:], [above]])
+
+    def of(self, values: NDArray[np.floating]) -> Numbers:
+        """Give minus the logarithm of the share that has so much or more, at least 0."""
+        edges, slopes, heights = self._lines
+        stretch = counted_below(values, edges)
+        found: Numbers = slopes.take(stretch)
+        found *= values
+        found += heights.take(stretch)
+        return found
+
+
+def fit_rarity(values: NDArray[np.floating]) -> Rarity:
+    """Learn the map from a sample of the reference, shape (rows,), at least one."""
+    ordered = np.sort(np.asarray(values, np.float64))
+    rows = len(ordered)
+    knots = [ordered[0]]
+    tail = ordered[:0]
+    for share in SHARES:
+        knot = ordered[min(rows - 1, math.ceil((1 - share) * rows))]
+        excesses = ordered[np.searchsorted(ordered, knot, side="right") :] - knot
+        if len(excesses) < FEWEST_EXCESSES:
+            break
+        tail = excesses
+        if knot > knots[-1]:
+            knots.append(knot)
+    nats = -np.log(_held(ordered, knots))
+    if not len(tail):  # Nearly all rows share few numbers: of what is above, only that is known.
+        above = min(1.0, RULE_OF_THREE / rows)
+        if ordered[-1] > knots[-1]:
+            knots.append(ordered[-1])
+            nats = np.append(nats, -np.log(_held(ordered, knots[-1:])))
+        return Rarity(np.array(knots), nats, max(-math.log(above), float(nats[-1])), 1.0)
+    # No tail is taken to fall faster than by one nat for each unit.
+    scale = max(2.0 * float(tail.sum() / special.chdtri(2.0 * len(tail), CONFIDENCE)), 1.0)
+    begin = -math.log(len(tail) / rows)
+    # Nothing is rarer than the sample has it: rows that lie far out together are a group of it.
+    far = np.unique(ordered[[-count for count in _halved(len(tail))]])
+    line = begin + (far - knots[-1]) / scale
+    nats = np.append(nats, np.minimum(line, -np.log(_held(ordered, far))))
+    return Rarity(np.append(knots, far), nats, float(nats[-1]), scale)
+
+
+def _held(ordered: Numbers, values: ArrayLike) -> Numbers:
+    """Give the share of the sample that has so much or more."""
+    return np.asarray(1.0 - np.searchsorted(ordered, values, side="left") / len(ordered))
+
+
+def _halved(count: int) -> list[int]:
+    """Give half of a count, a quarter, and so on down to one."""
+    return [max(count >> by, 1) for by in range(1, count.bit_length() + 1)]

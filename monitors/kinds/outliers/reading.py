@@ -1,0 +1,118 @@
+"""What is gathered of a window's outliers in one reading: how many, by which columns, the worst."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.monitors.kinds.outliers.reasons import reasons_of
+from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
+from driftline.monitors.report.row_references import Pointer, row_pointers
+
+__all__ = ["LEVELS", "OddRow", "OutlierReading"]
+
+# Scores from which rows are counted.
+LEVELS = (1.0, 2.0, 3.0, OUTLIER_SCORE)
+# Rows that a violation points to, the worst first.
+WORST_ROWS = 20
+# Of so many outliers of a batch it is said why: when all are odd, some tell of all.
+EXPLAINED_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class OddRow:
+    """One odd row.
+
+    Parameters
+    ----------
+    score
+        Its score.
+    pointer
+        Event id and row index, or the row's number from 0.
+    reason
+        Why it is odd.
+    """
+
+    score: float
+    pointer: Pointer
+    reason: str
+
+
+@dataclass(slots=True)
+class OutlierReading:
+    """Counts over some rows; grows by `update`, adds up by `merge`.
+
+    Parameters
+    ----------
+    scorer
+        Scores the rows.
+    row_count
+        Rows seen.
+    counts
+        Of them those with a score of each of `LEVELS` or more, int64, shape (levels,).
+    columns
+        Outliers by their oddest column; of very many, of the first of each batch.
+    worst
+        The oddest rows, the worst first.
+    seen
+        Columns that came.
+    """
+
+    scorer: RowScorer
+    row_count: int = 0
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS), np.int64))
+    columns: Counter[str] = field(default_factory=Counter)
+    worst: list[OddRow] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    @property
+    def outlier_count(self) -> int:
+        """Rows that are outliers."""
+        return int(self.counts[-1])
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Look at rows."""
+        self.seen.update(batch.schema.names)
+        scores = self.scorer.score(batch)
+        self.counts += [np.count_nonzero(scores >= level) for level in LEVELS]
+        odd = np.flatnonzero(scores >= OUTLIER_SCORE)
+        if len(odd):
+            explained = batch.take(pa.array(odd[:EXPLAINED_ROWS]))
+            self.columns.update(reasons_of(self.scorer, explained).tally())
+            self._keep(batch, scores, odd[np.argsort(-scores[odd], kind="stable")][:WORST_ROWS])
+        self.row_count += batch.num_rows
+
+    def _keep(self, batch: pa.RecordBatch, scores: np.ndarray, places: np.ndarray) -> None:
+        """Remember the worst of some rows, if they are worse than those that are known."""
+        rows = batch.take(pa.array(places))
+        words = reasons_of(self.scorer, rows).words.to_pylist()
+        pointers = row_pointers(batch, places, self.row_count)
+        found = zip(scores[places].tolist(), pointers, words, strict=True)
+        self.worst = _worst([*self.worst, *(OddRow(*one) for one in found)])
+
+    def merge(self, other: OutlierReading) -> OutlierReading:
+        """Give what is known of the rows of both; the other's rows are numbered after these."""
+        moved = [
+            OddRow(one.score, _after(one.pointer, self.row_count), one.reason)
+            for one in other.worst
+        ]
+        return OutlierReading(
+            self.scorer,
+            self.row_count + other.row_count,
+            self.counts + other.counts,
+            self.columns + other.columns,
+            _worst([*self.worst, *moved]),
+            self.seen | other.seen,
+        )
+
+
+def _worst(rows: list[OddRow]) -> list[OddRow]:
+    return sorted(rows, key=lambda one: -one.score)[:WORST_ROWS]
+
+
+def _after(pointer: Pointer, rows: int) -> Pointer:
+    row = pointer.get("row")
+    return {"row": int(row) + rows} if row is not None else pointer

@@ -1,0 +1,115 @@
+"""Why a row is odd, in words: the columns that make it so, and pairs that do not go together.
+
+The words name cells of the reference, nothing that it does not hold: ``distance above 4983 (beyond
+the reference); carrier not seen in the reference``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.monitors.kinds.outliers.scorer import RowScorer
+
+__all__ = ["Reasons", "reasons_of"]
+
+# Columns that a reason names.
+NAMED = 3
+# A column is named from one in ten on: what is less rare makes nothing odd.
+LEAST_TERM = 2.3
+# Nor is it beside another that is so much rarer.
+LEAST_PART = 1 / 3
+# A pair does not go together when one is so much odder beside the other than alone: 1 in 50.
+LEAST_PAIR = 3.9
+# One in a thousand tells enough by itself.
+TELLING_TERM = 6.9
+
+
+@dataclass(frozen=True, eq=False)
+class Reasons:
+    """Of each row, what makes it odd; shapes: (rows,).
+
+    Parameters
+    ----------
+    words
+        Up to three columns, the oddest first; "" of a row that nothing is odd about.
+    column
+        The oddest column's place in ``columns``; -1 for none.
+    columns
+        The columns' names.
+    """
+
+    words: pa.Array
+    column: NDArray[np.int64]
+    columns: tuple[str, ...]
+
+    def tally(self) -> Counter[str]:
+        """Count the rows by their oddest column."""
+        held = np.bincount(self.column[self.column >= 0], minlength=len(self.columns))
+        return Counter({self.columns[at]: int(held[at]) for at in np.flatnonzero(held)})
+
+
+def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
+    """Say of rows why they are odd; meant for the few that are."""
+    names, rows = set(batch.schema.names), batch.num_rows
+    columns = scorer.columns
+    terms = np.zeros((len(columns), rows), np.float32)
+    words = np.full((len(columns), rows), None, dtype=object)
+    normal = np.zeros((len(scorer.numbers), rows))
+    for place, number in enumerate(scorer.numbers):
+        if number.column in names:
+            codes, values = number.codes(batch)
+            both = number.tails(codes, values)
+            terms[place] = np.maximum(*both)
+            words[place] = np.array(number.words, dtype=object)[codes]
+            normal[place] = number.normal.of_rows(codes, values, both)
+    for place, level in enumerate(scorer.levels, start=len(scorer.numbers)):
+        if level.column in names:
+            terms[place] = level.of_rows(batch)
+            words[place] = np.array(level.words, dtype=object)[level.codes(batch)]
+    order = np.argsort(-terms, axis=0, kind="stable")[:NAMED]
+    at = np.arange(rows)
+    top, nothing = terms[order[0], at], np.full(rows, None, dtype=object)
+    least = np.maximum(LEAST_TERM, np.minimum(top, 2 * TELLING_TERM) * LEAST_PART)
+    chosen = [np.where(terms[one, at] >= least, words[one, at], nothing) for one in order]
+    first = np.where(top >= LEAST_TERM, order[0], -1)
+    pairs = nothing.copy()
+    if scorer.joint is not None and scorer.distance is not None:
+        apart = scorer.distance.of(scorer.joint.distance(normal)) >= _tails(scorer, batch)
+        odd, other, nats = scorer.joint.partners(normal)
+        apart &= nats >= LEAST_PAIR
+        pairs[apart] = _pair_words(columns, odd[apart], other[apart])
+        first = np.where(apart & (top < TELLING_TERM), odd, first)
+    # A column that tells enough by itself stands in front of what it does not go with.
+    before = np.where(top < TELLING_TERM, pairs, nothing)
+    after = np.where(top >= TELLING_TERM, pairs, nothing)
+    parts = [pa.array(one, pa.string()) for one in (before, *chosen, after)]
+    joined = pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
+    return Reasons(joined, first, columns)
+
+
+def _tails(scorer: RowScorer, batch: pa.RecordBatch) -> NDArray[np.float64]:
+    """Give the surprise of all that single columns say, in nats."""
+    parts = scorer.parts(batch)
+    found: NDArray[np.float64] = np.maximum(
+        scorer.tails.of(parts.tails), parts.strongest - scorer.cost
+    )
+    return found
+
+
+def _pair_words(
+    columns: tuple[str, ...], odd: NDArray[np.int64], other: NDArray[np.int64]
+) -> NDArray[np.object_]:
+    """Write each pair's sentence once."""
+    keys, places = np.unique(odd * len(columns) + other, return_inverse=True)
+    texts = [
+        f"{columns[key // len(columns)]} and {columns[key % len(columns)]} "
+        "do not go together as in the reference"
+        for key in keys.tolist()
+    ]
+    return np.array(texts, dtype=object)[places]

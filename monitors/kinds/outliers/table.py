@@ -1,0 +1,92 @@
+"""``driftline.outlier_scores``: how odd each row of some data is, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from os import PathLike
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.outliers.reasons import reasons_of
+from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
+
+__all__ = ["SCORE_COLUMNS", "outlier_scores", "score_table", "scored_batches"]
+
+SCORE_COLUMNS = pa.schema(
+    [("outlier_score", pa.float64()), ("is_outlier", pa.bool_()), ("reason", pa.string())]
+)
+
+
+def outlier_scores(
+    data: object,
+    baseline: Baseline | str | PathLike[str],
+    *,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> pa.Table:
+    """Score each row by how seldom the reference has one as odd.
+
+    Parameters
+    ----------
+    data
+        Data frame (pandas, polars, Arrow), path, glob, folder, or an opened source.
+    baseline
+        A baseline, or the folder of one.
+    progress
+        Called with rows done and rows in total (None when not known).
+
+    Returns
+    -------
+    pa.Table
+        One row for each row of the data, in their order; ``to_pandas()`` makes a frame of it.
+        ``outlier_score``: at most one row in ``10 ** score`` of the reference has so much.
+        ``is_outlier``: whether it is 4 or more. ``reason``: of outliers, up to three columns in
+        words that name cells of the reference, and nothing that it does not hold.
+
+    Raises
+    ------
+    InputError
+        When the baseline keeps no sample of rows, or the data have none of its columns.
+    """
+    opened = baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)
+    source = open_source(data, signature=opened.signature)
+    scorer = row_scorer(opened)
+    found, done = [], 0
+    for batch in source.batches():
+        found.append(score_table(scorer, batch))
+        done += batch.num_rows
+        if progress is not None:
+            progress(done, source.row_count)
+    return pa.Table.from_batches(found, SCORE_COLUMNS)
+
+
+def scored_batches(
+    batches: Iterator[pa.RecordBatch], scorer: RowScorer
+) -> Iterator[pa.RecordBatch]:
+    """Lay score, verdict and reason beside rows, as columns after theirs."""
+    for batch in batches:
+        scores = score_table(scorer, batch)
+        schema = pa.schema([*batch.schema, *SCORE_COLUMNS])
+        yield pa.RecordBatch.from_arrays([*batch.columns, *scores.columns], schema=schema)
+
+
+def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Give score, verdict and reason of each row.
+
+    Raises
+    ------
+    InputError
+        When the rows have none of the columns that are looked at.
+    """
+    scorer.require(batch.schema.names)
+    scores = scorer.score(batch)
+    odd = scores >= OUTLIER_SCORE
+    places = np.flatnonzero(odd)
+    words = reasons_of(scorer, batch.take(pa.array(places))).words
+    # Each outlier's words stand at its own place, and nothing at the others'.
+    at = np.cumsum(odd) - 1
+    reasons = words.take(pa.array(np.where(odd, at, 0), mask=~odd)).fill_null("")
+    columns = [pa.array(scores), pa.array(odd), reasons]
+    return pa.RecordBatch.from_arrays(columns, schema=SCORE_COLUMNS)

@@ -1,0 +1,252 @@
+"""How odd one value is by itself, for numbers: both tails of the reference, by cell.
+
+A term is minus the logarithm of a share of the reference's rows, so it is in nats: 0 for what is
+ordinary, 6.9 for one row in a thousand. The reference has no more to say than its number of rows
+allows, ``ln(2n)``. Beyond its range the distance counts on, as if the tail went on falling as it
+fell from its 99th percentile to its end: by a power of the distance from the median, the slowest
+law that is usual.
+
+References
+----------
+Li et al., "ECOD", IEEE TKDE 35, 2022 (tails); drift-methods.md section 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.cells import FEW_VALUES, Cells
+from driftline.baseline.coercion import coerce
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
+from driftline.monitors.kinds.outliers.stretches import Codes, counted_below
+from driftline.monitors.report.violation import percent
+
+__all__ = ["FARTHEST", "NumberTerms", "number_terms", "odds", "rare_term", "share_words"]
+
+Floats = NDArray[np.float32]
+# What a value beyond the range can add at most, in nats: infinite ones stay comparable.
+FARTHEST = 1e4
+# The share from which a tail's fall to the reference's end is measured.
+TAIL_SHARE = 0.01
+# The greatest of k values of an exponential tail lies ln k beyond its begin, and by chance less: so
+# much less than that, in nats, only once in twenty times (Gumbel's law).
+LEAST_END = 1.1
+# Below this, shares are said as odds.
+LEAST_PERCENT = 0.001
+
+
+@dataclass(frozen=True)
+class NumberTerms:
+    """The terms of a numeric column, by cell; shapes: C cells.
+
+    Parameters
+    ----------
+    cells
+        The reference's.
+    left, right
+        Minus logarithm of the share of rows below, above; float32, shape (C,).
+    is_left_skewed
+        Whether the low tail is the long one: then the low one is looked at.
+    normal
+        Where a value lies as a standard normal score.
+    words
+        By cell: what it holds and how rare that is.
+    below, above
+        Powers by which the tails fall; 0 where the reference does not tell.
+    """
+
+    cells: Cells
+    left: Floats
+    right: Floats
+    is_left_skewed: bool
+    normal: NormalScores
+    words: tuple[str, ...]
+    below: float
+    above: float
+
+    @property
+    def column(self) -> str:
+        """The user's name."""
+        return self.cells.column
+
+    @property
+    def tail_count(self) -> int:
+        """How many times ``exp(-t)`` bounds the chance of a term of t: mean ranks halve a cell."""
+        return 5
+
+    def codes(self, batch: pa.RecordBatch) -> tuple[Codes, NDArray[np.float64]]:
+        """Give each row's cell and number, shape (rows,); the number is NaN where there is none."""
+        array = batch.column(self.column)
+        plain, lost = coerce(array, self.cells.type)
+        values = plain.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        codes = counted_below(values, np.asarray(self.cells.edges))
+        codes[np.isnan(values)] = self.cells.size - 2
+        if lost or UNFIT in batch.schema.names:
+            mask = Predicate(self.column, "unfit", self.cells.type).mask(batch)
+            codes[mask.to_numpy(zero_copy_only=False)] = self.cells.size - 1
+        return codes, values
+
+    def tails(
+        self, codes: Codes, values: NDArray[np.float64] | None = None
+    ) -> tuple[Floats, Floats]:
+        """Give both terms of each row, shape (rows,), of cells and, beyond the range, values."""
+        left, right = self.left.take(codes), self.right.take(codes)
+        if values is not None and self.cells.edges:
+            low, high = self.cells.edges[0], float(self.cells.maximum or 0.0)
+            middle = float(self.cells.median or 0.0)
+            _reach(left, codes == 0, middle - values, middle - low, self.below)
+            _reach(
+                right, codes == len(self.cells.edges), values - middle, high - middle, self.above
+            )
+        return left, right
+
+
+def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
+    """Take the terms from the reference's exact counts.
+
+    Parameters
+    ----------
+    cells, column
+        Of the same numeric column; the profile is the reference's and has cell counts.
+    """
+    assert column.cell_counts is not None
+    counts = column.cell_counts.astype(np.float64)
+    rows = max(counts.sum(), 1.0)
+    inside = counts[:-2]
+    present = max(float(inside.sum()), 1.0)
+    before = np.concatenate([[0.0], np.cumsum(inside)[:-1]])
+    rank = before + inside / 2
+    # No share is known to be below half a row of all.
+    left = -np.log(np.maximum(rank, 0.5) / present)
+    right = -np.log(np.maximum(present - rank, 0.5) / present)
+    gap = _gap_term(column, rows)
+    empty = (inside == 0) & (before > 0) & (before < present)
+    left, right = (
+        np.where(empty, np.maximum(left, gap), left),
+        np.where(empty, np.maximum(right, gap), right),
+    )
+    absent = [rare_term(float(one), rows) for one in counts[-2:]]
+    below, above = _powers(cells, column, inside)
+    return NumberTerms(
+        cells=cells,
+        left=np.array([*left, *absent], np.float32),
+        right=np.array([*right, *absent], np.float32),
+        is_left_skewed=_third_moment(column) < 0,
+        normal=normal_scores(cells, column),
+        words=_words(cells, inside, before, counts[-2:] / rows),
+        below=below,
+        above=above,
+    )
+
+
+def rare_term(count: float, rows: float) -> float:
+    """Give the term of what so many of the rows hold, in nats; at most ``ln(2 rows)``."""
+    return float(-np.log(min(1.0, max(count, 0.5) / max(rows, 1.0))))
+
+
+def odds(share: float) -> str:
+    """Say a share as odds of two digits: ``1 in 2,000``; "" of what is no rarity."""
+    if share > 0.2:
+        return ""
+    one_in = 1.0 / max(share, 1e-15)
+    digits = 1 - int(np.floor(np.log10(one_in)))
+    return f"1 in {round(one_in, digits):,.0f}"
+
+
+def share_words(share: float) -> str:
+    """Say a share of rows so that small ones stay apart: ``1.2 %``, ``1 in 40,000``, ``0 %``."""
+    return percent(share) if share >= LEAST_PERCENT or not share else odds(share)
+
+
+def _reach(
+    terms: Floats,
+    chosen: NDArray[np.bool_],
+    distances: NDArray[np.float64],
+    end: float,
+    power: float,
+) -> None:
+    """Add what lies beyond the end of the range, in place; all distances are from the median."""
+    at = np.flatnonzero(chosen) if power else chosen[:0]
+    if len(at):
+        beyond = power * np.log(np.maximum(distances[at] / end, 1.0))
+        terms[at] += np.minimum(beyond, FARTHEST).astype(np.float32)
+
+
+def _gap_term(column: ColumnProfile, rows: float) -> float:
+    """Give the term of a number between two known ones; 0 where not all numbers are known.
+
+    As of a text that was never seen: as many as came once foretell (Good, Biometrika 40, 1953). So
+    of codes and ratings alone: a measured number may take any value between two others.
+    """
+    if not column.numbers.is_complete or len(column.numbers.values) > FEW_VALUES:
+        return 0.0
+    return rare_term(float(np.count_nonzero(column.numbers.counts == 1)), rows)
+
+
+def _third_moment(column: ColumnProfile) -> float:
+    """Give what has the sign of the skewness: the third central moment of the sketch's values."""
+    values, weights = column.sketch.weighted()
+    if not len(values):
+        return 0.0
+    scale = max(float(np.abs(values).max()), 1e-300)
+    scaled = values / scale  # So that no cube overflows.
+    centred = scaled - np.average(scaled, weights=weights)
+    return float(np.average(centred**3, weights=weights))
+
+
+def _powers(
+    cells: Cells, column: ColumnProfile, inside: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Give by which powers the tails fall from their last percent to the reference's ends.
+
+    0 where that is not known: for a tail that does not fall, a reference of few rows, and one that
+    has infinite values, which lie beyond its range already.
+    """
+    present = float(inside.sum())
+    fall = np.log(max(present * TAIL_SHARE, 1.0)) - LEAST_END
+    if not cells.edges or fall <= 0:
+        return 0.0, 0.0
+    found = column.quantiles([TAIL_SHARE, 1 - TAIL_SHARE])
+    middle = float(cells.median or 0.0)
+    powers = []
+    for quantile, end, outside in (
+        (found[0].value, cells.edges[0], inside[0]),
+        (found[1].value, float(cells.maximum or 0.0), inside[-1]),
+    ):
+        near, far = abs(quantile - middle), abs(end - middle)
+        powers.append(float(fall / np.log(far / near)) if not outside and far > near > 0 else 0.0)
+    return powers[0], powers[1]
+
+
+def _words(
+    cells: Cells,
+    inside: NDArray[np.float64],
+    before: NDArray[np.float64],
+    absent: NDArray[np.float64],
+) -> tuple[str, ...]:
+    """Say of each cell what it holds, and how much of the reference lies as far out."""
+    present = max(float(inside.sum()), 1.0)
+    found = []
+    for index, phrase in enumerate(cells.names):
+        text = phrase
+        if index >= len(inside):
+            share = float(absent[index - len(inside)])
+            how = odds(share) if share else "never in the reference"
+        elif not inside[index]:
+            how = "beyond the reference" if index in (0, len(inside) - 1) else "in none of it"
+        else:
+            low = float(before[index] + inside[index]) / present
+            high = 1.0 - float(before[index]) / present
+            how = odds(min(low, high))
+            if how and not phrase.startswith("="):  # A tail has one end that matters.
+                is_low = low < high
+                edge = cells.edges[index] if is_low else cells.edges[index - 1]
+                text = Predicate(cells.column, "lt" if is_low else "ge", edge).phrase
+        found.append(f"{cells.column} {text}" + (f" ({how})" if how else ""))
+    return tuple(found)

@@ -1,0 +1,211 @@
+"""From drafts to violations: the rows behind each, what they have in common, how grave it is.
+
+A page is what no season can bring: a wrong type, a missing column, gaps, unseen values, values far
+outside the reference, a change of unit. All else is a shift within what is known, and a ticket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from textwrap import shorten
+
+from driftline.monitors.check_context import Question
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
+from driftline.monitors.kinds.data_quality.judgement import MISSING_COLUMNS, Judgement
+from driftline.monitors.report.ranking import Broken, alike_features, broken_features
+from driftline.monitors.report.violation import Severity, Violation
+from driftline.monitors.root_cause.callers import is_caller
+from driftline.monitors.root_cause.contributors import Culprits, Target
+from driftline.monitors.root_cause.onset import Onset
+from driftline.monitors.root_cause.search import began_before, search
+
+__all__ = ["cause_sentence", "find_violations", "word_violation"]
+
+# Fewer rows than this at fault are worth a ticket, but wake nobody.
+PAGE_SHARE = 0.02
+ALWAYS_PAGES = frozenset(
+    {
+        "constant_check",
+        "data_type_check",
+        "missing_column_check",
+        "range_check",
+        "unit_change_check",
+    }
+)
+# Values as rare as that in the reference are news, and so is the hour in which they came.
+RARE_SHARE = 0.01
+CAUSES_NAMED = 3
+# A pager is no place for the names of five hundred columns; the report has them all.
+CAUSE_WIDTH = 250
+
+
+def find_violations(
+    judgement: Judgement,
+    question: Question,
+    references: Mapping[str, ReferenceColumn],
+    counts: WindowCounts | None = None,
+) -> tuple[Violation, ...]:
+    """Look up the rows behind each draft, in one pass, and say what they are.
+
+    Parameters
+    ----------
+    judgement
+        What data_quality.judge gave.
+    question
+        Gives the window's rows, which are not read without violations; the text features of its
+        baseline are the segments that can be named.
+    references
+        By column: the reference's cells.
+    counts
+        The window's own, beside those of the windows before that the question may hold.
+
+    Returns
+    -------
+    tuple of Violation
+        In the order of the drafts, but of one feature what pages first.
+    """
+    targets = [
+        Target(draft.predicate, draft.share_reference)
+        for draft in judgement.drafts
+        if draft.predicate is not None
+    ]
+    left = iter(search(question, targets))
+    found = [
+        word_violation(
+            draft,
+            next(left) if draft.predicate is not None else None,
+            references,
+            judgement,
+            _began_before(draft, references, question, counts),
+        )
+        for draft in judgement.drafts
+    ]
+    first: dict[str, int] = {}
+    for one in found:
+        first.setdefault(one.feature_name, len(first))
+    return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
+
+
+def _began_before(
+    draft: Draft,
+    references: Mapping[str, ReferenceColumn],
+    question: Question,
+    counts: WindowCounts | None,
+) -> Onset | None:
+    """Say since which earlier window a draft holds, where windows are remembered."""
+    if not question.past or counts is None or draft.feature not in references:
+        return None
+    return began_before(draft.predicate, references[draft.feature], question.past, counts)
+
+
+def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
+    """Say in one sentence what a pager should print; "" without violations.
+
+    One clause for each of the three features that are most to blame, pages first, of these missing
+    columns; features that the same befell in the same rows share one. Without values of rows where
+    they are not wanted.
+    """
+    ranked = sorted(
+        violations,
+        key=lambda one: (
+            one.severity != "page",
+            one.feature_name != MISSING_COLUMNS,
+            -one.share_of_blame,
+        ),
+    )
+    groups = alike_features(broken_features(ranked))
+    clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
+    if left := sum(map(len, groups[CAUSES_NAMED:])):
+        clauses.append(f"and {left} more")
+    return "; ".join(clauses)
+
+
+def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
+    """Say what befell a feature, or several."""
+    names = [one.feature for one in group]
+    first = group[0].violations[0]
+    cause = first.cause if has_values else first.plain_cause
+    if len(names) > 1:
+        dots = ", …" if len(names) > CAUSES_NAMED else ""
+        names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
+    # Shortened last: what is cut can no more be told from what is not.
+    return f"{names[0]}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}"
+
+
+def word_violation(
+    draft: Draft,
+    culprits: Culprits | None,
+    references: Mapping[str, ReferenceColumn],
+    judgement: Judgement,
+    before: Onset | None = None,
+) -> Violation:
+    """Put a draft and what was found behind it together; it may have begun in a window before."""
+    segment = culprits.segment if culprits else None
+    onset = before or (culprits.onset if culprits else None)
+    return Violation(
+        feature_name=draft.feature,
+        constraint_check_type=draft.check,
+        description=draft.description,
+        severity=_severity(draft, references, judgement),
+        ratio=draft.ratio,
+        share_of_blame=judgement.blame.get(draft.feature, 0.0),
+        predicate=draft.predicate,
+        row_count=culprits.row_count if culprits else 0,
+        cause=_cause(draft, culprits, onset),
+        segment=segment,
+        unit=draft.unit,
+        values=culprits.values if culprits else (),
+        first_rows=tuple(culprits.first_rows) if culprits else (),
+        onset=onset,
+    )
+
+
+def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
+    parts = [draft.what]
+    op = draft.predicate.op if draft.predicate else None
+    if culprits is not None and op in ("not_in", "in", "rule") and culprits.values:
+        # What was always empty has no levels that could be new.
+        has_known = getattr(draft.predicate, "values", ())
+        is_alone = op == "not_in" and len(culprits.values) == 1 and has_known
+        parts.append(f'{"new level" if is_alone else "mostly"} "{culprits.values[0]}"')
+    if draft.unit is not None:
+        parts.append(f"looks like {draft.unit.name}")
+    # Values that the reference knows come and go with the hours of a day.
+    if onset is not None and draft.share_reference < RARE_SHARE:
+        parts.append(str(onset))
+    elif draft.since is not None:
+        parts.append(f"since {draft.since:%Y-%m-%d %H:%M} UTC")
+    segment = None if culprits is None else culprits.segment
+    if segment is not None and op == "null" and is_caller(segment.column):
+        parts.append(f'suspected nulls from caller "{segment.level}"')
+    if segment is not None:
+        parts.append(str(segment))
+    return ", ".join(parts)
+
+
+def _severity(
+    draft: Draft, references: Mapping[str, ReferenceColumn], judgement: Judgement
+) -> Severity:
+    if draft.severity is not None:
+        return draft.severity
+    if draft.check in ALWAYS_PAGES:
+        return "page"
+    is_judged = draft.feature in judgement.drifts  # There are rows enough.
+    # A column that is as good as gone wakes somebody, however bursty its stream is; evidence is
+    # asked for below that.
+    if draft.check == "completeness_check" and is_judged and draft.share >= GONE_SHARE:
+        return "page"
+    if draft.check in ("completeness_check", "categorical_values_check"):
+        return "page" if draft.surprising and draft.share >= PAGE_SHARE else "ticket"
+    if draft.check != "baseline_drift_check":
+        return "ticket"
+    drift = judgement.drifts[draft.feature]
+    set_kind = references[draft.feature].cells.set_kind(drift.cell_index)
+    # Fewer gaps than ever are a change, and nothing that is broken.
+    op = draft.predicate.op if draft.predicate else ""
+    is_gap = op == "null" and drift.share_window > drift.share_reference
+    is_new = set_kind in ("unseen", "unfit") or (set_kind == "null" and is_gap)
+    return "page" if is_new and draft.share >= PAGE_SHARE else "ticket"

@@ -1,0 +1,116 @@
+"""The small tables beside a report's features: its segments, and its declared rules; plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from driftline.monitors.report.violation import JsonValue, percent
+
+if TYPE_CHECKING:
+    from driftline.monitors.report.report import Report
+
+__all__ = ["SideTable", "side_tables"]
+
+# Keys of a rule that are said elsewhere in its line.
+SAID = frozenset({"check", "column", "name", "severity"})
+WORD = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SideTable:
+    """A titled table of ready words, what is broken first.
+
+    Parameters
+    ----------
+    title
+        What the rows are.
+    heads
+        Title of each column, and whether numbers stand below it.
+    rows
+        One tuple of cells for each row.
+    broken
+        Whether each row is violated.
+    """
+
+    title: str
+    heads: tuple[tuple[str, bool], ...]
+    rows: tuple[tuple[str, ...], ...]
+    broken: tuple[bool, ...]
+
+
+def side_tables(report: Report) -> tuple[SideTable, ...]:
+    """Give the tables that a report has something to put into."""
+    return tuple(one for one in (_segments(report), _rules(report)) if one.rows)
+
+
+def _segments(report: Report) -> SideTable:
+    """List the segments: the most violated first, then those nearest to their bound."""
+    ordered = sorted(
+        report.segments, key=lambda one: (-one.violation_count, -(one.max_drift_ratio or 0.0))
+    )
+    rows = tuple(
+        (
+            one.name,
+            f"{one.row_count:,}",
+            percent(one.share_of_rows),
+            f"{one.violation_count:,}",
+            "" if one.max_drift_ratio is None else f"{one.max_drift_ratio:.2f}",
+            one.note.replace("_", " "),
+        )
+        for one in ordered
+    )
+    heads = (("segment", False), ("rows", True), ("of all", True), ("violations", True),
+             ("x bound", True), ("note", False))  # fmt: skip
+    return SideTable("Segments", heads, rows, tuple(one.violation_count > 0 for one in ordered))
+
+
+def _rules(report: Report) -> SideTable:
+    """List the declared rules, the broken first."""
+    ordered = sorted(_declared(report), key=lambda one: one["passed"] is not False)
+    rows = tuple(
+        (
+            _rule(one),
+            "not judged" if one["passed"] is None else "kept" if one["passed"] else "broken",
+            _count(one["judged_count"]),
+            _count(one["broken_count"]),
+            str(one["found"] or ""),
+        )
+        for one in ordered
+    )
+    heads = (("rule", False), ("", False), ("judged", True), ("against it", True),
+             ("found", False))  # fmt: skip
+    return SideTable("Rules", heads, rows, tuple(one["passed"] is False for one in ordered))
+
+
+def _declared(report: Report) -> Iterator[Mapping[str, JsonValue]]:
+    found = report.details.get("rules")
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, dict):
+            yield one
+
+
+def _rule(one: Mapping[str, JsonValue]) -> str:
+    """Say what a rule asks for: its own name, or its check with what it is given."""
+    rule = one["rule"]
+    assert isinstance(rule, dict)
+    if rule.get("name"):
+        return str(rule["name"])
+    check = rule.get("check")
+    given = ", ".join(
+        _word(value) if key == check else f"{key} {_word(value)}"  # An expression is its own name.
+        for key, value in rule.items()
+        if key not in SAID
+    )
+    words = (str(rule.get("column") or ""), str(check or ""), given)
+    return " ".join(word for word in words if word)
+
+
+def _word(value: JsonValue) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= WORD else f"{text[: WORD - 1]}…"
+
+
+def _count(value: JsonValue) -> str:
+    return f"{value:,}" if isinstance(value, int) and value else ""

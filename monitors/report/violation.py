@@ -1,0 +1,318 @@
+"""What a monitor finds: one violated constraint, and one judged feature, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Literal
+
+from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.kinds.data_quality.units import UnitChange
+from driftline.monitors.root_cause.onset import Onset
+
+__all__ = [
+    "FeatureResult",
+    "JsonValue",
+    "Segment",
+    "Severity",
+    "Violation",
+    "hide_values",
+    "percent",
+    "plural",
+    "rounded",
+]
+
+Severity = Literal["page", "ticket"]
+_HIDDEN = '"…"'
+_MARK = "\0"
+# Characters of what a prompt or a log shows of an object.
+REPR_WIDTH = 200
+JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The slice of rows in which a violation is concentrated.
+
+    Parameters
+    ----------
+    column, level
+        Rows whose text column holds this value; of several conditions, the first.
+    share_of_culprits
+        Share of the rows behind the violation that lie in it, 0-1.
+    share_of_rows
+        Share of all rows that lie in it, 0-1.
+    conditions
+        All that its rows meet, where that is more than one level or a range of numbers.
+    share_of_excess
+        Share of the rows behind the violation, beyond those to be expected, that lie in it, 0-1;
+        None where it was not measured.
+    """
+
+    column: str
+    level: str
+    share_of_culprits: float
+    share_of_rows: float
+    conditions: tuple[Predicate, ...] = ()
+    share_of_excess: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The slice in words: ``carrier = "UA" and origin = "EWR"``."""
+        return " and ".join(map(str, self.conditions)) or f'{self.column} = "{self.level}"'
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The values of rows that the words quote."""
+        return (self.level, *(text for one in self.conditions for text in _texts_of(one)))
+
+    def __str__(self) -> str:
+        rows = f"({percent(self.share_of_rows)} of all rows)"
+        if self.share_of_excess is not None:
+            return f"{self.words} holds {percent(self.share_of_excess)} of the excess {rows}"
+        return f"{self.words} holds {percent(self.share_of_culprits)} of them {rows}"
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Give plain JSON values in a fixed order."""
+        found: dict[str, JsonValue] = {
+            "column": self.column,
+            "level": self.level,
+            "share_of_culprits": self.share_of_culprits,
+            "share_of_rows": self.share_of_rows,
+        }
+        if self.share_of_excess is not None:
+            found["share_of_excess"] = self.share_of_excess
+        if self.conditions:
+            found["conditions"] = [one.to_dict() for one in self.conditions]
+        return {**found, "text": str(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One constraint that the data break.
+
+    Parameters
+    ----------
+    feature_name, constraint_check_type, description
+        SageMaker's three fields, its texts. Of other kinds than data quality, `feature_name` is
+        what is violated in words, such as "auc" or "sex = Female: DPPL".
+    severity
+        "page": cannot be a season (type, missing column, gaps, unseen values, change of unit);
+        "ticket": a shift within what the reference knows.
+    ratio
+        Distance over bound, above 1; None for checks without a distance.
+    share_of_blame
+        This feature's share of all evidence, 0-1; the violations of one feature carry the same. Of
+        a segment that was judged on its own: within it, times its share of the rows.
+    predicate
+        The condition that the rows behind the violation meet; None when no row is behind it.
+    row_count
+        How many rows meet it.
+    cause
+        What happened, in words, without the feature's name.
+    segment
+        Where those rows are concentrated, if they are; of a segment that was judged on its own,
+        that one.
+    unit
+        The change of unit that would explain them, if one would.
+    values
+        The most frequent values of a text column among those rows, at most three.
+    first_rows
+        Pointers to the first of them: event id and row index, or the row's number from 0.
+    onset
+        The span of time in which it happened, if it was not there all the while.
+    within
+        The segment that was judged on its own, in words such as ``origin = "EWR"``; "": all rows.
+    fields
+        SageMaker's fields where a kind has others than the three, such as ``metric_name``.
+    """
+
+    feature_name: str
+    constraint_check_type: str
+    description: str
+    severity: Severity = "page"
+    ratio: float | None = None
+    share_of_blame: float = 0.0
+    predicate: Condition | None = None
+    row_count: int = 0
+    cause: str = ""
+    segment: Segment | None = None
+    unit: UnitChange | None = None
+    values: tuple[str, ...] = ()
+    first_rows: tuple[Mapping[str, str | int], ...] = ()
+    fields: Mapping[str, str] | None = None
+    within: str = ""
+    onset: Onset | None = None
+
+    @property
+    def document(self) -> dict[str, str]:
+        """The entry of constraint_violations.json, in the fields of the kind."""
+        if self.fields is not None:
+            return dict(self.fields)
+        found = {
+            "feature_name": self.feature_name,
+            "constraint_check_type": self.constraint_check_type,
+            "description": self.description,
+        }
+        # A key of ours, which SageMaker's readers do not look for.
+        return {**found, "segment": self.within} if self.within else found
+
+    @property
+    def plain_cause(self) -> str:
+        """The cause without values of rows, for those who may not read them."""
+        own = () if self.segment is None else self.segment.texts
+        return hide_values(self.cause, (*self.values, *own, *_texts_of(self.predicate)))
+
+    def __repr__(self) -> str:
+        """Give one line; `to_dict` has everything."""
+        what = f"{self.feature_name}: {self.constraint_check_type}, {self.severity}: {self.cause}"
+        return f"<Violation {shorten(what, REPR_WIDTH, placeholder=' …')}>"
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Give plain JSON values in a fixed order."""
+        unit: JsonValue = None
+        if self.unit is not None:
+            unit = {
+                "name": self.unit.name,
+                "factor": self.unit.factor,
+                "offset": self.unit.offset,
+                "distance_before": self.unit.distance_before,
+                "distance_after": self.unit.distance_after,
+            }
+        return {
+            "feature_name": self.feature_name,
+            "constraint_check_type": self.constraint_check_type,
+            "description": self.description,
+            "severity": self.severity,
+            "ratio": self.ratio,
+            "share_of_blame": self.share_of_blame,
+            "cause": self.cause,
+            "segment": None if self.segment is None else self.segment.to_dict(),
+            "onset": None if self.onset is None else {**self.onset.to_dict()},
+            "within": self.within,
+            "unit": unit,
+            "values": list(self.values),
+            "predicate": None if self.predicate is None else self.predicate.to_dict(),
+            "row_count": self.row_count,
+            "first_rows": [dict(row) for row in self.first_rows],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureResult:
+    """One line of the table of features: what was measured, and how far it may go.
+
+    Parameters
+    ----------
+    feature, type, role
+        From the signature.
+    row_count, missing_count, unfit_count
+        Rows of the window, those without a value, those whose value does not fit the type.
+    distance, bound, p_value
+        The strongest set of rows: |share - reference share|, where a violation begins, and the
+        chance of so much in any set without drift; None when drift was not judged.
+    set
+        That set in words, such as ``below 12.3``.
+    share_reference, share_window, share_low, share_high
+        Its shares, and the 95 % interval of the window's.
+    design_effect
+        How many times more it varies from window to window than independent rows would.
+    stability, jensen_shannon
+        PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
+    share_of_blame
+        0-1; 0 without a violation.
+    kolmogorov_smirnov, wasserstein, total_variation
+        How far a column that drifted lies from its reference: numbers as share and in robust sd of
+        the reference, texts as share; each with the ends of its 95 % interval.
+    change
+        The same in words, such as ``about 0.25 sd higher (95 %: 0.2 to 0.3)``; "" without drift.
+    note
+        Why there is no distance, such as "insufficient_data"; "" when there is one.
+    """
+
+    feature: str
+    type: str
+    role: str
+    row_count: int
+    missing_count: int
+    unfit_count: int
+    distance: float | None = None
+    bound: float | None = None
+    p_value: float | None = None
+    set: str | None = None
+    share_reference: float | None = None
+    share_window: float | None = None
+    share_low: float | None = None
+    share_high: float | None = None
+    design_effect: float | None = None
+    stability: float | None = None
+    jensen_shannon: float | None = None
+    share_of_blame: float = 0.0
+    kolmogorov_smirnov: float | None = None
+    kolmogorov_smirnov_low: float | None = None
+    kolmogorov_smirnov_high: float | None = None
+    wasserstein: float | None = None
+    wasserstein_low: float | None = None
+    wasserstein_high: float | None = None
+    total_variation: float | None = None
+    total_variation_low: float | None = None
+    total_variation_high: float | None = None
+    change: str = ""
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """Distance over bound; above 1 is a violation; None when there is none, or no bound."""
+        if self.distance is None or not self.bound:
+            return None
+        return self.distance / self.bound
+
+
+def hide_values(text: str, known: Iterable[str] = ()) -> str:
+    """Take the values of rows, which stand in double quotes, out of a whole sentence.
+
+    Values may hold quotes of their own, so pairs of them prove nothing. Known values are taken out
+    as they are; with any other quote left, all from the sentence's first to its last is.
+
+    Parameters
+    ----------
+    text
+        Not shortened: of a value that was cut nobody can say where it ends.
+    known
+        Values that it may quote.
+    """
+    left = text
+    for value in sorted(set(known), key=len, reverse=True):
+        left = left.replace(f'"{value}"', _MARK)
+    if '"' not in left:
+        return left.replace(_MARK, _HIDDEN)
+    start, end = text.index('"'), text.rindex('"')
+    return text[:start] + _HIDDEN + (text[end + 1 :] if end > start else "")
+
+
+def _texts_of(condition: Condition | None) -> Iterator[str]:
+    while isinstance(condition, Predicate):
+        yield from condition.values
+        if isinstance(condition.value, str):
+            yield condition.value
+        condition = condition.within
+
+
+def percent(share: float) -> str:
+    """Write a share for people: ``33.1 %``, ``100 %``, ``0 %``; never rounds a trace to 0."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    return f"{round(100 * share, 1):g} %"
+
+
+def rounded(value: float, digits: int) -> str:
+    """Write a number with so many digits that count; a large one in full: ``1,900``."""
+    shown = float(f"{value:.{digits}g}")
+    return f"{shown:,.0f}" if abs(shown) >= 10 ** (digits - 1) else f"{shown:g}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a number with its noun: ``1 row``, ``1,200 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,252 @@
+"""All rows behind violations, and no others, as a stream of CSV or Parquet.
+
+Rows are read twice: once to see what each bears, once to be written, batch by batch, so that memory
+holds one batch however many rows there are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from driftline.baseline.predicate import UNFIT
+from driftline.capture.windows.window import ROW_IDS
+from driftline.errors import InputError
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.root_cause.rows import with_texts
+from driftline.monitors.root_cause.shares import Blamed, RowShares, weigh
+
+__all__ = [
+    "MEDIA_TYPES",
+    "SHARE",
+    "Form",
+    "blamed_batches",
+    "form_of",
+    "replace_file",
+    "write_rows",
+    "written",
+]
+
+Form = Literal["csv", "parquet"]
+MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+SHARE = "share_of_blame"
+# Where rows have no event id: their number in the data, from 0.
+ROW = "row"
+BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
+
+
+def form_of(path: str) -> Form:
+    """Choose the form of a file by its ending.
+
+    Raises
+    ------
+    InputError
+        When it has another ending.
+    """
+    ending = path.rpartition(".")[2].lower()
+    for form in get_args(Form):
+        if ending == form:
+            return form  # type: ignore[no-any-return] # One of the two.
+    raise InputError(f"{path}: expected a file that ends in .csv or .parquet")
+
+
+def blamed_batches(
+    batches: BatchMaker, blamed: Sequence[Blamed], references: Mapping[str, ReferenceColumn]
+) -> Iterator[pa.RecordBatch]:
+    """Give the rows behind violations with what each bears.
+
+    Parameters
+    ----------
+    batches
+        Gives all rows of the window, anew at each call.
+    blamed
+        The violations, at least one.
+    references
+        By column: the reference's cells and counts.
+
+    Yields
+    ------
+    pa.RecordBatch
+        Ids first (or ``row``), then ``share_of_blame``, the conditions' columns, all others. All of
+        one schema; at least one, which may be empty.
+    """
+    shares = weigh(batches(), blamed, references)
+    schema: pa.Schema | None = None
+    first = 0
+    for batch in batches():
+        table = _chosen(batch, shares, blamed, first)
+        first += batch.num_rows
+        if schema is None:
+            schema = table.schema
+        elif not table.num_rows:
+            continue
+        yield from table.cast(schema).combine_chunks().to_batches() or _empty(schema)
+    if schema is None:
+        yield from _empty(pa.schema([(SHARE, pa.float64())]))
+
+
+def _empty(schema: pa.Schema) -> list[pa.RecordBatch]:
+    return [pa.RecordBatch.from_pylist([], schema=schema)]
+
+
+def _chosen(
+    batch: pa.RecordBatch, shares: RowShares, blamed: Sequence[Blamed], first: int
+) -> pa.Table:
+    """Give the blamed rows of a batch, columns in their order."""
+    found, share = shares.of(batch)
+    table = pa.Table.from_batches([batch]).filter(pa.array(found))
+    for one in blamed:
+        if one.predicate.op == "unfit":
+            table = with_texts(table, one.predicate, keep=True)
+    if UNFIT in table.column_names and pa.types.is_map(table.schema.field(UNFIT).type):
+        table = table.drop_columns([UNFIT])
+    names = table.column_names
+    own = _free(SHARE, names)
+    ids = [name for name in ROW_IDS if name in names]
+    if "event_id" not in names:
+        ids = [_free(ROW, names)]
+        table = table.append_column(ids[0], pa.array(first + np.flatnonzero(found), pa.int64()))
+    table = table.append_column(own, pa.array(share[found]))
+    looked = dict.fromkeys(name for one in blamed for name in one.predicate.columns)
+    front = [*ids, own, *(name for name in looked if name in names and name not in ids)]
+    return table.select([*front, *(name for name in names if name not in front)])
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """Give a name that no column of the data has."""
+    while name in taken:
+        name = f"driftline_{name}"
+    return name
+
+
+def written(batches: Iterator[pa.RecordBatch], form: Form) -> Iterator[bytes]:
+    """Write batches of one schema as a file, piece by piece.
+
+    Parameters
+    ----------
+    batches
+        At least one.
+    form
+        "csv", lists as JSON; or "parquet", all types as they are.
+    """
+    piece = _Piece()
+    sink = pa.PythonFile(piece, mode="w")
+    writer: pq.ParquetWriter | pacsv.CSVWriter | None = None
+    for batch in batches:
+        if form == "csv":
+            batch = _flat(batch)
+        if writer is None:
+            make = pq.ParquetWriter if form == "parquet" else pacsv.CSVWriter
+            writer = make(sink, batch.schema)
+        writer.write_batch(batch) if form == "parquet" else writer.write(batch)
+        if piece.held:
+            yield piece.take()
+    if writer is not None:
+        writer.close()
+    if piece.held:
+        yield piece.take()
+
+
+def write_rows(batches: Iterator[pa.RecordBatch], form: Form, path: Path) -> int:
+    """Write batches to a file, which is there whole or not at all; give how many rows."""
+    count = 0
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal count
+        for batch in batches:
+            count += batch.num_rows
+            yield batch
+
+    replace_file(path, written(counted(), form))
+    return count
+
+
+def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
+    """Put what is given in the place of a file when all of it has come.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with half.open("wb") as file:
+            file.writelines(pieces)
+        half.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Write lists and the like as JSON texts, bytes in hex, and codes as what they stand for."""
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_nested(column.type):
+            texts = [
+                None if one is None else json.dumps(one, default=_text)
+                for one in column.to_pylist()
+            ]
+            columns.append(pa.array(texts, pa.string()))
+        elif _is_bytes(column.type):
+            texts = [None if one is None else _text(one) for one in column.to_pylist()]
+            columns.append(pa.array(texts, pa.string()))
+        elif pa.types.is_dictionary(column.type):
+            columns.append(pc.cast(column, column.type.value_type))
+        else:
+            columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _text(value: object) -> str:
+    """Write what neither JSON nor CSV knows."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+class _Piece:
+    """A file that keeps what was written since it was last asked."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self._place = 0
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        self.held += data
+        self._place += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._place
+
+    def flush(self) -> None:
+        """Do nothing: whoever reads takes it."""
+
+    def close(self) -> None:
+        self.closed = True
+
+    def take(self) -> bytes:
+        taken, self.held = bytes(self.held), bytearray()
+        return taken

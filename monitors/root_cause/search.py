@@ -1,0 +1,137 @@
+"""One question's search for culprits: which columns are looked at, and when a fault began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.check_context import Question
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.root_cause.contributors import CulpritCounter, Culprits, Target, segment_of
+from driftline.monitors.root_cause.onset import Onset, find_onset
+from driftline.monitors.root_cause.slices import Slice, measured
+
+__all__ = ["began_before", "search"]
+
+_EVENT_TIME = "event_time"
+
+
+def search(question: Question, targets: Sequence[Target]) -> list[Culprits]:
+    """Find the rows behind each target of a question, in one pass.
+
+    Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
+    who sent them. Where only some rows could be kept, what was found is counted on all.
+    """
+    if not targets:
+        return []
+    columns = question.baseline.signature.columns
+    features = [one for one in columns if one.role == "feature"]
+    texts = [one.name for one in features if one.type in ("string", "bool")]
+    numbers = [one.name for one in features if one.type in ("int64", "double")]
+    if question.callers is not None:
+        callers = question.callers()
+        texts += callers.names
+        question = replace(question, batches=callers.batches, splitter=None)
+    asked = (targets, texts, numbers, _time(question))
+    counter = question.gather(partial(CulpritCounter.start, *asked), CulpritCounter.columns(*asked))
+    found = counter.result()
+    if not counter.scene.is_whole:
+        _count_all(question, found, counter.row_count)
+    return found
+
+
+def _time(question: Question) -> str | None:
+    if question.facts is not None:
+        return _EVENT_TIME
+    columns = question.baseline.signature.columns
+    return next((one.name for one in columns if one.role == "timestamp"), None)
+
+
+def began_before(
+    condition: Condition | None,
+    reference: ReferenceColumn,
+    past: Sequence[WindowCounts],
+    now: WindowCounts,
+) -> Onset | None:
+    """Say since which earlier window a fault lasts; None when it began in this one.
+
+    Parameters
+    ----------
+    condition
+        What guilty rows meet: one of the sets that the reference's cells are scanned by.
+    reference
+        The column's cells and counts.
+    past, now
+        Windows in order of time, and the one that is judged.
+    """
+    cells = reference.cells
+    windows = [
+        one for one in (*past, now) if cells.column in one.cells and one.start is not None
+        and one.row_count
+    ]  # fmt: skip
+    if condition not in cells.predicates or len(windows) < 3 or windows[-1] is not now:
+        return None
+    place = cells.predicates.index(condition)
+    counts = np.stack([one.cells[cells.column] for one in windows])
+    guilty = cells.scan(counts)[:, place]
+    starts = [one.start for one in windows if one.start is not None]
+    expected = float(cells.scan(reference.counts)[place] / reference.counts.sum())
+    rows = np.array([one.row_count for one in windows])
+    found = find_onset(starts, rows, guilty, expected, lasting=True)
+    return None if found is None or found.start == now.start else found
+
+
+@dataclass(slots=True)
+class _SliceCounter:
+    """Counts all rows of slices that were found in some."""
+
+    asked: list[tuple[Condition, tuple[Predicate, ...]]]
+    rows: list[int]
+    guilty: list[int]
+
+    @classmethod
+    def start(cls, asked: list[tuple[Condition, tuple[Predicate, ...]]]) -> _SliceCounter:
+        return cls(asked, [0] * len(asked), [0] * len(asked))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        for index, (guilty, conditions) in enumerate(self.asked):
+            inside = conditions[0].mask(batch)
+            for one in conditions[1:]:
+                inside = pc.and_(inside, one.mask(batch))
+            self.rows[index] += pc.sum(inside).as_py() or 0
+            self.guilty[index] += pc.sum(pc.and_(inside, guilty.mask(batch))).as_py() or 0
+
+    def merge(self, other: _SliceCounter) -> _SliceCounter:
+        """Give the counts of both."""
+        return _SliceCounter(
+            self.asked,
+            [one + two for one, two in zip(self.rows, other.rows, strict=True)],
+            [one + two for one, two in zip(self.guilty, other.guilty, strict=True)],
+        )
+
+
+def _count_all(question: Question, found: Sequence[Culprits], row_count: int) -> None:
+    """Put the counts of all rows in the place of those of some."""
+    sliced = [(one, one.slice) for one in found if one.slice is not None]
+    if not sliced:
+        return
+    asked = [(one.target.predicate, held.conditions) for one, held in sliced]
+    names = dict.fromkeys(
+        name for guilty, conditions in asked for one in (guilty, *conditions)
+        for name in one.columns
+    )  # fmt: skip
+    counter = question.gather(partial(_SliceCounter.start, asked), (*names, "unfit"))
+    for (one, held), rows, guilty in zip(sliced, counter.rows, counter.guilty, strict=True):
+        whole = Slice(held.conditions, guilty, rows, *measured(
+            guilty, rows, one.row_count, row_count, one.target.share_reference
+        ))  # fmt: skip
+        one.slice, one.segment = whole, segment_of(whole)

@@ -1,0 +1,1 @@
+"""A monitor at work: definitions, schedules, executions, and what they publish."""

@@ -1,0 +1,243 @@
+"""The audit on schedule: once an hour, its counts as metrics that a usual alarm can watch.
+
+Each run tells, for every endpoint, of the hour that ended last: what does not add up, what was
+dropped since the hour before, and the share that was stored and decoded. A run that cannot be made
+tells nothing, so that an alarm on it has insufficient data and not a clean bill.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.capture.audit.audit import Audit, audit
+from driftline.capture.audit.ledger import read_ledger
+from driftline.capture.audit.note import document_of, dropped_by_endpoint, read_note, write_note
+from driftline.capture.audit.report import RECENT, Coverage
+from driftline.capture.spool.backlog import measure
+from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.errors import DriftlineError
+from driftline.monitors.run.is_disconnect import is_away
+
+__all__ = ["EVERY_S", "NAMESPACE", "Auditor"]
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "Driftline"
+EVERY_S = 3600.0
+_HOUR = timedelta(hours=1)
+_FIRST_S = 60.0  # Let the sink take what a stop has left before the first look.
+_RETRY_S = 300.0
+_NOTE = "hour.json"
+
+Counts = dict[str, Coverage]
+_NOTHING = Coverage(0, 0)
+
+
+class Auditor:
+    """Audits an installation every hour.
+
+    Parameters
+    ----------
+    engine, root
+        Database and storage.
+    now
+        The clock of metrics and alarms.
+    spool_dir
+        The spool folder of this host.
+    is_local
+        Whether the sink empties that folder itself, without a broker.
+    every_s, first_s
+        Seconds between two audits, and before the first one.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        root: str,
+        *,
+        now: Callable[[], datetime],
+        spool_dir: Path,
+        is_local: bool,
+        every_s: float = EVERY_S,
+        first_s: float = _FIRST_S,
+    ) -> None:
+        self._engine = engine
+        self._root = root
+        self._now = now
+        self._spool_dir = spool_dir
+        self._is_local = is_local
+        self._every_s = every_s
+        self._first_s = first_s
+
+    def run(self, stop: threading.Event) -> None:
+        """Audit until the event is set."""
+        pause_s = self._first_s
+        while not stop.wait(pause_s):
+            try:
+                found = self.step()
+                pause_s = self._every_s
+            except DriftlineError as error:
+                log.warning("audit waits error=%s", error)
+                pause_s = min(_RETRY_S, self._every_s)
+                continue
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise
+                log.warning("audit waits for the database error=%s", type(error).__name__)
+                pause_s = min(_RETRY_S, self._every_s)
+                continue
+            if not found.adds_up:
+                log.error(
+                    "capture does not add up missing=%d doubled=%d torn=%d damaged_files=%d",
+                    found.missing, found.doubled, found.torn, len(found.damaged),
+                )  # fmt: skip
+
+    def step(self) -> Audit:
+        """Audit once, keep what was found, and put its metrics.
+
+        Raises
+        ------
+        StorageError
+            When the tables cannot be read now.
+        """
+        found = audit(
+            self._root,
+            now=self._now,
+            spool_dir=self._spool_dir if self._is_local else None,
+        )
+        gaps = read_gaps(self._root)
+        document = document_of(found)
+        counts = self._counts(found, gaps)
+        before = self._before(found.time, counts, gaps)
+        document["dropped"] = {name: count.dropped for name, count in counts.items()}
+        write_note(self._root, document)
+        hour = _hour(found.time)
+        with self._engine.begin() as connection:
+            points = self._points(found, counts, before)
+            metrics.put(connection, points, source=f"audit/{hour.isoformat()}")
+        return found
+
+    def _counts(self, found: Audit, gaps: list[Gap]) -> Counts:
+        """Return for each endpoint what was ever stored, dropped, and left undecoded."""
+        ledger = read_ledger(self._root)
+        spools = {gap.spool_id for gap in gaps if not gap.endpoint}
+        dropped = dropped_by_endpoint(gaps, {one: ledger.carried.get(one, []) for one in spools})
+        return {
+            name: Coverage(
+                found.requests.get(name, 0), dropped.get(name, 0), found.undecodable.get(name, 0)
+            )
+            for name in sorted({*found.requests, *dropped})
+        }
+
+    def _before(self, time: datetime, counts: Counts, gaps: list[Gap]) -> Counts:
+        """Give the counts at the end of the hour before; a second run in an hour starts there, too.
+
+        Where there are none, drops of the last day count as new, and older ones as known.
+        """
+        note = read_note(self._root, _NOTE)
+        hour = _hour(time).isoformat()
+        if note is None:
+            since = time - RECENT
+            new = dropped_by_endpoint(
+                (gap for gap in gaps if gap.last_time is None or gap.last_time >= since), {}
+            )
+            before = {
+                name: Coverage(0, max(count.dropped - new.get(name, 0), 0))
+                for name, count in counts.items()
+            }
+        elif note["hour"] == hour:
+            before = _counts_of(note["before"])
+        else:
+            before = _counts_of(note["counts"])
+        write_note(
+            self._root,
+            {"hour": hour, "counts": _document(counts), "before": _document(before)},
+            _NOTE,
+        )
+        return before
+
+    def _points(self, found: Audit, counts: Counts, before: Counts) -> list[Datapoint]:
+        missing = found.by_endpoint(lambda one: one.missing)
+        doubled = found.by_endpoint(lambda one: one.doubled + one.torn)
+        for file in found.damaged:
+            endpoint = file.partition("/")[0]
+            missing[endpoint] = max(missing.get(endpoint, 0), 1)
+        points: list[Datapoint] = []
+        for name in {*counts, *missing}:
+            new = _since(before.get(name, _NOTHING), counts.get(name, _NOTHING))
+            values = {
+                "CaptureMissing": missing.get(name, 0),
+                "CaptureDoubled": doubled.get(name, 0),
+                "CaptureDropped": new.dropped,
+            }
+            for metric, value in values.items():
+                points.append(self._point(metric, {"Endpoint": name}, value, "Count", found.time))
+            if new.ratio is not None:
+                points.append(
+                    self._point(
+                        "CaptureCoverage", {"Endpoint": name}, new.ratio, "None", found.time
+                    )
+                )
+        lag_s = measure(self._spool_dir).oldest_s
+        host = {"Host": socket.gethostname() or "localhost"}
+        return [*points, self._point("CaptureLagSeconds", host, lag_s, "Seconds", found.time)]
+
+    def _point(
+        self, name: str, dimensions: dict[str, str], value: float, unit: str, time: datetime
+    ) -> Datapoint:
+        note: dict[str, Any] | None = None
+        if value and name in _CAUSES:
+            note = {"cause": _CAUSES[name].format(int(value))}
+        return Datapoint(
+            NAMESPACE,
+            name,
+            dimensions,
+            _hour(time),
+            value=float(value),
+            unit=unit,
+            period_s=round(_HOUR.total_seconds()),
+            note=note,
+        )
+
+
+_CAUSES = {
+    "CaptureMissing": "{:,} captured records are in no table and counted nowhere; "
+    "driftline capture audit says which",
+    "CaptureDoubled": "{:,} captured records are stored more than once; "
+    "driftline capture audit says which",
+    "CaptureDropped": "{:,} records could not be captured; driftline capture stats says why",
+}
+
+
+def _hour(time: datetime) -> datetime:
+    """Give the start of the last hour that is over."""
+    return time.replace(minute=0, second=0, microsecond=0) - _HOUR
+
+
+def _since(before: Coverage, now: Coverage) -> Coverage:
+    """Return what came between two counts; retention may have lowered the count of undecodable."""
+    return Coverage(
+        max(now.stored - before.stored, 0),
+        max(now.dropped - before.dropped, 0),
+        max(now.undecodable - before.undecodable, 0),
+    )
+
+
+def _document(counts: Counts) -> dict[str, list[int]]:
+    return {name: [one.stored, one.dropped, one.undecodable] for name, one in counts.items()}
+
+
+def _counts_of(document: dict[str, list[int]]) -> Counts:
+    """Read the counts of a note; those written before undecodable requests counted have two."""
+    return {name: Coverage(*numbers) for name, numbers in document.items()}

@@ -1,0 +1,289 @@
+"""What a monitor is: which endpoint, against which baseline, how often. Stored, with versions."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.names import KINDS, NEEDS_LABELS
+from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.run.cron import Schedule
+from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
+
+__all__ = [
+    "DEFAULT_SCHEDULE",
+    "KINDS",
+    "NEEDS_LABELS",
+    "DefinitionError",
+    "MonitorDefinition",
+    "definition_made_at",
+    "delete_definition",
+    "from_row",
+    "get_definition",
+    "list_definitions",
+    "put_definition",
+]
+
+DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
+# A year: a window that waits for longer is judged too late to be of use.
+LONGEST_DELAY_S = 366 * 86_400
+NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
+
+# Who takes the marks of a removed monitor back.
+REMOVAL = "removal of the monitor"
+
+# What a change of makes it another question, so that windows are judged anew.
+JUDGING = (
+    "kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year",
+    "compat", "deequ_ties", "rules", "segments", "preprocess", "postprocess",
+)  # fmt: skip
+
+
+class DefinitionError(InputError):
+    """A field of a monitor's definition is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorDefinition:
+    """One monitor, as it is declared.
+
+    Parameters
+    ----------
+    name
+        Letters, digits and hyphens, 63 at most; unique ignoring case.
+    endpoint
+        Whose captured requests are judged.
+    baseline, baseline_version
+        What they are judged against; without a version, the newest at each run.
+    kind
+        What is compared: "data-quality", "model-quality", "bias" or "attribution".
+    schedule
+        ``cron(...)`` in UTC, "external" or "NOW": one run, over the window up to the moment at
+        which the monitor was declared so, or as `driftline.monitors.run.cron.once` writes it.
+    false_alarms_per_year
+        How many drift violations a year are accepted on data that do not change; above 0.
+    start
+        First moment that is judged; without it, the schedule's last firing before the monitor
+        was made.
+    delay_s
+        How long after a window's end it is run, for records that come late; seconds.
+    compat, deequ_ties
+        Whether data quality is judged as SageMaker does it, and repeated values are compared as
+        its library did (docs/compat.md).
+    rules
+        What rows and windows must keep to besides (docs/rules.md), each as plain JSON values; of
+        data quality.
+    segments
+        Columns for each of whose values is judged apart; None: those of the baseline.
+    preprocess, postprocess
+        Names of scripts in the installation's folder: what makes rows of each captured record, and
+        what is called at the end (docs/scripts-and-segments.md).
+    owner, tags
+        For people.
+    version
+        Counts up with each change that makes it another question; set by ``put_definition``.
+    """
+
+    name: str
+    endpoint: str
+    baseline: str
+    baseline_version: str | None = None
+    kind: str = "data-quality"
+    schedule: str = DEFAULT_SCHEDULE
+    false_alarms_per_year: float = 1.0
+    start: datetime | None = None
+    delay_s: float = 0.0
+    compat: bool = False
+    deequ_ties: bool = False
+    rules: tuple[Mapping[str, object], ...] = ()
+    segments: tuple[str, ...] | None = None
+    preprocess: str | None = None
+    postprocess: str | None = None
+    owner: str | None = None
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if not NAME.match(self.name):
+            raise DefinitionError(
+                f'monitor "{self.name}": expected a name of letters, digits and hyphens, '
+                "at most 63, that starts and ends with a letter or digit"
+            )
+        if self.kind not in KINDS:
+            raise DefinitionError(
+                f'monitor "{self.name}": kind "{self.kind}"; expected one of {", ".join(KINDS)}'
+            )
+        if not 0 < self.false_alarms_per_year < math.inf:
+            raise DefinitionError(
+                f'monitor "{self.name}": false_alarms_per_year {self.false_alarms_per_year}; '
+                "expected a number above 0, such as 1.0"
+            )
+        if not 0 <= self.delay_s <= LONGEST_DELAY_S:
+            raise DefinitionError(
+                f'monitor "{self.name}": delay_s {self.delay_s}; '
+                f"expected 0 to {LONGEST_DELAY_S:,} seconds"
+            )
+        if self.compat and self.kind != "data-quality":
+            raise DefinitionError(
+                f'monitor "{self.name}": compat with kind "{self.kind}"; expected "data-quality", '
+                "the only one that is judged as SageMaker does it"
+            )
+        if self.deequ_ties and not self.compat:
+            raise DefinitionError(
+                f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
+            )
+        if self.rules and (self.kind != "data-quality" or self.compat):
+            what = f'kind "{self.kind}"' if self.kind != "data-quality" else "compat"
+            raise DefinitionError(
+                f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
+                "compat, since SageMaker has no rules"
+            )
+        if self.kind != "data-quality" and (self.segments or self.preprocess):
+            what = "segments" if self.segments else "preprocess"
+            raise DefinitionError(
+                f'monitor "{self.name}": {what} with kind "{self.kind}"; expected "data-quality"'
+            )
+        if self.compat and self.segments:
+            raise DefinitionError(
+                f'monitor "{self.name}": segments with compat; expected one of them, since '
+                "SageMaker has no segments"
+            )
+        if self.start is not None and self.start.tzinfo is None:
+            raise DefinitionError(
+                f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
+                "expected one such as 2026-01-01T00:00:00Z"
+            )
+        self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
+
+    @property
+    def timetable(self) -> Schedule:
+        """The schedule, read."""
+        return _timetable(self.schedule)
+
+
+@lru_cache(maxsize=1024)
+def _timetable(expression: str) -> Schedule:
+    """Read a schedule once: schedulers ask for it every few seconds."""
+    return Schedule(expression)
+
+
+def put_definition(
+    connection: Connection, definition: MonitorDefinition, now: datetime
+) -> MonitorDefinition:
+    """Store a definition; one of the same name is replaced.
+
+    Returns
+    -------
+    MonitorDefinition
+        As stored: the version is one higher than before when the question has changed.
+
+    Raises
+    ------
+    DefinitionError
+        When a rule is none. A stored one is not asked again: if the package of its check is gone,
+        that monitor's runs fail, and no other's.
+    ConflictError
+        When another monitor has the same name but for case.
+    """
+    try:
+        RuleSet.of(definition.rules)
+    except InputError as error:
+        raise DefinitionError(f'monitor "{definition.name}": {error}') from error
+    row = connection.execute(
+        select(definitions).where(func.lower(definitions.c.name) == definition.name.lower())
+    ).first()
+    if row is None:
+        stored = replace(definition, version=1)
+        connection.execute(
+            insert(definitions).values(**_values(stored), created_at=now, updated_at=now)
+        )
+        return stored
+    before = from_row(row)
+    if before.name != definition.name:
+        raise ConflictError(
+            f'monitor "{definition.name}": "{before.name}" exists; names differ by more than case'
+        )
+    # One run more, over the window that counts from now on.
+    is_anew = definition.timetable.is_once and before.schedule != definition.schedule
+    changed = any(getattr(before, name) != getattr(definition, name) for name in JUDGING)
+    stored = replace(definition, version=before.version + changed)
+    if stored != before:
+        connection.execute(
+            update(definitions)
+            .where(definitions.c.name == stored.name)
+            .values(**_values(stored), updated_at=now, **({"created_at": now} if is_anew else {}))
+        )
+    if stored.start != before.start or is_anew:
+        # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
+        connection.execute(delete(leases).where(leases.c.monitor == stored.name))
+    elif stored.endpoint != before.endpoint:
+        # Its tables have versions of their own.
+        connection.execute(
+            update(leases)
+            .where(leases.c.monitor == stored.name)
+            .values(seen_capture=None, seen_truth=None, touched=None)
+        )
+    return stored
+
+
+def get_definition(connection: Connection, name: str) -> MonitorDefinition:
+    """Give one definition; NotFoundError when there is none of that name."""
+    row = connection.execute(select(definitions).where(definitions.c.name == name)).first()
+    if row is None:
+        raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
+    return from_row(row)
+
+
+def definition_made_at(connection: Connection, name: str) -> datetime | None:
+    """Return when a monitor was made; None when none of that name is stored."""
+    table = definitions.c
+    return connection.scalar(select(table.created_at).where(table.name == name))
+
+
+def list_definitions(
+    connection: Connection, *, endpoint: str | None = None
+) -> list[MonitorDefinition]:
+    """Give all definitions by name, or those of one endpoint."""
+    query = select(definitions).order_by(definitions.c.name)
+    if endpoint is not None:
+        query = query.where(definitions.c.endpoint == endpoint)
+    return [from_row(row) for row in connection.execute(query)]
+
+
+def delete_definition(connection: Connection, name: str, now: datetime) -> None:
+    """Remove a definition and what it remembers; executions and datapoints stay as history.
+
+    So do its marks, as withdrawn: another monitor of that name must not be quiet by them.
+    """
+    if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
+        raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
+    for table in (leases, window_counts, commissions):
+        connection.execute(delete(table).where(table.c.monitor == name))
+    connection.execute(
+        update(marks)
+        .where(marks.c.monitor == name, marks.c.withdrawn_at.is_(None))
+        .values(withdrawn_at=now, withdrawn_by=REMOVAL)
+    )
+
+
+def _values(definition: MonitorDefinition) -> dict[str, object]:
+    found = {one.name: getattr(definition, one.name) for one in fields(definition)}
+    rules = [dict(one) for one in definition.rules]
+    segments = None if definition.segments is None else list(definition.segments)
+    return {**found, "tags": dict(definition.tags), "rules": rules, "segments": segments}
+
+
+def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
+    """Read a definition from a row that holds all columns of its table."""
+    stored = row._mapping  # The documented access to a row by name.
+    found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
+    segments = None if found["segments"] is None else tuple(found["segments"])
+    return MonitorDefinition(**{**found, "rules": tuple(found["rules"]), "segments": segments})

@@ -1,0 +1,252 @@
+"""Erasing rows from what was judged of their windows: documents, database, messages.
+
+A window that held an erased row keeps its verdict, its counts and its distances. Whatever may be,
+or quote, the value of a single row goes: why so, and what lost, is in docs/why/upkeep.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from driftline.alerts import tables as alert_tables
+from driftline.alerts.guard import reading
+from driftline.alerts.messages import tables as message_tables
+from driftline.alerts.messages.erasing import ToldWindow, clear_messages
+from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
+from driftline.capture.windows.window import Window
+from driftline.errors import UnavailableError
+from driftline.monitors.kinds.multivariate.spans import SPANS
+from driftline.monitors.run.datapoints import DATA_METRICS, window_link
+from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
+from driftline.monitors.run.examination import NO_DATA, NO_LABELS
+from driftline.monitors.tables import definitions, executions
+
+__all__ = ["clear_windows"]
+
+log = logging.getLogger(__name__)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+# Reasons of failure that quote nothing, and that pages know by their words.
+PLAIN_REASONS = (NO_DATA, NO_LABELS)
+# It judges a window together with the rows of those before it.
+POOLING_KIND = "joint"
+CHUNK = 500
+# As long as SQLite and PostgreSQL wait for each other's locks.
+PATIENCE_S = 30.0
+# What PostgreSQL keeps of a changed row until its table is written anew.
+CHANGED_TABLES = (
+    executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
+    alert_tables.history.name, alert_tables.alarms.name, message_tables.incidents.name,
+    message_tables.attempts.name,
+)  # fmt: skip
+
+_Run = Row[tuple[object, ...]]
+
+
+def clear_windows(
+    engine: Engine,
+    root: str,
+    endpoint: str,
+    times: Collection[int],
+    /,
+    *,
+    is_again: bool = False,
+    dry_run: bool = False,
+) -> ClearedWindows:
+    """Take values of rows out of what was judged and told of the windows that hold them.
+
+    Parameters
+    ----------
+    engine, root
+        The installation's database and storage.
+    endpoint, times
+        Whose rows are erased, and their event times in microseconds since 1970.
+    is_again
+        Whether it was done before the rows went: then the database is only written anew when
+        something has come since.
+    dry_run
+        Only count.
+
+    Raises
+    ------
+    UnavailableError
+        When storage or database cannot be written now; doing it again is safe.
+    """
+    with reading(engine) as connection:
+        runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
+        recorded = _recorded(connection, endpoint)
+    since = EPOCH + min(times, default=0) * MICROSECOND - LONGEST_WINDOW
+    unrecorded = {
+        folder
+        for folder in unrecorded_folders(root, recorded, since)
+        if clear_folder(root, folder, dry_run=dry_run)
+    }
+    if not runs:
+        return ClearedWindows(len(unrecorded))
+    changed = unrecorded | {
+        one.id for one in runs if one.folder and clear_folder(root, one.folder, dry_run=dry_run)
+    }
+    changed |= {one.id for one in runs if _has_words(one)}
+    if dry_run:
+        with reading(engine) as connection:
+            messages = clear_messages(connection, endpoint, _told(runs), dry_run=True)
+        return ClearedWindows(len(changed), messages)
+    with engine.begin() as connection:
+        _clear_rows(connection, runs)
+        messages = clear_messages(connection, endpoint, _told(runs))
+    if changed or messages or not is_again:
+        _write_anew(engine)
+    log.info(
+        "erased from windows endpoint=%s windows=%d messages=%d", endpoint, len(changed), messages
+    )
+    return ClearedWindows(len(changed), messages)
+
+
+def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
+    """Find the executions, replaced ones too, that judged one of these times; times ascending."""
+    table = executions.c
+    last = EPOCH + int(times[-1]) * MICROSECOND
+    query = select(executions).where(
+        func.lower(table.endpoint) == endpoint.lower(),
+        or_(table.window_start <= last, table.kind == POOLING_KIND),
+    )
+    found = [one for one in connection.execute(query) if _holds_any(one, times)]
+    # Of several of one window the current one is its last word.
+    return sorted(found, key=lambda one: bool(one.is_current))
+
+
+def _recorded(connection: Connection, endpoint: str) -> dict[str, set[str]]:
+    """Name the executions of each monitor that an endpoint has or had."""
+    found: dict[str, set[str]] = {}
+    for table, one in ((definitions.c, None), (executions.c, executions.c.id)):
+        columns = [table.name] if one is None else [table.monitor, one]
+        query = select(*columns).where(func.lower(table.endpoint) == endpoint.lower())
+        for name, *ids in connection.execute(query):
+            found.setdefault(name, set()).update(ids)
+    return found
+
+
+def _holds_any(run: _Run, times: np.ndarray) -> bool:
+    start = run.window_start
+    if run.kind == POOLING_KIND:
+        start -= (SPANS[-1] - 1) * (run.window_end - start)
+    first, end = ((at - EPOCH) // MICROSECOND for at in (start, run.window_end))
+    place = int(np.searchsorted(times, first))
+    return place < len(times) and bool(times[place] < end)
+
+
+def _has_words(run: _Run) -> bool:
+    return run.cause not in ("", ERASED, None) or (
+        run.failure_reason is not None and run.failure_reason not in (*PLAIN_REASONS, ERASED)
+    )
+
+
+def _told(runs: Sequence[_Run]) -> list[ToldWindow]:
+    return [
+        ToldWindow(one.monitor, _window(one).stamp, one.window_start, one.cause or "")
+        for one in runs
+    ]
+
+
+def _window(run: _Run) -> Window:
+    return Window(run.window_start, run.window_end)
+
+
+def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
+    """Clear executions and datapoints."""
+    table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
+    for some in _chunks([one.id for one in runs]):
+        chosen = table.id.in_(some)
+        connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
+        connection.execute(
+            update(executions)
+            .where(chosen, table.failure_reason.not_in(PLAIN_REASONS))
+            .values(failure_reason=ERASED)
+        )
+    # Sum, smallest and largest value of a column.
+    columns = select(metrics.id).where(
+        metrics.namespace == DATA_METRICS, metrics.name.startswith("feature_data_", autoescape=True)
+    )
+    sources = {f"monitor:{one.monitor}/{_window(one).stamp}": one for one in runs}
+    for some in _chunks(sorted(sources)):
+        chosen = points.source.in_(some)
+        connection.execute(
+            delete(alert_tables.datapoints).where(chosen, points.metric_id.in_(columns))
+        )
+    for source, run in sorted(sources.items()):
+        connection.execute(
+            update(alert_tables.datapoints)
+            .where(points.source == source, points.note.is_not(None))
+            .values(note=_note(run))
+        )
+
+
+def _note(run: _Run) -> dict[str, object]:
+    window = _window(run)
+    return {
+        "cause": ERASED if run.cause or run.failure_reason else "",
+        "monitor": run.monitor,
+        "execution": run.id,
+        "window": window.stamp,
+        "link": window_link(run.monitor, window, None),
+    }
+
+
+def _chunks(found: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (found[at : at + CHUNK] for at in range(0, len(found), CHUNK))
+
+
+def _write_anew(engine: Engine) -> None:
+    """Have the database forget the bytes of what was changed, which it keeps in free places.
+
+    Raises
+    ------
+    UnavailableError
+        When somebody reads or writes all the while.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        if engine.dialect.name == "sqlite":
+            cursor.execute("VACUUM")
+            _empty_log(cursor)
+        else:
+            driver = connection.driver_connection
+            assert driver is not None
+            driver.rollback()
+            driver.autocommit = True
+            try:
+                cursor.execute(f"VACUUM FULL {', '.join(CHANGED_TABLES)}")
+            finally:
+                driver.autocommit = False
+        cursor.close()
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise UnavailableError(
+            f"database: what was erased is not gone from its file yet ({error}); erase again"
+        ) from error
+    finally:
+        connection.close()
+
+
+def _empty_log(cursor: DBAPICursor) -> None:
+    """Write SQLite's log into its file and cut it to nothing, as soon as no reader needs it."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        found = cursor.fetchone()
+        if found is None or not found[0]:
+            return
+        if time.monotonic() > end:
+            raise UnavailableError(
+                "database: what was erased is not gone from its log yet, since somebody reads an "
+                "older state of it; erase again"
+            )
+        time.sleep(0.1)

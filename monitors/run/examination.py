@@ -1,0 +1,207 @@
+"""One captured window as a question to a kind of monitor: what is read, and what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.capture.truth.labelling import Labels
+from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
+from driftline.errors import InputError
+from driftline.monitors.check_context import (
+    Compat,
+    EarlierRows,
+    Predictor,
+    Question,
+    WindowFacts,
+)
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.catalog import NEEDS_LABELS, examine, settle_roles
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.violation import plural
+from driftline.monitors.root_cause.callers import caller_rows
+from driftline.monitors.rules.reading import rules_of
+from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.warm_up.warm_up import Commission
+from driftline.monitors.window_history.shelf import DeciderShelf
+from driftline.roles import Roles
+from driftline.signature import Signature
+
+__all__ = [
+    "NO_DATA",
+    "NO_LABELS",
+    "judge_captured",
+    "labels_of",
+    "nothing_to_judge",
+    "read_captured",
+    "read_whole",
+]
+
+# SageMaker's own text (model-monitor.md section 7.3).
+NO_DATA = "Job inputs had no data"
+NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
+# It stands in the failure's reason, and is tried again like any failed window.
+NONE_FITS = "labels came, but none that fits; load them again"
+
+
+def read_captured(
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    signature: Signature,
+    baseline: Baseline,
+) -> WindowRead:
+    """Open the captured rows of a window; what came after its delay counts as late."""
+    return read_window(
+        root,
+        definition.endpoint,
+        window,
+        signature,
+        columns=[
+            *ROW_IDS,
+            *_columns(definition.kind, signature, baseline),
+            *_named_by_rules(definition, signature, baseline),
+        ],
+        late_after=window.end + timedelta(seconds=definition.delay_s),
+        labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
+    )
+
+
+def read_whole(
+    root: str,
+    endpoint: str,
+    window: Window,
+    signature: Signature,
+    baseline: Baseline,
+    *,
+    looked_at: Iterable[str] = (),
+) -> WindowRead:
+    """Open the captured rows of a window with all that is known of them, to be taken out.
+
+    Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
+    The request's id and time stand under the user's own names, too, where conditions look at them
+    so (``looked_at``).
+    """
+    # A label that the signature of an app of somebody else's names is not captured, but loaded.
+    names = [one.name for one in (*signature.inputs, *signature.outputs)]
+    labels = labels_of(baseline.signature)
+    if labels is not None and labels.name in names:
+        labels = None
+    wanted = {*looked_at} - {*ROW_IDS}
+    named = [one for one in (signature.inference_id, signature.event_time) if one in wanted]
+    columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
+    return read_window(root, endpoint, window, signature, columns=columns, labels=labels)
+
+
+def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
+    """Name the columns that a kind looks at, of those that the endpoint has.
+
+    A reference without predictions says nothing about the model's answers, so they are left out
+    and not taken for columns too many.
+    """
+    inputs = [one.name for one in signature.inputs]
+    if kind == "attribution":
+        return inputs
+    outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
+    if kind in ("data-quality", "outliers", "joint") or baseline.outcomes is None:
+        return [*inputs, *outputs]
+    wanted = set(outcome_columns(baseline.outcomes.roles))
+    if kind == "model-quality":
+        # Texts say in which part of the traffic a model has become worse.
+        wanted |= {one.name for one in signature.inputs if one.type == "string"}
+    return [name for name in (*inputs, *outputs) if name in wanted]
+
+
+def _named_by_rules(
+    definition: MonitorDefinition, signature: Signature, baseline: Baseline
+) -> list[str]:
+    """Name the request's id and time, by the user's names, as far as rules look at them."""
+    if definition.kind != "data-quality":
+        return []
+    try:
+        rules = rules_of(baseline.constraints).plus(RuleSet.of(definition.rules))
+    except InputError:  # Judging reads them again, and says what is wrong with them.
+        return []
+    named = {signature.inference_id, signature.event_time} - {*ROW_IDS}
+    return [name for name in rules.columns if name in named and baseline.signature.get(name)]
+
+
+def labels_of(reference: Signature) -> Labels | None:
+    """Name the column that ground truth is read as; none when the reference has no true answer."""
+    found = next((one for one in reference.features if one.role == "label"), None)
+    return None if found is None else Labels(found.name, found.type)
+
+
+def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
+    """Say why a window cannot be judged; empty when it can."""
+    # A script may make rows of what nobody else can read.
+    count = read.request_count - read.failed_count if definition.preprocess else read.row_count
+    if count == 0:
+        return NO_DATA
+    # Bias has metrics that need no labels.
+    if definition.kind != "model-quality" or read.labelled_count:
+        return ""
+    if read.unfit_label_count:
+        return f"{NONE_FITS}: {plural(read.unfit_label_count, 'row')} got one of another type"
+    if read.stray_label_count:
+        ids = ", ".join(read.stray_label_ids)
+        return f"{NONE_FITS}: their row_index is none of their requests' ({ids})"
+    return NO_LABELS
+
+
+def judge_captured(
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    read: WindowRead,
+    *,
+    predict: Predictor | None,
+    seed: int,
+    rows: Source | None = None,
+    past: Sequence[WindowCounts] | None = None,
+    earlier: WindowRead | None = None,
+    commission: Commission | None = None,
+    deciders: DeciderShelf | None = None,
+) -> Report:
+    """Ask the monitor's kind about a window that was read, or the rows a script made of it.
+
+    With the windows before it, by their counts (`past`, in order of time) or their rows
+    (`earlier`), it is judged together with them; `commission` says where the monitor stands with
+    its baseline, `deciders` keeps rules from window to window.
+    """
+    facts = WindowFacts(
+        window=read.window,
+        request_count=read.request_count,
+        late_count=read.late_count,
+        unparsed_count=read.unparsed_count,
+        fault_count=read.fault_count,
+        failed_count=read.failed_count,
+        labelled_count=read.labelled_count,
+        unfit_label_count=read.unfit_label_count,
+        stray_label_count=read.stray_label_count,
+        stray_label_ids=read.stray_label_ids,
+    )
+    question = Question(
+        baseline=baseline,
+        batches=read.batches if rows is None else rows.batches,
+        roles=settle_roles(Roles(), baseline),
+        budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
+        facts=facts,
+        unfit=partial(unfit_counts, left_out=read.left_out) if rows is None else None,
+        predict=predict,
+        seed=seed,
+        compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
+        rules=RuleSet.of(definition.rules),
+        segments=definition.segments,
+        past=past,
+        commission=commission,
+        deciders=deciders,
+        callers=partial(caller_rows, read) if rows is None else None,
+        earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
+    )
+    return examine(definition.kind, question)

@@ -1,0 +1,95 @@
+"""The lease of a monitor: who may run it now, and where it stands while that is so.
+
+Taken by compare-and-set, renewed with each step, given back at the end; whoever dies leaves a lease
+that runs out. Nothing is written about a monitor but by the holder of its lease, except that a
+position moves, by compare-and-set too, while nobody holds it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from driftline.capture.windows.changes import Position
+from driftline.monitors.run.status import Standing, with_state
+from driftline.monitors.tables import leases
+
+__all__ = ["LEASE", "keep", "move", "release", "take"]
+
+LEASE = timedelta(minutes=5)
+
+
+def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> Standing | None:
+    """Take the monitor's lease until five minutes from a moment.
+
+    Returns
+    -------
+    Standing or None
+        As it stands now, whatever was read before; None when another has the lease.
+    """
+    monitor = standing.definition.name
+    free = or_(leases.c.owner.is_(None), leases.c.owner == owner, leases.c.expires_at <= moment)
+    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
+    with engine.begin() as connection:
+        if not standing.is_kept:
+            connection.execute(
+                dialect.insert(leases)
+                .values(monitor=monitor, done_until=standing.begin)
+                .on_conflict_do_nothing(index_elements=["monitor"])
+            )
+        row = connection.execute(
+            update(leases)
+            .where(leases.c.monitor == monitor, free)
+            .values(owner=owner, expires_at=moment + LEASE)
+            .returning(leases)
+        ).first()
+    return None if row is None else with_state(standing, row)
+
+
+def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: object) -> bool:
+    """Renew the lease and write where the monitor stands; False when the lease has been lost."""
+    with engine.begin() as connection:
+        done = connection.execute(
+            update(leases)
+            .where(leases.c.monitor == monitor, leases.c.owner == owner)
+            .values(expires_at=moment + LEASE, **values)
+        )
+        return done.rowcount == 1
+
+
+def move(engine: Engine, standing: Standing, position: Position) -> bool:
+    """Move the position of a monitor that stands as it was read, and that nobody runs.
+
+    Returns
+    -------
+    bool
+        False when it stands elsewhere by now: then nothing is written.
+    """
+    before = standing.position
+    assert before is not None
+    with engine.begin() as connection:
+        done = connection.execute(
+            update(leases)
+            .where(
+                leases.c.monitor == standing.definition.name,
+                leases.c.owner.is_(None),
+                leases.c.done_until == standing.begin,
+                leases.c.seen_capture == before.capture,
+                leases.c.seen_truth == before.truth,
+                leases.c.touched.is_(None),
+            )
+            .values(seen_capture=position.capture, seen_truth=position.truth)
+        )
+        return done.rowcount == 1
+
+
+def release(engine: Engine, monitor: str, owner: str) -> None:
+    """Give the lease back, if it is still this owner's."""
+    with engine.begin() as connection:
+        connection.execute(
+            update(leases)
+            .where(leases.c.monitor == monitor, leases.c.owner == owner)
+            .values(owner=None, expires_at=None)
+        )

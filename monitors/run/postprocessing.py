@@ -1,0 +1,47 @@
+"""After a check: the user's postprocess_handler, with the documents at hand."""
+
+from __future__ import annotations
+
+import os
+from tempfile import TemporaryDirectory
+
+from driftline.baseline.scripting import postprocess
+from driftline.monitors.report.report import Report
+from driftline.storage import is_remote
+
+__all__ = ["postprocess_report"]
+
+
+def postprocess_report(
+    report: Report,
+    script: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    quiet: bool = False,
+    discreet: bool = False,
+) -> None:
+    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents.
+
+    Parameters
+    ----------
+    report
+        What was found.
+    script
+        The file.
+    folder
+        Where the documents have been saved; None, or a bucket: they are laid into a folder that
+        is there only while the script runs.
+    quiet, discreet
+        As in `baseline.scripting.postprocess`.
+
+    Raises
+    ------
+    InputError, UndecidedError
+        When the script fails, hangs or crashes: with its line.
+    """
+    if folder is not None and not is_remote(os.fspath(folder)):
+        postprocess(script, folder, quiet=quiet, discreet=discreet)
+        return
+    with TemporaryDirectory(prefix="driftline-report-") as place:
+        report.save(place)
+        postprocess(script, place, quiet=quiet, discreet=discreet)

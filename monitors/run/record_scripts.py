@@ -1,0 +1,104 @@
+"""Record scripts of a monitor on the server: files of the installation's own folder, and no others.
+
+What a script says when it fails may quote a record, and stands where people look; so only the kind
+of the error and the script's line are told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from driftline.baseline.scripting import preprocessed_records, script_in
+from driftline.baseline.scripting_process import Record
+from driftline.baseline.source import Source
+from driftline.baseline.store import Baseline
+from driftline.capture.sagemaker.export import lines_between
+from driftline.capture.windows.window import Window
+from driftline.capture_line import write_line
+from driftline.errors import ConflictError, InputError, UnavailableError
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import NO_DATA
+from driftline.monitors.run.postprocessing import postprocess_report
+
+__all__ = ["SCRIPT", "conclude", "scripted_rows", "with_scripts"]
+
+# The key of a report's details that names the script which made the rows.
+SCRIPT = "preprocess"
+
+
+def scripted_rows(
+    root: str, definition: MonitorDefinition, window: Window, baseline: Baseline, folder: str
+) -> Source | None:
+    """Make the rows of a window by the monitor's ``preprocess_handler``; None: it has none.
+
+    Parameters
+    ----------
+    root
+        Storage root.
+    folder
+        The installation's folder of scripts; empty: it allows none.
+
+    Raises
+    ------
+    InputError, UndecidedError
+        When the script is not there, fails, hangs or crashes.
+    UnavailableError
+        When records are moved meanwhile; asking again can help.
+    """
+    if definition.preprocess is None:
+        return None
+    script = script_in(folder, definition.preprocess)
+    try:
+        rows = preprocessed_records(
+            _records(root, definition.endpoint, window),
+            script,
+            signature=baseline.signature,
+            compat=definition.compat,
+            quiet=True,
+            discreet=True,
+            with_ids=True,
+        )
+    except ConflictError as error:
+        raise UnavailableError(str(error)) from error
+    if not rows.row_count:
+        # As a window without records: it must not read as one in which all is right.
+        raise InputError(f"{NO_DATA}: {definition.preprocess} gave no row for any of its records")
+    return rows
+
+
+def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Report:
+    """Note the script that made the rows, and call the ``postprocess_handler``, if there is one.
+
+    Raises
+    ------
+    InputError, UndecidedError
+        As of `scripted_rows`.
+    """
+    if definition.preprocess is not None:
+        # The captured rows are others: conditions on the script's columns do not find them again.
+        report = replace(report, details={**report.details, SCRIPT: definition.preprocess})
+    if definition.postprocess is not None:
+        script = script_in(folder, definition.postprocess)
+        postprocess_report(report, script, quiet=True, discreet=True)
+    return report
+
+
+def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str:
+    """Add the scripts' text to the digest of a window: changed ones ask another question."""
+    found = hashlib.blake2b(digest.encode(), digest_size=16)
+    named = [name for name in (definition.preprocess, definition.postprocess) if name is not None]
+    for name in named:
+        try:
+            found.update(script_in(folder, name).read_bytes())
+        except (InputError, OSError):
+            found.update(b"\0")  # Whoever runs it says what is wrong.
+    return found.hexdigest() if named else digest
+
+
+def _records(root: str, endpoint: str, window: Window) -> Iterator[Record]:
+    for line in lines_between(root, endpoint, window.start, window.end):
+        yield json.loads(write_line(line))

@@ -1,0 +1,120 @@
+"""Which windows of a monitor late records and labels belong to, and how that is noted.
+
+What a monitor has considered is a position in the tables of its endpoint. Everything stored later
+touches hours of event time, and those hours windows that were run; the lease keeps these until they
+were run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Engine, select
+
+from driftline.alerts.guard import reading
+from driftline.capture.windows.changes import Changes, changes
+from driftline.capture.windows.window import Window
+from driftline.monitors.kinds.catalog import NEEDS_LABELS
+from driftline.monitors.run import lease
+from driftline.monitors.run.cron import touched_windows, windows_from
+from driftline.monitors.run.status import Standing
+from driftline.monitors.tables import executions
+
+__all__ = ["has_changed", "look", "noted", "windows_of"]
+
+
+def has_changed(engine: Engine, root: str, standing: Standing) -> bool:
+    """Say whether anything came for hours before the next window, without the lease.
+
+    If nothing did, the monitor's position moves to now: else the next look would read everything
+    again that came since the last window was run, and a monitor of weeks a week's files.
+    """
+    found = _changes(root, standing)
+    if found.hours:
+        return True
+    if found.position != standing.position:
+        lease.move(engine, standing, found.position)
+    return False
+
+
+def look(engine: Engine, root: str, standing: Standing, owner: str, moment: datetime) -> Standing:
+    """Move the monitor's position to now, and note the windows that were touched since.
+
+    Parameters
+    ----------
+    standing
+        The monitor, whose lease this owner has and nothing is noted for.
+    moment
+        By the clock of leases.
+
+    Returns
+    -------
+    Standing
+        With position and touched windows as they are kept now. A monitor that has never looked
+        gets its position and no windows.
+    """
+    assert standing.begin is not None
+    found = _changes(root, standing)
+    touched: list[datetime] = []
+    if found.hours:
+        timetable = standing.definition.timetable
+        windows = touched_windows(timetable, found.hours, standing.begin)
+        run = _run_before(engine, standing.definition.name, windows)
+        touched = [window.start for window in windows if window in run]
+    if found.position != standing.position:
+        lease.keep(
+            engine,
+            standing.definition.name,
+            owner,
+            moment,
+            seen_capture=found.position.capture,
+            seen_truth=found.position.truth,
+            touched=noted(touched),
+        )
+    return replace(standing, position=found.position, touched=tuple(touched))
+
+
+def windows_of(standing: Standing) -> list[Window]:
+    """Give the windows that are to be run again; those of an older schedule are left out."""
+    timetable = standing.definition.timetable
+    found = (next(windows_from(timetable, start), None) for start in standing.touched)
+    return [
+        window
+        for window, start in zip(found, standing.touched, strict=True)
+        if window is not None and window.start == start
+    ]
+
+
+def noted(touched: Iterable[Window | datetime]) -> Sequence[str] | None:
+    """Give windows in the form in which the lease keeps them."""
+    starts = (one.start if isinstance(one, Window) else one for one in touched)
+    return [start.isoformat() for start in starts] or None
+
+
+def _changes(root: str, standing: Standing) -> Changes:
+    definition = standing.definition
+    assert standing.begin is not None
+    return changes(
+        root,
+        definition.endpoint,
+        standing.position,
+        before=standing.begin,
+        labels=definition.kind in NEEDS_LABELS,
+        after=definition.start,
+    )
+
+
+def _run_before(engine: Engine, monitor: str, windows: Sequence[Window]) -> set[Window]:
+    """Give those of some windows that were run."""
+    if not windows:
+        return set()
+    table = executions.c
+    query = select(table.window_start, table.window_end).where(
+        table.monitor == monitor,
+        table.window_start >= windows[0].start,
+        table.window_start <= windows[-1].start,
+    )
+    with reading(engine) as connection:
+        return {Window(row.window_start, row.window_end) for row in connection.execute(query)}

@@ -1,0 +1,318 @@
+"""The process loop that runs monitors when their windows are due, in order, each window once.
+
+Where a monitor stands (``done_until``) is kept in its lease row. A scheduler takes the lease by
+compare-and-set, runs what is due, and moves the position only while the lease is its own; one that
+dies leaves a lease that runs out. Should two ever run the same window, the execution's id makes
+them one.
+
+Records and labels may come for windows that were run already. The lease also keeps up to which
+versions of their tables that was considered; the windows that newer ones belong to are run again,
+where unchanged rows give the execution that there is, and changed ones a new one in its place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.guard import reading
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import DriftlineError
+from driftline.monitors.check_context import Predictor
+from driftline.monitors.run import lease, revisit
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.is_disconnect import is_away
+from driftline.monitors.run.status import Standing, list_standings
+from driftline.monitors.window_history.recall import RETENTION
+from driftline.monitors.window_history.shelf import DeciderShelf
+from driftline.signature import Signature
+
+__all__ = ["Predictors", "Scheduler"]
+
+log = logging.getLogger(__name__)
+
+# Windows of one monitor that are run before others get their turn.
+WINDOWS_PER_TURN = 50
+# Longer than records wait in the spool, as long as their app lives.
+SPOOL_S = 15.0
+BASELINES_KEPT = 16
+REVISIT_S = 300.0
+
+# Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
+Predictors = Callable[[str], AbstractContextManager[Predictor] | None]
+
+
+class Scheduler:
+    """Runs the monitors of one installation.
+
+    Parameters
+    ----------
+    engine, root
+        Database and storage.
+    signatures
+        Gives an endpoint's signature; None while it has none, and its monitors then wait.
+    now
+        The clock that says which windows are over.
+    watermark
+        Says up to which event time an endpoint's records are stored; windows that end later wait.
+        None from it means that nothing is known, and the clock alone decides.
+    poll_s
+        Seconds between two looks.
+    lease_clock
+        The clock of leases and of `revisit_s`, real time also where `now` is replayed; `now` when
+        missing.
+    revisit_s
+        Windows touched by late records or labels are judged again at most once in so many seconds.
+    predictors
+        Opens an endpoint's model, for monitors of the kind "attribution".
+    scripts_dir
+        Folder of the record scripts that monitors may name; empty: they may name none.
+    retention_days
+        How long captured rows are kept, and so the counts of judged windows.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        root: str,
+        signatures: Callable[[str], Signature | None],
+        *,
+        now: Callable[[], datetime],
+        watermark: Callable[[str], datetime | None] | None = None,
+        poll_s: float = 5.0,
+        lease_clock: Callable[[], datetime] | None = None,
+        revisit_s: float = REVISIT_S,
+        predictors: Predictors | None = None,
+        scripts_dir: str = "",
+        retention_days: float = RETENTION.days,
+    ) -> None:
+        self.engine, self.root, self.signatures = engine, root, signatures
+        self.now, self.watermark, self.poll_s = now, watermark, poll_s
+        self.lease_clock = lease_clock or now
+        self.revisit_after = timedelta(seconds=revisit_s)
+        self.predictors = predictors
+        self.scripts_dir = scripts_dir
+        self.retention = timedelta(days=retention_days)
+        self.owner = uuid.uuid4().hex
+        self.failure_count = 0
+        # A baseline takes longer to load than a window to judge; its version names its content.
+        self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
+        self.deciders = DeciderShelf()
+        # When each monitor's tables were looked at last; only what is found is written down.
+        self._looked_at: dict[str, datetime] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Run what is due until the event is set."""
+        while not stop.is_set():
+            try:
+                ran = self.step(stop)
+            except SQLAlchemyError as error:
+                if not is_away(error):
+                    raise  # The supervisor starts the process anew.
+                self.failure_count += 1
+                log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
+                ran = []
+            if not ran:
+                stop.wait(self.poll_s)
+
+    def step(self, stop: threading.Event | None = None) -> list[Execution]:
+        """Run everything that is due now, in order of windows, and give the executions."""
+        stop = stop or threading.Event()
+        with reading(self.engine) as connection:
+            found = list_standings(connection)
+        known = {standing.definition.name for standing in found}
+        self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
+        ran: list[Execution] = []
+        for standing in found:
+            if not standing.definition.timetable.is_recurring and standing.next_window() is None:
+                continue
+            try:
+                ran.extend(self._run_monitor(standing, stop))
+            except Exception as error:  # One monitor's trouble must not stop the others.
+                if isinstance(error, SQLAlchemyError) and is_away(error):
+                    raise
+                self.failure_count += 1
+                name = standing.definition.name
+                log.exception("monitor=%s failures=%d", name, self.failure_count)
+        return ran
+
+    def _run_monitor(self, standing: Standing, stop: threading.Event) -> Iterator[Execution]:
+        definition = standing.definition
+        moment = self.lease_clock()
+        if standing.begin is None or standing.is_held(self.owner, moment):
+            return
+        if not self._is_due(standing) and not self._is_touched(standing, moment):
+            return
+        signature = self.signatures(definition.endpoint)
+        if signature is None:
+            return
+        taken = lease.take(self.engine, standing, self.owner, moment)
+        if taken is None:
+            return
+        try:
+            with ExitStack() as stack:
+                predict = self._open_model(definition, stack)
+
+                def judge(window: Window) -> Execution:
+                    return run(
+                        self.engine,
+                        self.root,
+                        definition,
+                        window,
+                        now=self.now,
+                        signature=signature,
+                        baselines=self._read_baseline,
+                        predict=predict,
+                        scripts_dir=self.scripts_dir,
+                        retention=self.retention,
+                        deciders=self.deciders,
+                    )
+
+                yield from self._take_turn(taken, judge, stop)
+        finally:
+            lease.release(self.engine, definition.name, self.owner)
+
+    def _take_turn(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run what is due, then what was touched, while the lease is held.
+
+        Changes are looked up first: what is stored later belongs to windows not run yet, or is
+        found the next time.
+        """
+        if standing.once is None:
+            standing = self._look(standing)
+        yield from self._run_due(standing, judge, stop)
+        if standing.touched and self._may_revisit(standing, self.lease_clock()):
+            yield from self._run_touched(standing, judge, stop)
+
+    def _is_due(self, standing: Standing) -> bool:
+        window = standing.next_window()
+        return window is not None and window.end <= self._until(standing.definition)
+
+    def _is_touched(self, standing: Standing, moment: datetime) -> bool:
+        """Say whether windows that were run are to be run again, without the lease."""
+        if not standing.is_kept or not self._may_revisit(standing, moment):
+            return False
+        if standing.touched:
+            return True
+        name = standing.definition.name
+        looked_at = self._looked_at.get(name)
+        if looked_at is not None and looked_at <= moment < looked_at + self.revisit_after:
+            return False
+        self._looked_at[name] = moment
+        return standing.position is None or revisit.has_changed(self.engine, self.root, standing)
+
+    def _may_revisit(self, standing: Standing, moment: datetime) -> bool:
+        last = standing.revisited_at
+        return last is None or not last <= moment < last + self.revisit_after
+
+    def _look(self, standing: Standing) -> Standing:
+        """Note which windows were touched; not while older ones still wait to be run again."""
+        if standing.touched:
+            return standing
+        try:
+            return revisit.look(self.engine, self.root, standing, self.owner, self.lease_clock())
+        except (DriftlineError, OSError) as error:
+            self._count(standing.definition, error)
+            return standing
+
+    def _run_due(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run the windows that are over; one that cannot be run stays due, and the rest wait."""
+        definition = standing.definition
+        windows = standing.due_windows(self._until(definition))
+        for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
+            if stop.is_set():
+                return
+            execution = self._judge(definition, window, judge)
+            if execution is None or not self._keep(definition, done_until=window.end):
+                return
+            yield execution
+
+    def _run_touched(
+        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+    ) -> Iterator[Execution]:
+        """Run windows again, and rest when that is done or one cannot be run."""
+        definition = standing.definition
+        windows = revisit.windows_of(standing)
+        rest = windows[WINDOWS_PER_TURN:]
+        for number, window in enumerate(windows[:WINDOWS_PER_TURN]):
+            if stop.is_set():
+                return
+            execution = self._judge(definition, window, judge)
+            if execution is None:
+                rest = windows[number:]
+                break
+            if not self._keep(definition):
+                return
+            yield execution
+        else:
+            if rest:
+                self._keep(definition, touched=revisit.noted(rest))
+                return
+        self._keep(definition, touched=revisit.noted(rest), revisited_at=self.lease_clock())
+
+    def _until(self, definition: MonitorDefinition) -> datetime:
+        """Say up to which moment windows are over, their late records waited for."""
+        # The one window of NOW ends with the newest rows: those may still be in the spool.
+        least_s = SPOOL_S if definition.timetable.is_once else 0.0
+        until = self.now() - timedelta(seconds=max(definition.delay_s, least_s))
+        known = self.watermark(definition.endpoint) if self.watermark else None
+        return until if known is None else min(until, known)
+
+    def _judge(
+        self,
+        definition: MonitorDefinition,
+        window: Window,
+        judge: Callable[[Window], Execution],
+    ) -> Execution | None:
+        """Run one window; None when that cannot be done now."""
+        try:
+            return judge(window)
+        except (DriftlineError, OSError) as error:
+            self._count(definition, error, window)
+            return None
+
+    def _keep(self, definition: MonitorDefinition, **values: object) -> bool:
+        moment = self.lease_clock()
+        return lease.keep(self.engine, definition.name, self.owner, moment, **values)
+
+    def _open_model(self, definition: MonitorDefinition, stack: ExitStack) -> Predictor | None:
+        """Open the endpoint's model for a turn, where the kind has to ask it."""
+        if definition.kind != "attribution" or self.predictors is None:
+            return None
+        found = self.predictors(definition.endpoint)
+        return None if found is None else stack.enter_context(found)
+
+    def _read_baseline(self, root: str, name: str, version: str | None) -> Baseline:
+        """Load a baseline, or take the loaded one when the newest version is still the same."""
+        if version is None:
+            known = store.versions(root, name)
+            version = known[-1] if known else None
+        return self._baseline(root, name, version)
+
+    def _count(
+        self, definition: MonitorDefinition, error: Exception, window: Window | None = None
+    ) -> None:
+        """Count and log a failure that says itself what is wrong."""
+        self.failure_count += 1
+        log.warning(
+            "monitor=%s window=%s failures=%d error=%s",
+            definition.name,
+            "" if window is None else window.stamp,
+            self.failure_count,
+            error,
+        )

@@ -1,0 +1,165 @@
+"""Where the monitors of an installation stand: what each has done, and what comes next.
+
+One statement reads all of it, because schedulers ask every few seconds, for hundreds of monitors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from sqlalchemy import Connection, Row, select
+
+from driftline.capture.windows.changes import Position
+from driftline.capture.windows.window import Window
+from driftline.monitors.run.cron import Schedule, due_windows, windows_from
+from driftline.monitors.run.definitions import MonitorDefinition, from_row
+from driftline.monitors.tables import definitions, leases
+
+__all__ = ["OVERDUE_AFTER", "Overdue", "Standing", "list_standings", "overdue", "with_state"]
+
+# A scheduler that keeps up has long run a window by then, its delay counted.
+OVERDUE_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One monitor, and where it stands.
+
+    Parameters
+    ----------
+    begin
+        Where it goes on: the end of the last window that was run, else where its first one starts;
+        None when the schedule has never fired.
+    is_kept
+        Whether that is stored already.
+    owner, expires_at
+        Who has the lease, and until when; None for nobody.
+    position
+        Up to where changes of captured records and labels were considered; None for never.
+    touched
+        Starts of windows that were run and then touched, to be judged again.
+    revisited_at
+        When windows were judged again the last time, in real time.
+    once
+        The only window, where the schedule has one.
+    """
+
+    definition: MonitorDefinition
+    begin: datetime | None
+    is_kept: bool = False
+    owner: str | None = None
+    expires_at: datetime | None = None
+    position: Position | None = None
+    touched: Sequence[datetime] = ()
+    revisited_at: datetime | None = None
+    once: Window | None = None
+
+    def next_window(self) -> Window | None:
+        """Give the window that comes next, over or not; None where none comes any more."""
+        if self.begin is None:
+            return None
+        if self.once is not None:
+            return self.once if self.begin < self.once.end else None
+        return _next_window(self.definition.timetable, self.begin)
+
+    def due_windows(self, until: datetime) -> Iterator[Window]:
+        """Return the windows to run that are over at a moment, in order."""
+        if self.once is None:
+            assert self.begin is not None
+            return due_windows(self.definition.timetable, self.begin, until)
+        window = self.next_window()
+        return iter([window] if window is not None and window.end <= until else [])
+
+    def is_held(self, owner: str, moment: datetime) -> bool:
+        """Say whether another than this owner has the lease at a moment."""
+        if self.owner in (None, owner) or self.expires_at is None:
+            return False
+        return self.expires_at > moment
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A window that should have been judged by now.
+
+    Parameters
+    ----------
+    window
+        The oldest one of the monitor.
+    due_at
+        When it could have been run first: its end and the monitor's delay.
+    """
+
+    monitor: str
+    endpoint: str
+    window: Window
+    due_at: datetime
+
+
+def list_standings(connection: Connection) -> list[Standing]:
+    """Give all monitors by name, and where each stands."""
+    states = [column for column in leases.c if column.name != "monitor"]
+    query = (
+        select(definitions, *states)
+        .outerjoin(leases, leases.c.monitor == definitions.c.name)
+        .order_by(definitions.c.name)
+    )
+    return [_read(row) for row in connection.execute(query)]
+
+
+def overdue(connection: Connection, now: datetime) -> list[Overdue]:
+    """Give the monitors whose next window should have been judged by now, and was not.
+
+    Parameters
+    ----------
+    now
+        By the clock of the scheduler. A window is overdue ten minutes after it could have been run:
+        no scheduler is up, or records do not arrive, or running it fails.
+    """
+    found = []
+    for standing in list_standings(connection):
+        definition, window = standing.definition, standing.next_window()
+        if window is None:
+            continue
+        due_at = window.end + timedelta(seconds=definition.delay_s)
+        if due_at + OVERDUE_AFTER < now:
+            found.append(Overdue(definition.name, definition.endpoint, window, due_at))
+    return found
+
+
+def with_state(standing: Standing, row: Row[tuple[object, ...]]) -> Standing:
+    """Give a monitor with the state of its lease as a row has it."""
+    # By column, not by name: definitions have owners, too.
+    of, table = row._mapping, leases.c
+    capture, truth = of[table.seen_capture], of[table.seen_truth]
+    return replace(
+        standing,
+        begin=of[table.done_until],
+        is_kept=True,
+        owner=of[table.owner],
+        expires_at=of[table.expires_at],
+        position=None if capture is None or truth is None else Position(capture, truth),
+        touched=tuple(datetime.fromisoformat(text) for text in of[table.touched] or ()),
+        revisited_at=of[table.revisited_at],
+    )
+
+
+def _read(row: Row[tuple[object, ...]]) -> Standing:
+    definition = from_row(row)
+    timetable, once = definition.timetable, None
+    if timetable.is_once:
+        once = timetable.window_once(row.created_at, start=definition.start)
+    if row.done_until is not None:
+        return with_state(Standing(definition, None, once=once), row)
+    begin = definition.start if once is None else once.start
+    if begin is None and timetable.is_recurring:
+        begin = timetable.fired_before(row.created_at)
+    return Standing(definition, begin, once=once)
+
+
+@lru_cache(maxsize=4096)
+def _next_window(schedule: Schedule, begin: datetime) -> Window | None:
+    """Find a window once: it is asked for at every look until it is over."""
+    return next(windows_from(schedule, begin), None)

@@ -1,0 +1,293 @@
+"""Marks: what they cover, what they do to a window's judgement, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store as baselines
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.annotations.annotation import Mark, standing_mark
+from driftline.monitors.annotations.effect import with_marks, without_expected
+from driftline.monitors.annotations.store import (
+    backtest_marks,
+    get_mark,
+    list_marks,
+    marks_between,
+    put_mark,
+    withdraw_mark,
+)
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.monitors.run.execution import Execution, run
+from tests.monitors.conftest import DAY, START, Append, weather
+
+NOW = datetime(2024, 2, 1, tzinfo=UTC)
+WINDOW = Window(START, START + DAY)
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+DRIFT = "baseline_drift_check"
+EXPECTED = Mark("daily", WINDOW, "expected", "a sale", "ann", NOW)
+
+
+def day(number: int) -> Window:
+    return Window(START + number * DAY, START + (number + 1) * DAY)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"verdict": "fine"}, 'mark as "fine"; expected one of expected, harmful, new-normal'),
+        ({"reason": " "}, "reason of a mark: 1 characters; expected 1 to 1000"),
+        ({"author": "a" * 1001}, "author of a mark: 1001 characters"),
+        ({"verdict": "harmful", "until": START + 2 * DAY}, 'with "harmful"; expected "expected"'),
+        ({"until": START}, "expected a time after the window's end, 2024-01-02T00:00:00"),
+    ],
+)
+def test_a_mark_that_says_nothing_clear_is_refused(changed, said: str) -> None:
+    with pytest.raises(InputError, match=r"mark|until") as caught:
+        replace(EXPECTED, **changed)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "covered"),
+    [
+        ({}, True),
+        ({"feature": "wind"}, True),
+        ({"feature": "temp"}, False),
+        ({"feature": "wind", "check": DRIFT}, True),
+        ({"check": "completeness_check"}, False),
+        ({"window": day(1)}, False),
+        ({"until": START + 5 * DAY}, True),
+    ],
+)
+def test_a_mark_covers_what_it_names(changed, covered: bool) -> None:
+    assert replace(EXPECTED, **changed).covers("wind", DRIFT, WINDOW) is covered
+
+
+def test_a_mark_lasts_until_its_date() -> None:
+    lasting = replace(EXPECTED, until=START + 3 * DAY)
+
+    assert [lasting.reaches(day(number)) for number in range(-1, 5)] == [
+        False, True, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_the_newest_mark_that_stands_counts() -> None:
+    whole = replace(EXPECTED, id=1)
+    named = replace(EXPECTED, id=2, verdict="harmful", feature="wind")
+    gone = replace(EXPECTED, id=3).withdrawn("ann", NOW)
+    marks = [named, gone, whole]
+
+    assert standing_mark(marks, "wind", DRIFT, WINDOW) == named
+    assert standing_mark(marks, "temp", DRIFT, WINDOW) == whole
+    assert standing_mark(marks, "temp", DRIFT, day(1)) is None
+
+
+def test_only_what_is_expected_makes_it_another_question() -> None:
+    harmful = replace(EXPECTED, id=1, verdict="harmful")
+    expected = replace(EXPECTED, id=2)
+
+    assert with_marks("rows", [harmful], WINDOW) == "rows"
+    assert with_marks("rows", [expected], day(1)) == "rows"
+    one, two = (with_marks("rows", found, WINDOW) for found in ([expected], [expected, harmful]))
+    assert len({"rows", one, two}) == 3
+    assert with_marks("rows", [harmful, expected], WINDOW) == two
+
+
+def test_windows_that_were_expected_to_drift_bring_no_rows_to_longer_spans() -> None:
+    past = [
+        WindowCounts(one.start, one.end, 7, {"wind": np.array([3, 4]), "temp": np.array([7])})
+        for one in (day(0), day(1))
+    ]
+
+    found = without_expected(past, [replace(EXPECTED, id=1, feature="wind")])
+
+    assert [one.cells["wind"].tolist() for one in found] == [[0, 0], [3, 4]]
+    assert [one.cells["temp"].tolist() for one in found] == [[7], [7]]
+
+
+@pytest.fixture
+def put(engine: Engine) -> Callable[[Mark], Mark]:
+    def once(mark: Mark) -> Mark:
+        with engine.begin() as connection:
+            return put_mark(connection, mark)
+
+    return once
+
+
+def test_marks_are_kept_as_they_were_made_newest_first(engine: Engine, put) -> None:
+    first = put(replace(EXPECTED, feature="wind", check=DRIFT, until=START + 9 * DAY))
+    second = put(
+        replace(
+            EXPECTED, verdict="new-normal", version_before="v1", version_after="v2", rows=day(3)
+        )
+    )
+    put(replace(EXPECTED, monitor="other"))
+
+    with engine.connect() as connection:
+        found = list_marks(connection, "daily")
+        with pytest.raises(NotFoundError, match='monitor "daily" has no mark 99'):
+            get_mark(connection, "daily", 99)
+
+    assert found == [second, first]
+    assert first == replace(
+        EXPECTED, feature="wind", check=DRIFT, until=START + 9 * DAY, id=first.id
+    )
+
+
+def test_marks_are_found_by_the_windows_that_they_reach(engine: Engine, put) -> None:
+    lasting = put(replace(EXPECTED, until=START + 3 * DAY))
+    short = put(replace(EXPECTED, window=day(1)))
+
+    with engine.connect() as connection:
+
+        def found(first: int, last: int) -> list[Mark]:
+            return marks_between(connection, "daily", START + first * DAY, START + last * DAY)
+
+        assert found(1, 2) == [short, lasting]
+        assert found(2, 3) == [lasting]
+        assert found(3, 9) == []
+        assert found(-3, 0) == []
+
+
+def test_a_mark_is_withdrawn_once_and_stays_as_history(engine: Engine, put) -> None:
+    mark = put(EXPECTED)
+
+    with engine.begin() as connection:
+        withdrawn = withdraw_mark(connection, mark, by="bob", now=NOW + timedelta(days=1))
+    with pytest.raises(ConflictError, match="was withdrawn before"), engine.begin() as connection:
+        withdraw_mark(connection, mark, by="bob", now=NOW)
+
+    with engine.connect() as connection:
+        assert list_marks(connection, "daily") == [withdrawn]
+        assert marks_between(connection, "daily", START, START + DAY) == []
+
+
+def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) -> None:
+    put(EXPECTED)
+    put(replace(EXPECTED, verdict="harmful"))
+    put(replace(EXPECTED, verdict="new-normal", feature="wind", until=None))
+    # A backtest replays drift alone, and can neither find nor miss another check's finding.
+    put(replace(EXPECTED, verdict="harmful", feature="temp", check="data_type_check", until=None))
+    put(replace(EXPECTED, verdict="harmful", feature="dewp", until=None))
+    put(replace(EXPECTED, verdict="harmful", feature="visib", until=None))
+    found_by = {"dewp": {"unit_check"}, "visib": {"unit_check", DRIFT}}
+
+    with engine.connect() as connection:
+        known = list_marks(connection, "daily")
+    found = backtest_marks(known, lambda mark: found_by.get(mark.feature or "", set()))
+
+    assert {(one.column, one.verdict, one.is_drift) for one in found} == {
+        (None, "harmful", True),
+        ("wind", "new_normal", True),
+        ("dewp", "harmful", False),
+        ("visib", "harmful", True),
+    }
+    assert {(one.start, one.end) for one in found} == {(WINDOW.start, WINDOW.end)}
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, reference: Baseline):
+    baselines.put(root, "flights", reference, lambda: NOW)
+
+    def once(window: Window = WINDOW) -> Execution:
+        return run(engine, root, DEFINITION, window, now=lambda: NOW, signature=reference.signature)
+
+    return once
+
+
+def told(root: str, execution: Execution) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    return found
+
+
+def value(engine: Engine, name: str) -> list[float]:
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
+        )
+    return [number for _, number in found]
+
+
+def test_an_expected_violation_is_listed_and_alarms_no_more(
+    judge, put, engine: Engine, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    values["wind"] = values["wind"] * 1000
+    append(0, values)
+    before = judge()
+    shouted = value(engine, "violations")[0]
+
+    put(EXPECTED)
+    after = judge()
+
+    report = told(root, after)
+    assert before.status == "CompletedWithViolations"
+    assert (after.status, after.violation_count, after.page_count) == ("Completed", 0, 0)
+    assert after.id != before.id
+    assert after.cause == ""
+    assert value(engine, "violations") == value(engine, "pages") == [0.0]
+    assert value(engine, "expected_violations") == [shouted]
+    assert value(engine, "max_drift_ratio")[0] < 1
+    assert "wind" in {one["feature_name"] for one in report["expected_violations"]}
+    assert report["expected_violations"][0]["mark"]["reason"] == "a sale"
+    assert report["decided"]
+
+
+def test_what_is_not_named_alarms_on(judge, put, root: str, append: Append, rng) -> None:
+    values = weather(rng, 400)
+    values["wind"], values["temp"] = values["wind"] * 1000, values["temp"] * 1000
+    append(0, values)
+
+    put(replace(EXPECTED, feature="wind"))
+    found = judge()
+
+    report = told(root, found)
+    assert found.status == "CompletedWithViolations"
+    assert {one["feature_name"] for one in report["expected_violations"]} == {"wind"}
+    assert "temp" in {one["feature_name"] for one in report["violations"]}
+    assert "wind" not in {one["feature_name"] for one in report["violations"]}
+
+
+def test_a_later_verdict_makes_it_alarm_again(judge, put, append: Append, rng) -> None:
+    values = weather(rng, 400)
+    values["wind"] = values["wind"] * 1000
+    append(0, values)
+    first = judge()
+
+    put(EXPECTED)
+    quiet = judge()
+    put(replace(EXPECTED, verdict="harmful"))
+    loud = judge()
+
+    assert [one.status for one in (first, quiet, loud)] == [
+        "CompletedWithViolations", "Completed", "CompletedWithViolations",
+    ]  # fmt: skip
+
+
+def test_another_monitor_of_a_removed_one_s_name_is_not_quiet_by_its_marks(engine: Engine) -> None:
+    with engine.begin() as connection:
+        put_definition(connection, DEFINITION, NOW)
+        kept = put_mark(connection, replace(EXPECTED, until=START + 900 * DAY))
+        put_mark(connection, replace(EXPECTED, monitor="other"))
+
+        delete_definition(connection, "daily", NOW + DAY)
+
+        assert marks_between(connection, "daily", START, START + DAY) == []
+        (listed,) = list_marks(connection, "daily")
+        assert listed == kept.withdrawn("removal of the monitor", NOW + DAY)
+        assert len(marks_between(connection, "other", START, START + DAY)) == 1

@@ -1,0 +1,326 @@
+"""The one rule: verdicts of windows and of the longer spans that end with them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from driftline.baseline.cells import number_cells, text_cells
+from driftline.errors import InputError
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT, SCALES, Decider
+from driftline.monitors.drift_test.layout import Layout
+from driftline.monitors.drift_test.scan import SpanScan, merge_spans, scan_span
+from driftline.monitors.drift_test.significance import evidence
+from driftline.monitors.drift_test.spans import Span
+from tests.monitors.drift_test.streams import HOUR, START, flag, flags, number, window
+
+NUMBER = number()
+REFERENCE = np.r_[0, np.full(NUMBER.size - 4, 200), 0, 0, 0].astype(float)
+
+
+def one(a: int, rows: int) -> dict[str, np.ndarray]:
+    """Counts of a window of `flag`: so many rows of level a, the rest b."""
+    return {"x": flags(np.array([a]), np.array([rows]))[0]}
+
+
+def flag_decider(share: float = 0.3, rows: int = 100_000, **more) -> Decider:
+    counts = flags(np.array([round(share * rows)]), np.array([rows]))[0]
+    return Decider({"x": ReferenceColumn(flag(), counts.astype(float))}, length=HOUR, **more)
+
+
+counts_of = st.lists(st.integers(0, 60), min_size=NUMBER.size, max_size=NUMBER.size).map(
+    lambda found: np.array(found, dtype=np.int64)
+)
+
+
+@settings(max_examples=50)
+@given(counts_of, st.floats(0, 0.3))
+def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(counts, tolerance) -> None:
+    budget = Budget(tolerance=tolerance)
+    decider = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}, budget=budget)
+
+    decision = decider.judge(window({"x": counts}))
+
+    for found in decision.drifts.values():
+        assert found.drifted == (found.evidence > found.needed)
+        if not math.isclose(found.evidence, found.needed, rel_tol=1e-9):
+            assert found.drifted == (found.p_value < found.alpha)
+
+
+def test_the_evidence_is_that_of_the_strongest_set() -> None:
+    found = flag_decider().judge(window(one(450, 1000))).drifts["x"]
+
+    free = 2 * 0.01 * math.sqrt(0.3 * 0.7)
+    expected = evidence(np.array([0.3]), 1e5, np.array([0.45]), 1000.0, tolerance=free)[0]
+    assert found.evidence == pytest.approx(expected)
+    assert (found.share_reference, found.share_window) == pytest.approx((0.3, 0.45))
+    assert found.predicate.phrase == '= "a"'
+    assert found.needed == pytest.approx(math.log(2 * flag().scan_size / found.alpha))
+
+
+@pytest.mark.parametrize(("by", "drifted"), [(0.0999, False), (0.1005, True)])
+def test_the_tolerance_is_the_shift_of_a_half_that_costs_nothing(by: float, drifted: bool) -> None:
+    decider = flag_decider(0.5, rows=10**9, tolerances={"x": 0.1})
+
+    verdict = decider.judge(window(one(round((0.5 + by) * 10**9), 10**9))).drifts["x"]
+
+    assert verdict.drifted == drifted
+
+
+def test_within_the_tolerance_the_set_that_moved_most_is_shown() -> None:
+    decider = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}, tolerances={"x": 0.2})
+    counts = np.full(NUMBER.size, 20)
+    counts[[0, -3, -2, -1]] = 0
+    counts[5] += 40
+
+    verdict = decider.judge(window({"x": counts})).drifts["x"]
+
+    assert verdict.evidence == 0
+    assert verdict.share_window > verdict.share_reference
+    assert verdict.distance > 0.02
+
+
+def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> None:
+    decider = flag_decider(scales=SCALES)
+    past, found = [], []
+    for hour in range(64):
+        now = window(one(172, 500), START + hour * HOUR)  # 34.4 % in place of 30 %.
+        found.append(decider.judge(now, past).drifts["x"])
+        past.append(now)
+
+    assert next(one.window_count for one in found if one.drifted) in (8, 16)
+    assert not any(one.drifted for one in found[:7])
+    assert found[63].drifted
+    assert found[63].window_count == 8, "the shortest that tells it"
+    assert found[63].since == START + 56 * HOUR
+    assert found[63].alpha == pytest.approx(8 * found[0].alpha)
+
+
+def test_a_small_change_is_found_once_a_span_is_long_enough() -> None:
+    decider = flag_decider(scales=SCALES)
+    past, found = [], []
+    for hour in range(64):
+        now = window(one(160, 500), START + hour * HOUR)  # 32 % in place of 30 %.
+        found.append(decider.judge(now, past).drifts["x"])
+        past.append(now)
+
+    assert [one.drifted for one in found] == [False] * 63 + [True]
+    assert found[63].window_count == 64
+    assert found[63].since == START
+    assert found[63].alpha == pytest.approx(64 * found[0].alpha)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=8))
+def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
+    windows = [
+        window(one(min(a, rows), rows), START + hour * HOUR) for hour, (a, rows) in enumerate(parts)
+    ]
+    merged = window({"x": sum(one.cells["x"] for one in windows)})
+    known = flag_decider().knowledge
+    tolerance = np.array([0.01])
+
+    found, expected = (
+        scan_span(
+            known.layout,
+            span,
+            merge_spans(known.layout, [span])[0],
+            known.expect(span),
+            tolerance=tolerance,
+            alpha=1e-4,
+        )
+        for span in (Span(tuple(windows[::-1]), 8, 8), Span((merged,), 8, 8))
+    )
+
+    assert (found.weighed == expected.weighed).all()
+    assert found.rows == expected.rows
+
+
+@given(st.permutations(range(5)), st.integers(0, 400))
+def test_the_order_of_columns_is_of_no_matter(order, a) -> None:
+    shares = [0.1, 0.3, 0.5, 0.01, 0.9]
+    columns = {}
+    for place, share in enumerate(shares):
+        counts = flags(np.array([round(share * 10_000)]), np.array([10_000]))[0]
+        columns[f"c{place}"] = ReferenceColumn(flag(f"c{place}"), counts.astype(float))
+    now = window({name: one(a, 400)["x"] for name in columns})
+
+    found = Decider({f"c{i}": columns[f"c{i}"] for i in order}).judge(now).drifts
+
+    expected = Decider(columns).judge(now).drifts
+    assert found == expected
+
+
+@given(st.integers(30, 3000), st.data())
+def test_more_of_the_same_shift_is_never_less_evidence(rows, data) -> None:
+    few = data.draw(st.integers(round(0.3 * rows), rows))
+    more = data.draw(st.integers(few, rows))
+    decider = flag_decider()
+
+    less, greater = (decider.judge(window(one(a, rows))).drifts["x"] for a in (few, more))
+
+    assert greater.evidence >= less.evidence * (1 - 1e-9)
+
+
+def test_small_windows_are_judged_together() -> None:
+    decider = flag_decider(scales=SCALES)
+    past = [window(one(10, 10), START + hour * HOUR) for hour in range(1, 5)]
+
+    alone = decider.judge(window(one(10, 10), START + 5 * HOUR))
+    found = decider.judge(window(one(10, 10), START + 5 * HOUR), past).drifts["x"]
+
+    assert alone.notes == {"x": INSUFFICIENT}
+    assert found.drifted
+    assert (found.window_count, found.since) == (3, START + 3 * HOUR)
+    assert found.alpha == decider.alpha()
+
+
+def test_a_column_counts_in_a_span_if_all_its_windows_have_it() -> None:
+    decider = flag_decider(scales=(1, 2))
+
+    found = decider.judge(
+        window(one(30, 100), START + HOUR), [window({"y": one(1, 100)["x"]}, START)]
+    )
+
+    assert found.drifts["x"].window_count == 1
+
+
+@pytest.mark.parametrize("rows", [0, 29])
+def test_too_few_rows_of_either_side_are_no_verdict(rows: int) -> None:
+    assert flag_decider().judge(window(one(rows, rows))).notes == {"x": INSUFFICIENT}
+    assert flag_decider(rows=rows).judge(window(one(30, 100))).notes == {"x": INSUFFICIENT}
+
+
+def test_a_monitor_without_columns_has_no_verdicts() -> None:
+    assert Decider({}).judge(window({})).drifts == {}
+
+
+def test_a_column_that_comes_empty_says_so() -> None:
+    counts = np.zeros(NUMBER.size, dtype=np.int64)
+    counts[-2] = 100
+
+    found = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}).judge(window({"x": counts}))
+
+    verdict = found.drifts["x"]
+    assert verdict.drifted
+    assert verdict.predicate.op == "null"
+    assert verdict.null_evidence == verdict.evidence
+
+
+def test_a_stuck_value_of_a_constant_column_is_none() -> None:
+    cells = number_cells("x", "double", np.array([5.0]), np.array([1000.0]), few=True)
+    reference = cells.count(array_of(np.full(1000, 5.0))).astype(float)
+    decider = Decider({"x": ReferenceColumn(cells, reference)})
+
+    same = decider.judge(window({"x": cells.count(array_of(np.full(200, 5.0)))}))
+    other = decider.judge(window({"x": cells.count(array_of(np.full(200, 7.0)))}))
+
+    assert not same.drifts["x"].drifted
+    assert other.drifts["x"].drifted
+
+
+def array_of(values: np.ndarray) -> pa.Array:
+    return pa.array(values)
+
+
+def open_words(once: int) -> Decider:
+    """A reference of 10,000 rows: half of them one word, the others rare ones."""
+    levels = {"often": 5000} | {f"w{i}": 1 for i in range(once)}
+    cells = text_cells("x", "string", levels, complete=True, row_count=10_000)
+    # A value that came once was unseen to the rest, and is counted so.
+    counts = np.array([5000, 5000 - once, once, 0, 0], dtype=float)
+    return Decider({"x": ReferenceColumn(cells, counts, once)})
+
+
+@pytest.mark.parametrize("unseen", [0, 60, 100])
+def test_as_many_unseen_values_are_expected_as_came_once(unseen: int) -> None:
+    # Good and Turing: 1,000 of 10,000 rows came once, so up to a tenth of the rows is new.
+    found = open_words(1000).judge(window({"x": np.array([500, 500 - unseen, unseen, 0, 0])}))
+
+    assert found.drifts["x"].evidence < 1
+
+
+def test_more_unseen_values_than_that_are_drift() -> None:
+    found = open_words(1000).judge(window({"x": np.array([500, 250, 250, 0, 0])})).drifts["x"]
+
+    assert found.drifted
+    assert found.unseen_evidence > found.needed
+
+
+def test_counts_on_other_cells_are_refused() -> None:
+    with pytest.raises(InputError, match='column "x": 7 counts for the 6 cells of the baseline'):
+        flag_decider().judge(window({"x": np.full(7, 10)}))
+
+
+@pytest.mark.parametrize("scales", [(), (2, 4), (1, 3, 4), (1, 2, 2)])
+def test_scales_that_do_not_nest_are_refused(scales) -> None:
+    with pytest.raises(InputError, match="ascending numbers of windows from 1"):
+        flag_decider(scales=scales)
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ({"tolerance": 1.0}, "tolerance 1.0; expected a share from 0 to below 1"),
+        ({"tolerance": -0.1}, "tolerance -0.1; expected a share"),
+        ({"false_alarms_per_year": 0.0}, "false_alarms_per_year 0.0; expected a number above 0"),
+        ({"windows_per_year": math.nan}, "windows_per_year nan; expected a number above 0"),
+    ],
+)
+def test_a_budget_of_nothing_is_refused(given_, message) -> None:
+    with pytest.raises(InputError, match=message):
+        Budget(**given_)
+
+
+def test_within_the_tolerance_the_strongest_set_is_that_of_the_most_evidence_by_its_effect() -> (
+    None
+):
+    # By the G-test: 10,000 rows at 0.34 for 0.3 tell 35.6 nats, at 0.32 9.3 (scipy, below). Of rows
+    # in clusters with design effects 8 and 1 that is 4.5 and 9.3: the second set is the stronger.
+    layout = Layout.of({"x": ReferenceColumn(flag(), np.ones(flag().size))})
+    size = int(layout.set_starts[-1])
+    share, effect = np.full(size, 0.3), np.ones(size)
+    share[:2], effect[0] = (0.34, 0.32), 8.0
+    by_scipy = [
+        stats.chi2_contingency(
+            [[round(1e4 * one), round(1e4 * (1 - one))], [3e8, 7e8]],
+            correction=False,
+            lambda_="log-likelihood",
+        ).statistic
+        / 2
+        for one in share[:2]
+    ]
+    nothing, per_set = np.zeros(1), np.zeros(size)
+    scan = SpanScan(
+        span=None,
+        alpha=0.05,
+        counts=np.zeros(1, dtype=np.int64),
+        expected=nothing,
+        rows=nothing,
+        reference_rows=nothing,
+        share=share,
+        known=np.full(size, 0.3),
+        part=per_set,
+        known_part=per_set,
+        set_rows=np.full(size, 1e4),
+        known_rows=np.full(size, 1e9),
+        effect=effect,
+        cluster_effect=effect,
+        shift_effect=per_set,
+        free=np.full(size, 0.1),
+        weighed=per_set,
+        top=nothing,
+        needed=np.full(1, 20.0),
+        judged=np.array([True]),
+    )
+
+    assert by_scipy[0] / 8 < by_scipy[1] < by_scipy[0]
+    assert scan.strongest(layout, np.array([True])).tolist() == [1]

@@ -1,0 +1,276 @@
+"""The evidence of a share against the formula and scipy, its bound, and the budget of a year."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import special, stats
+
+from driftline.monitors.drift_test.significance import (
+    alpha_per_column,
+    blame,
+    bounds,
+    clustered_evidence,
+    evidence,
+    wilson_interval,
+)
+
+shares = hnp.arrays(np.float64, 8, elements=st.floats(0, 1))
+
+
+@given(st.floats(0, 1), st.integers(50, 10**6), st.integers(30, 10**5), st.floats(0, 0.2))
+def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
+    p, n, m, tolerance
+) -> None:
+    q = np.linspace(0, 1, 201)
+
+    found = evidence(np.full(201, p), n, q, m, tolerance=tolerance)
+
+    assert (found[np.abs(q - p) <= tolerance] == 0).all()
+    slack = 1e-9 * (1 + found.max())
+    assert (np.diff(found[q >= p]) >= -slack).all()
+    assert (np.diff(found[q <= p]) <= slack).all()
+
+
+CLUSTERED = [(87, 1.0, 15.0), (40, 0.5, 15.0), (30, 10.0, 3.0), (10, 0.1, 1.5), (200, 150, 20.0)]
+
+
+@pytest.mark.parametrize(("count", "usual", "effect"), CLUSTERED)
+def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
+    count, usual, effect
+) -> None:
+    # P(C >= c), summed over the number of clusters, whose sizes sum to a negative binomial.
+    rows, end = 1e7, 2 / (effect + 1)
+    number = np.arange(1, 400)
+    chances = stats.poisson.logpmf(number, usual * end) + stats.nbinom.logsf(
+        count - number - 1, number, end
+    )
+    expected = -special.logsumexp(chances)
+
+    found = clustered_evidence(
+        np.array([usual / rows]),
+        1e13,
+        np.array([count / rows]),
+        rows,
+        tolerance=0.0,
+        effect=np.array([1.0]),
+        cluster_effect=np.array([effect]),
+        shift_effect=np.zeros(1),
+    )[0]
+
+    assert found <= expected + 1e-6  # A bound: never more evidence than there is,
+    assert found >= 0.5 * expected - 1  # and not much less.
+
+
+def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
+    # 400,000 windows of geometric clusters, mean size 8; chance of a false failure under 1e-6.
+    rng = np.random.default_rng(3)
+    size, rows, usual = 8.0, 1e6, 2.0
+    clusters = rng.poisson(usual / size, 400_000)
+    counts = clusters + rng.negative_binomial(np.maximum(clusters, 1), 1 / size)
+    counts[clusters == 0] = 0
+
+    found = clustered_evidence(
+        np.full(counts.size, usual / rows),
+        1e12,
+        counts / rows,
+        rows,
+        tolerance=0.0,
+        effect=np.full(counts.size, 2 * size - 1),
+        cluster_effect=np.full(counts.size, 2 * size - 1),
+        shift_effect=np.zeros(1),
+    )
+
+    for level in (1e-2, 1e-3, 1e-4):
+        hits = int((2 * np.exp(-found) < level).sum())
+        assert stats.poisson.sf(hits - 1, counts.size * level) > 1e-6
+
+
+@example(p=0.125, n=50, m=30, effect=1.0, size=10.0, shift=0.0)
+@given(
+    st.floats(0, 1),
+    st.integers(50, 10**6),
+    st.integers(30, 10**5),
+    st.floats(1, 60),
+    st.floats(1, 60),
+    st.sampled_from([0.0, 1.0, 7.0, 100.0]),
+)
+def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size, shift) -> None:
+    q = np.linspace(0, 1, 401)
+
+    found = clustered_evidence(
+        np.full(401, p),
+        n,
+        q,
+        m,
+        tolerance=0.01,
+        effect=np.full(401, effect),
+        cluster_effect=np.full(401, size),
+        shift_effect=np.full(401, shift),
+    )
+
+    assert (found[np.abs(q - p) <= 0.01] == 0).all()
+    # Two bounds of one chance take turns; where they do, the evidence may step back a little.
+    slack = 0.02 * (1 + found.max())
+    assert (np.diff(found[q >= p]) >= -slack).all()
+    assert (np.diff(found[q <= p]) <= slack).all()
+
+
+@given(shares, shares, st.integers(100, 10**6), st.integers(30, 10**5))
+def test_without_a_tolerance_evidence_is_the_log_likelihood_ratio(p, q, n, m) -> None:
+    # The G-test of a 2 x 2 table, half of scipy's statistic, with the reference's half row.
+    smoothed = (p * n + 0.5) / (n + 1)
+    found = evidence(p, n, q, m, tolerance=0.0)
+
+    for index in np.flatnonzero(np.abs(q - p) > np.abs(smoothed - p)):
+        middle = (m * q[index] + n * smoothed[index]) / (m + n)
+        expected = m * special.rel_entr([q[index], 1 - q[index]], [middle, 1 - middle]).sum()
+        other = [smoothed[index], 1 - smoothed[index]]
+        expected += n * special.rel_entr(other, [middle, 1 - middle]).sum()
+        assert found[index] == pytest.approx(expected, rel=1e-6, abs=1e-7)
+
+
+def test_evidence_is_half_of_scipys_g_statistic() -> None:
+    # With counts so large that the half row of smoothing is nothing.
+    table = np.array([[31_000, 69_000], [1_200_000, 2_800_000]])
+    expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+
+    found = evidence(np.array([0.3]), 4_000_000.0, np.array([0.31]), 100_000.0, tolerance=0.0)
+
+    assert 2 * found[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.3, 0.5, 0.97])
+@pytest.mark.parametrize("above", [True, False])
+def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: bool) -> None:
+    share, free, target = np.array([p]), np.array([0.002]), np.array([20.0])
+    side = 1 if above else -1
+
+    bound = bounds(
+        share,
+        10_000.0,
+        np.array([above]),
+        1_000.0,
+        free=free,
+        effect=np.ones(1),
+        cluster_effect=np.ones(1),
+        shift_effect=np.zeros(1),
+        target=target,
+    )
+
+    room = 1 - p if above else p
+    if bound < 1:
+        below, beyond = (
+            evidence(share, 10_000.0, share + side * by, 1_000.0, tolerance=free)[0]
+            for by in (bound - 1e-6, bound + 1e-6)
+        )
+        assert below <= 20.0 < beyond
+    else:
+        most = evidence(share, 10_000.0, share + side * room, 1_000.0, tolerance=free)
+        assert most[0] <= 20.0
+
+
+@pytest.mark.parametrize("p", [0.001, 0.02, 0.3, 0.5])
+def test_false_alarms_of_one_set_stay_below_the_p_value(p: float) -> None:
+    # 200,000 windows each; the bound 2 exp(-G) may be passed by chance of under 1e-6 (Poisson).
+    rng = np.random.default_rng(5)
+    x, a = rng.binomial(300, p, 200_000), rng.binomial(3000, p, 200_000)
+
+    found = evidence(a / 3000, 3000.0, x / 300, 300.0, tolerance=0.0)
+
+    for level in (1e-2, 1e-3):
+        hits = int((2 * np.exp(-found) < level).sum())
+        assert stats.poisson.sf(hits - 1, 200_000 * level) > 1e-6
+
+
+def test_the_budget_is_shared_by_windows_and_columns() -> None:
+    assert alpha_per_column(1.0, 365.0, 20) == pytest.approx(1 / 7300)
+
+
+@given(st.floats(0.01, 12), st.sampled_from([52, 365, 8760]), st.integers(1, 500))
+def test_the_tests_of_a_year_take_no_more_than_the_budget(budget, windows, columns) -> None:
+    scales = (1, 2, 4, 8, 16, 32, 64)
+    tests = {scale: windows // scale for scale in scales}
+
+    spent = sum(
+        tests[scale]
+        * columns
+        * alpha_per_column(budget, windows, columns, scale=scale, scale_count=len(scales))
+        for scale in scales
+    )
+
+    assert spent <= budget * (1 + 1e-9)
+    assert spent > 0.7 * budget  # 52 weeks hold no block of 64.
+
+
+def test_a_far_cut_tells_no_more_than_the_shift_it_would_take() -> None:
+    # 1 % to 16 %: a shift of ndtri(0.16) - ndtri(0.01) = 1.332 standard deviations.
+    found = clustered_evidence(
+        np.array([0.01]),
+        1e9,
+        np.array([0.16]),
+        1000.0,
+        tolerance=0.0,
+        effect=np.ones(1),
+        cluster_effect=np.ones(1),
+        shift_effect=np.array([100.0]),
+    )
+
+    assert found[0] == pytest.approx(1000 * 1.332**2 / 200, rel=1e-3)
+
+
+@given(st.dictionaries(st.text(), st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_blame_sums_to_one(excess) -> None:
+    assert math.fsum(blame(excess).values()) == pytest.approx(1)
+    assert all(share > 0 for share in blame(excess).values())
+
+
+def test_nobody_is_to_blame_for_nothing() -> None:
+    assert blame({}) == {}
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+def test_the_interval_is_wilsons(rows, share) -> None:
+    count = round(share * rows)
+    expected = stats.binomtest(count, rows).proportion_ci(0.95, method="wilson")
+
+    assert wilson_interval(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [4, 1_000, 7_999, 20_000])
+def test_an_interval_of_nothing_begins_at_nothing_and_one_of_all_ends_at_all(rows: int) -> None:
+    assert wilson_interval(0, rows)[0] == 0.0
+    assert wilson_interval(rows, rows)[1] == 1.0
+
+
+@pytest.mark.parametrize(("count", "usual", "effect"), [(3, 1e-5, 1.1), (4, 1e-4, 1.1)])
+def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
+    count, usual, effect
+) -> None:
+    # The best y of all for P(C >= c) <= (exp(K) - 1) / (y^c - 1), K = l (y - 1) / (1 - q y),
+    # searched on a grid of (1, 1/q): the two y that are tried must come within 1 % of it.
+    p = 2 / (effect + 1)
+    ends = np.geomspace(1e-12, 1, 200_000) * (1 / (1 - p) - 1)
+    y = np.concatenate([1 + ends[:-1], 1 / (1 - p) - ends[:-1]])
+    mass = p * usual * (y - 1) / (1 - (1 - p) * y)
+    height = count * np.log(y)
+    best = np.nanmax(np.log(np.expm1(height)) - mass - np.log(-np.expm1(-mass)))
+    rows = 1e7
+
+    found = clustered_evidence(
+        np.array([usual / rows]),
+        1e16,
+        np.array([count / rows]),
+        rows,
+        tolerance=0.0,
+        effect=np.array([1.0]),
+        cluster_effect=np.array([effect]),
+        shift_effect=np.zeros(1),
+    )[0]
+
+    assert 0.99 * best < found < best

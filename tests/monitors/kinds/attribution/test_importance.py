@@ -1,0 +1,49 @@
+"""How surely importance is known, by hand; and when two explanations cannot be compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from driftline.monitors.kinds.attribution.importance import Importance, Making
+
+
+def test_errors_of_shares_and_of_the_total_are_those_of_the_delta_method() -> None:
+    found = Importance(("a", "b"), np.array([3.0, 2.0]), np.array([[4.0, 1.0], [1.0, 2.0]]), 50)
+
+    # Total 5, shares 0.6 and 0.4; rows of the covariance sum to 5 and 3, all of it to 8.
+    # Var a: 4 - 2 * 0.6 * 5 + 0.36 * 8 = 0.88; b: 2 - 2 * 0.4 * 3 + 0.16 * 8 = 0.88.
+    assert found.share_errors == pytest.approx([(0.88 / 50) ** 0.5 / 5] * 2)
+    assert found.total_error == pytest.approx((8 / 50) ** 0.5 / 5)
+
+
+@pytest.mark.parametrize(("mean", "count"), [([3.0, 2.0], 0), ([0.0, 0.0], 50)])
+def test_means_of_a_document_and_totals_of_nothing_have_no_error(mean, count) -> None:
+    found = Importance(("a", "b"), np.array(mean), np.eye(2), count)
+
+    assert found.share_errors.tolist() == [0.0, 0.0]
+    assert found.total_error == 0.0
+
+
+@pytest.mark.parametrize(
+    ("other", "sentence"),
+    [
+        ({}, ""),
+        ({"model": ""}, ""),
+        ({"model": "m2"}, "the reference was explained for model m1, now it is m2"),
+        (
+            {"units": "class"},
+            'the reference was explained with another unit ("answer", now "class")',
+        ),
+        (
+            {"method": "tree"},
+            'the reference was explained with another method ("shapley", now "tree")',
+        ),
+        ({"background": "f00"}, "the reference was explained with another background"),
+        ({"groups": {"g": ("a", "b")}}, "the reference was explained with another group"),
+    ],
+)
+def test_what_differs_between_two_explanations_is_said(other, sentence) -> None:
+    first = {"method": "shapley", "units": "answer", "model": "m1", "background": "ba5"}
+
+    assert Making(**first).difference(Making(**(first | other))) == sentence

@@ -1,0 +1,399 @@
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from driftline.alerts.tables import metrics
+from driftline.baseline import store
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.check_context import Question
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
+from driftline.monitors.kinds.attribution.importance import Attributions, Importance
+from driftline.monitors.kinds.attribution.kind import examine, explain_reference, suggest
+from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import run
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+CLARIFY = """{
+    "version": "1.0",
+    "explanations": {
+        "kernel_shap": {
+            "label0": {
+                "global_shap_values": {"SAT": 0.70, "GPA": 0.50, "rank": 0.05},
+                "expected_value": 0.25
+            }
+        }
+    }
+}"""
+
+
+def weather(random: np.random.Generator, rows: int, **shift: float) -> pa.Table:
+    """Rows whose features a model leans on unequally, one of them a text."""
+    numbers = {name: random.normal(size=rows) * shift.get(name, 1) for name in ("a", "b", "c", "d")}
+    return pa.table({**numbers, "carrier": random.choice(["UA", "B6", "DL"], rows)})
+
+
+def model(rows: pa.Table) -> np.ndarray:
+    a, b, c, d = (rows[name].to_numpy() for name in "abcd")
+    carrier = np.array(
+        [{"UA": 1.0, "B6": 0.0, "DL": -1.0}[one] for one in rows["carrier"].to_pylist()]
+    )
+    return 1 / (1 + np.exp(-(0.8 * a + 0.6 * b + 0.3 * c * b + 0.1 * d + 0.4 * carrier)))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    rows = weather(np.random.default_rng(1), 3_000)
+    return explain_reference(open_source(rows), Baseline.fit(rows), model, background=5)
+
+
+def judged(reference: Baseline, rows: object, **options: object) -> Report:
+    return check(rows, reference, kind="attribution", **options)
+
+
+def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 2_000), predict=model)
+
+    assert report.passed
+    assert report.decided
+    assert report.row_count == 2_000
+    by_name = {one.name: one for one in report.metrics}
+    assert list(by_name) == [
+        "ndcg",
+        *(f"share_{name}" for name in "abcd"),
+        "share_carrier",
+        "level",
+    ]
+    assert by_name["ndcg"].value > 0.98
+    assert by_name["ndcg"].low <= by_name["ndcg"].value <= by_name["ndcg"].high <= 1
+    assert by_name["ndcg"].bound <= 0.90
+    shares = [by_name[f"share_{name}"] for name in (*"abcd", "carrier")]
+    assert sum(one.value for one in shares) == pytest.approx(1)
+    assert all(
+        one.low < one.value < one.high and one.reference_low < one.reference for one in shares
+    )
+    assert by_name["level"].value == pytest.approx(by_name["level"].reference, rel=0.1)
+    details = report.details
+    assert (details["method"], details["explained_rows"]) == ("permutation", 1_000)
+    assert [one["feature"] for one in details["ranking"]["label0"]["reference"]][:2] == ["a", "b"]
+
+
+def test_the_same_question_gives_the_same_bytes(
+    reference: Baseline, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    rows = weather(rng, 2_500)
+    question = Question(reference, lambda: iter(rows.to_batches(max_chunksize=700)), predict=model)
+    reference.save(tmp_path)
+
+    first = examine(question).documents()
+
+    again = replace(
+        question, baseline=Baseline.load(tmp_path), batches=lambda: iter(rows.to_batches())
+    )
+    assert examine(again).documents() == first
+    assert examine(replace(question, seed=1)).documents() != first
+
+
+def test_a_feature_that_takes_over_is_named_with_its_ranks(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 2_000, d=12), predict=model)
+
+    shares = next(one for one in report.violations if one.feature_name == "shares")
+    assert shares.severity == "ticket"
+    assert shares.cause.startswith("the model leans on other features: d ")
+    assert "rank 5 to " in shares.cause
+    assert shares.document == {
+        "label": "label0",
+        "metric_name": "shap",
+        "constraint_check_type": "feature_attribution_drift_check",
+        "description": shares.description,
+    }
+    moved = next(one for one in report.metrics if one.name == "share_d")
+    assert moved.violated
+    assert moved.value > moved.bound > moved.reference
+    document = json.loads(report.documents()["constraint_violations.json"])
+    assert document["version"] == "1.0"
+
+
+def test_a_turned_ranking_is_told_in_clarifys_words(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    def turned(rows: pa.Table) -> np.ndarray:
+        names = ["d", "carrier", "c", "b", "a"]
+        return (
+            0.02 * rows["a"].to_numpy()
+            + 0.04 * rows["b"].to_numpy()
+            + 0.3 * rows["d"].to_numpy() * len(names)
+        )
+
+    report = judged(reference, weather(rng, 1_000), predict=turned)
+
+    order = next(one for one in report.violations if one.feature_name == "ndcg")
+    value = next(one.value for one in report.metrics if one.name == "ndcg")
+    assert order.description == f"Feature attribution drift {value!r} exceeds threshold 0.9"
+    assert {one.feature_name for one in report.violations} == {"ndcg", "shares", "level"}
+
+
+def test_a_model_that_answers_the_same_to_everything_is_a_condition_of_its_own(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 500), predict=lambda rows: np.full(rows.num_rows, 0.2))
+
+    assert [one.description for one in report.violations] == ["Feature attributions are all zero"]
+    assert "whatever it is asked" in report.cause
+    ndcg = report.metrics[0]
+    assert (ndcg.value, ndcg.note) == (None, "undefined: all attributions are zero")
+    json.loads(report.documents()["report.json"])
+
+
+def test_answers_that_depend_twice_as_much_on_everything_are_a_change_of_level(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 1_000), predict=lambda rows: 2 * model(rows))
+
+    assert [one.feature_name for one in report.violations] == ["level"]
+    assert "2.0 times more" in report.cause
+
+
+def test_few_rows_are_not_judged(reference: Baseline, rng: np.random.Generator) -> None:
+    report = judged(reference, weather(rng, 29), predict=model)
+
+    assert not report.decided
+    assert set(report.insufficient) == {one.shown for one in report.metrics}
+    assert not judged(reference, weather(rng, 3).slice(0, 0), predict=model).decided
+
+
+def test_windows_without_a_change_stay_within_the_years_budget(reference: Baseline) -> None:
+    budget = Budget(false_alarms_per_year=365 / 20)
+    flags = [
+        not judged(
+            reference, weather(np.random.default_rng(seed), 60), predict=model, budget=budget
+        ).passed
+        for seed in range(100, 160)
+    ]
+
+    assert sum(flags) <= 6  # Three are allowed; more than six would be one chance in 30.
+
+
+def test_another_model_is_shown_and_not_judged(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    stored = Attributions.from_arrow(reference.attributions)
+    named = replace(stored, making=replace(stored.making, model="old"))
+    baseline = replace(reference, attributions=named.to_arrow())
+    rows = weather(rng, 500, d=30)
+    question = Question(baseline, lambda: iter(rows.to_batches()), predict=model, model="new")
+
+    report = examine(question)
+
+    assert not report.violations
+    assert not report.decided
+    ndcg = report.metrics[0]
+    assert ndcg.value is not None
+    assert ndcg.note == "incomparable: the reference was explained for model old, now it is new"
+    assert not examine(replace(question, model="old")).passed
+
+
+def test_another_method_is_not_compared_at_all(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    stored = Attributions.from_arrow(reference.attributions)
+    other = replace(stored, making=replace(stored.making, method="tree_path_dependent"))
+
+    report = judged(
+        replace(reference, attributions=other.to_arrow()), weather(rng, 99), predict=model
+    )
+
+    assert [one.value for one in report.metrics] == [None]
+    assert 'explained by "tree_path_dependent"' in report.metrics[0].note
+    assert report.row_count == 99
+
+
+def test_ready_attributions_are_judged_without_a_model(rng: np.random.Generator) -> None:
+    def draw(rows: int, **factor: float) -> pa.Table:
+        size = {"a": 3.0, "b": 2.0, "c": 1.0, **factor}
+        return pa.table({name: rng.normal(size=rows) * one for name, one in size.items()})
+
+    rows = draw(2_000)
+    baseline = explain_reference(open_source(rows), Baseline.fit(rows), None)
+
+    assert judged(baseline, draw(400)).passed
+    report = judged(baseline, draw(400, c=9.0))
+    assert "c " in report.cause
+    assert report.details["method"] == "given"
+
+
+def test_rows_without_a_model_are_refused_with_the_mend(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    with pytest.raises(InputError, match=r"made by asking a model.*give --model"):
+        judged(reference, weather(rng, 100))
+    with pytest.raises(InputError, match=r'"d" is not in the data'):
+        judged(reference, weather(rng, 100).drop_columns("d"), predict=model)
+    with pytest.raises(InputError, match="no attributions; make them with"):
+        judged(replace(reference, attributions=None), weather(rng, 100), predict=model)
+
+
+def test_clarifys_folder_and_clarifys_document_are_compared(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "analysis.json").write_text(CLARIFY)
+    now = json.loads(CLARIFY)
+    values = {"SAT": 0.10, "GPA": 0.20, "rank": 0.70}
+    now["explanations"]["kernel_shap"]["label0"]["global_shap_values"] = values
+    (tmp_path / "now.json").write_text(json.dumps(now))
+
+    same = check(tmp_path / "base" / "analysis.json", tmp_path / "base")
+    report = check(tmp_path / "now.json", tmp_path / "base")
+
+    assert same.passed
+    assert same.decided
+    (violation,) = report.violations
+    assert violation.description.startswith("Feature attribution drift 0.68763")
+    assert violation.description.endswith("exceeds threshold 0.9")
+    assert "own error is not known" in violation.cause
+    assert "incomparable" in next(one.note for one in report.metrics if one.name == "level")
+
+
+def test_a_document_changed_by_hand_wins_over_what_was_measured(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    whole = complete(reference)
+    document = json.loads(whole.documents["analysis.json"])
+    values = document["explanations"]["kernel_shap"]["label0"]["global_shap_values"]
+    assert list(values) == [*"abcd", "carrier"]
+    values["d"] = 3 * values["a"]
+
+    changed = replace(whole, documents={"analysis.json": json.dumps(document)})
+
+    assert judged(whole, weather(rng, 400), predict=model).passed
+    assert not judged(changed, weather(rng, 400), predict=model).passed
+
+
+def test_points_carry_sagemakers_names_and_our_own_the_true_method(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    report = judged(reference, weather(rng, 300), predict=model)
+
+    points = {(one.namespace, one.name): one for one in report.points}
+    namespace = "aws/sagemaker/Endpoints/explainability-metrics"
+    feature = points[namespace, "feature_carrier"]
+    assert feature.dimensions == {
+        "ExplainabilityMethod": "KernelShap",
+        "Label": "label0",
+        "ValueType": "GlobalShapValues",
+    }
+    assert points[namespace, "ExpectedValue"].dimensions["ValueType"] == "ExpectedValue"
+    own = points["Driftline", "attribution_ndcg"]
+    assert own.dimensions["ExplainabilityMethod"] == "permutation"
+    analysis = json.loads(report.files["analysis.json"])
+    values = analysis["explanations"]["kernel_shap"]["label0"]["global_shap_values"]
+    assert values["carrier"] == feature.value
+
+
+def test_every_class_of_several_is_judged_under_its_own_label(rng: np.random.Generator) -> None:
+    def three(rows: pa.Table) -> np.ndarray:
+        score = np.column_stack(
+            [rows["a"].to_numpy(), rows["b"].to_numpy(), 0 * rows["a"].to_numpy()]
+        )
+        weights = np.exp(score)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    rows = weather(rng, 1_500)
+    baseline = explain_reference(open_source(rows), Baseline.fit(rows), three, background=3)
+
+    report = judged(baseline, weather(rng, 400), predict=lambda rows: three(rows)[:, [1, 0, 2]])
+
+    labels = json.loads(suggest(baseline)["analysis.json"])["explanations"]["kernel_shap"]
+    assert list(labels) == ["label0", "label1", "label2"]
+    assert {one.document["label"] for one in report.violations} == {"label0", "label1"}
+    assert {one.feature_name for one in report.violations} >= {"label0: shares", "label1: shares"}
+
+
+def test_a_captured_window_is_judged_and_its_numbers_are_stored(
+    engine, root: str, append, reference: Baseline, rng: np.random.Generator
+) -> None:
+    store.put(root, "base", complete(reference), lambda: START)
+    rows = weather(rng, 500, d=12)
+    append(0, {name: rows[name].to_numpy(zero_copy_only=False) for name in rows.column_names})
+    definition = MonitorDefinition("leaning", "flights", "base", kind="attribution")
+
+    execution = run(
+        engine,
+        root,
+        definition,
+        Window(START, START + timedelta(days=1)),
+        now=lambda: START + timedelta(days=2),
+        signature=reference.signature,
+        predict=model,
+    )
+
+    assert (execution.status, execution.row_count) == ("CompletedWithViolations", 500)
+    assert "the model leans on other features: d " in execution.cause
+    with engine.connect() as connection:
+        names = {row.name for row in connection.execute(select(metrics.c.name))}
+    assert {"feature_d", "ExpectedValue", "attribution_ndcg", "tickets"} <= names
+    written = {file.name for file in Path(root, execution.folder).iterdir()}
+    assert written == {"analysis.json", "constraint_violations.json", "report.json"}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+@settings(deadline=None)
+def test_levels_are_holms(p_values: list[float]) -> None:
+    levels = holm_levels(p_values, 0.05)
+
+    rejected = {at for at, value in enumerate(p_values) if value < levels[at]}
+    # Holm, 1979: step down through the ordered p-values until one fails.
+    order = np.argsort(p_values, kind="stable")
+    expected = set()
+    for step, at in enumerate(order):
+        if p_values[at] >= 0.05 / (len(p_values) - step):
+            break
+        expected.add(int(at))
+    assert rejected == expected
+
+
+def test_share_errors_are_those_of_repeated_samples() -> None:
+    random = np.random.default_rng(2)
+
+    def draw() -> Importance:
+        common = random.exponential(size=(500, 1))
+        rows = (common * random.exponential(size=(500, 4)) * [4, 2, 1, 1]).astype(np.float32)
+        return Importance.of_rows(tuple("abcd"), rows)
+
+    drawn = [draw() for _ in range(400)]
+
+    spread = np.std([one.shares for one in drawn], axis=0)
+    np.testing.assert_allclose(
+        np.mean([one.share_errors for one in drawn], axis=0), spread, rtol=0.12
+    )
+    level = np.std([np.log(one.total) for one in drawn])
+    assert np.mean([one.total_error for one in drawn]) == pytest.approx(level, rel=0.12)
+
+
+def test_one_feature_alone_has_no_ranking() -> None:
+    rows = np.abs(np.random.default_rng(0).normal(size=(100, 1))).astype(np.float32)
+    one = Importance.of_rows(("a",), rows)
+
+    (finding,) = settle([compare(one, one, None)], 0.01)
+
+    assert np.isnan(finding.comparison.ndcg)
+    assert not finding.order
+    assert not finding.moved.any()

@@ -1,0 +1,231 @@
+"""What is a change of bias, and what is chance: days that share a fate, limits, the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from driftline.monitors.kinds.catalog.bias import kind as bias
+from scipy import optimize, stats
+
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
+from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def days(count: int, seed: int, swing: float) -> Iterator[pa.Table]:
+    """Days of two groups; each day lifts or lowers the second group's answers."""
+    rng = np.random.default_rng(seed)
+    for day in range(count):
+        size = 400
+        second = rng.random(size) < 0.4
+        lift = rng.normal(0, swing)
+        chance = np.clip(0.3 + second * (lift - 0.05), 0.02, 0.98)
+        yield pa.table(
+            {
+                "who": np.where(second, "d", "a"),
+                "answer": (rng.random(size) < chance).astype(int),
+                "truth": (rng.random(size) < 0.3).astype(int),
+                "time": pa.array(
+                    [START + timedelta(days=day, minutes=3 * i) for i in range(size)],
+                    pa.timestamp("us", "UTC"),
+                ),
+            }
+        )
+
+
+def judged_days(reference: Baseline, swing: float) -> int:
+    """Count the days without change that are a violation."""
+    found = 0
+    for day, table in enumerate(days(25, 5, swing)):
+        window = Window(START + timedelta(days=100 + day), START + timedelta(days=101 + day))
+        question = Question(
+            reference,
+            lambda table=table: iter(table.to_batches()),
+            roles=reference.outcomes.roles,
+            facts=WindowFacts(window),
+        )
+        found += not bias.examine(question).passed
+    return found
+
+
+def test_days_that_share_a_fate_are_no_violations_when_the_reference_shows_them() -> None:
+    roles = {"label": "truth", "prediction": "answer", "facet": "who=d"}
+    table = pa.concat_tables(list(days(60, 4, 0.12)))
+    timed = Baseline.fit(table, **roles, timestamp="time")
+    timeless = Baseline.fit(table.drop_columns(["time"]), **roles)
+
+    assert judged_days(timed, 0.12) == 0
+    assert judged_days(timeless, 0.12) > 2
+
+
+def test_the_spread_between_blocks_is_an_upper_limit_of_what_was_planted() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.poisson(2_000, (300, 2))
+    shares = 0.3 + rng.normal(0, 0.05, (300, 2))
+    counts = np.zeros((300, 2, 3, 3), np.int64)
+    counts[:, :, 2, 1] = rng.binomial(sizes, shares)
+    counts[:, :, 2, 0] = sizes - counts[:, :, 2, 1]
+
+    found = spread("DPPL", counts)
+
+    assert found.blocks == 300
+    assert 1 <= found.variance / (2 * 0.05**2) <= 1.5
+    assert 1 <= spread("DI", counts).variance / (2 * (0.05 / 0.3) ** 2) <= 1.5
+    assert spread("GE", counts) == Spread()
+
+
+def test_holm_is_step_down() -> None:
+    # Holm 1979: 0.01 < 0.05/4, 0.013 < 0.05/3, 0.04 >= 0.05/2 and there it stops.
+    assert holm([0.04, 0.01, 0.2, 0.013], 0.05) == pytest.approx([0.025, 0.0125, 0.025, 0.05 / 3])
+    assert holm([], 0.05) == []
+
+
+def test_a_limit_is_broken_when_the_interval_lies_beyond_it() -> None:
+    window = Estimate(0.3, lambda z: (0.3 - 0.05 * z, 0.3 + 0.05 * z))
+
+    broken = Comparison(window, exactly(0.1), 0.0)
+
+    assert broken.p_value == pytest.approx(6.3342e-5, rel=1e-3)  # Two tails beyond z = 4.
+    assert broken.bound(0.05) == pytest.approx(0.1 + 1.96 * 0.05, abs=1e-4)
+    assert Comparison(window, exactly(0.31), 0.0).p_value == 1.0
+
+
+def test_windows_without_change_keep_the_budget() -> None:
+    rng = np.random.default_rng(6)
+    rates = np.array([[0.2, 0.1, 0.1, 0.6], [0.15, 0.1, 0.1, 0.65]])
+
+    def draw(sizes: tuple[int, int]) -> np.ndarray:
+        counts = np.zeros((2, 1, 3, 3), np.int64)
+        for side in range(2):
+            tp, fp, fn, tn = rng.multinomial(sizes[side], rates[side])
+            counts[side, 0, :2, :2] = [[tn, fp], [fn, tp]]
+        return counts
+
+    broken = 0
+    for _ in range(3):
+        reference = draw((5_000, 2_000))
+        for _ in range(60):
+            group = GroupCounts("who", "d", draw((350, 150)), reference)
+            found, _ = judge_groups([group], stratified=False, budget=Budget())
+            broken += any(one.result.violated for one in found)
+
+    assert broken <= 1
+
+
+@pytest.mark.parametrize("positive", [0, 100])
+def test_a_reference_where_a_group_has_one_answer_only_tells_no_spread(positive: int) -> None:
+    # Of the group's 100 rows a day none, or all, are answered yes: shares of 0 and 1 do not vary.
+    blocks = np.zeros((30, 2, 3, 3), np.int64)
+    blocks[:, 0, 2, :2] = 60, 40
+    blocks[:, 1, 2, :2] = 100 - positive, positive
+
+    assert spread("DPPL", blocks) == spread("DI", blocks) == Spread()
+
+
+def of_answers(first: tuple[int, int], second: tuple[int, int]) -> np.ndarray:
+    """Return the counts of a window by positive answers and rows of the others and of the group."""
+    counts = np.zeros((2, 1, 3, 3), np.int64)
+    counts[:, 0, 2, 1] = first[0], second[0]
+    counts[:, 0, 2, 0] = first[1] - first[0], second[1] - second[0]
+    return counts
+
+
+def newcombe_low(first: tuple[int, int], second: tuple[int, int], z: float) -> float:
+    """Return Newcombe's lower limit of the first share less the second, of SciPy's Wilson limits.
+
+    Newcombe 1998, Statistics in Medicine 17, 873-890, method 10.
+    """
+    level = 1 - 2 * stats.norm.sf(z)
+    one, other = (stats.binomtest(*side).proportion_ci(level, "wilson") for side in (first, second))
+    share, less = first[0] / first[1], second[0] / second[1]
+    return share - less - math.hypot(share - one.low, other.high - less)
+
+
+@pytest.mark.parametrize(
+    ("reference", "tolerance", "severity"),
+    [
+        (None, 0.02, "ticket"),
+        # Somebody's limit, as the reference has another value: exact, and worth waking for.
+        (of_answers((50, 100), (50, 100)), 0.0, "page"),
+    ],
+    ids=["document", "limit"],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_excess_of_a_violation_is_its_evidence_beyond_the_level_in_nats(
+    reference: np.ndarray | None, tolerance: float, severity: str, sign: int
+) -> None:
+    first, second = (120, 200), (70, 200)
+    window = of_answers(*((first, second)[::sign]))
+    group = GroupCounts("who", "d", window, reference, required={"DPPL": 0.05})
+
+    found, level = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    # One comparison, and a false alarm a year of 50 windows.
+    assert level == pytest.approx(1 / 50)
+    least = 0.05 + tolerance
+    z = optimize.brentq(lambda z: newcombe_low(first, second, z) - least, 0.1, 8)
+    p_value = 2 * stats.norm.sf(z)
+    assert one.result.p_value == pytest.approx(p_value, rel=1e-6)
+    assert one.result.severity == severity
+    assert one.excess == pytest.approx(math.log(1 / 50) - math.log(p_value), rel=1e-6)
+    bound = least + 0.25 - newcombe_low(first, second, stats.norm.isf(0.01))
+    assert one.result.bound == pytest.approx(sign * bound)
+    assert one.result.operator == ("GreaterThanThreshold" if sign > 0 else "LessThanThreshold")
+    assert one.ratio == pytest.approx((0.25 - 0.05) / (bound - 0.05))
+
+
+def test_evidence_beyond_all_doubt_is_the_same_and_finite() -> None:
+    window = of_answers((999_000, 1_000_000), (1_000, 1_000_000))
+    group = GroupCounts("who", "d", window, required={"DPPL": 0.0})
+
+    found, _ = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    assert one.excess == pytest.approx(math.log(1 / 50) + 300 * math.log(10))
+
+
+def test_no_excess_and_no_severity_where_nothing_is_violated() -> None:
+    group = GroupCounts("who", "d", of_answers((100, 200), (95, 200)), required={"DPPL": 0.0})
+
+    found, _ = judge_groups([group], stratified=False, budget=Budget(1, 50))
+
+    (one,) = [one for one in found if one.result.name == "DPPL"]
+    assert (one.result.violated, one.result.severity, one.excess) == (False, None, 0.0)
+    assert one.ratio is not None
+    assert 0 < one.ratio < 1
+
+
+def test_a_spread_is_learnt_from_three_blocks_or_more_that_hold_both_sides() -> None:
+    blocks = np.zeros((3, 2, 3, 3), np.int64)
+    blocks[:, :, 2, :2] = 60, 40
+
+    assert spread("DPPL", blocks).blocks == 3
+    assert spread("DPPL", blocks[:2]) == Spread()
+    blocks[0, 1] = 0
+    assert spread("DPPL", blocks) == Spread()
+
+
+def test_a_day_that_stands_alone_widens_the_spread_until_it_is_no_surprise() -> None:
+    # 10,000 rows a side and day, half of them positive; on one of 30 days 8,000 of the others.
+    blocks = np.zeros((30, 2, 3, 3), np.int64)
+    blocks[:, :, 2, :2] = 5_000
+    blocks[7, 0, 2, :2] = 2_000, 8_000
+
+    found = spread("DPPL", blocks)
+
+    # That day lies 0.3 from the median; the largest of 30 deviations has this median.
+    largest = stats.halfnorm.ppf(0.5 ** (1 / 30))
+    chance = (0.51 * 0.49 + 0.5 * 0.5) / 10_000
+    assert found.variance == pytest.approx(0.3**2 / largest**2 - chance)
+    assert found.chance == pytest.approx(chance)

@@ -1,0 +1,328 @@
+"""The kind "bias": what is a violation, what is none, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import driftline as dl
+from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.store import ANALYSIS, Baseline
+from driftline.errors import InputError
+from driftline.monitors.report.metric import INSUFFICIENT
+from driftline.roles import Facet
+from tests.monitors.kinds.bias.adult import (
+    expected,
+    people,
+)
+from tests.monitors.kinds.bias.cases import COLUMNS, metric, sample, unfair, with_column
+
+
+def test_the_reference_and_samples_of_it_are_no_violation(reference: Baseline) -> None:
+    assert dl.check(people(), reference, kind="bias").passed
+    for seed in range(5):
+        report = dl.check(sample(2_000, seed), reference, kind="bias")
+        assert report.passed
+        assert report.decided
+
+
+def test_a_change_is_found_and_told(reference: Baseline, tmp_path: Path) -> None:
+    report = dl.check(unfair(), reference, kind="bias")
+
+    assert not report.passed
+    assert {one.feature_name for one in report.violations} >= {"sex = Female: DI"}
+    worst = report.violations[0]
+    assert worst.severity == "ticket"
+    assert worst.ratio > 1
+    assert "Female moved" in worst.cause
+    [impact] = [one for one in report.violations if one.feature_name == "sex = Female: DI"]
+    assert "(was 7.8 %)" in impact.cause
+    assert "95 % interval" in worst.cause
+    found = metric(report, worst.document["metric_name"])
+    assert list(worst.document) == [
+        "facet",
+        "facet_value",
+        "metric_name",
+        "constraint_check_type",
+        "description",
+    ]
+    assert worst.document["constraint_check_type"] == "bias_drift_check"
+    assert worst.document["description"] == (
+        f"Metric value {found.value} doesn't meet the baseline constraint requirement "
+        f"{found.reference}"
+    )
+    # The rows behind it are the group's.
+    assert worst.row_count == unfair()["sex"].to_pylist().count("Female")
+    assert set(report.rows(0, limit=5)["sex"]) == {"Female"}
+    report.save(tmp_path)
+    written = json.loads((tmp_path / "constraint_violations.json").read_text())
+    assert written["version"] == "1.0"
+    assert written["violations"][0] == worst.document
+    window = json.loads((tmp_path / "analysis.json").read_text())
+    [entry] = window["post_training_bias_metrics"]["facets"]["sex"]
+    told = {one["name"]: one["value"] for one in entry["metrics"]}
+    assert told["DI"] == metric(report, "DI").value
+
+
+def test_the_same_question_gives_the_same_bytes(reference: Baseline) -> None:
+    first, second = (dl.check(unfair(), reference, kind="bias").documents() for _ in range(2))
+
+    assert first == second
+
+
+def test_a_value_beyond_its_bound_is_a_violation_and_no_other(reference: Baseline) -> None:
+    for table in (sample(3_000), unfair()):
+        metrics = dl.check(table, reference, kind="bias").metrics
+        assert any(one.bound is not None for one in metrics)
+        for one in metrics:
+            if one.bound is None:
+                assert not one.violated
+                continue
+            is_above = one.operator == "GreaterThanThreshold"
+            assert one.violated == (one.value > one.bound if is_above else one.value < one.bound)
+
+
+def test_a_move_towards_no_difference_is_no_violation(reference: Baseline) -> None:
+    table = sample(8_000)
+    women = np.array(table["sex"].to_pylist()) == "Female"
+    raised = women & (np.random.default_rng(3).random(8_000) < 0.15)
+    fair = with_column(table, "predicted", np.where(raised, 1, table["predicted"].to_numpy()))
+
+    report = dl.check(fair, reference, kind="bias")
+
+    assert abs(metric(report, "DPPL").value) < 0.06
+    assert not metric(report, "DPPL").violated
+    assert not metric(report, "DI").violated
+
+
+def test_the_other_side_of_no_difference_is_a_violation(reference: Baseline) -> None:
+    table = sample(8_000)
+    women = np.array(table["sex"].to_pylist()) == "Female"
+    raised = women & (np.random.default_rng(3).random(8_000) < 0.5)
+    turned = with_column(table, "predicted", np.where(raised, 1, table["predicted"].to_numpy()))
+
+    found = metric(dl.check(turned, reference, kind="bias"), "DPPL")
+
+    assert found.violated
+    assert found.operator == "LessThanThreshold"
+
+
+def test_predictions_are_judged_before_any_label_has_come(reference: Baseline) -> None:
+    report = dl.check(unfair().drop_columns(["income"]), reference, kind="bias")
+
+    assert metric(report, "DI").violated
+    assert metric(report, "RD").note == "undefined: no_labels"
+    [group] = report.details["groups"]
+    assert group["group"]["labelled"] == 0
+
+
+def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Baseline) -> None:
+    table = sample(4_000)
+    keep = (table["predicted"].to_numpy() == 1) | (np.arange(4_000) % 4 == 0)
+    chosen = with_column(
+        table,
+        "income",
+        [
+            value if kept else None
+            for value, kept in zip(table["income"].to_pylist(), keep, strict=True)
+        ],
+    )
+
+    report = dl.check(chosen, reference, kind="bias")
+
+    assert metric(report, "AD").count == keep.sum()
+    assert metric(report, "DPPL").count == 4_000
+    [group] = report.details["groups"]
+    share = group["group"]["labelled"] / group["group"]["rows"]
+    assert group["group"]["labelled_share"] == pytest.approx(share)
+    assert any("with a positive answer" in text for text in report.details["warnings"])
+
+
+def test_too_few_rows_are_said_to_be_too_few(reference: Baseline) -> None:
+    report = dl.check(sample(60), reference, kind="bias")
+
+    assert not report.violations
+    assert not report.decided
+    assert {one.note for one in report.metrics} == {INSUFFICIENT}
+    assert report.details["groups"][0]["group"]["rows"] < 30
+
+
+@pytest.mark.parametrize("answer", [0, 1])
+def test_a_model_that_always_says_the_same_is_measured_all_the_same(
+    reference: Baseline, answer: int
+) -> None:
+    table = with_column(sample(3_000), "predicted", np.full(3_000, answer))
+
+    report = dl.check(table, reference, kind="bias")
+
+    assert metric(report, "DPPL").value == 0
+    assert metric(report, "DI").note == ("" if answer else "undefined: no_predicted_positives")
+    json.loads(report.documents()[ANALYSIS])
+
+
+def test_a_facet_that_is_empty_or_renamed_is_told_not_guessed(reference: Baseline) -> None:
+    gone = dl.check(
+        with_column(sample(2_000), "sex", pa.nulls(2_000, pa.string())), reference, kind="bias"
+    )
+    renamed = with_column(
+        sample(2_000), "sex", [value[0] for value in sample(2_000)["sex"].to_pylist()]
+    )
+    other = dl.check(renamed, reference, kind="bias")
+
+    for report in (gone, other):
+        assert not report.decided
+        assert not report.violations
+    assert gone.details["facets"][0]["missing_share"] == 1.0
+    assert set(other.details["facets"][0]["new_values"]) == {"F", "M"}
+
+
+def test_without_values_each_group_is_compared_with_the_rest() -> None:
+    reference = Baseline.fit(people(), **COLUMNS, facet=["race", "age=40"])
+
+    report = dl.check(people(), reference, kind="bias")
+
+    groups = {(one.facet, one.facet_value) for one in report.metrics}
+    assert groups == {
+        ("race", "White"),
+        ("race", "Black"),
+        ("race", "Asian-Pac-Islander"),
+        ("race", "Amer-Indian-Eskimo"),
+        ("race", "Other"),
+        ("age", "(40, 90]"),
+    }
+    [case] = [one for one in expected()["cases"] if one["id"] == "age_gt_40_float"]
+    wanted = case["facets"][0]["post_training"]["DPPL"]
+    assert metric(report, "DPPL", "(40, 90]").value == pytest.approx(wanted, abs=1e-9)
+
+
+def test_numbers_are_positive_above_a_threshold() -> None:
+    reference = Baseline.fit(
+        people(),
+        label="hours_per_week",
+        prediction="predicted_hours",
+        problem="regression",
+        positive=40,
+        facet="sex=Female",
+    )
+
+    report = dl.check(people(), reference, kind="bias")
+
+    [case] = [one for one in expected()["cases"] if one["id"] == "hours_label_gt_40"]
+    wanted = case["facets"][0]["post_training"]["RD"]
+    assert metric(report, "RD").value == pytest.approx(wanted, abs=1e-9)
+    [point] = [one for one in report.points if one.name == "bias_metric_RD"]
+    assert point.dimensions["LabelValue"] == "(40.0, 99.0]"
+
+
+def test_points_are_sagemakers(reference: Baseline) -> None:
+    points = {one.name: one for one in dl.check(people(), reference, kind="bias").points}
+
+    assert points["bias_metric_DPPL"].namespace == "aws/sagemaker/Endpoints/bias-metrics"
+    assert points["bias_metric_DPPL"].dimensions == {
+        "BiasStage": "Post-Training",
+        "Label": "income",
+        "LabelValue": "1",
+        "Facet": "sex",
+        "FacetValue": "Female",
+    }
+    assert points["bias_metric_CI"].dimensions["BiasStage"] == "Pre-training"
+
+
+@pytest.mark.parametrize(
+    ("named", "text"),
+    [
+        ({"facet": "race"}, "made without it"),
+        ({"facet": "sex=Robot"}, 'never holds "Robot"'),
+        ({"group": "marital_status"}, "--group marital_status"),
+    ],
+)
+def test_what_the_reference_does_not_hold_cannot_be_asked_for(
+    reference: Baseline, named: dict, text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        dl.check(sample(500), reference, kind="bias", **named)
+
+
+def test_an_identifier_is_no_group() -> None:
+    table = people().append_column("id", pa.array([f"p{i}" for i in range(people().num_rows)]))
+
+    with pytest.raises(InputError, match="more than 10,000 values"):
+        dl.check(table, Baseline.fit(table, **COLUMNS, facet="id"), kind="bias")
+
+
+def test_a_baseline_without_groups_cannot_be_asked() -> None:
+    with pytest.raises(InputError, match="--facet"):
+        dl.check(sample(500), Baseline.fit(people(), **COLUMNS), kind="bias")
+
+
+def test_saving_and_loading_changes_nothing(reference: Baseline, tmp_path: Path) -> None:
+    reference.save(tmp_path)
+
+    loaded = dl.check(unfair(), str(tmp_path), kind="bias")
+
+    assert loaded.documents() == dl.check(unfair(), reference, kind="bias").documents()
+
+
+def test_a_text_cannot_be_split_by_a_threshold() -> None:
+    with pytest.raises(InputError, match="splits numbers"):
+        Baseline.fit(people(), **COLUMNS, facet=Facet("sex", (), 1.0))
+
+
+def test_captured_windows_need_just_the_columns_that_the_reference_knows(
+    reference: Baseline,
+) -> None:
+    wanted = outcome_columns(reference.outcomes.roles)
+
+    found = dl.check(unfair().select(list(wanted)), reference, kind="bias")
+
+    assert found.documents() == dl.check(unfair(), reference, kind="bias").documents()
+
+
+def test_rows_that_lack_what_is_compared_are_refused(reference: Baseline) -> None:
+    with pytest.raises(InputError, match='facet "sex": the data has no such column'):
+        dl.check(sample(2_000).drop_columns(["sex"]), reference, kind="bias")
+    with pytest.raises(InputError, match='neither answers nor labels; expected "predicted", "inc'):
+        dl.check(sample(2_000).drop_columns(["income", "predicted"]), reference, kind="bias")
+
+
+def test_labels_alone_judge_nothing_and_say_so(reference: Baseline) -> None:
+    report = dl.check(sample(2_000).drop_columns(["predicted"]), reference, kind="bias")
+
+    assert not report.decided
+    assert "no_predictions" in report.summary
+
+
+def test_a_positive_class_that_there_is_not_is_named(reference: Baseline) -> None:
+    with pytest.raises(InputError, match='positive "yes": no answer or label of the reference is'):
+        dl.check(sample(1_000), reference, kind="bias", positive="yes")
+
+
+@pytest.mark.parametrize("values", [("1", "0"), ("1.0", "0.0"), ("True", "False"), (1, 0)])
+def test_groups_are_known_again_however_they_are_written(values: tuple[object, object]) -> None:
+    table = unfair()
+    women = np.array(table["sex"].to_pylist()) == "Female"
+    baseline = Baseline.fit(
+        with_column(people(), "sex", np.array(people()["sex"].to_pylist()) == "Female"),
+        **COLUMNS,
+        facet="sex=true",
+    )
+    written = with_column(table, "sex", [values[0] if one else values[1] for one in women])
+
+    report = dl.check(written, baseline, kind="bias")
+
+    assert metric(report, "DI", "true").violated
+    assert report.details["facets"][0]["new_values"] == {}
+
+
+def test_violations_come_strongest_first_with_their_share_of_the_blame(reference: Baseline) -> None:
+    found = dl.check(unfair(), reference, kind="bias").violations
+
+    shares = [one.share_of_blame for one in found]
+    assert len(found) > 1
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]
+    assert sum(shares) == pytest.approx(1)

@@ -1,0 +1,339 @@
+"""Bias metrics: equal to smclarify's and to real jobs', with limits that hold what they say."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from driftline.monitors.kinds.bias.documents import breaks
+from driftline.monitors.kinds.bias.facet_counts import ABOVE, Tally, count_batches
+from driftline.monitors.kinds.bias.intervals import interval, newcombe, ratio_limits
+from driftline.monitors.kinds.bias.metrics import (
+    POST_TRAINING,
+    PRE_TRAINING,
+    Measured,
+    Pair,
+    divergences,
+    measure,
+)
+from driftline.roles import Facet, Roles
+from tests.monitors.kinds.bias.adult import (
+    FIXTURES,
+    aws_metrics,
+    aws_validation,
+    aws_window,
+    expected,
+    people,
+)
+
+CASES = {case["id"]: case for case in expected()["cases"] if "TRAP" not in case["id"]}
+FEMALE = Roles(label="income", prediction="predicted", positive="1", problem="binary")
+
+
+def tally_of(table: pa.Table, roles: Roles, facet: Facet, rows: int = 5_000) -> Tally:
+    found, _ = count_batches(table.to_batches(max_chunksize=rows), roles, [facet])
+    return found[facet]
+
+
+def case_pairs(case: dict, table: pa.Table) -> dict[str, Pair]:
+    """Count one case of the oracle: by the group's name, its rows and the others."""
+    call = case["call"]
+    is_age = call["facet"] == "age"
+    is_number = case["inferred"]["label_type"] == "CONTINUOUS"
+    roles = Roles(
+        label=call["label"],
+        prediction=call["predicted_label"],
+        positive=str(call["label_values_or_threshold"][0]),
+        problem="regression" if is_number else "binary",
+        group=call["group_variable"],
+    )
+    facet = Facet(call["facet"], (), 40.0 if is_age else None)
+    tally = tally_of(table, roles, facet)
+    listed = call["facet_values_or_threshold"]
+    return {
+        one["value_or_threshold"]: Pair.of(
+            tally.pair((ABOVE,) if is_age else listed if listed else (one["value_or_threshold"],))
+        )
+        for one in case["facets"]
+    }
+
+
+@pytest.mark.parametrize("compat", [False, True], ids=["ours", "compat"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_metric_is_smclarifys(case: dict, compat: bool) -> None:
+    pairs = case_pairs(case, people())
+
+    for one in case["facets"]:
+        wanted = {**one["pre_training"], **one["post_training"]}
+        wanted.pop("FT")  # It needs rows, not counts.
+        found = measure(pairs[one["value_or_threshold"]], stratified=True, compat=compat)
+        assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-9)
+        assert set(found) == set(wanted)
+
+
+def test_an_age_means_the_same_as_whole_and_as_decimal_number() -> None:
+    case = CASES["age_gt_40_float"]
+    whole = people()
+    place = whole.column_names.index("age")
+    decimal = whole.set_column(place, "age", whole["age"].cast(pa.float64()))
+
+    [from_whole] = case_pairs(case, whole).values()
+    [from_decimal] = case_pairs(case, decimal).values()
+
+    assert (from_whole.counts == from_decimal.counts).all()
+
+
+def test_seven_classes_are_compared_as_smclarify_does() -> None:
+    [level] = expected()["function_level"]
+    a, d = (np.array(list(level["counts"][side].values()), dtype=float) for side in "ad")
+
+    found = divergences(a / a.sum(), d / d.sum())
+
+    assert found == pytest.approx(level["metrics"], abs=1e-12)
+
+
+def test_the_labels_of_a_real_job_give_its_eight_values() -> None:
+    roles = Roles(label="Target", positive="1", problem="binary", group="Age")
+    tally = tally_of(aws_validation(), roles, Facet("Sex"))
+
+    found = measure(Pair.of(tally.pair(["0"])), stratified=True)
+
+    wanted = aws_metrics("pre_training_bias_metrics")
+    assert len(wanted) == 8
+    assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_real_run_broke_just_what_the_plain_comparison_says() -> None:
+    roles = Roles(
+        label="Target", prediction="predicted", positive="1", problem="binary", group="Age"
+    )
+    tally = tally_of(aws_window(), roles, Facet("Sex"))
+    found = measure(Pair.of(tally.pair(["0"])), stratified=True, compat=True)
+    asked = {
+        **aws_metrics("pre_training_bias_metrics"),
+        **aws_metrics("post_training_bias_metrics"),
+    }
+    del asked["FT"]
+    run = json.loads((FIXTURES / "aws-violations.json").read_text())["violations"]
+    told = {
+        one["metric_name"]: one["description"].split()[2] for one in run
+        if one["metric_name"] != "FT"
+    }  # fmt: skip
+
+    broken = {name for name, value in asked.items() if breaks(found[name].value, value)}
+
+    assert broken == set(told)
+    for name, text in told.items():
+        assert found[name].value == pytest.approx(float(text), abs=1e-12)
+
+
+def pair_of(a: tuple[int, ...], d: tuple[int, ...]) -> Pair:
+    """Two groups as (TP, FP, FN, TN), all in one stratum."""
+    counts = np.zeros((2, 2, 3, 3), np.int64)
+    for side, (tp, fp, fn, tn) in enumerate((a, d)):
+        counts[side, 0, :2, :2] = [[tn, fp], [fn, tp]]
+    return Pair.of(counts)
+
+
+# What smclarify 0.5 returned when it was run on such tables, and what is told instead.
+UNDEFINED = {
+    "nobody is predicted positive": (
+        (0, 0, 30, 70), (0, 0, 20, 80),
+        {"DPPL": 0.0, "DI": 0.0, "DAR": 0.0, "DCA": 0.0, "TE": 0.0},
+        {"DPPL": 0.0, "DI": "no_predicted_positives", "DAR": "no_predicted_positives",
+         "DCA": "no_predicted_positives", "TE": "no_false_positives"},
+    ),
+    "the group is never predicted positive": (
+        (20, 10, 10, 60), (0, 0, 20, 80),
+        {"DI": 0.0, "DCA": -math.inf, "TE": math.inf, "DAR": 20 / 30},
+        {"DI": 0.0, "DCA": "no_predicted_positives", "TE": "no_false_positives",
+         "DAR": "no_predicted_positives"},
+    ),
+    "the others are never predicted positive": (
+        (0, 0, 20, 80), (20, 10, 10, 60),
+        {"DI": math.inf, "DCA": math.inf, "TE": -math.inf},
+        {"DI": math.inf, "DCA": "no_predicted_positives", "TE": "no_false_positives"},
+    ),
+    "no observed positives in the group": (
+        (25, 25, 25, 25), (0, 50, 0, 50),
+        {"RD": 0.5, "KL": -0.34657359, "JS": 0.04247, "TVD": 0.25, "LP": 0.5},
+        {"RD": "no_observed_positives", "KL": math.inf, "JS": 0.21576, "TVD": 0.5, "LP": 0.70711},
+    ),
+    "no false positives in either": (
+        (20, 0, 10, 70), (10, 0, 20, 70), {"TE": 0.0}, {"TE": "no_false_positives"},
+    ),
+    "all are false negatives": (
+        (0, 0, 50, 0), (0, 0, 50, 0), {}, {"GE": "all_false_negatives"},
+    ),
+    "the group is empty": (
+        (20, 10, 10, 60), (0, 0, 0, 0), {}, {"CI": "no_rows_in_group", "DPL": "no_rows_in_group"},
+    ),
+    "the group is everybody": (
+        (0, 0, 0, 0), (20, 10, 10, 60), {}, {"CI": "no_rows_outside_group"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNDEFINED)
+def test_what_is_not_defined_is_said_to_be_so(name: str) -> None:
+    a, d, theirs, ours = UNDEFINED[name]
+    pair = pair_of(a, d)
+
+    plain, compat = measure(pair, stratified=True), measure(pair, stratified=True, compat=True)
+
+    for metric, wanted in ours.items():
+        if isinstance(wanted, str):
+            assert plain[metric] == Measured(None, wanted)
+        else:
+            assert plain[metric].value == pytest.approx(wanted, abs=1e-5)
+    for metric, wanted in theirs.items():
+        assert compat[metric].value == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_missing_answer_is_left_out_and_in_compat_a_negative_one() -> None:
+    table = pa.table(
+        {
+            "who": ["a", "a", "a", "d", "d", "d", None],
+            "truth": [1, 0, None, 1, 0, None, 1],
+            "answer": [1, 0, 1, 1, None, 0, 1],
+        }
+    )
+    roles = Roles(label="truth", prediction="answer", positive="1", problem="binary")
+    tally = tally_of(table, roles, Facet("who"))
+
+    plain = measure(Pair.of(tally.pair(["d"])))
+    compat = measure(Pair.of(tally.pair(["d"])), compat=True)
+
+    assert tally.missing_count == 1
+    assert plain["DPPL"].value == pytest.approx(2 / 3 - 1 / 2)
+    assert compat["DPPL"].value == pytest.approx(2 / 3 - 1 / 3)
+    assert plain["DPL"].value == pytest.approx(0.0)
+
+
+def test_without_labels_only_what_needs_none_has_a_value() -> None:
+    table = people().drop_columns(["income"])
+
+    found = measure(Pair.of(tally_of(table, FEMALE, Facet("sex")).pair(["Female"])))
+
+    assert {name for name, one in found.items() if one.value is not None} == {"CI", "DPPL", "DI"}
+    assert {one.reason for one in found.values() if one.value is None} == {"no_labels"}
+    assert set(found) == {*PRE_TRAINING, *POST_TRAINING} - {"CDDL", "CDDPL"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_of_parts_add_up_in_any_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    roles = Roles(label="income", prediction="predicted", positive="1", group="education")
+    whole = people().slice(0, 4_000)
+    shuffled = whole.take(rng.permutation(4_000))
+    ends = np.sort(rng.integers(0, 4_001, 9))
+    parts = [
+        tally_of(shuffled.slice(first, last - first), roles, Facet("race"))
+        for first, last in zip([0, *ends], [*ends, 4_000], strict=True)
+    ]
+
+    total = Tally.empty()
+    for place in rng.permutation(len(parts)):
+        total += parts[place]
+
+    once = tally_of(whole, roles, Facet("race"))
+    assert (total.values, total.strata) == (once.values, once.strata)
+    assert (total.counts == once.counts).all()
+
+
+@pytest.mark.parametrize(
+    ("others", "group", "rates"),
+    [(50, 20, (0.3, 0.2)), (50, 20, (0.1, 0.05)), (200, 50, (0.5, 0.5)), (1000, 200, (0.2, 0.15))],
+)
+def test_newcombes_limits_hold_the_truth_as_often_as_they_say(
+    others: int, group: int, rates: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(1)
+    drawn = zip(
+        rng.binomial(others, rates[0], 3_000), rng.binomial(group, rates[1], 3_000), strict=True
+    )
+
+    limits = np.array([newcombe(a, others, d, group) for a, d in drawn])
+
+    held = (limits[:, 0] <= rates[0] - rates[1]) & (rates[0] - rates[1] <= limits[:, 1])
+    assert 0.935 <= held.mean() <= 0.985
+    assert (limits[:, 1] > limits[:, 0]).all()
+
+
+@pytest.mark.parametrize(("group", "others"), [(50, 200), (200, 1_000), (20, 50)])
+def test_limits_of_a_ratio_hold_the_truth_as_often_as_they_say(group: int, others: int) -> None:
+    rng = np.random.default_rng(2)
+    drawn = zip(rng.binomial(group, 0.2, 3_000), rng.binomial(others, 0.3, 3_000), strict=True)
+
+    limits = np.array([ratio_limits(d, group, a, others) for d, a in drawn if a])
+
+    assert 0.93 <= ((limits[:, 0] <= 2 / 3) & (limits[:, 1] >= 2 / 3)).mean() <= 0.985
+
+
+@pytest.mark.parametrize("name", ["DCA", "DCR", "TE", "GE"])
+def test_limits_by_the_delta_method_hold_the_truth_as_often_as_they_say(name: str) -> None:
+    rng = np.random.default_rng(3)
+    shares = {"a": [0.15, 0.08, 0.1, 0.67], "d": [0.1, 0.1, 0.12, 0.68]}
+    exact = pair_of((1500, 800, 1000, 6700), (1000, 1000, 1200, 6800))
+    # GE is of all rows: as many of each group as will be drawn.
+    truth = measure(exact)[name].value
+    drawn = [
+        pair_of(*(tuple(rng.multinomial(1_000, shares[side])) for side in "ad")) for _ in range(800)
+    ]
+
+    limits = [interval(name, pair, measure(pair)[name]) for pair in drawn]
+
+    assert all(limits)
+    assert 0.92 <= np.mean([low <= truth <= high for low, high in limits]) <= 0.98
+
+
+def test_standard_errors_on_adult_are_those_of_the_bootstrap() -> None:
+    # Multinomial bootstrap of the same counts, run elsewhere with 2,000 replicates.
+    wanted = {"DPPL": 0.00552, "DI": 0.0156, "RD": 0.0223, "DCA": 0.0563, "TE": 0.304, "GE": 0.0017}
+    [pair] = case_pairs(CASES["sex_female"], people()).values()
+    found = measure(pair)
+
+    for name, error in wanted.items():
+        low, high = interval(name, pair, found[name])
+        assert (high - low) / 2 / 1.96 == pytest.approx(error, rel=0.05)
+
+
+def test_limits_of_what_cannot_be_negative_hold_the_value_and_come_out_the_same_again() -> None:
+    [pair] = case_pairs(CASES["sex_female"], people()).values()
+    found = measure(pair, stratified=True)
+
+    for name in ("KL", "JS", "LP", "TVD", "KS", "CDDL", "CDDPL", "CI"):
+        low, high = interval(name, pair, found[name], seed=7)
+        assert low < found[name].value < high
+        assert (low, high) == interval(name, pair, found[name], seed=7)
+    tvd, dpl = (interval(name, pair, found[name]) for name in ("TVD", "DPL"))
+    assert tvd == pytest.approx(dpl, abs=0.002)
+
+
+tables = hnp.arrays(np.int64, (2, 3, 3, 3), elements=st.integers(0, 40))
+
+
+@given(tables)
+def test_any_counts_give_values_within_their_limits_and_ranges(counts: np.ndarray) -> None:
+    pair = Pair.of(counts)
+    ranges = {"CI": 1, "DPL": 1, "DPPL": 1, "AD": 1, "RD": 1, "SD": 1, "DAR": 1, "DRR": 1}
+    ranges |= {"CDDL": 1, "CDDPL": 1, "TVD": 1, "KS": 1, "JS": math.log(2), "LP": math.sqrt(2)}
+
+    for name, one in measure(pair, stratified=True).items():
+        assert (one.value is None) == bool(one.reason)
+        if one.value is None:
+            continue
+        assert not math.isnan(one.value)
+        assert abs(one.value) <= ranges.get(name, math.inf) + 1e-12
+        limits = interval(name, pair, one)
+        if limits is not None and name not in ("KL", "JS", "LP", "TVD", "KS"):
+            assert limits[0] <= one.value + 1e-9
+            assert one.value - 1e-9 <= limits[1]
+    measure(pair, stratified=True, compat=True)

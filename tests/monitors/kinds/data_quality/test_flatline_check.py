@@ -1,0 +1,139 @@
+"""Columns that are gone or stand still, as the reference never was over as many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.app.commands.junit import junit
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.report.report import Report
+
+HOURLY = 20
+Made = Callable[[int], pd.DataFrame]
+
+
+@pytest.fixture
+def made(rng: np.random.Generator) -> Made:
+    """Rows of so many hours: a reading that all rows of an hour share, and moves slowly."""
+
+    def draw(hours: int) -> pd.DataFrame:
+        steps = rng.normal(scale=0.3, size=hours)
+        for at in range(1, hours):
+            steps[at] += 0.97 * steps[at - 1]
+        hour = np.repeat(np.arange(hours), HOURLY)
+        return pd.DataFrame(
+            {
+                "temp": np.round(50 + 10 * steps[hour], 1),
+                "wind": np.round(rng.gamma(4, 3, hour.size), 1),
+                "at": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(hour, unit="h"),
+            }
+        )
+
+    return draw
+
+
+@pytest.fixture
+def baseline(made: Made) -> Baseline:
+    """Forty days; of one of them most readings of the wind are lost."""
+    rows = made(40 * 24)
+    rows.loc[rows["at"].dt.floor("D") == pd.Timestamp("2026-01-20", tz="UTC"), "wind"] = np.nan
+    return Baseline.fit(rows, timestamp="at")
+
+
+def told(report: Report) -> set[tuple[str, str, str]]:
+    return {
+        (one.feature_name, one.constraint_check_type, one.severity) for one in report.violations
+    }
+
+
+def test_a_column_that_is_gone_for_longer_than_ever_pages_though_it_once_was_for_a_day(
+    made: Made, baseline: Baseline
+) -> None:
+    report = check(made(96).assign(wind=np.nan), baseline)
+
+    assert ("wind", "completeness_check", "page") in told(report)
+
+
+def test_a_second_bad_day_like_the_one_of_the_reference_does_not(
+    made: Made, baseline: Baseline
+) -> None:
+    assert ("wind", "completeness_check", "page") not in told(
+        check(made(24).assign(wind=np.nan), baseline)
+    )
+
+
+def test_a_column_that_stands_still_pages_and_says_at_what(made: Made, baseline: Baseline) -> None:
+    report = check(made(96).assign(temp=50.0), baseline)
+
+    found = next(one for one in report.violations if one.feature_name == "temp")
+    assert (found.constraint_check_type, found.severity) == ("constant_check", "page")
+    assert found.cause.startswith("always 50 (reference ")
+    assert found.row_count == 96 * HOURLY
+
+
+def test_a_reading_that_all_rows_of_an_hour_share_does_not_stand_still(
+    made: Made, baseline: Baseline
+) -> None:
+    assert "constant_check" not in {one for _, one, _ in told(check(made(1), baseline))}
+
+
+def test_batches_of_equal_values_do_not_stand_still(rng: np.random.Generator) -> None:
+    days = np.repeat(np.arange(40), 24 * HOURLY)
+    rows = pd.DataFrame(
+        {
+            "batch": rng.normal(size=41)[days],
+            "at": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(days, unit="D"),
+        }
+    )
+
+    report = check(rows[:480].assign(batch=0.123), Baseline.fit(rows, timestamp="at"))
+
+    assert "constant_check" not in {one for _, one, _ in told(report)}
+
+
+def test_without_times_the_drift_says_in_words_that_a_column_has_become_constant(
+    made: Made,
+) -> None:
+    report = check(made(50).assign(wind=11.0), Baseline.fit(made(500).drop(columns="at")))
+
+    assert told(report) >= {("wind", "baseline_drift_check", "ticket")}
+    found = next(one for one in report.violations if one.feature_name == "wind")
+    assert found.cause.startswith("always 11: ")
+
+
+def test_a_column_that_always_stood_still_is_no_news(made: Made) -> None:
+    rows = made(40 * 24).assign(temp=50.0)
+
+    assert check(rows[:960], Baseline.fit(rows, timestamp="at")).passed
+
+
+def test_a_column_that_varies_too_much_to_be_judged_is_told_so_everywhere(
+    made: Made, baseline: Baseline
+) -> None:
+    report = check(made(96).assign(temp=lambda rows: rows["temp"] / 2), baseline)
+
+    assert report.passed
+    assert report.decided, "the wind was judged"
+    assert report.undecidable == ("temp",)
+    told_so = "drift of temp cannot be judged (the reference varies too much)"
+    assert report.summary == f"1,920 rows, no violations; {told_so}"
+    line = next(one for one in report.to_dict()["features"] if one["feature"] == "temp")
+    assert (line["note"], line["bound"], line["ratio"]) == ("undecidable", None, None)
+    assert line["distance"] > 0
+    assert report.to_dict()["undecidable"] == ["temp"]
+    assert "vary too much to judge" in report.html()
+    assert '<skipped message="undecidable">' in junit(report)
+
+
+def test_where_all_columns_vary_too_much_nothing_was_judged(made: Made, baseline: Baseline) -> None:
+    alone = Baseline.fit(made(40 * 24).drop(columns="wind"), timestamp="at")
+
+    report = check(made(96).drop(columns="wind"), alone)
+
+    assert not report.decided
+    assert report.summary.startswith("1,920 rows; nothing could be judged: drift of temp cannot")

@@ -1,0 +1,97 @@
+"""Answers of models, good and worse, that the tests of model quality share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.catalog import settle_roles
+from driftline.monitors.kinds.model_quality.kind import examine
+from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.report import Report
+from driftline.roles import Roles
+
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "monitors" / "model_quality"
+
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+DAY = timedelta(days=1)
+
+
+DAY_ROWS = 300
+
+
+REFERENCE_DAYS = 84
+
+
+BINARY = {
+    "label": "late",
+    "prediction": "said",
+    "probability": "chance",
+    "timestamp": "time",
+    "problem": "binary",
+}
+
+
+Change = Callable[[dict[str, np.ndarray], np.random.Generator], None]
+
+
+def times(days: int, first: int) -> pa.Array:
+    start = np.datetime64((START + first * DAY).replace(tzinfo=None), "us")
+    step = np.timedelta64(86_400_000_000 // DAY_ROWS, "us")
+    return pa.array(start + np.arange(days * DAY_ROWS) * step, pa.timestamp("us", "UTC"))
+
+
+def flights(days: int, seed: int, *, first: int = 0, change: Change | None = None) -> pa.Table:
+    """Two classes; each day has weather of its own that the model knows only in part."""
+    rng = np.random.default_rng(seed)
+    rows = days * DAY_ROWS
+    weather = np.repeat(rng.normal(0, 0.4, days), DAY_ROWS)
+    known = rng.normal(-1.2, 1.2, rows)
+    columns = {"logit": known, "truth": known + weather}
+    if change is not None:
+        change(columns, rng)
+    chance = 1 / (1 + np.exp(-columns["logit"]))
+    late = rng.random(rows) < 1 / (1 + np.exp(-columns["truth"]))
+    return pa.table(
+        {
+            "time": times(days, first),
+            "origin": rng.choice(["EWR", "JFK", "LGA"], rows),
+            "late": late.astype(np.int64),
+            "said": (chance > 0.5).astype(np.int64),
+            "chance": chance,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(flights(REFERENCE_DAYS, 1), **BINARY)
+
+
+def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7, **roles) -> Report:
+    """Judge a table as the window that it was captured in."""
+    window = Window(START + first * DAY, START + (first + days) * DAY)
+    facts = WindowFacts(window, labelled_count=table.num_rows)
+    named = settle_roles(Roles.of(**roles), baseline)
+    budget = Budget(1.0, 365 / days)
+    return examine(Question(baseline, lambda: iter(table.to_batches()), named, budget, facts))
+
+
+def of(report: Report) -> dict[str, MetricResult]:
+    return {one.name: one for one in report.metrics}
+
+
+def severities(report: Report) -> dict[str, str]:
+    return {one.feature_name: one.severity for one in report.violations}

@@ -1,0 +1,351 @@
+"""The kind "model-quality": documents, verdicts, and what is said to whom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.kinds.model_quality.kind import NAMESPACE, suggest
+from driftline.monitors.report.metric import INSUFFICIENT
+from driftline.monitors.report.report import Report
+from tests.monitors.kinds.model_quality.cases import (
+    DAY_ROWS,
+    FIXTURE,
+    REFERENCE_DAYS,
+    ask,
+    flights,
+    of,
+    severities,
+)
+
+
+def sagemaker_baseline() -> Baseline:
+    return Baseline.fit(
+        str(FIXTURE / "baseline_dataset.csv"),
+        label="Prediction",
+        prediction="Label",
+        problem="regression",
+    )
+
+
+def test_the_documents_of_a_reference_are_sagemakers_byte_for_byte() -> None:
+    found = suggest(sagemaker_baseline())
+
+    assert found[QUALITY_STATISTICS] == (FIXTURE / "statistics.json").read_text()
+    assert found[QUALITY_CONSTRAINTS] == (FIXTURE / "constraints.json").read_text()
+
+
+def test_a_reference_without_label_or_answer_suggests_nothing() -> None:
+    table = flights(2, 1)
+
+    assert suggest(Baseline.fit(table)) == {}
+    assert suggest(Baseline.fit(table, label="late")) == {}
+    assert suggest(Baseline.fit(table, prediction="said")) == {}
+
+
+def test_documents_of_two_classes_have_sagemakers_keys_in_front(reference: Baseline) -> None:
+    found = suggest(reference)
+    statistics = json.loads(found[QUALITY_STATISTICS])
+    constraints = json.loads(found[QUALITY_CONSTRAINTS])["binary_classification_constraints"]
+
+    names = list(statistics["binary_classification_metrics"])
+    assert names[:4] == ["confusion_matrix", "recall", "precision", "accuracy"]
+    assert names[11:17] == [
+        "receiver_operating_characteristic_curve",
+        "precision_recall_curve",
+        "auc",
+        "f0_5",
+        "f1",
+        "f2",
+    ]
+    assert statistics["dataset"]["item_count"] == REFERENCE_DAYS * DAY_ROWS
+    assert statistics["binary_classification_metrics"]["auc"]["standard_deviation"] > 0
+    assert list(constraints) == [
+        *("recall", "precision", "accuracy", "true_positive_rate", "true_negative_rate"),
+        *("false_positive_rate", "false_negative_rate", "auc", "f0_5", "f1", "f2", "brier_skill"),
+    ]
+    assert constraints["false_positive_rate"]["comparison_operator"] == "GreaterThanThreshold"
+    assert suggest(reference) == found
+
+
+def test_data_like_the_reference_break_nothing_though_half_lie_below_it(
+    reference: Baseline,
+) -> None:
+    reports = [ask(reference, flights(7, seed)) for seed in range(20, 32)]
+
+    below = sum(one.value < one.reference for report in reports for one in report.metrics
+                if one.name in ("auc", "accuracy", "f1"))  # fmt: skip
+    assert below >= 8
+    assert all(one.passed and one.decided for one in reports)
+
+
+def test_lost_ranking_pages(reference: Baseline) -> None:
+    def shuffle(columns, rng) -> None:
+        rng.shuffle(columns["logit"])
+
+    report = ask(reference, flights(7, 5, change=shuffle))
+
+    assert severities(report)["auc"] == "page"
+    assert of(report)["auc"].value < of(report)["auc"].bound < of(report)["auc"].reference
+    assert of(report)["auc"].p_value < report.alpha
+
+
+def test_lost_calibration_pages_and_says_why_in_words(reference: Baseline) -> None:
+    def overrate(columns, rng) -> None:
+        columns["logit"] += 2.2
+
+    report = ask(reference, flights(7, 6, change=overrate))
+
+    assert severities(report)["brier_skill"] == "page"
+    assert severities(report).get("auc") is None
+    assert report.cause.startswith("brier_skill: -")
+    assert "worse than guessing the base rate" in report.cause
+    assert "AUC 0." in report.cause
+    assert "late = 1 where the reference has" in report.cause
+
+
+def test_another_share_of_positives_makes_tickets_at_most(reference: Baseline) -> None:
+    # Fewer late flights, and the model knows: precision and F move, skill holds.
+    def season(columns, rng) -> None:
+        columns["logit"] -= 1.0
+        columns["truth"] -= 1.0
+
+    report = ask(reference, flights(7, 7, change=season))
+
+    assert not report.passed
+    assert set(severities(report).values()) == {"ticket"}
+    assert {"recall", "f2"} <= set(severities(report))
+
+
+def test_violations_have_sagemakers_fields_and_text(reference: Baseline) -> None:
+    found = json.loads(suggest(reference)[QUALITY_CONSTRAINTS])
+    lines = found["binary_classification_constraints"]
+    lines["f2"]["threshold"] = 0.99
+    edited = replace(reference, documents={QUALITY_CONSTRAINTS: json.dumps(found)})
+
+    report = ask(edited, flights(7, 8))
+
+    document = json.loads(report.documents()["constraint_violations.json"])
+    (one,) = document["violations"]
+    std = json.loads(report.files["statistics.json"])["binary_classification_metrics"]["f2"]
+    assert list(one) == ["constraint_check_type", "description", "metric_name"]
+    assert one["metric_name"] == "f2"
+    assert one["constraint_check_type"] == "LessThanThreshold"
+    assert one["description"] == (
+        f"Metric f2 with {std['value']} +/- {std['standard_deviation']} "
+        "was LessThanThreshold '0.99'"
+    )
+    assert report.details["own_thresholds"] == ["f2"]
+
+
+def test_a_threshold_written_by_hand_needs_no_tolerance_but_evidence(reference: Baseline) -> None:
+    table = flights(7, 9)
+    accuracy = of(ask(reference, table))["accuracy"].value
+
+    def judged(threshold: float) -> Report:
+        found = json.loads(suggest(reference)[QUALITY_CONSTRAINTS])
+        lines = found["binary_classification_constraints"]
+        lines["accuracy"]["threshold"] = threshold
+        return ask(replace(reference, documents={QUALITY_CONSTRAINTS: json.dumps(found)}), table)
+
+    assert judged(accuracy + 0.001).passed
+    assert severities(judged(accuracy + 0.2)) == {"accuracy": "ticket"}
+
+
+def test_a_folder_that_sagemaker_wrote_judges_rows_with_named_columns(tmp_path: Path) -> None:
+    for name in ("statistics.json", "constraints.json"):
+        (tmp_path / name).write_text((FIXTURE / name).read_text())
+    data = str(FIXTURE / "baseline_dataset.csv")
+    roles = {"label": "Prediction", "prediction": "Label"}
+
+    same = check(data, str(tmp_path), **roles)
+
+    assert same.kind == "model-quality"
+    assert same.passed
+    assert same.files["statistics.json"] == (FIXTURE / "statistics.json").read_text()
+    rng = np.random.default_rng(1)
+    bad = pa.table({"Prediction": rng.normal(size=400), "Label": rng.normal(size=400) + 3})
+    assert severities(check(bad, str(tmp_path), **roles)) == {
+        "mae": "page",
+        "mse": "page",
+        "rmse": "page",
+        "r2": "page",
+    }
+    with pytest.raises(InputError, match="no label is named"):
+        check(data, str(tmp_path))
+
+
+def test_rows_without_label_do_not_count(reference: Baseline) -> None:
+    table = flights(7, 10)
+    late = table["late"].to_numpy().astype(object)
+    late[::2] = None
+    half = table.set_column(2, "late", pa.array(late.tolist(), pa.int64()))
+
+    report = ask(reference, half)
+
+    assert report.details["labelled_rows"] == 7 * DAY_ROWS // 2
+    assert report.details["rows_without_label"] == 7 * DAY_ROWS // 2
+    assert report.row_count == 7 * DAY_ROWS
+
+
+@pytest.mark.parametrize("rows", [0, 12])
+def test_too_few_labels_are_said_and_judge_nothing(reference: Baseline, rows: int) -> None:
+    report = ask(reference, flights(7, 11).slice(0, rows))
+
+    assert not report.violations
+    assert not report.decided
+    assert {one.note for one in report.metrics} == {INSUFFICIENT}
+    assert report.details["needed"]["auc"] == (f"30 labelled rows with an answer; there are {rows}")
+
+
+def test_a_metric_of_too_few_positives_is_not_judged_but_the_others_are(
+    reference: Baseline,
+) -> None:
+    table = flights(7, 12)
+    few = np.zeros(table.num_rows, np.int64)
+    few[:4] = 1
+
+    report = ask(reference, table.set_column(2, "late", pa.array(few)))
+
+    assert of(report)["recall"].note == INSUFFICIENT
+    assert of(report)["true_negative_rate"].note == ""
+    assert report.details["needed"]["recall"] == "10 rows that it rests on; there are 4"
+
+
+def test_what_is_not_defined_has_no_value_and_a_note(reference: Baseline) -> None:
+    table = flights(7, 13)
+    never = table.set_column(3, "said", pa.array(np.zeros(table.num_rows, np.int64)))
+
+    report = ask(reference, never)
+
+    assert of(report)["precision"].value is None
+    assert of(report)["precision"].note == "undefined: no predicted positives"
+    document = json.loads(report.files["statistics.json"])["binary_classification_metrics"]
+    assert document["precision"]["value"] == "NaN"
+
+
+def test_a_missing_answer_is_made_of_the_probability_strictly_above_the_threshold() -> None:
+    chance = [0.5, 0.51, 0.2, 0.9] * 10
+    table = pa.table({"late": ["no", "yes", "no", "yes"] * 10, "chance": chance})
+    roles = {"label": "late", "probability": "chance", "problem": "binary", "positive": "yes"}
+    baseline = Baseline.fit(table, **roles)
+
+    half = check(table, baseline, kind="model-quality")
+    high = check(table, baseline, kind="model-quality", threshold=0.51)
+
+    assert half.details["confusion_matrix"] == {
+        "no": {"no": 20, "yes": 0},
+        "yes": {"no": 0, "yes": 20},
+    }
+    assert high.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
+
+
+def test_a_threshold_of_a_half_is_taken_where_the_baseline_has_another() -> None:
+    chance = [0.2, 0.4, 0.2, 0.9] * 10
+    table = pa.table({"late": ["no", "yes", "no", "yes"] * 10, "chance": chance})
+    roles = {"label": "late", "probability": "chance", "problem": "binary", "positive": "yes"}
+    baseline = Baseline.fit(table, **roles, threshold=0.3)
+
+    own = check(table, baseline, kind="model-quality")
+    half = check(table, baseline, kind="model-quality", threshold=0.5)
+
+    assert own.details["confusion_matrix"]["yes"] == {"no": 0, "yes": 20}
+    assert half.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
+
+
+def test_labels_and_answers_are_compared_as_classes_whatever_their_types() -> None:
+    rows = {"said": pa.array([0.0, 1.0, 1.0, None] * 20), "late": ["0", "1", "1.0", "0"] * 20}
+    table = pa.table({**rows, "flag": [False, True, True, False] * 20})
+    baseline = Baseline.fit(
+        pa.table({"late": [0, 1] * 40, "said": [0, 1] * 40}),
+        label="late",
+        prediction="said",
+        problem="binary",
+    )
+
+    report = check(table, baseline, kind="model-quality")
+    both = {"label": "flag", "prediction": "flag", "positive": True}
+    flags = check(table, baseline, kind="model-quality", **both)
+
+    assert report.details["rows_without_answer"] == 20
+    assert report.details["labelled_rows"] == 60
+    assert of(report)["accuracy"].value == 1.0
+    assert flags.details["positive"] == "1"  # As the reference names the class.
+    assert flags.details["positive_share"] == 0.5
+
+
+def test_what_says_yes_is_known_where_only_no_is_seen(tmp_path: Path) -> None:
+    line = '{"threshold": 0.9, "comparison_operator": "LessThanThreshold"}'
+    text = f'{{"binary_classification_constraints": {{"accuracy": {line}}}}}'
+    (tmp_path / "constraints.json").write_text(text)
+    table = pa.table({"late": [0] * 50, "said": [0] * 50})
+
+    report = check(table, str(tmp_path), label="late", prediction="said")
+
+    assert report.details["positive"] == "1"
+    assert report.passed
+
+
+def test_reports_are_the_same_bytes_for_the_same_rows(reference: Baseline) -> None:
+    table = flights(7, 14)
+
+    assert ask(reference, table).documents() == ask(reference, table).documents()
+
+
+def test_metrics_go_out_under_sagemakers_names(reference: Baseline) -> None:
+    points = {one.name: one for one in ask(reference, flights(7, 15)).points}
+
+    assert {one.namespace for one in points.values()} == {NAMESPACE}
+    assert {"auc", "auc_std", "f2", "accuracy_best_constant_classifier"} <= set(points)
+
+
+def test_people_get_a_confusion_matrix_and_a_calibration_table(reference: Baseline) -> None:
+    details = ask(reference, flights(7, 16)).details
+
+    matrix = details["confusion_matrix"]
+    assert list(matrix) == ["0", "1"]
+    assert sum(sum(row.values()) for row in matrix.values()) == 7 * DAY_ROWS
+    assert len(details["calibration"]) == 10
+
+
+def test_the_segment_that_loses_most_is_named(reference: Baseline) -> None:
+    table = flights(7, 17)
+    origin = table["origin"].to_numpy(zero_copy_only=False)
+    chance = np.where(origin == "LGA", 0.97, table["chance"].to_numpy())
+    broken = table.set_column(4, "chance", pa.array(chance))
+
+    report = ask(reference, broken)
+
+    assert severities(report)["brier_skill"] == "page"
+    assert report.violations[0].segment.column == "origin"
+    assert report.violations[0].segment.level == "LGA"
+    assert 'origin = "LGA" holds' in report.cause
+
+
+def test_a_baseline_of_another_kind_says_what_it_lacks() -> None:
+    baseline = Baseline.fit(flights(2, 1))
+
+    with pytest.raises(InputError, match="holds no labels and answers"):
+        check(flights(1, 2), baseline, kind="model-quality", label="late", prediction="said")
+
+
+def test_a_broken_threshold_is_named(reference: Baseline) -> None:
+    text = '{"binary_classification_constraints": {"auc": {"threshold": "high"}}}'
+
+    with pytest.raises(InputError, match="constraint \"auc\": threshold 'high'"):
+        ask(replace(reference, documents={QUALITY_CONSTRAINTS: text}), flights(1, 2))
+
+
+def test_data_that_do_not_change_stay_silent_from_day_to_day(reference: Baseline) -> None:
+    # A budget of one a year allows 0.07 in these 25 windows; three have a chance under 1e-4.
+    found = sum(len(ask(reference, flights(1, 1000 + day), days=1).violations) for day in range(25))
+
+    assert found < 3

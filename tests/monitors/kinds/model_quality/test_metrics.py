@@ -1,0 +1,373 @@
+"""Metrics of model quality against scikit-learn, SageMaker's own fixture, and the bootstrap."""
+
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as peer
+
+from driftline.monitors.kinds.model_quality.influence import Rows
+from driftline.monitors.kinds.model_quality.metrics import (
+    binary_metrics,
+    calibration,
+    confusion,
+    multiclass_metrics,
+    regression_metrics,
+)
+from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
+
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "monitors" / "model_quality"
+
+
+def binary_rows(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    probability = np.round(rng.random(rows), 2)
+    return rng.random(rows) < probability**2, probability > 0.5, probability
+
+
+def test_two_classes_are_measured_as_scikit_learn_does() -> None:
+    label, answer, probability = binary_rows(4000)
+
+    found = {name: one.value for name, one in binary_metrics(label, answer, probability).items()}
+
+    assert found["recall"] == pytest.approx(peer.recall_score(label, answer), abs=1e-15)
+    assert found["precision"] == pytest.approx(peer.precision_score(label, answer), abs=1e-15)
+    assert found["accuracy"] == pytest.approx(peer.accuracy_score(label, answer), abs=1e-15)
+    for name, beta in {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}.items():
+        wanted = peer.fbeta_score(label, answer, beta=beta)
+        assert found[name] == pytest.approx(wanted, abs=1e-15)
+    assert found["auc"] == pytest.approx(peer.roc_auc_score(label, probability), abs=1e-14)
+    assert found["brier"] == pytest.approx(peer.brier_score_loss(label, probability), abs=1e-14)
+    wanted = peer.balanced_accuracy_score(label, answer)
+    assert found["balanced_accuracy"] == pytest.approx(wanted, abs=1e-14)
+    kept = (probability > 0) & (probability < 1)
+    inner = binary_metrics(label[kept], answer[kept], probability[kept])["log_loss"].value
+    assert inner == pytest.approx(peer.log_loss(label[kept], probability[kept]), abs=1e-13)
+
+
+def test_brier_skill_compares_with_the_brier_score_of_the_rows_own_base_rate() -> None:
+    label, answer, probability = binary_rows(500)
+    base = peer.brier_score_loss(label, np.full(500, label.mean()))
+
+    found = binary_metrics(label, answer, probability)["brier_skill"].value
+
+    assert found == pytest.approx(1 - peer.brier_score_loss(label, probability) / base, abs=1e-14)
+
+
+def test_several_classes_are_measured_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(3)
+    label = rng.choice(4, 3000, p=[0.1, 0.2, 0.3, 0.4])
+    answer = np.where(rng.random(3000) < 0.6, label, rng.integers(0, 4, 3000))
+
+    found = {name: one.value for name, one in multiclass_metrics(label, answer, 4).items()}
+
+    assert found["accuracy"] == found["weighted_recall"] == peer.accuracy_score(label, answer)
+    wanted = peer.precision_score(label, answer, average="weighted")
+    assert found["weighted_precision"] == pytest.approx(wanted, abs=1e-14)
+    for name, beta in {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}.items():
+        wanted = peer.fbeta_score(label, answer, beta=beta, average="weighted")
+        assert found[f"weighted_{name}"] == pytest.approx(wanted, abs=1e-14)
+    wanted = peer.balanced_accuracy_score(label, answer)
+    assert found["balanced_accuracy"] == pytest.approx(wanted, abs=1e-14)
+
+
+def test_probabilities_of_several_classes_have_brier_score_and_log_loss() -> None:
+    rng = np.random.default_rng(4)
+    probability = rng.dirichlet([1, 2, 3], 800)
+    label = rng.integers(0, 3, 800)
+
+    found = multiclass_metrics(label, probability.argmax(axis=1), 3, probability)
+
+    assert found["log_loss"].value == pytest.approx(peer.log_loss(label, probability), abs=1e-13)
+    truth = np.eye(3)[label]
+    assert found["brier"].value == pytest.approx(((probability - truth) ** 2).sum(1).mean())
+
+
+def test_regression_equals_sagemakers_fixture_to_the_last_bit() -> None:
+    # Source: tests/fixtures/monitors/model_quality/README.md.
+    rows = np.genfromtxt(FIXTURE / "baseline_dataset.csv", delimiter=",", names=True)
+    written = json.loads((FIXTURE / "statistics.json").read_text())["regression_metrics"]
+
+    found = regression_metrics(rows["Prediction"], rows["Label"])
+
+    assert {name: one.value for name, one in found.items()} == {
+        name: one["value"] for name, one in written.items()
+    }
+
+
+def test_regression_is_measured_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(5)
+    label = rng.normal(size=700)
+    answer = label + rng.normal(size=700)
+
+    found = regression_metrics(label, answer)
+
+    assert found["mae"].value == pytest.approx(peer.mean_absolute_error(label, answer))
+    assert found["rmse"].value == pytest.approx(peer.root_mean_squared_error(label, answer))
+    assert found["r2"].value == pytest.approx(peer.r2_score(label, answer))
+
+
+def test_the_best_constant_classifier_is_the_positive_class_as_sagemakers_example_has_it() -> None:
+    # Source: SageMaker developer guide, binary example: 1, 2 / 0, 1 in the confusion matrix.
+    label = np.array([False, False, False, True])
+    answer = np.array([False, True, True, True])
+
+    found = {name: one.value for name, one in binary_metrics(label, answer).items()}
+
+    assert found["accuracy_best_constant_classifier"] == 0.25
+    assert found["precision_best_constant_classifier"] == 0.25
+    assert found["recall_best_constant_classifier"] == 1.0
+    assert found["f0_5_best_constant_classifier"] == pytest.approx(0.29411764705882)
+    assert found["f1_best_constant_classifier"] == pytest.approx(0.4)
+    assert found["f2_best_constant_classifier"] == pytest.approx(0.625)
+    assert found["f0_5"] == pytest.approx(0.38461538461538)
+    assert found["f2"] == pytest.approx(0.71428571428571)
+    assert found["accuracy_majority_classifier"] == 0.75
+    assert found["f1_majority_classifier"] == 0.0
+    assert math.isnan(found["precision_majority_classifier"])
+
+
+def test_the_multiclass_example_of_sagemaker_is_met() -> None:
+    # Source: SageMaker developer guide: rows are actual; weighted precision 0.6983172.
+    counts = np.array([[1180, 510], [268, 138]])
+    label = np.repeat([0, 0, 1, 1], counts.ravel())
+    answer = np.repeat([0, 1, 0, 1], counts.ravel())
+
+    found = {name: one.value for name, one in multiclass_metrics(label, answer, 2).items()}
+
+    assert found["weighted_precision"] == pytest.approx(0.6983172, abs=5e-7)
+    assert found["accuracy_best_constant_classifier"] == pytest.approx(406 / 2096)
+    assert found["weighted_precision_best_constant_classifier"] == pytest.approx((406 / 2096) ** 2)
+    assert found["accuracy_majority_classifier"] == pytest.approx(1690 / 2096)
+    assert (confusion(label, answer, 2) == counts).all()
+
+
+def test_curves_have_sparks_first_and_last_points() -> None:
+    # Four scores: six points of ROC, five of precision and recall (the developer guide's example).
+    ranking = rank(np.array([True, True, False, True]), np.array([0.9, 0.8, 0.7, 0.6]))
+
+    false, true = roc_curve(ranking)
+    precision, recall = precision_recall_curve(ranking)
+
+    assert false.tolist() == [0, 0, 0, 1, 1, 1]
+    assert true.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3, 1, 1])
+    assert precision.tolist() == pytest.approx([1, 1, 1, 2 / 3, 3 / 4])
+    assert recall.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3, 1])
+
+
+def test_long_curves_keep_about_a_thousand_points_and_their_ends() -> None:
+    label, _, _ = binary_rows(5000)
+    ranking = rank(label, np.arange(5000.0))
+
+    false, true = roc_curve(ranking)
+
+    assert len(false) == 1002
+    assert (false[0], true[0], false[-2], true[-2]) == (0, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "answer", "name", "why"),
+    [
+        ([False] * 40, [False] * 40, "recall", "no rows of the positive class"),
+        ([True] * 40, [False] * 40, "precision", "no predicted positives"),
+        ([True] * 40, [True] * 40, "true_negative_rate", "no rows of the negative class"),
+        ([True] * 40, [True] * 40, "auc", "no rows of the negative class"),
+        ([True] * 40, [True] * 40, "brier_skill", "all labels are equal"),
+        ([False] * 40, [False] * 40, "f1", "no positives at all"),
+    ],
+)
+def test_what_is_not_defined_says_why_and_has_no_value(label, answer, name: str, why: str) -> None:
+    found = binary_metrics(np.array(label), np.array(answer), np.full(40, 0.3))[name]
+
+    assert math.isnan(found.value)
+    assert found.undefined == why
+
+
+def test_no_rows_at_all_leave_every_metric_undefined() -> None:
+    none = np.empty(0)
+    nothing = [
+        *binary_metrics(none == 1, none == 1, none).values(),
+        *regression_metrics(none, none).values(),
+        *multiclass_metrics(none.astype(int), none.astype(int), 3).values(),
+        *multiclass_metrics(none.astype(int), none.astype(int), 0).values(),
+    ]
+
+    assert all(math.isnan(one.value) and one.undefined for one in nothing)
+
+
+def test_scores_that_are_no_probabilities_are_ranked_but_not_scored() -> None:
+    label, answer, probability = binary_rows(300)
+
+    found = binary_metrics(label, answer, probability * 10 - 5)
+
+    assert found["auc"].value == binary_metrics(label, answer, probability)["auc"].value
+    assert found["brier_skill"].undefined == "the scores are not probabilities between 0 and 1"
+
+
+def _bootstrap(measure, rows: int) -> dict[str, float]:
+    """Standard deviation of each metric over resampled rows."""
+    rng = np.random.default_rng(8)
+    drawn = [measure(rng.integers(0, rows, rows)) for _ in range(400)]
+    return {name: float(np.std([one[name].value for one in drawn])) for name in drawn[0]}
+
+
+@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+def test_standard_errors_are_those_of_the_bootstrap(problem: str) -> None:
+    # 400 resamples know a standard deviation to 3.5 %; 20 % is more than five times that.
+    label, answer, probability = binary_rows(700, seed=2)
+    codes = np.random.default_rng(7).integers(0, 3, 700)
+    said = np.where(probability > 0.4, codes, 2)
+
+    def measure(rows: np.ndarray):
+        if problem == "binary":
+            return binary_metrics(label[rows], answer[rows], probability[rows])
+        if problem == "multiclass":
+            return multiclass_metrics(codes[rows], said[rows], 3)
+        return regression_metrics(probability[rows], np.sin(3 * probability[rows]))
+
+    found, wanted = measure(np.arange(700)), _bootstrap(measure, 700)
+
+    judged = [name for name, one in found.items() if one.variance]
+    assert len(judged) >= (4 if problem == "regression" else 7)
+    for name in judged:
+        assert found[name].error == pytest.approx(wanted[name], rel=0.2), name
+
+
+def test_the_area_has_delongs_variance() -> None:
+    # DeLong, DeLong and Clarke-Pearson 1988, equations 5 and 6, written out pair by pair.
+    label, answer, score = binary_rows(120)
+    positive, negative = score[label], score[~label]
+    pairs = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    first, second = pairs.mean(axis=1), pairs.mean(axis=0)
+
+    found = binary_metrics(label, answer, score)["auc"]
+
+    wanted = np.var(first) / len(first) + np.var(second) / len(second)
+    assert found.value == pytest.approx(pairs.mean())
+    assert found.variance == pytest.approx(wanted)
+
+
+def test_shares_have_wilsons_interval() -> None:
+    # Source: Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263, method 3.
+    label = np.ones(263, dtype=bool)
+    answer = np.arange(263) < 81
+
+    low, high = binary_metrics(label, answer)["recall"].interval
+
+    assert (low, high) == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
+
+
+def test_rows_that_share_their_fate_count_for_one() -> None:
+    label, answer, probability = binary_rows(300)
+    twenty = np.repeat(np.arange(300), 20)
+    alone = binary_metrics(label, answer, probability)
+
+    found = binary_metrics(label[twenty], answer[twenty], probability[twenty], twenty)
+
+    for name in ("accuracy", "f1", "auc", "brier_skill"):
+        assert found[name].value == pytest.approx(alone[name].value)
+        # 300 clusters: the sandwich's correction is 300 / 299.
+        assert found[name].variance == pytest.approx(alone[name].variance * 300 / 299)
+        assert found[name].independent == pytest.approx(alone[name].variance / 20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 5)), min_size=2))
+def test_influences_sum_to_nothing_and_intervals_hold_the_value(rows) -> None:
+    label, answer, score = (np.array(one) for one in zip(*rows, strict=True))
+    measures = binary_metrics(label, answer, score / 5)
+
+    defined = {name: one for name, one in measures.items() if not one.undefined and one.support}
+    assert "accuracy" in defined  # Two rows or more have a share of right answers.
+    for one in defined.values():
+        low, high = one.interval
+        assert low - 1e-12 <= one.value <= high + 1e-12
+        assert one.variance >= 0
+    if not measures["auc"].undefined:
+        assert rank(label, score).influence(label).sum() == pytest.approx(0, abs=1e-9)
+        flipped = binary_metrics(~label, ~answer, 1 - score / 5)
+        assert flipped["auc"].value == pytest.approx(measures["auc"].value)
+        assert flipped["brier"].value == pytest.approx(measures["brier"].value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_two_or_more_classes_agree_with_scikit_learn_whatever_the_rows(rows) -> None:
+    label, answer = (np.array(one) for one in zip(*rows, strict=True))
+
+    found = multiclass_metrics(label, answer, 4)
+
+    wanted = peer.fbeta_score(label, answer, beta=2, average="weighted", zero_division=0)
+    assert found["weighted_f2"].value == pytest.approx(wanted)
+
+
+def test_calibration_has_at_most_ten_bins_that_hold_every_row() -> None:
+    label, _, probability = binary_rows(5000)
+
+    bins = calibration(label, probability)
+
+    assert len(bins) == 10
+    assert sum(one["count"] for one in bins) == 5000
+    assert all(one["low"] - 1e-12 <= one["share"] <= one["high"] for one in bins)
+    means = [one["probability"] for one in bins]
+    assert means == sorted(means)
+    assert len(calibration(label, np.full(5000, 0.2))) == 1
+    assert calibration(label[:0], probability[:0]) == []
+
+
+def test_a_single_cluster_tells_nothing_and_is_not_believed() -> None:
+    values = np.arange(10.0)
+
+    found = Rows(10, np.zeros(10, dtype=np.intp)).measure(4.5, values - 4.5, "error")
+
+    assert found.variance == found.independent
+    assert found.clusters == 0
+
+
+@pytest.mark.parametrize("value", [0.1, 1e8 / 3, 0.0])
+def test_equal_labels_leave_no_spread_to_explain(value: float) -> None:
+    # The mean of a thousand times 0.1 is not 0.1, and r2 was -5e25.
+    label = np.full(1_000, value)
+
+    assert regression_metrics(label, label + 0.01)["r2"].undefined == "all labels are equal"
+
+
+def test_many_classes_in_many_clusters_take_no_room_of_their_product() -> None:
+    # Classes cubed, or clusters times classes squared, would be a gigabyte here.
+    rng = np.random.default_rng(4)
+    label, classes = rng.integers(0, 400, 20_000), 400
+    answer = np.where(rng.random(20_000) < 0.6, label, rng.integers(0, 400, 20_000))
+    clusters = rng.integers(0, 700, 20_000)
+
+    tracemalloc.start()
+    found = multiclass_metrics(label, answer, classes, None, clusters)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 100e6
+    assert found["balanced_accuracy"].value == pytest.approx(
+        peer.balanced_accuracy_score(label, answer)
+    )
+
+
+def test_clusters_that_are_added_up_row_by_row_give_the_same_variance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(5)
+    label, answer = rng.integers(0, 3, (2, 500))
+    clusters = rng.integers(0, 30, 500)
+    by_cell = multiclass_metrics(label, answer, 3, None, clusters)
+
+    monkeypatch.setattr("driftline.monitors.kinds.model_quality.influence.MOST_CELLS", 1)
+    by_row = multiclass_metrics(label, answer, 3, None, clusters)
+
+    for name, one in by_cell.items():
+        assert by_row[name].variance == pytest.approx(one.variance, abs=1e-15)
+        assert by_row[name].clusters == one.clusters

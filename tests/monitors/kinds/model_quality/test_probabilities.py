@@ -1,0 +1,119 @@
+"""Several columns of probabilities: each is of the class that it names, in whatever order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.report.report import Report
+
+CLASSES = ("early", "late", "on time")
+
+
+def chances(seed: int, names: dict[str, str], count: int = 600) -> pa.Table:
+    """Rows whose columns of probabilities have these names, by class, in this order."""
+    rng = np.random.default_rng(seed)
+    values = rng.dirichlet([1.0, 2.0, 3.0], count)
+    truth = [CLASSES[rng.choice(3, p=line)] for line in values]
+    columns = {names[one]: values[:, CLASSES.index(one)] for one in names}
+    return pa.table({"truth": truth, **columns})
+
+
+def numbers(report: Report) -> dict[str, float | None]:
+    return {one.name: one.value for one in report.metrics}
+
+
+IN_ORDER = dict(zip(CLASSES, CLASSES, strict=True))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"on time": "p_on time", "late": "p_late", "early": "p_early"},
+        {"late": "late", "on time": "on time", "early": "early"},
+        {"early": "first", "late": "second", "on time": "third"},
+    ],
+    ids=["ends", "equal", "sorted"],
+)
+def test_each_probability_is_the_one_of_its_class(names: dict[str, str]) -> None:
+    expected = check(
+        chances(2, IN_ORDER),
+        Baseline.fit(chances(1, IN_ORDER), label="truth", probability=CLASSES),
+        kind="model-quality",
+    )
+    roles = {"label": "truth", "probability": list(names.values())}
+    fitted = Baseline.fit(chances(1, names), **roles)
+
+    found = check(chances(2, names), fitted, kind="model-quality")
+    turned = {**roles, "probability": roles["probability"][::-1]}
+    again = check(chances(2, names), fitted, kind="model-quality", **turned)
+
+    of = {name: one for one, name in names.items()}
+    assert [(one.name, one.classes) for one in fitted.signature.outputs] == [
+        (name, (of[name],)) for name in roles["probability"]
+    ]
+    assert numbers(found) == pytest.approx(numbers(expected), nan_ok=True)
+    assert numbers(again) == numbers(found)
+
+
+def test_a_class_that_the_reference_never_holds_is_known_by_its_column() -> None:
+    names = {one: f"p_{one}" for one in reversed(CLASSES)}
+    table = chances(1, names)
+    fitted = Baseline.fit(
+        table.filter(pc.not_equal(table["truth"], "late")),
+        label="truth", probability=list(names.values()),
+    )  # fmt: skip
+
+    report = check(chances(2, names), fitted, kind="model-quality")
+
+    assert set(report.details["confusion_matrix"]) == set(CLASSES)
+    assert numbers(report)["log_loss"] == pytest.approx(
+        numbers(check(chances(2, names), Baseline.fit(table, label="truth",
+                      probability=list(names.values())), kind="model-quality"))["log_loss"]
+    )  # fmt: skip
+
+
+def test_a_count_that_is_not_that_of_the_classes_is_one_sentence() -> None:
+    table = chances(1, {"early": "first", "late": "second", "on time": "third"})
+
+    with pytest.raises(
+        InputError,
+        match=r"2 columns of probabilities \(first, second\) for 3 classes "
+        r"\(early, late, on time\); give one for each class, or end their names",
+    ):
+        Baseline.fit(table, label="truth", probability=["first", "second"])
+
+
+def test_two_probabilities_of_a_binary_answer_are_the_ones_of_no_and_yes() -> None:
+    rng = np.random.default_rng(3)
+    chance = rng.random(600)
+    late = np.where(rng.random(600) < chance, "1.0", "0.0")
+    table = pa.table({"late": late, "p_1": chance, "p_0": 1 - chance})
+    both = {"label": "late", "problem": "binary"}
+
+    single = Baseline.fit(table, **both, probability="p_1")
+    double = Baseline.fit(table, **both, probability=["p_1", "p_0"])
+
+    assert double.outcomes.roles.probability == ("p_0", "p_1")
+    expected = check(table, single, kind="model-quality")
+    assert numbers(check(table, double, kind="model-quality")) == numbers(expected)
+    turned = check(table, double, kind="model-quality", probability=["p_1", "p_0"])
+    assert numbers(turned) == numbers(expected)
+
+
+def test_signatures_of_before_have_no_classes_and_are_read_in_order() -> None:
+    names = {"early": "first", "late": "second", "on time": "third"}
+    roles = {"label": "truth", "probability": list(names.values())}
+    fitted = Baseline.fit(chances(1, names), **roles)
+    outputs = tuple(replace(one, classes=None) for one in fitted.signature.outputs)
+    old = replace(fitted, signature=replace(fitted.signature, outputs=outputs))
+
+    expected = check(chances(2, names), fitted, kind="model-quality")
+    assert numbers(check(chances(2, names), old, kind="model-quality")) == numbers(expected)

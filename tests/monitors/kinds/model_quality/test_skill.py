@@ -1,0 +1,207 @@
+"""The test of one metric: what chance allows, and where a violation begins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from driftline.monitors.kinds.model_quality.answers import Answers
+from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.scales import backward, forward
+from driftline.monitors.kinds.model_quality.skill import (
+    DAY_US,
+    Blocks,
+    Scatter,
+    cluster_rows,
+    judge_metric,
+    reference_blocks,
+    scatter,
+)
+
+LESS = Constraint(0.8, "LessThanThreshold")
+GREATER = Constraint(0.8, "GreaterThanThreshold")
+WEEKS = Scatter(centre=forward(0.8, math.inf, "score"), spread=0.1, support=1000, freedom=12,
+                fitting=13)  # fmt: skip
+
+
+def measure(value: float, scale: str = "score", rows: float = 1000) -> Measure:
+    return Measure(value, value * (1 - value) / rows, value * (1 - value) / rows, rows, scale)
+
+
+def judge(window: Measure, constraint: Constraint = LESS, **changed):
+    usual = {"reference": None, "blocks": WEEKS, "is_own": False, "alpha": 1e-3}
+    return judge_metric(window, constraint, **{**usual, **changed})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    value=st.floats(0, 1),
+    rows=st.integers(10, 100_000),
+    scale=st.sampled_from(["share", "score", "skill", "error"]),
+    constraint=st.sampled_from([LESS, GREATER]),
+    is_own=st.booleans(),
+    blocks=st.sampled_from([None, WEEKS]),
+)
+def test_a_violation_lies_beyond_its_bound_and_nothing_else_does(
+    value, rows, scale, constraint, is_own, blocks
+) -> None:
+    window = measure(value, scale, rows)
+
+    found = judge(window, constraint, is_own=is_own, blocks=blocks, reference=measure(0.8, scale))
+
+    beyond = value < found.bound if constraint.is_lower else value > found.bound
+    assert found.violated == beyond
+    assert 0 <= found.p_value <= 1
+    assert not found.violated or found.p_value < 1e-3
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=st.floats(0.01, 0.99), second=st.floats(0.01, 0.99))
+def test_a_worse_value_is_never_less_surprising(first: float, second: float) -> None:
+    low, high = sorted((first, second))
+
+    # Of many rows: then the blocks' spread is all there is.
+    assert judge(measure(low, rows=1e7)).p_value <= judge(measure(high, rows=1e7)).p_value
+
+
+def test_the_bound_is_students_prediction_interval() -> None:
+    # Hahn, Technometrics 12, 1970: centre - t * s * sqrt(1 + 1/B), on the logit.
+    wanted = WEEKS.centre - stats.t.isf(1e-3, 12) * 0.1 * math.sqrt(1 + 1 / 13)
+
+    found = judge(measure(0.7, rows=1e6))
+
+    assert found.bound == pytest.approx(backward(wanted, "score"), rel=1e-6)
+
+
+def test_within_the_tolerance_nothing_is_violated_however_sure() -> None:
+    sure = replace(WEEKS, spread=1e-4)
+
+    assert judge(measure(0.781, rows=1e7), blocks=sure).p_value < 1e-6
+    assert not judge(measure(0.781, rows=1e7), blocks=sure).violated
+    assert judge(measure(0.779, rows=1e7), blocks=sure).violated
+
+
+def test_a_smaller_window_than_usual_needs_more() -> None:
+    assert judge(measure(0.7, rows=100)).bound < judge(measure(0.7, rows=1000)).bound
+
+
+def test_what_a_windows_length_does_to_a_metric_is_no_loss() -> None:
+    shorter = replace(WEEKS, centre=forward(0.75, math.inf, "score"))
+
+    assert judge(measure(0.72), blocks=shorter).bound < judge(measure(0.72)).bound
+
+
+def test_a_share_of_none_in_few_rows_is_not_certain() -> None:
+    # None of 12: with a true share of 0.3 that happens in 1 of 72 windows.
+    found = judge(
+        measure(0.0, "share", 12), Constraint(0.3, "LessThanThreshold"), is_own=True, blocks=None
+    )
+
+    assert not found.violated
+
+
+def test_without_blocks_the_references_own_uncertainty_counts() -> None:
+    window = measure(0.74, rows=2000)
+    small, large = (
+        judge(window, blocks=None, reference=measure(0.8, rows=rows)) for rows in (300, 30_000)
+    )
+
+    assert large.violated
+    assert not small.violated
+
+
+def test_a_window_of_equal_errors_has_the_references_variance_for_its_rows() -> None:
+    window = Measure(3.0, 0.0, 0.0, 100, "error")
+    reference = Measure(1.0, 0.01, 0.01, 1_000, "error")
+
+    found = judge(window, Constraint(1.0, "GreaterThanThreshold"), blocks=None, reference=reference)
+
+    # On the scale of logarithms: 0.01 of the reference, and ten times that of a tenth of its rows.
+    error = math.sqrt(0.01 + 0.1)
+    assert found.p_value == pytest.approx(stats.norm.sf(math.log(3) / error))
+    assert found.bound == pytest.approx(math.exp(stats.norm.isf(1e-3) * error))
+
+
+def regression(days: int, rows: int, *, shared: float, seed: int) -> Answers:
+    """Values whose error has a part that all rows of a day share."""
+    rng = np.random.default_rng(seed)
+    count = days * rows
+    label = rng.normal(size=count)
+    day = np.repeat(rng.normal(0, shared, days), rows)
+    time = np.repeat(np.arange(days), rows) * DAY_US + np.tile(np.arange(rows), days) * 1_000_000
+    answer = label + day + rng.normal(0, 0.5, count)
+    places = np.arange(count)
+    return Answers("regression", label, answer, (), None, time, 0, places)
+
+
+def test_blocks_are_whole_days_or_weeks_and_shorter_ones_where_they_are_few() -> None:
+    reference = regression(84, 20, shared=0.0, seed=1)
+
+    weeks, months = (reference_blocks(reference, days * DAY_US) for days in (7, 28))
+
+    assert [len(one.measures) for one in weeks] == [12]
+    assert [len(one.measures) for one in months] == [3, 6, 12, 24]
+    assert all(one["mae"].support == 140 for one in weeks[0].measures)
+    assert reference_blocks(replace(reference, time_us=None), DAY_US) == []
+
+
+@pytest.mark.parametrize(("days", "counts"), [(70, [10]), (63, [9, 18, 36])])
+def test_ten_blocks_of_the_windows_length_are_enough(days: int, counts: list[int]) -> None:
+    # With nine, half weeks are enough, and quarters of weeks tell how the spread grows.
+    found = reference_blocks(regression(days, 20, shared=0.0, seed=1), 7 * DAY_US)
+
+    assert [len(one.measures) for one in found] == counts
+
+
+def test_the_spread_of_longer_windows_shrinks_with_their_root_and_knows_shared_fates() -> None:
+    # 200 days: the spread of a day's log error is known to 5 %; 25 % is five times that.
+    alone, shared = (regression(200, 50, shared=one, seed=2) for one in (0.0, 0.8))
+
+    def spread(answers: Answers, days: int) -> float:
+        found = scatter(reference_blocks(answers, days * DAY_US), "mae", is_lower=False)
+        assert found is not None
+        return found.spread
+
+    assert spread(alone, 5) == pytest.approx(spread(alone, 1) / math.sqrt(5), rel=0.25)
+    assert spread(shared, 5) > 3 * spread(alone, 5)
+
+
+def test_too_short_a_reference_gives_no_spread() -> None:
+    measures = ({"auc": measure(0.8)},) * 4
+    few = Blocks(DAY_US, 4.0, measures, {"auc": measure(0.8)})
+
+    assert scatter([few], "auc", is_lower=True) is None
+
+
+def test_a_heavy_tail_of_the_reference_widens_the_spread() -> None:
+    rng = np.random.default_rng(3)
+    usual = [{"auc": measure(value)} for value in rng.normal(0.8, 0.01, 60)]
+    bad = [*usual[:-1], {"auc": measure(0.6)}]
+    whole = {"auc": measure(0.8, rows=60_000)}
+
+    spreads = [
+        scatter([Blocks(DAY_US, 60.0, tuple(one), whole)], "auc", is_lower=True).spread
+        for one in (usual, bad)
+    ]
+
+    assert spreads[1] > 3 * spreads[0]
+
+
+@pytest.mark.parametrize(
+    ("span_s", "clusters"),
+    [(30 * 86_400, 30), (86_400, 24), (1800, 30), (60, None)],
+    ids=["a month of days", "a day of hours", "half an hour of minutes", "a minute"],
+)
+def test_rows_cluster_by_the_longest_span_that_gives_enough(span_s: int, clusters) -> None:
+    times = np.linspace(0, span_s - 1, 1000).astype(np.int64) * 1_000_000
+
+    found = cluster_rows(times)
+
+    assert (None if found is None else int(found.max()) + 1) == clusters

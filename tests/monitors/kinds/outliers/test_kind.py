@@ -1,0 +1,207 @@
+"""The kind "outliers": their share judged, the worst rows first, and why each is odd."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.report.metric import INSUFFICIENT
+
+HOURS = 24 * 28
+
+
+def trips(rows: int, seed: int, *, first_hour: int = 0, hours: int = HOURS) -> pd.DataFrame:
+    """Rows over some hours: time goes with distance, carriers are common and rare."""
+    random = np.random.default_rng(seed)
+    distance = random.gamma(3.0, 300.0, rows)
+    carriers = np.array(["UA", "B6", "AA", "DL", "HA"])
+    start = pd.Timestamp("2026-01-05", tz="UTC") + pd.Timedelta(hours=first_hour)
+    return pd.DataFrame(
+        {
+            "at": start + pd.to_timedelta(np.sort(random.random(rows)) * hours, unit="h"),
+            "distance": distance,
+            "minutes": distance / 7.5 * random.lognormal(0.0, 0.08, rows) + 20.0,
+            "delay": random.normal(5.0, 20.0, rows),
+            "carrier": carriers[random.choice(5, rows, p=[0.4, 0.3, 0.2, 0.0995, 0.0005])],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    return Baseline.fit(trips(40_000, seed=1), timestamp="at")
+
+
+def broken(rows: int, seed: int, count: int) -> pd.DataFrame:
+    """A window in which some rows hold minutes as seconds."""
+    frame = trips(rows, seed, first_hour=HOURS, hours=24)
+    chosen = np.random.default_rng(seed).choice(rows, count, replace=False)
+    frame.loc[chosen, "minutes"] *= 60
+    return frame
+
+
+def test_outliers_that_are_too_many_are_found_with_their_column(baseline: Baseline) -> None:
+    report = dl.check(broken(5_000, seed=2, count=60), baseline, kind="outliers")
+
+    (violation,) = report.violations
+    assert violation.constraint_check_type == "outlier_share_check"
+    assert violation.severity == "ticket"
+    assert violation.row_count == pytest.approx(60, abs=2)
+    assert violation.cause.startswith("1.2 % of rows are outliers")
+    assert "minutes (" in violation.cause
+    assert not report.passed
+
+
+def test_the_share_is_shown_with_its_interval_and_bound(baseline: Baseline) -> None:
+    report = dl.check(broken(5_000, seed=2, count=60), baseline, kind="outliers")
+
+    (metric,) = report.metrics
+    assert metric.low is not None and metric.high is not None and metric.value is not None
+    assert metric.low < metric.value < metric.high
+    assert metric.bound is not None and 1e-4 < metric.bound < metric.value
+    assert metric.reference == pytest.approx(1e-4, rel=1)
+    assert metric.p_value is not None and metric.p_value < 1 / 365
+
+
+def test_windows_without_a_change_pass(baseline: Baseline) -> None:
+    """Sixty days of the reference's kind, at one false alarm a year."""
+    reports = [
+        dl.check(
+            trips(3_000, seed=seed, first_hour=HOURS + 24 * seed, hours=24),
+            baseline,
+            kind="outliers",
+        )
+        for seed in range(100, 160)
+    ]
+
+    assert [report.passed for report in reports] == [True] * 60
+    assert sum(len(report.details["worst"]) for report in reports) < 60 * 3_000 * 2e-4  # type: ignore[arg-type] # A list.
+
+
+def test_the_verdict_and_the_bound_say_the_same(baseline: Baseline) -> None:
+    verdicts = []
+    for count in range(0, 30, 3):
+        report = dl.check(broken(3_000, seed=3, count=count), baseline, kind="outliers")
+        (metric,) = report.metrics
+        assert metric.value is not None and metric.bound is not None and metric.p_value is not None
+        assert report.passed == (metric.value <= metric.bound) == (metric.p_value >= 1 / 365)
+        verdicts.append(report.passed)
+
+    assert verdicts == sorted(verdicts, reverse=True)
+    assert {True, False} == set(verdicts)
+
+
+def test_the_worst_rows_come_first(baseline: Baseline) -> None:
+    frame = broken(5_000, seed=4, count=40)
+    scores = dl.outlier_scores(frame, baseline).column("outlier_score").to_numpy()
+    report = dl.check(frame, baseline, kind="outliers")
+
+    rows = report.rows(0, limit=10)
+
+    assert rows.index.tolist() == np.argsort(-scores, kind="stable")[:10].tolist()
+    assert rows["outlier_score"].is_monotonic_decreasing
+    assert len(rows) == 10
+    assert report.violations[0].first_rows[0] == {"row": rows.index[0]}
+
+
+def test_report_json_holds_scores_and_reasons_but_no_value(baseline: Baseline) -> None:
+    frame = broken(5_000, seed=5, count=40)
+    frame.loc[9, "carrier"] = "secret"
+    frame.loc[9, "delay"] = 123456.0
+
+    text = dl.check(frame, baseline, kind="outliers").documents()["report.json"]
+
+    found = json.loads(text)
+    assert found["details"]["worst"][0]["score"] >= 4
+    assert found["violations"][0]["predicate"]["op"] == "outlier"
+    assert "secret" not in text and "123456" not in text
+
+
+def test_equal_rows_give_equal_bytes_in_any_batches(
+    baseline: Baseline, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    frame = broken(5_000, seed=6, count=40)
+    frame.to_parquet(folder / "whole.parquet", row_group_size=5_000)
+    frame.to_parquet(folder / "cut.parquet", row_group_size=700)
+
+    whole, cut = (
+        dl.check(folder / f"{name}.parquet", baseline, kind="outliers").documents()
+        for name in ("whole", "cut")
+    )
+
+    assert whole["report.json"] == cut["report.json"]
+
+
+def test_a_window_of_few_rows_is_not_judged(baseline: Baseline) -> None:
+    report = dl.check(broken(20, seed=7, count=20), baseline, kind="outliers")
+
+    assert not report.passed and not report.decided
+    assert report.metrics[0].note == INSUFFICIENT
+    assert report.details["worst"]
+
+
+def test_no_rows_decide_nothing(baseline: Baseline) -> None:
+    report = dl.check(trips(1, seed=8).head(0), baseline, kind="outliers")
+
+    assert not report.decided
+    assert report.details["missing_columns"] == []
+
+
+def test_data_of_other_columns_are_refused(baseline: Baseline) -> None:
+    with pytest.raises(InputError, match="none of the baseline's 4 features"):
+        dl.check(pd.DataFrame({"x": np.arange(50)}), baseline, kind="outliers")
+
+
+def test_a_missing_column_is_named(baseline: Baseline) -> None:
+    report = dl.check(trips(500, seed=9).drop(columns="delay"), baseline, kind="outliers")
+
+    assert report.details["missing_columns"] == ["delay"]
+    assert report.passed
+
+
+def test_a_baseline_without_a_sample_says_what_to_do(baseline: Baseline) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="keeps no sample of rows"):
+        dl.check(trips(500, seed=9), replace(baseline, sample=None), kind="outliers")
+
+
+def test_a_sample_that_knows_no_feature_any_more_is_no_lack_of_features(baseline: Baseline) -> None:
+    from dataclasses import replace
+
+    assert baseline.sample is not None
+    anew = replace(baseline, sample=replace(baseline.sample, codes={"p": np.zeros(200, np.uint8)}))
+
+    with pytest.raises(InputError, match="holds none of its features, as when each was made anew"):
+        dl.check(trips(500, seed=9), anew, kind="outliers")
+
+
+def test_a_reference_without_times_is_judged_with_more_patience(baseline: Baseline) -> None:
+    frame = trips(40_000, seed=1).drop(columns="at")
+    window = broken(5_000, seed=2, count=60)
+
+    patient = dl.check(window, Baseline.fit(frame), kind="outliers")
+    known = dl.check(window, baseline, kind="outliers")
+
+    assert patient.metrics[0].bound is not None and known.metrics[0].bound is not None
+    assert patient.metrics[0].bound > known.metrics[0].bound
+
+
+def test_a_reference_of_few_rows_decides_nothing() -> None:
+    small = Baseline.fit(trips(80, seed=31), timestamp="at")
+
+    report = dl.check(broken(500, seed=32, count=50), small, kind="outliers")
+    nothing = dl.check(broken(500, seed=32, count=50)[:0], small, kind="outliers")
+
+    (metric,) = report.metrics
+    assert (metric.value, metric.note, report.row_count) == (None, INSUFFICIENT, 500)
+    assert report.insufficient == ("outlier_share",)
+    assert not report.violations and not report.decided and not nothing.decided
+    assert "nothing could be judged" in report.summary

@@ -1,0 +1,173 @@
+"""Exported rows: all that meet the condition and no others, with shares that sum to 1."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.check import check
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.root_cause.export import blamed_batches, written
+from driftline.monitors.root_cause.shares import Blamed, weigh
+from tests.monitors.conftest import weather
+
+
+@pytest.fixture
+def spoilt(rng: np.random.Generator) -> pd.DataFrame:
+    rows = pd.DataFrame(weather(rng, 5_000))
+    rows.loc[rows.origin == "EWR", "temp"] += 70
+    rows.loc[rows.carrier == "MQ", "carrier"] = "new"
+    rows.loc[::7, "wind"] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_exactly_the_rows_that_meet_the_condition_are_written(
+    reference: Baseline, spoilt: pd.DataFrame, tmp_path: Path, ending: str
+) -> None:
+    report = check(spoilt, reference)
+    file = tmp_path / f"rows.{ending}"
+    read = pd.read_csv if ending == "csv" else pd.read_parquet
+    assert len(report.violations) >= 3
+
+    for violation in report.violations:
+        count = report.export(violation, file)
+        found = read(file)
+
+        assert violation.predicate is not None
+        mask = violation.predicate.mask(pa.Table.from_pandas(spoilt)).to_numpy(zero_copy_only=False)
+        assert count == len(found) == violation.row_count
+        assert found["row"].tolist() == np.flatnonzero(mask).tolist()
+        assert found["share_of_blame"].sum() == pytest.approx(1.0, abs=1e-9)
+        pd.testing.assert_frame_equal(
+            found[spoilt.columns], spoilt[mask].reset_index(drop=True), check_dtype=False
+        )
+        assert report.rows(violation, limit=None).index.tolist() == found["row"].tolist()
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_cell_bears_its_excess_and_its_rows_share_it(reference: Baseline, rng) -> None:
+    """Counted by hand: of the rows above each edge, those beyond what the reference has there."""
+    column = reference_columns(reference)["temp"]
+    values = rng.normal(75, 12, 3_000)
+    batch = pa.record_batch({"temp": values})
+    condition = next(one for one in column.cells.predicates if one.op == "ge")
+    blamed = [Blamed("temp", condition, 0.7)]
+
+    shares = weigh([batch[:1_000], batch[1_000:]], blamed, {"temp": column})
+    found, share = shares.of(batch)
+
+    edges = np.array([-np.inf, *column.cells.edges, np.inf])
+    expected = np.zeros(values.size)
+    for low, high, known in zip(edges, edges[1:], column.counts, strict=False):
+        inside = (values >= low) & (values < high) & (values >= float(condition.value or 0))
+        beyond = inside.sum() - values.size * known / column.counts.sum()
+        expected[inside] = max(beyond, 0) / max(inside.sum(), 1)
+    assert (found == (values >= float(condition.value or 0))).all()
+    assert shares.row_count == found.sum()
+    np.testing.assert_allclose(share, expected / expected.sum(), atol=1e-15)
+
+
+def test_over_several_violations_each_weighs_by_its_blame() -> None:
+    rows = pa.record_batch({"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", None, None, "x"]})
+    blamed = [
+        Blamed("a", Predicate("a", "ge", 3.0), 0.6),
+        Blamed("b", Predicate("b", "null"), 0.3),
+        Blamed("b", Predicate("b", "eq", "y"), 0.3),
+    ]
+
+    shares = weigh([rows], blamed, {})
+    found, share = shares.of(rows)
+
+    # No row has "y": what is left of b is half of its blame, 0.15 beside 0.6.
+    assert found.tolist() == [False, True, True, True]
+    np.testing.assert_allclose(share, [0, 0.1, 0.1 + 0.4, 0.4])
+
+
+def test_without_blame_or_cells_all_rows_bear_the_same() -> None:
+    rows = pa.record_batch({"a": [1.0, 2.0, 3.0]})
+    shares = weigh([rows], [Blamed("a", Predicate("a", "lt", 9.0), 0.0)], {})
+    np.testing.assert_allclose(shares.of(rows)[1], [1 / 3] * 3)
+
+
+def test_the_rows_behind_any_violation_are_written_once(
+    reference: Baseline, spoilt: pd.DataFrame, tmp_path: Path
+) -> None:
+    report = check(spoilt, reference)
+
+    count = report.export(None, tmp_path / "all.parquet")
+
+    table = pa.Table.from_pandas(spoilt)
+    masks = [one.predicate.mask(table).to_numpy(zero_copy_only=False)
+             for one in report.violations if one.predicate is not None]  # fmt: skip
+    found = pq.read_table(tmp_path / "all.parquet").to_pandas()
+    assert count == len(found) == np.logical_or.reduce(masks).sum()
+    assert found["row"].is_unique
+    assert found["share_of_blame"].sum() == pytest.approx(1.0)
+    assert found["share_of_blame"].min() >= 0
+
+
+def test_lists_and_columns_of_our_names_are_written_too() -> None:
+    rows = pa.record_batch({
+        "row": ["a", "b"], "share_of_blame": [7, 8], "x": [1.0, 2.0], "v": [[0.5, 1.0], None],
+    })  # fmt: skip
+    references: dict[str, ReferenceColumn] = {}
+    blamed = [Blamed("x", Predicate("x", "gt", 1.5), 1.0)]
+
+    text = b"".join(written(blamed_batches(lambda: iter([rows]), blamed, references), "csv"))
+
+    assert text.decode().splitlines() == [
+        '"driftline_row","driftline_share_of_blame","x","row","share_of_blame","v"',
+        '1,1,2,"b",8,',
+    ]
+
+
+def test_nothing_that_meets_the_condition_gives_a_file_without_rows() -> None:
+    rows = pa.record_batch({"x": [1.0]})
+    blamed = [Blamed("x", Predicate("x", "gt", 5.0), 1.0)]
+    for batches in ([rows], []):
+        body = b"".join(
+            written(blamed_batches(lambda found=batches: iter(found), blamed, {}), "parquet")
+        )
+        assert pq.read_table(pa.BufferReader(body)).num_rows == 0
+
+
+def test_what_cannot_be_written_is_refused_and_nothing_is_left(
+    reference: Baseline, spoilt: pd.DataFrame, tmp_path: Path
+) -> None:
+    report = check(spoilt, reference)
+    with pytest.raises(InputError, match=r"expected a file that ends in \.csv or \.parquet"):
+        report.export(0, tmp_path / "rows.xlsx")
+    with pytest.raises(InputError, match="cannot be written"):
+        report.export(0, tmp_path / "none" / "rows.csv")
+    missing = check(spoilt.drop(columns="stops"), reference)
+    index = [one.predicate for one in missing.violations].index(None)
+    with pytest.raises(InputError, match="has no rows behind it"):
+        missing.export(index, tmp_path / "rows.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (pa.list_(pa.timestamp("us", "UTC")), [datetime(2024, 1, 2, tzinfo=UTC)],
+         '"[""2024-01-02T00:00:00+00:00""]"'),
+        (pa.list_(pa.binary()), [b"a\xff"], '"[""61ff""]"'),
+        (pa.binary(), b"a\xff", '"61ff"'),
+        (pa.map_(pa.string(), pa.int64()), [("a", 1)], '"[[""a"", 1]]"'),
+    ],
+)  # fmt: skip
+def test_whatever_rows_hold_can_be_written_as_text(kind, value, text):
+    batch = pa.RecordBatch.from_arrays([pa.array([value, None], kind)], names=["x"])
+
+    assert b"".join(written(iter([batch]), "csv")).decode().splitlines() == ['"x"', text, ""]

@@ -1,0 +1,232 @@
+"""From planted faults to their segment, beginning, caller and unit, in the words of a violation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window, read_window
+from driftline.monitors.check import check
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.report.findings import cause_sentence, word_violation
+from driftline.monitors.report.report import Report
+from driftline.monitors.report.violation import Violation
+from driftline.monitors.root_cause import counted_rows as scene
+from driftline.monitors.root_cause.onset import Onset
+from driftline.monitors.root_cause.search import began_before
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import judge_captured, read_captured
+from tests.monitors.conftest import DAY, START, Append, weather
+
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+
+
+def judged(root: str, reference: Baseline, day: int = 0) -> Report:
+    window = Window(START + day * DAY, START + (day + 1) * DAY)
+    read = read_captured(root, DEFINITION, window, reference.signature, reference)
+    return judge_captured(DEFINITION, reference, read, predict=None, seed=0)
+
+
+def planted_pair(rng: np.random.Generator, rows: int) -> tuple[dict, np.ndarray]:
+    found = weather(rng, rows)
+    inside = (found["carrier"] == "UA") & (found["origin"] == "EWR")
+    found["temp"] = np.where(inside, found["temp"] + 200, found["temp"])
+    return found, inside
+
+
+def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline, rng) -> None:
+    rows, inside = planted_pair(rng, 6_000)
+
+    report = check(pa.table(rows), reference)
+
+    found = next(one for one in report.violations if one.feature_name == "temp")
+    assert found.segment is not None
+    assert found.segment.words == 'carrier = "UA" and origin = "EWR"'
+    assert found.predicate is not None
+    guilty = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
+    assert guilty.sum() == found.row_count
+    assert found.segment.share_of_culprits == (guilty & inside).sum() / guilty.sum()
+    assert found.segment.share_of_rows == inside.mean()
+    assert 'carrier = "UA" and origin = "EWR" holds 99.7 % of the excess (5.4 % of' in report.cause
+    assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
+
+
+def test_of_more_rows_than_are_kept_the_shares_are_those_of_all(
+    reference: Baseline, rng, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "ROWS_MAX", 1_500)
+    rows, inside = planted_pair(rng, 6_001)
+
+    report = check(pa.table(rows), reference)
+
+    found = next(one for one in report.violations if one.feature_name == "temp")
+    assert found.segment is not None
+    assert found.segment.words == 'carrier = "UA" and origin = "EWR"'
+    assert found.predicate is not None
+    guilty = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
+    assert guilty.sum() == found.row_count
+    assert found.segment.share_of_culprits == (guilty & inside).sum() / guilty.sum()
+    assert found.segment.share_of_rows == inside.mean()
+
+
+def test_the_hour_of_a_new_level_is_told(
+    root: str, reference: Baseline, append: Append, rng
+) -> None:
+    rows = weather(rng, 2_880)
+    late = np.arange(2_880) % 1_440 >= 14 * 60
+    rows["carrier"] = np.where(late & (rows["carrier"] == "EV"), "EVX", rows["carrier"])
+    append(0, rows)
+
+    report = judged(root, reference)
+
+    found = next(one for one in report.violations if one.feature_name == "carrier")
+    assert found.onset is not None
+    assert found.onset.start == START + timedelta(hours=14)
+    assert found.to_dict()["onset"]["text"] == "since 2024-01-01 14:00 UTC"
+    assert 'new level "EVX", since 2024-01-01 14:00 UTC' in found.cause
+
+
+@pytest.mark.parametrize(
+    ("onset", "told"),
+    [
+        (None, "drifted over the last 2 windows, since 2024-01-01 00:00 UTC"),
+        (
+            Onset(START - DAY, None, 1.0, 0.0),
+            "drifted over the last 2 windows, since 2023-12-31 00:00 UTC",
+        ),
+    ],
+)
+def test_one_beginning_is_told_not_the_span_s_too(onset: Onset | None, told: str) -> None:
+    draft = Draft(
+        "temp", "baseline_drift_check", "", "drifted over the last 2 windows",
+        severity="ticket", since=START,
+    )  # fmt: skip
+    nothing = Judgement((), {}, {}, {}, alpha=0.1)
+
+    assert word_violation(draft, None, {}, nothing, onset).cause == told
+
+
+def test_a_new_level_of_the_whole_day_has_no_hour(
+    root: str, reference: Baseline, append: Append, rng
+) -> None:
+    rows = weather(rng, 2_880)
+    rows["carrier"] = np.where(rows["carrier"] == "EV", "EVX", rows["carrier"])
+    append(0, rows)
+
+    found = judged(root, reference).violations[0]
+
+    assert found.onset is None
+    assert "since" not in found.cause
+
+
+def test_gaps_are_put_down_to_the_caller_that_sends_them(
+    root: str, reference: Baseline, append: Append, rng
+) -> None:
+    rows: dict = weather(rng, 1_440)
+    caller = rng.choice(["web", "app", "etl-7"], 1_440)
+    rows["temp"] = np.where(caller == "etl-7", np.nan, rows["temp"])
+    rows["headers"] = [[("x-client", one)] for one in caller]
+    append(0, rows)
+
+    report = judged(root, reference)
+
+    found = next(one for one in report.violations if one.feature_name == "temp")
+    assert found.predicate is not None
+    assert found.predicate.op == "null"
+    assert found.segment is not None
+    assert found.segment.words == 'header x-client = "etl-7"'
+    assert found.segment.share_of_rows == (caller == "etl-7").mean()
+    assert 'suspected nulls from caller "etl-7"' in found.cause
+    assert "etl-7" not in found.plain_cause
+
+
+def test_a_change_of_unit_is_named_where_it_lies(reference: Baseline, rng) -> None:
+    rows = weather(rng, 4_000)
+    at = rows["origin"] == "JFK"
+    rows["wind"] = np.where(at, rows["wind"] * 1000, rows["wind"])
+
+    found = next(
+        one for one in check(pa.table(rows), reference).violations if one.feature_name == "wind"
+    )
+
+    assert "looks like 1,000 times the expected unit" in found.cause
+    assert found.segment is not None
+    assert found.segment.words == 'origin = "JFK"'
+
+
+def test_the_window_in_which_it_began_is_told(reference: Baseline, rng) -> None:
+    column = reference_columns(reference)["temp"]
+    cells = column.cells
+    days = []
+    for day in range(8):
+        values = rng.normal(55 + 60 * (day >= 5), 12, 500)
+        start = START + day * DAY
+        counts = {"temp": cells.count(pa.array(values))}
+        days.append(WindowCounts(start, start + DAY, 500, counts))
+    above = next(one for one in cells.predicates if one.op == "gt")
+
+    found = began_before(above, column, days[:-1], days[-1])
+
+    assert found is not None
+    assert found.start == START + 5 * DAY
+    assert began_before(above, column, days[:5], days[5]) is None, "it began in this one"
+    assert began_before(None, column, days[:-1], days[-1]) is None
+
+
+def test_a_window_gives_its_rows_with_other_columns_of_the_table(
+    root: str, reference: Baseline, append: Append, rng
+) -> None:
+    rows: dict = weather(rng, 50)
+    append(0, rows | {"headers": [[("x-client", str(index))] for index in range(50)]})
+    read = read_window(root, "flights", Window(START, START + DAY), reference.signature)
+
+    more, alone = (
+        read.with_columns(["spool_seq", "headers"]).table(),
+        read.only(["headers"]).table(),
+    )
+
+    assert more.column_names == [*read.schema.names[:-1], "spool_seq", "headers", "unfit"]
+    assert more.drop_columns(["spool_seq", "headers"]).equals(read.table())
+    assert alone.column_names == ["headers"]
+    assert [dict(one)["x-client"] for one in alone["headers"].to_pylist()] == [
+        str(index) for index in range(50)
+    ]
+
+
+def test_one_row_of_junk_is_one_sentence_in_the_pager(rng: np.random.Generator) -> None:
+    columns = {f"column {number}": rng.normal(0, 1, 1_000) for number in range(59)}
+    baseline = Baseline.fit(pd.DataFrame(columns).assign(age=rng.integers(0, 60, 1_000)))
+    now = pd.DataFrame(columns).head(334).astype(object)
+    now.loc[7] = "junk"
+
+    report = check(now.astype(str).assign(age=99), baseline)
+
+    told, own = report.cause.split("; ")
+    assert len(report.violations) >= 60
+    assert told.startswith("59 columns (column 0, column 1, column 2, …): ")
+    assert own.startswith("age: ")
+    assert report.plain_cause.startswith("59 columns (column 0, column 1, column 2, …): ")
+    assert "junk" not in report.plain_cause
+
+
+def test_features_with_causes_of_their_own_are_told_by_name() -> None:
+    def violation(name: str, cause: str, row: int) -> Violation:
+        rows = ({"row": row},)
+        return Violation(name, "data_type_check", "", cause=cause, row_count=1, first_rows=rows)
+
+    found = [violation(name, "no number", 7) for name in "abcd"]
+    found += [violation("e", "no number", 8), violation("f", "empty", 7)]
+
+    assert cause_sentence(found) == "4 columns (a, b, c, …): no number; e: no number; f: empty"
+    assert cause_sentence(found[:2]) == "a: no number; b: no number"
+    assert cause_sentence([*found, *(violation(name, name, 9) for name in "gh")]).endswith(
+        "; f: empty; and 2 more"
+    )

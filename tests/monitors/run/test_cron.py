@@ -1,0 +1,183 @@
+"""Schedules in the public form, and the windows between their firings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.monitors.run.cron import Schedule, ScheduleError, due_windows, once, touched_windows
+
+NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC)
+
+
+def firings(expression: str, count: int = 3) -> list[str]:
+    return [f"{one:%a %Y-%m-%d %H:%M}" for one in islice(Schedule(expression).firings(NOON), count)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("cron(0 * ? * * *)", ["Wed 2024-02-28 13:00", "Wed 2024-02-28 14:00"]),
+        ("cron(0 * * * ? *)", ["Wed 2024-02-28 13:00", "Wed 2024-02-28 14:00"]),
+        ("cron(0 0 ? * * *)", ["Thu 2024-02-29 00:00", "Fri 2024-03-01 00:00"]),
+        ("cron(0 0/10 ? * * *)", ["Wed 2024-02-28 20:00", "Thu 2024-02-29 00:00"]),
+        ("cron(0 17/12 ? * * *)", ["Wed 2024-02-28 17:00", "Thu 2024-02-29 17:00"]),
+        ("cron(15 10 ? * 2-6 *)", ["Thu 2024-02-29 10:15", "Fri 2024-03-01 10:15"]),
+        ("cron(0 8 ? * SUN *)", ["Sun 2024-03-03 08:00", "Sun 2024-03-10 08:00"]),
+        ("cron(0 8 ? * 1 *)", ["Sun 2024-03-03 08:00", "Sun 2024-03-10 08:00"]),
+        ("cron(0 8 ? * 7 *)", ["Sat 2024-03-02 08:00", "Sat 2024-03-09 08:00"]),
+        ("cron(0 0 ? * 2#1 *)", ["Mon 2024-03-04 00:00", "Mon 2024-04-01 00:00"]),
+        ("cron(0 0 L * ? *)", ["Thu 2024-02-29 00:00", "Sun 2024-03-31 00:00"]),
+        ("0 * * * *", ["Wed 2024-02-28 13:00", "Wed 2024-02-28 14:00"]),
+        ("30 6 * * 1", ["Mon 2024-03-04 06:30", "Mon 2024-03-11 06:30"]),
+        ("0 8 * * sun", ["Sun 2024-03-03 08:00", "Sun 2024-03-10 08:00"]),
+        ("cron(0 0 1 1 ? 2025-2026)", ["Wed 2025-01-01 00:00", "Thu 2026-01-01 00:00"]),
+    ],
+)
+def test_expressions_fire_as_the_public_form_says(expression: str, expected: list[str]) -> None:
+    assert firings(expression, 2) == expected
+
+
+def test_a_schedule_whose_years_are_over_fires_no_more() -> None:
+    assert firings("cron(0 0 1 1 ? 2020)") == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "hourly",
+        "cron(0 * * * *)",
+        "0 * * *",
+        "0 24 * * *",
+        "cron(0 24 ? * * *)",
+        "cron(? * * * * *)",
+        "cron(0 0 ? * * x)",
+        "",
+    ],
+)
+def test_what_is_no_schedule_is_refused_with_the_form_that_is_expected(expression: str) -> None:
+    with pytest.raises(ScheduleError, match="expected"):
+        Schedule(expression)
+
+
+def test_windows_follow_each_other_without_gap_and_end_in_time() -> None:
+    found = list(due_windows(Schedule("cron(0 * ? * * *)"), NOON, NOON + timedelta(hours=3.5)))
+
+    assert [one.start.hour for one in found] == [12, 13, 14]
+    assert all(one.length == timedelta(hours=1) for one in found)
+    assert all(before.end == after.start for before, after in pairwise(found))
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_going_on_where_one_stopped_gives_the_same_windows(first: int, second: int) -> None:
+    schedule = Schedule("cron(0 0/6 ? * * *)")
+    middle, end = NOON + timedelta(hours=first), NOON + timedelta(hours=first + second)
+
+    whole = list(due_windows(schedule, NOON, end))
+    before = list(due_windows(schedule, NOON, middle))
+    position = before[-1].end if before else NOON
+
+    assert before + list(due_windows(schedule, position, end)) == whole
+
+
+def test_a_window_that_began_before_is_left_out() -> None:
+    after = NOON + timedelta(minutes=30)
+
+    found = list(due_windows(Schedule("cron(0 * ? * * *)"), after, NOON + timedelta(hours=2)))
+
+    assert [one.start.hour for one in found] == [13]
+
+
+@pytest.mark.parametrize("expression", ["external", "NOW"])
+def test_words_fire_nothing_and_count_as_daily(expression: str) -> None:
+    schedule = Schedule(expression)
+
+    assert list(due_windows(schedule, NOON, NOON + timedelta(days=3))) == []
+    assert schedule.windows_per_year == 365
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("cron(0 * ? * * *)", 8766),
+        ("cron(0 0 ? * * *)", 365.25),
+        ("cron(0 0 ? * 2 *)", 52.2),
+        ("cron(0/5 * ? * * *)", 105_192),
+    ],
+)
+def test_windows_of_a_year_are_counted(expression: str, expected: float) -> None:
+    assert Schedule(expression).windows_per_year == pytest.approx(expected, rel=0.01)
+
+
+def test_the_firing_before_a_moment_may_be_that_moment() -> None:
+    schedule = Schedule("cron(0 * ? * * *)")
+
+    assert schedule.fired_before(NOON) == NOON
+    assert schedule.fired_before(NOON - timedelta(seconds=1)) == NOON - timedelta(hours=1)
+
+
+HOURLY, DAILY_AT_SIX = Schedule("cron(0 * ? * * *)"), Schedule("cron(0 6 ? * * *)")
+WEEKLY, QUARTERS = Schedule("cron(0 0 ? * MON *)"), Schedule("cron(0/15 * ? * * *)")
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)  # A Monday.
+
+
+def hours(*numbers: int) -> list[datetime]:
+    return [FIRST + timedelta(hours=number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "touched", "starts"),
+    [
+        (HOURLY, [0, 1, 5], [0, 1, 5]),
+        (DAILY_AT_SIX, [5, 6, 29, 30], [-18, 6, 30]),
+        (WEEKLY, [3, 100, 167, 168], [0, 168]),
+        (QUARTERS, [2], [2, 2.25, 2.5, 2.75]),
+        (HOURLY, [], []),
+    ],
+)
+def test_the_windows_that_hours_touch(schedule, touched, starts):
+    found = touched_windows(schedule, hours(*touched), FIRST + timedelta(days=30))
+
+    assert [(one.start - FIRST) / timedelta(hours=1) for one in found] == starts
+
+
+def test_windows_that_are_not_over_are_not_touched():
+    found = touched_windows(DAILY_AT_SIX, hours(7, 31), FIRST + timedelta(hours=30))
+
+    assert [one.end for one in found] == hours(30)
+
+
+@given(st.sets(st.integers(0, 400)), st.sampled_from([HOURLY, DAILY_AT_SIX, WEEKLY, QUARTERS]))
+def test_touched_windows_are_those_of_the_schedule_that_share_time_with_an_hour(numbers, schedule):
+    until = FIRST + timedelta(hours=380)
+    touched = hours(*sorted(numbers))
+    every = due_windows(schedule, FIRST - timedelta(days=7), until)
+
+    assert touched_windows(schedule, touched, until) == [
+        one
+        for one in every
+        if any(one.start < hour + timedelta(hours=1) and hour < one.end for hour in touched)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "sentence"),
+    [
+        ("NOW(noon/PT0S)", '"noon" is no duration; expected one such as -PT24H'),
+        ("NOW(-PT1H/-PT2H)", "expected a start before its end"),
+    ],
+)
+def test_a_window_of_now_that_is_none_is_refused(expression: str, sentence: str) -> None:
+    with pytest.raises(ScheduleError, match=sentence):
+        Schedule(expression)
+
+
+def test_a_data_analysis_window_belongs_to_now() -> None:
+    assert once("cron(0 * ? * * *)", None, None) == "cron(0 * ? * * *)"
+    assert once("NOW", "-PT6H", "-PT1H") == "NOW(-PT6H/-PT1H)"
+    with pytest.raises(ScheduleError, match=r"data_analysis_start_time with schedule .external"):
+        once("external", "-PT1H", None)

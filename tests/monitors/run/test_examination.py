@@ -1,0 +1,144 @@
+"""A captured window as people meet it: which labels counted, and what became of the others."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine
+
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.truth.labels import put
+from driftline.capture.windows.window import Window
+from driftline.monitors.check import check
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.examination import NO_LABELS
+from driftline.monitors.run.execution import Execution, run
+from tests.monitors.conftest import DAY, START, append_day
+
+WINDOW = Window(START, START + DAY)
+ROWS = 400
+
+
+def answers(seed: int, rows: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    chance = np.round(rng.uniform(0, 1, rows), 3)
+    return {
+        "temp": rng.normal(0, 1, rows),
+        "late": (rng.uniform(0, 1, rows) < chance).astype(np.int64),
+        "said": (chance > 0.5).astype(np.int64),
+        "chance": chance,
+    }
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Baseline:
+    table = pa.table(answers(1, 4_000))
+    return Baseline.fit(table, label="late", prediction="said", probability="chance")
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, labelled: Baseline):
+    """Capture one day, give labels, and judge the day."""
+    store.put(root, "flights", labelled, lambda: START)
+    rows = answers(2, ROWS)
+    append_day(root, labelled.signature, 0, {k: v for k, v in rows.items() if k != "late"})
+
+    def once(labels: dict[int, object], kind: str, row_index: int = 0) -> Execution:
+        table = pa.table(
+            {
+                "key": [f"a-{place}" for place in labels],
+                "row_index": pa.array([row_index] * len(labels), pa.int32()),
+                "label": [str(one) for one in labels.values()],
+            }
+        )
+        put(root, "flights", table, lambda: START + 2 * DAY)
+        return run(
+            engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), WINDOW,
+            now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=labelled.signature,
+        )  # fmt: skip
+
+    return once
+
+
+def truth() -> dict[int, object]:
+    return dict(enumerate(answers(2, ROWS)["late"].tolist()))
+
+
+def value(engine: Engine, name: str) -> list[float]:
+    of = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", name, of, START, START + 30 * DAY, 86_400, "Sum"
+        )
+    return [number for _, number in found]
+
+
+def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, root: str) -> None:
+    execution = judge({**truth(), 3: "delayed", 4: "n/a", 5: "?"}, "model-quality")
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+
+    assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 3, 3)
+    assert (report["stray_label_count"], report["stray_label_ids"]) == (0, [])
+    assert value(engine, "labelled_rows") == [ROWS - 3]
+    assert value(engine, "unfit_labels") == [3]
+    assert value(engine, "stray_labels") == [0]
+
+
+def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, root: str) -> None:
+    judge({7: 1, 8: 0}, "model-quality", row_index=2)
+    execution = judge(truth(), "model-quality")
+    report = json.loads(Path(root, execution.folder, "report.json").read_text())
+
+    assert (report["labelled_count"], report["stray_label_count"]) == (ROWS, 2)
+    assert report["stray_label_ids"] == ["a-7", "a-8"]
+    assert value(engine, "stray_labels") == [2]
+
+
+@pytest.mark.parametrize("kind", ["data-quality"])
+def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kind: str) -> None:
+    judge({**truth(), 3: "delayed"}, kind)
+
+    assert value(engine, "requests") == [ROWS]
+    for name in ("labelled_rows", "unfit_labels", "stray_labels"):
+        assert value(engine, name) == []
+
+
+def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -> None:
+    waiting = judge({}, "model-quality")
+    stray = judge({7: 1}, "model-quality", row_index=1)
+    unfit = judge({3: "delayed", 4: "n/a"}, "model-quality")
+
+    assert waiting.failure_reason == NO_LABELS
+    assert stray.failure_reason == (
+        "labels came, but none that fits; load them again: "
+        "their row_index is none of their requests' (a-7)"
+    )
+    assert unfit.failure_reason == (
+        "labels came, but none that fits; load them again: 2 rows got one of another type"
+    )
+
+
+def test_labels_can_be_mended_by_loading_them_again(judge) -> None:
+    unfit = judge(dict.fromkeys(range(ROWS), "delayed"), "model-quality")
+    mended = judge(truth(), "model-quality")
+
+    assert (unfit.status, mended.status) == ("Failed", "Completed")
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_header_without_rows_is_not_said_to_lack_columns(tmp_path: Path, compat: bool) -> None:
+    rows = pa.table({"a": [1.0, 2.0], "b": ["x", "y"]})
+    (tmp_path / "none.csv").write_text("a,b\n")
+
+    report = check(tmp_path / "none.csv", Baseline.fit(rows), compat=compat)
+
+    assert not report.decided
+    assert report.summary == "no rows; nothing could be judged"
+    assert {one.feature: one.note for one in report.results} == {"a": "no rows", "b": "no rows"}

@@ -1,0 +1,396 @@
+"""Runs of monitors: once for each question and rows, documents first, datapoints replaced."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select, text
+
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.store import Baseline
+from driftline.capture.erasure.expunging import expunge
+from driftline.capture.spool.frame import Flag
+from driftline.capture.tables.cleaning import expire
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.windows.window import Window
+from driftline.monitors import tables
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import Execution, get_execution, run
+from tests.monitors.conftest import DAY, START, Append, weather
+
+WINDOW = Window(START, START + DAY)
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, reference: Baseline):
+    store.put(root, "flights", reference, clock)
+
+    def once(definition: MonitorDefinition = DEFINITION, window: Window = WINDOW) -> Execution:
+        return run(engine, root, definition, window, now=clock, signature=reference.signature)
+
+    return once
+
+
+def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float]:
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, namespace, name, DIMENSIONS, START, START + 30 * DAY, 86_400, "Sum"
+        )
+    return [number for _, number in found]
+
+
+def test_requests_that_the_decoder_failed_at_are_told_and_counted(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    flags = [int(Flag.DECODER_FAULT | Flag.REQUEST_UNPARSED)] * 3 + [0] * 400
+    append(0, {**weather(rng, 403), "flags": flags})
+
+    execution = judge()
+
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    assert (report["decoder_fault_count"], report["row_count"]) == (3, 400)
+    assert value(engine, "decoder_faults") == [3.0]
+
+
+def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, {**weather(rng, 400), "unfit": [[("humidity", "0.5")]] * 400})
+
+    execution = judge()
+
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    (violation,) = report["violations"]
+    assert violation["constraint_check_type"] == "extra_column_check"
+    assert violation["severity"] == "ticket"
+    assert "humidity" in report["cause"]
+    assert value(engine, "violations_extra_column_check") == [1.0]
+
+
+def test_a_window_that_is_as_the_reference_completes(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+
+    execution = judge()
+
+    assert execution.status == "Completed"
+    assert (execution.row_count, execution.request_count) == (400, 400)
+    assert execution.failure_reason is None
+    folder = Path(root) / execution.folder
+    assert folder.parts[-3:-1] == ("daily", "20240101T000000Z")
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "constraint_violations.json", "report.json", "statistics.json",
+    ]  # fmt: skip
+    assert value(engine, "violations") == [0.0]
+    assert value(engine, "pages") == [0.0]
+    assert value(engine, "rows") == [400.0]
+
+
+def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    values["wind"] = values["wind"] * 1000
+    append(0, values)
+
+    execution = judge()
+
+    assert execution.status == "CompletedWithViolations"
+    assert execution.page_count >= 1
+    assert value(engine, "pages") == [float(execution.page_count)]
+    # The reference has no times, so drift is held back; what cannot be is not.
+    assert value(engine, "violations_baseline_drift_check") == [0.0]
+    with engine.connect() as connection:
+        note = metrics.latest_note(connection, "Driftline", "pages", DIMENSIONS)
+    assert note["cause"] == execution.cause
+    assert note["cause"].startswith("wind: ")
+    assert note["link"] == "/monitors/daily?window=20240101T000000Z&feature=wind#rows"
+    assert len(note["violations"]) == execution.violation_count
+    assert note["violations"][0]["feature_name"] == "wind"
+    assert {*note["violations"][0]} == {"feature_name", "constraint_check_type", "description"}
+
+
+def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
+    values = weather(rng, 400)
+    append(0, values)
+
+    judge()
+
+    space = "aws/sagemaker/Endpoints/data-metrics"
+    assert value(engine, "feature_non_null_temp", space) == [1.0]
+    assert 0 <= value(engine, "feature_baseline_drift_temp", space)[0] < 0.2
+    assert value(engine, "feature_data_temp", space)[0] == pytest.approx(values["temp"].sum())
+
+
+def test_the_same_question_about_the_same_rows_is_answered_once(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+
+    first, second = judge(), judge()
+
+    assert first == second
+    with engine.connect() as connection:
+        assert len(connection.execute(select(tables.executions)).all()) == 1
+    assert value(engine, "rows") == [100.0]
+
+
+def test_more_rows_are_a_newer_execution_that_replaces_the_datapoints(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+    first = judge()
+    append(0, weather(rng, 50), spool="late")
+
+    second = judge()
+
+    assert second.id != first.id
+    assert value(engine, "rows") == [150.0]
+    with engine.connect() as connection:
+        assert not get_execution(connection, first.id).is_current
+        assert get_execution(connection, second.id).is_current
+
+
+def test_a_verdict_on_rows_that_were_erased_since_stands_and_is_not_made_again(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+    before = judge()
+    values = value(engine, "rows")
+    # Fewer of the rows, as erasure leaves them, and then none, as retention does.
+    folder = Dataset(root, "flights").folder
+    expunge(folder, ("spool_seq",), lambda rows: rows["spool_seq"].to_numpy() % 4 == 0)
+
+    again = judge()
+    expire(folder, "2999-01-01")
+    at_last = judge()
+
+    assert (again.status, at_last.status) == ("Failed", "Failed")
+    assert again.failure_reason is not None
+    assert "100 of 400 requests were erased or are past retention" in again.failure_reason
+    assert before.id in again.failure_reason
+    with engine.connect() as connection:
+        assert get_execution(connection, before.id) == before
+    assert before.is_current
+    assert value(engine, "rows") == values
+    # Another question has an answer of its own.
+    assert judge(replace(DEFINITION, version=2)).row_count == 0
+
+
+def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
+    judge, engine: Engine, root: str, reference, append: Append, rng
+) -> None:
+    append(0, weather(rng, 100))
+    moments = iter(range(9))
+
+    def now() -> datetime:
+        if next(moments) == 1:  # The rows were read and judged; others come before the record.
+            append(0, weather(rng, 50), spool="late")
+            judge()
+        return clock()
+
+    slow = run(engine, root, DEFINITION, WINDOW, now=now, signature=reference.signature)
+
+    assert slow.row_count == 150
+    assert value(engine, "rows") == [150.0]
+    with engine.connect() as connection:
+        assert get_execution(connection, slow.id).is_current
+
+
+def test_another_version_of_the_definition_is_another_question(judge, append: Append, rng) -> None:
+    append(0, weather(rng, 100))
+    changed = MonitorDefinition("daily", endpoint="flights", baseline="flights", version=2)
+
+    assert judge().id != judge(changed).id
+
+
+def test_a_window_without_rows_fails_and_is_tried_again(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    empty = judge()
+    append(0, weather(rng, 60))
+
+    filled = judge()
+
+    assert (empty.status, empty.failure_reason) == ("Failed", "Job inputs had no data")
+    assert filled.status == "Completed"
+    assert value(engine, "failed") == [0.0]
+
+
+def test_a_failed_window_has_datapoints_that_say_so(judge, engine: Engine) -> None:
+    judge()
+    judge()
+
+    assert value(engine, "failed") == [1.0]
+    assert value(engine, "rows") == [0.0]
+    assert value(engine, "violations") == []
+
+
+def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
+    lost = MonitorDefinition("daily", endpoint="flights", baseline="lost")
+
+    execution = judge(lost)
+
+    assert execution.status == "Failed"
+    assert 'baseline "lost"' in execution.failure_reason
+
+
+def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 200)
+    values["temp"] = np.where(
+        values["origin"] == "EWR", (values["temp"] - 32) / 1.8, values["temp"]
+    )
+    append(0, values)
+    first = judge()
+    file = Path(root) / first.folder / "report.json"
+    before = file.read_bytes()
+    with engine.begin() as connection:
+        connection.execute(tables.executions.delete())
+
+    second = judge()
+
+    assert second.id == first.id
+    assert file.read_bytes() == before
+
+
+def test_rows_outside_the_window_do_not_count(judge, append: Append, rng) -> None:
+    append(0, weather(rng, 100))
+    append(1, weather(rng, 70))
+
+    execution = judge(window=Window(START + DAY, START + DAY + timedelta(days=1)))
+
+    assert execution.row_count == 70
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("model-quality", "no ground truth has come"),
+        ("bias", "facet"),
+        ("attribution", "no attributions"),
+    ],
+)
+def test_what_a_kind_cannot_judge_fails_once_with_the_reason(
+    judge, engine: Engine, append: Append, rng, kind: str, said: str
+) -> None:
+    append(0, weather(rng, 400))
+
+    execution = judge(MonitorDefinition("daily", endpoint="flights", baseline="flights", kind=kind))
+
+    assert execution.status == "Failed"
+    assert said in str(execution.failure_reason)
+    assert value(engine, "failed") == [1.0]
+
+
+def names(engine: Engine, prefix: str) -> set[str]:
+    """Metrics of SageMaker's namespace that begin so."""
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT name FROM alerts_metrics")).scalars()
+        return {one.removeprefix(prefix) for one in found if one.startswith(prefix)}
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["one off", "one on"])
+@pytest.mark.parametrize("place", ["", "string_constraints", "num_constraints"])
+@pytest.mark.parametrize("compat", [False, True])
+def test_a_feature_may_be_left_out_of_the_metrics(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng, is_on, place, compat
+) -> None:
+    switches = ("Enabled", "Disabled") if is_on else ("Disabled", "Enabled")
+    document = json.loads(reference.constraints.to_json())
+    document["monitoring_config"]["emit_metrics"] = switches[0]
+    inside = next(one for one in document["features"] if one["name"] == "wind")
+    inside = inside.setdefault(place, {}) if place else inside
+    inside["monitoring_config_overrides"] = {"emit_metrics": switches[1]}
+    changed = replace(reference, constraints=Constraints.from_dict(document))
+    store.put(root, "flights", changed, clock)
+    append(0, weather(rng, 400))
+
+    monitor = replace(DEFINITION, compat=compat)
+    run(engine, root, monitor, WINDOW, now=clock, signature=reference.signature)
+
+    others = {"temp", "stops", "origin", "carrier"}
+    assert names(engine, "feature_non_null_") == (others if is_on else {"wind"})
+    assert value(engine, "rows") == [400.0]
+
+
+def test_a_monitor_judges_as_sagemaker_does_when_it_is_declared_so(
+    judge, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 2000)
+    values["temp"] = values["temp"] + 12
+    values["origin"][:5] = "XXX"
+    append(0, values)
+
+    ours = judge()
+    theirs = judge(replace(DEFINITION, compat=True, version=2))
+
+    assert theirs.status == "CompletedWithViolations"
+    assert theirs.id != ours.id
+    folder = Path(root) / theirs.folder
+    assert (folder / "constraints.json").is_file()
+    found = json.loads((folder / "constraint_violations.json").read_text())["violations"]
+    assert [(one["feature_name"], one["constraint_check_type"]) for one in found] == [
+        ("temp", "baseline_drift_check"),
+        ("origin", "categorical_values_check"),
+    ]
+    assert found[1]["description"] == ("Value: 0.9975 does not meet the constraint requirement! ")
+
+
+def test_what_capture_found_unfit_is_of_a_wrong_type_with_sagemaker_too(
+    judge, root: str, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    values["stops"] = np.array([*values["stops"][:-4].astype(object), None, None, None, None])
+    values["unfit"] = np.array([[]] * 396 + [[("stops", "0.5")]] * 4, dtype=object)
+    append(0, values)
+
+    execution = judge(replace(DEFINITION, compat=True))
+
+    found = json.loads((Path(root) / execution.folder / "constraint_violations.json").read_text())[
+        "violations"
+    ]
+    assert [one["description"] for one in found] == [
+        "Data type match requirement is not met. Expected data type: Integral, Expected match: "
+        "100.0%. Observed: Only 99.0% of data is Integral."
+    ]
+
+
+def test_a_window_with_too_little_data_is_no_pass(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 12))
+
+    execution = judge()
+
+    assert execution.status == "InsufficientData"
+    assert (execution.row_count, execution.violation_count) == (12, 0)
+    assert value(engine, "insufficient") == [1.0]
+    assert value(engine, "rows") == [12.0]
+    # Zero would be a verdict.
+    assert value(engine, "violations") == value(engine, "pages") == []
+
+
+def test_what_was_judged_is_told_not_to_be_insufficient(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+
+    judge()
+
+    assert value(engine, "insufficient") == [0.0]

@@ -1,0 +1,102 @@
+"""A database that is away is told from a statement that is wrong, by a real server's own errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
+
+from driftline.errors import UnavailableError
+from driftline.monitors.run.is_disconnect import is_away
+from driftline.monitors.run.scheduler import Scheduler
+from driftline.serving.endpoints import signature_of
+from tests.monitors.conftest import START
+from tests.servers.postgres import Postgres, open_url
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def engine(postgres: Postgres) -> Iterator[Engine]:
+    engine = open_url(postgres.url(postgres.new_database()))
+    yield engine
+    engine.dispose()
+
+
+def error_of(engine: Engine, postgres: Postgres, way: str) -> SQLAlchemyError:
+    """Begin a transaction, take the server away under it, go on, and give what then comes."""
+    with pytest.raises(SQLAlchemyError) as raised, engine.connect() as connection:
+        process = connection.scalar(text("SELECT pg_backend_pid()"))
+        if way == "ended":
+            postgres.execute(f"SELECT pg_terminate_backend({process})")
+        else:
+            postgres.stop(way)
+            postgres.start()
+        connection.execute(text("SELECT 1"))
+    return raised.value
+
+
+@pytest.mark.parametrize("way", ["ended", "immediate", "fast"])
+def test_a_connection_that_is_cut_in_a_transaction_is_away(engine, postgres, way: str) -> None:
+    found = error_of(engine, postgres, way)
+
+    assert is_away(found)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres) -> None:
+    with engine.connect() as connection:
+        process = connection.scalar(text("SELECT pg_backend_pid()"))
+        postgres.execute(f"SELECT pg_terminate_backend({process})")
+        with pytest.raises(SQLAlchemyError):
+            connection.execute(text("SELECT 1"))
+        with pytest.raises(PendingRollbackError) as raised:
+            connection.execute(text("SELECT 1"))
+
+    assert is_away(raised.value)
+
+
+@pytest.mark.parametrize("wrong", ["SELECT nothing", "SELECT 1 / 0", "INSERT INTO t VALUES (1)"])
+def test_a_statement_that_is_wrong_is_not_away(engine, wrong: str) -> None:
+    with pytest.raises(SQLAlchemyError) as raised, engine.connect() as connection:
+        connection.execute(text(wrong))
+
+    assert not is_away(raised.value)
+
+
+def test_a_declaration_waits_for_a_server_that_is_stopped(engine, postgres) -> None:
+    assert signature_of(engine, "flights") is None
+    postgres.stop()
+    try:
+        with pytest.raises(UnavailableError, match='declaration of endpoint "flights"'):
+            signature_of(engine, "flights")
+    finally:
+        postgres.start()
+
+    assert signature_of(engine, "flights") is None
+
+
+def test_a_scheduler_outlives_a_server_that_is_stopped(engine, postgres, tmp_path: Path) -> None:
+    scheduler = Scheduler(engine, str(tmp_path), lambda _: None, now=lambda: START, poll_s=0.05)
+    stop = threading.Event()
+    thread = threading.Thread(target=scheduler.run, args=(stop,))
+    postgres.stop("fast")
+    try:
+        thread.start()
+        for _ in range(600):
+            if scheduler.failure_count >= 3:
+                break
+            thread.join(0.05)
+        assert thread.is_alive()
+    finally:
+        postgres.start()
+        stop.set()
+        thread.join()
+
+    assert scheduler.failure_count >= 3
+    assert scheduler.step() == []

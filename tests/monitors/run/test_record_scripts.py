@@ -1,0 +1,252 @@
+"""Record scripts of monitors on the server: from the installation's folder, and told discreetly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.sagemaker.importing import store_lines
+from driftline.capture.windows.window import Window
+from driftline.monitors.run.definitions import (
+    DefinitionError,
+    MonitorDefinition,
+    get_definition,
+    put_definition,
+)
+from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.warm_up.store import accept
+from driftline.monitors.window_history.store import Key
+from tests.monitors.conftest import DAY, START
+
+PREPROCESS = """
+def preprocess_handler(inference_record):
+    place, temp = inference_record.endpoint_input.data.split("|")
+    if place == "TEST":
+        return []
+    return {"score": inference_record.endpoint_output.data, "place": place, "temp": float(temp)}
+"""
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights", preprocess="pre.py")
+
+
+def clock():
+    return START + 30 * DAY
+
+
+def lines(rng: np.random.Generator, count: int, shift: float = 0.0) -> list[bytes]:
+    """Make captured lines that only the script can read; every tenth is a test's."""
+    found = []
+    for index in range(count):
+        place = "TEST" if index % 10 == 0 else ["EWR", "JFK"][index % 2]
+        moment = START + timedelta(seconds=index)
+        temp = rng.normal(50, 8) + shift * (place == "JFK")
+        record = {
+            "captureData": {
+                "endpointInput": {
+                    "observedContentType": "text/plain", "mode": "INPUT",
+                    "data": f"{place}|{temp:.1f}", "encoding": "CSV",
+                },
+                "endpointOutput": {
+                    "observedContentType": "text/csv", "mode": "OUTPUT",
+                    "data": f"{rng.random():.3f}", "encoding": "CSV",
+                },
+            },
+            "eventMetadata": {
+                "eventId": f"event-{index}", "inferenceTime": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+            },
+            "eventVersion": "0",
+        }  # fmt: skip
+        found.append(json.dumps(record).encode())
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "scripts"
+    place.mkdir()
+    (place / "pre.py").write_text(PREPROCESS)
+    return place
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, folder: Path, tmp_path: Path) -> Callable[..., Execution]:
+    rng = np.random.default_rng(3)
+    file = tmp_path / "reference.jsonl"
+    file.write_bytes(b"\n".join(lines(rng, 5000)))
+    reference = Baseline.fit(str(file), preprocess=folder / "pre.py", segments=["place"])
+    store.put(root, "flights", reference, clock)
+
+    def once(definition: MonitorDefinition = DEFINITION, allowed: str | None = None) -> Execution:
+        return run(
+            engine,
+            root,
+            definition,
+            Window(START, START + DAY),
+            now=clock,
+            signature=reference.signature,
+            scripts_dir=str(folder) if allowed is None else allowed,
+        )
+
+    return once
+
+
+def put(root: str, found: list[bytes]) -> None:
+    stored = store_lines(root, "flights", found, None)
+    assert stored.imported == len(found)
+
+
+def test_a_window_is_judged_by_the_rows_that_the_script_makes(
+    judge: Callable[..., Execution], engine: Engine, root: str
+) -> None:
+    put(root, lines(np.random.default_rng(8), 2000, shift=6.0))
+    key = Key.of(DEFINITION, judge().baseline_version)
+    with engine.begin() as connection:  # The reference has no times: else its drift is held back.
+        accept(connection, key, now=clock(), author=None, reason="")
+
+    execution = judge(replace(DEFINITION, version=2))
+
+    assert execution.status == "CompletedWithViolations"
+    assert execution.row_count == 1800
+    assert execution.request_count == 2000
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    found = {(one["within"], one["feature_name"]) for one in report["violations"]}
+    assert ('place = "JFK"', "temp") in found
+    assert not [one for one in found if one[0] == 'place = "EWR"']
+    assert report["violations"][0]["first_rows"][0]["event_id"].startswith("event-")
+
+
+def test_the_same_script_is_asked_once_and_a_changed_one_again(
+    judge: Callable[..., Execution], root: str, folder: Path
+) -> None:
+    put(root, lines(np.random.default_rng(8), 500))
+    first = judge()
+
+    again = judge()
+    (folder / "pre.py").write_text(PREPROCESS.replace('"TEST"', '"NONE"'))
+    changed = judge()
+
+    assert again.id == first.id
+    assert changed.id != first.id
+    assert (first.row_count, changed.row_count) == (450, 500)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "told"),
+    [
+        pytest.param("", "pre.py", "this installation runs none; expected a folder of scripts in "
+                     "its settings, [scheduler] scripts_dir", id="none allowed"),
+        pytest.param(None, "../evil.py", "not in the folder of scripts; expected one of pre.py",
+                     id="elsewhere"),
+        pytest.param(None, "gone.py", "not in the folder of scripts", id="gone"),
+    ],
+)  # fmt: skip
+def test_a_script_from_elsewhere_is_never_run(
+    judge: Callable[..., Execution], root: str, allowed: str | None, name: str, told: str
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+
+    execution = judge(replace(DEFINITION, preprocess=name), allowed)
+
+    assert execution.status == "Failed"
+    assert told in (execution.failure_reason or "")
+
+
+def test_a_failing_script_fails_the_run_and_quotes_no_record(
+    judge: Callable[..., Execution], root: str, folder: Path
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+    text = "def preprocess_handler(record):\n    return int(record.endpoint_input.data)\n"
+    (folder / "bad.py").write_text(text)
+
+    execution = judge(replace(DEFINITION, preprocess="bad.py"))
+
+    assert execution.status == "Failed"
+    assert (execution.failure_reason or "").endswith("bad.py, line 2: ValueError (record 1)")
+
+
+def test_the_postprocess_handler_finds_the_documents(
+    judge: Callable[..., Execution], root: str, folder: Path, tmp_path: Path
+) -> None:
+    put(root, lines(np.random.default_rng(8), 500))
+    (folder / "post.py").write_text(
+        "import json, os, shutil\n"
+        "def postprocess_handler():\n"
+        f"    shutil.copytree(os.environ['output_path'], {str(tmp_path / 'seen')!r})\n"
+    )
+
+    execution = judge(replace(DEFINITION, postprocess="post.py"))
+
+    kept = Path(root) / execution.folder / "report.json"
+    assert execution.status == "Completed"
+    assert (tmp_path / "seen" / "report.json").read_bytes() == kept.read_bytes()
+
+
+def test_a_script_that_drops_all_records_leaves_nothing_to_judge(
+    judge: Callable[..., Execution], root: str, folder: Path
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+    (folder / "pre.py").write_text("def preprocess_handler(record):\n    return []\n")
+
+    execution = judge()
+
+    assert execution.status == "Failed"
+    assert execution.failure_reason == (
+        "Job inputs had no data: pre.py gave no row for any of its records"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ("{'temp': 50, 'event_id': record.event_metadata.event_id}", "CompletedWithViolations"),
+        ("{'temp': 50, 'event_id': 'mine'}", "Failed"),
+        ("{'temp': 50, 'row_index': 7}", "Failed"),
+    ],
+)
+def test_a_scripts_column_is_never_replaced_by_our_ids(
+    judge: Callable[..., Execution], root: str, folder: Path, row: str, status: str
+) -> None:
+    put(root, lines(np.random.default_rng(8), 50))
+    (folder / "pre.py").write_text(f"def preprocess_handler(record):\n    return {row}\n")
+
+    execution = judge()
+
+    assert execution.status == status
+    assert status != "Failed" or "expected another name" in str(execution.failure_reason)
+
+
+def test_a_definition_keeps_its_segments_and_scripts(engine: Engine) -> None:
+    wanted = replace(DEFINITION, segments=("place",), postprocess="post.py")
+    with engine.begin() as connection:
+        first = put_definition(connection, wanted, clock())
+        found = get_definition(connection, "daily")
+        changed = put_definition(connection, replace(wanted, segments=()), clock())
+        none = put_definition(connection, replace(wanted, segments=None), clock())
+
+    assert found == first
+    assert found.segments == ("place",)
+    assert (first.version, changed.version, none.version) == (1, 2, 3)
+    assert none.segments is None
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"kind": "bias"}, 'preprocess with kind "bias"; expected "data-quality"'),
+        ({"kind": "bias", "preprocess": None, "segments": ("a",)}, 'segments with kind "bias"'),
+        ({"compat": True, "segments": ("a",)}, "segments with compat; expected one of them"),
+    ],
+)
+def test_what_cannot_go_together_is_told(more: dict[str, object], told: str) -> None:
+    with pytest.raises(DefinitionError) as found:
+        replace(DEFINITION, **more)
+
+    assert told in str(found.value)

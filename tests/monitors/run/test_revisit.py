@@ -1,0 +1,370 @@
+"""Windows that late records or labels belong to are judged again, and no others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, insert, select, update
+
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import get_alarm, history, put_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.truth.labels import put as put_labels
+from driftline.capture.windows.changes import Position
+from driftline.monitors import tables
+from driftline.monitors.run import lease, revisit, scheduler
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.execution import Execution
+from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.status import list_standings
+from tests.monitors.conftest import DAY, START, Append, weather
+
+DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+REVISIT_S = 300.0
+RESTED = timedelta(seconds=REVISIT_S)
+DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, time: datetime) -> None:
+        self.time = time
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Three days are over."""
+    return Clock(START + 3 * DAY)
+
+
+@pytest.fixture
+def house(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Engine:
+    store.put(root, "flights", reference, lambda: START)
+    for day in range(3):
+        append(day, weather(rng, 60))
+    with engine.begin() as connection:
+        put_definition(connection, DAILY, START)
+    return engine
+
+
+@pytest.fixture
+def late(append: Append, rng) -> Callable[[int], None]:
+    """Store sixty more records of a day, by another spool; their winds are out of all bounds."""
+    count = 0
+
+    def put(day: int) -> None:
+        nonlocal count
+        count += 60
+        rows = weather(rng, 60)
+        append(day, {**rows, "wind": rows["wind"] - 1000.0}, spool="late", first=count)
+
+    return put
+
+
+@pytest.fixture
+def one(house: Engine, root: str, reference: Baseline, clock: Clock) -> Scheduler:
+    """A scheduler that has run the three days."""
+    made = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
+    assert days(made.step()) == [0, 1, 2]
+    return made
+
+
+def days(ran: list[Execution]) -> list[int]:
+    return [(one.window_start - START) // DAY for one in ran]
+
+
+def executions_of(engine: Engine, day: int) -> list[tuple[bool, int]]:
+    query = select(tables.executions).where(tables.executions.c.window_start == START + day * DAY)
+    with engine.connect() as connection:
+        found = connection.execute(query.order_by(tables.executions.c.row_count)).all()
+    return [(row.is_current, row.row_count) for row in found]
+
+
+def test_the_window_of_late_records_is_judged_again_and_no_other(one, house, late) -> None:
+    late(1)
+
+    again = one.step()
+
+    assert days(again) == [1]
+    assert again[0].row_count == 120
+    assert again[0].violation_count > 0
+    assert executions_of(house, 1) == [(False, 60), (True, 120)]
+    assert executions_of(house, 0) == [(True, 60)]
+    assert one.step() == []
+
+
+def test_its_datapoints_are_replaced(one, house, late) -> None:
+    late(1)
+    one.step()
+
+    with house.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", "rows", DIMENSIONS, START, START + 3 * DAY, 86_400, "Sum"
+        )
+    assert [value for _, value in found] == [60, 120, 60]
+
+
+def test_nothing_new_is_nothing_to_do(one, clock) -> None:
+    for _ in range(3):
+        clock.time += RESTED
+        assert one.step() == []
+
+
+def test_records_for_windows_to_come_touch_none(one, late, clock, append, rng) -> None:
+    append(3, weather(rng, 60))
+
+    assert one.step() == []
+    clock.time += DAY
+    assert days(one.step()) == [3]
+    clock.time += RESTED
+    assert one.step() == []
+
+
+def position_of(engine: Engine) -> int | None:
+    with engine.connect() as connection:
+        return connection.scalar(select(tables.leases.c.seen_capture))
+
+
+def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append, rng) -> None:
+    before = position_of(house)
+    append(3, weather(rng, 60))
+    clock.time += RESTED
+    assert one.step() == []
+    after = position_of(house)
+    late(1)
+    clock.time += RESTED
+
+    assert before is not None
+    assert after == before + 1
+    assert days(one.step()) == [1]
+
+
+@pytest.mark.parametrize("moved", ["owner", "done_until", "seen_capture"])
+def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house, moved) -> None:
+    with house.connect() as connection:
+        read = list_standings(connection)[0]
+    assert read.position is not None
+    values = {"owner": "other", "done_until": START, "seen_capture": read.position.capture + 5}
+    with house.begin() as connection:
+        connection.execute(update(tables.leases).values({moved: values[moved]}))
+    stands = position_of(house)
+
+    assert not lease.move(house, read, Position(99, 99))
+    assert position_of(house) == stands
+
+
+def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
+    one, late, clock
+) -> None:
+    late(1)
+    first = one.step()
+    late(1)
+    clock.time += RESTED / 2
+    too_soon = one.step()
+    late(2)
+    clock.time += RESTED / 2
+
+    later = one.step()
+
+    assert days(first) == [1]
+    assert too_soon == []
+    assert days(later) == [1, 2]
+    assert [found.row_count for found in later] == [180, 120]
+
+
+def test_due_windows_do_not_wait_for_those_that_rest(one, late, clock, append, rng) -> None:
+    late(1)
+    one.step()
+    late(1)
+    append(3, weather(rng, 60))
+    clock.time = START + 4 * DAY
+    one.lease_clock = Clock(START + 3 * DAY + RESTED / 2)
+
+    assert days(one.step()) == [3]
+    one.lease_clock.time += RESTED
+    assert days(one.step()) == [1]
+
+
+def test_many_windows_are_judged_again_turn_by_turn(one, late, monkeypatch) -> None:
+    monkeypatch.setattr(scheduler, "WINDOWS_PER_TURN", 2)
+    for day in range(3):
+        late(day)
+
+    turns = [days(one.step()) for _ in range(3)]
+
+    assert turns == [[0, 1], [2], []]
+
+
+def test_what_one_scheduler_leaves_another_finishes(
+    one, house, root, reference, clock, late, monkeypatch
+) -> None:
+    monkeypatch.setattr(scheduler, "WINDOWS_PER_TURN", 2)
+    for day in range(3):
+        late(day)
+    first = one.step()
+    other = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
+
+    assert days(first) == [0, 1]
+    assert days(other.step()) == [2]
+
+
+def test_two_schedulers_judge_each_touched_window_again_once(
+    one, house, root, reference, clock, late
+) -> None:
+    for day in range(3):
+        late(day)
+    other = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
+    start, ran = threading.Barrier(2), []
+
+    def work(which: Scheduler) -> None:
+        start.wait()
+        ran.extend(which.step())
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in (one, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert sorted(days(ran)) == [0, 1, 2]
+    assert [executions_of(house, day) for day in range(3)] == [[(False, 60), (True, 120)]] * 3
+
+
+def test_a_window_that_cannot_be_judged_again_now_is_not_forgotten(one, root, late, clock) -> None:
+    late(1)
+    folder = Path(root, "executions")
+    folder.rename(Path(root, "elsewhere"))
+    folder.write_text("in the way")
+    blocked = one.step()
+    folder.unlink()
+    Path(root, "elsewhere").rename(folder)
+    resting = one.step()
+    clock.time += RESTED
+
+    assert blocked == []
+    assert one.failure_count == 1
+    assert resting == []
+    assert days(one.step()) == [1]
+
+
+def test_a_changed_definition_judges_touched_windows_by_what_it_says_now(
+    one, house, late, clock
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, false_alarms_per_year=2.0), START)
+    late(1)
+
+    (again,) = one.step()
+
+    assert again.definition_version == 2
+
+
+def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, late) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, schedule="cron(0 12 ? * * *)"), START)
+    late(1)
+
+    assert one.step() == []
+
+
+def test_a_monitor_of_before_the_upgrade_begins_to_look_now(one, house, late) -> None:
+    with house.begin() as connection:
+        connection.execute(update(tables.leases).values(seen_capture=None, seen_truth=None))
+    late(0)
+    first = one.step()
+    late(1)
+
+    assert first == []
+    one.lease_clock = Clock(START + 4 * DAY)
+    assert days(one.step()) == [1]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("data-quality", []), ("model-quality", [1])])
+def test_labels_touch_the_windows_of_kinds_that_need_them(
+    one, house, root, clock, kind, expected
+) -> None:
+    name = "labelled"
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, name=name, kind=kind), START)
+        run = connection.execute(select(tables.executions)).mappings().all()
+        connection.execute(
+            insert(tables.executions),
+            [{**row, "id": f"{name}-{number}", "monitor": name} for number, row in enumerate(run)],
+        )
+    looking = taken(house, name)
+    looking = replace(looking, begin=START + 3 * DAY)
+    looking = revisit.look(house, root, looking, "me", clock())
+    labels = pa.table(
+        {"key": [f"a-{1_000_000 + number}" for number in range(5)], "label": ["1"] * 5}
+    )
+    put_labels(root, "flights", labels, lambda: START + 3 * DAY)
+
+    found = revisit.look(house, root, looking, "me", clock())
+
+    assert [(start - START) // DAY for start in found.touched] == expected
+    assert revisit.has_changed(house, root, looking) == bool(expected)
+
+
+def taken(engine: Engine, name: str):
+    with engine.connect() as connection:
+        found = list_standings(connection)
+    standing = next(one for one in found if one.definition.name == name)
+    return lease.take(engine, standing, "me", START)
+
+
+@pytest.fixture
+def alarm(house: Engine, clock: Clock) -> Callable[[], str]:
+    """An alarm on any violation; gives its state after one evaluation."""
+    definition = AlarmDefinition(
+        alarm_name="any", namespace="Driftline", metric_name="violations", dimensions=DIMENSIONS,
+        period=86_400, evaluation_periods=1, threshold=0.5,
+        comparison_operator="GreaterThanThreshold",
+    )  # fmt: skip
+    with house.begin() as connection:
+        put_alarm(connection, definition, START)
+    evaluator = Evaluator(house, now=clock)
+
+    def state() -> str:
+        evaluator.step()
+        with house.connect() as connection:
+            return get_alarm(connection, "any").state
+
+    return state
+
+
+def test_another_verdict_on_the_newest_window_reaches_the_alarm(alarm, one, late) -> None:
+    before = alarm()
+    late(2)
+    one.step()
+
+    assert (before, alarm()) == ("OK", "ALARM")
+
+
+def test_another_verdict_on_an_old_window_changes_what_is_drawn_and_tells_nobody(
+    alarm, one, house, late
+) -> None:
+    before = alarm()
+    late(0)
+    one.step()
+
+    assert (before, alarm()) == ("OK", "OK")
+    with house.connect() as connection:
+        changes = history(connection, "any", type="StateUpdate")
+        found = metrics.read(
+            connection, "Driftline", "violations", DIMENSIONS, START, START + DAY, 86_400, "Sum"
+        )
+    assert len(changes) == 1
+    assert found[0][1] > 0

@@ -1,0 +1,349 @@
+"""Windows are run when they are due, in order, once, however many schedulers there are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, select, update
+
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.monitors import tables
+from driftline.monitors.check_context import Predictor
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.scheduler import Scheduler
+from tests.monitors.conftest import DAY, START, Append, weather
+
+DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, time: datetime) -> None:
+        self.time = time
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(START)
+
+
+@pytest.fixture
+def house(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Engine:
+    store.put(root, "flights", reference, lambda: START)
+    for day in range(6):
+        append(day, weather(rng, 60))
+    with engine.begin() as connection:
+        put_definition(connection, DAILY, START)
+    return engine
+
+
+def scheduler(
+    house: Engine, root: str, reference: Baseline, clock: Clock, **more: object
+) -> Scheduler:
+    return Scheduler(house, root, lambda _: reference.signature, now=clock, **more)
+
+
+def test_nothing_is_run_before_its_window_is_over(house, root, reference, clock) -> None:
+    clock.time = START + DAY - timedelta(seconds=1)
+
+    assert scheduler(house, root, reference, clock).step() == []
+
+
+def test_missed_windows_are_caught_up_in_order(house, root, reference, clock) -> None:
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + DAY
+    first = one.step()
+    clock.time = START + 5 * DAY + timedelta(hours=3)
+
+    rest = one.step()
+
+    assert [run.window_start for run in first] == [START]
+    assert [run.window_start for run in rest] == [START + day * DAY for day in range(1, 5)]
+    assert one.step() == []
+
+
+def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clock) -> None:
+    with house.begin() as connection:
+        connection.execute(update(tables.definitions).values(delay_s=3600.0))
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + DAY + timedelta(minutes=59)
+    early = one.step()
+    clock.time = START + DAY + timedelta(minutes=60)
+
+    assert early == []
+    assert len(one.step()) == 1
+
+
+def test_a_window_waits_until_its_records_are_stored(house, root, reference, clock) -> None:
+    stored = Clock(START + DAY - timedelta(minutes=1))
+    one = scheduler(house, root, reference, clock, watermark=lambda _: stored.time)
+    clock.time = START + 3 * DAY
+    early = one.step()
+    stored.time = START + 2 * DAY
+
+    assert early == []
+    assert len(one.step()) == 2
+
+
+def test_a_monitor_without_start_begins_with_the_window_it_was_made_in(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        made = START + 3 * DAY + timedelta(hours=7)
+        put_definition(
+            connection, MonitorDefinition("new", endpoint="flights", baseline="flights"), made
+        )
+    clock.time = START + 5 * DAY
+
+    ran = [one for one in scheduler(house, root, reference, clock).step() if one.monitor == "new"]
+
+    assert [one.window_start for one in ran] == [START + 3 * DAY, START + 4 * DAY]
+
+
+def test_a_window_without_rows_fails_and_the_next_is_run(house, root, reference, clock) -> None:
+    clock.time = START + 8 * DAY
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert [one.status for one in ran] == ["Completed"] * 6 + ["Failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("made_on", "expected"),
+    [
+        # Made in the evening of the sixth day, without any traffic from then on.
+        (6, [(7, 0.0)]),
+        # Made in the evening of the fifth day, whose morning was captured already.
+        (5, [(5, 60.0), (6, 0.0), (7, 0.0)]),
+    ],
+)
+def test_silence_counts_from_the_first_whole_window_of_a_new_monitor(
+    house, root, reference, clock, made_on: int, expected: list[tuple[int, float]]
+) -> None:
+    new = MonitorDefinition("new", endpoint="flights", baseline="flights")
+    with house.begin() as connection:
+        put_definition(connection, new, START + made_on * DAY + timedelta(hours=19))
+    clock.time = START + 8 * DAY
+
+    scheduler(house, root, reference, clock).step()
+
+    dimensions = {"Endpoint": "flights", "MonitoringSchedule": "new"}
+    with house.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", "rows", dimensions, START, START + 9 * DAY, 86_400, "Sum"
+        )
+    assert [((time - START).days, rows) for time, rows in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("schedule", "start", "expected"),
+    [
+        ("NOW", None, (4 * DAY, 5 * DAY)),
+        ("now", START, (0 * DAY, 5 * DAY)),
+        ("NOW(-PT72H/-P1D)", None, (2 * DAY, 4 * DAY)),
+        ("NOW(/-P1D)", None, (3 * DAY, 4 * DAY)),
+    ],
+)
+def test_now_runs_once_over_its_window(
+    house, root, reference, clock, schedule: str, start: datetime | None, expected
+) -> None:
+    new = MonitorDefinition(
+        "new", endpoint="flights", baseline="flights", schedule=schedule, start=start
+    )
+    clock.time = START + 5 * DAY
+    with house.begin() as connection:
+        put_definition(connection, new, clock.time)
+        connection.execute(tables.definitions.delete().where(tables.definitions.c.name != "new"))
+    one = scheduler(house, root, reference, clock)
+    early = one.step() if schedule.casefold() == "now" else []  # Rows may wait in the spool.
+
+    clock.time += timedelta(seconds=15)
+    ran = one.step()
+    clock.time += 3 * DAY
+    with house.begin() as connection:
+        put_definition(connection, replace(new, owner="ann"), clock.time)
+    again = one.step()
+
+    assert early == again == []
+    assert [(run.window_start - START, run.window_end - START) for run in ran] == [expected]
+    assert ran[0].row_count == 60 * ((expected[1] - expected[0]) // DAY)
+
+
+def test_a_monitor_that_is_made_to_run_now_runs_once_more(house, root, reference, clock) -> None:
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + 2 * DAY
+    assert len(one.step()) == 2
+    with house.begin() as connection:
+        now = replace(DAILY, schedule="NOW", start=None)
+        put_definition(connection, now, clock.time)
+    clock.time += timedelta(seconds=15)
+
+    ran = one.step()
+
+    assert [(run.window_start, run.window_end) for run in ran] == [(START + DAY, START + 2 * DAY)]
+    assert one.step() == []
+
+
+def test_schedules_that_others_drive_are_left_alone(house, root, reference, clock) -> None:
+    with house.begin() as connection:
+        connection.execute(update(tables.definitions).values(schedule="external"))
+    clock.time = START + 5 * DAY
+
+    assert scheduler(house, root, reference, clock).step() == []
+
+
+def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
+    house, root, reference, clock
+) -> None:
+    clock.time = START + DAY
+    with house.begin() as connection:
+        connection.execute(
+            tables.leases.insert().values(
+                monitor="daily",
+                done_until=START,
+                owner="x",
+                expires_at=START + DAY + timedelta(minutes=5),
+            )
+        )
+    one = scheduler(house, root, reference, clock)
+    held = one.step()
+    clock.time += timedelta(minutes=5)
+
+    assert held == []
+    assert len(one.step()) == 1
+
+
+def test_a_broken_monitor_does_not_keep_others_from_running(house, root, reference, clock) -> None:
+    with house.begin() as connection:
+        broken = MonitorDefinition("broken", endpoint="other", baseline="flights", start=START)
+        put_definition(connection, broken, START)
+    clock.time = START + DAY
+    (Path(root) / "capture" / "other").mkdir(parents=True)
+    (Path(root) / "capture" / "other" / "_delta_log").write_text("not a folder")
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert "daily" in {one.monitor for one in ran}
+
+
+def test_the_loop_ends_when_it_is_told(house, root, reference, clock) -> None:
+    clock.time = START + 2 * DAY
+    stop = threading.Event()
+    loop = threading.Thread(
+        target=scheduler(house, root, reference, clock, poll_s=0.01).run, args=(stop,)
+    )
+    loop.start()
+    stop.set()
+    loop.join(timeout=20)
+
+    assert not loop.is_alive()
+
+
+WORKER = """
+import sys
+from datetime import datetime, timedelta
+from driftline.baseline import store
+from driftline.monitors.run.scheduler import Scheduler
+from tests.monitors.conftest import START, DAY
+from tests.servers.postgres import open_url
+
+database, root = sys.argv[1:]
+signature = store.get(root, "flights").signature
+scheduler = Scheduler(
+    open_url(database), root, lambda _: signature, now=lambda: START + 6 * DAY
+)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(3):
+    for execution in scheduler.step():
+        print(execution.window_start.isoformat(), flush=True)
+"""
+
+
+def test_two_schedulers_on_one_database_run_each_window_once(house, root, database_url) -> None:
+    command = [sys.executable, "-c", WORKER, database_url, root]
+    checkout = Path(__file__).parents[3]
+    workers = [
+        subprocess.Popen(
+            command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for worker in workers:
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    ran = Counter("".join(worker.communicate(timeout=60)[0] for worker in workers).split())
+
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert ran == {(START + day * DAY).isoformat(): 1 for day in range(6)}
+    with house.connect() as connection:
+        assert len(connection.execute(select(tables.executions)).all()) == 6
+
+
+def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
+    house, root, reference, clock, database_url
+) -> None:
+    command = [sys.executable, "-c", WORKER, database_url, root]
+    with subprocess.Popen(
+        command,
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as worker:
+        worker.stdout.readline()
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+        pause, seen = threading.Event(), 0
+        while seen < 2 and worker.poll() is None:
+            with house.connect() as connection:
+                seen = len(connection.execute(select(tables.executions)).all())
+            pause.wait(0.02)
+        worker.kill()
+
+    clock.time = START + 6 * DAY + timedelta(minutes=10)
+    scheduler(house, root, reference, clock).step()
+
+    with house.connect() as connection:
+        rows = connection.execute(select(tables.executions)).all()
+    assert sorted(row.window_start for row in rows) == [START + day * DAY for day in range(6)]
+    assert all(row.is_current for row in rows)
+
+
+def test_the_model_is_opened_for_attribution_only_and_closed_again(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        kinds = ("attribution", "data-quality")
+        for kind in kinds:
+            put_definition(connection, replace(DAILY, name=f"of-{kind}", kind=kind), START)
+    opened: list[str] = []
+
+    @contextmanager
+    def open_model(endpoint: str) -> Iterator[Predictor]:
+        opened.append(endpoint)
+        yield lambda rows: np.zeros(rows.num_rows)
+        opened.append("closed")
+
+    clock.time = START + DAY
+    scheduler(house, root, reference, clock, predictors=open_model).step()
+
+    assert opened == ["flights", "closed"]

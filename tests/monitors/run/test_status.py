@@ -1,0 +1,130 @@
+"""Where monitors stand: which windows come next, and which should have been judged long ago."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, event, insert
+
+from driftline.capture.windows.changes import Position
+from driftline.capture.windows.window import Window
+from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.status import list_standings, overdue
+from driftline.monitors.tables import leases
+from tests.monitors.conftest import DAY, START
+
+DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+GRACE = timedelta(minutes=10)
+
+
+@pytest.fixture
+def declare(engine: Engine):
+    def put(**changes: object) -> None:
+        with engine.begin() as connection:
+            put_definition(connection, replace(DAILY, **changes), START + timedelta(hours=7))
+
+    return put
+
+
+def standing(engine: Engine, name: str = "daily"):
+    with engine.connect() as connection:
+        return next(one for one in list_standings(connection) if one.definition.name == name)
+
+
+def late(engine: Engine, now: datetime) -> list[tuple[str, Window]]:
+    with engine.connect() as connection:
+        return [(one.monitor, one.window) for one in overdue(connection, now)]
+
+
+def test_a_monitor_that_has_never_run_stands_at_its_start(engine, declare):
+    declare()
+
+    found = standing(engine)
+
+    assert (found.begin, found.is_kept, found.position) == (START, False, None)
+    assert found.next_window() == Window(START, START + DAY)
+
+
+def test_without_a_start_it_stands_where_the_schedule_fired_before_it_was_made(engine, declare):
+    declare(start=None)
+
+    assert standing(engine).begin == START
+
+
+def test_one_that_has_run_stands_where_its_lease_says(engine, declare):
+    declare(owner="somebody")
+    with engine.begin() as connection:
+        connection.execute(
+            insert(leases).values(
+                monitor="daily", done_until=START + DAY, owner="x", expires_at=START + 2 * DAY,
+                seen_capture=3_000_000_000, seen_truth=-1, touched=[START.isoformat()],
+            )
+        )  # fmt: skip
+
+    found = standing(engine)
+
+    assert (found.owner, found.definition.owner) == ("x", "somebody")
+    assert found.next_window() == Window(START + DAY, START + 2 * DAY)
+    assert found.position == Position(3_000_000_000, -1)
+    assert found.touched == (START,)
+    assert found.is_held("me", START + DAY)
+    assert not found.is_held("x", START + DAY)
+    assert not found.is_held("me", START + 2 * DAY)
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 3600.0])
+def test_a_window_is_overdue_ten_minutes_after_it_could_have_been_run(engine, declare, delay_s):
+    declare(delay_s=delay_s)
+    due = START + DAY + timedelta(seconds=delay_s)
+
+    assert late(engine, due + GRACE) == []
+    assert late(engine, due + GRACE + timedelta(seconds=1)) == [
+        ("daily", Window(START, START + DAY))
+    ]
+
+
+def test_of_many_missed_windows_the_oldest_is_told(engine, declare):
+    declare()
+
+    assert late(engine, START + 9 * DAY) == [("daily", Window(START, START + DAY))]
+
+
+def test_one_run_is_overdue_until_it_was_made(engine, declare):
+    declare(schedule="NOW")
+    window = Window(START, START + timedelta(hours=7))
+
+    assert late(engine, window.end + GRACE) == []
+    assert late(engine, START + 900 * DAY) == [("daily", window)]
+    with engine.begin() as connection:
+        connection.execute(insert(leases).values(monitor="daily", done_until=window.end))
+    assert late(engine, START + 900 * DAY) == []
+
+
+@pytest.mark.parametrize("schedule", ["external", "cron(0 0 1 1 ? 1999)"])
+def test_what_has_no_window_to_come_is_never_overdue(engine, declare, schedule):
+    declare(schedule=schedule)
+
+    assert late(engine, START + 900 * DAY) == []
+
+
+def test_one_that_is_up_to_date_is_not_overdue(engine, declare):
+    declare()
+    with engine.begin() as connection:
+        connection.execute(insert(leases).values(monitor="daily", done_until=START + 9 * DAY))
+
+    assert late(engine, START + 9 * DAY + 2 * GRACE) == []
+
+
+def test_a_look_at_two_hundred_monitors_is_one_query(engine, declare, root):
+    for number in range(200):
+        declare(name=f"monitor-{number}")
+    one = Scheduler(engine, root, lambda _: None, now=lambda: START + DAY / 2)
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *what: asked.append(what[2]))
+
+    assert one.step() == []
+
+    assert len([text for text in asked if not text.startswith("BEGIN")]) == 1

@@ -1,0 +1,153 @@
+"""Runs remember what they counted, and the next window is judged together with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine
+
+from driftline.baseline import store as baselines
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.run import examination, execution
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.window_history.recall import cell_ids
+from driftline.monitors.window_history.store import Key, read
+from tests.monitors.conftest import DAY, START, Append, weather
+
+DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, reference: Baseline):
+    baselines.put(root, "flights", reference, clock)
+
+    def one(day: int, definition: MonitorDefinition = DEFINITION, **options) -> Execution:
+        window = Window(START + day * DAY, START + (day + 1) * DAY)
+        return run(
+            engine, root, definition, window,
+            now=clock, signature=reference.signature, **options,
+        )  # fmt: skip
+
+    return one
+
+
+@pytest.fixture
+def remembered(engine: Engine, reference: Baseline):
+    def read_all() -> list[tuple[int, int]]:
+        key = Key.of(DEFINITION, reference.version)
+        with engine.connect() as connection:
+            found = read(connection, key, START + 99 * DAY, cell_ids(reference))
+        return [((one.start - START) // DAY, one.row_count) for one in found if one.start]
+
+    return read_all
+
+
+def test_a_judged_window_is_remembered_with_its_execution(
+    judge, engine: Engine, reference: Baseline, append: Append, rng
+) -> None:
+    rows = weather(rng, 300)
+    append(0, rows)
+
+    judge(0)
+
+    key = Key.of(DEFINITION, reference.version)
+    with engine.connect() as connection:
+        (found,) = read(connection, key, START + DAY, cell_ids(reference))
+    assert (found.start, found.end, found.row_count) == (START, START + DAY, 300)
+    assert sorted(found.cells) == sorted(rows)
+    levels = reference.cells["origin"].levels
+    counted = [int(np.sum(rows["origin"] == level)) for level in levels]
+    assert found.cells["origin"][: len(levels)].tolist() == counted
+
+
+def test_the_windows_before_are_handed_to_the_judgement_in_order(
+    judge, append: Append, rng, monkeypatch
+) -> None:
+    seen: list[list[int]] = []
+    judged = examination.judge_captured
+
+    def spy(*arguments, past, **options):
+        seen.append([(one.start - START) // DAY for one in past])
+        return judged(*arguments, past=past, **options)
+
+    monkeypatch.setattr(execution, "judge_captured", spy)
+    for day in range(4):
+        append(day, weather(rng, 60))
+    for day in (0, 2, 1, 3):
+        judge(day)
+
+    assert seen == [[], [0], [0], [0, 1, 2]]
+
+
+def test_a_window_of_late_rows_is_remembered_anew(judge, append: Append, rng, remembered) -> None:
+    append(0, weather(rng, 60))
+    append(1, weather(rng, 60))
+    judge(0)
+    judge(1)
+    append(0, weather(rng, 40), spool="late")
+
+    judge(0)
+
+    assert remembered() == [(0, 100), (1, 60)]
+
+
+def test_a_failed_window_is_not_remembered(judge, remembered) -> None:
+    assert judge(0).status == "Failed"
+    assert remembered() == []
+
+
+def test_counts_go_when_the_rows_do_but_not_before_the_longest_span_can_miss_them(
+    judge, append: Append, rng, remembered
+) -> None:
+    for day in (0, 10, 70):
+        append(day, weather(rng, 60))
+        judge(day, retention=timedelta(days=1))
+
+    # The longest span is 64 windows: of day 70, those that end after day 7.
+    assert remembered() == [(10, 60), (70, 60)]
+
+
+def test_what_sagemaker_is_asked_for_remembers_nothing(
+    judge, append: Append, rng, remembered
+) -> None:
+    append(0, weather(rng, 60))
+    judge(0, replace(DEFINITION, compat=True))
+
+    assert remembered() == []
+
+
+def test_the_same_past_gives_the_same_report(judge, root: str, append: Append, rng) -> None:
+    windows = [weather(rng, 80) for _ in range(5)]
+    for day, rows in enumerate(windows):
+        append(day, rows)
+    live = [judge(day) for day in range(5)]
+    again = MonitorDefinition("filled", endpoint="flights", baseline="flights")
+
+    filled = [judge(day, again) for day in range(5)]
+
+    def documents(found: list[Execution]) -> list[str]:
+        return [Path(root, one.folder, "report.json").read_text() for one in found]
+
+    assert documents(filled) == documents(live)
+
+
+def test_a_window_of_a_lifetime_reaches_back_no_further_than_times_do(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng
+) -> None:
+    baselines.put(root, "flights", reference, clock)
+    append(0, weather(rng, 60))
+    window = Window(datetime(1985, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
+
+    found = run(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+
+    assert found.row_count == 60

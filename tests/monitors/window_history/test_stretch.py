@@ -1,0 +1,102 @@
+"""How far back the rows of a window may be judged together with those before it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from sqlalchemy import Engine, update
+
+from driftline.baseline import store as baselines
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Mark
+from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.execution import run
+from driftline.monitors.tables import executions
+from driftline.monitors.window_history.stretch import stretch_before
+from tests.monitors.conftest import DAY, START, Append, weather
+
+JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def day(at: int, days: int = 1) -> Window:
+    return Window(START + at * DAY, START + (at + days) * DAY)
+
+
+@pytest.fixture
+def judged(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
+) -> None:
+    """Days 0 to 2 and 4 to 6 of forty rows, of which the fifth was judged with the sixth, too."""
+    baselines.put(root, "flights", reference, clock)
+    for at in (0, 1, 2, 4, 5, 6):
+        append(at, weather(rng, 40))
+    for window in (*map(day, (0, 1, 2, 4, 5, 6)), day(5, 2)):
+        run(engine, root, JOINT, window, now=clock, signature=reference.signature)
+
+
+@pytest.fixture
+def stretch(engine: Engine, reference: Baseline, judged: None):
+    def before(
+        at: int,
+        definition: MonitorDefinition = JOINT,
+        *,
+        version: str = reference.version,
+        row_count: int = 40,
+        marks: tuple[Mark, ...] = (),
+    ) -> tuple[int, int] | None:
+        with engine.connect() as connection:
+            found = stretch_before(
+                connection, definition, version, day(at), row_count=row_count, marks=marks
+            )
+        return found and ((found.start - START) // DAY, (found.end - START) // DAY)
+
+    return before
+
+
+def test_windows_are_pooled_as_far_as_they_adjoin(stretch) -> None:
+    assert stretch(3) == (0, 3)
+    assert stretch(7) == (4, 7)
+    assert stretch(2) == (0, 2)
+    assert stretch(0) is None
+    assert stretch(4) is None
+
+
+def test_no_more_rows_are_pooled_than_are_sampled(stretch) -> None:
+    assert stretch(3, row_count=20_000 - 80) == (1, 3)
+    assert stretch(3, row_count=20_000) is None
+
+
+def test_windows_that_were_judged_otherwise_are_not_pooled(stretch) -> None:
+    assert stretch(3, version="another") is None
+    assert stretch(3, replace(JOINT, endpoint="others")) is None
+    assert stretch(3, replace(JOINT, kind="data-quality")) is None
+
+
+def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
+    def mark(verdict: str) -> Mark:
+        return Mark("together", day(1), verdict, "a sale", "A. N.", clock())
+
+    expected = mark(EXPECTED)
+
+    assert stretch(3, marks=(expected,)) == (2, 3)
+    assert stretch(3, marks=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
+    assert stretch(3, marks=(mark(HARMFUL),)) == (0, 3)
+
+
+def test_a_window_that_failed_ends_the_stretch(stretch, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            update(executions)
+            .where(executions.c.window_start == START + DAY)
+            .values(status="Failed", row_count=0)
+        )
+
+    assert stretch(3) == (2, 3)
