@@ -1,6 +1,6 @@
 """An alarm against a real Alertmanager: fires, is told again, is resolved, is refused.
 
-The contract (API v2) is tested in tests/alerts/messages/test_alertmanager.py; this shows that the
+The contract (API v2) is tested in tests/alerts/notify/receivers/test_alertmanager.py; this shows that the
 program of the distribution (apt: prometheus-alertmanager), found on the PATH, keeps to it, too.
 """
 
@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 from driftline.alerts import tables  # noqa: E402 - found by the above.
 from driftline.alerts.evaluation.evaluator import Evaluator  # noqa: E402
-from driftline.alerts.messages.alertmanager import RESEND_S  # noqa: E402
-from driftline.alerts.messages.deliverer import Deliverer  # noqa: E402
+from driftline.alerts.notify.deliverer import Deliverer  # noqa: E402
+from driftline.alerts.notify.receivers.alertmanager import RESEND_S  # noqa: E402
 from tests.alerts.conftest import Clock, House  # noqa: E402
 from tests.servers import postgres  # noqa: E402
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, func, select
 
 from driftline.alerts.alarms.composite_records import standings
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.incidents import get_incident, list_incidents
-from driftline.alerts.messages.silences import list_silences
+from driftline.alerts.notify.incidents import get_incident, list_incidents
+from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import outbox
 from driftline.dashboard.message_queries import messages_of
 from driftline.dashboard.policy_frames import (

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.explain import Explanation
-from driftline.alerts.messages.incidents import Incident
-from driftline.alerts.messages.silences import SilenceRecord
+from driftline.alerts.notify.incidents import Incident
+from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.frames import AlarmChange, AlarmLine
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from driftline.alerts.alarms.composite import AnyDefinition
-from driftline.alerts.messages.channels import ChannelStatus, list_channels
-from driftline.alerts.messages.deliveries import list_deliveries
+from driftline.alerts.notify.channels import ChannelStatus, list_channels
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_frames import ChannelLine, MessageLine
 from driftline.dashboard.frames import DeliveryLine

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from driftline.alerts.messages.incidents import Incident
-from driftline.alerts.messages.silences import SilenceRecord
+from driftline.alerts.notify.incidents import Incident
+from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.alarm_frames import MessageLine
 
 __all__ = ["IncidentView", "IncidentsView", "MessagesView", "SilencesView"]

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord
-from driftline.alerts.messages.incidents import Incident, list_incidents
-from driftline.alerts.messages.labels import labels_of
-from driftline.alerts.messages.silences import SilenceRecord, list_silences
+from driftline.alerts.notify.incidents import Incident, list_incidents
+from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.dashboard.wording import moment
 
 __all__ = ["Surroundings", "held_words"]

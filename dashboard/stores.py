@@ -22,7 +22,7 @@ from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.alarms.records import AlarmRecord, list_alarms
 from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
-from driftline.alerts.messages.incidents import get_incident
+from driftline.alerts.notify.incidents import get_incident
 from driftline.capture.tables.dataset import Gap
 from driftline.dashboard.address import Address
 from driftline.dashboard.affairs import Affairs

@@ -13,9 +13,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection, and_, func, select
 
 from driftline.alerts.evaluation.tables import passes
-from driftline.alerts.messages.rows import STATUSES
-from driftline.alerts.messages.silences import list_silences
-from driftline.alerts.messages.tables import incidents
+from driftline.alerts.notify.rows import STATUSES
+from driftline.alerts.notify.silences import list_silences
+from driftline.alerts.notify.tables import incidents
 from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox
 from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.series_cap import SeriesCap

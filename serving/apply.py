@@ -18,8 +18,8 @@ from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
 from driftline.alerts.evaluation.composite_puts import put_composites
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.channels import Channel, delete_channel, put_channel
-from driftline.alerts.messages.silences import expire_silence, put_silence
+from driftline.alerts.notify.channels import Channel, delete_channel, put_channel
+from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.rules.ruleset import RuleSet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.messages.channel import KEY_FIELDS, Channel
+from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.serving.specs import ChannelSpec
 
 __all__ = ["channel_of"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from driftline.alerts.messages.secrets import Vault
+from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.serving.artefacts import ModelStore

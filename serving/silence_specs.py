@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftline.alerts.messages.silence import Silence
+from driftline.alerts.notify.silence import Silence
 from driftline.serving.specs import SilenceSpec
 
 __all__ = ["silence_of"]

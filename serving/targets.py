@@ -16,11 +16,11 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 
 from driftline.alerts.errors import AddressError
-from driftline.alerts.messages.addresses import AddressGuard, check_url, resolve, unwrapped
-from driftline.alerts.messages.channel import PROGRAM_TYPES
-from driftline.alerts.messages.plugin_child import GROUP, others_of, plugin_names
-from driftline.alerts.messages.programs import argv_of, child_argv, run_program
-from driftline.alerts.messages.secrets import is_reference
+from driftline.alerts.notify.addresses import AddressGuard, check_url, resolve, unwrapped
+from driftline.alerts.notify.channel import PROGRAM_TYPES
+from driftline.alerts.notify.receivers.plugin_child import GROUP, others_of, plugin_names
+from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_program
+from driftline.alerts.notify.secrets import is_reference
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.resources import Resource, ResourceError
 from driftline.serving.specs import ChannelSpec
@@ -129,7 +129,7 @@ async def require_readable(urls: Sequence[tuple[str, str]]) -> None:
         When apprise does not answer.
     """
     # In a process of its own, as messages are sent: apprise is two hundred modules of others.
-    argv = child_argv("driftline.alerts.messages.apprise_child")
+    argv = child_argv("driftline.alerts.notify.receivers.apprise_child")
     asked = json.dumps({"to_read": [url for _, url in urls]}).encode()
     try:
         answer = await run_program(

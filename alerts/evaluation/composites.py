@@ -34,8 +34,8 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.evaluation import wording
 from driftline.alerts.guard import hold, reading
-from driftline.alerts.messages import outbox
-from driftline.alerts.messages.event import alarm_path, plain_cause
+from driftline.alerts.notify import outbox
+from driftline.alerts.notify.event import alarm_path, plain_cause
 from driftline.alerts.tables import alarms, history
 
 __all__ = ["CYCLE", "CompositePass", "follow", "hold_above", "release"]

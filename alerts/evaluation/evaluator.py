@@ -16,10 +16,10 @@ from sqlalchemy import Engine
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.evaluation import composites
-from driftline.alerts.evaluation.clocked import Clocked
 from driftline.alerts.evaluation.due import next_tick
-from driftline.alerts.evaluation.followed import Followed
+from driftline.alerts.evaluation.on_arrival import Followed
 from driftline.alerts.evaluation.reading import BandsOf
+from driftline.alerts.evaluation.scheduled import Clocked
 
 __all__ = ["Evaluator"]
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord
 from driftline.alerts.evaluation.diagnosis import moment
-from driftline.alerts.messages.deliveries import list_deliveries
+from driftline.alerts.notify.deliveries import list_deliveries
 
 __all__ = ["ToldAction", "told_actions"]
 

@@ -30,7 +30,7 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import wording
 from driftline.alerts.evaluation.composites import CompositePass, follow
-from driftline.alerts.messages import outbox
+from driftline.alerts.notify import outbox
 from driftline.alerts.tables import alarms
 
 __all__ = ["set_actions_enabled", "set_state", "set_tags"]

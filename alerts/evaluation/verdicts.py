@@ -21,7 +21,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.wording import kept_note
-from driftline.alerts.messages import outbox
+from driftline.alerts.notify import outbox
 
 __all__ = ["Failed", "Standpoint", "UntrainedReasons", "Verdict", "store", "store_each"]
 

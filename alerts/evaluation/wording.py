@@ -13,8 +13,8 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite_records import Standing
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.alarms.records import HistoryItem, add_history
-from driftline.alerts.messages.arn import alarm_arn
-from driftline.alerts.messages.event import plain_cause
+from driftline.alerts.notify.arn import alarm_arn
+from driftline.alerts.notify.event import plain_cause
 
 __all__ = ["add_state_update", "judged", "kept_note", "transitioned", "triggering"]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dash import html
 
-from driftline.alerts.messages.silences import SilenceRecord
+from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import incident_link
 from driftline.dashboard.alarm_frames import Story
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from driftline.alerts.messages.incidents import Incident
+from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
 from driftline.dashboard.alarm_frames import AlarmsView
 from driftline.dashboard.frames import AlarmLine

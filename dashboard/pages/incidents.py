@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.alerts.messages.incidents import Incident
+from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, incident_link
 from driftline.dashboard.pages.alarm_quiet import silence_form
 from driftline.dashboard.pages.messages import HEADS, message_rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.alerts.messages.silences import SilenceRecord
+from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import messages_link
 from driftline.dashboard.pages.alarm_quiet import about_words
 from driftline.dashboard.pages.forms import act_button

@@ -34,11 +34,11 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.math.shelf import BandShelf
     from driftline.alerts.math.training import Trainer
-    from driftline.alerts.messages.deliverer import Deliverer
-    from driftline.alerts.messages.programs import commands_of
-    from driftline.alerts.messages.secrets import Vault
-    from driftline.alerts.messages.upkeep import Upkeep
     from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
+    from driftline.alerts.notify.deliverer import Deliverer
+    from driftline.alerts.notify.receivers.programs import commands_of
+    from driftline.alerts.notify.secrets import Vault
+    from driftline.alerts.notify.upkeep import Upkeep
 
     shelf = BandShelf()
     evaluator = Evaluator(

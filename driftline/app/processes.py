@@ -74,8 +74,8 @@ def clock(settings: Settings) -> Clock:
 def run_server(settings: Settings, ready: Ready) -> None:
     """Answer invocations and the programming interface until told to stop."""
     # Imported here and below: each process loads only what it runs.
-    from driftline.alerts.messages.programs import commands_of
-    from driftline.alerts.messages.secrets import Vault
+    from driftline.alerts.notify.receivers.programs import commands_of
+    from driftline.alerts.notify.secrets import Vault
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 

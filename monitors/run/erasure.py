@@ -17,8 +17,8 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.guard import reading
-from driftline.alerts.messages import tables as message_tables
-from driftline.alerts.messages.erasing import ToldWindow, clear_messages
+from driftline.alerts.notify import tables as message_tables
+from driftline.alerts.notify.erasing import ToldWindow, clear_messages
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
 from driftline.errors import UnavailableError

@@ -24,7 +24,7 @@ from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
 from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
-from driftline.alerts.messages.channels import get_channel
+from driftline.alerts.notify.channels import get_channel
 from driftline.errors import InputError
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext

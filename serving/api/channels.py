@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.addresses import AddressGuard
-from driftline.alerts.messages.attempts import list_attempts
-from driftline.alerts.messages.channels import enable_channel, get_channel
-from driftline.alerts.messages.deliveries import get_delivery
-from driftline.alerts.messages.senders import Ways
-from driftline.alerts.messages.tryout import try_channel
+from driftline.alerts.notify.addresses import AddressGuard
+from driftline.alerts.notify.attempts import list_attempts
+from driftline.alerts.notify.channels import enable_channel, get_channel
+from driftline.alerts.notify.deliveries import get_delivery
+from driftline.alerts.notify.senders import Ways
+from driftline.alerts.notify.test_send import try_channel
 from driftline.serving.context import ServerContext
 
 __all__ = ["router"]

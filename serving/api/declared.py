@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.composite_records import get_any
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.channels import get_channel
-from driftline.alerts.messages.silences import get_silence
+from driftline.alerts.notify.channels import get_channel
+from driftline.alerts.notify.silences import get_silence
 from driftline.monitors.run.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving import resource_store as store

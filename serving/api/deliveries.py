@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.deliveries import (
+from driftline.alerts.notify.deliveries import (
     get_delivery,
     list_deliveries,
     redeliver,
     require_asked,
 )
-from driftline.alerts.messages.rows import STATUSES
+from driftline.alerts.notify.rows import STATUSES
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.known import unknown_name
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.deliveries import list_deliveries
-from driftline.alerts.messages.incidents import get_incident, list_incidents
-from driftline.alerts.messages.labels import labels_of
+from driftline.alerts.notify.deliveries import list_deliveries
+from driftline.alerts.notify.incidents import get_incident, list_incidents
+from driftline.alerts.notify.labels import labels_of
 from driftline.errors import NotFoundError
 from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext

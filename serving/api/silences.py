@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.guard import reading
-from driftline.alerts.messages.labels import labels_of
-from driftline.alerts.messages.silence import Silence
-from driftline.alerts.messages.silences import expire_silence
+from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.silence import Silence
+from driftline.alerts.notify.silences import expire_silence
 from driftline.serving.context import ServerContext
 
 __all__ = ["PreviewRequest", "router"]

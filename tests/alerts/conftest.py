@@ -17,10 +17,10 @@ from sqlalchemy import Engine
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages import channels
-from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify import channels
+from driftline.alerts.notify.deliverer import Deliverer
 from tests.servers.postgres import open_url
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

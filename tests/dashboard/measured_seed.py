@@ -20,9 +20,9 @@ from sqlalchemy import Engine, insert
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages.channels import Channel, put_channel
-from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metric_store
+from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.deliverer import Deliverer
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import WindowFacts
 from driftline.monitors.report.metric import MetricPoint, MetricResult

@@ -11,10 +11,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.client.connection import ServerCalls
 from tests.dashboard.measured_seed import receiver
 from tests.serving.conftest import Running, resource, running

@@ -25,8 +25,8 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages.channels import Channel, put_channel
-from driftline.alerts.messages.deliverer import Deliverer
+from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.demo import bug, flights
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from driftline.alerts.alarms.records import get_alarm
-from driftline.alerts.messages.silences import get_silence, list_silences
+from driftline.alerts.notify.silences import get_silence, list_silences
 from driftline.dashboard.actions import LENGTHS, Actions
 from driftline.dashboard.pages.alarm_quiet import LENGTH_WORDS
 from driftline.errors import UnavailableError

@@ -26,11 +26,11 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages.channels import Channel, put_channel
-from driftline.alerts.messages.deliverer import Deliverer
-from driftline.alerts.messages.upkeep import Upkeep
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.upkeep import Upkeep
 from tests.journeys.alarm_receiver import SECRET, Receiver
 from tests.servers.postgres import open_url
 

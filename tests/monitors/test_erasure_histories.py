@@ -14,10 +14,10 @@ from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.composite_puts import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages import channels
-from driftline.alerts.messages.tables import incidents
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify import channels
+from driftline.alerts.notify.tables import incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather

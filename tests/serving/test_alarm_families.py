@@ -10,13 +10,13 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.tables import passes
-from driftline.alerts.messages.channel import Channel
-from driftline.alerts.messages.channels import put_channel
-from driftline.alerts.messages.silence import Silence
-from driftline.alerts.messages.silences import put_silence
-from driftline.alerts.messages.tables import incidents
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
+from driftline.alerts.notify.silence import Silence
+from driftline.alerts.notify.silences import put_silence
+from driftline.alerts.notify.tables import incidents
 from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.alarm_families import alarm_families, feature_families
 from driftline.serving.series_cap import SeriesCap

@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 from typer.testing import CliRunner
 
 from driftline.alerts import tables
-from driftline.alerts.messages.secrets import Vault
+from driftline.alerts.notify.secrets import Vault
 from driftline.app.commands.channel import channel
 from driftline.serving.tables import resources
 

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from driftline.alerts.messages.webhook import Answer
+from driftline.alerts.notify.receivers.webhook import Answer
 from driftline.serving.resources import Resource, ResourceError
 from driftline.serving.specs import ChannelSpec
 from driftline.serving.targets import ASKING_MAX, require_reachable, require_ways

@@ -16,8 +16,8 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages import outbox
-from driftline.alerts.messages.deliverer import Deliverer
+from driftline.alerts.notify import outbox
+from driftline.alerts.notify.deliverer import Deliverer
 from tests.alerts.conftest import House
 from tests.alerts.plants import NOON, Plant
 
@@ -27,7 +27,7 @@ CHILD = """
     from sqlalchemy import event
     from driftline.alerts.evaluation import verdicts
     from driftline.alerts.evaluation.evaluator import Evaluator
-    from driftline.alerts.messages.deliverer import Deliverer
+    from driftline.alerts.notify.deliverer import Deliverer
     from tests.servers.postgres import open_url
 
     engine = open_url(sys.argv[2])

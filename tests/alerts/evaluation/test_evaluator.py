@@ -8,9 +8,9 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.explain import explain
-from driftline.alerts.messages import outbox
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify import outbox
 
 DAY = timedelta(days=1)
 
@@ -299,8 +299,8 @@ def test_only_the_unit_asked_for_is_judged(house, evaluator):
 
 
 def test_much_data_is_judged_over_several_passes(house, engine, clock, evaluator, monkeypatch):
-    monkeypatch.setattr("driftline.alerts.evaluation.followed._ROWS_PER_PASS", 3)
-    monkeypatch.setattr("driftline.alerts.evaluation.followed._MANY_PERIODS", 0)
+    monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._ROWS_PER_PASS", 3)
+    monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._MANY_PERIODS", 0)
     house.alarm()
     house.put(1, 0, 1, 0, 1, 0, 1)
 
@@ -338,8 +338,8 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
 
 
 def test_much_data_within_one_range_come_to_rest(house, engine, evaluator, monkeypatch):
-    monkeypatch.setattr("driftline.alerts.evaluation.followed._ROWS_PER_PASS", 2)
-    monkeypatch.setattr("driftline.alerts.evaluation.followed._MANY_PERIODS", 0)
+    monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._ROWS_PER_PASS", 2)
+    monkeypatch.setattr("driftline.alerts.evaluation.on_arrival._MANY_PERIODS", 0)
     house.alarm()
     house.put(1, 0, 1, 0)
     while evaluator.step():

@@ -15,10 +15,11 @@ from sqlalchemy import func, select
 from driftline.alerts import tables
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.guard import hold
-from driftline.alerts.messages import channels, outbox, senders, webhook
-from driftline.alerts.messages.deliverer import Deliverer
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify import channels, outbox, senders
+from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.receivers import webhook
 
 
 def together(*works: Callable[[], object]) -> None:

@@ -23,10 +23,10 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.messages import channels
-from driftline.alerts.messages.deliverer import Deliverer
-from driftline.alerts.messages.incidents import list_incidents
 from driftline.alerts.metrics import store as metrics
+from driftline.alerts.notify import channels
+from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.incidents import list_incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.erasing import Erased, erase

@@ -1,0 +1,274 @@
+"""Stored channels: where messages go. What is secret goes in sealed and is opened for sending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.alarms.known import names_in, unknown_name
+from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
+from driftline.alerts.notify.channel import KEY_FIELDS, Channel, Format, Style, secrets_of
+from driftline.alerts.notify.secrets import Secret, Vault
+from driftline.errors import UnavailableError
+
+__all__ = [
+    "Channel",
+    "ChannelStatus",
+    "Format",
+    "OpenChannel",
+    "Secret",
+    "delete_channel",
+    "enable_channel",
+    "get_channel",
+    "list_channels",
+    "open_channels",
+    "put_channel",
+]
+
+_OVERLAP_H = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatus:
+    """A stored channel and how it fares."""
+
+    channel: Channel
+    enabled: bool
+    disabled_reason: str | None
+    failure_count: int
+    updated_at: datetime
+    previous_secret_until: datetime | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values, without the secret."""
+        until = self.previous_secret_until
+        return self.channel.as_dict() | {
+            "enabled": self.enabled,
+            "disabled_reason": self.disabled_reason,
+            "failure_count": self.failure_count,
+            "updated_at": self.updated_at.isoformat(),
+            "rotating_until": until.isoformat() if until is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """A channel as its messages are sent, secrets and all; for the moment of sending only.
+
+    Parameters
+    ----------
+    url
+        As a secret: it may hold a token.
+    secrets
+        All that sign, the newest first, or the service's key; empty where neither is needed.
+    authorization
+        The header of the name, if one is sent.
+    """
+
+    name: str
+    style: Style
+    url: Secret
+    secrets: tuple[Secret, ...] = ()
+    authorization: Secret | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def put_channel(
+    connection: Connection, channel: Channel, now: datetime, *, vault: Vault | None = None
+) -> Channel:
+    """Store a channel, or replace the one of its name; a disabled one is enabled again.
+
+    A new secret does not end the old one at once: both sign for ``rotation_h`` hours.
+
+    Parameters
+    ----------
+    vault
+        Seals what is secret; without one it is stored as it is.
+
+    Returns
+    -------
+    Channel
+        With its secret: the one given, else the one it had, else a new one.
+    """
+    vault = vault or Vault()
+    table = tables.channels
+    old = _find(connection, channel.name)
+    # What another type calls its secret is none of this one.
+    is_kept = old is not None and old.type == channel.type and bool(old.secret)
+    held = vault.unseal(old.secret) if old is not None and is_kept else ""
+    if channel.secret is None and channel.type == "webhook":
+        channel = replace(channel, secret=Secret(held) if held else Secret.new())
+    elif channel.secret is None and channel.type in KEY_FIELDS:
+        raise ChannelError(f'channel "{channel.name}": {KEY_FIELDS[channel.type]} is missing')
+    shown = {
+        "type": channel.type,
+        "url": channel.shown_url,
+        "format": channel.format,
+        "options": channel.shown_options,
+    }
+    hidden = _hidden(channel)
+    fresh = shown | {"secret": vault.seal(channel.secret_text), "updated_at": now}
+    if old is None:
+        values = fresh | {"name": channel.name, "sealed": _sealed(vault, hidden)}
+        connection.execute(
+            insert(table).values(**values, created_at=now, enabled=True, failure_count=0)
+        )
+        return channel
+    was = {key: vault.unseal(text) for key, text in old.sealed.items()}
+    previous, until = was.pop("previous_secret", ""), old.previous_secret_until
+    is_rotated = held != channel.secret_text
+    is_same = old.enabled and not is_rotated and was == hidden
+    if is_same and all(getattr(old, key) == value for key, value in shown.items()):
+        return channel
+    if is_rotated:  # Of a service's key there is only the newest.
+        signs = channel.type == "webhook" and bool(held)
+        previous, until = (held, now + _overlap(channel)) if signs else ("", None)
+    if previous:
+        hidden["previous_secret"] = previous
+    values = fresh | {"sealed": _sealed(vault, hidden), "previous_secret_until": until}
+    values |= {"enabled": True, "disabled_reason": None, "failure_count": 0}
+    if old.options.get("configuration_changes") is not True:
+        values["announced_id"] = None  # What was changed meanwhile, it did not want to know.
+    connection.execute(update(table).where(table.c.name == channel.name).values(**values))
+    return channel
+
+
+def get_channel(connection: Connection, name: str) -> ChannelStatus:
+    """Give a stored channel; none of the name is UnknownChannel."""
+    row = _find(connection, name)
+    if row is None:
+        names = names_in(connection, tables.channels)
+        raise UnknownChannel(unknown_name("channel", name, names))
+    return _status(row)
+
+
+def enable_channel(connection: Connection, name: str, now: datetime) -> ChannelStatus:
+    """Switch a channel on again that a receiver's 410 switched off; none is UnknownChannel.
+
+    What was given up meanwhile stays so, until it is sent again by hand.
+    """
+    if get_channel(connection, name).enabled:
+        return get_channel(connection, name)
+    table = tables.channels
+    values = {"enabled": True, "disabled_reason": None, "failure_count": 0, "updated_at": now}
+    connection.execute(update(table).where(table.c.name == name).values(**values))
+    return get_channel(connection, name)
+
+
+def list_channels(connection: Connection) -> list[ChannelStatus]:
+    """Give all channels by name."""
+    query = select(tables.channels).order_by(tables.channels.c.name)
+    return [_status(row) for row in connection.execute(query)]
+
+
+def open_channels(
+    connection: Connection, names: Iterable[str], vault: Vault, now: datetime
+) -> dict[str, OpenChannel | Exception]:
+    """Open channels for sending; in the place of one that cannot be opened stands the error.
+
+    Looks references up, so it must not run where a slow file would hold up a transaction.
+    """
+    query = select(tables.channels).where(tables.channels.c.name.in_(set(names)))
+    return {row.name: _opened(row, vault, now) for row in connection.execute(query)}
+
+
+def delete_channel(connection: Connection, name: str, now: datetime) -> None:
+    """Remove a channel; messages that it still owed are given up.
+
+    Raises
+    ------
+    UnknownChannel
+        When there is none of the name.
+    ChannelInUse
+        When alarms name it; the first of them stands in the message.
+    """
+    table = tables.channels.c
+    # Locked in full: messages to it that are being queued or marked come before or after.
+    connection.execute(select(table.name).where(table.name == name).with_for_update())
+    get_channel(connection, name)
+    for row in connection.execute(select(tables.alarms.c.name, tables.alarms.c.definition)):
+        if name in _channels_of(row.definition):
+            raise ChannelInUse(
+                f'channel "{name}" is an action of alarm "{row.name}"; change that alarm first'
+            )
+    outbox = tables.outbox
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.channel == name, outbox.c.status.in_(("pending", "delivering")))
+        .values(status="dead", last_error="channel deleted", finished_at=now)
+    )
+    connection.execute(delete(tables.channels).where(tables.channels.c.name == name))
+
+
+def _channels_of(definition: object) -> set[str]:
+    """Give the channels that a stored definition names, also one that cannot be read as a whole."""
+    if not isinstance(definition, Mapping):
+        return set()
+    keys = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+    lists = [found for key in keys if isinstance(found := definition.get(key) or [], list)]
+    return {name for found in lists for name in found if isinstance(name, str)}
+
+
+def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
+    return connection.execute(
+        select(tables.channels).where(tables.channels.c.name == name)
+    ).one_or_none()
+
+
+def _hidden(channel: Channel) -> dict[str, str]:
+    """Give what of a channel is secret beside what signs."""
+    found = {"url": channel.url} if channel.has_secret_url else {}
+    if (header := channel.options.get("authorization")) is not None:
+        found["authorization"] = str(header)
+    return found
+
+
+def _overlap(channel: Channel) -> timedelta:
+    """Say for how long a secret signs after another took its place."""
+    hours = channel.options.get("rotation_h")
+    return timedelta(hours=hours if isinstance(hours, int | float) else _OVERLAP_H)
+
+
+def _sealed(vault: Vault, found: Mapping[str, str]) -> dict[str, str]:
+    return {key: vault.seal(text) for key, text in found.items()}
+
+
+def _status(row: Row[tuple[object, ...]]) -> ChannelStatus:
+    channel = Channel(
+        name=row.name, url=row.url, format=row.format, type=row.type, options=row.options
+    )
+    return ChannelStatus(
+        channel=channel,
+        enabled=row.enabled,
+        disabled_reason=row.disabled_reason,
+        failure_count=row.failure_count,
+        updated_at=row.updated_at,
+        previous_secret_until=row.previous_secret_until,
+    )
+
+
+def _opened(row: Row[tuple[object, ...]], vault: Vault, now: datetime) -> OpenChannel | Exception:
+    where = f'channel "{row.name}"'
+    try:
+        more = {key: vault.unseal(text) for key, text in row.sealed.items()}
+        signing: list[Secret] = []
+        if row.secret:
+            signing += secrets_of(where, row.type, vault.open(row.secret))
+        until = row.previous_secret_until
+        if until is not None and now < until and more.get("previous_secret"):
+            signing += secrets_of(where, row.type, vault.open(more["previous_secret"]))
+        header = more.get("authorization")
+        return OpenChannel(
+            name=row.name,
+            style=Style.of(row),
+            url=vault.open(more.get("url", row.url)),
+            secrets=tuple(dict.fromkeys(signing)),
+            authorization=Secret(header) if header is not None else None,
+            options=row.options,
+        )
+    except (ChannelError, UnavailableError) as error:
+        return error

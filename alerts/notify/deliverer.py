@@ -1,0 +1,387 @@
+"""The deliverer: sends what is in the outbox, tries again on a schedule, gives up in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import numpy as np
+from sqlalchemy import Connection, Engine, update
+
+from driftline.alerts import tables
+from driftline.alerts.alarms.records import HistoryItem, add_history
+from driftline.alerts.guard import reading
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.notify import outbox, resending
+from driftline.alerts.notify.addresses import AddressGuard, Resolver
+from driftline.alerts.notify.attempts import Attempt, add_attempt
+from driftline.alerts.notify.change_events import announce, last_settled, wanting
+from driftline.alerts.notify.channels import OpenChannel, open_channels
+from driftline.alerts.notify.in_flight_limit import AT_ONCE, CHANNEL_AT_ONCE, Flights
+from driftline.alerts.notify.outbox import Claim
+from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
+from driftline.alerts.notify.receivers.webhook import Answer
+from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
+
+__all__ = ["ATTEMPT_DELAYS_S", "Deliverer"]
+
+log = logging.getLogger(__name__)
+
+# Wait before each attempt, in seconds: Standard Webhooks' example with a denser head, because an
+# alarm that is five minutes late is late.
+ATTEMPT_DELAYS_S = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200, 86_400)
+_JITTER = (0.8, 1.2)
+_STORED_TEXT_MAX = 1000
+
+
+class Deliverer:
+    """Sends messages; one call of :meth:`step` is one pass over those that are due.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    now
+        Gives the time, aware.
+    allow_networks
+        Networks (CIDR) that may be reached although they are not public.
+    rng
+        For the jitter of retries.
+    resolver
+        Gives the addresses of a host; the system's by default.
+    tls
+        Certificates to trust; the usual ones by default.
+    poll_s
+        Time between two passes of :meth:`run` when nothing is due.
+    vault
+        Opens what is secret of channels.
+    commands
+        What channels of type ``command`` may have run, by name.
+    delays_s
+        Waits before each attempt; after the last one a message is given up.
+    lease_s
+        How long a message is this process's to send; longer than any attempt takes.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime],
+        allow_networks: Iterable[str] = (),
+        rng: np.random.Generator | None = None,
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+        poll_s: float = 1.0,
+        vault: Vault | None = None,
+        commands: Mapping[str, str] | None = None,
+        delays_s: Sequence[float] = ATTEMPT_DELAYS_S,
+        lease_s: float = outbox.LEASE_S,
+    ) -> None:
+        self._engine = engine
+        self._now = now
+        networks = tuple(allow_networks)
+        guard = AddressGuard(networks, resolver=resolver)
+        self._ways = Ways(guard, networks, dict(commands or {}), tls)
+        self._vault = vault or Vault()
+        self._rng = rng if rng is not None else np.random.default_rng()
+        self._poll_s = poll_s
+        self._delays_s, self._lease_s = tuple(delays_s), lease_s
+        self._resent_at: datetime | None = None
+        self._is_taken_over = False
+        # Few, so that they do not stand in line at the database with a connection each.
+        self._writers = ThreadPoolExecutor(4, thread_name_prefix="delivery")
+        self.failure_count = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop; a failed pass is counted, logged and tried again."""
+        asyncio.run(self._deliver(stop))
+
+    async def _deliver(self, stop: threading.Event) -> None:
+        """Begin what is due while earlier sends go on: a slow receiver keeps nobody waiting."""
+        # Names that are looked up in vain hold a thread each, longer than their message waits.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
+        flights = Flights(self._log_failure)
+        resent: asyncio.Task[int] | None = None
+        async with open_sender(self._ways) as sender:
+            while not stop.is_set():
+                claims: Sequence[Claim] = ()
+                try:
+                    claims = await asyncio.to_thread(self._pass, flights.free, flights.by_channel)
+                    await self._begin(sender, flights, claims)
+                    if resent is None or resent.done():
+                        before, resent = resent, asyncio.create_task(asyncio.to_thread(self.resend))
+                        await (before or asyncio.sleep(0))
+                except Exception as error:  # noqa: BLE001 - what stops it would silence every alarm
+                    self._log_failure(error)
+                if not claims:
+                    await flights.wait(stop, self._poll_s)
+            await flights.end()
+
+    def _log_failure(self, error: BaseException) -> None:
+        self.failure_count += 1
+        log.error("deliverer_failed count=%d", self.failure_count, exc_info=error)
+
+    def _pass(self, free: int, busy: Mapping[str, int]) -> Sequence[Claim]:
+        """Do what a pass does at the database; give what is to be sent."""
+        if not self._is_taken_over:
+            with self._engine.begin() as connection:
+                take_over(connection, self._vault)
+            self._is_taken_over = True
+        try:
+            self.announce()
+        except Exception as error:  # noqa: BLE001 - what was changed of alarms can wait, pages not
+            self._log_failure(error)
+        return self._claim(free, busy, CHANNEL_AT_ONCE) if free else ()
+
+    def _claim(
+        self, limit: int, busy: Mapping[str, int] | None = None, share: int | None = None
+    ) -> Sequence[Claim]:
+        with reading(self._engine) as connection:
+            if not outbox.is_any_due(connection, self._now()):
+                return ()
+        with self._engine.begin() as connection:
+            return outbox.claim(
+                connection,
+                self._now(),
+                limit=limit,
+                lease_s=self._lease_s,
+                busy=busy or {},
+                share=share or limit,
+            )
+
+    async def _begin(self, sender: Sender, flights: Flights, claims: Sequence[Claim]) -> None:
+        if claims:
+            found = await asyncio.to_thread(self._open, [claim.channel for claim in claims])
+            for claim in claims:
+                flights.begin(claim.channel, self._send(sender, claim, found.get(claim.channel)))
+
+    def step(self) -> int:
+        """Try each message that is due once; give how many were tried."""
+        claims = self._claim(AT_ONCE)
+        if claims:
+            asyncio.run(self._send_all(claims))
+        return len(claims)
+
+    def announce(self) -> int:
+        """Queue what was changed of alarms for channels that want it; give how many messages."""
+        with reading(self._engine) as connection:
+            if not wanting(connection):
+                return 0
+        # Of its own: the lock of all who change alarms is given back before anything is written.
+        with reading(self._engine) as connection, connection.begin():
+            until = last_settled(connection)
+        if until is None:
+            return 0
+        with self._engine.begin() as connection:
+            return announce(connection, self._now(), until=until)
+
+    def resend(self) -> int:
+        """Tell Alertmanagers what still fires, once a minute; give how many alerts were told."""
+        now = self._now()
+        if not resending.is_due(self._resent_at, now):
+            return 0
+        self._resent_at = now
+        with reading(self._engine) as connection:
+            firing = resending.firing(connection)
+            channels = open_channels(connection, (one.channel for one in firing), self._vault, now)
+        if firing:
+            return asyncio.run(resending.tell(self._ways, firing, channels, now))
+        return 0
+
+    async def _send_all(self, claims: Sequence[Claim]) -> None:
+        """Send together, so that a slow receiver holds up nobody else's message."""
+        names = [claim.channel for claim in claims]
+        channels = await asyncio.to_thread(self._open, names)
+        async with open_sender(self._ways) as sender:
+            sends = (self._send(sender, claim, channels.get(claim.channel)) for claim in claims)
+            ends = await asyncio.gather(*sends, return_exceptions=True)
+        # All have come to their end before the first trouble is reported.
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    def _open(self, names: Sequence[str]) -> dict[str, OpenChannel | Exception]:
+        with reading(self._engine) as connection:
+            return open_channels(connection, names, self._vault, self._now())
+
+    async def _send(
+        self, sender: Sender, claim: Claim, channel: OpenChannel | Exception | None
+    ) -> None:
+        start = time.perf_counter()
+        answer: Answer | None = None
+        if isinstance(channel, OpenChannel):
+            message = Outgoing(claim.id, claim.body, claim.content_type)
+            answer, error = await sender.send(channel, message, self._now())
+        else:
+            error = str(channel) if channel is not None else "channel does not exist"
+        took_ms = round((time.perf_counter() - start) * 1000)
+        # In a thread, so that a busy database does not use up the others' time limits.
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._writers, self._mark, claim, answer, error, took_ms)
+
+    def _mark(
+        self, claim: Claim, answer: Answer | None, error: str | None, took_ms: int = 0
+    ) -> None:
+        """Write how an attempt ended: delivered, to be tried again, or given up."""
+        now = self._now()
+        with self._engine.begin() as connection:
+            outbox.hold_channel(connection, claim.channel)
+            if answer is not None and answer.is_success:
+                status = self._mark_delivered(connection, claim, answer, now)
+            else:
+                status = self._mark_failed(connection, claim, answer, error, now)
+            add_attempt(connection, _attempt(claim, answer, error, status, took_ms, now))
+        log.info(
+            "delivery_attempted id=%s alarm=%r channel=%s attempt=%d status=%s http=%s error=%s",
+            claim.id,
+            claim.alarm_name,
+            claim.channel,
+            claim.attempts,
+            status,
+            answer.status if answer is not None else None,
+            error,
+        )
+
+    def _mark_delivered(
+        self, connection: Connection, claim: Claim, answer: Answer, now: datetime
+    ) -> str:
+        values = _values("delivered", answer, None) | {"finished_at": now}
+        if not outbox.finish(connection, claim, values):
+            return "lease_lost"
+        supersede_overtaken(connection, claim.id, now)
+        _set_failures(connection, claim.channel, None)
+        _add_action(connection, claim, now, error=None)
+        return "delivered"
+
+    def _mark_failed(
+        self,
+        connection: Connection,
+        claim: Claim,
+        answer: Answer | None,
+        error: str | None,
+        now: datetime,
+    ) -> str:
+        is_gone = answer is not None and answer.is_gone
+        is_refused = answer is not None and answer.is_refused
+        is_dead = is_refused or claim.attempts >= len(self._delays_s)
+        error = answer.problem if answer is not None else error
+        values = _values("dead" if is_dead else "pending", answer, error)
+        if is_dead:
+            values["finished_at"] = now
+        else:
+            own = now + timedelta(seconds=self._delay_s(claim, answer))
+            values["next_attempt_at"] = max(own, latest_retry(connection, claim.id) or own)
+        if not outbox.finish(connection, claim, values):
+            return "lease_lost"
+        _set_failures(connection, claim.channel, 1)
+        _count_failure(connection, claim.channel, now)
+        if is_dead:
+            _add_action(connection, claim, now, error=error)
+        else:
+            outbox.supersede(connection, claim, now)
+        if is_gone:
+            _disable(connection, claim.channel, now)
+        return str(values["status"])
+
+    def _delay_s(self, claim: Claim, answer: Answer | None) -> float:
+        """Give the wait before the next attempt, with jitter, and as long as is asked for."""
+        delay = self._delays_s[claim.attempts] * float(self._rng.uniform(*_JITTER))
+        asked = answer.retry_after_s if answer is not None else None
+        return max(delay, asked or 0.0)
+
+
+def _values(status: str, answer: Answer | None, error: str | None) -> dict[str, object]:
+    return {
+        "status": status,
+        "last_status": answer.status if answer is not None else None,
+        "last_error": error,
+        "last_response": answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
+    }
+
+
+def _attempt(
+    claim: Claim, answer: Answer | None, error: str | None, status: str, took_ms: int, now: datetime
+) -> Attempt:
+    return Attempt(
+        message_id=claim.id,
+        channel=claim.channel,
+        number=claim.attempts,
+        time=now,
+        duration_ms=took_ms,
+        outcome=status,
+        status=answer.status if answer is not None else None,
+        error=answer.problem if answer is not None else error,
+        answer=answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
+    )
+
+
+def _set_failures(connection: Connection, channel: str, more: int | None) -> None:
+    """Count one more failure in a row, or begin to count anew."""
+    table = tables.channels
+    count = table.c.failure_count + more if more is not None else 0
+    connection.execute(update(table).where(table.c.name == channel).values(failure_count=count))
+
+
+def _disable(connection: Connection, channel: str, now: datetime) -> None:
+    """Send nothing more to a channel until it is enabled again."""
+    table = tables.channels
+    why = "receiver answered 410 Gone"
+    connection.execute(
+        update(table)
+        .where(table.c.name == channel)
+        .values(enabled=False, disabled_reason=why, updated_at=now)
+    )
+    count = outbox.bury(connection, channel, now, f"channel disabled: {why}")
+    log.error("channel_disabled channel=%s buried=%d", channel, count)
+
+
+def _count_failure(connection: Connection, channel: str, now: datetime) -> None:
+    """Make a failed attempt a datapoint, so that an alarm can tell it by another channel."""
+    minute = now.replace(second=0, microsecond=0)
+    dimensions = {"Channel": channel}
+    found = metrics.read(
+        connection,
+        "Driftline",
+        "FailedDeliveries",
+        dimensions,
+        minute,
+        minute + timedelta(minutes=1),
+        60,
+        "Sum",
+    )
+    count = 1.0 + sum(value for _, value in found)
+    point = Datapoint(
+        "Driftline", "FailedDeliveries", dimensions, minute, value=count, unit="Count"
+    )
+    metrics.put(connection, [point], source=f"delivery:{channel}/{minute:%Y%m%dT%H%MZ}")
+
+
+def _add_action(connection: Connection, claim: Claim, now: datetime, *, error: str | None) -> None:
+    """Write the end of an action into the alarm's history, as CloudWatch does.
+
+    A message that carries others is the end of each of theirs.
+    """
+    done = "Successfully executed" if error is None else "Failed to execute"
+    for told in outbox.told_by(connection, claim):
+        is_own = told.message_id == claim.id
+        data = {
+            "version": "1.0",
+            "actionState": "Succeeded" if error is None else "Failed",
+            "stateUpdateTimestamp": int(told.changed_at.timestamp() * 1000),
+            "notificationResource": claim.channel,
+            "publishedMessage": claim.body.decode() if is_own else None,
+            "error": error,
+            "messageId": claim.id,
+        }
+        summary = f"{done} action {claim.channel}"
+        item = HistoryItem(told.alarm_name, now, "Action", summary, data)
+        add_history(connection, alarm_id=told.alarm_id, item=item)

@@ -1,0 +1,221 @@
+"""Erasing what messages, histories and incidents quote of windows whose rows are erased.
+
+They quote a cause's sentence in a dozen forms, cut and escaped; so what is about such a window is
+written anew without it, and no text is searched for values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Row, Select, or_, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.alarms.composite_records import above
+from driftline.alerts.notify.channel import Style
+from driftline.alerts.notify.event import Event
+from driftline.alerts.notify.incidents import CAUSE_MAX
+from driftline.alerts.notify.message import render_anew
+from driftline.alerts.notify.tables import attempts, incident_alarms, incidents
+
+__all__ = ["ERASED_TEXT", "ToldWindow", "clear_messages"]
+
+ERASED_TEXT = "(erased)"
+_SAID = "What this message said of single rows was erased on request."
+_LINK = re.compile(r"/monitors/([^/?#]+)\?window=(\w+)")
+_Row = Row[Any]
+_Key = tuple[str, str]  # A monitor's quoted name and the stamp of a window, as links name them.
+# The metrics whose values may be those of single rows: smallest and largest of a column.
+_VALUES = "feature_data_"
+
+
+@dataclass(frozen=True, slots=True)
+class ToldWindow:
+    """A judged window that messages may quote: its monitor, its start, and the cause it gave."""
+
+    monitor: str
+    stamp: str
+    start: datetime
+    cause: str = ""
+
+
+def clear_messages(
+    connection: Connection, endpoint: str, windows: Sequence[ToldWindow], *, dry_run: bool = False
+) -> int:
+    """Take what messages, histories and incidents quote of windows out of them.
+
+    A message that still waits is sent, and says of which alarm and window it is, and that the rest
+    was erased.
+
+    Returns
+    -------
+    int
+        How many messages that were.
+    """
+    since = min(one.start for one in windows)
+    quoting = _quoting(connection, {one.monitor for one in windows})
+    keys = {(quote(one.monitor, safe=""), one.stamp) for one in windows}
+    telling = quoting | _above(connection, quoting, keys, since)
+    found = _messages(connection, keys, telling, since)
+    if dry_run:
+        return len(found)
+    channels = {row.name: row for row in connection.execute(select(tables.channels))}
+    for row in found:
+        _clear_message(connection, row, Style.of(channels.get(row.channel)))
+    ids = {str(row.id) for row in found}
+    _clear_attempts(connection, ids)
+    _clear_history(connection, ids, keys, quoting, telling, since)
+    _clear_states(connection, quoting, since)
+    _clear_incidents(connection, endpoint, windows, {row.incident_id for row in found}, quoting)
+    return len(found)
+
+
+def _quoting(connection: Connection, monitors: Collection[str]) -> set[int]:
+    """Find the alarms whose reason quotes sums and extremes of a monitor's columns."""
+    table = tables.alarms.c
+    query = select(table.id, table.definition).where(table.kind == "metric")
+    return {
+        row.id
+        for row in connection.execute(query)
+        if _VALUES in (text := str(row.definition)) and any(one in text for one in monitors)
+    }
+
+
+def _above(connection: Connection, quoting: set[int], keys: set[_Key], since: datetime) -> set[int]:
+    """Find the composites that quote these alarms, or others about the windows, with other links.
+
+    They link to what the first of their children is about.
+    """
+    table = tables.history.c
+    query = select(table.alarm_name, table.data).where(
+        table.time >= since, table.type == "StateUpdate"
+    )
+    told = {
+        row.alarm_name for row in connection.execute(query) if _key(row.data.get("note")) in keys
+    }
+    ids = {row.name: row.id for row in connection.execute(select(tables.alarms))}
+    told |= {name for name, one in ids.items() if one in quoting}
+    return {ids[name] for name in above(connection, told)}
+
+
+def _messages(
+    connection: Connection, keys: set[_Key], telling: set[int], since: datetime
+) -> list[_Row]:
+    """Find the messages about the windows, and those that carry such messages."""
+    table = tables.outbox.c
+    columns = (
+        table.id, table.alarm_id, table.alarm_name, table.channel, table.state, table.created_at,
+        table.facts, table.incident_id, table.carrier_id,
+    )  # fmt: skip
+    query: Select[Any] = (
+        select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
+    )
+    rows = connection.execute(query).all()
+    about = [row for row in rows if row.alarm_id in telling or _key(row.facts) in keys]
+    ids = {row.id for row in about} | {row.carrier_id for row in about}
+    return [row for row in rows if row.id in ids and not (row.facts or {}).get("erased")]
+
+
+def _key(facts: Mapping[str, object] | None) -> _Key | None:
+    found = _LINK.search(str((facts or {}).get("link") or ""))
+    return None if found is None else (found[1], found[2])
+
+
+def _clear_message(connection: Connection, row: _Row, style: Style) -> None:
+    facts = {**(row.facts or {}), "erased": True}
+    if "cause" in facts:
+        facts["cause"] = ERASED_TEXT
+    link = str(facts.get("link") or "")
+    event = Event(
+        type="alarm.erased",
+        time=row.created_at,
+        title=f"{row.state}: {row.alarm_name}",
+        text=_SAID,
+        link=link,
+        mood="failure" if row.state == "ALARM" else "info",
+        data={
+            "alarm": {"name": row.alarm_name},
+            "state": {"new": row.state},
+            "links": {"dashboard": link},
+        },
+    )
+    stored = connection.scalar(select(tables.outbox.c.body).where(tables.outbox.c.id == row.id))
+    message = render_anew(stored or b"", event, message_id=row.id, style=style)
+    connection.execute(
+        update(tables.outbox)
+        .where(tables.outbox.c.id == row.id)
+        .values(
+            body=message.body, content_type=message.content_type, facts=facts, last_response=None
+        )
+    )
+
+
+def _clear_attempts(connection: Connection, messages: Collection[str]) -> None:
+    """Forget what receivers answered: some repeat what they were sent."""
+    for one in messages:
+        connection.execute(update(attempts).where(attempts.c.message_id == one).values(answer=None))
+
+
+def _clear_history(
+    connection: Connection,
+    messages: Collection[str],
+    keys: set[_Key],
+    quoting: set[int],
+    telling: set[int],
+    since: datetime,
+) -> None:
+    table = tables.history.c
+    query = select(table.id, table.alarm_id, table.data).where(
+        table.time >= since,
+        or_(table.type.in_(("Action", "StateUpdate")), table.alarm_id.in_(quoting)),
+    )
+    for row in connection.execute(query).all():
+        data = dict(row.data)
+        if row.alarm_id in telling or _key(data.get("note")) in keys:
+            data.pop("note", None)
+        if data.get("messageId") in messages and data.get("publishedMessage") is not None:
+            data["publishedMessage"] = ERASED_TEXT
+        if row.alarm_id in quoting:
+            for key in ("oldState", "newState"):
+                if isinstance(data.get(key), Mapping):
+                    data[key] = {**data[key], "stateReason": ERASED_TEXT, "stateReasonData": None}
+        if data != row.data:
+            connection.execute(update(tables.history).where(table.id == row.id).values(data=data))
+
+
+def _clear_states(connection: Connection, quoting: set[int], since: datetime) -> None:
+    table = tables.alarms.c
+    connection.execute(
+        update(tables.alarms)
+        .where(table.id.in_(quoting), table.state_changed_at >= since)
+        .values(state_reason=ERASED_TEXT, state_reason_data=None)
+    )
+
+
+def _clear_incidents(
+    connection: Connection,
+    endpoint: str,
+    windows: Sequence[ToldWindow],
+    named: set[str | None],
+    quoting: set[int],
+) -> None:
+    """Clear the incidents that a message names, that began in a window, or that quote its cause."""
+    table = incidents.c
+    starts = {one.start for one in windows}
+    causes = {one.cause[:CAUSE_MAX] for one in windows if one.cause}
+    members = select(incident_alarms.c.incident_id).where(incident_alarms.c.alarm_id.in_(quoting))
+    named = named | set(connection.scalars(members))
+    query = select(table.id, table.endpoint, table.onset_at, table.cause).where(
+        table.cause != ERASED_TEXT
+    )
+    for row in connection.execute(query).all():
+        began_there = row.endpoint.lower() == endpoint.lower() and row.onset_at in starts
+        if began_there or row.id in named or row.cause in causes:
+            connection.execute(
+                update(incidents).where(table.id == row.id).values(cause=ERASED_TEXT)
+            )

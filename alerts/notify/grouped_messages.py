@@ -1,0 +1,202 @@
+"""Messages that carry others: of a group, of an overflow, of a week."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.guard import hold
+from driftline.alerts.notify.channel import Style
+from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
+from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.rows import CARRIERS_ALARM, OutboxRow, new_message_id, note_rows
+
+__all__ = ["Carrier", "carry", "changes_of"]
+
+_NAME_MAX = 255
+_LINES_MAX = 20
+_SPARE_BYTES = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """What a message that carries others is about.
+
+    Parameters
+    ----------
+    kind
+        ``group``, ``overflow``, ``reminder`` or ``digest``.
+    title
+        In a few words.
+    labels
+        What its changes have in common.
+    firing
+        Names of the alarms of the group that are in ALARM now, also those told before.
+    link
+        Where there is more to see.
+    key
+        Messages of one key go out in their order.
+    """
+
+    kind: str
+    title: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    firing: Sequence[str] = ()
+    link: str = ""
+    key: str = ""
+
+
+def carry(
+    connection: Connection,
+    channel: OutboxRow,
+    carrier: Carrier,
+    members: Sequence[OutboxRow],
+    now: datetime,
+    *,
+    told: Sequence[OutboxRow] | None = None,
+) -> str:
+    """Queue a message that carries others, and close those; give its id.
+
+    Parameters
+    ----------
+    channel
+        The channel's row.
+    members
+        Rows of the outbox that it carries; they end as ``grouped``.
+    told
+        Those of them that it tells of, by default all: the newest of each alarm.
+    """
+    hold(connection, f"carrier:{channel.name}")
+    table = tables.outbox
+    message_id = new_message_id(now)
+    shown = sorted(
+        members if told is None else told,
+        key=lambda row: (row.state != "ALARM", row.alarm_name, row.state_seq),
+    )
+    event = _event(carrier, shown, now)
+    message = render_event(event, message_id=message_id, style=Style.of(channel))
+    own = (table.c.alarm_id == CARRIERS_ALARM, table.c.channel == channel.name)
+    newest = connection.scalar(select(func.max(table.c.state_seq)).where(*own)) or 0
+    connection.execute(
+        insert(table).values(
+            id=message_id,
+            alarm_id=CARRIERS_ALARM,
+            alarm_name=carrier.title[:_NAME_MAX],
+            state_seq=newest + 1,
+            channel=channel.name,
+            state="ALARM" if carrier.firing else "OK",
+            body=message.body,
+            content_type=message.content_type,
+            created_at=now,
+            next_attempt_at=now,
+            attempts=0,
+            status="pending",
+            kind=carrier.kind,
+            group_key=carrier.key,
+            reason=f"carries {len(members)} messages",
+            facts={"labels": dict(carrier.labels), "link": carrier.link},
+        )
+    )
+    if members:
+        _close(connection, carrier, members, message_id, now)
+    return message_id
+
+
+def _close(
+    connection: Connection,
+    carrier: Carrier,
+    members: Sequence[OutboxRow],
+    message_id: str,
+    now: datetime,
+) -> None:
+    table = tables.outbox
+    connection.execute(
+        update(table)
+        .where(table.c.id.in_([row.id for row in members]))
+        .values(
+            status="grouped",
+            carrier_id=message_id,
+            finished_at=now,
+            reason=f"told by {carrier.kind} message {message_id}",
+        )
+    )
+    told = f"grouped into message {message_id}"
+    note_rows(connection, members, time=now, state="Grouped", told=told)
+
+
+def changes_of(changes: int, alarms: int) -> str:
+    """Say how many changes of how many alarms a message carries."""
+    return (
+        f"{changes} change{'' if changes == 1 else 's'} of "
+        f"{alarms} alarm{'' if alarms == 1 else 's'}"
+    )
+
+
+def _event(carrier: Carrier, rows: Sequence[OutboxRow], now: datetime) -> Event:
+    entries = [_entry(row) for row in rows]
+    counts = {
+        state: sum(1 for one in entries if one["state"] == state)
+        for state in ("ALARM", "OK", "INSUFFICIENT_DATA")
+    }
+    data: dict[str, object] = {
+        "group": {"kind": carrier.kind, "labels": dict(carrier.labels)},
+        "counts": counts,
+        "firing": list(carrier.firing)[:_LINES_MAX],
+        "firing_count": len(carrier.firing),
+        "incidents": sorted({str(one["incident"]) for one in entries if one["incident"]})[:50],
+        "links": {"dashboard": carrier.link},
+    }
+    shown = _fitting(data, entries)
+    data |= {"alarms": shown, "not_shown": len(entries) - len(shown)}
+    lines = [f"{one['state']}: {one['name']}: {one['cause']}" for one in shown[:_LINES_MAX]]
+    if len(entries) > len(lines):
+        lines.append(f"and {len(entries) - len(lines)} more")
+    if not entries:
+        lines = [f"still in ALARM: {', '.join(carrier.firing[:_LINES_MAX])}"]
+    return Event(
+        type="alarm.digest" if carrier.kind == "digest" else "alarm.group",
+        time=now,
+        title=carrier.title,
+        text="\n".join(lines),
+        link=carrier.link,
+        mood="failure" if counts["ALARM"] or carrier.firing else "success",
+        data=data,
+    )
+
+
+def _entry(row: OutboxRow) -> dict[str, object]:
+    facts: Mapping[str, object] = row.facts or {}
+    labels = facts.get("labels")
+    severity = labels.get("severity") if isinstance(labels, Mapping) else None
+    return {
+        "name": row.alarm_name,
+        "state": row.state,
+        "old": facts.get("old"),
+        "severity": severity,
+        "cause": facts.get("cause"),
+        "link": facts.get("link"),
+        "since": facts.get("since"),
+        "flapping": bool(facts.get("flapping")),
+        "time": row.created_at.isoformat(),
+        "incident": row.incident_id,
+        "message_id": row.id,
+        "seq": row.state_seq,
+    }
+
+
+def _fitting(
+    data: Mapping[str, object], entries: Sequence[Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """Give as many entries as fit into a message."""
+    left = BODY_MAX_BYTES - _SPARE_BYTES - len(as_json(data))
+    shown: list[Mapping[str, object]] = []
+    for one in entries:
+        left -= len(as_json(one)) + 1
+        if left < 0:
+            break
+        shown.append(one)
+    return shown

@@ -1,0 +1,115 @@
+"""What silences match and groups share: the labels of a change of state, and its facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.notify.event import alarm_path, plain_cause
+
+__all__ = ["Notifiable", "facts_of", "features_of", "group_key", "labels_of"]
+
+_LABEL_MAX = 255
+_CAUSE_MAX = 300
+_ENDPOINT = ("Endpoint", "EndpointName")
+_VARIANT = ("VariantName", "Variant")
+_MONITOR = ("MonitoringSchedule",)
+
+
+class Notifiable(Protocol):
+    """What policy needs to know of an alarm, metric or composite."""
+
+    @property
+    def alarm_name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def actions_enabled(self) -> bool:
+        """Whether anybody is told at all."""
+        ...
+
+    def actions(self, state: str) -> tuple[str, ...]:
+        """Name the channels to tell when the state becomes this one."""
+        ...
+
+
+def labels_of(alarm: Notifiable, note: Mapping[str, object] | None = None) -> dict[str, str]:
+    """Give the labels of an alarm.
+
+    Returns
+    -------
+    dict
+        ``alarm``, ``severity``, ``owner``, ``namespace``, ``metric``, ``endpoint``, ``variant``,
+        ``monitor`` and ``feature`` as far as it has them, then its tags and dimensions by their
+        own names. A label that is not there counts as an empty text.
+    """
+    dimensions = dict(getattr(alarm, "dimensions", None) or {})
+    note = note or {}
+    monitor = str(note.get("monitor") or "")
+    found = {
+        "alarm": alarm.alarm_name,
+        "severity": str(getattr(alarm, "severity", "") or ""),
+        "owner": str(getattr(alarm, "owner", "") or ""),
+        "namespace": str(getattr(alarm, "namespace", "") or ""),
+        "metric": str(getattr(alarm, "metric_name", "") or ""),
+        "endpoint": _first(dimensions, _ENDPOINT),
+        "variant": _first(dimensions, _VARIANT),
+        "monitor": monitor or _first(dimensions, _MONITOR),
+        "feature": next(iter(features_of(alarm, note)), ""),
+    }
+    tags = dict(getattr(alarm, "tags", None) or {})
+    for name, value in (*tags.items(), *dimensions.items()):
+        found.setdefault(str(name), str(value))
+    return {name: value[:_LABEL_MAX] for name, value in found.items() if value}
+
+
+def features_of(alarm: Notifiable, note: Mapping[str, object] | None) -> list[str]:
+    """Name the features that a change is about, the worst first; none where nothing says so."""
+    note = note or {}
+    found: list[str] = []
+    if isinstance(note.get("feature"), str):
+        found.append(str(note["feature"]))
+    violations = note.get("violations")
+    found += [
+        str(one["feature_name"])
+        for one in (violations if isinstance(violations, list | tuple) else ())
+        if isinstance(one, Mapping) and "feature_name" in one
+    ]
+    dimensions = getattr(alarm, "dimensions", None) or {}
+    if "Feature" in dimensions:
+        found.append(str(dimensions["Feature"]))
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def group_key(names: Iterable[str], labels: Mapping[str, str]) -> str:
+    """Give the key of the group that labels fall into: canonical JSON of those named."""
+    return json.dumps(
+        {name: labels.get(name, "") for name in sorted(names)},
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def facts_of(
+    change: StateChange, labels: Mapping[str, str], dashboard_url: str
+) -> dict[str, object]:
+    """Give what a message that carries this change among others says of it."""
+    note = change.note or {}
+    # No values of rows: the channel that a group goes to may not be told them.
+    text = plain_cause(note) or change.reason
+    path = str(note.get("link") or alarm_path(change.alarm_name))
+    link = f"{dashboard_url.rstrip('/')}/{path.lstrip('/')}"
+    return {
+        "labels": dict(labels),
+        "old": change.old,
+        "cause": text[:_CAUSE_MAX],
+        "link": link,
+        "since": change.first_breach.isoformat() if change.first_breach is not None else None,
+    }
+
+
+def _first(found: Mapping[str, str], names: Iterable[str]) -> str:
+    return next((str(found[name]) for name in names if name in found), "")

@@ -1,0 +1,323 @@
+"""The outbox: one row for each change of state and channel, until it is delivered or given up.
+
+Rows are written in the transaction of the change, rendered once, claimed by lease, and marked by
+whoever holds the lease. A process that dies between sending and marking leaves a lease to run out:
+the message goes out again with the same id. At least once, then; receivers drop repeats by id.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.guard import hold
+from driftline.alerts.notify.channel import ALERT_TYPES
+from driftline.alerts.notify.deliveries import Delivery, list_deliveries, redeliver
+from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
+from driftline.alerts.notify.limits import Budget, overflow
+from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
+from driftline.alerts.notify.policy import ChannelPolicy
+from driftline.alerts.notify.queueing import Desk, enqueue
+from driftline.alerts.notify.rows import (
+    BY_HAND,
+    CARRIERS_ALARM,
+    OPEN,
+    OutboxRow,
+    new_message_id,
+    note_rows,
+)
+from driftline.alerts.notify.silences import Silences
+
+# What all callers need of the outbox, wherever it is written.
+__all__ = [
+    "Claim",
+    "Delivery",
+    "Desk",
+    "Told",
+    "bury",
+    "claim",
+    "enqueue",
+    "finish",
+    "hold_channel",
+    "is_any_due",
+    "list_deliveries",
+    "new_message_id",
+    "redeliver",
+    "supersede",
+    "told_by",
+]
+
+LEASE_S = 60.0  # Longer than the longest request.
+_BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
+_BACKLOG_MAX = 3  # Longer backlogs of one alarm lose their middle.
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A message that this process may send until its lease runs out."""
+
+    id: str
+    owner: str
+    alarm_id: int
+    alarm_name: str
+    state_seq: int
+    channel: str
+    body: bytes = field(repr=False)
+    content_type: str
+    attempts: int
+    created_at: datetime
+
+
+class Told(NamedTuple):
+    """A change of state that a message tells of."""
+
+    message_id: str
+    alarm_id: int
+    alarm_name: str
+    changed_at: datetime
+
+
+def is_any_due(connection: Connection, now: datetime) -> bool:
+    """Say whether a pass would find anything; a cheap question for an idle loop."""
+    return (
+        connection.execute(select(tables.outbox.c.id).where(_is_due(now)).limit(1)).first()
+        is not None
+    )
+
+
+def claim(
+    connection: Connection,
+    now: datetime,
+    *,
+    limit: int = 20,
+    lease_s: float = LEASE_S,
+    busy: Mapping[str, int] | None = None,
+    share: int | None = None,
+) -> list[Claim]:
+    """Take messages that are due, at most one of each alarm and channel: the oldest.
+
+    A channel that has had its share of the minute gets none; what waits there for the first time
+    becomes one message.
+
+    Parameters
+    ----------
+    busy
+        How many messages of each channel are being sent by this process already.
+    share
+        How many of one channel there may be then; all by default.
+
+    Returns
+    -------
+    list
+        With a lease, of one minute by default. A channel that failed five times in a row gives one
+        only.
+    """
+    hold(connection, "outbox:claim")  # Who counts what a channel got counts alone.
+    channels = {row.name: row for row in connection.execute(select(tables.channels))}
+    policies = {name: ChannelPolicy.of(row.options) for name, row in channels.items()}
+    budget = Budget(connection, policies, now)
+    owner = secrets.token_hex(16)
+    taken: list[Claim] = []
+    under_way = Counter(busy or {})
+    share = share or limit
+    silences = Silences(connection)
+    full = [name for name, count in under_way.items() if count >= share]
+    for row in connection.execute(_claimable(now, [*budget.empty, *full], 10 * limit)).all():
+        if len(taken) == limit:
+            break
+        most = 1 if row.failure_count >= _BREAKER_FAILURES else share
+        if (
+            under_way[row.channel] >= most
+            or _is_held_back(connection, silences, row, now)
+            or not budget.take(row.channel)
+        ):
+            continue
+        under_way[row.channel] += 1
+        if (one := _take(connection, row, owner, now, lease_s)) is not None:
+            taken.append(one)
+    budget.store()
+    for name in budget.empty:
+        _fold(connection, channels[name], silences, now)
+    return taken
+
+
+def _claimable(now: datetime, empty: Sequence[str], limit: int) -> Select[tuple[object, ...]]:
+    table, channels = tables.outbox.c, tables.channels
+    return (
+        select(tables.outbox, channels.c.failure_count)
+        .join(channels, channels.c.name == table.channel)
+        .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(empty))
+        # Those of failing channels last, so that they do not stand in the others' way.
+        .order_by(channels.c.failure_count, table.created_at, table.id)
+        .limit(limit)
+        # Where the database locks rows, those that another is taking are passed over.
+        .with_for_update(of=tables.outbox, skip_locked=True)
+    )
+
+
+def _take(
+    connection: Connection, row: OutboxRow, owner: str, now: datetime, lease_s: float
+) -> Claim | None:
+    table = tables.outbox.c
+    result = connection.execute(
+        update(tables.outbox)
+        .where(table.id == row.id, table.attempts == row.attempts, _is_due(now))
+        .values(
+            status="delivering",
+            attempts=row.attempts + 1,
+            lease_owner=owner,
+            lease_until=now + timedelta(seconds=lease_s),
+        )
+    )
+    if not result.rowcount:
+        return None
+    return Claim(
+        id=row.id,
+        owner=owner,
+        alarm_id=row.alarm_id,
+        alarm_name=row.alarm_name,
+        state_seq=row.state_seq,
+        channel=row.channel,
+        body=row.body,
+        content_type=row.content_type,
+        attempts=row.attempts + 1,
+        created_at=row.created_at,
+    )
+
+
+def _is_held_back(
+    connection: Connection, silences: Silences, row: OutboxRow, now: datetime
+) -> bool:
+    """Hold back a change that waits for its next attempt when a silence was made meanwhile."""
+    if row.kind != "change" or row.reason == BY_HAND:
+        return False
+    muted = silences.muting((row.facts or {}).get("labels", {}), now)
+    if muted is None:
+        return False
+    connection.execute(
+        update(tables.outbox)
+        .where(tables.outbox.c.id == row.id)
+        .values(**muted.columns, status="muted", lease_owner=None, lease_until=None)
+    )
+    told = f'muted by silence "{muted.silence}"'
+    note_rows(connection, [row], time=now, state="Muted", told=told)
+    return True
+
+
+def _fold(connection: Connection, channel: OutboxRow, silences: Silences, now: datetime) -> None:
+    """Make one message of what a channel may not get one by one."""
+    # These take alerts, not messages about them: they get each when its time has come.
+    found = [] if channel.type in ALERT_TYPES else overflow(connection, channel.name)
+    rows = [row for row in found if not _is_held_back(connection, silences, row, now)]
+    if rows:
+        newest = {row.alarm_id: row for row in rows}
+        firing = [row.alarm_name for row in newest.values() if row.state == "ALARM"]
+        title = f"{changes_of(len(rows), len(newest))} in a short time"
+        carrier = Carrier("overflow", title, firing=firing)
+        carry(connection, channel, carrier, rows, now)
+
+
+def told_by(connection: Connection, taken: Claim) -> list[Told]:
+    """Give the changes of state that a message tells of: its own, or those that it carries."""
+    if taken.alarm_id != CARRIERS_ALARM:
+        return [Told(taken.id, taken.alarm_id, taken.alarm_name, taken.created_at)]
+    table = tables.outbox.c
+    query = (
+        select(table.id, table.alarm_id, table.alarm_name, table.created_at)
+        .where(table.carrier_id == taken.id)
+        .order_by(table.created_at, table.id)
+    )
+    return [Told(*row) for row in connection.execute(query)]
+
+
+def hold_channel(connection: Connection, name: str) -> None:
+    """Keep a channel to this transaction; before its messages, as all do who change both."""
+    table = tables.channels.c
+    connection.execute(select(table.name).where(table.name == name).with_for_update(key_share=True))
+
+
+def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -> bool:
+    """Write the end of an attempt; False when the lease has gone to somebody else meanwhile."""
+    table = tables.outbox.c
+    result = connection.execute(
+        update(tables.outbox)
+        .where(
+            table.id == taken.id,
+            table.lease_owner == taken.owner,
+            table.attempts == taken.attempts,
+            table.status == "delivering",
+        )
+        .values(**values, lease_owner=None, lease_until=None)
+    )
+    return bool(result.rowcount)
+
+
+def supersede(connection: Connection, taken: Claim, now: datetime) -> int:
+    """Drop the middle of a backlog that a failing channel has built up; give how many.
+
+    Only where the channel asks for it: by default every change is told. Of more than three open
+    messages of one alarm the oldest, which is being tried, and the newest, which says how things
+    are, stay.
+    """
+    options = select(tables.channels.c.options).where(tables.channels.c.name == taken.channel)
+    if not ChannelPolicy.of(connection.scalar(options)).supersede_backlog:
+        return 0
+    table = tables.outbox.c
+    rows = connection.execute(
+        select(tables.outbox)
+        .where(
+            table.alarm_id == taken.alarm_id,
+            table.channel == taken.channel,
+            table.status.in_(OPEN),
+            table.kind == "change",
+        )
+        .order_by(table.state_seq)
+    ).all()
+    if len(rows) <= _BACKLOG_MAX:
+        return 0
+    why = f"a newer message, {rows[-1].id}, says how the alarm is"
+    dropped = [row for row in rows[1:-1] if row.status == "pending"]
+    connection.execute(
+        update(tables.outbox)
+        .where(table.id.in_([row.id for row in dropped]))
+        .values(status="superseded", finished_at=now, reason=why)
+    )
+    told = "superseded by a newer one"
+    note_rows(connection, dropped, time=now, state="Superseded", told=told)
+    return len(dropped)
+
+
+def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
+    """Give up all messages that a channel is still owed; give how many."""
+    table = tables.outbox.c
+    owed = or_(
+        table.status.in_((*OPEN, "waiting")),
+        and_(table.status.in_(("muted", "damped")), table.finished_at.is_(None)),
+    )
+    result = connection.execute(
+        update(tables.outbox)
+        .where(table.channel == channel, owed)
+        .values(status="dead", last_error=why, finished_at=now, lease_owner=None, lease_until=None)
+    )
+    return result.rowcount
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Select what may be sent; waits that no wait can be come of a clock that was far ahead."""
+    table = tables.outbox.c
+    next_at, lease = table.next_attempt_at, table.lease_until
+    too_late, too_long = now + timedelta(seconds=WAIT_MAX_S), now + timedelta(seconds=LEASE_S)
+    return or_(
+        and_(
+            table.status == "pending",
+            or_(table.attempts == 0, next_at <= now, next_at > too_late),
+        ),
+        and_(table.status == "delivering", or_(lease <= now, lease > too_long)),
+    )

@@ -1,0 +1,1 @@
+"""The receivers of notifications: one file for each kind of channel."""

@@ -1,0 +1,168 @@
+"""One message by apprise, in a process of its own that can reach what it may and nothing else.
+
+Apprise makes its own requests, to hosts that its more than hundred services know or its URLs name.
+So the guard stands where all of them must pass: Python asks an audit hook before each connection,
+each program and each file. Addresses are judged as they are connected to, so no name can be bound
+anew in between, and redirects cannot lead further. Files outside Python's own are closed, because
+some services can be told to send one.
+
+Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
+taken; 2: the URL is none. Or ``{"to_read": [URL]}``: nothing is sent; code 2 and ``{"index",
+"why"}`` tell of the first that apprise cannot read. What it says quotes of a URL only its scheme.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import os
+import re
+import resource
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from driftline.alerts.notify.addresses import AddressGuard
+
+__all__ = ["closed_to", "main"]
+
+_MEMORY_MAX_BYTES = 1 << 30
+_CPU_MAX_S = 20
+_REFUSED = frozenset(
+    {
+        "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile",
+        "os.system", "pty.spawn", "subprocess.Popen", "socket.bind", "ctypes.dlopen",
+        "os.remove", "os.rename", "os.link", "os.symlink", "os.rmdir", "os.chmod", "os.chown",
+    }
+)  # fmt: skip
+_SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
+_STATUS = re.compile(r"error=(\d{3})\b")
+
+
+def main() -> int:
+    """Send the message on standard input; give the exit code."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX_BYTES, _MEMORY_MAX_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_MAX_S, _CPU_MAX_S))
+    asked = json.loads(sys.stdin.buffer.read())
+    try:
+        import apprise
+    except ImportError:
+        sys.stdout.write("apprise is not installed; install driftline[apprise]\n")
+        return 2
+    statuses = _Statuses()
+    logger = logging.getLogger("apprise")
+    logger.handlers, logger.propagate = [statuses], False
+    asset = apprise.AppriseAsset(allow_templates=False, plugin_paths=[], http_redirects=False)
+    if "to_read" in asked:
+        sys.addaudithook(closed_to(AddressGuard(()), []))
+        for index, url in enumerate(asked["to_read"]):
+            if apprise.Apprise.instantiate(url, asset=asset) is None:
+                sys.stdout.write(json.dumps({"index": index, "why": _unread(url)}))
+                return 2
+        return 0
+    service = apprise.Apprise.instantiate(asked["url"], asset=asset)
+    if service is None:
+        sys.stdout.write(f"{_unread(asked['url'])}\n")
+        return 2
+    service.redirects = False
+    refused: list[str] = []
+    sys.addaudithook(closed_to(AddressGuard(asked["allow_networks"]), refused))
+    kinds = {"failure": "failure", "warning": "warning", "success": "success"}
+    is_sent = service.notify(
+        title=asked["title"], body=asked["body"],
+        notify_type=kinds.get(asked["mood"], "info"),
+    )  # fmt: skip
+    if is_sent and not refused:
+        return 0
+    if refused:
+        sys.stdout.write(f"{refused[0]}\n")
+    elif statuses.last is not None:
+        sys.stdout.write(f"the service answered {statuses.last}\n")
+    else:
+        sys.stdout.write("the service did not take the message\n")
+    return 1
+
+
+def _unread(url: str) -> str:
+    """Say why apprise cannot read a URL; after the scheme stand tokens, so nothing of that."""
+    from apprise.manager_plugins import NotificationManager  # An extra.
+
+    services: Any = NotificationManager()  # type: ignore[no-untyped-call]  # It has no types.
+    scheme, mark, _ = url.lower().partition("://")
+    if not mark or not _SCHEME.fullmatch(scheme):
+        # Nothing of it is told: it may be a token, or a file that was named by mistake.
+        return (
+            "there is no scheme that apprise could know; expected an address such as mailtos://... "
+            "or tgram://..."
+        )
+    known = sorted(services.schemas())
+    if scheme not in known:
+        (near,) = difflib.get_close_matches(scheme, known, n=1, cutoff=0.0)
+        return (
+            f'apprise knows no scheme "{scheme}"; expected one of its services, such as '
+            f'mailtos://... or tgram://...; the nearest known one is "{near}"'
+        )
+    return (
+        f'apprise cannot read what follows "{scheme}://", or lacks a package for it here; expected '
+        f"as {services[scheme].setup_url} says"
+    )
+
+
+def closed_to(guard: AddressGuard, refused: list[str]) -> Callable[[str, Sequence[Any]], None]:
+    """Make the audit hook; why it refused something is added to a list."""
+    inside = _own_files()
+
+    def refuse(why: str) -> None:
+        refused.append(why)
+        raise PermissionError(why)
+
+    def judge(event: str, given: Sequence[Any]) -> None:
+        if event in _SENDS:
+            address = given[1]
+            if address is None:  # Over a connection that was judged when it was made.
+                return
+            if not isinstance(address, tuple) or not guard.reaches(str(address[0])):
+                refuse("address not allowed")
+        elif event in _REFUSED:
+            refuse("a program or a file of this machine is not allowed")
+        elif event == "open":
+            path, mode, flags = given
+            is_writing = (isinstance(mode, str) and any(one in mode for one in "wax+")) or bool(
+                (flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            )
+            if isinstance(path, int):
+                return
+            name = os.path.realpath(os.fsdecode(path))
+            if is_writing and name != os.devnull:
+                refuse("a program or a file of this machine is not allowed")
+            if not name.startswith(inside):
+                refuse("a program or a file of this machine is not allowed")
+
+    return judge
+
+
+def _own_files() -> tuple[str, ...]:
+    """Name the folders of Python's own files, and what is read to connect."""
+    found = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *filter(None, sys.path)}
+    found |= {"/etc/ssl", "/usr/share/zoneinfo"}
+    files = ("/etc/mime.types", "/etc/localtime", "/etc/resolv.conf", "/etc/hosts", "/dev/urandom")
+    folders = {f"{os.path.realpath(one)}{os.sep}" for one in found if one not in ("", "/")}
+    return (*sorted(folders), *(os.path.realpath(one) for one in files), os.devnull)
+
+
+class _Statuses(logging.Handler):
+    """Keeps of apprise's log, whose lines may quote tokens, only what a service answered."""
+
+    last: str | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look for the status in a line."""
+        if found := _STATUS.search(record.getMessage()):
+            self.last = found[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

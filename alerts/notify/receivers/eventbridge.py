@@ -1,0 +1,202 @@
+"""Amazon EventBridge's form of a message, as CloudWatch sends it.
+
+Fields are those of the events in the CloudWatch User Guide, "Alarm events and EventBridge".
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.parts import tells_tags
+from driftline.alerts.alarms.reason import aws_time
+from driftline.alerts.math.query import MetricQuery
+from driftline.alerts.notify.arn import ACCOUNT, REGION, alarm_arn
+from driftline.alerts.notify.event import Event
+
+__all__ = ["configuration_event", "eventbridge_alarm", "eventbridge_notice"]
+
+_SPACE = uuid.UUID("6a7d3f0e-5d0b-5a39-9a2f-0f4f6b1c9d11")  # Of ids made from our own.
+
+
+def eventbridge_alarm(
+    change: StateChange, definition: AnyDefinition, *, message_id: str
+) -> dict[str, object]:
+    """Give the event "CloudWatch Alarm State Change"."""
+    was_at = change.old_changed_at
+    said = {
+        "reason": change.old_reason,
+        "reasonData": change.old_reason_data,
+        "timestamp": aws_time(was_at) if was_at is not None else None,
+    }
+    previous: dict[str, object] = {"value": change.old}
+    previous |= {key: value for key, value in said.items() if value}
+    state: dict[str, object] = {"value": change.new, "reason": change.reason}
+    if change.reason_data:
+        state["reasonData"] = change.reason_data
+    state["timestamp"] = aws_time(change.time)
+    detail: dict[str, object] = {
+        "alarmName": definition.alarm_name,
+        "state": state,
+        "previousState": previous,
+        "configuration": _configuration(definition),
+    }
+    if tells_tags(definition.action_configuration):
+        detail |= {"alarmTags": definition.told_tags, "alarmTagsStatus": "SUCCESS"}
+    return _bridge(
+        "CloudWatch Alarm State Change", "aws.cloudwatch", change.time, message_id,
+        [alarm_arn(definition.alarm_name)], detail,
+    )  # fmt: skip
+
+
+def eventbridge_notice(event: Event, *, message_id: str) -> dict[str, object]:
+    """Give EventBridge's form of what CloudWatch has no event for."""
+    kind = event.type.replace(".", " ").replace("_", " ").title()
+    return _bridge(f"driftline {kind}", "driftline", event.time, message_id, [], event.fields)
+
+
+def configuration_event(
+    operation: str,
+    definition: AnyDefinition,
+    *,
+    message_id: str,
+    time: datetime,
+    state: str,
+    state_changed_at: datetime,
+    state_reason: str = "",
+    previous: AnyDefinition | None = None,
+    previous_at: datetime | None = None,
+) -> dict[str, object]:
+    """Give the event "CloudWatch Alarm Configuration Change".
+
+    Parameters
+    ----------
+    operation
+        ``create``, ``update`` or ``delete``.
+    state, state_changed_at, state_reason
+        The alarm's state; the reason is told with ``delete`` only, as CloudWatch does.
+    previous, previous_at
+        With ``update``: what it was before, and since when.
+    """
+    now: dict[str, object] = {"value": state, "timestamp": aws_time(state_changed_at)}
+    if operation == "delete" and state_reason:
+        now["reason"] = state_reason
+    detail: dict[str, object] = {
+        "alarmName": definition.alarm_name,
+        "operation": operation,
+        "state": now,
+        "configuration": _whole_configuration(definition, time),
+    }
+    if operation == "update" and previous is not None:
+        detail["previousConfiguration"] = _whole_configuration(previous, previous_at or time)
+    return _bridge(
+        "CloudWatch Alarm Configuration Change", "aws.cloudwatch", time, message_id,
+        [alarm_arn(definition.alarm_name)], detail,
+    )  # fmt: skip
+
+
+def _bridge(
+    detail_type: str,
+    source: str,
+    time: datetime,
+    message_id: str,
+    resources: Sequence[str],
+    detail: Mapping[str, object],
+) -> dict[str, object]:
+    return {
+        "version": "0",
+        # EventBridge's ids are UUIDs; ours gives the same one each time.
+        "id": str(uuid.uuid5(_SPACE, message_id)),
+        "detail-type": detail_type,
+        "source": source,
+        "account": ACCOUNT,
+        "time": f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "region": REGION,
+        "resources": list(resources),
+        "detail": dict(detail),
+    }
+
+
+def _configuration(definition: AnyDefinition) -> dict[str, object]:
+    found: dict[str, object] = {}
+    if definition.alarm_description:
+        found["description"] = definition.alarm_description
+    if isinstance(definition, CompositeDefinition):
+        found["alarmRule"] = definition.alarm_rule
+        if definition.actions_suppressor is not None:
+            found["actionsSuppressor"] = definition.actions_suppressor
+            found["actionsSuppressorWaitPeriod"] = definition.actions_suppressor_wait_period
+            found["actionsSuppressorExtensionPeriod"] = (
+                definition.actions_suppressor_extension_period
+            )
+    elif definition.metrics:
+        found["metrics"] = [_bridge_query(one) for one in definition.metrics]
+    else:
+        stat = _metric_stat(
+            definition.namespace, definition.metric_name, definition.dimensions,
+            definition.period, definition.extended_statistic or definition.statistic,
+            definition.unit,
+        )  # fmt: skip
+        own_id = str(uuid.uuid5(_SPACE, definition.alarm_name))
+        found["metrics"] = [{"id": own_id, "metricStat": stat, "returnData": True}]
+    return found
+
+
+def _bridge_query(query: MetricQuery) -> dict[str, object]:
+    found: dict[str, object] = {"id": query.id}
+    if query.expression is not None:
+        found["expression"] = query.expression
+    else:
+        found["metricStat"] = _metric_stat(
+            query.namespace or "", query.metric_name or "", query.dimensions, query.period,
+            query.stat, query.unit,
+        )  # fmt: skip
+    if query.label is not None:
+        found["label"] = query.label
+    return found | {"returnData": query.return_data}
+
+
+def _metric_stat(
+    namespace: str,
+    name: str,
+    dimensions: Mapping[str, str],
+    period: int | None,
+    stat: str | None,
+    unit: str | None,
+) -> dict[str, object]:
+    metric = {"namespace": namespace, "name": name, "dimensions": dict(dimensions)}
+    found: dict[str, object] = {"metric": metric, "period": period, "stat": stat}
+    return found | ({"unit": unit} if unit is not None else {})
+
+
+def _whole_configuration(definition: AnyDefinition, time: datetime) -> dict[str, object]:
+    found = _configuration(definition) | {
+        "alarmName": definition.alarm_name,
+        "actionsEnabled": definition.actions_enabled,
+        "timestamp": aws_time(time),
+        "okActions": list(definition.ok_actions),
+        "alarmActions": list(definition.alarm_actions),
+        "insufficientDataActions": list(definition.insufficient_data_actions),
+    }
+    if isinstance(definition, AlarmDefinition):
+        found |= {
+            key: value
+            for key, value in (
+                ("evaluationPeriods", definition.evaluation_periods),
+                ("datapointsToAlarm", definition.datapoints_to_alarm),
+                ("threshold", definition.threshold),
+                ("thresholdMetricId", definition.threshold_metric_id),
+                ("comparisonOperator", definition.comparison_operator),
+                ("treatMissingData", definition.treat_missing_data),
+                (
+                    "evaluateLowSampleCountPercentile",
+                    definition.evaluate_low_sample_count_percentile,
+                ),
+            )
+            if value is not None
+        }
+    return found

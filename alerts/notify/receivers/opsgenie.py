@@ -1,0 +1,109 @@
+"""Opsgenie's form of an alarm: Alert API v2, an alert is created and closed by one alias.
+
+ALARM creates the alert, OK closes it, and while it is open Opsgenie counts what comes under its
+alias. Missing data are no recovery: INSUFFICIENT_DATA, for alarms whose
+``insufficient_data_actions`` name the channel, creates it, too. A message is stored as the request
+below the address, ``{"path", "body"}``; the API key is a header of the request alone.
+
+References
+----------
+Opsgenie, "Alert API" (docs.opsgenie.com/docs/alert-api): fields and their limits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.notify.arn import dedup_key
+from driftline.alerts.notify.event import Event, as_json
+from driftline.alerts.notify.labels import labels_of
+
+__all__ = ["opsgenie_alarm", "opsgenie_notice", "opsgenie_request", "opsgenie_retold"]
+
+_URL = "https://api.opsgenie.com"
+_MESSAGE_MAX, _DESCRIPTION_MAX, _ENTITY_MAX = 130, 15_000, 512
+_DETAIL_MAX = 500  # Of 8,000 characters that all details may have together.
+_DETAILS = (
+    "alarm", "state", "severity", "owner", "endpoint", "variant", "monitor", "metric", "feature",
+)  # fmt: skip
+_PRIORITIES = {"failure": "P1", "warning": "P3"}
+
+
+def opsgenie_alarm(
+    change: StateChange, definition: AnyDefinition, event: Event
+) -> dict[str, object]:
+    """Return the request of a change of state, without its API key."""
+    labels = labels_of(definition, change.note) | {"state": change.new}
+    alias = dedup_key(definition.alarm_name)
+    return _close(event, alias) if change.new == "OK" else _create(event, alias, labels)
+
+
+def opsgenie_notice(event: Event) -> dict[str, object]:
+    """Return the request of something else, such as a test; ``success`` closes what it created."""
+    alias = dedup_key(f"{event.type} {event.data.get('channel')}")
+    return _close(event, alias) if event.mood == "success" else _create(event, alias, {})
+
+
+def opsgenie_request(url: str, body: bytes) -> tuple[str, bytes]:
+    """Return where to post, and what.
+
+    Raises
+    ------
+    ChannelError
+        When the message was written while its channel was of another type.
+    """
+    request = _parsed(body)
+    return f"{(url or _URL).rstrip('/')}{request['path']}", as_json(request["body"])
+
+
+def opsgenie_retold(body: bytes, event: Event) -> dict[str, object]:
+    """Return a stored request with the words of another event; raises as `opsgenie_request`."""
+    request = _parsed(body)
+    words = _words(event) | {"note": event.text[:_DESCRIPTION_MAX]}
+    request["body"] |= {key: text for key, text in words.items() if key in request["body"]}
+    return request
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(body)
+    except ValueError:
+        request = None
+    if not isinstance(request, dict) or set(request) != {"path", "body"}:
+        raise ChannelError("the message was written for another type of channel")
+    return request
+
+
+def _words(event: Event) -> dict[str, str]:
+    return {
+        "message": f"{event.title}: {event.text}"[:_MESSAGE_MAX],
+        "description": "\n\n".join(filter(None, (event.text, event.link)))[:_DESCRIPTION_MAX],
+    }
+
+
+def _create(event: Event, alias: str, labels: Mapping[str, str]) -> dict[str, object]:
+    details = {name: labels[name][:_DETAIL_MAX] for name in _DETAILS if name in labels}
+    return {
+        "path": "/v2/alerts",
+        "body": {
+            **_words(event),
+            "alias": alias,
+            "entity": labels.get("endpoint", "driftline")[:_ENTITY_MAX],
+            "source": "driftline",
+            "priority": _PRIORITIES.get(event.mood, "P5"),
+            "tags": ["driftline"],
+            "details": details,
+        },
+    }
+
+
+def _close(event: Event, alias: str) -> dict[str, object]:
+    return {
+        "path": f"/v2/alerts/{alias}/close?identifierType=alias",
+        "body": {"source": "driftline", "user": "driftline", "note": event.text[:_DESCRIPTION_MAX]},
+    }

@@ -1,0 +1,119 @@
+"""PagerDuty's form of an alarm: Events API v2, ``trigger`` and ``resolve`` of one ``dedup_key``.
+
+ALARM opens an incident, OK resolves it, and what comes while it is open is added to it. Missing
+data are no recovery: INSUFFICIENT_DATA, for alarms whose ``insufficient_data_actions`` name the
+channel, is a trigger, too. The routing key is added when the message is sent, so that no message is
+stored with it.
+
+References
+----------
+PagerDuty, "Events API v2 Overview", and its OpenAPI document (PagerDuty/api-schema, events-v2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any
+
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.notify.arn import dedup_key
+from driftline.alerts.notify.event import Event, as_json
+from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.secrets import Secret
+
+__all__ = [
+    "events_url",
+    "pagerduty_alarm",
+    "pagerduty_notice",
+    "pagerduty_retold",
+    "with_routing_key",
+]
+
+_URL = "https://events.pagerduty.com"
+_PATH = "/v2/enqueue"
+_SUMMARY_MAX = 1024
+_SEVERITIES = {"failure": "critical", "warning": "warning"}
+
+
+def pagerduty_alarm(
+    change: StateChange, definition: AnyDefinition, event: Event
+) -> dict[str, object]:
+    """Return the event of a change of state, without its routing key."""
+    labels = labels_of(definition, change.note)
+    about = {
+        "component": labels.get("endpoint"),
+        "group": labels.get("monitor"),
+        "class": labels.get("metric"),
+    }
+    action = "resolve" if change.new == "OK" else "trigger"
+    return _event(event, action, dedup_key(definition.alarm_name), about)
+
+
+def pagerduty_notice(event: Event) -> dict[str, object]:
+    """Return the event of something else, such as a test; ``success`` resolves what it opened."""
+    action = "resolve" if event.mood == "success" else "trigger"
+    return _event(event, action, dedup_key(f"{event.type} {event.data.get('channel')}"), {})
+
+
+def with_routing_key(body: bytes, key: Secret) -> bytes:
+    """Add the routing key.
+
+    Raises
+    ------
+    ChannelError
+        When the message was written while its channel was of another type.
+    """
+    return as_json({"routing_key": key.reveal(), **_parsed(body)})
+
+
+def pagerduty_retold(body: bytes, event: Event) -> dict[str, object]:
+    """Return a stored event with the words of another; raises as `with_routing_key`."""
+    found = _parsed(body)
+    found["payload"] |= {"summary": _summary(event), "custom_details": event.fields}
+    return found
+
+
+def events_url(url: str) -> str:
+    """Return the address to post to: of the given host, or PagerDuty's."""
+    base = (url or _URL).rstrip("/")
+    return base if base.endswith(_PATH) else f"{base}{_PATH}"
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or "event_action" not in event:
+        raise ChannelError("the message was written for another type of channel")
+    return event
+
+
+def _summary(event: Event) -> str:
+    return f"{event.title}: {event.text}"[:_SUMMARY_MAX]
+
+
+def _event(
+    event: Event, action: str, key: str, about: Mapping[str, str | None]
+) -> dict[str, object]:
+    payload: dict[str, object] = {
+        "summary": _summary(event),
+        "source": about.get("component") or "driftline",
+        "severity": _SEVERITIES.get(event.mood, "info"),
+        "timestamp": f"{event.time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z",
+        **{name: text for name, text in about.items() if text},
+        "custom_details": event.fields,
+    }
+    found: dict[str, object] = {
+        "event_action": action,
+        "dedup_key": key,
+        "payload": payload,
+        "client": "driftline",
+    }
+    if event.link.startswith(("http://", "https://")):
+        found |= {"client_url": event.link, "links": [{"href": event.link, "text": "driftline"}]}
+    return found

@@ -1,0 +1,155 @@
+"""One signed HTTP request: Standard Webhooks headers, a pinned connection, a bounded answer."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+from standardwebhooks.webhooks import Webhook
+
+from driftline.alerts.notify.addresses import Target
+from driftline.alerts.notify.secrets import Secret
+
+__all__ = ["TOTAL_TIMEOUT_S", "Answer", "new_transport", "post", "signed_headers"]
+
+TOTAL_TIMEOUT_S = 15.0  # Standard Webhooks recommends 15 to 30 s.
+_CONNECT_TIMEOUT_S = 5.0
+_ANSWER_MAX_BYTES = 4096
+_RETRY_AFTER_MAX_S = 3600.0
+_RETRY_AFTER_STATUSES = frozenset({429, 502, 503, 504})
+# Of all 4xx these may be taken later: Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470
+# and 6585). Prometheus Alertmanager and Grafana give up at once after the others, too.
+_LATER_STATUSES = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver said.
+
+    Parameters
+    ----------
+    status
+        HTTP status, or the exit code of a program; None where there is neither.
+    text
+        First 4 kB of what it said.
+    retry_after_s
+        For how long it asks to be left alone, at most one hour; None when it does not.
+    is_http
+        Whether the status is HTTP's.
+    """
+
+    status: int | None
+    text: str = ""
+    retry_after_s: float | None = None
+    is_http: bool = True
+
+    @property
+    def is_success(self) -> bool:
+        """Say whether the message was taken: 2xx only, a redirect is not followed; exit code 0."""
+        if self.is_http:
+            return self.status is not None and 200 <= self.status < 300
+        return self.status == 0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the receiver would answer the same to any other attempt (most of 4xx)."""
+        status = self.status
+        is_client_error = self.is_http and status is not None and 400 <= status < 500
+        return is_client_error and status not in _LATER_STATUSES
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether the receiver wants nothing more, ever (410)."""
+        return self.is_http and self.status == 410
+
+    @property
+    def problem(self) -> str | None:
+        """Say in a few words why the message was not taken; None when it was."""
+        if self.is_success:
+            return None
+        return f"answered {self.status}" if self.is_http else f"ended with code {self.status}"
+
+
+def new_transport(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
+    """Make what requests go through: the bare transport, which keeps no connection.
+
+    A whole client would also follow proxies of the environment and log the URL, whose path may be
+    a secret. Connections are pooled by address, and two names may share one; a kept connection
+    would carry a message to a host whose certificate was checked for another name.
+    """
+    return httpx.AsyncHTTPTransport(
+        verify=tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+    )
+
+
+def signed_headers(
+    secrets: Sequence[Secret], message_id: str, body: bytes, time: datetime
+) -> dict[str, str]:
+    """Give the headers of Standard Webhooks 1.0.0 for one attempt; each secret signs."""
+    found = {"webhook-id": message_id, "webhook-timestamp": str(int(time.timestamp()))}
+    if secrets:
+        found["webhook-signature"] = " ".join(
+            Webhook(one.reveal()).sign(message_id, time.astimezone(UTC), body.decode())
+            for one in secrets
+        )
+    return found
+
+
+async def post(
+    transport: httpx.AsyncHTTPTransport,
+    target: Target,
+    *,
+    headers: dict[str, str],
+    body: bytes,
+    now: datetime,
+) -> Answer:
+    """Send a message to a checked address; at most 4 kB of the answer are read.
+
+    Raises
+    ------
+    httpx.TransportError
+        When no answer came.
+    """
+    timeout = httpx.Timeout(TOTAL_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+    request = httpx.Request(
+        "POST",
+        target.pinned_url,
+        content=body,
+        headers={**headers, "host": target.host_header, "user-agent": "driftline"},
+        extensions={"sni_hostname": target.server_name, "timeout": timeout.as_dict()},
+    )
+    response = await transport.handle_async_request(request)
+    try:
+        text = await _beginning(response)
+    finally:
+        await response.aclose()
+    return Answer(response.status_code, text, _retry_after(response, now))
+
+
+async def _beginning(response: httpx.Response) -> str:
+    """Read the first bytes as they come over the wire: nothing is decompressed."""
+    found = b""
+    async for chunk in response.aiter_raw():
+        found += chunk
+        if len(found) >= _ANSWER_MAX_BYTES:
+            break
+    return found[:_ANSWER_MAX_BYTES].decode("utf-8", "replace")
+
+
+def _retry_after(response: httpx.Response, now: datetime) -> float | None:
+    text = response.headers.get("retry-after", "").strip()
+    if response.status_code not in _RETRY_AFTER_STATUSES or not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return min(float(text), _RETRY_AFTER_MAX_S)
+    try:
+        time = parsedate_to_datetime(text)
+        aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        wait_s = (aware - now).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), _RETRY_AFTER_MAX_S)

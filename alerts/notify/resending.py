@@ -1,0 +1,112 @@
+"""Tells Alertmanagers again and again what fires, as they ask of their clients.
+
+Only what was told once is told again: the message of an alarm's present state that was delivered.
+So what is muted, grouped or on its way is not brought in by the back door. An alarm that has left
+ALARM, or is gone, is no more told of, and ends in Alertmanager a few minutes later in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select
+
+from driftline.alerts import tables
+from driftline.alerts.notify.channels import OpenChannel
+from driftline.alerts.notify.event import as_json
+from driftline.alerts.notify.receivers.alertmanager import RESEND_S
+from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
+
+__all__ = ["Firing", "firing", "is_due", "tell"]
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 64  # Prometheus's own number of alerts in a request.
+_SOON = timedelta(seconds=RESEND_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """An alert that was delivered and still fires."""
+
+    message_id: str
+    alarm_name: str
+    channel: str
+    body: bytes = field(repr=False)
+
+
+def is_due(last: datetime | None, now: datetime) -> bool:
+    """Say whether a minute has passed, or the clock went back."""
+    return last is None or not timedelta(0) <= now - last < _SOON
+
+
+def firing(connection: Connection) -> list[Firing]:
+    """Give what was delivered to an Alertmanager and still fires."""
+    alarms, box, channels = tables.alarms.c, tables.outbox.c, tables.channels.c
+    query = (
+        select(box.id, box.alarm_name, box.channel, box.body)
+        .join(tables.alarms, (alarms.id == box.alarm_id) & (alarms.state_seq == box.state_seq))
+        .join(tables.channels, channels.name == box.channel)
+        .where(
+            alarms.state == "ALARM",
+            box.state == "ALARM",
+            box.status == "delivered",
+            channels.type == "alertmanager",
+            channels.enabled,
+        )
+        .order_by(box.id)
+    )
+    return [Firing(*row) for row in connection.execute(query)]
+
+
+async def tell(
+    ways: Ways, found: Sequence[Firing], channels: Mapping[str, OpenChannel | Exception],
+    now: datetime,
+) -> int:  # fmt: skip
+    """Send all of them once; give how many were taken. What was not is told the next time."""
+    lists: dict[str, list[Firing]] = {}
+    for alert in found:
+        lists.setdefault(alert.channel, []).append(alert)
+    async with open_sender(ways) as sender:
+        taken = await asyncio.gather(
+            *(_tell_one(sender, channels.get(name), lists[name], now) for name in lists)
+        )
+    return sum(taken)
+
+
+async def _tell_one(
+    sender: Sender, channel: OpenChannel | Exception | None, alerts: Sequence[Firing], now: datetime
+) -> int:
+    """Tell one Alertmanager, many alerts a request, until it gives no answer."""
+    if not isinstance(channel, OpenChannel):
+        log.warning("resend_failed channel=%s error=%s", alerts[0].channel, channel)
+        return 0
+    taken = 0
+    for start in range(0, len(alerts), _TOGETHER):
+        batch = alerts[start : start + _TOGETHER]
+        message = Outgoing(batch[0].message_id, _together(batch))
+        answer, error = await sender.send(channel, message, now)
+        if answer is not None and answer.is_success:
+            taken += len(batch)
+            continue
+        why = answer.problem if answer is not None else error
+        log.warning("resend_failed channel=%s alerts=%d why=%s", channel.name, len(batch), why)
+        if answer is None:  # Others' messages wait for the end of this.
+            break
+    return taken
+
+
+def _together(batch: Sequence[Firing]) -> bytes:
+    """Make one list of the alerts of several messages."""
+    alerts: list[object] = []
+    for one in batch:
+        with contextlib.suppress(ValueError):  # From when the channel was of another type.
+            listed = json.loads(one.body)
+            alerts += listed if isinstance(listed, list) else []
+    return as_json(alerts)

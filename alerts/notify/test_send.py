@@ -1,0 +1,128 @@
+"""The test button: one message to a channel, at once, and what the receiver said to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from driftline.alerts.guard import reading
+from driftline.alerts.notify.attempts import Attempt, add_attempt
+from driftline.alerts.notify.channel import KEY_FIELDS
+from driftline.alerts.notify.channels import OpenChannel, get_channel, open_channels
+from driftline.alerts.notify.event import Event
+from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.rows import new_message_id
+from driftline.alerts.notify.secrets import Vault
+from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+
+__all__ = ["Tryout", "event_of_test", "try_channel"]
+
+_TEXT = "This is a test: whoever reads it would be told of alarms by this channel."
+_STORED_TEXT_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tryout:
+    """What came of a test.
+
+    Parameters
+    ----------
+    body
+        What was sent.
+    status, answer, error
+        As in the delivery log.
+    """
+
+    message_id: str
+    is_taken: bool
+    duration_ms: int
+    status: int | None
+    answer: str | None
+    error: str | None
+    body: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def event_of_test(channel: str, now: datetime, *, dashboard_url: str = "") -> Event:
+    """Give the event of a test."""
+    link = f"{dashboard_url.rstrip('/')}/"
+    data = {"channel": channel, "text": _TEXT, "links": {"dashboard": link}}
+    return Event("webhook.test", now, f"Test of channel {channel}", _TEXT, link, "info", data)
+
+
+async def try_channel(
+    engine: Engine,
+    name: str,
+    *,
+    ways: Ways,
+    vault: Vault,
+    now: Callable[[], datetime],
+    dashboard_url: str = "",
+) -> Tryout:
+    """Send one test message past the outbox, whatever the channel's policy and state.
+
+    Raises
+    ------
+    UnknownChannel
+        When there is none of the name.
+    """
+    found = await asyncio.to_thread(_open, engine, name, vault, now())
+    if not isinstance(found, OpenChannel):
+        return Tryout("", False, 0, None, None, str(found), "")
+    message_id = new_message_id(now())
+    event = event_of_test(name, now(), dashboard_url=dashboard_url)
+    message = render_event(
+        event, message_id=message_id, style=found.style, dashboard_url=dashboard_url
+    )
+    start = time.perf_counter()
+    async with open_sender(ways) as sender:
+        outgoing = Outgoing(message_id, message.body, message.content_type)
+        answer, error = await sender.send(found, outgoing, now())
+        if found.style.type in KEY_FIELDS and answer is not None and answer.is_success:
+            # What the test has opened is closed again.
+            closing = replace(event, mood="success")
+            body = render_event(closing, message_id=message_id, style=found.style).body
+            answer, error = await sender.send(found, Outgoing(message_id, body), now())
+    took_ms = round((time.perf_counter() - start) * 1000)
+    tried = Tryout(
+        message_id=message_id,
+        is_taken=answer is not None and answer.is_success,
+        duration_ms=took_ms,
+        status=answer.status if answer is not None else None,
+        answer=answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
+        error=answer.problem if answer is not None else error,
+        body=message.body.decode("utf-8", "replace"),
+    )
+    await asyncio.to_thread(_note, engine, name, tried, now())
+    return tried
+
+
+def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel | Exception:
+    with reading(engine) as connection:
+        get_channel(connection, name)
+        return open_channels(connection, [name], vault, now)[name]
+
+
+def _note(engine: Engine, name: str, tried: Tryout, now: datetime) -> None:
+    """Leave a line in the delivery log."""
+    attempt = Attempt(
+        message_id=tried.message_id,
+        channel=name,
+        number=1,
+        time=now,
+        duration_ms=tried.duration_ms,
+        outcome="test" if tried.is_taken else "test_failed",
+        status=tried.status,
+        error=tried.error,
+        answer=tried.answer,
+    )
+    with engine.begin() as connection:
+        add_attempt(connection, attempt)

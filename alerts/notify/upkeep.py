@@ -1,0 +1,223 @@
+"""The loop of policy: groups and digests are told, silences end, old rows go.
+
+Every step is bounded and may be done by two processes at once: rows that another holds are passed
+over, and groups are told by one at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    delete,
+    exists,
+    or_,
+    select,
+    update,
+)
+
+from driftline.alerts import tables
+from driftline.alerts.guard import reading
+from driftline.alerts.notify import incidents
+from driftline.alerts.notify.digest import due_digests, last_digest, tell_digest
+from driftline.alerts.notify.grouping import due_groups, tell_group
+from driftline.alerts.notify.limits import release_damped
+from driftline.alerts.notify.rows import OutboxRow
+from driftline.alerts.notify.silences import Silences
+from driftline.alerts.notify.tables import attempts, groups, incident_alarms
+from driftline.alerts.notify.tables import incidents as incident_table
+
+__all__ = ["RETENTION_DAYS", "Upkeep", "forget", "release_muted"]
+
+log = logging.getLogger(__name__)
+
+RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; an incident's review needs more.
+_STEP_ROWS = 1_000
+_SETTLE_EVERY = timedelta(minutes=1)
+_FORGET_EVERY = timedelta(minutes=10)
+_OVER = ("delivered", "dead", "superseded", "grouped", "muted", "damped")
+
+
+class Upkeep:
+    """Does what has to happen without a change of state; one call of :meth:`step` is one pass.
+
+    Parameters
+    ----------
+    engine
+        The database.
+    now
+        Gives the time, aware.
+    retention_days
+        How long history and finished messages are kept.
+    digest
+        When digests are told: day of the week and time, UTC.
+    poll_s
+        Time between two passes of :meth:`run`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime],
+        retention_days: float = RETENTION_DAYS,
+        digest: str = "MON 08:00",
+        poll_s: float = 1.0,
+    ) -> None:
+        self._engine = engine
+        self._now = now
+        self._retention = timedelta(days=retention_days)
+        self._digest = digest
+        last_digest(now(), digest)  # Wrong settings are refused at the start.
+        self._poll_s = poll_s
+        self._settled_at: datetime | None = None
+        self._forgot_at: datetime | None = None
+        self.failure_count = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep up until told to stop; a failed pass is counted, logged and tried again."""
+        while not stop.is_set():
+            try:
+                self.step()
+            except Exception:  # The top of the loop: what stops it would hold back messages.
+                self.failure_count += 1
+                log.exception("policy_failed count=%d", self.failure_count)
+            stop.wait(self._poll_s)
+
+    def step(self) -> int:
+        """Do what is due; give how many rows and groups moved on."""
+        now = self._now()
+        done = 0
+        if self._has_held(now):
+            with self._engine.begin() as connection:
+                done += release_muted(connection, now)
+            with self._engine.begin() as connection:
+                done += release_damped(connection, now)
+            done += self._tell(now)
+        if _is_past(self._settled_at, _SETTLE_EVERY, now):
+            with self._engine.begin() as connection:
+                incidents.settle(connection, now)
+            self._settled_at = now
+        if _is_past(self._forgot_at, _FORGET_EVERY, now):
+            with self._engine.begin() as connection:
+                gone = forget(connection, now - self._retention)
+            # With more to do than one step's worth, the next pass goes on.
+            self._forgot_at = now if gone < _STEP_ROWS else None
+            done += gone
+        return done
+
+    def _has_held(self, now: datetime) -> bool:
+        """Say cheaply whether anything is held back, or any group is to be looked at."""
+        table = tables.outbox.c
+        held = or_(
+            table.status == "waiting",
+            (table.status.in_(("muted", "damped"))) & table.finished_at.is_(None),
+        )
+        with reading(self._engine) as connection:
+            if connection.execute(select(table.id).where(held).limit(1)).first() is not None:
+                return True
+            query = select(groups.c.channel).where(groups.c.due_at <= now).limit(1)
+            return connection.execute(query).first() is not None
+
+    def _tell(self, now: datetime) -> int:
+        tick = last_digest(now, self._digest)
+        with reading(self._engine) as connection:
+            told = [(*one, tell_group) for one in due_groups(connection, now)]
+            told += [(*one, tell_digest) for one in due_digests(connection, now, tick)]
+        for channel, key, tell in told:
+            with self._engine.begin() as connection:
+                message_id = tell(connection, channel, key, now)
+            if message_id is not None:
+                log.info("group_told channel=%s key=%r id=%s", channel, key, message_id)
+        return len(told)
+
+
+def release_muted(connection: Connection, now: datetime, *, limit: int = 200) -> int:
+    """Look again at messages whose silence is over; give how many moved on.
+
+    As CloudWatch does after a mute window: the action of the state that the alarm is in then is
+    sent, once, if it was held back; all others stay muted for good.
+    """
+    table, alarms, channels = tables.outbox.c, tables.alarms.c, tables.channels
+    query = (
+        select(tables.outbox, alarms.state_seq.label("now_seq"), channels.c.enabled)
+        .outerjoin(tables.alarms, alarms.id == table.alarm_id)
+        .outerjoin(channels, channels.c.name == table.channel)
+        .where(table.status == "muted", table.finished_at.is_(None), table.next_attempt_at <= now)
+        .order_by(table.next_attempt_at, table.id)
+        .limit(limit)
+        .with_for_update(of=tables.outbox, skip_locked=True)
+    )
+    rows = connection.execute(query).all()
+    silences = Silences(connection)
+    for row in rows:
+        values = _after_silence(silences, row, now)
+        connection.execute(update(tables.outbox).where(table.id == row.id).values(**values))
+    return len(rows)
+
+
+def _after_silence(silences: Silences, row: OutboxRow, now: datetime) -> dict[str, object]:
+    muted = silences.muting(row.facts.get("labels", {}), now)
+    if row.now_seq is None or row.now_seq != row.state_seq:
+        gone = "the alarm was deleted" if row.now_seq is None else "the state changed again"
+        return {"finished_at": now, "reason": f'muted by silence "{row.silence}"; {gone}'}
+    if muted is not None:
+        return muted.columns
+    if not row.enabled:
+        return {"status": "dead", "last_error": "channel disabled or gone", "finished_at": now}
+    return {
+        "status": "pending" if row.group_key is None else "waiting",
+        "next_attempt_at": now,
+        "reason": f'sent after silence "{row.silence}": the alarm is still in {row.state}',
+    }
+
+
+def forget(connection: Connection, before: datetime, *, limit: int = _STEP_ROWS) -> int:
+    """Remove what is older than a time: history, finished messages, closed incidents.
+
+    Returns
+    -------
+    int
+        How many rows of the table with most; at ``limit`` there is more to do.
+    """
+    outbox, closed = tables.outbox, incident_table
+    finished = outbox.c.status.in_(_OVER) & outbox.c.finished_at.is_not(None)
+    old = [
+        (tables.history, tables.history.c.id, tables.history.c.time < before),
+        (attempts, attempts.c.id, attempts.c.time < before),
+        (outbox, outbox.c.id, (outbox.c.created_at < before) & finished),
+    ]
+    counts = [_remove(connection, *one, limit) for one in old]
+    ids = list(
+        connection.scalars(select(closed.c.id).where(closed.c.closed_at < before).limit(limit))
+    )
+    members = incident_alarms
+    connection.execute(delete(members).where(members.c.incident_id.in_(ids)))
+    connection.execute(
+        delete(closed).where(
+            closed.c.id.in_(ids), ~exists().where(members.c.incident_id == closed.c.id)
+        )
+    )
+    return max(*counts, len(ids))
+
+
+def _remove(
+    connection: Connection, table: Table, key: Column[Any], where: ColumnElement[bool], limit: int
+) -> int:
+    keys = list(connection.scalars(select(key).where(where).limit(limit)))
+    connection.execute(delete(table).where(key.in_(keys)))
+    return len(keys)
+
+
+def _is_past(before: datetime | None, every: timedelta, now: datetime) -> bool:
+    """Say whether a chore is due; after a clock that was set back, at once."""
+    return before is None or not timedelta(0) <= now - before < every

@@ -1,0 +1,134 @@
+"""Apprise sends to its services, in a process that is closed in."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.alerts.notify.sending import send
+
+
+def test_apprise_brings_title_text_and_link(receiver):
+    url = receiver.url.replace("http://", "json://")
+
+    answer, error = send("apprise", url=url)
+
+    assert (answer.is_success, error) == (True, None)
+    ((_, body),) = receiver.requests
+    found = json.loads(body)
+    assert found["title"] == "ALARM: drift"
+    assert found["message"] == "temp: 33 % below 12\n\nhttp://127.0.0.1:8081/x"
+    assert found["type"] == "failure"
+
+
+def test_what_apprise_is_refused_is_told_without_its_url(receiver):
+    receiver.script = [(401, {})]
+    url = receiver.url.replace("http://", "json://user:t0ken@")
+
+    answer, _ = send("apprise", url=url)
+
+    assert answer.problem == "ended with code 1"
+    assert answer.text == "the service answered 401\n"
+
+
+def test_apprise_follows_no_redirect(receiver, other_receiver):
+    receiver.script = [(302, {"location": other_receiver.url})]
+
+    answer, _ = send("apprise", url=receiver.url.replace("http://", "json://"))
+
+    assert not answer.is_success
+    assert len(receiver.requests) == 1
+    assert other_receiver.requests == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "127.1"])
+def test_apprise_reaches_no_loopback_that_is_not_listed(receiver, host):
+    url = receiver.url.replace("http://127.0.0.1", f"json://{host}")
+
+    answer, _ = send("apprise", url=url, networks=())
+
+    assert not answer.is_success
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "json://169.254.169.254/latest/meta-data",
+        "json://[fd00:ec2::254]/",
+        "mailto://user:pass@example.com?smtp=169.254.169.254",
+    ],
+    ids=["link-local", "ipv6", "mail server"],
+)
+def test_apprise_never_reaches_metadata_even_where_its_network_is_listed(url):
+    answer, _ = send("apprise", url=url, networks=("169.254.0.0/16", "fd00::/8"))
+
+    assert not answer.is_success
+    assert answer.text == "address not allowed\n"
+
+
+@pytest.mark.parametrize("secret", ["tgram:/123:TOKEN/chat", "password = hunter2", "pass word://x"])
+def test_what_is_no_address_is_not_told(secret):
+    """It may come from a file, which was named by mistake or to be read."""
+    answer, _ = send("apprise", url=secret)
+
+    assert answer.status == 2
+    assert answer.text.startswith("there is no scheme that apprise could know; expected an address")
+    assert "hunter2" not in answer.text.lower()
+    assert "token" not in answer.text.lower()
+
+
+def test_an_address_that_apprise_does_not_know_is_2():
+    answer, _ = send("apprise", url="nosuch://x/y")
+
+    assert answer.status == 2
+    assert answer.text.startswith('apprise knows no scheme "nosuch"; expected one of its services')
+
+
+HOOK = """
+import socket, subprocess, sys
+from driftline.alerts.notify.addresses import AddressGuard
+from driftline.alerts.notify.receivers.apprise_child import closed_to
+import http.client, json
+refused = []
+sys.addaudithook(closed_to(AddressGuard(["127.0.0.0/8"]), refused))
+{line}
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('/etc/passwd')",
+        "open('{tmp}/new', 'w')",
+        "import os; os.open('{tmp}/new', os.O_CREAT | os.O_WRONLY)",
+        "subprocess.run(['/bin/true'])",
+        "import os; os.system('true')",
+        "import os; os.fork()",
+        "socket.create_connection(('10.0.0.1', 25), timeout=1)",
+        "socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')",
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('10.0.0.1', 514))",
+        "socket.socket(socket.AF_INET6).connect(('::ffff:10.0.0.1', 25))",
+    ],
+    ids=["read", "write", "low write", "program", "shell", "fork", "private", "unix", "udp", "map"],
+)
+def test_a_service_of_apprise_is_closed_in(tmp_path, line):
+    run = HOOK.format(line=line.replace("{tmp}", str(tmp_path)))
+
+    found = subprocess.run([sys.executable, "-B", "-c", run], capture_output=True, text=True)
+
+    assert found.returncode == 1
+    assert "PermissionError" in found.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_apprise_looks_for_nothing_in_the_home_of_whoever_runs_it(receiver, tmp_path, monkeypatch):
+    """Requests opens a .netrc: refused, a message that was taken would be sent again."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    answer, _ = send("apprise", url=receiver.url.replace("http://", "json://"))
+
+    assert answer.is_success
+    assert "authorization" not in receiver.requests[0][0]

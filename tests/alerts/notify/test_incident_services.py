@@ -1,0 +1,264 @@
+"""PagerDuty and Opsgenie open an incident for an ALARM and close it for its OK."""
+
+import asyncio
+import json
+
+import pytest
+from sqlalchemy import select
+
+from driftline.alerts import tables
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.notify import channels, outbox
+from driftline.alerts.notify.addresses import AddressGuard
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.erasing import ToldWindow, clear_messages
+from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
+from driftline.alerts.notify.receivers.pagerduty import events_url
+from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.alerts.notify.senders import Ways
+from driftline.alerts.notify.test_send import try_channel
+from tests.alerts.messages import incident_services
+from tests.alerts.notify.incident_services import KEY
+from tests.alerts.notify.sending import LOOPBACK
+
+# What a service is sent has nothing to do with the database.
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
+NOTE = {
+    "cause": 'temp: 33 % of rows at or below 12, mostly "EWR"',
+    "link": "/monitors/quality?window=20130101T000000Z#rows",
+    "monitor": "quality",
+    "violations": [{"feature_name": "temp", "description": "x" * 300}] * 10,
+}
+
+
+@pytest.fixture(params=["pagerduty", "opsgenie"])
+def service(request, house):
+    """The service, and an alarm that pages by it."""
+    with getattr(incident_services, request.param)() as running:
+        running.kind = request.param
+        house.channel("oncall", running.url, secret=KEY, type=request.param)
+        house.alarm(alarm_actions=("oncall",), ok_actions=("oncall",))
+        yield running
+
+
+def deliver(deliverer):
+    while deliverer.step():
+        pass
+
+
+def statuses(engine):
+    with engine.begin() as connection:
+        found = outbox.list_deliveries(connection)
+    return [one.status for one in sorted(found, key=lambda one: one.state_seq)]
+
+
+def test_an_alarm_opens_an_incident_its_recovery_closes_it_and_the_next_one_pages_again(
+    house, engine, evaluator, deliverer, service
+):
+    opened = []
+    for day, value in enumerate((1, 0, 1, 0)):
+        house.put(value, day=day, note=NOTE)
+        evaluator.step()
+        deliver(deliverer)
+        opened.append((len(service.open), sum(service.opened.values())))
+
+    assert opened == [(1, 1), (0, 1), (1, 2), (0, 2)]
+    assert service.refused == []
+    assert statuses(engine) == ["delivered"] * 4
+
+
+@pytest.mark.parametrize("told", ["nothing", "ALARM"])
+def test_messages_that_were_erased_open_and_close_the_incident_of_their_alarm(
+    house, engine, evaluator, deliverer, service, told
+):
+    house.put(1, note=NOTE)
+    evaluator.step()
+    if told == "ALARM":
+        deliver(deliverer)
+    house.put(0, day=1, note=NOTE)
+    evaluator.step()
+    window = ToldWindow("quality", "20130101T000000Z", house.day)
+    with engine.begin() as connection:
+        assert clear_messages(connection, "flights", [window]) == 2
+    deliver(deliverer)
+
+    assert sum(service.opened.values()) == 1
+    assert service.open == set()
+    assert service.refused == []
+    assert statuses(engine) == ["delivered"] * 2
+    assert all("33 %" not in json.dumps(one) for one in service.requests[told == "ALARM" :])
+
+
+def test_each_alarm_has_an_incident_of_its_own_whatever_its_name(
+    house, engine, evaluator, deliverer, service
+):
+    names = ["drift", "Drift", "ä/?&#% " * 30, "drift\\"]
+    for name in names:
+        house.alarm(name, alarm_actions=("oncall",))
+    house.put(1)
+    evaluator.step()
+    deliver(deliverer)
+
+    assert len(service.open) == len(names)
+    assert service.refused == []
+
+
+def test_an_incident_says_the_cause_and_leads_to_the_rows(house, evaluator, deliverer, service):
+    house.put(1, note=NOTE)
+    evaluator.step()
+    deliver(deliverer)
+
+    (found,) = service.requests
+    link = "http://127.0.0.1:8081/monitors/quality?window=20130101T000000Z#rows"
+    if service.kind == "pagerduty":
+        payload = found["payload"]
+        assert found["event_action"] == "trigger"
+        assert found["links"] == [{"href": link, "text": "driftline"}]
+        assert found["client_url"] == link
+        assert payload["severity"] == "critical"
+        assert payload["component"] == payload["source"] == "flights"
+        assert payload["custom_details"]["alarm"]["name"] == "drift"
+        said = payload["summary"]
+    else:
+        alert = found["body"]
+        assert found["path"] == "/v2/alerts"
+        assert alert["priority"] == "P1"
+        assert alert["entity"] == "flights"
+        assert alert["details"]["state"] == "ALARM"
+        assert link in alert["description"]
+        said = alert["message"]
+    assert said.startswith("ALARM: drift: temp: 33 % of rows at or below 12")
+    assert "EWR" not in json.dumps(found)  # A value of a row, which stays at home.
+
+
+def test_missing_data_do_not_close_what_is_open(house, evaluator, deliverer, service):
+    house.alarm(
+        alarm_actions=("oncall",), ok_actions=("oncall",), insufficient_data_actions=("oncall",),
+        treat_missing_data="missing",
+    )  # fmt: skip
+    house.put(1)
+    evaluator.step()
+    deliver(deliverer)
+    evaluator._now.advance(days=5000)
+    evaluator.step()
+    deliver(deliverer)
+
+    assert house.get().state == "INSUFFICIENT_DATA"
+    assert len(service.requests) == 2
+    assert len(service.open) == 1
+    assert sum(service.opened.values()) == 1
+
+
+def test_a_long_message_is_cut_to_what_the_service_takes(house, evaluator, deliverer, service):
+    house.put(1, note={"cause": "ä" * 20_000, "link": "/x"})
+    evaluator.step()
+    deliver(deliverer)
+
+    assert service.refused == []
+    assert len(service.open) == 1
+
+
+def test_too_many_requests_are_tried_again_and_what_is_invalid_is_not(
+    house, engine, clock, evaluator, deliverer, service
+):
+    service.busy = 1
+    house.put(1)
+    evaluator.step()
+    deliver(deliverer)
+    assert statuses(engine) == ["pending"]
+    clock.advance(seconds=10)
+    deliver(deliverer)
+    assert statuses(engine) == ["delivered"]
+
+    house.channel("oncall", service.url, secret="another-key", type=service.kind)
+    house.put(0, day=1)
+    evaluator.step()
+    deliver(deliverer)
+    assert statuses(engine) == ["delivered", "dead"]
+
+
+def test_the_key_is_in_no_message_no_history_and_no_answer(
+    house, engine, clock, evaluator, deliverer, service
+):
+    vault = Vault("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    with engine.begin() as connection:
+        assert take_over(connection, vault) == 1
+        shown = channels.get_channel(connection, "oncall").as_dict()
+        opened = channels.open_channels(connection, ["oncall"], vault, clock())["oncall"]
+    house.put(1)
+    evaluator.step()
+    with engine.begin() as connection:
+        for table in (tables.channels, tables.outbox, tables.history):
+            assert KEY not in str(connection.execute(select(table)).all())
+
+    assert KEY not in str(shown)
+    assert opened.secrets[0].reveal() == KEY
+
+
+def test_a_new_key_takes_the_place_of_the_old_one_at_once(house, engine, clock, service):
+    house.channel("oncall", service.url, secret="new", type=service.kind)
+    with engine.begin() as connection:
+        opened = channels.open_channels(connection, ["oncall"], Vault(), clock())["oncall"]
+
+    assert [one.reveal() for one in opened.secrets] == ["new"]
+
+
+def test_a_key_never_becomes_the_signature_of_a_webhook(house, engine, clock, service):
+    made = house.channel("oncall", "https://hooks.example", secret=None)
+
+    assert made.secret_text.startswith("whsec_")
+    with engine.begin() as connection:
+        opened = channels.open_channels(connection, ["oncall"], Vault(), clock())["oncall"]
+    assert KEY not in [one.reveal() for one in opened.secrets]
+
+
+def test_the_test_of_a_channel_opens_an_incident_and_closes_it(engine, clock, service):
+    ways = Ways(AddressGuard(LOOPBACK), LOOPBACK)
+    tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
+
+    assert (tried.is_taken, tried.status) == (True, 202)
+    assert sum(service.opened.values()) == 1
+    assert service.open == set()
+    assert KEY not in tried.body
+
+
+def test_messages_for_a_service_go_through_the_guard(engine, clock, service):
+    ways = Ways(AddressGuard(()), ())
+    tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
+
+    assert (tried.is_taken, tried.error) == (False, "address not allowed")
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"secret": "two words"}, "is no key; expected 1 to 255 ASCII characters"),
+        ({"secret": ""}, "is no key"),
+        ({"format": "slack"}, "only webhooks have formats"),
+        ({"options": {"group_by": ["endpoint"]}}, "the service itself groups"),
+        ({"options": {"configuration_changes": True}}, "configuration_changes with type"),
+        ({"options": {"labels": {"a": "b"}}}, "labels with type"),
+        ({"url": "ftp://x"}, "http"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pagerduty", "opsgenie"])
+def test_what_a_service_cannot_use_is_refused(kind, more, words, backend):
+    with pytest.raises(ChannelError, match=words) as refused:
+        Channel("oncall", **({"type": kind, "secret": KEY} | more))
+
+    assert KEY not in str(refused.value)
+
+
+def test_a_service_is_where_its_documents_say_unless_told_otherwise(backend):
+    assert events_url("") == "https://events.pagerduty.com/v2/enqueue"
+    assert events_url("https://events.eu.pagerduty.com") == (
+        "https://events.eu.pagerduty.com/v2/enqueue"
+    )
+    assert events_url("https://events.eu.pagerduty.com/v2/enqueue") == (
+        "https://events.eu.pagerduty.com/v2/enqueue"
+    )
+    body = json.dumps({"path": "/v2/alerts", "body": {}}).encode()
+    assert opsgenie_request("", body)[0] == "https://api.opsgenie.com/v2/alerts"
+    eu = opsgenie_request("https://api.eu.opsgenie.com/", body)[0]
+    assert eu == "https://api.eu.opsgenie.com/v2/alerts"

@@ -1,0 +1,288 @@
+"""Groups, limits, flapping, digests: what becomes of messages that are not simply sent."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from driftline.alerts import tables
+from driftline.alerts.alarms import records as alarms
+from driftline.alerts.notify import outbox
+from driftline.alerts.notify.digest import last_digest
+from driftline.alerts.notify.upkeep import Upkeep, forget
+
+GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300}
+
+
+@pytest.fixture
+def policy(engine, clock):
+    return Upkeep(engine, now=clock)
+
+
+@pytest.fixture
+def group(house, receiver):
+    """Alarms a, b, c of one endpoint, whose changes go to one channel that groups."""
+
+    def make(**options):
+        house.channel("pager", receiver.url, options=GROUPED | options)
+        for name in "abc":
+            house.alarm(name, metric_name=name, alarm_actions=("pager",), ok_actions=("pager",))
+        return receiver
+
+    return make
+
+
+def rows(engine):
+    with engine.begin() as connection:
+        found = outbox.list_deliveries(connection, limit=1000)
+    return sorted(found, key=lambda row: (row.alarm_name, row.state_seq))
+
+
+def bodies(receiver):
+    return [json.loads(body) for _, body in receiver.requests]
+
+
+class Day:
+    """Puts values day after day and lets everything happen."""
+
+    def __init__(self, house, evaluator, policy, deliverer):
+        self.house, self.evaluator, self.policy, self.deliverer = (
+            house, evaluator, policy, deliverer,
+        )  # fmt: skip
+        self.number = 0
+
+    def __call__(self, **values):
+        for name, value in values.items():
+            self.house.put_one(value, day=self.number, name=name)
+        self.number += bool(values)
+        self.evaluator.step()
+        self.policy.step()
+        self.deliverer.step()
+
+
+@pytest.fixture
+def day(house, evaluator, policy, deliverer):
+    return Day(house, evaluator, policy, deliverer)
+
+
+def test_changes_of_a_group_become_one_message(engine, clock, group, day):
+    receiver = group()
+    day(a=1, b=1)
+    assert receiver.ids == []
+    assert {row.status for row in rows(engine)} == {"waiting"}
+    clock.advance(seconds=31)
+    day()
+    (body,) = bodies(receiver)
+    assert body["type"] == "alarm.group"
+    assert [one["name"] for one in body["data"]["alarms"]] == ["a", "b"]
+    assert body["data"]["group"]["labels"] == {"endpoint": "flights"}
+    assert body["data"]["firing"] == ["a", "b"]
+    carrier, *members = sorted(rows(engine), key=lambda row: row.kind == "change")
+    assert [(row.status, row.carrier_id) for row in members] == [("grouped", carrier.id)] * 2
+    assert (carrier.kind, carrier.status) == ("group", "delivered")
+    with engine.begin() as connection:
+        items = alarms.history(connection, "a", type="Action")
+    assert [item.summary for item in items] == [
+        "Successfully executed action pager",
+        f"Action pager grouped into message {carrier.id}",
+    ]
+
+
+def test_what_is_resolved_before_the_wait_is_over_is_not_told(engine, clock, group, day):
+    receiver = group()
+    day(a=1, b=1)
+    day(a=0, b=0)
+    clock.advance(seconds=31)
+    day()
+    assert receiver.ids == []
+    assert {row.status for row in rows(engine)} == {"superseded"}
+    assert "back where it was" in rows(engine)[0].reason
+
+
+def test_news_wait_for_the_interval_and_tell_what_is_resolved(engine, clock, group, day):
+    receiver = group()
+    day(a=1, b=1)
+    clock.advance(seconds=31)
+    day()
+    clock.advance(seconds=60)
+    day(a=0, b=1, c=1)
+    assert len(receiver.ids) == 1
+    clock.advance(seconds=300)
+    day()
+    told = bodies(receiver)[1]["data"]
+    assert {one["name"]: one["state"] for one in told["alarms"]} == {"a": "OK", "c": "ALARM"}
+    assert told["firing"] == ["b", "c"]
+    clock.advance(seconds=301)
+    day(b=0, c=0)
+    day()
+    assert bodies(receiver)[2]["data"]["firing"] == []
+
+
+def test_what_still_fires_is_told_again(clock, group, day):
+    receiver = group(repeat_interval_s=600)
+    day(a=1)
+    clock.advance(seconds=31)
+    day()
+    clock.advance(seconds=500)
+    day()
+    assert len(receiver.ids) == 1
+    clock.advance(seconds=101)
+    day()
+    assert len(receiver.ids) == 2
+    reminder = bodies(receiver)[1]["data"]
+    assert reminder["group"]["kind"] == "reminder"
+    assert reminder["counts"]["ALARM"] == 1
+    assert [one["name"] for one in reminder["alarms"]] == ["a"]
+    assert reminder["links"]["dashboard"].endswith("/alarms/a")
+    day()
+    assert len(receiver.ids) == 2
+
+
+def test_groups_of_other_labels_are_told_apart(house, engine, clock, receiver, day):
+    house.channel("pager", receiver.url, options=GROUPED | {"group_by": ["team"]})
+    for name, team in (("a", "x"), ("b", "y"), ("c", "x")):
+        house.alarm(name, metric_name=name, alarm_actions=("pager",), tags={"team": team})
+    day(a=1, b=1, c=1)
+    clock.advance(seconds=31)
+    day()
+    found = sorted([one["name"] for one in body["data"]["alarms"]] for body in bodies(receiver))
+    assert found == [["a", "c"], ["b"]]
+
+
+def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
+    receiver = group()
+    day(a=1, b=1)
+    clock.advance(seconds=31)
+    Upkeep(engine, now=clock).step()
+    Upkeep(engine, now=clock).step()
+    day()
+    assert len(receiver.ids) == 1
+
+
+def test_what_is_beyond_the_limit_is_told_by_one_message(
+    house, engine, clock, receiver, evaluator, deliverer
+):
+    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 3})
+    for number in range(10):
+        house.alarm(f"a{number}", metric_name="drift", alarm_actions=("pager",))
+    house.put(1)
+    evaluator.step()
+    for _ in range(5):
+        deliverer.step()
+    assert len(receiver.ids) == 3
+    clock.advance(seconds=21)
+    deliverer.step()
+    assert len(receiver.ids) == 4
+    (body,) = [body for body in bodies(receiver) if body["type"] == "alarm.group"]
+    told = {one["message_id"] for one in body["data"]["alarms"]}
+    # Nothing is lost: what was not sent by itself is told by the fourth.
+    own = {row.id for row in rows(engine) if row.kind == "change"}
+    assert told | set(receiver.ids) >= own
+    assert len(told) == 7
+
+
+def test_a_newer_change_does_not_overtake_the_message_that_carries_the_older(
+    house, engine, clock, receiver, evaluator, deliverer
+):
+    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 1})
+    for name in "abc":
+        house.alarm(name, metric_name="drift", alarm_actions=("pager",), ok_actions=("pager",))
+    house.put(1)
+    evaluator.step()
+    deliverer.step()
+    house.put(0, day=1)
+    evaluator.step()
+    for _ in range(5):
+        clock.advance(seconds=61)
+        deliverer.step()
+    order: dict[str, list[str]] = {name: [] for name in "abc"}
+    for body in bodies(receiver):
+        data = body["data"]
+        if body["type"] == "alarm.group":
+            for one in data["alarms"]:
+                order[one["name"]].append(one["state"])
+        else:
+            order[data["alarm"]["name"]].append(data["state"]["new"])
+    assert order == {name: ["ALARM", "OK"] for name in "abc"}
+
+
+def test_an_alarm_that_flaps_is_told_once_more_and_then_when_it_is_stable(
+    house, engine, clock, receiver, evaluator, deliverer, policy
+):
+    house.channel("pager", receiver.url, options={"damp_flapping": True})
+    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
+    for number in range(10):
+        house.put(float(number % 2 == 0), day=number)
+        evaluator.step()
+        policy.step()
+        deliverer.step()
+        clock.advance(minutes=1)
+    assert [row.status for row in rows(engine)] == ["delivered"] * 7 + ["damped"] * 3
+    assert bodies(receiver)[6]["data"]["flapping"] is True
+    clock.advance(minutes=31)
+    policy.step()
+    deliverer.step()
+    assert len(receiver.ids) == 8
+    assert "stable" in rows(engine)[9].reason
+    assert "changed again" in rows(engine)[8].reason
+
+
+def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deliverer, policy):
+    house.channel("pager", receiver.url)
+    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
+    house.put(*(float(number % 2 == 0) for number in range(12)))
+    evaluator.step()
+    for _ in range(13):
+        policy.step()
+        deliverer.step()
+    assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
+
+
+def test_digests_collect_until_monday(house, engine, clock, receiver, day):
+    house.channel("post", receiver.url)
+    for name, owner in (("a", "ann"), ("b", "ann"), ("c", "bob")):
+        house.alarm(name, metric_name=name, alarm_actions=("post",), severity="digest", owner=owner)
+    clock.time = last_digest(clock()) + timedelta(days=1)
+    day(a=1, b=1, c=1)
+    clock.advance(days=5)
+    day()
+    assert receiver.ids == []
+    clock.advance(days=1)
+    day()
+    found = {body["data"]["group"]["labels"]["owner"]: body for body in bodies(receiver)}
+    assert {name: len(one["data"]["alarms"]) for name, one in found.items()} == {"ann": 2, "bob": 1}
+    assert found["ann"]["type"] == "alarm.digest"
+    assert {row.status for row in rows(engine) if row.kind == "change"} == {"grouped"}
+
+
+def test_what_waits_for_a_channel_that_is_disabled_is_given_up(engine, clock, group, day):
+    receiver = group()
+    day(a=1)
+    with engine.begin() as connection:
+        connection.execute(update(tables.channels).values(enabled=False))
+    clock.advance(seconds=31)
+    day()
+    assert receiver.ids == []
+    assert [row.status for row in rows(engine)] == ["dead"]
+
+
+def test_what_is_old_is_forgotten_in_steps_and_what_is_open_stays(
+    house, engine, clock, evaluator, deliverer, pager
+):
+    house.put(*(float(number % 2 == 0) for number in range(8)))
+    evaluator.step()
+    for _ in range(3):
+        deliverer.step()
+    later = clock() + timedelta(days=91)
+    with engine.begin() as connection:
+        before = connection.scalar(select(func.count()).select_from(tables.history))
+        assert forget(connection, later - timedelta(days=90), limit=5) == 5
+        assert connection.scalar(select(func.count()).select_from(tables.history)) == before - 5
+    for _ in range(5):
+        with engine.begin() as connection:
+            forget(connection, later - timedelta(days=90), limit=5)
+    assert [row.status for row in rows(engine)] == ["pending"] * 5
+    with engine.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(tables.history)) == 0
+        assert forget(connection, clock() - timedelta(days=90)) == 0

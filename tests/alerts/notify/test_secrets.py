@@ -1,0 +1,291 @@
+"""What is secret of channels: sealed where it is stored, looked up where it is a reference."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import select, update
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from driftline.alerts import tables
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.notify import channels
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.errors import UnavailableError
+
+OTHER = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
+KEY = Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def vault():
+    return Vault(KEY)
+
+
+@pytest.fixture
+def put(engine, clock, vault):
+    def run(*args, **more):
+        with engine.begin() as connection:
+            return channels.put_channel(connection, Channel(*args, **more), clock(), vault=vault)
+
+    return run
+
+
+def stored(engine) -> str:
+    """All that the database holds of channels, as text."""
+    with engine.begin() as connection:
+        return json.dumps(
+            [dict(row) for row in connection.execute(select(tables.channels)).mappings()],
+            default=str,
+        )
+
+
+@pytest.fixture
+def deliver(engine, clock, vault):
+    def run(**more):
+        return Deliverer(
+            engine, now=clock, allow_networks=["127.0.0.0/8"], vault=more.pop("vault", vault)
+        ).step()
+
+    return run
+
+
+def test_nothing_secret_lies_open_in_the_database(put, engine, secret):
+    put("pager", "https://hooks.example", secret, options={"authorization": "Bearer t0ken"})
+    put("chat", "https://hooks.slack.example/services/T/B/t0ken", secret, format="slack")
+    put("phone", "tgram://t0ken/123", type="apprise")
+
+    text = stored(engine)
+
+    assert "t0ken" not in text
+    assert secret.removeprefix("whsec_") not in text
+    with engine.begin() as connection:
+        shown = [one.as_dict() for one in channels.list_channels(connection)]
+    assert [one["url"] for one in shown] == [
+        "https://hooks.slack.example/***",
+        "https://hooks.example",
+        "tgram://***",
+    ]
+    assert "t0ken" not in json.dumps(shown)
+
+
+def test_a_message_is_signed_and_sent_with_what_was_sealed(
+    put, engine, house, evaluator, receiver, deliver, secret
+):
+    put("pager", receiver.url, secret, format="slack", options={"authorization": "Bearer t0ken"})
+    house.alarm(alarm_actions=("pager",))
+    house.put(1)
+    evaluator.step()
+    deliver()
+
+    ((headers, body),) = receiver.requests
+    Webhook(secret).verify(body, headers)
+    assert headers["authorization"] == "Bearer t0ken"
+
+
+def test_with_another_key_nothing_is_sent_and_the_mend_is_told(
+    put, engine, house, evaluator, receiver, deliver, secret
+):
+    put("pager", receiver.url, secret)
+    house.alarm(alarm_actions=("pager",))
+    house.put(1)
+    evaluator.step()
+    deliver(vault=Vault(Fernet.generate_key().decode()))
+
+    assert receiver.requests == []
+    with engine.begin() as connection:
+        (error,) = connection.scalars(select(tables.outbox.c.last_error)).all()
+    assert "sealed with another key" in error
+    assert "secrets_key" in error
+
+
+def test_a_key_is_changed_by_putting_the_new_one_in_front(put, engine, clock, secret):
+    put("pager", "https://hooks.example", secret)
+    new = Fernet.generate_key().decode()
+    both = Vault(new, KEY)
+
+    with engine.begin() as connection:
+        found = channels.open_channels(connection, ["pager"], both, clock())["pager"]
+
+    assert [one.reveal() for one in found.secrets] == [secret]
+
+
+def test_during_a_rotation_both_secrets_sign_and_then_only_the_new_one(
+    put, house, clock, evaluator, receiver, deliver, secret
+):
+    put("pager", receiver.url, secret)
+    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
+    put("pager", receiver.url, OTHER)
+    house.put(1)
+    evaluator.step()
+    deliver()
+    clock.advance(hours=25)
+    house.put(0, day=1)
+    evaluator.step()
+    deliver()
+
+    (during, after) = receiver.requests
+    for one in (secret, OTHER):
+        Webhook(one).verify(during[1], during[0])
+    assert len(after[0]["webhook-signature"].split()) == 1
+    fresh = after[0] | {"webhook-timestamp": during[0]["webhook-timestamp"]}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(after[1], fresh)
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_how_long_an_old_secret_signs_is_said_by_the_channel(put, engine, clock, vault, hours):
+    put("pager", "https://hooks.example", OTHER, options={"rotation_h": hours})
+    put("pager", "https://hooks.example", None, options={"rotation_h": hours})
+    again = "whsec_" + "B" * 40
+    put("pager", "https://hooks.example", again, options={"rotation_h": hours})
+    put("pager", "https://other.example", again, options={"rotation_h": hours})
+
+    with engine.begin() as connection:
+        found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
+
+    assert [one.reveal() for one in found.secrets] == [again, OTHER][: 1 + (hours > 0)]
+
+
+def test_a_reference_is_looked_up_at_each_sending(
+    put, house, clock, evaluator, receiver, deliver, secret, tmp_path
+):
+    file = tmp_path / "secret"
+    file.write_text(f"{secret}\n")
+    put("pager", receiver.url, f"file:{file}")
+    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
+    house.put(1)
+    evaluator.step()
+    deliver()
+    file.write_text(f"{OTHER} {secret}\n")
+    house.put(0, day=1)
+    evaluator.step()
+    deliver()
+
+    (first, second) = receiver.requests
+    Webhook(secret).verify(first[1], first[0])
+    for one in (OTHER, secret):
+        Webhook(one).verify(second[1], second[0])
+
+
+def test_a_url_can_be_a_reference_too(put, engine, clock, receiver):
+    put("pager", "env:PAGER_URL", OTHER)
+    vault = Vault(KEY, environment={"PAGER_URL": receiver.url})
+
+    with engine.begin() as connection:
+        found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
+
+    assert found.url.reveal() == receiver.url
+    assert "PAGER_URL" in stored(engine)
+    assert receiver.url not in stored(engine)
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "words"),
+    [
+        ("env:DRIFTLINE_TEST_NO_SUCH", None, "has no such environment variable"),
+        ("file:{path}", None, "cannot be read .No such file"),
+        ("file:{path}", "no secret", "the secret is not whsec_"),
+        ("file:{path}", "env:OTHER", "a reference leads to another reference"),
+    ],
+    ids=["no variable", "no file", "no secret", "chain"],
+)
+def test_a_reference_that_leads_nowhere_is_told_without_a_value(
+    put, engine, clock, vault, tmp_path, text, content, words
+):
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_text(content)
+    put("pager", "https://hooks.example", text.replace("{path}", str(path)))
+
+    with engine.begin() as connection:
+        found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
+
+    assert isinstance(found, UnavailableError | ChannelError)
+    with pytest.raises(type(found), match=words):
+        raise found
+    assert content is None or content not in str(found)
+
+
+def test_what_an_older_version_stored_plain_is_sealed_once(house, engine, clock, vault, secret):
+    house.channel("pager", "https://hooks.example")
+    with engine.begin() as connection:
+        # As 0005 left it: no options, nothing sealed.
+        connection.execute(update(tables.channels).values(secret=secret))
+        assert take_over(connection, vault) == 1
+        assert take_over(connection, vault) == 0
+        found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
+
+    assert secret.removeprefix("whsec_") not in stored(engine)
+    assert [one.reveal() for one in found.secrets] == [secret]
+
+
+def test_the_deliverer_seals_what_it_finds_when_it_begins(house, engine, clock, vault, secret):
+    house.channel("pager", "https://hooks.example")
+    assert secret.removeprefix("whsec_") in stored(engine)
+    stop = threading.Event()
+    deliverer = Deliverer(engine, now=clock, vault=vault, poll_s=0.01)
+    thread = threading.Thread(target=deliverer.run, args=(stop,))
+    thread.start()
+    waited = threading.Event()
+    for _ in range(500):
+        if secret.removeprefix("whsec_") not in stored(engine):
+            break
+        waited.wait(0.01)
+    stop.set()
+    thread.join()
+
+    assert secret.removeprefix("whsec_") not in stored(engine)
+    assert deliverer.failure_count == 0
+
+
+def test_a_key_file_is_made_once_for_its_owner_only(tmp_path):
+    file = tmp_path / "new" / "channels.key"
+    sealed = Vault.at("", file).seal("x")
+
+    assert Vault.at("", file).unseal(sealed) == "x"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in file.parent.iterdir()] == ["channels.key"]
+
+
+def test_processes_that_begin_together_share_one_key(tmp_path):
+    file = tmp_path / "channels.key"
+    code = (
+        "import sys; from pathlib import Path; from driftline.alerts.notify.secrets import Vault;"
+        f"Vault.at('', Path({str(file)!r})); print(Path({str(file)!r}).read_text())"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)
+    ]
+    read = {one.communicate()[0] for one in started}
+
+    assert len(read) == 1
+    assert Vault.at("", file).is_sealing
+
+
+def test_a_wrong_key_is_refused_without_quoting_it(tmp_path):
+    with pytest.raises(ChannelError, match="expected 32 bytes") as caught:
+        Vault.at("my-password", tmp_path / "unused")
+
+    assert "my-password" not in str(caught.value)
+    assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_without_a_key_in_the_file_nothing_is_stored_plain(tmp_path, text):
+    (tmp_path / "channels.key").write_text(text)
+
+    with pytest.raises(UnavailableError, match="holds no key"):
+        Vault.at("", tmp_path / "channels.key")
+
+
+def test_a_key_file_that_cannot_be_made_says_what_helps(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UnavailableError, match="DRIFTLINE_NOTIFY__SECRETS_KEY"):
+        Vault.at("", tmp_path / "file" / "channels.key")
