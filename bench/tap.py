@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING
 from least_tap import Least
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Kind
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.tap.tap import Capture, CaptureTarget
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ from driftline.capture.line.kafka import KafkaTransport, kafka_sender  # noqa: E
 from driftline.capture.line.kafka_options import KafkaOptions  # noqa: E402
 from driftline.capture.line.sidecar import Sidecar  # noqa: E402
 from driftline.capture.line.sink import Sink  # noqa: E402
-from driftline.capture.spool.tail import SpoolTail  # noqa: E402
+from driftline.capture.spool.follower import SpoolTail  # noqa: E402
 from driftline.capture.tables.dataset import Dataset  # noqa: E402
 from tests.servers.kafka import KafkaBroker  # noqa: E402
 

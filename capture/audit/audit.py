@@ -31,7 +31,7 @@ from driftline.capture.audit.ledger import Ledger, read_ledger
 from driftline.capture.audit.runs import Run, length_of, runs_account, runs_of
 from driftline.capture.audit.stock import Stock, take_stock
 from driftline.capture.erasure.erasures import erased_sequences
-from driftline.capture.spool.waiting import STORED_NAME, read_mark
+from driftline.capture.spool.lag import STORED_NAME, read_mark
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     IS_FIRST,

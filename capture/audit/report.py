@@ -25,8 +25,8 @@ from driftline.capture.tables.dataset import (
     is_flagged,
     read_gaps,
 )
-from driftline.capture.tables.marks import read_marks
 from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.watermarks import read_marks
 
 __all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
 

@@ -18,10 +18,10 @@ import pyarrow.fs as pafs
 from driftline.capture.audit.account import EMPTY, Account, read_accounts
 from driftline.capture.audit.ledger import Ledger, Part
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
-from driftline.capture.tables.marks import Marks, read_marks
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.watermarks import Marks, read_marks
 
 __all__ = ["Stock", "take_stock"]
 

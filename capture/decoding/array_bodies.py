@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pyarrow as pa
 
-from driftline.capture.decoding.answers import AnswerRows
 from driftline.capture.decoding.bounds import BodyError, require_rows
 from driftline.capture.decoding.coerce import Coerced, as_text, from_array
+from driftline.capture.decoding.predictions import AnswerRows
 from driftline.capture.decoding.reading import Reading
 
 __all__ = ["read_npy"]

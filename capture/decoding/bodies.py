@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.answers import AnswerRows
 from driftline.capture.decoding.array_bodies import read_npy
 from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.csv_bodies import read_csv
@@ -22,6 +21,7 @@ from driftline.capture.decoding.json_bodies import (
     read_tensor_bodies,
 )
 from driftline.capture.decoding.parquet_bodies import read_parquet
+from driftline.capture.decoding.predictions import AnswerRows
 from driftline.capture.decoding.reading import Bodies, Reading
 from driftline.capture.decoding.shapes import RequestRows
 from driftline.signature import Signature

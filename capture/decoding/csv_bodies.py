@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from driftline.capture.decoding.answers import ROUNDED, AnswerRows
 from driftline.capture.decoding.bounds import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.capture.decoding.coerce import ARROW_TYPES, Coerced, from_text, is_plainly_read
+from driftline.capture.decoding.predictions import ROUNDED, AnswerRows
 from driftline.capture.decoding.reading import Reading
 from driftline.signature import Column, ColumnType
 

@@ -16,8 +16,8 @@ from typing import Protocol
 
 import pyarrow.fs as pafs
 
+from driftline.capture.spool.follower import QUARANTINE
 from driftline.capture.spool.frame import seed_of, unpack
-from driftline.capture.spool.tail import QUARANTINE
 from driftline.capture.tables.storage import open_storage, trouble
 
 __all__ = [

@@ -35,12 +35,12 @@ from driftline.capture.erasure.expunging import (
     matching,
     part_of,
 )
+from driftline.capture.labels.labels import list_labelled, truth_folder
 from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
-from driftline.capture.truth.labels import list_labelled, truth_folder
 
 __all__ = ["EndpointErased", "Erased", "Eraser", "RowCondition", "endpoints_of", "erase", "find"]
 

@@ -25,11 +25,11 @@ from driftline.capture.erasure.erasures import (
     requests_folder,
 )
 from driftline.capture.erasure.expunging import lying_files, part_of
+from driftline.capture.labels.labels import truth_folder
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
-from driftline.capture.truth.labels import truth_folder
 
 __all__ = ["ErasedRecords", "LateErasing"]
 

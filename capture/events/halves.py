@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX
-from driftline.capture.spool.stage import STAGE_NAME
+from driftline.capture.spool.write_buffer import STAGE_NAME
 from driftline.errors import UnavailableError
 
 __all__ = ["FOLDER", "Half", "Halves", "Taken"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.inflate import unpack
-from driftline.capture.line.sound import readable, sound_records
+from driftline.capture.line.validate import readable, sound_records
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records

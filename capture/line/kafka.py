@@ -30,12 +30,12 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from driftline.capture.line.dispatch import Dispatcher, Refusal
+from driftline.capture.line.envelope import Letter, LetterError, read_letter
 from driftline.capture.line.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.line.kafka_records import read_any_record
 from driftline.capture.line.kafka_topics import make_topics
-from driftline.capture.line.letter import Letter, LetterError, read_letter
-from driftline.capture.line.sound import lost
+from driftline.capture.line.producer import Dispatcher, Refusal
+from driftline.capture.line.validate import lost
 from driftline.capture.spool.delivery import Delivery, Origin
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import UnavailableError

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from driftline.capture.line.transport import Sender
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
-from driftline.capture.spool.room import spool_bytes
-from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.quota import spool_bytes
 from driftline.errors import UnavailableError
 
 __all__ = ["Sidecar"]

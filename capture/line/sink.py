@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from driftline.capture.erasure.standing import ErasedRecords
 from driftline.capture.line.batch import Batch, cut_by_size
 from driftline.capture.line.memory import keep_freed_memory
-from driftline.capture.line.sound import unreadable
 from driftline.capture.line.transport import Delivery, Transport
+from driftline.capture.line.validate import unreadable
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (

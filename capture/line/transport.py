@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
-from driftline.capture.spool.tail import SpoolTail
-from driftline.capture.spool.waiting import note_stored
+from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.lag import note_stored
 
 __all__ = ["Delivery", "LocalTransport", "Redactor", "Sender", "Transport"]
 

@@ -24,6 +24,7 @@ from deltalake.exceptions import DeltaError
 from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
 from driftline.capture.erasure.standing import LateErasing
+from driftline.capture.labels.labels import EARLIEST_LABEL, list_labelled, truth_folder
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
@@ -32,7 +33,6 @@ from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
-from driftline.capture.truth.labels import EARLIEST_LABEL, list_labelled, truth_folder
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
 

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.labels.labels import gathered
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import IS_FIRST, Dataset
 from driftline.capture.tables.storage import reaching
-from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine
 from driftline.errors import ConflictError
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.erasure.erasures import open_requests, requests_folder
+from driftline.capture.labels.labels import gathered
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
 from driftline.capture.spool.frame import Flag, Frame
@@ -28,7 +29,6 @@ from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import Dataset, MarkMovedError
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
-from driftline.capture.truth.labels import gathered
 from driftline.capture_line import CaptureLine, LineError, read_line
 from driftline.errors import ConflictError
 from driftline.signature import Signature

@@ -20,8 +20,8 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.frame import pack_head as _pack_head
 from driftline.capture.spool.frame import pack_rest as _pack_rest
-from driftline.capture.spool.room import Room
-from driftline.capture.spool.stage import Stage
+from driftline.capture.spool.quota import Room
+from driftline.capture.spool.write_buffer import Stage
 
 __all__ = ["Appender", "short_write"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
+from driftline.capture.spool.lag import oldest_waiting_ns
 from driftline.capture.spool.staged import staged_bytes
-from driftline.capture.spool.waiting import oldest_waiting_ns
 
 __all__ = ["Backlog", "count_open", "measure"]
 

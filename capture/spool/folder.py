@@ -14,7 +14,7 @@ from pathlib import Path
 
 from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.frame import pack_meta
-from driftline.capture.spool.room import COUNTERS_NAME
+from driftline.capture.spool.quota import COUNTERS_NAME
 
 __all__ = ["LOCK_NAME", "SEGMENT_SUFFIX", "SpoolFolder", "boot_id", "has_writer", "new_spool_id"]
 

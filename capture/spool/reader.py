@@ -28,10 +28,10 @@ from driftline.capture.spool.frame import (
     walk,
     whole,
 )
+from driftline.capture.spool.lag import MARK_NAME, read_mark
+from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.records import Records, is_whole
-from driftline.capture.spool.room import COUNTERS_NAME
 from driftline.capture.spool.staged import Staged
-from driftline.capture.spool.waiting import MARK_NAME, read_mark
 
 __all__ = ["SpoolReader"]
 

@@ -19,7 +19,7 @@ from driftline.capture.spool.frame import (
     seq_at,
     walk,
 )
-from driftline.capture.spool.stage import STAGE_BYTES, STAGE_NAME
+from driftline.capture.spool.write_buffer import STAGE_BYTES, STAGE_NAME
 
 __all__ = ["Staged", "staged_bytes"]
 

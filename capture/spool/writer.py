@@ -29,9 +29,9 @@ from driftline.capture.spool.frame import (
     shed_flags,
     unpack_meta,
 )  # fmt: skip
-from driftline.capture.spool.room import Room
-from driftline.capture.spool.stage import STAGE_BYTES, Stage
+from driftline.capture.spool.quota import Room
 from driftline.capture.spool.traffic import TrafficCounters
+from driftline.capture.spool.write_buffer import STAGE_BYTES, Stage
 
 if TYPE_CHECKING:
     from driftline.capture.spool.flusher import Flusher

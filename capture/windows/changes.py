@@ -18,10 +18,10 @@ import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
 from driftline.capture.decoding.coerce import UTC_MICROSECONDS
+from driftline.capture.labels.labels import RECEIVED_DATE, gathered, truth_folder
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.table import DeltaFolder, StorageError
-from driftline.capture.truth.labels import RECEIVED_DATE, gathered, truth_folder
 
 __all__ = ["Changes", "Position", "changes"]
 

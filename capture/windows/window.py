@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.capture.labels.labelling import Labels, join_labels
+from driftline.capture.labels.labels import EARLIEST_LABEL, read_truth
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
@@ -27,8 +29,6 @@ from driftline.capture.tables.dataset import (
     is_first,
     is_flagged,
 )
-from driftline.capture.truth.labelling import Labels, join_labels
-from driftline.capture.truth.labels import EARLIEST_LABEL, read_truth
 from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
 from driftline.signature import Signature

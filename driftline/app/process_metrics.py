@@ -13,7 +13,7 @@ from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 
 if TYPE_CHECKING:
-    from driftline.capture.line.dispatch import Dispatcher
+    from driftline.capture.line.producer import Dispatcher
     from driftline.capture.line.sidecar import Sidecar
     from driftline.capture.line.sink import Sink
 

@@ -188,7 +188,7 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
     from driftline.capture.line.kafka import KafkaTransport
-    from driftline.capture.line.settling import SettlingTransport
+    from driftline.capture.line.low_watermark import SettlingTransport
 
     use_options(settings.storage.options)
 

@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
+from driftline.capture.labels.files import LabelNames, read_label_body
+from driftline.capture.labels.labels import LABEL_SCHEMA, TruthCounts, put
+from driftline.capture.labels.report import truth_report
 from driftline.capture.tables.dataset import list_endpoints
-from driftline.capture.truth.files import LabelNames, read_label_body
-from driftline.capture.truth.labels import LABEL_SCHEMA, TruthCounts, put
-from driftline.capture.truth.report import truth_report
 from driftline.monitors.run.definitions import NEEDS_LABELS
 from driftline.monitors.run.examination import labels_of
 from driftline.serving import resource_store as store

@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 from kafka import KafkaConsumer
 
-from driftline.capture.line.letter import open_letter
+from driftline.capture.line.envelope import open_letter
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.tap import Capture

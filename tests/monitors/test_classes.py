@@ -10,7 +10,7 @@ import pytest
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.truth.labels import put
+from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from driftline.capture.events.halves import FOLDER
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.frame import Flag, Kind
-from driftline.capture.spool.tail import SpoolTail
 from tests.capture.events.event_tools import STRUCTURED_REQUEST, binary, parts
 
 BINARY = {

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from driftline.app.client.client import Client
 from driftline.app.commands.truth import truth
-from driftline.capture.truth.labels import truth_folder
+from driftline.capture.labels.labels import truth_folder
 from driftline.errors import InputError, NotFoundError
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}

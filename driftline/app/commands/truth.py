@@ -14,7 +14,7 @@ from driftline.app.client.client import Client
 from driftline.app.commands import options
 from driftline.app.progress import Advance, progress
 from driftline.baseline.location import Location, data_files
-from driftline.capture.truth.files import LabelNames, read_label_file
+from driftline.capture.labels.files import LabelNames, read_label_file
 from driftline.errors import DriftlineError
 
 __all__ = ["load", "report", "truth"]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.decoding import coerce
-from driftline.capture.decoding.answers import AnswerRows
 from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.coerce import Coerced, from_text
 from driftline.capture.decoding.csv_bodies import _read_carefully, read_csv
+from driftline.capture.decoding.predictions import AnswerRows
 from driftline.capture.decoding.reading import Bodies, Reading
 from driftline.capture.decoding.shapes import RequestRows
 from driftline.signature import Column, ColumnType, Role, Signature

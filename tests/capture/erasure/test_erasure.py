@@ -23,12 +23,12 @@ from driftline.capture.erasure.erasures import (
     record_requests,
     requests_folder,
 )
+from driftline.capture.labels.labels import put, truth_folder
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.truth.labels import put, truth_folder
 from tests.capture.conftest import SIGNATURE, record
 
 Drain = Callable[..., Sink]

@@ -19,8 +19,8 @@ from driftline.capture.events.cloudevents import Event
 from driftline.capture.events.halves import FOLDER, Halves, Taken
 from driftline.capture.events.pairing import Expected, Pairing
 from driftline.capture.line.sink import Sink
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.frame import Flag, Frame, Kind
-from driftline.capture.spool.tail import SpoolTail
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.line.batch import Batch
-from driftline.capture.line.dispatch import Dispatcher
-from driftline.capture.line.letter import Letter, read_letter
-from driftline.capture.line.sound import readable
+from driftline.capture.line.envelope import Letter, read_letter
+from driftline.capture.line.producer import Dispatcher
+from driftline.capture.line.validate import readable
 from driftline.capture.spool.delivery import Delivery, redacted
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.records import Records
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.tables.rows import build_rows
 from tests.capture.conftest import SIGNATURE
 

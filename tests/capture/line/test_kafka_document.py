@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.line.letter import write
+from driftline.capture.line.envelope import write
 from driftline.capture.spool.frame import HEADER_BYTES, Flag, Frame, Kind
 from driftline.capture.spool.records import HEADER
 from driftline.capture.spool.writer import SpoolWriter

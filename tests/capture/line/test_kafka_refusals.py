@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from driftline.capture.line.dispatch import Dispatcher
+from driftline.capture.line.envelope import open_letter
 from driftline.capture.line.kafka import KafkaWire
 from driftline.capture.line.kafka_options import KafkaOptions
-from driftline.capture.line.letter import open_letter
+from driftline.capture.line.producer import Dispatcher
 from driftline.capture.line.sidecar import Sidecar
+from driftline.capture.spool.follower import QUARANTINE
 from driftline.capture.spool.frame import HEADER_BYTES, Flag, Frame, Kind, seed_of, unpack
-from driftline.capture.spool.tail import QUARANTINE
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import UnavailableError
 from tests.capture.conftest import record

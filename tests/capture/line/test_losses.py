@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from driftline.capture.line.sink import Sink
-from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.tap import Capture, CaptureTarget

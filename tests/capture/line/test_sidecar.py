@@ -11,8 +11,8 @@ import pytest
 
 from driftline.capture.line.sidecar import Sidecar
 from driftline.capture.spool.drops import DropCounters
+from driftline.capture.spool.follower import Delivery, SpoolTail
 from driftline.capture.spool.frame import Frame, Kind
-from driftline.capture.spool.tail import Delivery, SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError, UnavailableError
 from tests.capture.conftest import record

@@ -16,8 +16,8 @@ from driftline.capture.decoding.decode import Decoded, decode
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Kind, pack_meta
+from driftline.capture.spool.lag import STORED_NAME
 from driftline.capture.spool.records import Records
-from driftline.capture.spool.waiting import STORED_NAME
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables import rows
 from driftline.capture.tables.dataset import Dataset, read_gaps

@@ -9,6 +9,9 @@ import pytest
 
 from driftline.app.commands.capture_sources import find_sources
 from driftline.baseline.location import data_files, locate
+from driftline.capture.labels.files import read_label_file
+from driftline.capture.labels.labels import put
+from driftline.capture.labels.report import truth_report
 from driftline.capture.sagemaker.capture_files import (
     FileCounts,
     read_capture_lines,
@@ -17,9 +20,6 @@ from driftline.capture.sagemaker.capture_files import (
 )
 from driftline.capture.sagemaker.export import captured_hours, captured_lines
 from driftline.capture.sagemaker.importing import store_lines
-from driftline.capture.truth.files import read_label_file
-from driftline.capture.truth.labels import put
-from driftline.capture.truth.report import truth_report
 from driftline.capture_line import write_line
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
 from tests.servers.s3 import s3_root, s3_server

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.spool.frame import Frame, Kind
-from driftline.capture.spool.stage import keeps_pages
+from driftline.capture.spool.write_buffer import keeps_pages
 from driftline.capture.spool.writer import SpoolWriter
 
 __all__ = ["Clock", "gaps", "in_segments", "let_die", "needs_pages", "seqs", "spool_of"]

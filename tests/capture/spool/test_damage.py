@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.spool import writer as spool_module
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, find_frame, frame_length, seed_of
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.spool.writer import SpoolWriter
 
 Write = Callable[..., bool]

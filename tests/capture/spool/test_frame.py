@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.letter import read_letter, write_records
+from driftline.capture.line.envelope import read_letter, write_records
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Flag,
@@ -21,7 +22,6 @@ from driftline.capture.spool.frame import (
     shed_flags,
     unpack,
 )
-from driftline.capture.spool.tail import SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 
 SEED = seed_of("01890000-0000-7000-8000-000000000001")

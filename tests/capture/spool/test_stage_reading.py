@@ -10,7 +10,7 @@ import pytest
 
 from driftline.capture.spool import staged as staged_module
 from driftline.capture.spool.reader import SpoolReader
-from driftline.capture.spool.stage import STAGE_NAME
+from driftline.capture.spool.write_buffer import STAGE_NAME
 from driftline.capture.spool.writer import SpoolWriter
 from tests.capture.spool.stage_tools import gaps, needs_pages, seqs, spool_of
 

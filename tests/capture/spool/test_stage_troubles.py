@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from driftline.capture.events.halves import Halves, Taken
-from driftline.capture.spool import stage as stage_module
+from driftline.capture.spool import write_buffer as stage_module
+from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.lag import oldest_waiting_ns
+from driftline.capture.spool.quota import Room, spool_bytes
 from driftline.capture.spool.reader import SpoolReader
-from driftline.capture.spool.room import Room, spool_bytes
-from driftline.capture.spool.stage import STAGE_NAME, keeps_pages
-from driftline.capture.spool.tail import SpoolTail
-from driftline.capture.spool.waiting import oldest_waiting_ns
+from driftline.capture.spool.write_buffer import STAGE_NAME, keeps_pages
 from driftline.capture.spool.writer import SpoolWriter
 from tests.capture.spool.stage_tools import (
     Clock,

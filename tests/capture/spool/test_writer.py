@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.spool.drops import Drop, DropCounters, read_drops
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.spool.writer import SpoolWriter
 
 Write = Callable[..., bool]

@@ -10,12 +10,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from driftline.capture.labels.labels import put, truth_folder
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.truth.labels import put, truth_folder
 
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)

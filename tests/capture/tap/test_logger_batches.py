@@ -17,12 +17,12 @@ import pytest
 import driftline as dl
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import EndpointReport, report
+from driftline.capture.labels.labels import put
 from driftline.capture.line.sink import Sink
 from driftline.capture.sagemaker.export import lines_between
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tap.tap import Capture
-from driftline.capture.truth.labels import put
 from driftline.capture.windows.window import Labels, Window, read_window
 from driftline.signature import Column, Signature
 from tests.capture.tap.test_tap import answering

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Flag, Frame, Kind
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture, CaptureTarget, parse_event_time
 from driftline.errors import InputError
 

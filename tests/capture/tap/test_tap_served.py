@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 
+from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Flag
-from driftline.capture.spool.tail import SpoolReader
 from driftline.capture.tap.tap import Capture
 from tests.capture.tap.test_tap import frames_of
 

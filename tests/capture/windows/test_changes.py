@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from driftline.capture.labels.labels import put, truth_folder
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
@@ -20,7 +21,6 @@ from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.table import StorageError
-from driftline.capture.truth.labels import put, truth_folder
 from driftline.capture.windows.changes import Changes, Position, changes
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record

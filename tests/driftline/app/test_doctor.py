@@ -24,7 +24,7 @@ from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.kafka_topics import make_topics
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.capture.spool.tail import SpoolTail
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.monitors.run.definitions import MonitorDefinition, put_definition

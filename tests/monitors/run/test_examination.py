@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.truth.labels import put
+from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.run.definitions import MonitorDefinition

@@ -18,7 +18,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.truth.labels import put as put_labels
+from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.windows.changes import Position
 from driftline.monitors import tables
 from driftline.monitors.run import lease, revisit, scheduler

@@ -23,7 +23,7 @@ from driftline.capture.spool.frame import (
     seq_at,
     unpack,
 )
-from driftline.capture.spool.stage import STAGE_NAME
+from driftline.capture.spool.write_buffer import STAGE_NAME
 
 __all__ = ["MARK_NAME", "STORED_NAME", "note_stored", "oldest_waiting_ns", "read_mark"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.sound import MAX_NUMBER, gap_instead, readable
+from driftline.capture.line.validate import MAX_NUMBER, gap_instead, readable
 from driftline.capture.spool.frame import Frame, Kind, whole
 
 

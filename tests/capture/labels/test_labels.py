@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from driftline.capture.labels.labels import TruthCounts, put, truth_folder
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
-from driftline.capture.truth.labels import TruthCounts, put, truth_folder
 from driftline.capture.windows.window import Labels, Window, WindowRead, read_window
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature

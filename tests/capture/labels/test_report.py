@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from driftline.capture.labels.labels import put
+from driftline.capture.labels.report import DayCoverage, TruthReport, truth_report
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tap.logger import Logger
-from driftline.capture.truth.labels import put
-from driftline.capture.truth.report import DayCoverage, TruthReport, truth_report
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
 

@@ -17,8 +17,8 @@ from deltalake.exceptions import DeltaError
 from driftline.capture.line.transport import Transport
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.tables.dataset import GAP_SCHEMA, gap_folder
-from driftline.capture.tables.marks import SETTLED
 from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.watermarks import SETTLED
 from driftline.errors import DriftlineError
 
 __all__ = ["SettlingTransport", "settle"]

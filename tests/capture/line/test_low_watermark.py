@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.line.settling import SettlingTransport, settle
+from driftline.capture.line.low_watermark import SettlingTransport, settle
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import gap_folder
-from driftline.capture.tables.marks import read_marks
 from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.watermarks import read_marks
 from driftline.signature import Signature
 from tests.capture.conftest import SIGNATURE
 

@@ -17,8 +17,8 @@ import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from driftline.capture.truth.labels import LABEL_SCHEMA
-from driftline.capture.truth.records import MAX_ROW_INDEX, LabelNames, label_table
+from driftline.capture.labels.labels import LABEL_SCHEMA
+from driftline.capture.labels.records import MAX_ROW_INDEX, LabelNames, label_table
 from driftline.errors import InputError
 
 __all__ = ["Form", "LabelNames", "read_label_body", "read_label_file"]

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.capture.spool.room import Room
+from driftline.capture.spool.quota import Room
 
 __all__ = ["STAGE_BYTES", "STAGE_NAME", "Stage", "keeps_pages"]
 

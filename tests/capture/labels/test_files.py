@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.truth.files import Form, LabelNames, read_label_body, read_label_file
+from driftline.capture.labels.files import Form, LabelNames, read_label_body, read_label_file
 from driftline.errors import InputError
 
 Label = tuple[str, int, str | None]
@@ -279,7 +279,7 @@ def test_a_refused_file_leaves_no_reader_behind_that_holds_up_the_exit(tmp_path:
             file.write(b"csv,true,0\n" * 400_000)
     program = (
         "import sys\n"
-        "from driftline.capture.truth.files import read_label_file\n"
+        "from driftline.capture.labels.files import read_label_file\n"
         "from driftline.errors import InputError\n"
         "try:\n"
         "    list(read_label_file(sys.argv[1]))\n"

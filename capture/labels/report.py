@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.tables.dataset import PARTITION, Dataset
-from driftline.capture.tables.storage import reaching
-from driftline.capture.tap.target import is_sampled
-from driftline.capture.truth.labelling import (
+from driftline.capture.labels.labelling import (
     LastLabels,
     last_of_each,
     places_of,
     seek_slots,
     typed_labels,
 )
-from driftline.capture.truth.labels import TRUTH_SCHEMA, truth_folder
+from driftline.capture.labels.labels import TRUTH_SCHEMA, truth_folder
+from driftline.capture.tables.dataset import PARTITION, Dataset
+from driftline.capture.tables.storage import reaching
+from driftline.capture.tap.target import is_sampled
 from driftline.signature import ColumnType
 
 __all__ = ["DayCoverage", "TruthReport", "truth_report"]

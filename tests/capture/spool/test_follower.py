@@ -17,8 +17,8 @@ import pytest
 
 from driftline.capture.spool import reader as spool_reader
 from driftline.capture.spool.folder import has_writer
+from driftline.capture.spool.follower import SpoolReader, SpoolTail
 from driftline.capture.spool.frame import Frame, Kind
-from driftline.capture.spool.tail import SpoolReader, SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError
 

@@ -19,11 +19,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from driftline.capture.line.letter import Letter, light, write, write_records
-from driftline.capture.line.sound import gap_instead
+from driftline.capture.line.envelope import Letter, light, write, write_records
+from driftline.capture.line.validate import gap_instead
+from driftline.capture.spool.follower import QUARANTINE, Delivery
 from driftline.capture.spool.frame import Frame, frame_bytes
 from driftline.capture.spool.records import Records
-from driftline.capture.spool.tail import QUARANTINE, Delivery
 from driftline.errors import UnavailableError
 
 __all__ = ["Dispatcher", "Refusal", "Wire"]

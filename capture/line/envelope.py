@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from driftline.capture.line.sound import MAX_NUMBER
+from driftline.capture.line.validate import MAX_NUMBER
 from driftline.capture.spool.frame import MAX_FRAME_BYTES, Flag, Frame, seed_of, walk
 from driftline.capture.spool.records import Records, is_whole
 from driftline.errors import InputError

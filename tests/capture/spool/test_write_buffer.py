@@ -21,7 +21,7 @@ from driftline.capture.spool import folder as folder_module
 from driftline.capture.spool import writer as writer_module
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.reader import SpoolReader
-from driftline.capture.spool.stage import STAGE_BYTES, STAGE_NAME
+from driftline.capture.spool.write_buffer import STAGE_BYTES, STAGE_NAME
 from driftline.capture.spool.writer import SpoolWriter
 from tests.capture.spool.stage_tools import (
     gaps,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.letter import LetterError, light, open_letter, write
+from driftline.capture.line.envelope import LetterError, light, open_letter, write
 from driftline.capture.spool.frame import Flag, Frame, Kind
 
 SPOOL = str(uuid.UUID(int=7))

@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.capture.decoding.coerce import as_text
-from driftline.capture.truth.labels import LABEL_SCHEMA
+from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.errors import InputError
 
 __all__ = ["ID_NAMES", "MAX_ROW_INDEX", "LabelNames", "label_table"]
