@@ -34,7 +34,7 @@ from driftline.monitors.kinds.attribution.kind import examine, explain_reference
 from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
-from driftline.serving.explain import open_model
+from driftline.serving.hosting.explain import open_model
 
 HERE = Path(__file__).parent
 MARK = "\n## The year\n"

@@ -111,7 +111,7 @@ def bundled(folder: Path) -> App:
     from driftline.app.database import migrate
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
-    from driftline.serving.invocations import Invocations
+    from driftline.serving.http.invocations import Invocations
 
     target = CaptureTarget("flights")
 

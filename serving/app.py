@@ -49,13 +49,13 @@ from driftline.serving.api import (
     transfer,
     truth,
 )
-from driftline.serving.apply import Applier
+from driftline.serving.api.annotating import resume_marks
+from driftline.serving.api.documentation import render
 from driftline.serving.context import ServerContext
-from driftline.serving.documentation import render
-from driftline.serving.explain import ModelShelf
-from driftline.serving.exposition import CONTENT_TYPE, Exposition
-from driftline.serving.fleet import Fleet
-from driftline.serving.http import (
+from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.http.invocations import Invocations
+from driftline.serving.http.responses import (
     RETRY_AFTER_S,
     App,
     BodyLimit,
@@ -65,10 +65,10 @@ from driftline.serving.http import (
     error_body,
     status_of,
 )
-from driftline.serving.invocations import Invocations
-from driftline.serving.marking import resume_marks
-from driftline.serving.sentences import told
-from driftline.serving.traffic import COUNTED, Answered, Traffic
+from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition
+from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
+from driftline.serving.resources.apply import Applier
+from driftline.serving.resources.sentences import told
 
 __all__ = ["create_app"]
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
-from driftline.serving.artefacts import ModelStore
+from driftline.serving.resources.artifacts import ModelStore
 
 __all__ = ["ServerContext"]
 

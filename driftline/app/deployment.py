@@ -11,7 +11,7 @@ from typing import Any
 from driftline.app.client.client import DEFAULT_SERVER, Client
 from driftline.errors import InputError
 from driftline.roles import Problem, Roles
-from driftline.serving.deploy import deploy_resources
+from driftline.serving.resources.deploy import deploy_resources
 from driftline.storage import is_remote
 
 __all__ = ["deploy", "deploy_by"]

@@ -110,7 +110,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.dashboard.app import DashboardContext, create_app
-    from driftline.serving.endpoints import signature_of
+    from driftline.serving.resources.endpoints import signature_of
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
@@ -268,7 +268,7 @@ def kafka_options(settings: Settings) -> KafkaOptions:
 def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
     """Give what makes the sink, but for who observes it."""
     from driftline.capture.line.sink import Sink
-    from driftline.serving.endpoints import signature_of, trusts_event_time
+    from driftline.serving.resources.endpoints import signature_of, trusts_event_time
 
     return partial(
         Sink, settings.root, transport, partial(signature_of, engine),
@@ -281,7 +281,7 @@ def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
     """Build the loop that looks after the tables."""
     from driftline.capture.line.upkeep import NAMES, Upkeep
     from driftline.monitors.run.erasure import clear_windows
-    from driftline.serving.endpoints import signature_of
+    from driftline.serving.resources.endpoints import signature_of
 
     return Upkeep(
         settings.root,
@@ -310,7 +310,7 @@ def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
 
 def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) -> dict[str, Loop]:
     """Build the loops of one role."""
-    from driftline.serving.endpoints import signature_of
+    from driftline.serving.resources.endpoints import signature_of
 
     now = clock(settings)
     if role == "capture":
@@ -323,7 +323,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         return {"capture": sink.run, "upkeep": upkeep.run}
     if role == "scheduler":
         from driftline.monitors.run.scheduler import Scheduler
-        from driftline.serving.explain import ModelShelf
+        from driftline.serving.hosting.explain import ModelShelf
 
         shelf = ModelShelf(
             engine, settings.root, local_dir=settings.local_dir,

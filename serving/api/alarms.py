@@ -28,7 +28,7 @@ from driftline.alerts.notify.channels import get_channel
 from driftline.errors import InputError
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
-from driftline.serving.http import Scope
+from driftline.serving.http.responses import Scope
 
 __all__ = ["ActionsAsked", "Beneath", "Filter", "Past", "StateAsked", "TagsAsked", "router"]
 

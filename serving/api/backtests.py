@@ -16,10 +16,10 @@ from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.run.definitions import get_definition
-from driftline.serving import resource_store as store
+from driftline.serving.api.annotating import checks_of
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import signature_of
-from driftline.serving.marking import checks_of
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.resources import store
 
 __all__ = ["BacktestRequest", "router"]
 

@@ -20,8 +20,8 @@ from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_
 from driftline.capture.tables.forecast import forecast
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.resources import store
 
 __all__ = ["router"]
 

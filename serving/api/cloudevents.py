@@ -18,8 +18,8 @@ from driftline.capture.events.pairing import Expected, Outcome, Pairing
 from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.run.is_disconnect import is_away
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.resources import store
 
 __all__ = ["COUNTED", "router", "sweep_for_ever"]
 

@@ -14,10 +14,10 @@ from driftline.monitors.run.definitions import MonitorDefinition, get_definition
 from driftline.monitors.warm_up.status import commission_status
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
-from driftline.serving import resource_store as store
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
-from driftline.serving.renewal import renew_by_capture
+from driftline.serving.resources.renewal import renew_by_capture
+from driftline.serving.resources.resources import store
 
 __all__ = ["AcceptRequest", "BaselineRequest", "router"]
 

@@ -16,13 +16,12 @@ from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.monitors.run.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
-from driftline.serving import resource_store as store
-from driftline.serving.apply import Applier
 from driftline.serving.context import ServerContext
-from driftline.serving.fleet import Fleet
-from driftline.serving.resource_store import Stored
-from driftline.serving.resources import ALARM_KINDS
-from driftline.serving.specs import Kind
+from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.resources.apply import Applier
+from driftline.serving.resources.resources import ALARM_KINDS, store
+from driftline.serving.resources.specs import Kind
+from driftline.serving.resources.store import Stored
 
 __all__ = ["ApplyRequest", "Collection", "router"]
 

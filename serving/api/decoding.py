@@ -14,9 +14,9 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import InputError
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.resources import store
 
 __all__ = ["router"]
 

@@ -18,9 +18,9 @@ from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.upkeep import NAMES
 from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows
-from driftline.serving import resource_store as store
+from driftline.serving.api.row_conditions import row_condition
 from driftline.serving.context import ServerContext
-from driftline.serving.row_conditions import row_condition
+from driftline.serving.resources.resources import store
 
 __all__ = ["router"]
 

@@ -25,11 +25,11 @@ from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.cron import Schedule
 from driftline.monitors.run.definitions import MonitorDefinition, get_definition
 from driftline.monitors.run.execution import Execution, get_execution
-from driftline.serving import resource_store as store
+from driftline.serving.api.contributing_rows import find_guilty, read_report
+from driftline.serving.api.monitor_runs import judge_window, known_monitor
 from driftline.serving.context import ServerContext
-from driftline.serving.explain import ModelShelf
-from driftline.serving.guilty_rows import find_guilty, read_report
-from driftline.serving.judging import judge_window, known_monitor
+from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.resources.resources import store
 
 __all__ = ["RunRequest", "router"]
 

@@ -14,8 +14,8 @@ from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.incidents import get_incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.errors import NotFoundError
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.resources import store
 
 __all__ = ["router"]
 

@@ -12,12 +12,12 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.annotations.store import list_marks
-from driftline.serving import resource_store as store
+from driftline.serving.api.annotating import Marked, judged_window, mark_window, unmark
 from driftline.serving.api.metric_data import in_utc
+from driftline.serving.api.monitor_runs import known_monitor
 from driftline.serving.context import ServerContext
-from driftline.serving.explain import ModelShelf
-from driftline.serving.judging import known_monitor
-from driftline.serving.marking import Marked, judged_window, mark_window, unmark
+from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.resources.resources import store
 
 __all__ = ["MarkRequest", "UnmarkRequest", "router"]
 

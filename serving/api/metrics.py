@@ -24,8 +24,8 @@ from driftline.alerts.metrics.questions import (
 from driftline.errors import InputError
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
-from driftline.serving.http import TooLargeError
-from driftline.serving.media import UnsupportedMediaError
+from driftline.serving.http.media_types import UnsupportedMediaError
+from driftline.serving.http.responses import TooLargeError
 
 __all__ = ["StatisticsAsked", "router"]
 

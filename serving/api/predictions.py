@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from driftline.errors import NotFoundError
-from driftline.serving.fleet import Fleet
-from driftline.serving.http import error_body
-from driftline.serving.media import answer_form, body_form
-from driftline.serving.pool import Pool
+from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.hosting.pool import Pool
+from driftline.serving.http.media_types import answer_form, body_form
+from driftline.serving.http.responses import error_body
 
 __all__ = ["router"]
 

@@ -21,10 +21,10 @@ from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import is_name
 from driftline.capture_line import write_line
 from driftline.errors import InputError
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoints import signature_of
-from driftline.serving.media import MEDIA_TYPES, UnsupportedMediaError, body_form
+from driftline.serving.http.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.resources import store
 
 __all__ = ["router"]
 

@@ -19,9 +19,9 @@ from driftline.capture.labels.report import truth_report
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.monitors.run.definitions import NEEDS_LABELS
 from driftline.monitors.run.examination import labels_of
-from driftline.serving import resource_store as store
 from driftline.serving.context import ServerContext
-from driftline.serving.media import MEDIA_TYPES, Form, body_form
+from driftline.serving.http.media_types import MEDIA_TYPES, Form, body_form
+from driftline.serving.resources.resources import store
 from driftline.signature import ColumnType
 
 __all__ = ["router"]

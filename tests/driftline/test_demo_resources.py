@@ -14,7 +14,7 @@ from driftline.app.demo.resources import (
     write,
 )
 from driftline.monitors.run.cron import Schedule, due_windows
-from driftline.serving.resources import parse_resources
+from driftline.serving.resources.resources import parse_resources
 
 START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.

@@ -17,7 +17,7 @@ from driftline.app.init.scaffold import draft_resources, draft_text, endpoint_na
 from driftline.baseline.source import open_source
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
-from driftline.serving.resources import parse_resources
+from driftline.serving.resources.resources import parse_resources
 
 
 def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:

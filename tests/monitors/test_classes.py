@@ -18,7 +18,7 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import judge_captured, read_captured
 from driftline.roles import Roles
-from driftline.serving.signatures import foreign_signature
+from driftline.serving.resources.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day
 
 # A system's way to write 0 and 1.

@@ -135,7 +135,7 @@ class Running:
                 fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
                 command = (folder / "cmdline").read_bytes()
                 is_ours = int(fields[1]) == os.getpid() and fields[0] != "Z"
-                if is_ours and b"driftline.serving.worker" in command:
+                if is_ours and b"driftline.serving.hosting.worker" in command:
                     found.append(int(folder.name))
         return sorted(found)
 

@@ -16,7 +16,7 @@ import skops.io
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 from tests.serving.conftest import Running, Trained, make_frame, make_model, resource, running
 
 DAY = datetime(2026, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.errors import InputError, UnavailableError
-from driftline.serving.artefacts import ModelStore, model_digest
+from driftline.serving.resources.artifacts import ModelStore, model_digest
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
 __all__ = ["s3_root", "s3_server"]

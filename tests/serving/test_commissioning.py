@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"

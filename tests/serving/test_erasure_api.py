@@ -14,7 +14,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 from tests.capture.conftest import SIGNATURE, record
 
 

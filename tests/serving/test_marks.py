@@ -19,8 +19,8 @@ from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Mark
-from driftline.serving.explain import ModelShelf
-from driftline.serving.marking import checks_of, unmark
+from driftline.serving.api.annotating import checks_of, unmark
+from driftline.serving.hosting.explain import ModelShelf
 from tests.serving.conftest import NOW
 from tests.serving.marks_yard import DAY, judge, marked
 

@@ -19,7 +19,7 @@ from driftline.app.client.client import Client
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 REQUESTS, ROWS = 24, 480

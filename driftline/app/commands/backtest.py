@@ -209,7 +209,7 @@ def _spec(name: str, server: options.Server) -> dict[str, Any]:
     if len(monitors) != 1:
         raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")
     # Heavy; what a file says is checked here as the server would check it.
-    from driftline.serving.resources import parse_resources
+    from driftline.serving.resources.resources import parse_resources
 
     (resource,) = parse_resources(monitors)
     return {**resource.spec.model_dump(), "name": resource.name}

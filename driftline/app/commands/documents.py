@@ -310,7 +310,7 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
         yield None
         return
     # What serves models is slow to import, and a check without one needs none of it.
-    from driftline.serving.remote_model import is_endpoint_name, open_named
+    from driftline.serving.hosting.remote_model import is_endpoint_name, open_named
 
     found = load(None, environment=os.environ)
     with open_named(

@@ -14,7 +14,7 @@ import yaml
 from driftline.app.init.infer_roles import Guess
 from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
-from driftline.serving.deploy import monitor_resources, roles_spec
+from driftline.serving.resources.deploy import monitor_resources, roles_spec
 
 __all__ = [
     "draft_resources", "draft_text", "endpoint_name", "require_free", "sent_note", "write_draft",

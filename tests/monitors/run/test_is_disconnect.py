@@ -13,7 +13,7 @@ from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 from driftline.errors import UnavailableError
 from driftline.monitors.run.is_disconnect import is_away
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.serving.endpoints import signature_of
+from driftline.serving.resources.endpoints import signature_of
 from tests.monitors.conftest import START
 from tests.servers.postgres import Postgres, open_url
 

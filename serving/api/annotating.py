@@ -1,0 +1,334 @@
+"""Marking what a monitor found: the mark, what it changes, and the windows that it is about.
+
+A mark and all that it changes are one transaction; a new version of the baseline is written before
+it, and nobody uses it until then. The windows that it is about are judged again afterwards, so that
+what was expected alarms no more; until that is done the mark is kept as half done, and a server
+that begins goes on with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, true
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.guard import reading
+from driftline.baseline import store as baselines
+from driftline.baseline.location import locate
+from driftline.capture.windows.window import Window
+from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
+from driftline.monitors.annotations.new_normal import new_normal
+from driftline.monitors.annotations.store import (
+    get_mark,
+    half_done_marks,
+    put_mark,
+    settle_mark,
+    withdraw_mark,
+)
+from driftline.monitors.report.report import REPORT
+from driftline.monitors.run.datapoints import CHECKS
+from driftline.monitors.run.definitions import MonitorDefinition, get_definition
+from driftline.monitors.run.execution import FAILED, Execution, get_execution
+from driftline.monitors.run.is_disconnect import is_away
+from driftline.monitors.tables import executions
+from driftline.monitors.warm_up.store import carry_over
+from driftline.monitors.window_history.recall import moment_before
+from driftline.monitors.window_history.store import Key
+from driftline.serving.api.monitor_runs import judge_window, known_signature
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.resources.renewal import move_version
+from driftline.serving.resources.resources import nearest, store
+
+__all__ = ["Marked", "checks_of", "judged_window", "mark_window", "resume_marks", "unmark"]
+
+log = logging.getLogger(__name__)
+
+# Of a mark that lasts: so many windows at most are judged again at once, the newest.
+MOST_AGAIN = 200
+RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What marking did.
+
+    Parameters
+    ----------
+    mark
+        As it is kept.
+    monitors
+        Those that use another version of the baseline from their next window on.
+    executions
+        The windows that were judged again.
+    """
+
+    mark: Mark
+    monitors: tuple[str, ...]
+    executions: tuple[Execution, ...]
+
+
+def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
+    """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
+
+    Of several with one start it is the schedule's own, else the one that was judged last.
+
+    Raises
+    ------
+    InputError
+        When that is no time.
+    NotFoundError
+        When the monitor has judged no such window.
+    """
+    try:
+        start = datetime.fromisoformat(window)
+    except ValueError as error:
+        raise InputError(
+            f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
+        ) from error
+    try:
+        start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+    except OverflowError:
+        raise InputError(
+            f"window {start.isoformat()}; expected one within the years 1 to 9999 in UTC"
+        ) from None
+    table = executions.c
+    query = select(table.window_start, table.window_end).where(table.monitor == monitor)
+    newest = query.order_by(table.window_start.desc()).limit(1)
+    chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
+    with reading(context.engine) as connection:
+        found = [Window(*one) for one in connection.execute(chosen)]
+        last = connection.execute(newest).first()
+    if not found:
+        known = "" if last is None else f"; the last one that it judged starts {last[0]:%FT%TZ}"
+        raise NotFoundError(
+            f'monitor "{monitor}" has judged no window that starts {start:%FT%TZ}{known}'
+        )
+    timetable = _definition(context, monitor).timetable
+    return next(filter(timetable.has_window, found), found[0])
+
+
+def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked:
+    """Keep a mark on a judged window, do what it says, and judge what it is about again.
+
+    Raises
+    ------
+    NotFoundError
+        When the monitor never found or compared such a feature.
+    InputError
+        When the mark says "new-normal" of what cannot be made anew, or names no check.
+    UndecidedError
+        When too few rows were captured for a new normal.
+    ConflictError
+        When another version of the baseline came into use meanwhile.
+    """
+    definition = _definition(context, mark.monitor)
+    _check_names(context, definition, mark)
+    moved: tuple[str, ...] = ()
+    if mark.verdict == NEW_NORMAL and definition.kind != "data-quality":
+        raise InputError(
+            f'monitor "{definition.name}" is of the kind {definition.kind}; expected one of the '
+            f'kind data-quality of baseline "{definition.baseline}" for "{NEW_NORMAL}", which '
+            "makes anew what a single column holds"
+        )
+    if mark.verdict == NEW_NORMAL:
+        mark, moved = _renew(context, definition, mark)
+    else:
+        with context.engine.begin() as connection:
+            mark = put_mark(connection, mark)
+    return Marked(mark, moved, _judge_again(context, shelf, mark))
+
+
+def unmark(
+    context: ServerContext, shelf: ModelShelf, monitor: str, identity: int, *, author: str
+) -> Marked:
+    """Take a mark back, and the version of the baseline that it made, if that is still in use.
+
+    Raises
+    ------
+    NotFoundError
+        When the monitor has no such mark.
+    ConflictError
+        When it was withdrawn before, or another version of the baseline is in use by now.
+    """
+    definition, moved = _definition(context, monitor), []
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        mark = get_mark(connection, definition.name, identity)
+        mark = withdraw_mark(connection, mark, by=author, now=context.now())
+        if mark.version_after is not None and mark.version_before is not None:
+            if definition.baseline_version != mark.version_after:
+                raise ConflictError(
+                    f"mark {identity}: baseline version {definition.baseline_version} is in use, "
+                    f"no longer its {mark.version_after}; mark the feature again instead"
+                )
+            moved = move_version(
+                connection,
+                definition.baseline,
+                mark.version_after,
+                mark.version_before,
+                context.now(),
+            )
+    names = tuple(one.name for one in moved)
+    return Marked(mark, names, _judge_again(context, shelf, mark))
+
+
+def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Event) -> None:
+    """Judge the windows again whose mark was kept by a server that ended before it came to them.
+
+    Parameters
+    ----------
+    stop
+        Set when this server ends: what is left is for the next one.
+    """
+    while not stop.is_set():
+        try:
+            with reading(context.engine) as connection:
+                waiting = half_done_marks(connection)
+            for mark in waiting:
+                _resume(context, shelf, mark, stop)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                log.exception("event=marks-not-resumed")
+                return
+            log.warning("event=marks-not-resumed error=%s", error)
+            stop.wait(RETRY_S)
+        else:
+            return
+
+
+def _resume(context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event) -> None:
+    try:
+        again = _judge_again(context, shelf, mark, stop)
+    except SQLAlchemyError:
+        raise  # Of all marks alike: who called waits for the database.
+    except (DriftlineError, OSError) as error:  # One mark's trouble must not stop the others.
+        log.warning("monitor=%s mark=%s error=%s", mark.monitor, mark.id, error)
+    except Exception:  # Nor may a fault of ours, in a thread that nobody waits for.
+        log.exception("monitor=%s mark=%s not judged again", mark.monitor, mark.id)
+    else:
+        log.info("monitor=%s mark=%s judged-again=%d", mark.monitor, mark.id, len(again))
+
+
+def _renew(
+    context: ServerContext, definition: MonitorDefinition, mark: Mark
+) -> tuple[Mark, tuple[str, ...]]:
+    """Make the version that a mark asks for; it and the mark come into use together."""
+    rows = mark.rows or Window(mark.window.start, context.now())
+    mark = replace(mark, rows=rows)
+    signature = known_signature(context, definition.endpoint)
+    before = baselines.get(context.root, definition.baseline, definition.baseline_version)
+    made = new_normal(context.root, definition, mark, signature)
+    # First what nobody names yet; what breaks off here leaves everything as it was.
+    baselines.put(context.root, definition.baseline, made, context.now)
+    mark = replace(mark, version_before=before.version, version_after=made.version)
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        moved = move_version(
+            connection,
+            definition.baseline,
+            definition.baseline_version,
+            made.version,
+            context.now(),
+        )
+        for one in moved:
+            old, new = Key.of(one, before.version), Key.of(one, made.version)
+            carry_over(connection, old, new, {mark.feature or ""})
+        kept = put_mark(connection, mark)
+    return kept, tuple(one.name for one in moved)
+
+
+def _judge_again(
+    context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event | None = None
+) -> tuple[Execution, ...]:
+    """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
+    definition, table = _definition(context, mark.monitor), executions.c
+    # What came after the window that is the new normal was held against the old one.
+    is_open = mark.verdict == NEW_NORMAL
+    query = select(table.window_start, table.window_end).where(
+        table.monitor == mark.monitor,
+        table.window_start >= mark.span.start,
+        true() if is_open else table.window_start < mark.span.end,
+        table.is_current,
+        table.status != FAILED,
+    )
+    if mark.verdict == EXPECTED and mark.withdrawn_at is None:
+        query = query.where(table.violation_count > 0)
+    if is_open:
+        # Against another version a window without rows would fail, in the place of its verdict.
+        kept = moment_before(context.now(), timedelta(days=context.retention_days))
+        query = query.where(table.window_start >= kept)
+    query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
+    with reading(context.engine) as connection:
+        windows = [Window(*row) for row in connection.execute(query)]
+    found: list[Execution] = []
+    for one in reversed(windows):
+        if stop is not None and stop.is_set():
+            return tuple(found)
+        found.append(judge_window(context, shelf, definition, one))
+    with context.engine.begin() as connection:
+        settle_mark(connection, mark)
+    return tuple(found)
+
+
+def checks_of(context: ServerContext, mark: Mark) -> set[str]:
+    """Name the checks that found what a mark covers in the window that was looked at.
+
+    None where nothing was found, or where nobody knows any more.
+    """
+    return {
+        one["constraint_check_type"]
+        for one in _violations(_report(context, mark))
+        if mark.covers(one["feature_name"], one["constraint_check_type"], mark.window)
+    }
+
+
+def _violations(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*report.get("violations", []), *report.get("expected_violations", [])]
+
+
+def _definition(context: ServerContext, name: str) -> MonitorDefinition:
+    with reading(context.engine) as connection:
+        return get_definition(connection, store.get(connection, "Monitor", name).name)
+
+
+def _check_names(context: ServerContext, definition: MonitorDefinition, mark: Mark) -> None:
+    """Refuse a feature or a check that nothing was ever found or compared of."""
+    found = _violations(_report(context, mark))
+    _check("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)})
+    known = baselines.get(context.root, definition.baseline, definition.baseline_version)
+    names = {column.name for column in known.signature.columns}
+    _check("feature", mark.feature, names | {one["feature_name"] for one in found})
+
+
+def _check(what: str, name: str | None, known: Iterable[str]) -> None:
+    if name is not None and name not in set(known):
+        raise NotFoundError(f'{what} "{name[:100]}" is not known; {nearest(name, sorted(known))}')
+
+
+def _report(context: ServerContext, mark: Mark) -> dict[str, Any]:
+    table = executions.c
+    query = select(table.id).where(
+        table.monitor == mark.monitor,
+        table.window_start == mark.window.start,
+        table.window_end == mark.window.end,
+        table.is_current,
+    )
+    with reading(context.engine) as connection:
+        identity = connection.scalar(query)
+        folder = "" if identity is None else get_execution(connection, identity).folder
+    if not folder:
+        return {}
+    try:
+        found: dict[str, Any] = json.loads((locate(context.root) / folder / REPORT).read())
+    except NotFoundError:
+        return {}  # Retention took it; the baseline's columns are known all the same.
+    return found

@@ -1,0 +1,121 @@
+"""The captured rows behind the violations of an execution, found again by their conditions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from driftline.baseline import store as baselines
+from driftline.baseline.location import locate
+from driftline.errors import NotFoundError, UndecidedError
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.outliers.condition import with_baseline
+from driftline.monitors.report.report import REPORT
+from driftline.monitors.root_cause.shares import Blamed
+from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.run.examination import read_whole
+from driftline.monitors.run.execution import Execution
+from driftline.monitors.run.record_scripts import SCRIPT
+from driftline.serving.api.monitor_runs import known_signature
+from driftline.serving.context import ServerContext
+
+__all__ = ["GuiltyRows", "find_guilty", "read_report"]
+
+
+@dataclass(frozen=True)
+class GuiltyRows:
+    """What is needed to read the rows behind violations.
+
+    Parameters
+    ----------
+    blamed
+        The violations that have rows, at least one.
+    references
+        By column: the reference's cells and counts.
+    batches
+        Gives all rows of the window, anew at each call.
+    """
+
+    blamed: Sequence[Blamed]
+    references: Mapping[str, ReferenceColumn]
+    batches: Callable[[], Iterator[pa.RecordBatch]]
+
+
+def read_report(context: ServerContext, execution: Execution) -> bytes:
+    """Read the report of an execution, as it was written.
+
+    Raises
+    ------
+    UndecidedError
+        When it wrote none, or retention took it.
+    """
+    if not execution.folder:
+        raise UndecidedError(
+            f'execution "{execution.id}" has no report: {execution.failure_reason}'
+        )
+    try:
+        return (locate(context.root) / execution.folder / REPORT).read()
+    except NotFoundError:
+        raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
+
+
+def find_guilty(context: ServerContext, execution: Execution, index: int | None) -> GuiltyRows:
+    """Open the rows behind one violation, by its place in the report, or behind all that alarm.
+
+    What was expected has its places after what alarms; where nothing alarms, all is all of that.
+    Rows come with all columns of the endpoint and, where labels are known, the label.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such violation, or no row is behind it.
+    UndecidedError
+        When the rows were made by a script, and so are not kept.
+    """
+    report = json.loads(read_report(context, execution))
+    entries = _entries(report, index)
+    if script := report.get("details", {}).get(SCRIPT):
+        raise UndecidedError(
+            f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
+            "name the events that they came from"
+        )
+    baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
+    signature = known_signature(context, execution.endpoint)
+    blamed = [
+        Blamed(
+            one["feature_name"],
+            with_baseline(read_condition(one["predicate"]), baseline),
+            float(one.get("share_of_blame") or 0.0),
+        )
+        for one in entries
+    ]
+    window = read_whole(
+        context.root, execution.endpoint, execution.window, signature, baseline,
+        looked_at={name for one in blamed for name in one.predicate.columns},
+    )  # fmt: skip
+    return GuiltyRows(blamed, reference_columns(baseline), window.batches)
+
+
+def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:
+    loud, expected = report["violations"], report.get("expected_violations", [])
+    if index is None:
+        found = [one for one in loud or expected if one.get("predicate") is not None]
+        if not found:
+            raise NotFoundError("no violation of the report has rows behind it")
+        return found
+    violations = [*loud, *expected]
+    if not violations:
+        raise NotFoundError("nothing is violated in this window, so there are no rows behind it")
+    if index >= len(violations):
+        raise NotFoundError(f"violation {index} does not exist; the report has {len(violations)}")
+    only = violations[index]
+    if only.get("predicate") is None:
+        raise NotFoundError(
+            f"{only['feature_name']}: {only['constraint_check_type']} has no rows behind it"
+        )
+    return [only]

@@ -1,0 +1,96 @@
+"""An expression on a captured row, in the words of rules: columns by the user's own names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.decoding.coerce import ARROW_TYPES
+from driftline.capture.erasure.erasing import RowCondition
+from driftline.capture.tables.dataset import META_SCHEMA
+from driftline.capture.windows.former import read_former
+from driftline.capture.windows.window import UNFIT
+from driftline.errors import InputError
+from driftline.monitors.rules.declaration import nearest
+from driftline.monitors.rules.expression import Expression
+from driftline.serving.api.monitor_runs import known_signature
+from driftline.serving.context import ServerContext
+from driftline.signature import Column, Signature
+
+__all__ = ["row_condition"]
+
+
+def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondition:
+    """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.
+
+    It is parsed, never run, and names columns only: the signature's, or those of the capture table
+    that hold texts, numbers or times. A row where it is open, since a value is missing, is not
+    meant.
+
+    Raises
+    ------
+    InputError
+        When it is no such expression, or names no column of the endpoint.
+    UndecidedError
+        When the endpoint has no signature.
+    """
+    expression = Expression(text)
+    signature = known_signature(context, endpoint)
+    names = _names(signature)
+    for name in expression.columns:
+        if name not in names:
+            raise InputError(
+                f'where: no column "{name}"{nearest(name, names)}; '
+                f"expected one of {', '.join(sorted(names))}"
+            )
+    columns = {name: names[name] for name in expression.columns}
+    known = {one.name: one for one in (*signature.inputs, *signature.outputs)}
+    former = {name: known[name] for name in columns if name in known and known[name].former}
+    read = list(columns.values())
+    for one in former.values():
+        read += [*one.former, UNFIT]
+
+    def match(rows: pa.Table) -> np.ndarray:
+        found = [
+            _as_now(rows, former[name])
+            if name in former
+            else rows[column]
+            if column in rows.column_names
+            else pa.nulls(rows.num_rows, pa.string())
+            for name, column in columns.items()
+        ]
+        meant = [
+            pc.fill_null(expression.evaluate(batch), fill_value=False)
+            for batch in pa.table(found, names=list(columns)).to_batches()
+        ]
+        return np.concatenate(
+            [np.zeros(0, np.bool_), *(one.to_numpy(zero_copy_only=False) for one in meant)]
+        )
+
+    return RowCondition(tuple(dict.fromkeys(read)), match)
+
+
+def _as_now(rows: pa.Table, column: Column) -> pa.Array:
+    """Return a column with what earlier versions of the signature stored as another type."""
+    held = set(rows.column_names)
+    now = pa.chunked_array([pa.nulls(rows.num_rows, ARROW_TYPES[column.type])])
+    if column.column in held:
+        now = rows[column.column]
+    olds = [rows[name] for name in column.former if name in held]
+    return read_former(column.name, now, olds, rows[UNFIT])[0]
+
+
+def _names(signature: Signature) -> dict[str, str]:
+    """Name the columns that an expression can read, by how it calls them."""
+    own = {one.name: one.name for one in META_SCHEMA if _is_plain(one.type)}
+    if signature.event_time is not None:
+        own[signature.event_time] = "event_time"
+    if signature.inference_id is not None:
+        own[signature.inference_id] = "inference_id"
+    return own | {one.name: one.column for one in (*signature.inputs, *signature.outputs)}
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    checks = pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_timestamp
+    return any(check(kind) for check in checks)

@@ -1,0 +1,1 @@
+"""Models at work: worker processes, pools, routing and model formats."""

@@ -1,0 +1,274 @@
+"""One worker process as the server sees it: start it, send it requests, notice when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from driftline.errors import InputError, UnavailableError
+from driftline.serving.hosting.frames import FrameError, FrameReader, pack
+from driftline.serving.http.media_types import Form
+
+__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError", "collect", "end", "spawn"]
+
+log = logging.getLogger(__name__)
+
+# The server's own settings and secrets are no business of a model's code.
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+# One thread a worker: nested thread pools times processes is the classic collapse.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+STOP_GRACE_S = 5.0
+
+
+class LoadError(InputError):
+    """The worker cannot serve this model; starting it again cannot help."""
+
+
+class WorkerLostError(UnavailableError):
+    """The worker ended before it answered.
+
+    Parameters
+    ----------
+    was_first
+        Whether this request was the oldest that the worker held, thus perhaps the cause.
+    """
+
+    def __init__(self, message: str, *, was_first: bool = False) -> None:
+        super().__init__(message)
+        self.was_first = was_first
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a worker process is started with; equal ones are interchangeable.
+
+    Parameters
+    ----------
+    path
+        The model file on this machine.
+    trust_pickle
+        Whether a pickle may be loaded.
+    signature
+        The endpoint's signature as JSON, or nothing.
+    positive
+        The class whose probability is answered when there are two; or several names of it.
+    """
+
+    path: str
+    trust_pickle: bool = False
+    signature: str | None = None
+    positive: str | tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the worker says to one request: a body, or a code and a sentence."""
+
+    status: int
+    media_type: str
+    body: bytes
+    code: str = ""
+    message: str = ""
+
+
+class Child(asyncio.Protocol):
+    """One running worker process; made by ``Child.start``."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.when_gone: Callable[[], None] = lambda: None
+        self.last_heard = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._reader = FrameReader()
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._next = 0
+        self._ready: asyncio.Future[dict[str, Any]] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    async def start(cls) -> Child:
+        """Start a process that has no model yet."""
+        ours, theirs = socket.socketpair()
+        child = cls()
+        try:
+            with theirs:
+                child._process = spawn(theirs)
+            await child._loop.create_connection(lambda: child, sock=ours)
+        except BaseException:
+            ours.close()
+            await child.stop()
+            raise
+        return child
+
+    async def load(self, launch: Launch, *, timeout_s: float) -> dict[str, Any]:
+        """Have the process load a model and give the model's description of itself.
+
+        Raises
+        ------
+        LoadError
+            When the model cannot be served, with the worker's sentence.
+        WorkerLostError
+            When the process ended or took longer than ``timeout_s`` over it.
+        """
+        if self.gone.is_set():
+            raise WorkerLostError("the worker has ended")
+        self._ready = self._loop.create_future()
+        self._write(asdict(launch), b"")
+        try:
+            async with asyncio.timeout(timeout_s):
+                found = await self._ready
+        except TimeoutError:
+            raise WorkerLostError(f"the model was not loaded after {timeout_s:g} s") from None
+        log.info("worker=%d event=ready", self.process_id)
+        return found
+
+    @property
+    def process_id(self) -> int:
+        """The operating system's number of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def waiting_count(self) -> int:
+        """How many requests wait for this worker's answer."""
+        return len(self._waiting)
+
+    async def ask(self, form: Form, answer: Form, body: bytes, *, alone: bool) -> Reply:
+        """Send one request and wait for its reply.
+
+        Raises
+        ------
+        WorkerLostError
+            When the process ends before it replies.
+        """
+        if self.gone.is_set():
+            raise WorkerLostError("the worker has ended")
+        number = self._next = self._next + 1
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting[number] = future
+        self._write({"id": number, "form": form, "answer": answer, "alone": alone}, body)
+        try:
+            return await future
+        finally:
+            self._waiting.pop(number, None)
+
+    def kill(self) -> None:
+        """End the process at once; every waiting request learns that it is lost."""
+        if self._process is not None:
+            end(self._process)
+
+    async def stop(self) -> None:
+        """Close the socket, which ends the process, and collect it; kill it if it does not end."""
+        if self._ready is None or not self._ready.done() or self._ready.cancelled():
+            self.kill()  # It is loading and would look at its socket much later.
+        if self._transport is not None:
+            self._transport.abort()
+        if self._process is not None:
+            await asyncio.to_thread(collect, self._process)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        # Not asked for by isinstance: the transports of uvloop are none of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each reply to who waits for it (asyncio calls this)."""
+        self.last_heard = self._loop.time()
+        try:
+            for header, body in self._reader.feed(data):
+                self._receive(header, body)
+        except FrameError as error:
+            log.error("worker=%d event=bad-frame error=%s", self.process_id, error)
+            self.kill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell all who wait that the process is gone (asyncio calls this)."""
+        self.gone.set()
+        self.when_gone()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(
+                WorkerLostError("the model's process ended while it loaded the model")
+            )
+            self._ready.exception()  # Seen: load() may have stopped waiting for it.
+        for place, future in enumerate(self._waiting.values()):
+            if not future.done():
+                future.set_exception(
+                    WorkerLostError("the worker ended before it answered", was_first=place == 0)
+                )
+
+    def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
+        if "ready" in header or "refused" in header:
+            if self._ready is None or self._ready.done():
+                return
+            if "ready" in header:
+                self._ready.set_result(header["ready"])
+            else:
+                self._ready.set_exception(LoadError(header["refused"]))
+        else:
+            future = self._waiting.get(header["id"])
+            # Nobody waits any more for an answer that came after the time-out.
+            if future is not None and not future.done():
+                future.set_result(_reply(header, body))
+
+    def _write(self, header: Mapping[str, Any], body: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(pack(header, body))
+
+
+def _reply(header: Mapping[str, Any], body: bytes) -> Reply:
+    if header["status"] == 200:
+        return Reply(200, header["type"], body)
+    return Reply(header["status"], "", b"", header["code"], header["message"])
+
+
+def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process with no input, a session of its own and little of our environment."""
+    descriptor = theirs.fileno()
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return subprocess.Popen(  # noqa: S603 - our own module, no text of a user in it
+        [sys.executable, "-P", "-m", "driftline.serving.hosting.worker", str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        env={**environment, **_ONE_THREAD},
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process of ours, and with it what its model started."""
+    # Once it is collected, its number may be another's.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def collect(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process whose socket is closed, kill it if it does not end, and what it left.
+
+    What left the worker's session on purpose is not found.
+    """
+    if process.returncode is not None:
+        return
+    late = threading.Timer(STOP_GRACE_S, end, (process,))
+    late.start()
+    with suppress(ChildProcessError):  # Somebody else collected it.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    late.cancel()
+    late.join()
+    end(process)
+    process.wait()

@@ -1,0 +1,328 @@
+"""Model files to something that predicts: skops, and joblib or pickle where that is trusted.
+
+Runs in the worker process, the only place where code out of a model file may run. A skops file is
+data: it is read only when every type in it is one of scikit-learn's, of the few that skops itself
+trusts, or of those in HARMLESS. A pickle is a program that runs when it is read, so it has to be
+allowed by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import skops.io
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from driftline.serving.hosting.model_files import SKOPS_SUFFIXES, ModelError, model_file
+from driftline.serving.http.predictions import Answer, Value, class_text
+from driftline.serving.http.rows import Columns
+
+__all__ = ["Description", "Predictor", "load_predictor"]
+
+# What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
+# (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
+# reads it as what it is: others call whatever is named with arguments of the file's own, or set
+# its state, and numpy.dtype takes fields beyond its memory that way.
+HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a model says about itself when it is loaded.
+
+    Parameters
+    ----------
+    kind
+        ``classifier`` answers classes, ``estimator`` numbers.
+    feature_names
+        Names of the inputs that it was fitted with, if it was fitted with names.
+    feature_count
+        How many inputs it takes, if it says so.
+    class_type
+        Type of the class labels, or ``double`` for numbers.
+    classes
+        The class labels as text, in the model's order; empty for numbers.
+    has_probability
+        Whether it gives a probability for each class.
+    """
+
+    kind: str
+    feature_names: tuple[str, ...] | None
+    feature_count: int | None
+    class_type: str
+    classes: tuple[str, ...]
+    has_probability: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the description as plain JSON values."""
+        return asdict(self)
+
+
+class Predictor:
+    """A loaded model that turns columns into predictions.
+
+    Parameters
+    ----------
+    model
+        Anything with scikit-learn's ``predict``.
+    positive
+        The class whose probability is answered when there are two, or several names of which it is
+        the first that the model knows; without it the second one, which is scikit-learn's
+        convention.
+
+    Attributes
+    ----------
+    model
+        As it was given.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - foreign object
+        *,
+        positive: str | Sequence[str] | None = None,
+    ) -> None:
+        self.model = model
+        self.description = describe(model)
+        self._names = self.description.feature_names
+        chances = self.description.has_probability
+        self._shown = _shown_classes(self.description, positive)
+        if type(model) is Pipeline and len(model.steps) > 1:
+            # The steps before the last one are dear and are needed once for both answers.
+            self._prepare = model[:-1].transform
+            last = model.steps[-1][1]
+        else:
+            self._prepare = None
+            last = model
+        self._predict = last.predict
+        self._chances = last.predict_proba if chances else None
+
+    def predict(self, columns: Columns) -> Answer:
+        """Predict every row.
+
+        Parameters
+        ----------
+        columns
+            Column name to array, shape (rows,), as ``rows.read_columns`` gives them.
+        """
+        rows = self.prepared(columns)
+        predictions = np.asarray(self._predict(rows))
+        _require_shape(predictions, columns)
+        if self._chances is None:
+            return Answer(predictions.tolist())
+        chances = self._shown_chances(rows, columns)
+        return Answer(predictions.tolist(), chances.tolist())
+
+    def numbers(self, columns: Columns) -> np.ndarray:
+        """Give what attributions are counted in, for every row.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (rows, 1): the probability of the positive class, or 1 where it is predicted, or
+            the value. With more than two classes (rows, classes).
+        """
+        rows = self.prepared(columns)
+        if self._chances is not None:
+            return self._shown_chances(rows, columns).astype(np.float64, copy=False)
+        predictions = np.asarray(self._predict(rows))
+        _require_shape(predictions, columns)
+        if not self.description.classes:
+            return predictions.astype(np.float64).reshape(-1, 1)
+        classes = np.asarray(self.model.classes_)[self._shown]
+        return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
+
+    def _shown_chances(self, rows: Any, columns: Columns) -> np.ndarray:  # noqa: ANN401 - see prepared
+        """Give the probabilities that are answered, shape (rows, classes shown)."""
+        assert self._chances is not None
+        chances = np.asarray(self._chances(rows))
+        _require_shape(chances, columns, len(self.description.classes))
+        found: np.ndarray = chances[:, self._shown]
+        return found
+
+    def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
+        """Give the rows as the last step of the model takes them."""
+        rows: Any = self._table(columns)
+        return rows if self._prepare is None else self._prepare(rows)
+
+    @property
+    def shows_first_class(self) -> bool:
+        """Whether, of two classes, the first one's probability is answered."""
+        return len(self.description.classes) == 2 and self._shown == [0]
+
+    def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
+        """Build what the model was fitted on: a data frame when it knows names, else an array."""
+        if self._names is None:
+            if all(values.dtype.kind in "fib" for values in columns.values()):
+                return np.column_stack([values.astype(float) for values in columns.values()])
+            return pd.DataFrame(columns)
+        if columns.keys() != set(self._names):
+            if len(columns) != len(self._names):
+                raise ModelError(
+                    f"the row has {len(columns)} values; the model takes {len(self._names)}"
+                )
+            columns = dict(zip(self._names, columns.values(), strict=True))
+        return pd.DataFrame({name: columns[name] for name in self._names})
+
+
+def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
+    """Refuse answers to other many than rows: requests are answered together, and cut apart."""
+    expected = (len(next(iter(columns.values()))), *width)
+    if found.shape != expected:
+        raise ModelError(f"the model answered {found.shape} values; expected {expected}")
+
+
+def load_predictor(
+    path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
+) -> Predictor:
+    """Load a model file, or the one model file in a folder.
+
+    Raises
+    ------
+    ModelError
+        When the file is of no known format, cannot be read, holds types that are not trusted
+        (they are named), is a pickle while pickles are not trusted, or holds no fitted model.
+    """
+    file = model_file(path)
+    if file.suffix.lower() in SKOPS_SUFFIXES:
+        model = _read(file, _load_skops)
+    elif trust_pickle:
+        model = _read(file, joblib.load)
+    else:
+        raise ModelError(
+            f"{file.name} is a pickle, which can run any code when it is read; save the model "
+            "with skops, or allow pickles by [serving] trust_pickle = true"
+        )
+    return Predictor(model, positive=positive)
+
+
+def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
+    """Read from a fitted model what it takes and what it answers.
+
+    Raises
+    ------
+    ModelError
+        When it has no ``predict``, is not fitted, or answers several values a row.
+    """
+    kind = type(model).__name__
+    if not callable(getattr(model, "predict", None)):
+        raise ModelError(f"the file holds a {kind}; expected a model with a method predict")
+    try:
+        check_is_fitted(model)
+    except NotFittedError:
+        raise ModelError(f"the {kind} is not fitted; call its method fit before saving") from None
+    except TypeError:
+        pass  # Not an estimator of scikit-learn: nothing to check by.
+    names = getattr(model, "feature_names_in_", None)
+    classes = getattr(model, "classes_", None)
+    if isinstance(classes, list):
+        raise ModelError(f"the {kind} answers {len(classes)} values a row; expected one")
+    labels: list[Value] = [] if classes is None else np.asarray(classes).tolist()
+    count = getattr(model, "n_features_in_", None)
+    return Description(
+        kind="estimator" if classes is None else "classifier",
+        feature_names=None if names is None else tuple(map(str, names)),
+        feature_count=None if count is None else int(count),
+        class_type="double" if classes is None else _type_of(labels),
+        classes=tuple(class_text(label) for label in labels),
+        has_probability=classes is not None and callable(getattr(model, "predict_proba", None)),
+    )
+
+
+def _type_of(labels: Sequence[Value]) -> str:
+    kinds = set(map(type, labels))
+    for kind, name in ((bool, "bool"), (int, "int64"), (float, "double")):
+        if kinds == {kind}:
+            return name
+    return "string"
+
+
+def _shown_classes(description: Description, positive: str | Sequence[str] | None) -> list[int]:
+    """Choose the classes whose probabilities are answered."""
+    classes = description.classes
+    if len(classes) != 2:
+        return list(range(len(classes)))
+    names = [positive] if isinstance(positive, str) else list(positive or ())
+    if not names:
+        return [1]
+    found = [classes.index(name) for name in names if name in classes]
+    if not found:
+        shown = '", "'.join(names)
+        raise ModelError(f'positive class "{shown}"; the model knows {", ".join(classes)}')
+    return found[:1]
+
+
+def _read(file: Path, read: Callable[[Path], Any]) -> Any:  # noqa: ANN401 - foreign object
+    """Read a model file; whatever goes wrong becomes one sentence."""
+    try:
+        return read(file)
+    except ModelError:
+        raise
+    # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
+    # or hostile file is not a closed set.
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{file.name} cannot be read ({type(error).__name__}: {reason})"
+        ) from error
+
+
+def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    names = skops.io.get_untrusted_types(file=file)
+    loaders = _loaders(file) if HARMLESS.keys() & set(names) else {}
+    foreign = [
+        name
+        for name in names
+        if loaders.get(name) != {HARMLESS.get(name)} and not _is_sklearn(name)
+    ]
+    if foreign:
+        raise ModelError(
+            f"{file.name} holds the types {', '.join(sorted(foreign)[:10])}; only types of "
+            "scikit-learn are trusted in a skops file: build the model of those, or save it with "
+            "joblib and allow pickles by [serving] trust_pickle = true"
+        )
+    return skops.io.load(file, trusted=names)
+
+
+def _loaders(file: Path) -> dict[str, set[str]]:
+    """Say by which loaders of skops each name in a file is to be read."""
+    found: dict[str, set[str]] = {}
+    with zipfile.ZipFile(file) as archive:
+        waiting = [json.loads(archive.read("schema.json"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            name = f"{node.get('__module__')}.{node.get('__class__')}"
+            found.setdefault(name, set()).add(str(node.get("__loader__")))
+        waiting += (
+            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        )
+    return found
+
+
+def _is_sklearn(name: str) -> bool:
+    """Say whether a type that skops does not list is a class that scikit-learn itself defines.
+
+    Trees and losses of fitted models are such; functions are not trusted, nor what a module of
+    scikit-learn merely imported from elsewhere.
+    """
+    module, _, attribute = name.rpartition(".")
+    if module.partition(".")[0] != "sklearn":
+        return False
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        return False
+    return inspect.isclass(found) and found.__module__.partition(".")[0] == "sklearn"

@@ -1,0 +1,270 @@
+"""The worker processes of one model: keep them alive, share out requests, bound time and number."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from driftline.errors import DriftlineError, UnavailableError
+from driftline.serving.hosting.child import Child, Launch, LoadError, Reply, WorkerLostError
+from driftline.serving.http.media_types import Form
+
+__all__ = ["BusyError", "Limits", "Pool", "TimedOutError", "describe_model"]
+
+log = logging.getLogger(__name__)
+
+# A worker that lived this long did not fail because of how it was started.
+STABLE_AFTER_S = 60.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 30.0
+
+# Lost without being the oldest request says nothing about the request; this bounds bad luck.
+MAX_ATTEMPTS = 5
+
+
+class BusyError(UnavailableError):
+    """More requests are open than the limit allows."""
+
+
+class TimedOutError(UnavailableError):
+    """The model did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a pool.
+
+    Parameters
+    ----------
+    workers
+        Processes that hold the model.
+    open_requests
+        Requests that may wait or run at one time; more are refused.
+    timeout_s
+        Longest time from the request's arrival to its answer.
+    start_timeout_s
+        Longest time that loading the model may take.
+    wait_s
+        How long a request waits while no worker runs at all.
+    """
+
+    workers: int = 1
+    open_requests: int = 256
+    timeout_s: float = 60.0
+    start_timeout_s: float = 120.0
+    wait_s: float = 10.0
+
+
+class Pool:
+    """Workers that hold the same model; made, started and stopped inside one event loop.
+
+    Parameters
+    ----------
+    first
+        A process that has loaded the same file before, to be the first worker.
+    """
+
+    def __init__(
+        self, name: str, launch: Launch, limits: Limits, *, first: Child | None = None
+    ) -> None:
+        self.name = name
+        self.launch = launch
+        self.limits = limits
+        self.problem: str | None = None
+        self._children: list[Child] = []
+        self._open = 0
+        self._any_ready = asyncio.Event()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._first = first
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether at least one worker can answer now."""
+        return bool(self._children)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The process numbers of the workers that can answer now."""
+        return [child.process_id for child in self._children]
+
+    async def start(self) -> None:
+        """Start all workers and return when one is ready; the rest follow.
+
+        A process that ends while it loads is started again, so this may wait for ever.
+
+        Raises
+        ------
+        LoadError
+            When the model cannot be served; then all workers are stopped.
+        """
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._keepers = [
+            asyncio.create_task(self._keep(slot, first)) for slot in range(self.limits.workers)
+        ]
+        try:
+            await first
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, *, drain_s: float = 0.0) -> None:
+        """Stop all workers, after waiting up to ``drain_s`` for open requests."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + drain_s
+        while self._open and loop.time() < end:
+            await asyncio.sleep(0.02)
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._keepers = []
+        if self._first is not None:
+            await self._first.stop()
+
+    async def invoke(self, form: Form, answer: Form, body: bytes) -> Reply:
+        """Have one request answered by the least loaded worker, on another one if that is lost.
+
+        Raises
+        ------
+        BusyError
+            When the limit of open requests is reached.
+        TimedOutError
+            When no answer came within the limit.
+        WorkerLostError
+            When no worker can answer, or the request ended the worker a second time.
+        """
+        if self._open >= self.limits.open_requests:
+            raise BusyError(
+                f'endpoint "{self.name}" has {self._open} open requests, its limit; try again'
+            )
+        self._open += 1
+        deadline = asyncio.get_running_loop().time() + self.limits.timeout_s
+        child: Child | None = None
+        try:
+            for attempt in range(MAX_ATTEMPTS):
+                child = self._least_loaded() or await self._next_ready()
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        return await child.ask(form, answer, body, alone=attempt > 0)
+                except WorkerLostError as error:
+                    log.warning("endpoint=%s event=lost attempt=%d", self.name, attempt + 1)
+                    if error.was_first and attempt > 0:
+                        break
+        except TimeoutError:
+            self._kill_if_stuck(child)
+            raise TimedOutError(
+                f'endpoint "{self.name}" did not answer within {self.limits.timeout_s:g} s'
+            ) from None
+        finally:
+            self._open -= 1
+        raise WorkerLostError(f'endpoint "{self.name}": its worker ended over this request')
+
+    def _least_loaded(self) -> Child | None:
+        if len(self._children) == 1:
+            return self._children[0]
+        return min(self._children, key=lambda child: child.waiting_count, default=None)
+
+    async def _next_ready(self) -> Child:
+        """Wait for a worker while none runs, unless none will ever."""
+        # Right after the server has started nobody keeps any yet.
+        if self._keepers and all(keeper.done() for keeper in self._keepers):
+            raise WorkerLostError(f'endpoint "{self.name}" cannot be served ({self.problem})')
+        try:
+            async with asyncio.timeout(min(self.limits.wait_s, self.limits.timeout_s)):
+                while True:
+                    await self._any_ready.wait()
+                    if child := self._least_loaded():
+                        return child
+        except TimeoutError:
+            raise WorkerLostError(
+                f'endpoint "{self.name}" has no running worker'
+                + (f" ({self.problem})" if self.problem else "")
+            ) from None
+
+    def _kill_if_stuck(self, child: Child | None) -> None:
+        """End a worker that was silent as long as a request may take; a slow queue is no reason."""
+        if child is None or child.gone.is_set():
+            return
+        silent_s = asyncio.get_running_loop().time() - child.last_heard
+        if silent_s >= self.limits.timeout_s:
+            log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
+            child.kill()
+
+    async def _keep(self, slot: int, first: asyncio.Future[None]) -> None:
+        """Keep one worker running until cancelled; start it again with growing pauses."""
+        loop = asyncio.get_running_loop()
+        short_lives = 0
+        while True:
+            # The first time at once, for a worker that was killed; then with growing pauses.
+            if short_lives > 1:
+                await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
+            started = loop.time()
+            try:
+                child = await self._loaded()
+            except (DriftlineError, OSError) as error:
+                self.problem = str(error)
+                log.error("endpoint=%s slot=%d event=not-started error=%s", self.name, slot, error)
+                if isinstance(error, LoadError):
+                    if not first.done():
+                        first.set_exception(error)
+                    return
+            else:
+                if not first.done():
+                    first.set_result(None)
+                await self._attend(child)
+                log.warning("endpoint=%s slot=%d event=ended", self.name, slot)
+            short_lives = short_lives + 1 if loop.time() - started < STABLE_AFTER_S else 0
+
+    async def _loaded(self) -> Child:
+        """Give a process that has the model."""
+        child, self._first = self._first or await Child.start(), None
+        try:
+            await child.load(self.launch, timeout_s=self.limits.start_timeout_s)
+        except BaseException:
+            await child.stop()
+            raise
+        return child
+
+    async def _attend(self, child: Child) -> None:
+        """Let a ready worker answer until it is gone."""
+        self.problem = None
+        # Before those who wait learn of the loss, so that none of them asks this worker again.
+        child.when_gone = lambda: self._forget(child)
+        if not child.gone.is_set():
+            self._children = [*self._children, child]
+            self._any_ready.set()
+        try:
+            await child.gone.wait()
+        finally:
+            self._forget(child)
+            await child.stop()
+
+    def _forget(self, child: Child) -> None:
+        self._children = [other for other in self._children if other is not child]
+        if not self._children:
+            self._any_ready.clear()
+
+
+async def describe_model(launch: Launch, *, timeout_s: float) -> tuple[dict[str, Any], Child]:
+    """Load a model in a process of its own and ask what it is.
+
+    Returns
+    -------
+    tuple
+        The model's description and the process, which a pool can take or somebody has to stop.
+
+    Raises
+    ------
+    LoadError
+        When the model cannot be served.
+    """
+    child = await Child.start()
+    try:
+        return await child.load(launch, timeout_s=timeout_s), child
+    except WorkerLostError as error:
+        await child.stop()
+        raise LoadError(str(error)) from error
+    except BaseException:
+        await child.stop()
+        raise

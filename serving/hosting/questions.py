@@ -1,0 +1,119 @@
+"""What monitors ask of a model: tables in, plain numbers out.
+
+Runs in the worker process. Tables travel as Arrow, answers as bytes of float64: 70,000 rows of 15
+columns would take longer to write and read as JSON than to predict.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc
+
+from driftline.errors import InputError
+from driftline.serving.hosting.frames import pack
+from driftline.serving.hosting.model_formats import Predictor
+from driftline.serving.hosting.own_methods import OwnMethod, own_method
+from driftline.serving.http.rows import Columns
+
+__all__ = ["PERMUTATION", "Questions", "columns_of"]
+
+PERMUTATION = "permutation"
+# Monitors can wait; whoever calls the endpoint cannot.
+NICENESS = 5
+
+
+class Questions:
+    """Answers the questions of monitors about one model.
+
+    Parameters
+    ----------
+    predictor
+        The loaded model.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        os.nice(NICENESS)
+        self._predictor = predictor
+        self._own: OwnMethod | None = own_method(predictor.model)
+
+    def answer(self, header: Mapping[str, Any], body: bytes) -> bytes:
+        """Answer one frame by one frame.
+
+        Parameters
+        ----------
+        header
+            ``op`` is "about", "ask" or "contributions"; of the last, ``rows`` says how many of the
+            table's rows are to be explained, against those after them.
+        """
+        asked = {"id": header["id"], "status": 200}
+        if header["op"] == "about":
+            return pack({**asked, **self._about()})
+        columns = columns_of(ipc.open_stream(body).read_all())
+        if header["op"] == "ask":
+            found = self._predictor.numbers(columns)
+            return pack({**asked, "shape": found.shape}, _bytes(found))
+        values, base = self._contributions(columns, int(header["rows"]))
+        return pack({**asked, "shape": values.shape}, _bytes(values) + _bytes(base))
+
+    def _about(self) -> dict[str, Any]:
+        description = self._predictor.description
+        several = len(description.classes) > 2
+        units = "value"
+        if description.classes:
+            units = "probability" if description.has_probability else "class"
+        return {
+            "features": description.feature_names,
+            "labels": description.classes if several else (),
+            "units": units,
+            "method": PERMUTATION if self._own is None else self._own.name,
+            "method_units": units if self._own is None else self._own.units,
+        }
+
+    def _contributions(self, columns: Columns, count: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._own is None:
+            raise InputError("the model does not explain itself; expected to be asked by rows")
+        whole = self._predictor.prepared(columns)
+        first, rest = slice(0, count), slice(count, None)
+        parts = [whole.iloc[one] if hasattr(whole, "iloc") else whole[one] for one in (first, rest)]
+        values, base = self._own.contribute(*parts)
+        if values.shape[1] == 1 and self._predictor.shows_first_class:
+            return -values, -base
+        return values, base
+
+
+def columns_of(table: pa.Table) -> Columns:
+    """Give a table's columns as the rows of an invocation are given (rows.read_columns).
+
+    Missing numbers are NaN, missing text and truth values None; empty text is missing.
+    """
+    return {
+        name: _column(column.combine_chunks())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+
+
+def _column(array: pa.Array) -> np.ndarray:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        texts = np.array([*(text or None for text in array.dictionary.to_pylist()), None], object)
+        codes: np.ndarray = array.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
+        found: np.ndarray = texts[codes]
+        return found
+    if pa.types.is_string(kind):
+        return _column(array.dictionary_encode())
+    if pa.types.is_timestamp(kind):
+        found = array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+        return found.astype("datetime64[us]")
+    if pa.types.is_integer(kind) and array.null_count:
+        array = array.cast(pa.float64())
+    # Numbers without a value become NaN, truth values with gaps objects with None.
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
+def _bytes(found: np.ndarray) -> bytes:
+    return np.ascontiguousarray(found, dtype=np.float64).tobytes()

@@ -1,0 +1,101 @@
+"""Models that answer for an endpoint on trial: asked by a replay, seen by no caller.
+
+A pool of one process is started when it is first asked, and ended when nobody has asked for a
+minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from driftline.alerts.guard import reading
+from driftline.serving.hosting.pool import Pool
+from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.endpoints import EndpointWish, wish_with
+
+__all__ = ["Rehearsals"]
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 60.0
+DRAIN_S = 25.0
+# Each holds a model in memory.
+POOLS_MAX = 2
+_Key = tuple[str, str, int]
+
+
+class Rehearsals:
+    """Pools of models on trial; lives inside one event loop.
+
+    Parameters
+    ----------
+    engine, models
+        Where endpoints and models are declared, and where model files lie.
+    make
+        Makes the pool of a wish.
+    keep_s
+        How long a pool is kept after its last use.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        models: ModelStore,
+        make: Callable[[EndpointWish], Pool],
+        *,
+        keep_s: float = KEEP_S,
+    ) -> None:
+        self._engine, self._models, self._make, self._keep_s = engine, models, make, keep_s
+        self._pools: dict[_Key, Pool] = {}
+        self._timers: dict[_Key, asyncio.TimerHandle] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+
+    async def pool(self, endpoint: str, model: str) -> Pool:
+        """Give a running pool of a declared model, by the signature of an endpoint.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such endpoint or model.
+        LoadError
+            When the model cannot be served.
+        """
+        async with self._lock:
+            wish = await asyncio.to_thread(self._read, endpoint, model)
+            # A model that was applied anew meanwhile is another one.
+            key = wish.name, wish.model_file, wish.generation
+            pool = self._pools.pop(key, None)
+            if pool is None:
+                while len(self._pools) >= POOLS_MAX:
+                    self._end(next(iter(self._pools)))
+                await asyncio.to_thread(self._models.fetch, wish.model_file)
+                pool = self._make(wish)
+                await pool.start()
+                log.info("endpoint=%s model=%s event=rehearsal", wish.name, wish.model)
+            self._pools[key] = pool  # The last used is the last to go.
+            if (timer := self._timers.pop(key, None)) is not None:
+                timer.cancel()
+            loop = asyncio.get_running_loop()
+            self._timers[key] = loop.call_later(self._keep_s, self._end, key)
+            return pool
+
+    async def stop(self) -> None:
+        """End all pools."""
+        for key in list(self._pools):
+            self._end(key)
+        await asyncio.gather(*self._stopping)
+
+    def _read(self, endpoint: str, model: str) -> EndpointWish:
+        with reading(self._engine) as connection:
+            return wish_with(connection, endpoint, model)
+
+    def _end(self, key: _Key) -> None:
+        self._timers.pop(key).cancel()
+        task = asyncio.create_task(self._pools.pop(key).stop(drain_s=DRAIN_S))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)

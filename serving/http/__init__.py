@@ -1,0 +1,1 @@
+"""The inference routes: bodies in, predictions out."""

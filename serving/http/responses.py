@@ -1,0 +1,185 @@
+"""Answers of the HTTP border that are no prediction: errors in one form, bodies within limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from driftline.errors import (
+    ConflictError,
+    DriftlineError,
+    InputError,
+    NotFoundError,
+    UnavailableError,
+    UndecidedError,
+)
+from driftline.serving.hosting.pool import BusyError, TimedOutError
+from driftline.serving.http.media_types import NotAcceptableError, UnsupportedMediaError
+
+__all__ = [
+    "RETRY_AFTER_S",
+    "App",
+    "BodyLimit",
+    "BodyTimeoutError",
+    "ClientGoneError",
+    "Headers",
+    "Receive",
+    "Scope",
+    "Send",
+    "TooLargeError",
+    "error_body",
+    "read_body",
+    "refuse",
+    "status_of",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+# How long a client that finds nothing running should wait before it comes again.
+RETRY_AFTER_S = 1
+
+
+class TooLargeError(InputError):
+    """A body is longer than the limit."""
+
+
+class BodyTimeoutError(InputError):
+    """A client took too long to send a body."""
+
+
+class ClientGoneError(Exception):
+    """The client left before its body was complete; nobody reads an answer."""
+
+
+# First match wins, so the narrow ones stand first.
+_STATUS: tuple[tuple[type[DriftlineError], int, str], ...] = (
+    (TooLargeError, 413, "too_large"),
+    (BodyTimeoutError, 408, "too_slow"),
+    (UnsupportedMediaError, 415, "unsupported_media_type"),
+    (NotAcceptableError, 406, "not_acceptable"),
+    (BusyError, 429, "throttled"),
+    (TimedOutError, 504, "timed_out"),
+    (NotFoundError, 404, "not_found"),
+    (ConflictError, 409, "conflict"),
+    (InputError, 400, "bad_request"),
+    (UndecidedError, 503, "undecided"),
+    (UnavailableError, 503, "unavailable"),
+    (DriftlineError, 500, "internal"),
+)
+
+
+def status_of(error: DriftlineError) -> tuple[int, str, Headers]:
+    """Give the HTTP status, the code word and extra headers for an error: the one table of them."""
+    for kind, status, code in _STATUS:
+        if isinstance(error, kind):
+            retry = error.retriable and status in (429, 503)
+            extra = [(b"retry-after", str(RETRY_AFTER_S).encode())] if retry else []
+            return status, code, extra
+    raise AssertionError(error)
+
+
+def error_body(code: str, message: str) -> bytes:
+    """Write the one form that every error has."""
+    # A name in the address can hold half a surrogate pair; a body cannot.
+    return json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=True).encode()
+
+
+async def refuse(
+    send: Send, status: int, code: str, message: str, headers: Headers | None = None
+) -> None:
+    """Answer with an error."""
+    body = error_body(code, message)
+    start = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *(headers or []),
+    ]
+    if status in (408, 413):
+        # The rest of the body is not read, so the connection cannot be used again.
+        start.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: float) -> bytes:
+    """Read a request's body, refusing it as soon as it is known to be too long.
+
+    Raises
+    ------
+    TooLargeError
+        When the length that is announced, or that has come, is above ``limit``.
+    BodyTimeoutError
+        When it is not complete after ``timeout_s``.
+    ClientGoneError
+        When the client has left.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            raise TooLargeError(f"the body has {int(value)} bytes; the limit is {limit}")
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                body: bytes = message.get("body", b"")
+                _require_within(len(body), limit)
+                return body
+            return await _rest(message, receive, limit)
+    except TimeoutError:
+        raise BodyTimeoutError(f"the body did not come within {timeout_s:g} s") from None
+
+
+async def _rest(message: Message, receive: Receive, limit: int) -> bytes:
+    """Gather a body that comes in parts."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        _require_within(size, limit)
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _require_within(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLargeError(f"the body has more than {limit} bytes, the limit")
+
+
+class BodyLimit:
+    """ASGI layer that reads a body before the app does, within limits of size and time."""
+
+    def __init__(self, app: App, *, limit: int, timeout_s: float) -> None:
+        self.app = app
+        self.limit = limit
+        self.timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on with its whole body, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            body = await read_body(scope, receive, limit=self.limit, timeout_s=self.timeout_s)
+        except (TooLargeError, BodyTimeoutError) as error:
+            status, code, headers = status_of(error)
+            await refuse(send, status, code, str(error), headers)
+            return
+        except ClientGoneError:
+            return
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        await self.app(scope, replay, send)

@@ -1,0 +1,366 @@
+"""Bodies of invocations to columns: CSV, JSON and JSON Lines, one row or many.
+
+Runs in the worker process. Values are taken by column, not by row: the standard library's CSV and
+JSON readers, ``zip`` and numpy walk over the cells in C, which for the few rows of a usual request
+is several times faster than a data frame reader (17 rows of 10 columns: 0.05 ms against 0.25 ms
+for pandas.read_csv). Only when a value does not fit are the cells looked at one by one, to name
+the row and the column in the refusal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from driftline.errors import InputError
+from driftline.serving.http.media_types import Form
+from driftline.signature import Column, ColumnType
+
+__all__ = ["Columns", "RowsError", "read_columns"]
+
+Columns = dict[str, np.ndarray]
+
+_WRAPPERS = ("instances", "features", "inputs")
+_TRUE = frozenset({"true", "True", "TRUE", "1", True})
+_FALSE = frozenset({"false", "False", "FALSE", "0", False})
+
+
+class RowsError(InputError):
+    """A request body cannot be read as rows of the endpoint's columns."""
+
+
+def read_columns(body: bytes, form: Form, expected: Sequence[Column] | None) -> Columns:
+    """Read the rows of a body as columns.
+
+    Parameters
+    ----------
+    body
+        The request body as it was sent.
+    form
+        What the body is.
+    expected
+        The columns of a row in their order. Without them a column is of numbers when every value
+        in it is one, of text otherwise, and is called ``_c0``, ``_c1`` … by position unless the
+        rows are objects.
+
+    Returns
+    -------
+    dict
+        Column name to array, shape (rows,): int64, float64 (missing is NaN), bool,
+        datetime64[us], or object of str (missing is None); all of one length, at least 1.
+
+    Raises
+    ------
+    RowsError
+        When the body is not of that form or a value is not of its column's type; one sentence
+        that names row and column, both counted from 1.
+    """
+    text = _decode(body)
+    if form == "csv":
+        names, cells = _csv_cells(text, expected)
+    elif form == "json":
+        names, cells = _json_cells(_json_rows(text), expected)
+    else:
+        names, cells = _json_cells(_line_rows(text), expected)
+    if expected is None:
+        return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
+    return {
+        column.name: _typed(values, column, names if form == "csv" else ())
+        for column, values in zip(expected, cells, strict=True)
+    }
+
+
+def _decode(body: bytes) -> str:
+    """Read UTF-8 text; a mark in front would become part of the first value."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise RowsError(f"the body is not UTF-8 text (byte {error.start})") from None
+    if text.startswith("\ufeff"):
+        raise RowsError("the body begins with a byte order mark; send UTF-8 without one")
+    if not text.strip():
+        raise RowsError("the body is empty; expected at least one row")
+    return text
+
+
+def _csv_cells(
+    text: str, expected: Sequence[Column] | None
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Split CSV text and turn rows into columns."""
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise RowsError(f"the body is not CSV ({error})") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    if not rows:
+        raise RowsError("the body is empty; expected at least one row")
+    width = len(expected) if expected is not None else len(rows[0])
+    names = [column.name for column in expected] if expected else [f"_c{i}" for i in range(width)]
+    _require_width(rows, names)
+    return names, list(zip(*rows, strict=True))
+
+
+def _require_width(rows: Sequence[Sequence[object]], names: Sequence[str]) -> None:
+    """Refuse rows that do not hold one value a column."""
+    widths = set(map(len, rows))
+    if widths == {len(names)} and names:
+        return
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            raise RowsError(f"row {number} is empty; expected {len(names)} values")
+        if len(row) != len(names):
+            raise RowsError(f"row {number} has {len(row)} values; expected {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
+    return f"{len(names)} ({shown})"
+
+
+def _json_rows(text: str) -> list[Any]:
+    """Find the rows in a JSON body: ``instances``, ``features``, a list, or one row."""
+    found = _parse(text, "the body")
+    if isinstance(found, dict) and len(found) == 1:
+        # The capture table reads the same shapes: what is answered is decoded.
+        found = next((found[key] for key in _WRAPPERS if isinstance(found.get(key), list)), found)
+    if isinstance(found, dict):
+        return [_unwrapped(found)]
+    if not isinstance(found, list):
+        raise RowsError(
+            'the body is a single JSON value; expected a row, a list of rows or {"instances": […]}'
+        )
+    if not found:
+        raise RowsError("the body holds no rows; expected at least one")
+    if not any(isinstance(row, (list, dict)) for row in found):
+        return [found]
+    return [_unwrapped(row) for row in found]
+
+
+def _line_rows(text: str) -> list[Any]:
+    """Read one row a line; empty lines at the end do not count."""
+    lines = text.rstrip().split("\n")
+    return [_unwrapped(_parse(line, f"row {i}")) for i, line in enumerate(lines, start=1)]
+
+
+def _parse(text: str, what: str) -> Any:  # noqa: ANN401 - any JSON value may come
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise RowsError(f"{what} is nested too deeply; expected rows of plain values") from None
+    except ValueError as error:
+        raise RowsError(f"{what} is not JSON ({error})") from None
+
+
+def _unwrapped(row: Any) -> Any:  # noqa: ANN401 - any JSON value may come
+    """Take the row out of ``{"features": …}``."""
+    if isinstance(row, dict) and len(row) == 1:
+        inner = row.get("features")
+        if isinstance(inner, (list, dict)):
+            return inner
+    return row
+
+
+def _json_cells(
+    rows: list[Any], expected: Sequence[Column] | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Turn rows, all lists or all objects, into columns."""
+    kinds = set(map(type, rows))
+    if kinds == {list}:
+        width = len(rows[0])
+        names = (
+            [column.name for column in expected]
+            if expected is not None
+            else [f"_c{i}" for i in range(width)]
+        )
+        _require_width(rows, names)
+        if not names:
+            raise RowsError("row 1 is empty; expected at least one value")
+        return names, list(zip(*rows, strict=True))
+    if kinds == {dict}:
+        return _object_cells(rows, expected)
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, (list, dict)):
+            raise RowsError(f"row {number} is {_shown(row)}; expected a list or an object")
+    raise RowsError("some rows are lists and some are objects; expected one of the two")
+
+
+def _object_cells(
+    rows: list[dict[str, Any]], expected: Sequence[Column] | None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Take the values by name; what the signature does not know is left aside."""
+    names = [column.name for column in expected] if expected is not None else list(rows[0])
+    if not names:
+        raise RowsError("row 1 is empty; expected at least one value")
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise RowsError("row 1 has a name that is not UTF-8 text") from None
+    try:
+        return names, [tuple([row[name] for row in rows]) for name in names]
+    except KeyError:
+        for number, row in enumerate(rows, start=1):
+            for name in names:
+                if name not in row:
+                    raise RowsError(
+                        f'row {number} has no "{name}"; expected {_listed(names)}'
+                    ) from None
+        raise
+
+
+def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
+    """Give a column's values as an array of its type; names are those that a header would hold."""
+    convert = _CONVERTERS[column.type]
+    try:
+        return convert(values)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    for number, value in enumerate(values, start=1):
+        try:
+            convert((value,))
+        except (ValueError, TypeError, OverflowError):
+            place = f'row {number}, column "{column.name}"'
+            wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
+            if number == 1 and isinstance(value, str) and value.strip() in names:
+                wrong += (
+                    "; line 1 looks like a header (it holds the column's name): "
+                    "leave it out, values are taken by their order"
+                )
+            raise RowsError(wrong) from None
+    raise RowsError(f'column "{column.name}": its values do not go together')
+
+
+def _guessed(values: Sequence[Any], name: str) -> np.ndarray:
+    """Give numbers when every value is one or missing, else text."""
+    try:
+        return _doubles(values)
+    except (ValueError, TypeError, OverflowError):
+        return _typed(values, Column(name, "feature_x", "string"))
+
+
+def _shown(value: object) -> str:
+    """Quote a value in a sentence, cut to a readable length."""
+    if isinstance(value, str):
+        cut = value if len(value) <= 40 else value[:40] + "…"
+        return json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace").decode()
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return str(value)[:40]
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value may come
+    if value is None or value == "":
+        return float("nan")
+    # float() would take "1_000" and digits of other scripts; the capture table would not.
+    if isinstance(value, str) and not _is_plain((value,)):
+        raise ValueError
+    return float(value)
+
+
+def _doubles(values: Sequence[Any]) -> np.ndarray:
+    """Convert to float64; missing values are NaN."""
+    kinds = set(map(type, values))
+    if kinds <= {int, float}:
+        return np.array(values, dtype=np.float64)
+    if kinds == {str} and _is_plain(values):
+        try:
+            return np.array(list(map(float, values)), dtype=np.float64)
+        except ValueError:
+            pass
+    return np.array(list(map(_number, values)), dtype=np.float64)
+
+
+def _is_plain(values: Sequence[str]) -> bool:
+    """Say whether float() and int() read these texts as every other reader of numbers does."""
+    joined = "".join(values)
+    return joined.isascii() and "_" not in joined
+
+
+def _integers(values: Sequence[Any]) -> np.ndarray:
+    """Convert to int64; where values are missing or have a fraction, to float64 as pandas does."""
+    if set(map(type, values)) <= {int}:
+        return np.array(values, dtype=np.int64)
+    if set(map(type, values)) == {str} and _is_plain(values):
+        try:
+            return np.array(list(map(int, values)), dtype=np.int64)
+        except (ValueError, OverflowError):
+            pass
+    found = _doubles(values)
+    if np.isfinite(found).all() and (np.abs(found) < 2**53).all():
+        whole = found.astype(np.int64)
+        if (whole == found).all():
+            return whole
+    return found
+
+
+def _texts(values: Sequence[Any]) -> np.ndarray:
+    """Convert to text; empty and null are missing, numbers are written as they stood in JSON."""
+    if set(map(type, values)) - {str}:
+        values = [_text(value) for value in values]
+    # Half of a surrogate pair can stand in JSON but in no UTF-8 text; this raises for it.
+    "".join(filter(None, values)).encode()
+    found = np.empty(len(values), dtype=object)
+    found[:] = [value or None for value in values]
+    return found
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value may come
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, dict)):
+        raise TypeError
+    return json.dumps(value)
+
+
+def _booleans(values: Sequence[Any]) -> np.ndarray:
+    """Convert to bool; with missing values to object, where missing is None."""
+    found = [_boolean(value) for value in values]
+    return np.array(found, dtype=object if None in found else bool)
+
+
+def _boolean(value: Any) -> bool | None:  # noqa: ANN401 - any JSON value may come
+    if value is None or value == "":
+        return None
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise ValueError
+
+
+def _timestamps(values: Sequence[Any]) -> np.ndarray:
+    """Convert ISO 8601 text to datetime64[us] in UTC; missing values are NaT."""
+    return np.array([_timestamp(value) for value in values], dtype="datetime64[us]")
+
+
+def _timestamp(value: Any) -> np.datetime64:  # noqa: ANN401 - any JSON value may come
+    if value is None or value == "":
+        return np.datetime64("NaT", "us")
+    moment = datetime.fromisoformat(value)
+    offset = moment.utcoffset()
+    if offset is not None:
+        moment = moment.replace(tzinfo=None) - offset
+    return np.datetime64(moment, "us")
+
+
+_CONVERTERS = {
+    "double": _doubles,
+    "int64": _integers,
+    "string": _texts,
+    "bool": _booleans,
+    "timestamp": _timestamps,
+}
+
+_WORDS: dict[ColumnType, str] = {
+    "double": "a number",
+    "int64": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "timestamp": "a time such as 2013-01-15T06:00:00Z",
+}

@@ -1,0 +1,152 @@
+"""What ``/metrics`` says of alarms, of their messages, and of single features.
+
+Alarms, channels and features bear names that users choose, so they stand under a cap: what rings
+and what has drifted furthest comes first, and what did not fit is a number. Totals are never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from sqlalchemy import Connection, and_, func, select
+
+from driftline.alerts.evaluation.tables import passes
+from driftline.alerts.notify.rows import STATUSES
+from driftline.alerts.notify.silences import list_silences
+from driftline.alerts.notify.tables import incidents
+from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox
+from driftline.monitors.run.datapoints import DATA_METRICS
+from driftline.serving.metrics.series_cap import SeriesCap
+
+__all__ = ["STATES", "alarm_families", "feature_families"]
+
+STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
+_DRIFT = "feature_baseline_drift_"
+
+
+def alarm_families(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
+    """Give states of alarms, how far judging is, and what became of messages."""
+    yield from _states(connection, cap)
+    yield _lag(connection, now)
+    yield from _messages(connection, cap, now)
+    opened = GaugeMetricFamily(
+        "driftline_incidents_open", "Incidents that are not over, by severity.", labels=["severity"]
+    )
+    by_severity = select(incidents.c.severity, func.count()).where(incidents.c.closed_at.is_(None))
+    for severity, count in connection.execute(by_severity.group_by(incidents.c.severity)):
+        opened.add_metric([severity], count)
+    yield opened
+    active = len(list_silences(connection, now, status="ACTIVE"))
+    yield GaugeMetricFamily(
+        "driftline_silences_active", "Silences that hold messages back now.", value=active
+    )
+
+
+def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
+    """Give the newest distance of each feature from its baseline, the largest first."""
+    newest = (
+        select(datapoints.c.metric_id, func.max(datapoints.c.time).label("time"))
+        .join(metrics, metrics.c.id == datapoints.c.metric_id)
+        .where(metrics.c.namespace == DATA_METRICS, metrics.c.name.startswith(_DRIFT))
+        .group_by(datapoints.c.metric_id)
+        .subquery()
+    )
+    is_newest = and_(
+        datapoints.c.metric_id == newest.c.metric_id, datapoints.c.time == newest.c.time
+    )
+    query = (
+        select(metrics.c.name, metrics.c.dimensions, datapoints.c.maximum)
+        .join(datapoints, metrics.c.id == datapoints.c.metric_id)
+        .join(newest, is_newest)
+        .order_by(datapoints.c.maximum.desc(), metrics.c.name)
+    )
+    family = GaugeMetricFamily(
+        "driftline_feature_drift_distance",
+        "Distance of a feature from its baseline in the last window that was judged.",
+        labels=["monitor", "endpoint", "feature"],
+    )
+    for name, dimensions, distance in cap.take(connection.execute(query)):
+        where = [dimensions.get(key, "") for key in ("MonitoringSchedule", "Endpoint")]
+        family.add_metric([*where, name.removeprefix(_DRIFT)], distance)
+    yield family
+
+
+def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
+    """Give each alarm's state, one series for each state as Prometheus has its enums."""
+    total = GaugeMetricFamily("driftline_alarms", "Alarms by their state.", labels=["state"])
+    counted = select(alarms.c.state, func.count()).group_by(alarms.c.state)
+    counts = {str(state): int(count) for state, count in connection.execute(counted)}
+    for one in STATES:
+        total.add_metric([one], counts.get(one, 0))
+    yield total
+    states = GaugeMetricFamily(
+        "driftline_alarm_state",
+        "1 for the state that the alarm is in.",
+        labels=["alarm", "kind", "severity", "state"],
+    )
+    room = cap.room(len(STATES))
+    query = (
+        select(alarms.c.name, alarms.c.kind, alarms.c.definition, alarms.c.state)
+        .order_by(alarms.c.state != "ALARM", alarms.c.name)
+        .limit(room)
+    )
+    for name, kind, definition, state in connection.execute(query):
+        for one in STATES:
+            labels = [name, kind, str(definition.get("severity", "page")), one]
+            states.add_metric(labels, float(one == state))
+    cap.leave_out((sum(counts.values()) - room) * len(STATES))
+    yield states
+
+
+def _lag(connection: Connection, now: datetime) -> Metric:
+    """Give for how long alarms have not been judged; far above a minute nobody judges them."""
+    family = GaugeMetricFamily(
+        "driftline_alarms_judged_seconds_ago",
+        "Time since the last judged tick of the clock, by the seconds between two ticks; "
+        "0: those that follow their datapoints.",
+        labels=["cadence_s"],
+    )
+    # The part that lags furthest: each holds a share of the alarms.
+    query = select(passes.c.cadence_s, func.min(passes.c.judged_until))
+    for cadence_s, until in connection.execute(query.group_by(passes.c.cadence_s)):
+        if until is not None:
+            family.add_metric([str(cadence_s)], max((now - until).total_seconds(), 0.0))
+    return family
+
+
+def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
+    """Give messages by what became of them, and channels that fail."""
+    messages = GaugeMetricFamily(
+        "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
+    )
+    query = select(outbox.c.status, func.count()).group_by(outbox.c.status)
+    counts = {str(status): int(count) for status, count in connection.execute(query)}
+    for status in STATUSES:
+        messages.add_metric([status], counts.get(status, 0))
+    yield messages
+    oldest = connection.scalar(
+        select(func.min(outbox.c.created_at)).where(outbox.c.status.in_(("pending", "delivering")))
+    )
+    waited_s = (now - oldest).total_seconds() if oldest is not None else 0.0
+    yield GaugeMetricFamily(
+        "driftline_oldest_message_seconds",
+        "How long the oldest message that is still to be sent has waited.",
+        value=max(waited_s, 0.0),
+    )
+    failing = GaugeMetricFamily(
+        "driftline_channel_failures",
+        "Attempts in a row that a channel has failed; 0 is well.",
+        labels=["channel"],
+    )
+    enabled = GaugeMetricFamily(
+        "driftline_channel_enabled", "Whether a channel is sent to at all.", labels=["channel"]
+    )
+    columns = select(channels.c.name, channels.c.failure_count, channels.c.enabled)
+    for name, count, is_enabled in cap.take(
+        connection.execute(columns.order_by(channels.c.failure_count.desc(), channels.c.name)), 2
+    ):
+        failing.add_metric([name], count)
+        enabled.add_metric([name], float(is_enabled))
+    yield from (failing, enabled)

@@ -1,0 +1,279 @@
+"""``GET /metrics``: what Prometheus reads, from this process's counters and from the stores.
+
+Traffic is counted as it passes. Monitors, alarms, messages and the spool are looked up when asked
+for, so that one scrape tells of the whole installation, whichever process did the work. Names that
+users choose (monitors, alarms, endpoints of theirs) become labels under a cap: what is left out is
+itself a number.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.guard import reading
+from driftline.capture.audit.note import read_note
+from driftline.capture.audit.report import Coverage
+from driftline.capture.line.instruments import Counted, HostTaps, Spools
+from driftline.capture.tables.dataset import read_gaps
+from driftline.errors import DriftlineError
+from driftline.monitors.run.records import FAILED, INSUFFICIENT
+from driftline.monitors.run.status import overdue
+from driftline.monitors.tables import definitions, executions
+from driftline.serving.context import ServerContext
+from driftline.serving.metrics.alarm_families import alarm_families, feature_families
+from driftline.serving.metrics.series_cap import SeriesCap
+
+__all__ = ["CONTENT_TYPE", "Exposition"]
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Series of one family: a Prometheus server copes with some thousands of one target.
+MAX_SERIES = 2_000
+# What a run says of itself, by column of the table of executions.
+RUN_GAUGES = {
+    "row_count": ("driftline_monitor_rows", "Rows of the last window that was judged."),
+    "violation_count": ("driftline_monitor_violations", "Violations of that window."),
+    "page_count": ("driftline_monitor_pages", "Violations of it that no season can bring."),
+    "max_drift_ratio": (
+        "driftline_monitor_max_drift_ratio",
+        "Largest distance over its bound; above 1 is a violation.",
+    ),
+}
+# What the last audit says of each endpoint.
+AUDITED = {
+    "stored_requests": "Requests that the table holds or has held, at the last audit.",
+    "coverage_ratio": "Stored and decoded over stored and lost, of all time, at the last audit.",
+    "missing": "Records that are in no table and counted nowhere, at the last audit.",
+    "doubled": "Records that are stored more than once, at the last audit.",
+}
+# What the tap of this process counts and no page holds; the rest is told of all taps of the host.
+TAP = {
+    "stored": "Requests that the tap of this process has recorded.",
+    "faults": "Faults of the tap of this process itself.",
+}
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Exposition:
+    """The metrics of one server, and of the installation that it belongs to.
+
+    Parameters
+    ----------
+    context
+        Database, spool and clock.
+    tap_counters
+        Gives what the tap has counted in this process.
+    max_series
+        Largest number of series with labels that users choose, of each family.
+    """
+
+    def __init__(
+        self,
+        context: ServerContext,
+        tap_counters: Callable[[], Mapping[str, int]],
+        *,
+        max_series: int = MAX_SERIES,
+    ) -> None:
+        self._registry = CollectorRegistry()
+        self._count = Counter(
+            "driftline_invocations",
+            "Invocations answered, by endpoint and status.",
+            ["endpoint", "code"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "driftline_invocation_seconds",
+            "Time from an invocation's first byte to the last byte of its answer.",
+            ["endpoint"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
+        self._registry.register(HostTaps(context.spool_dir))
+        self._registry.register(Spools(context.spool_dir))
+        self._registry.register(_Installation(context, max_series))
+
+    def count(
+        self, prefix: str, counters: Callable[[], Mapping[str, int]], about: Mapping[str, str]
+    ) -> None:
+        """Show what another part of the server counts for itself, with one sentence on each."""
+        self._registry.register(Counted(prefix, counters, about))
+
+    def observe(self, endpoint: str, code: int, seconds: float) -> None:
+        """Count one invocation; of an endpoint that does not exist, the name is empty."""
+        self._count.labels(endpoint, str(code)).inc()
+        self._seconds.labels(endpoint).observe(seconds)
+
+    def render(self) -> bytes:
+        """Write everything in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Installation(Collector):
+    """Looks the installation's state up, each time it is asked."""
+
+    def __init__(self, context: ServerContext, max_series: int) -> None:
+        self._context = context
+        self._max_series = max_series
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: registering must not ask the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Give all families; those of a store that does not answer are left out, and said so."""
+        cap = SeriesCap(self._max_series)
+        yield from _losses(self._context.root, cap)
+        found: list[Metric] = []
+        is_up = True
+        try:
+            with reading(self._context.engine) as connection:
+                found = [
+                    *self._monitors(connection, cap),
+                    *alarm_families(connection, cap, self._context.now()),
+                    *feature_families(connection, cap),
+                ]
+        except SQLAlchemyError as error:
+            is_up = False
+            log.warning("metrics without database error=%s", type(error).__name__)
+        yield from found
+        yield GaugeMetricFamily(
+            "driftline_database_up", "Whether the database answers.", value=float(is_up)
+        )
+        yield GaugeMetricFamily(
+            "driftline_series_left_out",
+            "Series that the cap on names of users' own has left out.",
+            value=cap.left_out,
+        )
+
+    def _monitors(self, connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
+        """Give the last window of each monitor, and which monitors are overdue."""
+        newest = (
+            select(executions.c.monitor, func.max(executions.c.window_end).label("end"))
+            .where(executions.c.is_current)
+            .group_by(executions.c.monitor)
+            .subquery()
+        )
+        join = (executions.c.monitor == newest.c.monitor) & (
+            executions.c.window_end == newest.c.end
+        )
+        query = (
+            select(executions)
+            .join(newest, join)
+            .join(definitions, definitions.c.name == executions.c.monitor)
+            .where(executions.c.is_current)
+            .order_by(executions.c.monitor)
+        )
+        rows = cap.take(connection.execute(query).mappings())
+        names = ["monitor", "endpoint", "kind"]
+        for column, (name, about) in RUN_GAUGES.items():
+            family = GaugeMetricFamily(name, about, labels=names)
+            for row in rows:
+                if row[column] is not None:
+                    family.add_metric([row[one] for one in names], row[column])
+            yield family
+        ended = GaugeMetricFamily(
+            "driftline_monitor_window_end_seconds", "End of that window, Unix time.", labels=names
+        )
+        failed = GaugeMetricFamily(
+            "driftline_monitor_failed", "Whether that window could not be judged.", labels=names
+        )
+        insufficient = GaugeMetricFamily(
+            "driftline_monitor_insufficient",
+            "Whether that window had too little data to judge anything.",
+            labels=names,
+        )
+        for row in rows:
+            values = [row[one] for one in names]
+            ended.add_metric(values, row["window_end"].timestamp())
+            failed.add_metric(values, float(row["status"] == FAILED))
+            insufficient.add_metric(values, float(row["status"] == INSUFFICIENT))
+        yield from (ended, failed, insufficient)
+        late = GaugeMetricFamily(
+            "driftline_monitor_overdue_seconds",
+            "How long the oldest window that is due has waited.",
+            labels=["monitor", "endpoint"],
+        )
+        now = self._context.now()
+        for one in cap.take(overdue(connection, now)):
+            late.add_metric([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
+        yield late
+
+
+def _own(counters: Mapping[str, int]) -> dict[str, int]:
+    return {name: counters[name] for name in TAP if name in counters}
+
+
+def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
+    """Give what is told of losses: gaps by reason, and what the last audit has found."""
+    try:
+        gaps, audited = read_gaps(root), read_note(root)
+    except (DriftlineError, OSError, pa.ArrowException) as error:
+        log.warning("metrics without losses error=%s", error)
+        return
+    lost: dict[tuple[str, str], tuple[int, int]] = {}
+    for gap in gaps:
+        key = gap.endpoint, gap.reason
+        before = lost.get(key, (0, 0))
+        lost[key] = before[0] + (gap.records or 0), before[1] + (gap.records is None)
+    records = CounterMetricFamily(
+        "driftline_gap_records",
+        "Requests that are lost, as gaps in the tables tell.",
+        labels=["endpoint", "reason"],
+    )
+    unknown = CounterMetricFamily(
+        "driftline_gaps_of_unknown_size",
+        "Gaps of which nobody knows how many requests they stand for.",
+        labels=["endpoint", "reason"],
+    )
+    for labels, (count, uncounted) in cap.take(sorted(lost.items()), 2):
+        records.add_metric(list(labels), count)
+        unknown.add_metric(list(labels), uncounted)
+    yield from (records, unknown)
+    if audited is not None:
+        yield from _audited(audited, cap)
+
+
+def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
+    """Give what the last audit has found; made once an hour, for it looks at all tables."""
+    yield GaugeMetricFamily(
+        "driftline_audit_time_seconds",
+        "When the last audit was made, Unix time.",
+        value=datetime.fromisoformat(audited["time"]).timestamp(),
+    )
+    yield GaugeMetricFamily(
+        "driftline_audit_adds_up",
+        "Whether the last audit found every record stored once, or counted.",
+        value=float(audited["adds_up"]),
+    )
+    stored, dropped = audited["requests"], audited.get("dropped", {})
+    undecodable = audited.get("undecodable", {})
+    names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
+    for name, about in AUDITED.items():
+        family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
+        for endpoint in names:
+            counts = Coverage(
+                stored.get(endpoint, 0), dropped.get(endpoint, 0), undecodable.get(endpoint, 0)
+            )
+            values: dict[str, float | None] = {
+                "stored_requests": float(counts.stored),
+                "coverage_ratio": counts.ratio,
+                "missing": float(audited["missing_by_endpoint"].get(endpoint, 0)),
+                "doubled": float(audited["doubled_by_endpoint"].get(endpoint, 0)),
+            }
+            value = values[name]
+            if value is not None:
+                family.add_metric([endpoint], value)
+        yield family

@@ -1,0 +1,1 @@
+"""Declared resources: their specs, the plan of a change, and its application."""

@@ -1,0 +1,143 @@
+"""Endpoints as they are stored: what is to be served, by which model, under which signature.
+
+An endpoint without a model belongs to somebody else's app: it is captured there, never served here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.alerts.guard import reading
+from driftline.errors import UnavailableError
+from driftline.monitors.run.is_disconnect import is_away
+from driftline.serving.resources.resources import store
+from driftline.signature import Signature
+
+__all__ = [
+    "EndpointWish",
+    "list_foreign",
+    "list_wishes",
+    "signature_of",
+    "trusts_event_time",
+    "wish_with",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointWish:
+    """One endpoint that is to be served.
+
+    Parameters
+    ----------
+    model_file
+        Relative to the storage root.
+    instance_count
+        Worker processes; None takes the server's setting.
+    """
+
+    name: str
+    variant: str
+    model: str
+    model_file: str
+    trust_pickle: bool
+    signature: str | None
+    positive: str | None
+    instance_count: int | None
+    sampling_percentage: float | None
+    trust_event_time: bool
+    generation: int
+
+
+def list_wishes(connection: Connection) -> list[EndpointWish]:
+    """Give all endpoints that are to be served, by name."""
+    # In one statement: an endpoint that is applied meanwhile comes with its model or not at all.
+    rows = store.list_kinds(connection, "Model", "Endpoint")
+    models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
+    found = []
+    for endpoint in (row for row in rows if row.kind == "Endpoint"):
+        spec = endpoint.spec
+        if spec["model"] is None:
+            continue
+        found.append(_wish(endpoint, models[spec["model"].casefold()]))
+    return found
+
+
+def wish_with(connection: Connection, endpoint: str, model: str) -> EndpointWish:
+    """Give an endpoint as it would be served by another declared model.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such endpoint or model, with the nearest name.
+    """
+    return _wish(store.get(connection, "Endpoint", endpoint), store.get(connection, "Model", model))
+
+
+def _wish(endpoint: store.Stored, model: store.Stored) -> EndpointWish:
+    spec = endpoint.spec
+    return EndpointWish(
+        name=endpoint.name,
+        variant=spec["variant"],
+        model=model.name,
+        model_file=model.made["file"],
+        trust_pickle=model.made["trust_pickle"],
+        signature=endpoint.made.get("signature"),
+        positive=endpoint.made.get("positive"),
+        instance_count=spec["initial_instance_count"],
+        sampling_percentage=spec.get("sampling_percentage"),
+        trust_event_time=spec["trust_event_time"],
+        generation=endpoint.generation,
+    )
+
+
+def list_foreign(connection: Connection) -> list[str]:
+    """Name the endpoints that are answered by apps of their own, captured only."""
+    rows = store.list_kind(connection, "Endpoint")
+    return [endpoint.name for endpoint in rows if endpoint.spec["model"] is None]
+
+
+def signature_of(engine: Engine, endpoint: str) -> Signature | None:
+    """Give the signature of an endpoint; nothing when it has none or does not exist.
+
+    The name is taken to the letter: records of "Flights" lie in another table than those of
+    "flights", and monitors would not look there.
+
+    Raises
+    ------
+    UnavailableError
+        When the database does not answer; whoever stores records waits and asks again.
+    """
+    found = _declared(engine, endpoint)
+    text = None if found is None else found.made.get("signature")
+    return None if text is None else Signature.from_json(text)
+
+
+def trusts_event_time(engine: Engine, endpoint: str) -> bool:
+    """Whether clients of an endpoint may state when a request happened; not if it is not declared.
+
+    The name is taken to the letter, as in ``signature_of``.
+
+    Raises
+    ------
+    UnavailableError
+        When the database does not answer.
+    """
+    found = _declared(engine, endpoint)
+    return found is not None and bool(found.spec["trust_event_time"])
+
+
+def _declared(engine: Engine, endpoint: str) -> store.Stored | None:
+    """Return an endpoint by its exact name."""
+    try:
+        with reading(engine) as connection:
+            found = store.find(connection, "Endpoint", endpoint)
+    except SQLAlchemyError as error:
+        if not is_away(error):
+            raise
+        raise UnavailableError(
+            f'declaration of endpoint "{endpoint}": the database does not answer'
+        ) from error
+    return found if found is not None and found.name == endpoint else None

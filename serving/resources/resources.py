@@ -1,0 +1,200 @@
+"""Declared resources: their kinds, their fields, and the sentence when one is wrong.
+
+Pydantic stands at this border only: documents come from people's files. What passes is a
+``Resource`` with a checked spec, defaults filled in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from driftline.alerts.alarms.limits import check_tags
+from driftline.errors import InputError
+from driftline.serving.resources.aws_names import own_names, read_tags
+from driftline.serving.resources.sentences import expected, shown
+from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
+
+__all__ = [
+    "ALARM_KINDS",
+    "Resource",
+    "ResourceError",
+    "key_of",
+    "nearest",
+    "parse_resources",
+]
+
+MAX_RESOURCES = 1000
+_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+_ALARM_NAME_MAX = 255
+# Their names are free text, and unique over both.
+ALARM_KINDS: tuple[Kind, ...] = ("Alarm", "CompositeAlarm")
+_ENVELOPE = ("kind", "name", "owner", "tags", "spec")
+
+
+class ResourceError(InputError):
+    """A declared resource is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One declared resource whose form is right; whether it fits the others is not known yet."""
+
+    kind: Kind
+    name: str
+    spec: Spec
+    owner: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The name as it is compared with others of the kind."""
+        return key_of(self.kind, self.name)
+
+    def __str__(self) -> str:
+        return f'{self.kind} "{self.name}"'
+
+
+def key_of(kind: Kind, name: str) -> str:
+    """Give the form in which names of a kind are compared."""
+    return name if kind in ALARM_KINDS else name.casefold()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give the half sentence that names the known name most like a wrong one; empty without any."""
+    by_key = {one.casefold(): one for one in known}
+    near = difflib.get_close_matches(name[:_ALARM_NAME_MAX].casefold(), by_key, n=1, cutoff=0.0)
+    return f'the nearest known one is "{by_key[near[0]]}"' if near else ""
+
+
+def parse_resources(documents: Iterable[object]) -> list[Resource]:
+    """Check the form of declared resources and sort them by what needs what.
+
+    Raises
+    ------
+    ResourceError
+        For the first one that is wrong: which, which field, which value, what was expected.
+    """
+    found: dict[tuple[Kind, str], Resource] = {}
+    for number, document in enumerate(documents, start=1):
+        if number > MAX_RESOURCES:
+            raise ResourceError(f"more than {MAX_RESOURCES} resources at once; apply them in parts")
+        resource = _parse(document, number)
+        if (resource.kind, resource.key) in found:
+            raise ResourceError(f"{resource} is declared twice; expected it once")
+        found[resource.kind, resource.key] = resource
+    if not found:
+        raise ResourceError("no resources; expected at least one with kind, name and spec")
+    return sorted(found.values(), key=lambda resource: KINDS.index(resource.kind))
+
+
+def _parse(document: object, number: int) -> Resource:
+    where = f"resource {number}"
+    if not isinstance(document, Mapping):
+        raise ResourceError(f"{where} is {shown(document)}; expected kind, name and spec")
+    _require_unicode(document, where)
+    kind = document.get("kind")
+    if kind not in KINDS:
+        raise ResourceError(f"{where}: kind {shown(kind)}; expected one of {', '.join(KINDS)}")
+    name = _checked_name(kind, document.get("name"), where)
+    where = f'{kind} "{name}"'
+    _known_keys(document, _ENVELOPE, where)
+    owner, tags, spec = document.get("owner"), document.get("tags"), document.get("spec")
+    if not isinstance(spec, Mapping):
+        raise ResourceError(f"{where}: spec {shown(spec)}; expected an object")
+    if kind in ALARM_KINDS:
+        spec, tags = _own_names(kind, name, spec, tags, where)
+    if owner is not None and not (isinstance(owner, str) and len(owner) <= 255):
+        raise ResourceError(f"{where}: owner {shown(owner)}; expected text")
+    if tags is not None and not _is_texts(tags):
+        raise ResourceError(f"{where}: tags {shown(tags)}; expected an object of texts")
+    if kind in ALARM_KINDS:
+        try:
+            check_tags(tags or {})
+        except InputError as error:
+            raise ResourceError(f"{where}: {error}") from error
+    return Resource(kind, name, _checked_spec(kind, spec, where), owner, dict(tags or {}))
+
+
+def _own_names(
+    kind: Kind, name: str, spec: Mapping[str, object], tags: object, where: str
+) -> tuple[dict[str, object], object]:
+    """Take CloudWatch's names of an alarm's fields; its Tags are the resource's."""
+    try:
+        found = own_names(kind, name, spec)
+    except InputError as error:
+        raise ResourceError(f"{where}: {error}") from error
+    if "Tags" not in spec:
+        return found, tags
+    if tags is not None:
+        raise ResourceError(f'{where}: "Tags" and "tags"; expected one of them')
+    return found, read_tags(found.pop("tags", None))
+
+
+def _require_unicode(document: Mapping[object, object], where: str) -> None:
+    """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""
+    try:
+        json.dumps(document, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise ResourceError(
+            f"{where}: a text in it is no Unicode (half of a surrogate pair)"
+        ) from None
+    except RecursionError:
+        raise ResourceError(f"{where}: nested too deep") from None
+
+
+def _checked_name(kind: str, name: object, where: str) -> str:
+    if kind in ALARM_KINDS:
+        is_text = isinstance(name, str) and name.strip() and name.isprintable()
+        # "." and ".." stand for folders in the address of an alarm's page.
+        if is_text and len(str(name)) <= _ALARM_NAME_MAX and name not in (".", ".."):
+            return str(name)
+        raise ResourceError(
+            f"{where}: name {shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters, "
+            'not all blank, not "." or ".."'
+        )
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise ResourceError(
+        f"{where}: name {shown(name)}; expected letters, digits and inner hyphens, 63 at most"
+    )
+
+
+def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
+    model = SPECS[kind]
+    _known_keys(spec, tuple(model.model_fields), f"{where}, spec")
+    try:
+        return model.model_validate(dict(spec))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function"))
+        if first["type"] == "missing":
+            needed = [key for key, one in model.model_fields.items() if one.is_required()]
+            raise ResourceError(
+                f"{where}: spec.{path} is missing; every {kind} needs {_listed(needed)}"
+            ) from None
+        # A secret may stand in the field that is wrong.
+        value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
+        raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None
+
+
+def _known_keys(found: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
+    for key in found:
+        if key not in known:
+            raise ResourceError(f"{where}: unknown key {shown(key)}; {nearest(str(key), known)}")
+
+
+def _is_texts(found: object) -> bool:
+    return isinstance(found, Mapping) and all(
+        isinstance(part, str) for pair in found.items() for part in pair
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,166 @@
+"""Rows of declared resources: read, write, delete; and what in them needs what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from driftline.alerts.guard import hold
+from driftline.errors import NotFoundError
+from driftline.serving.resources.resources import ALARM_KINDS, key_of, nearest
+from driftline.serving.resources.specs import SECRET_FIELDS, Kind
+from driftline.serving.tables import resources
+
+__all__ = [
+    "Stored",
+    "delete_row",
+    "find",
+    "get",
+    "hold_all",
+    "list_kind",
+    "list_kinds",
+    "needs",
+    "put_row",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A resource as it is stored.
+
+    Parameters
+    ----------
+    spec
+        As declared, defaults filled in, secrets replaced.
+    made
+        What was made of it. Model: ``digest``, ``file`` (relative to the storage root),
+        ``description``. Baseline: ``fingerprint`` of the data, ``version``. Endpoint:
+        ``signature`` (JSON text or nothing), ``positive``. Others: nothing.
+    """
+
+    kind: Kind
+    name: str
+    owner: str | None
+    tags: Mapping[str, str]
+    spec: Mapping[str, Any]
+    made: Mapping[str, Any]
+    generation: int = 1
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Give it as plain JSON values, in the form in which it is declared and more."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "owner": self.owner,
+            "tags": dict(self.tags),
+            "spec": {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS},
+            "generation": self.generation,
+            "created_at": _iso(self.created_at),
+            "updated_at": _iso(self.updated_at),
+        }
+
+
+def find(connection: Connection, kind: Kind, name: str) -> Stored | None:
+    """Give a stored resource, or nothing."""
+    row = connection.execute(
+        select(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
+    ).one_or_none()
+    return None if row is None else _read(row)
+
+
+def get(connection: Connection, kind: Kind, name: str) -> Stored:
+    """Give a stored resource; NotFoundError, with the nearest name, when there is none of it."""
+    found = find(connection, kind, name)
+    if found is None:
+        near = nearest(name, (row.name for row in list_kind(connection, kind)))
+        raise NotFoundError(
+            f'{kind} "{name}" does not exist; {near or f"no {kind} has been applied yet"}'
+        )
+    return found
+
+
+def list_kind(connection: Connection, kind: Kind) -> list[Stored]:
+    """Give all resources of a kind, by name."""
+    return list_kinds(connection, kind)
+
+
+def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
+    """Give all resources of some kinds as they were at one moment, by name."""
+    query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
+    return [_read(row) for row in connection.execute(query)]
+
+
+def hold_all(connection: Connection) -> None:
+    """Keep all resources to this transaction: what needs what is checked, then changed."""
+    hold(connection, "resources")
+
+
+def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
+    """Store a resource; one of the same name is replaced and its generation counts up."""
+    key = key_of(resource.kind, resource.name)
+    values = {
+        "name": resource.name,
+        "owner": resource.owner,
+        "tags": dict(resource.tags),
+        "spec": dict(resource.spec),
+        "made": dict(resource.made),
+        "updated_at": now,
+    }
+    changed = connection.execute(
+        update(resources)
+        .where(resources.c.kind == resource.kind, resources.c.key == key)
+        .values(**values, generation=resources.c.generation + 1)
+    )
+    if changed.rowcount == 0:
+        connection.execute(
+            insert(resources).values(
+                **values, kind=resource.kind, key=key, generation=1, created_at=now
+            )
+        )
+
+
+def delete_row(connection: Connection, kind: Kind, name: str) -> None:
+    """Remove a stored resource."""
+    connection.execute(
+        delete(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
+    )
+
+
+def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
+    """Name what a resource cannot be without: kind and name of each."""
+    found: list[tuple[Kind, Any]] = []
+    if kind == "Baseline":
+        # .get: those that were stored before it could be named.
+        found = [("Model", spec.get("model"))]
+    elif kind == "Endpoint":
+        found = [("Model", spec["model"]), ("Baseline", spec["baseline"])]
+    elif kind == "Monitor":
+        found = [("Endpoint", spec["endpoint"]), ("Baseline", spec["baseline"])]
+    elif kind in ALARM_KINDS:
+        lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+        found = [("Channel", name) for key in lists for name in spec[key]]
+    return [(other, name) for other, name in found if name is not None]
+
+
+def _read(row: Row[tuple[Any, ...]]) -> Stored:
+    return Stored(
+        kind=row.kind,
+        name=row.name,
+        owner=row.owner,
+        tags=row.tags,
+        spec=row.spec,
+        made=row.made,
+        generation=row.generation,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,158 @@
+"""A server that dies between a mark and the windows that it is about: the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from driftline.monitors.annotations.store import half_done_marks
+from driftline.serving.api.annotating import resume_marks
+from driftline.serving.hosting.explain import ModelShelf
+from tests.serving.conftest import Running, running, wait_for
+from tests.serving.marks_yard import marked
+
+PATH = "/api/v1/monitors/quality"
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from driftline.capture.windows.window import Window
+from driftline.monitors.annotations.annotation import Mark
+from driftline.serving import marking
+from driftline.serving.context import ServerContext
+from tests.servers.postgres import open_url
+
+judged = []
+
+def dies(*about):
+    if len(judged) == int(windows):
+        os.kill(os.getpid(), signal.SIGKILL)
+    judged.append(judge(*about))
+    return judged[-1]
+
+judge, marking.judge_window = marking.judge_window, dies
+url, root, verdict, feature, windows = sys.argv[1:]
+now = datetime(2026, 1, 15, tzinfo=UTC)
+window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
+context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
+if verdict == "withdrawn":
+    marking.unmark(context, None, "quality", int(feature), author="ann")
+mark = Mark("quality", window, verdict, "so it is", "ann", now, feature=feature)
+marking.mark_window(context, None, replace(mark, until=now if verdict == "expected" else None))
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    with marked(tmp_path) as found:
+        yield found
+
+
+def die(server: Running, verdict: str, feature: str, *, after: int) -> None:
+    """Mark in a process that is killed when it has judged so many windows again."""
+    url = server.engine.url.render_as_string(hide_password=False)
+    told = [url, server.context.root, verdict, feature, str(after)]
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, *told],
+        capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[3],
+        env=os.environ,
+    )  # fmt: skip
+    assert died.returncode == -signal.SIGKILL, died.stderr
+
+
+def verdicts(server: Running) -> list[tuple[str, int]]:
+    items = server.client.get(f"{PATH}/executions").json()["items"]
+    found = [one for one in items if one["is_current"]]
+    found.sort(key=lambda one: one["window_start"])
+    return [(one["baseline_version"], one["violation_count"]) for one in found]
+
+
+def waiting(server: Running) -> list[str]:
+    with server.engine.connect() as connection:
+        return [one.verdict for one in half_done_marks(connection)]
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_server_that_begins_judges_what_a_killed_one_left(server, after: int) -> None:
+    before = verdicts(server)
+    die(server, "expected", "distance", after=after)
+    left = verdicts(server)
+
+    url = server.engine.url.render_as_string(hide_password=False)
+    with running(server.root.parent, database=url) as next_one:
+        wait_for(lambda: not waiting(server))
+        after_it = verdicts(next_one)
+
+    assert left[after:] == before[after:]
+    assert [count for _, count in after_it] == [count - 1 for _, count in before]
+
+
+def test_the_new_normal_and_taking_it_back_are_finished_too(server) -> None:
+    before = verdicts(server)
+    resume = resumed(server)
+    die(server, "new-normal", "distance", after=0)
+    left = verdicts(server)
+    resume()
+    renewed = verdicts(server)
+    (mark,) = server.client.get(f"{PATH}/marks").json()["items"]
+    die(server, "withdrawn", str(mark["id"]), after=0)
+    taken_back = waiting(server)
+    resume()
+
+    assert left == before
+    assert {version for version, _ in renewed} == {mark["baseline_version_after"]}
+    assert taken_back == ["new-normal"]
+    assert verdicts(server) == before
+    assert waiting(server) == []
+
+
+def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
+    before = verdicts(server)
+    die(server, "expected", "distance", after=0)
+    ending = threading.Event()
+    ending.set()
+
+    resumed(server)(ending)
+
+    assert (waiting(server), verdicts(server)) == (["expected"], before)
+
+
+def test_a_mark_that_was_done_is_not_done_again(server) -> None:
+    body = {"window": "20260112T000000Z", "verdict": "expected", "reason": "r", "author": "ann"}
+    assert server.client.post(f"{PATH}/marks", json=body).status_code == 200
+
+    assert waiting(server) == []
+
+
+def resumed(server: Running) -> Callable[..., None]:
+    shelf = ModelShelf(server.engine, server.context.root, trust_pickle=False)
+
+    def resume(stop: threading.Event | None = None) -> None:
+        resume_marks(server.context, shelf, stop or threading.Event())
+
+    return resume
+
+
+def test_another_kind_of_monitor_makes_no_new_normal(server) -> None:
+    kind = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
+    server.apply({"kind": "Monitor", "name": "pairs", "spec": kind})
+    window = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
+    server.client.post("/api/v1/monitors/pairs/run", json=window)
+    before = server.client.get(PATH).json()["status"]["baseline_version"]
+    body = {"window": "20260112T000000Z", "verdict": "new-normal", "reason": "r", "author": "ann",
+            "feature": "temp"}  # fmt: skip
+
+    refused = server.client.post("/api/v1/monitors/pairs/marks", json=body)
+
+    assert refused.status_code == 400
+    assert "expected one of the kind data-quality" in server.error_of(refused)["message"]
+    assert server.client.get(PATH).json()["status"]["baseline_version"] == before

@@ -1,0 +1,112 @@
+"""A worker's own children end with it, however it ends."""
+
+import asyncio
+import importlib
+import os
+import signal
+from pathlib import Path
+
+import joblib
+import pyarrow as pa
+import pytest
+
+from driftline.errors import UnavailableError
+from driftline.serving.hosting import child as child_module
+from driftline.serving.hosting.child import Child, Launch, WorkerLostError
+from driftline.serving.hosting.explain import ModelProcess
+from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
+
+
+@pytest.fixture(params=["fork", "run"])
+def forking(request, tmp_path, monkeypatch) -> Launch:
+    """Save a model that starts processes, by a module that workers can import."""
+    modules = Path(__file__).parents[2] / "fixtures" / "serving"
+    monkeypatch.syspath_prepend(modules)
+    monkeypatch.setenv("PYTHONPATH", str(modules))
+    monkeypatch.setattr(child_module, "STOP_GRACE_S", 0.5)
+    model = importlib.import_module("forking_model").Forking(request.param).fit()
+    joblib.dump(model, tmp_path / "m.joblib")
+    return Launch(str(tmp_path / "m.joblib"), trust_pickle=True)
+
+
+def is_running(process: int) -> bool:
+    """Say whether a process runs; one that only its new parent has not collected does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+async def replaced(pool: Pool, old: list[int]) -> None:
+    """Wait for a new worker in the place of an old one."""
+    while pool.process_ids in ([], old):
+        await asyncio.sleep(0.02)
+
+
+async def ask(worker: Child | Pool, row: bytes) -> int:
+    """Have the model start a process; give its number."""
+    if isinstance(worker, Pool):
+        reply = await worker.invoke("csv", "csv", row)
+    else:
+        reply = await worker.ask("csv", "csv", row, alone=False)
+    started = int(float(reply.body))
+    assert is_running(started)
+    return started
+
+
+def test_what_a_model_started_ends_when_its_worker_is_killed_or_stopped(forking, until):
+    async def act(how: str) -> list[int]:
+        _, worker = await describe_model(forking, timeout_s=60)
+        found = [await ask(worker, b"0"), worker.process_id]
+        if how == "killed":
+            worker.kill()
+            await worker.gone.wait()
+        elif how == "killed by another":
+            os.kill(worker.process_id, signal.SIGKILL)
+            await worker.gone.wait()
+        await worker.stop()
+        await worker.stop()
+        return found
+
+    for how in ("killed", "killed by another", "stopped"):
+        for process in asyncio.run(asyncio.wait_for(act(how), 60)):
+            until(lambda process=process: not is_running(process), 5)
+
+
+def test_what_a_model_started_ends_when_its_worker_takes_too_long_or_ends_itself(forking, until):
+    async def act() -> list[int]:
+        pool = Pool("forking", forking, Limits(timeout_s=1, wait_s=30))
+        await pool.start()
+        found, worker = [await ask(pool, b"0")], pool.process_ids
+        with pytest.raises(TimedOutError):
+            await pool.invoke("csv", "csv", b"60")
+        await replaced(pool, worker)
+        worker = pool.process_ids
+        found.append(await ask(pool, b"0"))
+        # Nobody else has its socket, so its end is seen at once, not at the time limit.
+        with pytest.raises(WorkerLostError):
+            await pool.invoke("csv", "csv", b"-1")
+        await replaced(pool, worker)
+        found.append(await ask(pool, b"0"))
+        await pool.stop()
+        return found
+
+    for process in asyncio.run(act()):
+        until(lambda process=process: not is_running(process), 5)
+
+
+def test_what_a_model_started_ends_with_the_process_that_explains(forking, until):
+    rows = [pa.table({"_c0": [seconds]}) for seconds in (0.0, 60.0)]
+    with ModelProcess(forking, "forking", answer_timeout_s=20) as process:
+        started = [int(process(rows[0])[0])]
+        assert is_running(started[0])
+        process._answer_timeout_s = 0.5
+        with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
+            process(rows[1])
+        until(lambda: not is_running(started[0]), 5)
+        process._answer_timeout_s = 20
+        started.append(int(process(rows[0])[0]))
+        assert is_running(started[1])
+
+    until(lambda: not is_running(started[1]), 5)

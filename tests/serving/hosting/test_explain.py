@@ -1,0 +1,316 @@
+import importlib
+import os
+import signal
+import threading
+from pathlib import Path
+
+import joblib
+import lightgbm
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xgboost
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from driftline.baseline import store as baselines
+from driftline.baseline.source import open_source
+from driftline.baseline.store import Baseline
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.monitors.check import check
+from driftline.monitors.kinds.attribution.explaining import ModelPredictor
+from driftline.monitors.kinds.attribution.importance import Attributions
+from driftline.monitors.kinds.attribution.kind import explain_reference
+from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.explain import ModelProcess, ModelShelf, open_model
+from driftline.serving.hosting.model_formats import Predictor
+from driftline.serving.hosting.own_methods import own_method
+from driftline.serving.hosting.questions import columns_of
+from driftline.serving.hosting.remote_model import RemoteModel, open_named
+from driftline.serving.resources.endpoints import signature_of
+
+NAMES = ("x", "y", "z")
+
+
+@pytest.fixture(scope="module")
+def flights(trained):
+    """Give the model of the flights in a process."""
+    with open_model(trained.file, trust_pickle=False) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame(random.normal(size=(400, 3)), columns=list(NAMES))
+    score = 2 * frame["x"] + frame["x"] * frame["y"]
+    return frame, score, (score > 0).astype(int), pd.cut(score, 3, labels=False)
+
+
+def test_a_model_in_its_own_process_answers_as_it_does_here(flights, trained):
+    rows = pa.Table.from_pandas(trained.inputs, preserve_index=False)
+
+    found = flights(rows)
+
+    expected = trained.model.predict_proba(trained.inputs)[:, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert isinstance(flights, ModelPredictor)
+    assert flights.features == ("carrier", "origin", "distance", "temp")
+    assert (flights.method, flights.units, flights.labels) == ("permutation", "probability", ())
+
+
+def test_a_reference_and_a_window_are_explained_by_it(flights, trained):
+    rows = pa.Table.from_pandas(trained.frame, preserve_index=False)
+    baseline = Baseline.fit(rows, label="late")
+
+    reference = explain_reference(open_source(rows), baseline, flights, background=3)
+    report = check(rows.slice(0, 300), reference, kind="attribution", predict=flights)
+
+    assert report.passed
+    stored = Attributions.from_arrow(reference.attributions)
+    assert (stored.making.model, stored.making.units) == (flights.model, "probability")
+    means = dict(zip(stored.features, stored.importances["label0"].mean, strict=True))
+    assert means["distance"] > 0.1
+    assert means["temp"] == 0  # The pipeline drops it.
+    assert stored.background.column_names == list(flights.features)
+
+
+def test_a_process_that_is_killed_is_an_error_and_the_next_question_starts_another(
+    flights, trained
+):
+    rows = pa.Table.from_pandas(trained.inputs[:5], preserve_index=False)
+    flights(rows)
+    first = flights.process_id
+
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(UnavailableError, match=r"gone|ended"):
+        flights(rows)
+
+    assert flights.process_id is None
+    assert flights(rows).shape == (5,)
+    assert flights.process_id != first
+
+
+def test_rows_that_the_model_refuses_and_files_it_cannot_read_are_one_sentence(
+    flights, trained, tmp_path
+):
+    with pytest.raises(InputError, match="the model refused the rows"):
+        flights(pa.table({"carrier": ["UA"]}))
+    assert flights(pa.Table.from_pandas(trained.inputs[:1], preserve_index=False)).shape == (1,)
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    with (
+        open_model(tmp_path / "m.joblib", trust_pickle=False) as process,
+        pytest.raises(InputError, match=r"m\.joblib is a pickle"),
+    ):
+        process.method  # noqa: B018
+    assert process.process_id is None
+    with pytest.raises(InputError, match="no such file"):
+        open_named("none.skops", trust_pickle=False, server="")
+    with pytest.raises(UnavailableError, match="driftline up"):
+        open_named("flights", trust_pickle=False, server="http://127.0.0.1:9")
+
+
+def test_a_model_that_hangs_is_ended_in_time(slow_model):
+    launch = Launch(str(slow_model), trust_pickle=True)
+    with ModelProcess(launch, "slow", answer_timeout_s=0.5) as process:
+        process(pa.table({"_c0": [0.0]}))
+        running = process.process_id
+
+        with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
+            process(pa.table({"_c0": [60.0]}))
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(running, 0)
+
+
+def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch):
+    (tmp_path / "chatty.py").write_text(
+        "import os, sys\n"
+        "class Chatty:\n"
+        "    n_features_in_ = 1\n"
+        "    def predict(self, rows):\n"
+        "        os.write(int(sys.argv[1]), bytes([0, 0, 0, 2, 0, 0, 0, 0]) + b'{}')\n"
+        "        return [0.0] * len(rows)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    joblib.dump(importlib.import_module("chatty").Chatty(), tmp_path / "m.joblib")
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
+        with pytest.raises(UnavailableError, match="answered what was not asked"):
+            process(pa.table({"_c0": [0.0]}))
+
+        assert process.process_id is None
+
+
+def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(numbers):
+    frame, score, late, third = numbers
+    models = [
+        (xgboost.XGBClassifier(n_estimators=9, n_jobs=1), late, 1),
+        (make_pipeline(StandardScaler(), xgboost.XGBRegressor(n_estimators=9, n_jobs=1)), score, 1),
+        (lightgbm.LGBMClassifier(n_estimators=9, n_jobs=1, verbose=-1), third, 3),
+        (lightgbm.LGBMRegressor(n_estimators=9, n_jobs=1, verbose=-1), score, 1),
+    ]
+    for model, target, outputs in models:
+        model.fit(frame, target)
+        own = own_method(model)
+        predictor = Predictor(model)
+        columns = columns_of(pa.Table.from_pandas(frame))
+        prepared = predictor.prepared(columns)
+
+        values, base = own.contribute(prepared, prepared[:0])
+
+        assert (own.name, own.units) == ("tree_path_dependent", "margin")
+        assert values.shape == (400, outputs, 3)
+        total = values.sum(axis=2) + base
+        last = model[-1] if hasattr(model, "steps") else model
+        if isinstance(last, xgboost.XGBClassifier):
+            margin = last.predict(frame, output_margin=True)
+        elif isinstance(last, lightgbm.LGBMClassifier):
+            margin = last.predict(frame, raw_score=True)
+        else:
+            margin = predictor.numbers(columns)[:, 0]
+        np.testing.assert_allclose(total.squeeze(), margin, atol=1e-4)
+        assert np.abs(values[:, 0]).mean(axis=0).argmax() == 0
+
+
+def test_a_linear_model_behind_a_scaler_explains_itself_in_its_process(numbers, tmp_path):
+    frame, _, late, _ = numbers
+    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, late)
+    joblib.dump(model, tmp_path / "m.joblib")
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
+    baseline = Baseline.fit(rows)
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
+        found = process.contributions(rows, rows.slice(0, 10))
+        reference = explain_reference(open_source(rows), baseline, process)
+        same = check(rows, reference, kind="attribution", predict=process)
+
+    margin = model.decision_function(frame)
+    np.testing.assert_allclose(
+        found.values[:, 0].sum(axis=1) + found.expected[0], margin, atol=1e-9
+    )
+    assert found.expected[0] == pytest.approx(margin[:10].mean())
+    making = Attributions.from_arrow(reference.attributions).making
+    assert (making.method, making.units) == ("linear", "margin")
+    assert same.passed
+    assert same.decided
+
+
+def test_a_model_that_mixes_columns_or_hides_its_form_is_asked_by_rows(trained, numbers):
+    frame, _, late, _ = numbers
+    coded = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+
+    assert own_method(trained.model) is None
+    assert own_method(coded.fit(frame, late)) is None
+
+
+def test_the_first_of_two_classes_is_explained_when_it_is_the_positive_one(numbers):
+    frame, _, late, _ = numbers
+    model = LogisticRegression().fit(frame, late)
+    columns = columns_of(pa.Table.from_pandas(frame))
+
+    found = Predictor(model, positive="0").numbers(columns)
+
+    np.testing.assert_allclose(found[:, 0], model.predict_proba(frame)[:, 0])
+
+
+def test_columns_come_as_those_of_an_invocation():
+    table = pa.table(
+        {
+            "text": pa.array(["UA", "", None]),
+            "whole": pa.array([1, None, 3]),
+            "full": pa.array([1, 2, 3]),
+            "truth": pa.array([True, None, False]),
+            "number": pa.array([0.5, None, 1.5]),
+            "time": pa.array([0, None, 2], pa.timestamp("us", "UTC")),
+        }
+    )
+
+    found = columns_of(table)
+
+    assert found["text"].tolist() == ["UA", None, None]
+    assert found["whole"].dtype == np.float64
+    assert np.isnan(found["whole"][1])
+    assert found["full"].dtype == np.int64
+    assert found["truth"].tolist() == [True, None, False]
+    assert np.isnan(found["number"][1])
+    assert found["time"].dtype == np.dtype("datetime64[us]")
+
+
+def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf(
+    start, declare, trained, tmp_path, until
+):
+    model = declare("Model", "late", path=str(trained.file))
+    baseline = declare(
+        "Baseline", "flights", data=str(trained.reference), label="late", model="late"
+    )
+    endpoint = declare("Endpoint", "flights", model="late", baseline="flights")
+    with start(tmp_path) as server:
+        done = server.apply(model, baseline, endpoint)
+        again = server.apply(model, baseline, endpoint)
+
+        assert done.status_code == 200, done.text
+        assert {one["action"] for one in again.json()["changes"]} == {"unchanged"}
+        stored = baselines.get(str(server.root), "flights")
+        making = Attributions.from_arrow(stored.attributions).making
+        assert '"kernel_shap"' in stored.documents["analysis.json"]
+        assert server.client.delete("/api/v1/models/late").status_code == 409
+
+        rows = pa.Table.from_pandas(trained.inputs, preserve_index=False)
+        before = server.client.get("/api/v1/counts").json()["tap"]
+        with open_named("flights", trust_pickle=False, server=server.url) as afar:
+            assert isinstance(afar, ModelPredictor)
+            assert afar.model == making.model
+            expected = trained.model.predict_proba(trained.inputs)[:, 1]
+            np.testing.assert_allclose(afar(rows), expected, rtol=1e-9)
+            report = check(rows.slice(0, 60), stored, kind="attribution", predict=afar)
+            assert report.decided
+            with pytest.raises(InputError, match='no "carrier"'):
+                afar(pa.table({"origin": ["EWR"]}))
+        with pytest.raises(NotFoundError, match="does not exist"):
+            RemoteModel(server.url, "nothing")
+        # What explains is no traffic.
+        assert server.client.get("/api/v1/counts").json()["tap"] == before
+
+        shelf = ModelShelf(server.engine, str(server.root), trust_pickle=False, keep_s=0.5)
+        with shelf.open("flights") as predict:
+            assert predict.model == making.model
+            report = check(rows, stored, kind="attribution", predict=predict)
+            first = predict.process_id
+        with shelf.open("flights") as predict:
+            assert predict.process_id == first
+        assert report.passed
+        assert report.decided
+        assert shelf.open("nothing") is None
+        until(lambda: not Path(f"/proc/{first}").exists())
+        shelf.close()
+        assert not any(isinstance(one, threading.Timer) for one in threading.enumerate())
+
+
+def test_the_models_that_a_server_explained_end_with_it(start, declare, trained, tmp_path):
+    resources = [
+        declare("Model", "late", path=str(trained.file)),
+        declare("Baseline", "flights", data=str(trained.reference), label="late", model="late"),
+        declare("Endpoint", "flights", model="late", baseline="flights"),
+        declare("Monitor", "why", endpoint="flights", baseline="flights", schedule="external"),
+    ]
+    resources[-1]["spec"]["kind"] = "attribution"
+    with start(tmp_path) as server:
+        done = server.apply(*resources)
+        assert done.status_code == 200, done.text
+        assert server.invoke("flights", trained.csv(slice(0, 300))).status_code == 200
+        serving = server.worker_ids()
+        transport = LocalTransport(server.context.spool_dir)
+        Sink(str(server.root), transport, lambda name: signature_of(server.engine, name)).step()
+        transport.close()
+        window = {"from": "2026-01-15T06:00:00Z", "to": "2026-01-15T07:00:00Z"}
+        ran = server.client.post("/api/v1/monitors/why/run", json=window)
+        assert ran.status_code == 200, ran.text
+        (explaining,) = {*server.worker_ids()} - {*serving}
+
+    assert not Path(f"/proc/{explaining}").exists()

@@ -1,0 +1,198 @@
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
+from driftline.serving.hosting.pool import BusyError, Limits, Pool, TimedOutError, describe_model
+
+
+class Loop:
+    """An event loop in a thread, with one running pool: workers take seconds to start."""
+
+    def __init__(self, launch: Launch, limits: Limits) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.pool = Pool("slow", launch, limits)
+        self.run(lambda: self.pool.start())
+
+    def run(self, act: Callable[[], Awaitable[object]]) -> object:
+        async def whole() -> object:
+            return await act()
+
+        return asyncio.run_coroutine_threadsafe(whole(), self._loop).result(60)
+
+    def close(self) -> None:
+        self.run(lambda: self.pool.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def slow(slow_model) -> Launch:
+    return Launch(str(slow_model), trust_pickle=True)
+
+
+@pytest.fixture(scope="module")
+def two(slow_model) -> Iterator[Loop]:
+    loop = Loop(
+        Launch(str(slow_model), trust_pickle=True), Limits(workers=2, open_requests=20, wait_s=30)
+    )
+    yield loop
+    loop.close()
+
+
+async def _both_ready(pool: Pool) -> list[Child]:
+    while len(pool._children) < 2:
+        await asyncio.sleep(0.02)
+    return list(pool._children)
+
+
+def test_a_killed_worker_leaves_its_requests_to_the_other_one(two):
+    async def act():
+        await _both_ready(two.pool)
+        busy = asyncio.create_task(two.pool.invoke("csv", "csv", b"0.4"))
+        await asyncio.sleep(0.1)
+        (victim,) = [child for child in two.pool._children if child.waiting_count]
+        os.kill(victim.process_id, signal.SIGKILL)
+        return victim, await busy
+
+    victim, reply = two.run(act)
+
+    assert (reply.status, reply.body) == (200, b"0\n")
+    assert victim.process_id not in two.pool.process_ids
+
+
+def test_when_all_workers_are_killed_requests_wait_for_new_ones(two):
+    async def act():
+        children = await _both_ready(two.pool)
+        asked = [asyncio.create_task(two.pool.invoke("csv", "csv", b"0.3")) for _ in range(5)]
+        await asyncio.sleep(0.1)
+        for child in children:
+            os.kill(child.process_id, signal.SIGKILL)
+        return await asyncio.gather(*asked)
+
+    assert [reply.status for reply in two.run(act)] == [200] * 5
+
+
+def test_a_request_that_ends_its_worker_twice_is_given_up_and_others_are_not(two):
+    async def act():
+        await _both_ready(two.pool)
+        return await asyncio.gather(
+            two.pool.invoke("csv", "csv", b"-1"),
+            *(two.pool.invoke("csv", "csv", b"0.01") for _ in range(4)),
+            return_exceptions=True,
+        )
+
+    poison, *others = two.run(act)
+
+    assert isinstance(poison, WorkerLostError)
+    assert [reply.status for reply in others] == [200] * 4
+
+
+def test_more_open_requests_than_the_limit_are_told_to_come_again(two):
+    async def act():
+        await _both_ready(two.pool)
+        asked = [asyncio.create_task(two.pool.invoke("csv", "csv", b"0.1")) for _ in range(20)]
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError, match="20 open requests"):
+            await two.pool.invoke("csv", "csv", b"0")
+        return await asyncio.gather(*asked)
+
+    assert [reply.status for reply in two.run(act)] == [200] * 20
+
+
+def test_requests_that_wait_are_predicted_together_and_answered_apart(two):
+    async def act():
+        loop = asyncio.get_running_loop()
+        await _both_ready(two.pool)
+        asked = [asyncio.create_task(two.pool.invoke("csv", "csv", b"0.2")) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        asked += [asyncio.create_task(two.pool.invoke("csv", "csv", b"0.3\n" * 2)) for _ in "abcd"]
+        asked += [asyncio.create_task(two.pool.invoke("json", "csv", b"[[0.3]")) for _ in "ab"]
+        asked += [asyncio.create_task(two.pool.invoke("csv", "csv", b"0.3\n" * 2)) for _ in "abcd"]
+        start = loop.time()
+        replies = await asyncio.gather(*asked)
+        return replies, loop.time() - start
+
+    replies, took_s = two.run(act)
+
+    assert [reply.body for reply in replies if reply.status == 200] == [
+        *[b"0\n"] * 2,
+        *[b"0\n0\n"] * 8,
+    ]
+    assert [reply.status for reply in replies].count(400) == 2
+    assert took_s < 1.2  # One by one each of the two workers would take 0.2 s and 4 times 0.3 s.
+
+
+def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow):
+    async def act():
+        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30))
+        await pool.start()
+        first = pool.process_ids
+        with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
+            await pool.invoke("csv", "csv", b"60")
+        while pool.process_ids in ([], first):
+            await asyncio.sleep(0.02)
+        last = pool.process_ids
+        reply = await pool.invoke("csv", "csv", b"0")
+        await pool.stop()
+        return first, last, reply
+
+    first, last, reply = asyncio.run(act())
+
+    assert reply.status == 200
+    for process in (*first, *last):
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_a_process_that_described_a_model_can_serve_it(slow):
+    async def act():
+        description, child = await describe_model(slow, timeout_s=60)
+        pool = Pool("slow", slow, Limits(), first=child)
+        await pool.start()
+        found = description, child.process_id, pool.process_ids
+        reply = await pool.invoke("csv", "csv", b"0")
+        await pool.stop()
+        return found, reply
+
+    (description, first, processes), reply = asyncio.run(act())
+
+    assert description["classes"] == ["0", "1"]
+    assert processes == [first]
+    assert reply.body == b"0\n"
+
+
+def test_a_request_right_after_the_start_waits_for_the_first_worker(slow):
+    pool = Pool("slow", slow, Limits(wait_s=60))
+
+    async def ask():
+        asked = asyncio.create_task(pool._next_ready())
+        await asyncio.sleep(0)  # It waits already when the pool is started.
+        await pool.start()
+        child = await asked
+        await pool.stop()
+        return child
+
+    assert asyncio.run(ask()) is not None
+
+
+def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
+    (tmp_path / "m.skops").write_bytes(b"no")
+
+    with pytest.raises(LoadError, match=r"m\.skops cannot be read"):
+        asyncio.run(describe_model(Launch(str(tmp_path / "m.skops")), timeout_s=30))
+
+
+def test_a_model_that_is_too_slow_to_load_is_given_up(slow):
+    async def act():
+        with pytest.raises(LoadError, match=r"not loaded after 0\.01 s"):
+            await describe_model(slow, timeout_s=0.01)
+
+    asyncio.run(act())

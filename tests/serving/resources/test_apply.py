@@ -1,0 +1,396 @@
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import pytest
+import sklearn.base
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sqlalchemy import select
+
+from driftline.alerts import tables as alerts_tables
+from driftline.errors import InputError
+from driftline.monitors import tables as monitors_tables
+from driftline.serving import tables as serving_tables
+from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.resources import parse_resources
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture(scope="module")
+def shared(start, tmp_path_factory, module_database_url):
+    """Give one server for all tests that leave it as it was, or use names of their own."""
+    with start(tmp_path_factory.mktemp("apply"), database=module_database_url) as found:
+        yield found
+
+
+@pytest.fixture
+def everything(trained, declare):
+    """Give one resource of each kind."""
+    return [
+        *trained.flights(),
+        declare("Channel", "pager", url="https://pager.example/hook", secret=SECRET),
+        declare("Monitor", "flights-quality", endpoint="flights", baseline="flights"),
+        declare("Alarm", "flights: broken / input", **alarm_spec()),
+    ]
+
+
+def alarm_spec(**changes):
+    return {
+        "namespace": "Driftline",
+        "metric_name": "pages",
+        "dimensions": {"Endpoint": "flights", "MonitoringSchedule": "flights-quality"},
+        "statistic": "Maximum",
+        "period": 86_400,
+        "evaluation_periods": 1,
+        "threshold": 0,
+        "comparison_operator": "GreaterThanThreshold",
+        "alarm_actions": ["pager"],
+        **changes,
+    }
+
+
+def state_of(server):
+    """Give everything that an apply could change: rows of all rooms, files of the root."""
+    found = {}
+    with server.engine.connect() as connection:
+        for room in (serving_tables, monitors_tables, alerts_tables):
+            for table in room.metadata.sorted_tables:
+                found[table.name] = [tuple(row) for row in connection.execute(select(table))]
+    root = Path(server.root)
+    found["files"] = sorted(
+        (str(path.relative_to(root)), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file()
+    )
+    return found
+
+
+def actions_of(answer):
+    return {(one["kind"], one["name"]): one["action"] for one in answer.json()["changes"]}
+
+
+@pytest.mark.parametrize("name", ["", "   ", ".", "..", "a\nb", "x" * 256])
+def test_an_alarm_has_a_name_that_can_stand_in_an_address(name):
+    with pytest.raises(InputError, match="expected 1 to 255 printable characters"):
+        parse_resources([{"kind": "Alarm", "name": name, "spec": {}}])
+
+
+def test_a_whole_installation_is_made_at_once_and_the_second_time_changes_nothing(
+    start, everything, tmp_path, until
+):
+    with start(tmp_path) as server:
+        dry = server.apply(*everything, dry_run=True)
+        empty = state_of(server)
+        first = server.apply(*everything)
+        made = state_of(server)
+        second = server.apply(*everything)
+
+        assert set(actions_of(dry).values()) == set(actions_of(first).values()) == {"create"}
+        # Its own id a database has from its first moment on.
+        assert [name for name, rows in empty.items() if rows] == ["serving_installation"]
+        assert set(actions_of(second).values()) == {"unchanged"}
+        assert state_of(server) == made
+        assert server.invoke("flights", "UA,EWR,1400,39").status_code == 200
+        assert SECRET not in first.text
+        shown = server.client.get("/api/v1/channels/pager")
+        assert "secret" not in shown.text
+
+        before = server.invoke("flights", "UA,EWR,1400,39").content
+
+    with start(tmp_path) as again:
+        assert again.invoke("flights", "UA,EWR,1400,39").content == before
+        assert again.client.get("/readyz").status_code == 200
+        _delete_is_refused_while_needed(again, until)
+        left = again.client.get("/api/v1/channels").json()["items"]
+
+    assert left == []
+
+
+def _delete_is_refused_while_needed(server, until):
+    for collection, name, user in (
+        ("models", "flights", 'Endpoint "flights"'),
+        ("baselines", "flights", 'Endpoint "flights"'),
+        ("endpoints", "flights", 'Monitor "flights-quality"'),
+        ("channels", "pager", 'Alarm "flights: broken / input"'),
+    ):
+        refused = server.client.delete(f"/api/v1/{collection}/{name}")
+        assert refused.status_code == 409
+        assert user in server.error_of(refused)["message"]
+    for path in (
+        "alarms/flights: broken / input",
+        "monitors/flights-quality",
+        "endpoints/flights",
+        "models/flights",
+        "baselines/flights",
+        "channels/pager",
+    ):
+        assert server.client.delete(f"/api/v1/{path}").status_code == 204
+        assert server.client.delete(f"/api/v1/{path}").status_code == 404
+    assert server.invoke("flights", "UA,EWR,1400,39").status_code == 404
+    until(lambda: not server.worker_ids())
+
+
+def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
+    *good, last = everything
+    before = state_of(shared)
+
+    for spec, sentence in (
+        (alarm_spec(period=45), "period 45 s; expected 10, 20, 30 or a multiple of 60"),
+        (
+            alarm_spec(alarm_actions=["pagr"]),
+            'Channel "pagr" does not exist; the nearest known one is "pager"',
+        ),
+        (alarm_spec(namespace=""), "namespace"),
+    ):
+        answer = shared.apply(*good, {**last, "spec": spec})
+
+        assert answer.status_code == 400
+        assert sentence in shared.error_of(answer)["message"]
+        assert state_of(shared) == before
+
+
+def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained, declare):
+    model, _, endpoint = trained.flights()
+    baseline = declare("Baseline", "flights", data=str(trained.reference))
+    before = state_of(shared)
+
+    answer = shared.apply(model, baseline, endpoint)
+
+    assert answer.status_code == 400
+    message = shared.error_of(answer)["message"]
+    assert 'Endpoint "flights"' in message
+    assert "the model does not know late" in message
+    assert state_of(shared) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"kind": "Modle"}, 'kind "Modle"; expected one of Model'),
+        ({"name": "a b"}, 'name "a b"; expected letters'),
+        ({"name": None}, "name is missing"),
+        ({"colour": 1}, "unknown key"),
+        ({"spec": None}, "spec is missing; expected an object"),
+        ({"spec": {}}, "spec.path is missing; every Model needs path"),
+        (
+            {"kind": "Monitor", "spec": {"baseline": "b"}},
+            'Monitor "m": spec.endpoint is missing; every Monitor needs endpoint and baseline',
+        ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "schedule": "daily"}},
+            'Monitor "m": schedule "daily"; expected "cron(minute hour',
+        ),
+        ({"kind": "Channel", "spec": {"url": "ftp://a/b"}}, 'Channel "m": url with scheme "ftp"'),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "kind": "drift"}},
+            'Monitor "m": kind "drift"; expected',
+        ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": [{"a": 1}]}},
+            'Monitor "m": spec.rules[0]: no check; expected one such as "unique"',
+        ),
+        (
+            {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": ["a >"]}},
+            'expression "a >": not readable',
+        ),
+        ({"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": 5}}, "spec.rules"),
+        ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
+        ({"spec": {"path": 5}}, "spec.path 5; expected text"),
+        ({"spec": {"path": "model.skops"}}, "relative path"),
+        ({"spec": {"path": "/nowhere.skops"}}, "no such file"),
+        ({"spec": {"path": "/etc/hostname"}}, 'suffix ""; expected one of .skops'),
+        ({"tags": {"a": 1}}, "expected an object of texts"),
+        ({"owner": 5}, "expected text"),
+    ],
+)
+def test_a_wrong_resource_is_one_sentence(shared, change, sentence):
+    document = {"kind": "Model", "name": "m", "spec": {"path": "/x.skops"}, **change}
+
+    answer = shared.apply(document)
+
+    assert answer.status_code == 400
+    assert sentence in shared.error_of(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'{"resources": 5}', b'{"resources": []}', b'{"resources": [5]}', b"\xff"],
+)
+def test_a_malformed_apply_is_the_callers_error(shared, body):
+    answer = shared.client.post(
+        "/api/v1/apply", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert answer.status_code == 400
+    assert shared.error_of(answer)["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("where", ["owner", "tags", "spec"])
+def test_half_a_character_is_refused_before_it_is_stored(shared, declare, where):
+    before = state_of(shared)
+    column = {"name": "\ud800" if where == "spec" else "x", "column": "x", "type": "double"}
+    document = declare("Endpoint", "half", signature={"features": [column]})
+    document |= {"owner": {"owner": "\ud800"}, "tags": {"tags": {"a": "\ud800"}}}.get(where, {})
+
+    answer = shared.client.post(
+        "/api/v1/apply",
+        content=json.dumps({"resources": [document]}),
+        headers={"content-type": "application/json"},
+    )
+
+    assert answer.status_code == 400
+    assert shared.error_of(answer)["message"] == (
+        "resource 1: a text in it is no Unicode (half of a surrogate pair)"
+    )
+    assert state_of(shared) == before
+
+
+def test_the_same_name_twice_or_in_another_case_is_refused(shared, trained, declare):
+    model = declare("Model", "twice", path=str(trained.file))
+    other = declare("Model", "Twice", path=str(trained.file))
+
+    twice = shared.apply(model, other)
+    first = shared.apply(model)
+    case = shared.apply(other)
+
+    assert "declared twice" in shared.error_of(twice)["message"]
+    assert first.status_code == 200
+    assert case.status_code == 409
+    assert '"twice" exists' in shared.error_of(case)["message"]
+
+
+def test_pickles_and_foreign_types_are_refused(shared, trained, declare, tmp_path):
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    skops.io.dump(argparse.Namespace(a=1), tmp_path / "foreign.skops")
+    before = state_of(shared)
+
+    pickle = shared.apply(declare("Model", "p", path=str(tmp_path / "m.joblib")))
+    foreign = shared.apply(declare("Model", "f", path=str(tmp_path / "foreign.skops")))
+
+    assert pickle.status_code == foreign.status_code == 400
+    assert "[serving] trust_pickle = true" in shared.error_of(pickle)["message"]
+    assert "argparse.Namespace" in shared.error_of(foreign)["message"]
+    assert state_of(shared) == before
+
+
+def test_a_trusted_pickle_is_served_unless_the_resource_says_no(start, trained, declare, tmp_path):
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    path = str(tmp_path / "m.joblib")
+
+    with start(tmp_path, trust_pickle=True) as server:
+        refused = server.apply(declare("Model", "m", path=path, trust_pickle=False))
+        served = server.apply(declare("Model", "m", path=path), declare("Endpoint", "e", model="m"))
+
+        assert "trust_pickle is false" in server.error_of(refused)["message"]
+        assert served.json()["endpoints"]["e"]["state"] == "InService"
+        assert server.invoke("e", "UA,EWR,1400,39").status_code == 200
+        # Without a reference there is nothing to make a signature of.
+        assert signature_of(server.engine, "e") is None
+
+
+def test_a_pickle_of_former_trust_is_not_read_for_a_reference(start, trained, declare, tmp_path):
+    joblib.dump(trained.model, tmp_path / "m.joblib")
+    with start(tmp_path, trust_pickle=True) as server:
+        first = server.apply(declare("Model", "m", path=str(tmp_path / "m.joblib")))
+        assert first.status_code == 200
+
+    with start(tmp_path, trust_pickle=False) as server:
+        answer = server.apply(
+            declare("Baseline", "b", data=str(trained.reference), label="late", model="m")
+        )
+
+        assert answer.status_code == 400
+        assert "trust_pickle = true" in server.error_of(answer)["message"]
+
+
+def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained, declare, tmp_path):
+    file = tmp_path / "m.skops"
+    shutil.copyfile(trained.file, file)
+    model = declare("Model", "moving", path=str(file))
+    endpoint = declare("Endpoint", "moving", model="moving")
+    shared.apply(model, endpoint)
+    before = shared.invoke("moving", "UA,EWR,1400,39").text
+
+    turned = sklearn.base.clone(trained.model).set_params(classify=LogisticRegression(C=0.001))
+    skops.io.dump(turned.fit(trained.inputs, trained.frame["late"]), file)
+    alone = shared.apply(model)
+    endpoint["spec"]["sampling_percentage"] = 50
+    endpoint["owner"] = "ops"
+    changed = shared.apply(endpoint)
+
+    assert alone.json()["changes"][0]["fields"] == ["the model's file holds other bytes"]
+    assert len(list(Path(shared.root, "models", "moving").rglob("*.skops"))) == 1
+    assert shared.invoke("moving", "UA,EWR,1400,39").text != before
+    assert changed.json()["changes"][0]["fields"] == [
+        "spec.sampling_percentage: null -> 50.0",
+        'owner: null -> "ops"',
+    ]
+    found = shared.client.get("/api/v1/endpoints/moving").json()
+    assert (found["generation"], found["owner"]) == (2, "ops")
+    assert found["status"]["state"] == "InService"
+
+
+def test_a_new_reference_gives_the_monitor_its_new_version(shared, trained, declare, tmp_path):
+    file = tmp_path / "train.parquet"
+    shutil.copyfile(trained.reference, file)
+    resources = [
+        declare("Model", "refit", path=str(trained.file)),
+        declare("Baseline", "refit", data=str(file), label="late"),
+        declare("Endpoint", "refit", model="refit", baseline="refit"),
+        declare("Monitor", "refit", endpoint="refit", baseline="refit"),
+    ]
+    shared.apply(*resources)
+    first = shared.client.get("/api/v1/monitors/refit").json()["status"]
+    pd.read_parquet(file).head(300).to_parquet(file, index=False)
+
+    changed = shared.apply(*resources)
+
+    second = shared.client.get("/api/v1/monitors/refit").json()["status"]
+    assert actions_of(changed)["Baseline", "refit"] == "update"
+    assert second["version"] == first["version"] + 1
+    assert second["baseline_version"] != first["baseline_version"]
+
+
+def test_the_endpoints_signature_has_the_references_inputs_and_the_models_outputs(shared, trained):
+    shared.apply(*trained.flights())
+
+    found = signature_of(shared.engine, "flights")
+
+    assert [(column.name, column.type) for column in found.inputs] == [
+        ("carrier", "string"),
+        ("origin", "string"),
+        ("distance", "int64"),
+        ("temp", "double"),
+    ]
+    assert [(column.name, column.type, column.classes) for column in found.outputs] == [
+        ("prediction", "int64", ("0", "1")),
+        ("probability", "double", ("1",)),
+    ]
+    assert signature_of(shared.engine, "nowhere") is None
+
+
+def test_the_positive_class_of_a_baseline_with_a_label_alone_is_answered(shared, trained, declare):
+    model, _, endpoint = trained.flights()
+    data = str(trained.reference)
+    baseline = declare("Baseline", "flights", data=data, label="late", positive="0")
+    named = [{**one, "name": "inverse"} for one in (model, baseline, endpoint)]
+    named[2]["spec"] = {"model": "inverse", "baseline": "inverse"}
+
+    assert shared.apply(*named).status_code == 200
+
+    body = trained.csv(slice(0, 5))
+    answered = [line.split(",")[1] for line in shared.invoke("inverse", body).text.splitlines()]
+    expected = trained.model.predict_proba(trained.inputs[:5])[:, 0]
+    assert [float(text) for text in answered] == pytest.approx(expected.tolist())
+
+
+def test_a_path_that_cannot_be_looked_at_changes_nothing(shared, declare):
+    found = shared.apply(declare("Model", "far", path="/" + "a" * 5000))
+
+    assert found.status_code == 400
+    assert "File name too long" in shared.error_of(found)["message"]
