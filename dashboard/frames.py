@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from driftline.dashboard.annotation_frames import MarksView
 from driftline.dashboard.held import HeldView
-from driftline.dashboard.mark_frames import MarksView
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 
 __all__ = [

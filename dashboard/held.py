@@ -16,7 +16,7 @@ from driftline.monitors.warm_up.status import text_now
 from driftline.monitors.warm_up.warm_up import StableSpan
 
 if TYPE_CHECKING:  # It reads what frames.py shows, which shows this.
-    from driftline.dashboard.holdings import Holdings
+    from driftline.dashboard.storage_reader import Holdings
 
 __all__ = ["HeldView", "held_view", "held_words"]
 

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
+from driftline.dashboard.annotation_frames import MarksView
 from driftline.dashboard.frames import (
     AlarmChange,
     AlarmLine,
@@ -19,7 +20,6 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
-from driftline.dashboard.mark_frames import MarksView
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 from driftline.monitors.report.metric import MetricResult
 

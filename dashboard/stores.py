@@ -25,12 +25,13 @@ from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.notify.incidents import get_incident
 from driftline.capture.tables.dataset import Gap
 from driftline.dashboard.address import Address
-from driftline.dashboard.affairs import Affairs
 from driftline.dashboard.alarm_frames import AlarmsView, Story
 from driftline.dashboard.alarm_queries import alarm_line, alarm_lines, alarm_view, changes
+from driftline.dashboard.annotation_queries import marks_view
 from driftline.dashboard.composite_queries import composite_view
-from driftline.dashboard.culprits import evidence
+from driftline.dashboard.contributing_rows import evidence
 from driftline.dashboard.documents import detail_of
+from driftline.dashboard.endpoint_queries import Affairs
 from driftline.dashboard.frames import (
     EndpointLine,
     MonitorLine,
@@ -39,14 +40,13 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.held import held_view
-from driftline.dashboard.holdings import Holdings
-from driftline.dashboard.mark_queries import marks_view
 from driftline.dashboard.measured import kind_view
 from driftline.dashboard.metric_frames import ColumnView, KindView, ReferenceSummary
 from driftline.dashboard.past import Past
 from driftline.dashboard.queries import dead_count, deliveries, monitor_line
 from driftline.dashboard.series_queries import column_history, newest_expected, newest_labels
 from driftline.dashboard.standing import Surroundings
+from driftline.dashboard.storage_reader import Holdings
 from driftline.dashboard.trial import try_out
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.run.datapoints import UNQUOTED

@@ -9,8 +9,8 @@ from driftline.dashboard.address import alarm_link, column_link, monitor_link
 from driftline.dashboard.column_charts import column_figure, column_height
 from driftline.dashboard.frames import AlarmLine, MonitorView, WindowRun
 from driftline.dashboard.metric_frames import ColumnView
+from driftline.dashboard.pages.annotations import mark_panel
 from driftline.dashboard.pages.columns import comparison_panel, row_panel
-from driftline.dashboard.pages.marks import mark_panel
 from driftline.dashboard.pages.windows import Link, picker
 from driftline.dashboard.parts import (
     Cell,

@@ -11,9 +11,9 @@ from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.metric_charts import metric_figure, metric_height
 from driftline.dashboard.metric_frames import KindView
 from driftline.dashboard.metric_words import MEANINGS, title_of
+from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
-from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.rows import listed
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel

@@ -13,6 +13,7 @@ from driftline.dashboard.frames import (
     WindowRun,
 )
 from driftline.dashboard.held import held_words
+from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.columns import (
     comparison_panel,
     feature_panel,
@@ -20,7 +21,6 @@ from driftline.dashboard.pages.columns import (
     violations_text,
 )
 from driftline.dashboard.pages.held import HELD, held_panel
-from driftline.dashboard.pages.marks import expected_words, mark_panel
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
 from driftline.dashboard.parts import (
     Cell,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from driftline.alerts.guard import reading
+from driftline.dashboard.annotation_frames import ExpectedLine, MarksView
 from driftline.dashboard.documents import Document, expected_of, features_of
 from driftline.dashboard.frames import MonitorLine, WindowRun
-from driftline.dashboard.mark_frames import ExpectedLine, MarksView
 from driftline.monitors.annotations.store import marks_between
 
 __all__ = ["marks_view"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.mark_frames import MarksView
+from driftline.dashboard.annotation_frames import MarksView
 from driftline.dashboard.pages.forms import act_form, choice, field
 from driftline.dashboard.parts import Cell, panel
 from driftline.dashboard.wording import CHECKS, moment, plural

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from driftline.dashboard.documents import Document, culprit, gravest_culprit, script_of
 from driftline.dashboard.frames import FeatureLine, GuiltyRows, MonitorLine, WindowRun
-from driftline.dashboard.holdings import Holdings
+from driftline.dashboard.storage_reader import Holdings
 from driftline.dashboard.wording import count, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.data_quality.comparison import Comparison
