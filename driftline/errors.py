@@ -10,8 +10,8 @@
     └── UnavailableError    something that is needed cannot be reached now; asking again can help
 
 Rooms derive their own errors from these. The command line maps them to exit codes
-(driftline/app/exit_codes.py) and the server to HTTP codes, each in one table. A message says what is
-wrong, with which value, what was expected, and the mend.
+(driftline/app/exit_codes.py) and the server to HTTP codes, each in one table. A message says what
+is wrong, with which value, what was expected, and the mend.
 """
 
 from __future__ import annotations

@@ -63,7 +63,8 @@ def test_an_unknown_command_is_2() -> None:
 
 def test_a_crash_is_never_read_as_violations() -> None:
     code = "import driftline.app.commands.running as r; r.version = lambda: 1 / 0;"
-    code += "import sys; sys.argv = ['driftline', 'version']; from driftline.app.cli import main; main()"
+    code += "import sys; sys.argv = ['driftline', 'version']; "
+    code += "from driftline.app.cli import main; main()"
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
@@ -111,7 +112,8 @@ def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None
 
 def test_another_broken_pipe_is_a_defect() -> None:
     code = (
-        "import sys; import driftline.app.commands.running as r; from driftline.app.cli import main\n"
+        "import sys; import driftline.app.commands.running as r\n"
+        "from driftline.app.cli import main\n"
         "def version(): raise BrokenPipeError(32, 'a worker is gone')\n"
         "r.version = version; sys.argv = ['driftline', 'version']; main()"
     )

@@ -41,7 +41,8 @@ def test_a_lean_process_gets_pandas_when_it_asks_for_it() -> None:
 
 def test_a_lean_process_knows_the_objects_of_a_pandas_that_came_later() -> None:
     code = (
-        "from driftline.app.lazy_imports import start_lean; start_lean(); import pandas as pd, pyarrow as pa; "
+        "from driftline.app.lazy_imports import start_lean; start_lean(); "
+        "import pandas as pd, pyarrow as pa; "
         "from importlib.resources import files; assert files('pandas').is_dir(); "
         "print(pa.array(pd.Series([1.0, None])).null_count, pa.array(pd.Series(['a', None])).type)"
     )
@@ -70,7 +71,8 @@ def test_a_lean_process_gets_the_parts_of_numpy_when_it_asks_for_them() -> None:
 
 def test_starting_lean_late_changes_nothing() -> None:
     code = (
-        "import pandas as pd, numpy as np, numpy.testing; from driftline.app.lazy_imports import start_lean; "
+        "import pandas as pd, numpy as np, numpy.testing; "
+        "from driftline.app.lazy_imports import start_lean; "
         "start_lean(); import pyarrow as pa; print(pa.array(pd.Series([1])).type, "
         "numpy.testing.__name__)"
     )

@@ -60,7 +60,8 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_demo_that_was_killed_does_not_bar_the_next(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     code = (
-        "import os, signal, sys; from pathlib import Path; from driftline.app.demo.home import Home\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from driftline.app.demo.home import Home\n"
         "Home(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
