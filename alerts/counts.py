@@ -8,8 +8,6 @@ from sqlalchemy import Column, ColumnElement, Connection, func, select
 
 from driftline.alerts import tables
 
-__all__ = ["Counts", "counts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Counts:

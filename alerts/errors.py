@@ -29,27 +29,6 @@ from __future__ import annotations
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 
-__all__ = [
-    "AddressError",
-    "AlarmError",
-    "AlarmInUse",
-    "ChannelDisabled",
-    "ChannelError",
-    "ChannelInUse",
-    "DatapointError",
-    "DeliveryNotOwed",
-    "DetectorError",
-    "ExpressionError",
-    "RequestChanged",
-    "SilenceError",
-    "UnknownAlarm",
-    "UnknownChannel",
-    "UnknownDelivery",
-    "UnknownDetector",
-    "UnknownIncident",
-    "UnknownSilence",
-]
-
 
 class DatapointError(InputError):
     """A datapoint, or a question about a metric, breaks a limit."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, func, select
 
-__all__ = ["hold", "reading", "share", "try_hold"]
-
 
 def reading(engine: Engine) -> Connection:
     """Give a connection that only reads, as a context manager.

@@ -24,20 +24,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = [
-    "NAMES",
-    "BigCount",
-    "FreeText",
-    "UtcDateTime",
-    "alarms",
-    "channels",
-    "datapoints",
-    "history",
-    "metadata",
-    "metrics",
-    "outbox",
-]
-
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware times, in and out; stored in UTC, without a zone where the database knows none."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["iso"]
-
 
 def iso(time: datetime) -> str:
     """Write a time as ISO 8601 in UTC, with parts of a second only if there are any."""

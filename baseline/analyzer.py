@@ -21,27 +21,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce, is_missing, plain_array
+from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.columnar import delta_dataset
 from driftline.baseline.dialect import AS_FOUND, Dialect
 from driftline.baseline.jsontext import documents
 from driftline.baseline.location import data_files
 from driftline.baseline.opening import find_encoding, form_of, read_head
+from driftline.baseline.plain import ARROW_TYPES, plain_array
 from driftline.baseline.predicate import UNFIT
 from driftline.baseline.source import Source, open_source
 from driftline.errors import InputError
 from driftline.signature import Column, ColumnType, Signature, column_names
-
-__all__ = [
-    "KINDS",
-    "UNKNOWN",
-    "KindCounter",
-    "analyzed",
-    "kinds_of",
-    "marked",
-    "open_texts",
-    "values_of",
-]
 
 KINDS = ("Unknown", "Fractional", "Integral", "Boolean", "String")
 UNKNOWN, FRACTIONAL, INTEGRAL, BOOLEAN, STRING = range(len(KINDS))

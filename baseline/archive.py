@@ -29,15 +29,6 @@ from driftline.baseline.times import TimeSummary
 from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 
-__all__ = [
-    "FORMAT_VERSION",
-    "KEY",
-    "blocks_from_table",
-    "columns_from_table",
-    "columns_to_table",
-    "format_version",
-]
-
 FORMAT_VERSION = 2
 KEY = b"driftline.profile"
 

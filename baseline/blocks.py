@@ -10,8 +10,6 @@ import numpy as np
 
 from driftline.errors import InputError
 
-__all__ = ["BlockCounter", "BlockCounts"]
-
 HOUR_US = 3_600_000_000
 # Three years of hours; older ones are let go so that the file stays small.
 HOUR_LIMIT = 3 * 366 * 24

@@ -10,8 +10,6 @@ import pyarrow as pa
 
 from driftline.baseline.blocks import BlockCounts
 
-__all__ = ["block_notes", "blocks_of"]
-
 
 def block_notes(blocks: BlockCounts | None) -> dict[str, Any]:
     """Give the hours as plain values: of most columns, then of those that have hours of their own.

@@ -28,8 +28,6 @@ from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
-__all__ = ["FEW_VALUES", "TAIL_SHARES", "Cells", "Predicate", "number_cells", "text_cells"]
-
 # Shares at which the tails are cut, and the number of equal parts of the rest: drift-methods 0.2.
 TAIL_SHARES = (0.001, 0.005, 0.01, 0.02, 0.98, 0.99, 0.995, 0.999)
 EQUAL_PARTS = 32

@@ -17,8 +17,6 @@ from driftline.classes import class_text
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
 
-__all__ = ["roles_of_config"]
-
 EXPECTED = "expected a configuration of SageMaker Clarify, such as analysis_config.json"
 # A facet's values under the names that the configuration and the SDK use.
 FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")

@@ -8,23 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.plain import ARROW_TYPES, plain_array, plain_type
+from driftline.baseline.plain import ARROW_TYPES, plain_array
 from driftline.baseline.vectors import vector_texts
 from driftline.errors import InputError
 from driftline.signature import ColumnType
-
-__all__ = [
-    "ARROW_TYPES",
-    "NULL_TEXTS",
-    "coerce",
-    "is_missing",
-    "plain_array",
-    "plain_type",
-    "some_zoned",
-    "text_array",
-    "unfit_mask",
-    "zones_of",
-]
 
 # What stands for "no value" where a number is expected; in a text column only "" does, because
 # "NA" is also the code of Namibia.

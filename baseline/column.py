@@ -35,8 +35,6 @@ from driftline.baseline.vectors import VectorSummary
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
-__all__ = ["ColumnProfile"]
-
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
 

@@ -12,21 +12,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs, ipc
 
-from driftline.baseline.coercion import plain_type
 from driftline.baseline.location import Location, locate
+from driftline.baseline.plain import plain_type
 from driftline.errors import InputError
 from driftline.storage import delta_options, storage_error
-
-__all__ = [
-    "READ_ERRORS",
-    "ArrowFiles",
-    "DatasetRows",
-    "broken",
-    "delta_dataset",
-    "parquet_dataset",
-    "scan_arguments",
-    "sound",
-]
 
 # Cells in a batch: some 100,000 rows of the usual 25 columns, fewer of thousands.
 BATCH_ROWS = 1 << 17

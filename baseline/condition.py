@@ -7,8 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-__all__ = ["Condition", "Ranked"]
-
 
 class Condition(Protocol):
     """Marks rows, says in words which, and names the columns that it looks at."""

@@ -12,8 +12,6 @@ from typing import Any, Literal, TypeVar
 from driftline.baseline.jackson import read_json, to_jackson
 from driftline.errors import InputError
 
-__all__ = ["Constraints", "FeatureConstraints", "MonitoringConfig"]
-
 T = TypeVar("T")
 Method = Literal["Simple", "Robust"]
 CategoricalMethod = Literal["LInfinity", "ChiSquared"]

@@ -8,8 +8,6 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import is_missing
 
-__all__ = ["counted_texts"]
-
 
 def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """Count texts or booleans: distinct values in order of appearance, and how often each occurs.

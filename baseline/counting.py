@@ -14,8 +14,6 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 
-__all__ = ["CellCounter", "repeated_cells"]
-
 
 @dataclass(slots=True)
 class CellCounter:

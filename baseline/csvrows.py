@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from driftline.baseline.coercion import plain_array, plain_type
 from driftline.baseline.delimited import (
     CsvFile,
     read_csv_file,
@@ -17,10 +16,9 @@ from driftline.baseline.delimited import (
 )
 from driftline.baseline.narrowing import narrow, one_type
 from driftline.baseline.opening import open_text
+from driftline.baseline.plain import plain_array, plain_type
 from driftline.baseline.ragged import broken_csv
 from driftline.errors import InputError
-
-__all__ = ["CsvRows", "read_csv_files", "same_columns"]
 
 
 def same_columns(files: Sequence[CsvFile]) -> None:

@@ -30,8 +30,6 @@ except ModuleNotFoundError as error:
         f"engine dask: {error.name} is not here; pip install 'driftline[dask]'"
     ) from error
 
-__all__ = ["DaskCluster"]
-
 R = TypeVar("R")
 CONNECT_S = 10
 # How often is looked whether anybody is still at work.

@@ -18,8 +18,6 @@ from driftline.baseline.ragged import broken_csv, quote_problem
 from driftline.errors import InputError
 from driftline.signature import Column, ColumnType, Signature
 
-__all__ = ["CsvFile", "position_names", "read_csv_file", "stream_csv_file", "watch_csv_file"]
-
 BLOCK_BYTES = 1 << 22
 # Numbers below 0 or with a fraction, from 1 on (forecasts name columns by quantiles, such as 0.1;
 # others by years), and times of a day.

@@ -34,16 +34,6 @@ if TYPE_CHECKING:
     from driftline.baseline.profile import Profile
     from driftline.baseline.vectors import VectorSummary
 
-__all__ = [
-    "Projection",
-    "TextTraits",
-    "Traits",
-    "Vocabulary",
-    "column_of",
-    "derivations",
-    "words_of",
-]
-
 Numbers = NDArray[np.float64]
 
 DIRECTIONS = 32

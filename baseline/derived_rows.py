@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from driftline.baseline.cells import Cells, number_cells
 from driftline.baseline.derived import Projection, Traits, Vocabulary
 
-__all__ = ["UNKNOWN_HOUR", "DerivedRows", "derive"]
-
 # The hour of a row whose time is missing.
 UNKNOWN_HOUR = np.iinfo(np.int64).min
 DAY_H = 24

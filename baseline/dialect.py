@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from driftline.baseline.coercion import NUMBER
 from driftline.errors import InputError
 
-__all__ = ["AS_FOUND", "Dialect", "Found", "sniff"]
-
 DELIMITERS = ",;\t|"
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 LOOKED_ROWS = 50

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from driftline.baseline.profile import Profile
     from driftline.signature import Signature
 
-__all__ = ["BLOCKS", "html_table", "number_words", "profile_html", "text_bars"]
-
 BLOCKS = "▁▂▃▄▅▆▇█"
 BARS = 12
 BARS_PLACE = 2

@@ -6,16 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = [
-    "DISTINCT_CAP",
-    "LEVEL_CAP",
-    "DistinctCount",
-    "LevelCounts",
-    "hash_integers",
-    "hash_numbers",
-    "hash_texts",
-]
-
 DISTINCT_CAP = 4096
 LEVEL_CAP = 5000
 

@@ -20,8 +20,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError
 from driftline.signature import JUDGED_ROLES, Column, ColumnType, Signature, column_names
 
-__all__ = ["profile_from_statistics", "signature_from_constraints"]
-
 # Beyond this a double no longer counts one by one.
 MOST_ROWS = 2**53
 TYPES: dict[str, ColumnType] = {"Integral": "int64", "Fractional": "double"}

@@ -22,8 +22,6 @@ from driftline.errors import InputError, UnavailableError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Engine", "Flight", "InProcess", "ProcessPool", "Tell", "open_engine"]
-
 R = TypeVar("R")
 F = TypeVar("F")
 # Told how many more rows are done.

@@ -43,8 +43,6 @@ from driftline.errors import InputError
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
 
-__all__ = ["Fitted", "column_cells", "fit_source"]
-
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
 # Some rows of a reference stand in it twice; the number of different values is known to some 2 %.

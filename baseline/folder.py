@@ -15,16 +15,6 @@ from pyarrow import fs, ipc
 from driftline.baseline.location import Location
 from driftline.errors import InputError, NotFoundError
 
-__all__ = [
-    "from_ipc",
-    "is_of_quality",
-    "parsed_file",
-    "plain_document",
-    "read_file",
-    "refuse_baseline",
-    "to_ipc",
-]
-
 # What a document of model quality holds in place of "features".
 QUALITY_KEYS = tuple(
     f"{kind}_{what}"

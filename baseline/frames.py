@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, TypeGuard
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from driftline.baseline.coercion import plain_array, plain_type, some_zoned, text_array
+from driftline.baseline.coercion import some_zoned, text_array
+from driftline.baseline.plain import plain_array, plain_type
 from driftline.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["PandasRows", "as_stream", "as_table", "from_series", "is_pandas"]
 
 BATCH_ROWS = 1 << 17
 # What pandas calls objects that all are values of one kind.

@@ -10,8 +10,6 @@ from driftline.baseline.distinct import LevelCounts
 from driftline.baseline.quantiles import rank_error
 from driftline.baseline.sketch import QuantileSketch
 
-__all__ = ["NUMBER_CAP", "FrequentValue", "NumberCounts", "frequent_numbers", "frequent_texts"]
-
 NUMBER_CAP = 1024
 # So many values are looked at first: a column of measurements shows there that it is one.
 HEAD = 2 * NUMBER_CAP

@@ -11,8 +11,6 @@ import pyarrow as pa
 from driftline.baseline.engine import Engine, Tell
 from driftline.baseline.parts import Part
 
-__all__ = ["Counter", "Meter", "gather"]
-
 
 class Counter(Protocol):
     """What grows by rows and adds up; can be pickled."""

@@ -17,8 +17,6 @@ import orjson
 
 from driftline.errors import InputError
 
-__all__ = ["Json", "JsonDocument", "java_double", "read_json", "to_jackson"]
-
 # Sizes that Java writes without exponent.
 PLAIN_FROM = 1e-3
 PLAIN_BELOW = 1e7

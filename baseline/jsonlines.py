@@ -10,14 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import NULL_TEXTS, plain_type, text_array
+from driftline.baseline.coercion import NULL_TEXTS, text_array
 from driftline.baseline.jsonrows import OUTPUT, KeyOrder, Row, Slot, rows_of, slot_names
 from driftline.baseline.location import Location
 from driftline.baseline.narrowing import one_type, still_fitting
+from driftline.baseline.plain import plain_type
 from driftline.errors import InputError
 from driftline.signature import Signature
-
-__all__ = ["JsonFile", "JsonRows"]
 
 # Values that are held as Python's own at a time.
 CHUNK_VALUES = 1 << 19

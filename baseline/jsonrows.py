@@ -19,18 +19,6 @@ from driftline.capture_line import Side, read_record
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = [
-    "INPUT",
-    "OUTPUT",
-    "PLAIN",
-    "KeyOrder",
-    "Row",
-    "Slot",
-    "record_ids",
-    "rows_of",
-    "slot_names",
-]
-
 PLAIN, OUTPUT, INPUT = "", "output", "input"
 SIDES = (PLAIN, OUTPUT, INPUT)
 

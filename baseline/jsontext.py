@@ -17,8 +17,6 @@ from driftline.baseline.location import Location
 from driftline.baseline.opening import open_text
 from driftline.errors import InputError
 
-__all__ = ["Document", "documents"]
-
 Document = tuple[int, Any]
 """The line that a document begins on, and what it holds."""
 

@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 
-__all__ = ["LengthCounts", "sum_by_key"]
-
 # Lengths below 2^8 are counted one by one; of longer ones the first eight binary digits decide,
 # so a bin is at most 1/128 of its length wide and all there can be are some thousands.
 PRECISION_BITS = 8

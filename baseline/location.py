@@ -15,8 +15,6 @@ from driftline.baseline.spool import spooled_bytes
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = ["Location", "data_files", "locate"]
-
 # In a folder, these are data, packed or not, in letters of any size; when none is there, every file
 # is taken as data.
 DATA_SUFFIXES = (

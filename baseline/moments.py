@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Moments"]
-
 # So many values are taken one after the other, which gives the analyzer's deviation bit for bit;
 # further ones in blocks, which differ from it in the last digits only. The analyzer itself is not
 # reproducible there: it adds up partitions in whatever order they are done.

@@ -9,8 +9,6 @@ import pyarrow.compute as pc
 
 from driftline.baseline.coercion import NULL_TEXTS
 
-__all__ = ["TRIED_TYPES", "narrow", "one_type", "still_fitting"]
-
 TRIED_TYPES = (
     pa.int64(),
     pa.float64(),

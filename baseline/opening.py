@@ -13,16 +13,6 @@ from driftline.baseline.location import Location
 from driftline.errors import InputError
 from driftline.storage import is_remote, storage_error
 
-__all__ = [
-    "HEAD_BYTES",
-    "find_encoding",
-    "form_of",
-    "open_bytes",
-    "open_text",
-    "read_head",
-    "text_size",
-]
-
 HEAD_BYTES = 1 << 20
 # By first bytes, since names lie; Arrow unpacks these.
 _PACKED = {

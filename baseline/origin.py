@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 from driftline.baseline.coercion import coerce, text_array
 
-__all__ = ["OF_FOLDERS", "name_words", "origin_reason"]
-
 # A file that lies elsewhere, or a frame read from one, has no such column.
 OF_FOLDERS = "it names the folders by time, which only grows"
 

@@ -21,18 +21,6 @@ from driftline.errors import InputError
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, Signature
 
-__all__ = [
-    "OutcomeCollector",
-    "Outcomes",
-    "class_texts",
-    "held_classes",
-    "outcome_classes",
-    "outcome_columns",
-    "probability_classes",
-    "resolve",
-    "resolve_facet",
-]
-
 KEY = b"driftline.outcomes"
 FORMAT_VERSION = 1
 # Kept of a reference; evenly spaced rows beyond.

@@ -16,8 +16,6 @@ from driftline.classes import class_order, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.roles import Problem, Roles
 
-__all__ = ["are_apart", "require_common_classes", "require_numbers"]
-
 SHOWN_VALUES = 4
 
 

@@ -15,20 +15,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import ipc
 
-from driftline.baseline.coercion import plain_array
 from driftline.baseline.columnar import BATCH_ROWS, READ_ERRORS, broken, scan_arguments, sound
-
-__all__ = [
-    "PART_ROWS",
-    "FragmentPart",
-    "IpcPart",
-    "Part",
-    "PartMaker",
-    "StreamPart",
-    "fragment_parts",
-    "normalised",
-    "stream_parts",
-]
+from driftline.baseline.plain import plain_array
 
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
 # two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.

@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 
 from driftline.signature import ColumnType
 
-__all__ = ["ARROW_TYPES", "plain_array", "plain_type"]
-
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "int64": pa.int64(),
     "double": pa.float64(),

@@ -15,8 +15,6 @@ from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType
 
-__all__ = ["UNFIT", "Operator", "Predicate", "number_text"]
-
 Operator = Literal["lt", "le", "gt", "ge", "eq", "in", "not_in", "null", "unfit"]
 
 UNFIT = "unfit"

@@ -9,7 +9,6 @@ from textwrap import shorten
 import pyarrow as pa
 
 from driftline.baseline.archive import (
-    blocks_from_table,
     columns_from_table,
     columns_to_table,
     format_version,
@@ -21,8 +20,6 @@ from driftline.baseline.display import profile_html
 from driftline.baseline.seal import from_sealed, to_sealed
 from driftline.errors import InputError
 from driftline.signature import Signature
-
-__all__ = ["BlockCounts", "ColumnProfile", "Profile", "blocks_from_table", "profile_table"]
 
 # Characters of what a prompt or a log shows of a profile.
 REPR_WIDTH = 200

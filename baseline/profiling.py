@@ -12,8 +12,6 @@ from driftline.baseline.schema import infer_signature
 from driftline.baseline.source import Source, open_source
 from driftline.signature import Signature
 
-__all__ = ["profile"]
-
 
 def profile(
     data: object,

@@ -11,8 +11,6 @@ import numpy as np
 from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 
-__all__ = ["Quantile", "quantiles", "rank_error"]
-
 # Halvings take turns with the half they keep, so most of their errors cancel: the largest of 2,001
 # ranks stayed within 1.0 of these standard errors (tests/baseline/test_quantiles.py and a year of
 # 8,760 stored hours), in random, ascending and drifting order, at once or merged.

@@ -12,8 +12,6 @@ import io
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["QuoteWatch"]
-
 QUOTE = ord('"')
 _NEWLINE = ord("\n")
 

@@ -17,8 +17,6 @@ from driftline.errors import InputError
 if TYPE_CHECKING:
     from driftline.baseline.delimited import CsvFile
 
-__all__ = ["broken_csv", "quote_problem"]
-
 BLOCK_BYTES = 1 << 20
 
 

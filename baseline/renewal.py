@@ -16,8 +16,6 @@ from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["renewed"]
-
 
 def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Baseline:
     """Give a baseline of the same columns whose distributions are those of other rows.

@@ -20,8 +20,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CHANGES, Baseline
 from driftline.errors import InputError
 
-__all__ = ["Change", "changes_of", "replaceable", "with_columns_anew"]
-
 EMPTY = '{"changes": []}'
 
 

@@ -31,8 +31,6 @@ from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
 from driftline.baseline.distinct import hash_integers
 from driftline.baseline.plain import plain_type
 
-__all__ = ["SAMPLE_ROWS", "UNKNOWN_HOUR", "RowSample", "RowSampler"]
-
 SAMPLE_ROWS = 20_000
 # With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.
 SAMPLE_CELLS = 1 << 24

@@ -15,8 +15,6 @@ from driftline.baseline.derived_rows import DerivedRows
 from driftline.baseline.sample import RowSample
 from driftline.errors import InputError
 
-__all__ = ["sample_from_table", "sample_to_table"]
-
 KEY = b"driftline.sample"
 # The hashes of a text column's words, eight bytes each.
 WORDS = KEY + b".words "

@@ -11,8 +11,6 @@ from driftline.baseline.predicate import Predicate
 if TYPE_CHECKING:  # Cells scans by these functions; they only name its type.
     from driftline.baseline.cells import Cells
 
-__all__ = ["SetKind", "absent_set", "members", "scanned_sets", "set_kind"]
-
 SetKind = Literal["range", "cut", "level", "unseen", "null", "unfit"]
 
 

@@ -10,19 +10,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce, plain_type
+from driftline.baseline.plain import ARROW_TYPES, plain_type
 from driftline.errors import InputError
 from driftline.roles import Roles
 from driftline.signature import Column, ColumnType, Role, Signature, column_names, slug
-
-__all__ = [
-    "InferredType",
-    "coerce",
-    "column_type",
-    "find_column",
-    "infer_signature",
-    "inferred_type",
-]
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
 

@@ -27,8 +27,6 @@ from driftline.baseline.source import Source
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["Limits", "postprocess", "preprocessed", "preprocessed_records", "script_in"]
-
 # Records that go to the child at once: so many, or so many bytes of text.
 BATCH_RECORDS = 1000
 BATCH_BYTES = 4 << 20

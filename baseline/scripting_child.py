@@ -22,8 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CapturedData", "EventData", "EventMetadata", "main"]
-
 # The watchdog is set anew after so many seconds, not for each record.
 REARM_S = 0.5
 # Messages of the script's logger that are passed on; a line for each of a million records is none.

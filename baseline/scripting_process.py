@@ -26,8 +26,6 @@ from typing import Any, BinaryIO, Literal, Self
 
 from driftline.errors import InputError, NotFoundError, UndecidedError
 
-__all__ = ["Answer", "Handler", "Limits", "Record", "ScriptProcess"]
-
 log = logging.getLogger(__name__)
 
 Handler = Literal["preprocess_handler", "postprocess_handler"]

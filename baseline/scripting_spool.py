@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from driftline.baseline.coercion import ARROW_TYPES, NULL_TEXTS
+from driftline.baseline.coercion import NULL_TEXTS
 from driftline.baseline.delimited import position_names
 from driftline.baseline.narrowing import narrow
+from driftline.baseline.plain import ARROW_TYPES
 from driftline.baseline.source import Source
 from driftline.errors import InputError
 from driftline.signature import Signature
-
-__all__ = ["TextSpool"]
 
 # Rows that are written at once.
 CHUNK_ROWS = 1 << 14

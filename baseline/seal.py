@@ -16,8 +16,6 @@ from pyarrow import ipc
 
 from driftline.errors import InputError
 
-__all__ = ["from_sealed", "to_sealed"]
-
 KEY = b"driftline.seal"
 BLANK = b"blake2b-128:" + b"0" * 32
 SEAL = re.compile(rb"blake2b-128:[0-9a-f]{32}")

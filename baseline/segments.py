@@ -24,17 +24,6 @@ from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature
 
-__all__ = [
-    "EMPTY",
-    "LEVEL_LIMIT",
-    "OTHER",
-    "SEGMENT_TYPES",
-    "STEPS",
-    "SegmentColumn",
-    "SegmentCounter",
-    "choose_segments",
-]
-
 # More would be a list that nobody reads, and leave each segment too small a share of the budget.
 LEVEL_LIMIT = 50
 OTHER, EMPTY = "other", "empty"

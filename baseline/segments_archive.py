@@ -12,8 +12,6 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.segments import SEGMENT_TYPES, STEPS, SegmentColumn, SegmentCounter
 from driftline.errors import InputError
 
-__all__ = ["segments_from_table", "segments_to_table"]
-
 KEY = b"driftline.segments"
 FORMAT = 1
 SCHEMA = pa.schema(

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 
-__all__ = ["SHAPE_BARS", "narrow", "shape_of"]
-
 SHAPE_BARS = 24
 """Bars of a column of numbers; joins to 12, 8 and 6 without a rest."""
 

@@ -19,8 +19,6 @@ from itertools import accumulate
 
 import numpy as np
 
-__all__ = ["QuantileSketch"]
-
 # SageMaker's parameters, as every statistics.json carries them.
 ITEMS = 2048
 SHRINKING = 0.64

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from driftline.baseline.coercion import plain_type
 from driftline.baseline.columnar import ArrowFiles, DatasetRows, delta_dataset, parquet_dataset
 from driftline.baseline.csvrows import CsvRows, read_csv_files, same_columns
 from driftline.baseline.delimited import CsvFile
@@ -28,14 +27,13 @@ from driftline.baseline.parts import (
     normalised,
     stream_parts,
 )
+from driftline.baseline.plain import plain_type
 from driftline.baseline.spool import spooled
 from driftline.errors import InputError
 from driftline.signature import Signature
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["Files", "Source", "open_source"]
 
 # Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
 IN_MEMORY_BYTES = 1 << 26

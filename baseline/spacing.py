@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["SpacedRows"]
-
 
 @dataclass(slots=True)
 class SpacedRows:

@@ -16,8 +16,6 @@ from pyarrow import ipc
 
 from driftline.errors import InputError, UnavailableError
 
-__all__ = ["Spool", "spooled", "spooled_bytes"]
-
 # Rows of up to so many bytes stay in memory.
 IN_MEMORY_BYTES = 1 << 26
 SUFFIX = ".driftline-spool.arrow"

@@ -13,8 +13,6 @@ from driftline.baseline.jackson import JsonDocument, read_json
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
 
-__all__ = ["CATEGORICAL_CAP", "Statistics"]
-
 BUCKETS = 10
 # Deequ's default; the analyzer's own number is not published.
 CATEGORICAL_CAP = 120

@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from driftline.baseline.analyzer import analyzed
+from driftline.baseline.archive import blocks_from_table
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
@@ -39,7 +40,7 @@ from driftline.baseline.folder import (
 )
 from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
-from driftline.baseline.profile import Profile, blocks_from_table, profile_table
+from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.sample import RowSample
 from driftline.baseline.sample_archive import sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter
@@ -49,8 +50,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
-
-__all__ = ["CHANGES", "Baseline", "get", "put", "remove", "versions"]
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"

@@ -12,8 +12,6 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, MonitoringConfig
 from driftline.baseline.profile import Profile
 
-__all__ = ["suggest"]
-
 # A closed list of values is only suggested when few of them occurred just once (Deequ's rule for
 # categorical ranges) and there are no more than a profile counts one by one: else new ones must be
 # expected, as an airline opens routes to new airports with the season.

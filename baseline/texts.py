@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 from driftline.baseline.distinct import LevelCounts
 from driftline.baseline.lengths import LengthCounts
 
-__all__ = ["SHAPE_CAP", "TextSummary", "shapes_of", "shortened"]
-
 # Shapes kept; beyond them counts are those of the frequent ones, within an error that is known.
 SHAPE_CAP = 200
 # Characters of a text that make its shape; what is longer ends in "…".

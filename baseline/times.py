@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-__all__ = ["Gap", "TimeSummary"]
-
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 # Each width is a multiple of the one before; at the last, all that 64 bits can hold are 2,136

@@ -14,8 +14,6 @@ from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 
-__all__ = ["DIMENSION_CAP", "Dimensions", "VectorSummary", "vector_texts"]
-
 # The first dimensions that are summed up one by one; embeddings in use have up to 4,096.
 DIMENSION_CAP = 4096
 # Lists of at most so many numbers are written out as text; of longer ones a digest.

@@ -1,7 +1,8 @@
 """An alarm against a real Alertmanager: fires, is told again, is resolved, is refused.
 
 The contract (API v2) is tested in tests/alerts/notify/receivers/test_alertmanager.py; this shows
-that the program of the distribution (apt: prometheus-alertmanager), found on the PATH, keeps to it, too.
+that the program of the distribution (apt: prometheus-alertmanager), found on the PATH, keeps to it,
+too.
 """
 
 from __future__ import annotations

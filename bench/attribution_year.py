@@ -29,8 +29,9 @@ from driftline.monitors.check_context import Predictor, Question, WindowFacts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
+from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
-from driftline.monitors.kinds.attribution.kind import examine, explain_reference
+from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report

@@ -37,7 +37,8 @@ from least_tap import Least
 from driftline.capture.spool.folder import SEGMENT_SUFFIX
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Kind
-from driftline.capture.tap.tap import Capture, CaptureTarget
+from driftline.capture.tap.tap import Capture
+from driftline.capture.tap.target import CaptureTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,6 @@ from driftline.errors import (
     UnavailableError,
 )
 
-__all__ = ["LENGTHS", "Actions", "Send"]
-
 log = logging.getLogger(__name__)
 
 Send = Callable[[str, str, Mapping[str, Any] | None], Mapping[str, Any]]

@@ -29,19 +29,6 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
-__all__ = [
-    "Address",
-    "alarm_link",
-    "alarms_link",
-    "column_link",
-    "incident_link",
-    "is_page",
-    "messages_link",
-    "monitor_link",
-    "parse",
-    "rows_link",
-]
-
 LIMIT = 2_000
 """Longest name that is looked up, in characters; no stored name comes near it."""
 

@@ -9,8 +9,6 @@ from driftline.dashboard.canvas import Figure, axis, layout, level, naive, safe,
 from driftline.dashboard.theme import GREY, HARD
 from driftline.dashboard.wording import STATES, moment, number
 
-__all__ = ["alarm_figure"]
-
 GROUNDS = {
     "ALARM": "rgba(213,94,0,0.20)",
     "OK": "rgba(0,158,115,0.13)",

@@ -13,22 +13,6 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.frames import AlarmChange, AlarmLine
 
-__all__ = [
-    "AlarmPoint",
-    "AlarmRule",
-    "AlarmView",
-    "AlarmsView",
-    "ChannelLine",
-    "CompositeView",
-    "MessageLine",
-    "RuleLine",
-    "StateSpan",
-    "Story",
-    "SuppressorLine",
-    "Trial",
-    "TrialRun",
-]
-
 ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
 
 

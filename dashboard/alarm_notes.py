@@ -8,13 +8,6 @@ from datetime import datetime
 from driftline.alerts.alarms.records import HistoryItem
 from driftline.dashboard.address import monitor_link
 
-__all__ = [
-    "note_link",
-    "note_text",
-    "period_end",
-    "side_of",
-]
-
 
 def note_text(note: Mapping[str, object], key: str) -> str | None:
     """Give a text of a note; None when there is none, or something else."""

@@ -34,16 +34,6 @@ from driftline.dashboard.wording import duration
 from driftline.errors import DriftlineError
 from driftline.monitors.run.datapoints import OWN_METRICS
 
-__all__ = [
-    "alarm_line",
-    "alarm_lines",
-    "alarm_view",
-    "changes",
-    "changes_of",
-    "explained",
-    "monitor_of",
-]
-
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
 SIMILAR_SHOWN = 5

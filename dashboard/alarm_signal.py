@@ -18,11 +18,10 @@ from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, FOLLOWS, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.reading import summaries
 from driftline.dashboard.alarm_frames import AlarmPoint, StateSpan
 from driftline.dashboard.alarm_notes import note_link, note_text, period_end, side_of
 from driftline.errors import InputError
-
-__all__ = ["decided_of", "joined", "points_of", "spans_of"]
 
 POINTS_SHOWN = 500
 SPANS_READ = 500
@@ -54,7 +53,7 @@ def points_of(
     anchor = record.evaluated_until or last
     end = anchor + (math.floor((last - anchor) / period) + 1) * period
     start = end - min(POINTS_SHOWN, math.ceil((end - first) / period)) * period
-    found = metrics.summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
+    found = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
     points = []
     for index, summary in sorted(found.items()):
         value, begin = summary.get(rule.statistic_name), start + index * period

@@ -12,10 +12,9 @@ from driftline.alerts.alarms.alarm import Point, is_breaching
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.reading import summaries
 from driftline.dashboard.alarm_notes import period_end
 from driftline.dashboard.alarm_signal import decided_of
-
-__all__ = ["newest_words", "words_at"]
 
 
 def newest_words(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
@@ -63,7 +62,7 @@ def _breaching_note(
     period = timedelta(seconds=rule.period)
     count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
     start = end - count * period
-    found = metrics.summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
+    found = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
     for index, summary in sorted(found.items(), reverse=True):
         point = Point(start + index * period, summary.get(rule.statistic_name))
         if summary.note and is_breaching(rule, point):

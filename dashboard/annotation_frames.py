@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from driftline.monitors.annotations.annotation import Mark
 
-__all__ = ["ExpectedLine", "MarksView"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLine:

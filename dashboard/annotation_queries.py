@@ -10,8 +10,6 @@ from driftline.dashboard.documents import Document, expected_of, features_of
 from driftline.dashboard.frames import MonitorLine, WindowRun
 from driftline.monitors.annotations.store import marks_between
 
-__all__ = ["marks_view"]
-
 
 def marks_view(
     engine: Engine, line: MonitorLine, run: WindowRun, report: Document | None, chosen: str | None

@@ -54,8 +54,6 @@ from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.signature import Signature
 
-__all__ = ["DashboardContext", "create_app", "render"]
-
 log = logging.getLogger(__name__)
 
 THREADS = 4

@@ -15,22 +15,6 @@ import numpy as np
 from driftline.dashboard.frames import WindowRun
 from driftline.dashboard.theme import CLEAR, FAINT, FONT, GREY
 
-__all__ = [
-    "Figure",
-    "axis",
-    "band",
-    "columns",
-    "extent",
-    "interval",
-    "layout",
-    "level",
-    "middle",
-    "naive",
-    "safe",
-    "selection",
-    "short",
-]
-
 Figure = dict[str, object]
 
 LABEL_CHARACTERS = 26

@@ -29,8 +29,6 @@ from driftline.dashboard.theme import GREY, HARD, REFERENCE, SOFT, WINDOW
 from driftline.dashboard.wording import count, number, percent, plural, span
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 
-__all__ = ["Figure", "comparison_figure", "comparison_height", "timeline_figure"]
-
 FLOOR = 0.05
 """Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
 

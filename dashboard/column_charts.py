@@ -24,8 +24,6 @@ from driftline.dashboard.metric_frames import ColumnHistory, ColumnView, Referen
 from driftline.dashboard.theme import GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number, percent, span
 
-__all__ = ["column_figure", "column_height"]
-
 SPAN_GROUND = "rgba(125,136,148,0.22)"
 REFERENCE_GROUND = "rgba(0,114,178,0.16)"
 PANEL_PX = 130

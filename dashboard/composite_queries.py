@@ -21,8 +21,6 @@ from driftline.dashboard.alarm_queries import (
 from driftline.dashboard.message_queries import channels_of, messages_of
 from driftline.dashboard.standing import Surroundings, held_words
 
-__all__ = ["composite_view", "rule_lines"]
-
 PARENTS_SHOWN = 20
 
 # A node of the tree: what it says, whether it holds, and what it joins.

@@ -17,8 +17,6 @@ from driftline.dashboard.wording import count, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 
-__all__ = ["Evidence", "evidence"]
-
 log = logging.getLogger(__name__)
 
 

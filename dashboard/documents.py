@@ -21,28 +21,6 @@ from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.violation import Severity
 from driftline.monitors.rules.reading import read_condition
 
-__all__ = [
-    "Document",
-    "blame_of",
-    "bounds_of",
-    "confusion_of",
-    "count_of",
-    "culprit",
-    "detail_of",
-    "expected_of",
-    "features_of",
-    "finding_of",
-    "findings_of",
-    "gravest_culprit",
-    "groups_of",
-    "metrics_of",
-    "numbers_of",
-    "onset_of",
-    "script_of",
-    "segment_of",
-    "warnings_of",
-]
-
 Document = Mapping[str, object]
 """A JSON object."""
 

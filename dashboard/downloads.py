@@ -21,8 +21,6 @@ from driftline.dashboard.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
 
-__all__ = ["Downloads"]
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

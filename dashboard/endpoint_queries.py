@@ -20,8 +20,6 @@ from driftline.dashboard.policy_frames import (
     SilencesView,
 )
 
-__all__ = ["Affairs"]
-
 INCIDENTS_SHOWN = 100
 MESSAGES_SHOWN = 200
 MESSAGES_OF_ONE = 100

@@ -14,21 +14,6 @@ from driftline.dashboard.annotation_frames import MarksView
 from driftline.dashboard.held import HeldView
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 
-__all__ = [
-    "AlarmChange",
-    "AlarmLine",
-    "DeliveryLine",
-    "EndpointLine",
-    "FeatureLine",
-    "GuiltyRows",
-    "MonitorLine",
-    "MonitorView",
-    "OverviewView",
-    "WindowDetail",
-    "WindowRun",
-    "WindowState",
-]
-
 WindowState = Literal["ok", "violations", "failed", "unlabelled", "insufficient", "waiting"]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 

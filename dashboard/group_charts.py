@@ -12,8 +12,6 @@ from driftline.dashboard.theme import GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["forest_figure", "forest_height", "ranking_figure"]
-
 ALLOWED_GROUND = "rgba(0,158,115,0.13)"
 ROW_PX = 34
 LANE = 0.17

@@ -18,8 +18,6 @@ from urllib.parse import quote
 
 from driftline.dashboard.address import is_page
 
-__all__ = ["Guard", "Refusal", "check_call", "policy"]
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -18,8 +18,6 @@ from driftline.monitors.warm_up.warm_up import StableSpan
 if TYPE_CHECKING:  # It reads what frames.py shows, which shows this.
     from driftline.dashboard.storage_reader import Holdings
 
-__all__ = ["HeldView", "held_view", "held_words"]
-
 log = logging.getLogger(__name__)
 
 

@@ -22,10 +22,8 @@ from driftline.dashboard.metric_frames import KindView, MetricHistory
 from driftline.dashboard.past import Digest
 from driftline.dashboard.series_queries import label_history, metric_values
 from driftline.errors import NotFoundError
-from driftline.monitors.kinds.catalog import NEEDS_LABELS
+from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.report.metric import MetricResult
-
-__all__ = ["choose_metric", "kind_view"]
 
 FIRST = {
     "model-quality": ("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),

@@ -13,8 +13,6 @@ from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_frames import ChannelLine, MessageLine
 from driftline.dashboard.frames import DeliveryLine
 
-__all__ = ["channels_of", "delivery_line", "messages_of", "newest_messages"]
-
 MESSAGES_SHOWN = 60
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
 

@@ -28,8 +28,6 @@ from driftline.dashboard.theme import CLEAR, GREY, HARD, REFERENCE, WINDOW
 from driftline.dashboard.wording import number, percent, plural, span
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["metric_figure", "metric_height"]
-
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
 REFERENCE_GROUND = "rgba(0,114,178,0.16)"
 

@@ -23,17 +23,6 @@ from driftline.dashboard.frames import (
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = [
-    "ColumnHistory",
-    "ColumnView",
-    "Confusion",
-    "GroupLine",
-    "KindView",
-    "LabelHistory",
-    "MetricHistory",
-    "ReferenceSummary",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ColumnHistory:

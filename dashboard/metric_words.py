@@ -7,8 +7,6 @@ from urllib.parse import unquote
 
 from driftline.dashboard.wording import CHECKS, number
 
-__all__ = ["MEANINGS", "OPERATORS", "limit_words", "metric_words", "title_of"]
-
 OPERATORS = {
     "GreaterThanOrEqualToThreshold": "≥",
     "GreaterThanThreshold": ">",

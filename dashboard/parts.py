@@ -22,25 +22,6 @@ from driftline.dashboard.wording import (
     span,
 )
 
-__all__ = [
-    "Cell",
-    "bullet",
-    "crumbs",
-    "delivery_text",
-    "empty",
-    "fact",
-    "keyed",
-    "marked",
-    "panel",
-    "problem",
-    "share_bar",
-    "state_chip",
-    "strip",
-    "table",
-    "way_words",
-    "when",
-]
-
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
 

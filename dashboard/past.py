@@ -18,8 +18,6 @@ from driftline.dashboard.documents import Document, bounds_of, metrics_of
 from driftline.dashboard.frames import WindowRun
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["Digest", "Past"]
-
 PATIENCE_S = 0.25
 """So long a page waits for documents that were not read before."""
 

@@ -10,8 +10,6 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.alarm_frames import MessageLine
 
-__all__ = ["IncidentView", "IncidentsView", "MessagesView", "SilencesView"]
-
 
 @dataclass(frozen=True, slots=True)
 class IncidentsView:

@@ -23,8 +23,6 @@ from driftline.monitors.run.records import INSUFFICIENT
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import held_now
 
-__all__ = ["dead_count", "deliveries", "monitor_line"]
-
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
 

@@ -19,17 +19,9 @@ from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.frames import MonitorLine, WindowRun
 from driftline.dashboard.metric_frames import ColumnHistory, LabelHistory
-from driftline.monitors.kinds.catalog import NEEDS_LABELS
+from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.run.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
-
-__all__ = [
-    "column_history",
-    "label_history",
-    "metric_values",
-    "newest_expected",
-    "newest_labels",
-]
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""

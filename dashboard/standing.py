@@ -13,8 +13,6 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.dashboard.wording import moment
 
-__all__ = ["Surroundings", "held_words"]
-
 INCIDENTS_READ = 200
 
 

@@ -42,8 +42,6 @@ from driftline.monitors.root_cause.shares import Blamed
 from driftline.monitors.run.examination import read_whole
 from driftline.signature import Signature
 
-__all__ = ["Holdings"]
-
 log = logging.getLogger(__name__)
 
 ROWS_SHOWN = 50

@@ -54,8 +54,6 @@ from driftline.monitors.run.definitions import get_definition, list_definitions
 from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
 
-__all__ = ["Stores"]
-
 log = logging.getLogger(__name__)
 
 QUANTILES = np.array([0.05, 0.5, 0.95])

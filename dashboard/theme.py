@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dash import dcc
 
-__all__ = ["CLEAR", "CONFIG", "FAINT", "FONT", "GREY", "HARD", "REFERENCE", "SOFT", "WINDOW"]
-
 REFERENCE = "#0072B2"
 WINDOW = "#D55E00"
 HARD = "#D55E00"

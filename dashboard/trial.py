@@ -23,8 +23,6 @@ from driftline.alerts.evaluation.replay_line import Line
 from driftline.dashboard.alarm_frames import AlarmPoint, StateSpan, Trial, TrialRun
 from driftline.errors import InputError
 
-__all__ = ["changed_definition", "resource_text", "try_out"]
-
 EVALUATIONS_MAX = 1_000
 LOOKED_AT_MAX = 200_000
 """Periods that one run may look at: about a second."""

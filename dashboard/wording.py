@@ -8,27 +8,6 @@ from datetime import datetime, timedelta
 
 from driftline.dashboard.frames import WindowRun
 
-__all__ = [
-    "CHECKS",
-    "DELIVERIES",
-    "NOTES",
-    "RATIO",
-    "STATES",
-    "age",
-    "bytes_text",
-    "count",
-    "duration",
-    "moment",
-    "number",
-    "percent",
-    "plural",
-    "probability",
-    "reason",
-    "schedule_text",
-    "short_reason",
-    "span",
-]
-
 STATES = {
     "ok": ("✓", "OK", "ok"),
     "violations": ("▲", "Violations", "alarm"),

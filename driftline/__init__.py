@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from driftline.monitors.distances.measuring import distance, distances
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
-    from driftline.monitors.report.report import Report, Violation
+    from driftline.monitors.report.report import Report
+    from driftline.monitors.report.violation import Violation
 
 __all__ = [
     "Backtest",

@@ -15,19 +15,6 @@ from typing import Any, Literal
 
 from driftline.errors import InputError
 
-__all__ = [
-    "CSV_TYPES",
-    "JSON_TYPES",
-    "CaptureLine",
-    "Encoding",
-    "LineError",
-    "Side",
-    "encoding_of",
-    "read_line",
-    "read_record",
-    "write_line",
-]
-
 Encoding = Literal["CSV", "JSON", "BASE64"]
 
 # SageMaker's SDK lists text/csv and application/json; the others are what its users add.

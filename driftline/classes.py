@@ -11,15 +11,6 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-__all__ = [
-    "class_of_name",
-    "class_order",
-    "class_text",
-    "classes_of_columns",
-    "known_classes",
-    "merged_classes",
-]
-
 # As people write whole and decimal numbers; "007" and "1e5" are names.
 NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
 TRUTH = {"true": 1.0, "false": 0.0}

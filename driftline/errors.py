@@ -16,15 +16,6 @@ is wrong, with which value, what was expected, and the mend.
 
 from __future__ import annotations
 
-__all__ = [
-    "ConflictError",
-    "DriftlineError",
-    "InputError",
-    "NotFoundError",
-    "UnavailableError",
-    "UndecidedError",
-]
-
 
 class DriftlineError(Exception):
     """Anything that driftline itself reports; ``retriable`` says whether trying again can help."""

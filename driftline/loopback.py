@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 from driftline.errors import InputError
 
-__all__ = ["DEFAULT_SERVER", "LocalOnly", "is_loopback", "require_loopback"]
-
 # Where clients look for a server when nobody names one.
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 

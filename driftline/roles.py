@@ -14,8 +14,6 @@ from typing import Any, Literal, get_args
 from driftline.classes import class_text
 from driftline.errors import InputError
 
-__all__ = ["Facet", "Problem", "Roles"]
-
 # Above which probability an answer without prediction is positive, where nobody says otherwise.
 THRESHOLD = 0.5
 

@@ -14,8 +14,6 @@ from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
 
-__all__ = ["JUDGED_ROLES", "Column", "ColumnType", "Role", "Signature", "column_names", "slug"]
-
 ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
 Role = Literal["feature", "label", "prediction", "probability", "id", "timestamp", "excluded"]
 

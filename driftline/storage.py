@@ -22,18 +22,6 @@ from driftline.errors import InputError, UnavailableError
 if TYPE_CHECKING:
     from pyarrow import fs
 
-__all__ = [
-    "SECRET_OPTIONS",
-    "check_options",
-    "check_uri",
-    "delta_options",
-    "is_remote",
-    "open_uri",
-    "plain_options",
-    "storage_error",
-    "use_options",
-]
-
 # The names are delta-rs's and Polars's without their "aws_", which may stand before them.
 _NAMES = (
     "endpoint_url", "region", "access_key_id", "secret_access_key", "session_token", "allow_http",

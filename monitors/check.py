@@ -18,8 +18,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles
 
-__all__ = ["check", "check_roles"]
-
 
 def check(
     data: object,

@@ -23,16 +23,6 @@ from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.roles import Roles
 
-__all__ = [
-    "BatchMaker",
-    "Compat",
-    "EarlierRows",
-    "Predictor",
-    "Question",
-    "UnfitCounter",
-    "WindowFacts",
-]
-
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]

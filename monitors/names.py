@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["KINDS", "NEEDS_LABELS"]
-
 KINDS = ("data-quality", "model-quality", "bias", "attribution", "outliers", "joint")
 # The kinds whose windows change when ground truth arrives.
 NEEDS_LABELS = frozenset({"model-quality", "bias"})

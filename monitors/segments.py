@@ -34,15 +34,6 @@ from driftline.monitors.report.violation import FeatureResult, Segment, Violatio
 from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.search import search
 
-__all__ = [
-    "SegmentPlan",
-    "SegmentVerdict",
-    "find_segment_violations",
-    "judge_segments",
-    "segment_plan",
-    "segment_result",
-]
-
 # What the rows as a whole keep of the budget.
 WHOLE_SHARE = 0.5
 # Violations whose rows are looked up; of all others the condition is known, and how many they are.

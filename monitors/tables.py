@@ -20,17 +20,6 @@ from sqlalchemy import (
 
 from driftline.alerts.tables import NAMES, BigCount, FreeText, UtcDateTime
 
-__all__ = [
-    "commissions",
-    "count_layouts",
-    "definitions",
-    "executions",
-    "leases",
-    "marks",
-    "metadata",
-    "window_counts",
-]
-
 metadata = MetaData(naming_convention=NAMES)
 
 definitions = Table(

@@ -70,8 +70,6 @@ from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.resources.apply import Applier
 from driftline.serving.resources.sentences import told
 
-__all__ = ["create_app"]
-
 log = logging.getLogger(__name__)
 
 

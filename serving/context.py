@@ -14,8 +14,6 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.serving.resources.artifacts import ModelStore
 
-__all__ = ["ServerContext"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerContext:

@@ -13,8 +13,6 @@ from sqlalchemy import (
 
 from driftline.alerts.tables import NAMES, UtcDateTime
 
-__all__ = ["installation", "metadata", "resources"]
-
 metadata = MetaData(naming_convention=NAMES)
 
 # One table for all kinds: what is declared has one shape, and one diff, whatever its kind.

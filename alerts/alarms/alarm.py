@@ -15,19 +15,6 @@ from typing import Literal
 from driftline.alerts.alarms.definition import AlarmDefinition, Treatment
 from driftline.alerts.math.evaluate import Untrained
 
-__all__ = [
-    "Judgement",
-    "Point",
-    "Rule",
-    "State",
-    "StateChange",
-    "breaching",
-    "decide",
-    "evaluate",
-    "is_breaching",
-    "judge",
-]
-
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 
 # Which rule decided a state; the sentence for each is the explainer's.

@@ -16,8 +16,6 @@ from driftline.alerts.alarms.suppression import Periods
 from driftline.alerts.alarms.wire import read_propagation
 from driftline.alerts.errors import AlarmError
 
-__all__ = ["COMPOSITE_AWS_NAMES", "AnyDefinition", "CompositeDefinition"]
-
 # CloudWatch API, PutCompositeAlarm.
 _NAME_MAX = 255
 _SUPPRESSOR_MAX = 1600

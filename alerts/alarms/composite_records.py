@@ -21,25 +21,6 @@ from driftline.alerts.alarms.unreadable import UnreadableAlarm, readable, unread
 from driftline.alerts.errors import AlarmError, UnknownAlarm
 from driftline.alerts.tables import alarms
 
-__all__ = [
-    "AnyRecord",
-    "CompositeRecord",
-    "ListedAlarm",
-    "Standing",
-    "above",
-    "any_record",
-    "change_of",
-    "crowds",
-    "get_any",
-    "get_composite",
-    "get_listed",
-    "list_any",
-    "list_composites",
-    "parents",
-    "set_links",
-    "standings",
-]
-
 # SQLite takes at most 999 variables a statement in its older builds.
 _NAMES_PER_QUERY = 500
 _ROWS_AT_ONCE = 500

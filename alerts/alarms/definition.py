@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from driftline.alerts.alarms import limits
-from driftline.alerts.alarms.limits import BAND_COMPARISONS, COMPARISONS
 from driftline.alerts.alarms.parts import (
     Actions,
     nearest_key,
@@ -22,16 +21,6 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.summary import Statistic
-
-__all__ = [
-    "BAND_COMPARISONS",
-    "COMPARISONS",
-    "AlarmDefinition",
-    "LowSamples",
-    "Severity",
-    "Treatment",
-    "evaluation_range",
-]
 
 Treatment = Literal["missing", "ignore", "breaching", "notBreaching"]
 LowSamples = Literal["evaluate", "ignore"]

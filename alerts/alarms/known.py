@@ -10,8 +10,6 @@ from sqlalchemy import Connection, Table, exists, func, select
 from driftline.alerts import tables
 from driftline.alerts.errors import UnknownAlarm
 
-__all__ = ["names_in", "require_alarm", "require_past", "unknown_alarm", "unknown_name"]
-
 # To find the names that are most alike takes time, and some ask within a lock.
 _NAMES_MAX = 500
 _NEAR_MAX = 3

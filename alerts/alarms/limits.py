@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from driftline.alerts.alarms.composite import AnyDefinition
     from driftline.alerts.alarms.definition import AlarmDefinition
 
-__all__ = [
-    "BAND_COMPARISONS",
-    "COMPARISONS",
-    "check",
-    "check_tags",
-    "check_texts",
-    "common_period",
-    "percentile",
-    "watched",
-]
-
 COMPARISONS: tuple[str, ...] = (
     "GreaterThanOrEqualToThreshold",
     "GreaterThanThreshold",

@@ -15,13 +15,11 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.walk import math_points, points
 from driftline.alerts.math.band import FEWEST_POINTS
 from driftline.alerts.math.elementwise import Value
-from driftline.alerts.math.evaluate import Untrained
-from driftline.alerts.math.plan import BandOf, Plan
+from driftline.alerts.math.evaluate import BandOf, Untrained
+from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series, Times
 from driftline.alerts.metrics.summary import Summary
-
-__all__ = ["measure"]
 
 
 def measure(

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Order", "order"]
-
 
 @dataclass(frozen=True, slots=True)
 class Order:

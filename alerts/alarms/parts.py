@@ -9,16 +9,6 @@ from typing import cast
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 
-__all__ = [
-    "Actions",
-    "nearest_key",
-    "propagated",
-    "read_names",
-    "read_pairs",
-    "read_queries",
-    "tells_tags",
-]
-
 
 class Actions:
     """What definitions of all kinds share: the channels that they tell, by state."""

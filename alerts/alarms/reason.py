@@ -14,15 +14,6 @@ from datetime import UTC, datetime
 from driftline.alerts.alarms.alarm import Judgement, Point, is_breaching
 from driftline.alerts.alarms.definition import AlarmDefinition
 
-__all__ = [
-    "INITIAL",
-    "aws_time",
-    "java_double",
-    "state_reason",
-    "state_reason_data",
-    "untrained_reason",
-]
-
 INITIAL = "Unchecked: Initial alarm creation"
 
 _REASON_MAX = 1023  # CloudWatch API, StateReason.

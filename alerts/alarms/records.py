@@ -22,29 +22,6 @@ from driftline.alerts.alarms.unreadable import readable
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.guard import hold, share
 
-__all__ = [
-    "CHANGING",
-    "COMPOSITE",
-    "COMPOSITES",
-    "LOOK_AGAIN",
-    "METRIC",
-    "AlarmRecord",
-    "HistoryItem",
-    "add_history",
-    "check_channels",
-    "create_row",
-    "delete_alarm",
-    "delete_alarms",
-    "get_alarm",
-    "history",
-    "hold_for_change",
-    "later",
-    "list_alarms",
-    "put_alarm",
-    "record_of",
-    "update_row",
-]
-
 # Name of the lock that is shared by all who write what was changed of alarms.
 CHANGING = "alarms:changing"
 # Kinds of alarms, as stored.

@@ -17,8 +17,6 @@ from typing import Final
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.errors import AlarmError
 
-__all__ = ["CHILDREN_MAX", "Condition", "Rule", "alarm_name"]
-
 # CloudWatch: AlarmRule's length; User Guide, "Composite alarms": children of one composite, and
 # elements of a rule, which are child alarms, TRUE, FALSE and parentheses.
 _RULE_MAX = 10_240

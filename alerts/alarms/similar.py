@@ -17,8 +17,6 @@ from sqlalchemy import Connection, select
 
 from driftline.alerts.tables import metrics
 
-__all__ = ["Similar", "similar_metrics"]
-
 _NAMES_MAX: Final = 20_000
 _LIKELY_MAX: Final = 500
 _CANDIDATES_MAX: Final = 500

@@ -7,8 +7,6 @@ from datetime import datetime
 
 from driftline.alerts.alarms.alarm import State
 
-__all__ = ["StoredAlarm"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAlarm:

@@ -14,8 +14,6 @@ from typing import Final, Literal
 
 from driftline.alerts.alarms.alarm import State
 
-__all__ = ["NOTHING_HELD", "Held", "Periods", "Step", "SuppressedBy", "step"]
-
 SuppressedBy = Literal["WaitPeriod", "ExtensionPeriod", "Alarm"]
 
 

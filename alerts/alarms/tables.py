@@ -6,8 +6,6 @@ from sqlalchemy import Column, ForeignKey, Index, String, Table
 
 from driftline.alerts.tables import BigCount, metadata
 
-__all__ = ["CHILD", "SUPPRESSOR", "links"]
-
 CHILD = "child"
 SUPPRESSOR = "suppressor"
 

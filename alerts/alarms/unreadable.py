@@ -12,8 +12,6 @@ from driftline.alerts.alarms.stored import StoredAlarm
 from driftline.alerts.errors import AlarmError
 from driftline.errors import InputError
 
-__all__ = ["UnreadableAlarm", "readable", "unreadable"]
-
 T = TypeVar("T")
 
 

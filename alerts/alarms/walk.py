@@ -13,8 +13,6 @@ from driftline.alerts.alarms.reason import state_reason, state_reason_data
 from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.metrics.summary import Summary
 
-__all__ = ["Grid", "Standing", "math_points", "points", "step", "walk"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -13,8 +13,6 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.zones import zone_of
 
-__all__ = ["CLOCK_PERIODS_S", "WallClock", "WarmUp", "clock_edges", "read_warm_up", "read_window"]
-
 # CloudWatch API, WallClockWindow: no other periods.
 CLOCK_PERIODS_S = (60, 300, 3_600, 86_400, 604_800)
 

@@ -8,8 +8,6 @@ from typing import Final
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.errors import AlarmError
 
-__all__ = ["AWS_NAMES", "from_aws", "read_propagation", "to_aws"]
-
 AWS_NAMES: Final[Mapping[str, str]] = {
     "AlarmName": "alarm_name",
     "AlarmDescription": "alarm_description",

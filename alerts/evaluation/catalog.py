@@ -15,8 +15,6 @@ from driftline.alerts.evaluation.due import cadence_s
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.datapoint import is_followed
 
-__all__ = ["Catalog", "Entry"]
-
 _AT_ONCE = 500
 
 

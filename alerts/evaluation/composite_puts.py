@@ -33,8 +33,6 @@ from driftline.alerts.evaluation.composites import CYCLE, CompositePass
 from driftline.alerts.guard import hold
 from driftline.alerts.tables import alarms
 
-__all__ = ["put_composites"]
-
 _CYCLE_PROBLEM: Final = (
     "its rule leads back to itself, so it is not evaluated and keeps its state; change one of the "
     "rules on the way, for example to FALSE"

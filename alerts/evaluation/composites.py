@@ -34,11 +34,9 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.evaluation import wording
 from driftline.alerts.guard import hold, reading
-from driftline.alerts.notify import outbox
 from driftline.alerts.notify.event import alarm_path, plain_cause
+from driftline.alerts.notify.queueing import enqueue
 from driftline.alerts.tables import alarms, history
-
-__all__ = ["CYCLE", "CompositePass", "follow", "hold_above", "release"]
 
 CYCLE: Final = "EVALUATION_ERROR"
 # Longer waits than a definition may name come of a clock that was far ahead.
@@ -202,7 +200,7 @@ class CompositePass:
         return found.held, found.runs_now
 
     def _run(self, record: CompositeRecord, change: StateChange) -> None:
-        outbox.enqueue(
+        enqueue(
             self.connection,
             change,
             record.definition,

@@ -23,8 +23,6 @@ from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.summary import STATISTICS, Summary
 from driftline.alerts.tables import metrics
 
-__all__ = ["Finding", "Watched", "diagnose", "duration", "incomparable", "moment", "watched"]
-
 # How far back, and how finely, the newest datapoints are looked for to see how often they come.
 _LOOKS: Final = ((timedelta(hours=3), 10), (timedelta(days=2), 60), (timedelta(days=70), 3_600))
 _FEW = 3

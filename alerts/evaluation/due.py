@@ -14,21 +14,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = [
-    "CADENCES_S",
-    "CATCH_UP_S",
-    "EVALUATION_ERROR",
-    "FOLLOWS",
-    "PARTS",
-    "cadence_s",
-    "far_ahead",
-    "is_pause",
-    "newest_tick",
-    "next_tick",
-    "silence_counts_from",
-    "ticks",
-]
-
 EVALUATION_ERROR = "EVALUATION_ERROR"  # CloudWatch API, EvaluationState.
 FOLLOWS = 0  # The cadence of alarms that follow their datapoints.
 CADENCES_S = (10, 60, 3_600)

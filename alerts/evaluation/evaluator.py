@@ -21,8 +21,6 @@ from driftline.alerts.evaluation.on_arrival import Followed
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.scheduled import Clocked
 
-__all__ = ["Evaluator"]
-
 log = logging.getLogger(__name__)
 
 _GRACE_MAX_S = 900

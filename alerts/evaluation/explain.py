@@ -37,8 +37,6 @@ from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics.identity import known_ids
 from driftline.errors import InputError
 
-__all__ = ["ExplainedPoint", "Explanation", "explain"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExplainedPoint:

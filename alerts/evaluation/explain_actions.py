@@ -11,8 +11,6 @@ from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord
 from driftline.alerts.evaluation.diagnosis import moment
 from driftline.alerts.notify.deliveries import list_deliveries
 
-__all__ = ["ToldAction", "told_actions"]
-
 _OFF = "actions are switched off"
 
 

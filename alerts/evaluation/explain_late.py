@@ -18,8 +18,6 @@ from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 
-__all__ = ["ChangedValue", "changed_values"]
-
 # Reasons and stores round in different places.
 _TOLERANCE = 1e-9
 

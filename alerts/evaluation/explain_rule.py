@@ -13,16 +13,6 @@ from driftline.alerts.alarms.composite_records import CompositeRecord, standings
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.diagnosis import duration, moment
 
-__all__ = [
-    "ChildState",
-    "composite_next",
-    "composite_rule",
-    "condition",
-    "decided",
-    "followed_next",
-    "rule_children",
-]
-
 _WORDS = {
     "GreaterThanOrEqualToThreshold": "at or above",
     "GreaterThanThreshold": "above",

@@ -39,8 +39,6 @@ from driftline.alerts.evaluation.verdicts import (
 )
 from driftline.alerts.guard import reading
 
-__all__ = ["Followed"]
-
 _AT_ONCE = 500
 _ROWS_PER_PASS = 20_000
 _MANY_PERIODS = 2_000  # Fewer hold no more rows than that, whatever they are.

@@ -31,8 +31,6 @@ from driftline.alerts.evaluation.due import (
 from driftline.alerts.evaluation.tables import passes
 from driftline.alerts.guard import reading
 
-__all__ = ["LEASE_S", "Pass", "beat", "claim", "due", "finish", "held", "is_owner"]
-
 log = logging.getLogger(__name__)
 
 LEASE_S = 10

@@ -19,8 +19,6 @@ from driftline.alerts.evaluation.verdicts import Standpoint
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.summary import Summary
 
-__all__ = ["Stretch", "Walked", "first_datapoint", "walk_periods", "watched_from"]
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:

@@ -24,8 +24,6 @@ from driftline.alerts.evaluation.replay_document import (
 from driftline.alerts.evaluation.replay_line import Line
 from driftline.alerts.evaluation.replay_metric import Track
 
-__all__ = ["preview"]
-
 _KNOWN = frozenset(
     {"alarm", "start", "end", "step_s", "initial_state", "evaluation_range", "explain"}
 )

@@ -12,11 +12,10 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.alarm import Point
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.measured import measure
-from driftline.alerts.math.plan import BandOf, Plan
+from driftline.alerts.math.evaluate import BandOf
+from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.summary import STATISTICS, Summary
-
-__all__ = ["BandsOf", "Question", "answer", "read_points", "requests_of"]
 
 # So many minutes of metrics are read at once, which bounds the memory of a pass.
 _MINUTES_AT_ONCE = 200_000

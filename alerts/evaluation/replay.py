@@ -36,8 +36,6 @@ from driftline.alerts.evaluation.replay_line import Line
 from driftline.alerts.evaluation.replay_metric import MetricReplay, Track
 from driftline.alerts.math.plan import Plan
 
-__all__ = ["LONGEST", "replay"]
-
 # So many periods, or states of children, are looked at in one replay, each evaluation's counted:
 # some minutes of work.
 LONGEST = 20_000_000

@@ -11,13 +11,11 @@ import numpy as np
 from driftline.alerts.evaluation.replay_data import Samples
 from driftline.alerts.math.band import FEWEST_POINTS, BandModel, band, fit
 from driftline.alerts.math.elementwise import Value
-from driftline.alerts.math.evaluate import Untrained
-from driftline.alerts.math.plan import BandOf, Plan
+from driftline.alerts.math.evaluate import BandOf, Untrained
+from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series, Times, Values
 from driftline.alerts.metrics.statistic import is_plain
-
-__all__ = ["Edges", "ReplayBands"]
 
 # Lower and upper edge, by start of the period in seconds since 1970.
 Edges = tuple[Mapping[int, float], Mapping[int, float]]

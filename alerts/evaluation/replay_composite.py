@@ -15,8 +15,6 @@ from driftline.alerts.evaluation.replay_line import Line
 from driftline.alerts.evaluation.wording import judged, transitioned
 from driftline.alerts.times import iso
 
-__all__ = ["CompositeReplay", "Turn"]
-
 # A child's state from a time on.
 Turn = tuple[datetime, State]
 

@@ -14,8 +14,6 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import Distribution
 from driftline.alerts.metrics.summary import Summary
 
-__all__ = ["Samples", "keys", "moment", "read_edges", "read_samples"]
-
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _SET = ("samplecount", "sum", "minimum", "maximum")

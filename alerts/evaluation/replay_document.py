@@ -14,16 +14,6 @@ from driftline.alerts.alarms.wire import from_aws
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.replay_data import moment
 
-__all__ = [
-    "NAME",
-    "definition_of",
-    "flag_of",
-    "reason_of",
-    "require_unicode",
-    "state_of",
-    "times_of",
-]
-
 _SHORTEST_STEP_S, _LONGEST_STEP_S = 0.001, 1e9
 
 # What PutMetricAlarm needs and datapoints do not: they are the metric.

@@ -9,8 +9,6 @@ from datetime import datetime
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.times import iso
 
-__all__ = ["Line"]
-
 
 @dataclass(frozen=True, slots=True)
 class Line:

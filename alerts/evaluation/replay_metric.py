@@ -20,8 +20,6 @@ from driftline.alerts.metrics.statistic import is_plain
 from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.times import iso
 
-__all__ = ["MetricReplay", "Track"]
-
 _KEPT = 200_000  # Periods that are remembered; those of a day of minutes are asked for again.
 
 

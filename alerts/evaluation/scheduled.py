@@ -42,8 +42,6 @@ from driftline.alerts.evaluation.verdicts import (
 )
 from driftline.alerts.guard import reading
 
-__all__ = ["Clocked"]
-
 log = logging.getLogger(__name__)
 
 # Rules by which missing datapoints decide.

@@ -30,10 +30,8 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import wording
 from driftline.alerts.evaluation.composites import CompositePass, follow
-from driftline.alerts.notify import outbox
+from driftline.alerts.notify.queueing import enqueue
 from driftline.alerts.tables import alarms
-
-__all__ = ["set_actions_enabled", "set_state", "set_tags"]
 
 # CloudWatch API, SetAlarmState.
 _REASON_MAX = 1023
@@ -180,7 +178,7 @@ def _set_metric(
         "state_seq": change.seq,
     }
     _write(connection, record, values)
-    outbox.enqueue(
+    enqueue(
         connection,
         change,
         record.definition,

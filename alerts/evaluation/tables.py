@@ -6,8 +6,6 @@ from sqlalchemy import Column, Integer, String, Table
 
 from driftline.alerts.tables import UtcDateTime, metadata
 
-__all__ = ["passes"]
-
 passes = Table(
     "alerts_passes",
     metadata,

@@ -21,9 +21,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.wording import kept_note
-from driftline.alerts.notify import outbox
-
-__all__ = ["Failed", "Standpoint", "UntrainedReasons", "Verdict", "store", "store_each"]
+from driftline.alerts.notify.queueing import Desk, enqueue
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +166,7 @@ def store(
     changes = []
     # Before any message: see hold_above.
     composites.hold_above(connection, {one.before.name for one in still if one.changes})
-    desk = outbox.Desk(connection)
+    desk = Desk(connection)
     for one in still:
         row = rows[one.before.id]
         was = (row.state_reason, row.state_reason_data, row.state_changed_at)
@@ -177,7 +175,7 @@ def store(
                 found, old_reason=was[0], old_reason_data=was[1], old_changed_at=was[2]
             )
             was = (change.reason, change.reason_data, change.time)
-            outbox.enqueue(
+            enqueue(
                 connection,
                 change,
                 one.definition,

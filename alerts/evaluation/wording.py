@@ -16,8 +16,6 @@ from driftline.alerts.alarms.records import HistoryItem, add_history
 from driftline.alerts.notify.arn import alarm_arn
 from driftline.alerts.notify.event import plain_cause
 
-__all__ = ["add_state_update", "judged", "kept_note", "transitioned", "triggering"]
-
 # CloudWatch's limit of StateReasonData; the newest children stay.
 _REASON_DATA_MAX = 4000
 _CAUSE_MAX = 300

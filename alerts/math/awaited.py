@@ -25,8 +25,6 @@ from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.errors import DriftlineError
 
-__all__ = ["Awaited"]
-
 log = logging.getLogger(__name__)
 
 # Rows of a table that one look goes through; of more, the next look reads the others.

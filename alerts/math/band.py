@@ -28,8 +28,6 @@ from driftline.alerts.math.seasons import (
 from driftline.alerts.math.series import Times, Values
 from driftline.alerts.math.zones import zone_of
 
-__all__ = ["FEWEST_POINTS", "BandModel", "Learning", "band", "fit"]
-
 # Reference 6: fewer points make no band.
 FEWEST_POINTS = 30
 

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from driftline.alerts.errors import ExpressionError
-from driftline.alerts.math.plan import BandOf, Fetch, Plan, QueryResult
+from driftline.alerts.math.evaluate import BandOf
+from driftline.alerts.math.plan import Fetch, Plan, QueryResult
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series
 from driftline.alerts.metrics.questions import aligned_start
 from driftline.alerts.times import iso
-
-__all__ = ["MOST_POINTS", "DataPage", "DataPart", "DataRequest", "get_metric_data"]
 
 # CloudWatch API, GetMetricData: points a page; more than this are not even computed.
 MOST_POINTS = 100_800

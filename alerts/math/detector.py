@@ -26,8 +26,6 @@ from driftline.alerts.math.query import MetricQuery, snake
 from driftline.alerts.math.zones import zone_of
 from driftline.alerts.times import iso
 
-__all__ = ["Configuration", "Detector", "Subject"]
-
 # CloudWatch API, AnomalyDetectorConfiguration and AnomalyDetectorExcludedTimeRanges.
 _RANGES_MAX = 10
 _HALF_LIVES_D = {"FAST": 1.0, "NORMAL": 3.0, "SLOW": 10.0}

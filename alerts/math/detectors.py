@@ -18,21 +18,6 @@ from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.tables import detectors, models
 from driftline.alerts.times import iso
 
-__all__ = [
-    "INSUFFICIENT",
-    "PENDING",
-    "TRAINED",
-    "DetectorRecord",
-    "ModelRecord",
-    "delete_detector",
-    "get_detector",
-    "list_detectors",
-    "put_detector",
-    "subject_of",
-    "train_again",
-    "want",
-]
-
 # CloudWatch API, AnomalyDetectorStateValue.
 PENDING = "PENDING_TRAINING"
 INSUFFICIENT = "TRAINED_INSUFFICIENT_DATA"

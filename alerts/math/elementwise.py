@@ -8,8 +8,6 @@ import numpy as np
 
 from driftline.alerts.math.series import Series, Times, Values
 
-__all__ = ["Scalar", "Value", "at_times", "finite", "map_values", "negate", "operate"]
-
 # A number that nothing is known about is NaN; every point that it touches is dropped.
 Scalar = float
 Value = Scalar | Series | tuple[Series, ...]

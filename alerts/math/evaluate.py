@@ -12,8 +12,6 @@ from driftline.alerts.math.expression import Expression, Step
 from driftline.alerts.math.functions import FUNCTIONS
 from driftline.alerts.math.series import Series, Span
 
-__all__ = ["BandOf", "Known", "Untrained", "evaluate"]
-
 
 @dataclass(frozen=True, slots=True)
 class Untrained:

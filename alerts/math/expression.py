@@ -16,8 +16,6 @@ from typing import Literal, NoReturn
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.math.forms import FORMS, LATER, WORDS, Kind, result_kind
 
-__all__ = ["LONGEST", "Expression", "Step", "parse"]
-
 # CloudWatch API, MetricDataQuery: Expression has 1 to 2048 characters.
 LONGEST = 2048
 _DEEPEST = 50

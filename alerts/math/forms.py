@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from driftline.alerts.errors import ExpressionError
 
-__all__ = ["FORMS", "LATER", "WORDS", "Kind", "result_kind"]
-
 # "scalar", "series", "array"; "text" and "id" for what only some functions take; or a word itself.
 Kind = str
 

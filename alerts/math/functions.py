@@ -13,8 +13,6 @@ import numpy as np
 from driftline.alerts.math.elementwise import Scalar, Value, at_times, finite, map_values
 from driftline.alerts.math.series import Series, Span, Times, Values
 
-__all__ = ["FUNCTIONS", "Function", "fold_series"]
-
 # More than any array has.
 _MEMBERS_MAX = 1e6
 

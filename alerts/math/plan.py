@@ -13,8 +13,6 @@ from driftline.alerts.math.forms import Kind
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series, Span
 
-__all__ = ["BandOf", "Fetch", "Plan", "QueryResult", "check_watched", "run"]
-
 # CloudWatch API, GetMetricData: MetricDataQueries.
 _QUERIES_MAX = 500
 # All metrics of a request twice over. Arrays of arrays would else grow without bound.

@@ -11,8 +11,6 @@ from driftline.alerts.errors import ExpressionError
 from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
 from driftline.alerts.metrics.statistic import canonical
 
-__all__ = ["MetricQuery", "read_dimensions", "snake"]
-
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
 _LABEL_MAX = 2048
 # Half of a pair, which JSON can write and no encoding can.

@@ -9,11 +9,6 @@ from numpy.typing import NDArray
 
 from driftline.alerts.math.series import Times, Values
 
-__all__ = [
-    "DAY_S", "GAUSS", "HOURS", "HOUR_S", "SLOTS", "local_of", "medians_of", "nearest_seen",
-    "seasons_of", "slots_of",
-]  # fmt: skip
-
 HOURS = 24
 DAY_S, HOUR_S = 86_400, 3_600
 SLOTS = 2 * HOURS

@@ -14,12 +14,10 @@ from driftline.alerts.math.band import FEWEST_POINTS, BandModel, band
 from driftline.alerts.math.detector import Subject
 from driftline.alerts.math.detectors import PENDING
 from driftline.alerts.math.elementwise import finite
-from driftline.alerts.math.evaluate import Untrained
-from driftline.alerts.math.plan import BandOf, Plan
+from driftline.alerts.math.evaluate import BandOf, Untrained
+from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.series import Series, Times
 from driftline.alerts.math.tables import models
-
-__all__ = ["BandShelf", "limits_of"]
 
 # Models change once a day; so long a change may go unseen, but in the process that trained it.
 _LOOK_AGAIN_S = 5.0

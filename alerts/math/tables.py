@@ -6,8 +6,6 @@ from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, String, Table, 
 
 from driftline.alerts.tables import BigCount, FreeText, UtcDateTime, metadata
 
-__all__ = ["detectors", "models"]
-
 detectors = Table(
     "alerts_detectors",
     metadata,

@@ -24,8 +24,6 @@ from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.math.tables import detectors, models
 from driftline.errors import DriftlineError
 
-__all__ = ["Trainer", "history_s", "train_next"]
-
 log = logging.getLogger(__name__)
 
 # Reference 6: two weeks of history; longer periods need more of it to be enough points.

@@ -9,8 +9,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from driftline.alerts.errors import AlarmError
 
-__all__ = ["zone_of"]
-
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 

@@ -26,8 +26,6 @@ from driftline.alerts.metrics.tables import SLOT_S, UNIT_CODES, requests, sample
 from driftline.alerts.tables import metrics as metric_table
 from driftline.alerts.times import iso
 
-__all__ = ["REQUEST_KEPT", "add"]
-
 # How long the id of a request is known; it is forgotten at the next upkeep after that.
 REQUEST_KEPT: Final = timedelta(hours=1)
 

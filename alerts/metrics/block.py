@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.spread import merged_bytes
 
-__all__ = ["LEVELS", "SPANS_S", "Block"]
-
 # Length of the periods that are kept, finest first, and how long a block of each is.
 LEVELS: Final = (1, 60, 300, 3600)
 SPANS_S: Final[Mapping[int, int]] = {1: 3600, 60: 3600, 300: 86_400, 3600: 30 * 86_400}

@@ -13,15 +13,6 @@ from datetime import UTC, datetime
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
 
-__all__ = [
-    "UNITS",
-    "Datapoint",
-    "canonical_dimensions",
-    "check_metric",
-    "is_followed",
-    "metric_key",
-]
-
 # CloudWatch API, PutMetricData and StandardUnit.
 _LARGEST = 2.0**360
 _DIMENSIONS_MAX = 30

@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from driftline.alerts.errors import DatapointError
 
-__all__ = ["CELLS_MAX", "EXACT_MAX", "RELATIVE_ERROR", "Distribution"]
-
 RELATIVE_ERROR: Final = 0.005
 # As many as CloudWatch takes in one datum: whatever was put in one is kept as it came.
 EXACT_MAX: Final = 150

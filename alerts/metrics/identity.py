@@ -12,8 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import metrics as metric_table
 
-__all__ = ["KEYS_PER_QUERY", "chunks", "ids_of", "known_ids"]
-
 # SQLite takes at most 999 variables a statement in its older builds.
 KEYS_PER_QUERY: Final = 500
 

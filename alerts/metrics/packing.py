@@ -23,8 +23,6 @@ from driftline.alerts.metrics.tables import SLOT_S, blocks, samples
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 
-__all__ = ["NEXT_LEVEL", "drop_blocks", "drop_datapoints", "pack_samples", "roll_up"]
-
 # To which period each is rolled up.
 NEXT_LEVEL: Final[Mapping[int, int]] = {1: 60, 60: 300, 300: 3600}
 

@@ -36,8 +36,6 @@ from driftline.alerts.metrics.block import SPANS_S, Block
 from driftline.alerts.metrics.tables import SLOT_S, UNIT_CODES, blocks, samples
 from driftline.alerts.tables import datapoints
 
-__all__ = ["Points", "in_slots", "points_of", "slots_of"]
-
 # More slots than this are asked for as a range: a longer list of them would be slower.
 _SLOTS_LISTED: Final = 200
 # More days than are kept.

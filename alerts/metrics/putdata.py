@@ -15,8 +15,6 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.datapoint import UNITS, Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX
 
-__all__ = ["AHEAD", "BACK", "METRICS_MAX", "digest_of", "parse_time", "read_put"]
-
 # CloudWatch API reference, PutMetricData.
 METRICS_MAX: Final = 1000
 BACK: Final = timedelta(weeks=2)

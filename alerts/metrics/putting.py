@@ -11,8 +11,6 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
 
-__all__ = ["append", "lock_metrics"]
-
 
 def append(connection: Connection, points: Sequence[tuple[int, Datapoint]], *, source: str) -> None:
     """Store datapoints, each with the id of its metric, and let alarms look at those metrics."""

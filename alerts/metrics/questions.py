@@ -18,16 +18,6 @@ from driftline.alerts.metrics.summary import STATISTICS, Metric, Summary
 from driftline.alerts.metrics.tables import UNIT_NAMES
 from driftline.alerts.tables import metrics as metric_table
 
-__all__ = [
-    "POINTS_MAX",
-    "MetricPage",
-    "StatisticsRequest",
-    "aligned_start",
-    "aws_metrics",
-    "check_period",
-    "metric_statistics",
-]
-
 # CloudWatch API reference, GetMetricStatistics and ListMetrics.
 POINTS_MAX: Final = 1440
 PAGE_MAX: Final = 500

@@ -22,8 +22,6 @@ from driftline.alerts.metrics.spread import merged_spread
 from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.metrics.tables import UNIT_CODES
 
-__all__ = ["SeriesRequest", "read_many", "summaries"]
-
 # What is kept for longer is kept in longer periods; who asks for shorter ones gets nothing there.
 # Minutes are as short as plain metrics come, and periods below a minute may ask for them.
 _FINEST_S = 60

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from driftline.alerts.metrics.distribution import Distribution
 
-__all__ = ["merged_bytes", "merged_spread"]
-
 
 def merged_spread(
     numbers: NDArray[np.float64], spreads: Sequence[bytes | None]

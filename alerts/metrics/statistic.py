@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.distribution import Distribution
 
-__all__ = ["PLAIN", "Shaped", "canonical", "compute", "is_plain", "parse"]
-
 PLAIN: Final = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 
 # botocore, shape AnomalyDetectorMetricStat of CloudWatch, in parts; values may be negative, too.

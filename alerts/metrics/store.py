@@ -22,34 +22,16 @@ from sqlalchemy import (
 
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.guard import hold
-from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint, check_metric, metric_key
 from driftline.alerts.metrics.identity import ids_of
 from driftline.alerts.metrics.points import in_slots, slots_of
 from driftline.alerts.metrics.putting import append, lock_metrics
-from driftline.alerts.metrics.reading import SeriesRequest, read_many, summaries
+from driftline.alerts.metrics.reading import summaries
 from driftline.alerts.metrics.statistic import canonical, is_plain
-from driftline.alerts.metrics.summary import STATISTICS, Metric, Statistic, Summary
+from driftline.alerts.metrics.summary import Metric
 from driftline.alerts.metrics.tables import blocks, samples
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
-
-__all__ = [
-    "STATISTICS",
-    "Metric",
-    "SeriesRequest",
-    "Statistic",
-    "Summary",
-    "add",
-    "find",
-    "latest_note",
-    "list_metrics",
-    "put",
-    "read",
-    "read_many",
-    "span",
-    "summaries",
-]
 
 _SOURCE_MAX = 255
 

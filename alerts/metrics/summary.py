@@ -9,8 +9,6 @@ from typing import Literal, overload
 from driftline.alerts.metrics.distribution import Distribution
 from driftline.alerts.metrics.statistic import compute, parse
 
-__all__ = ["STATISTICS", "Metric", "Statistic", "Summary"]
-
 Statistic = Literal["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
 STATISTICS: tuple[Statistic, ...] = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 

@@ -22,8 +22,6 @@ from sqlalchemy import (
 from driftline.alerts.metrics.datapoint import UNITS
 from driftline.alerts.tables import BigCount, UtcDateTime, metadata
 
-__all__ = ["SLOT_S", "UNIT_CODES", "UNIT_NAMES", "blocks", "requests", "samples"]
-
 # Samples of one slot lie side by side in the index, by metric: what is written in a minute touches
 # few pages, and who reads the last minutes of thousands of metrics does, too.
 SLOT_S: Final = 600

@@ -21,8 +21,6 @@ from driftline.alerts.metrics import packing
 from driftline.alerts.metrics.adding import REQUEST_KEPT
 from driftline.alerts.metrics.tables import requests
 
-__all__ = ["KEPT", "LONGEST", "Done", "Upkeep"]
-
 log = logging.getLogger(__name__)
 
 # How long each period is kept before it is rolled up (CloudWatch User Guide, metrics retention).

@@ -18,8 +18,6 @@ import httpx
 
 from driftline.alerts.errors import AddressError, ChannelError
 
-__all__ = ["Address", "AddressGuard", "Resolver", "Target", "check_url", "resolve", "unwrapped"]
-
 log = logging.getLogger(__name__)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

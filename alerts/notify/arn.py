@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["ACCOUNT", "REGION", "REGION_NAME", "alarm_arn", "dedup_key"]
-
 # Receivers of CloudWatch messages parse these; a self-hosted installation has neither.
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

@@ -9,8 +9,6 @@ from sqlalchemy import Connection, insert, select
 
 from driftline.alerts.notify.tables import attempts
 
-__all__ = ["Attempt", "add_attempt", "list_attempts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

@@ -30,8 +30,6 @@ from driftline.alerts.notify.receivers.eventbridge import configuration_event
 from driftline.alerts.notify.rows import new_message_id
 from driftline.errors import InputError
 
-__all__ = ["ANNOUNCEMENTS_ALARM", "announce", "last_settled", "wanting"]
-
 # Rows of the outbox are of an alarm; these are of what was changed of any, in the order of history.
 ANNOUNCEMENTS_ALARM = -1
 _AT_ONCE = 100

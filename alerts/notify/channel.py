@@ -17,17 +17,6 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.secrets import Secret, is_reference
 from driftline.alerts.notify.templates import check_template
 
-__all__ = [
-    "ALERT_TYPES",
-    "KEY_FIELDS",
-    "PROGRAM_TYPES",
-    "Channel",
-    "Format",
-    "Style",
-    "check_secret",
-    "secrets_of",
-]
-
 Format = Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"]
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")

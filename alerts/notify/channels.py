@@ -11,23 +11,9 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
-from driftline.alerts.notify.channel import KEY_FIELDS, Channel, Format, Style, secrets_of
+from driftline.alerts.notify.channel import KEY_FIELDS, Channel, Style, secrets_of
 from driftline.alerts.notify.secrets import Secret, Vault
 from driftline.errors import UnavailableError
-
-__all__ = [
-    "Channel",
-    "ChannelStatus",
-    "Format",
-    "OpenChannel",
-    "Secret",
-    "delete_channel",
-    "enable_channel",
-    "get_channel",
-    "list_channels",
-    "open_channels",
-    "put_channel",
-]
 
 _OVERLAP_H = 24.0
 

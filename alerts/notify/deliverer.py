@@ -31,8 +31,6 @@ from driftline.alerts.notify.receivers.webhook import Answer
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
 
-__all__ = ["ATTEMPT_DELAYS_S", "Deliverer"]
-
 log = logging.getLogger(__name__)
 
 # Wait before each attempt, in seconds: Standard Webhooks' example with a denser head, because an

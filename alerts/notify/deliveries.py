@@ -14,10 +14,6 @@ from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.rows import BY_HAND
 
-__all__ = [
-    "Delivery", "get_delivery", "list_deliveries", "redeliver", "require_asked",
-]  # fmt: skip
-
 # What can be sent again: all that was not sent and is not about to be.
 _AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
 

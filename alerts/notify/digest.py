@@ -13,8 +13,6 @@ from driftline.alerts.guard import hold
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
 from driftline.alerts.notify.queueing import DIGEST
 
-__all__ = ["due_digests", "last_digest", "tell_digest"]
-
 _ROWS_MAX = 2_000
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _WHEN = re.compile(rf"({'|'.join(_DAYS)}) ([0-2]?\d):([0-5]\d)")

@@ -23,8 +23,6 @@ from driftline.alerts.notify.incidents import CAUSE_MAX
 from driftline.alerts.notify.message import render_anew
 from driftline.alerts.notify.tables import attempts, incident_alarms, incidents
 
-__all__ = ["ERASED_TEXT", "ToldWindow", "clear_messages"]
-
 ERASED_TEXT = "(erased)"
 _SAID = "What this message said of single rows was erased on request."
 _LINK = re.compile(r"/monitors/([^/?#]+)\?window=(\w+)")

@@ -13,16 +13,6 @@ from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.notify.arn import alarm_arn
 
-__all__ = [
-    "BODY_MAX_BYTES",
-    "Event",
-    "alarm_path",
-    "as_json",
-    "event_of",
-    "plain_cause",
-    "without_values",
-]
-
 BODY_MAX_BYTES = 20_000
 _VIOLATIONS_MAX = 10
 _DATAPOINTS_MAX = 50

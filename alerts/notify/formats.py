@@ -11,8 +11,6 @@ from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.templates import TemplateFailed, render_template
 
-__all__ = ["JSON", "Message", "plain", "template_names"]
-
 log = logging.getLogger(__name__)
 
 JSON = "application/json"

@@ -15,8 +15,6 @@ from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.rows import CARRIERS_ALARM, OutboxRow, new_message_id, note_rows
 
-__all__ = ["Carrier", "carry", "changes_of"]
-
 _NAME_MAX = 255
 _LINES_MAX = 20
 _SPARE_BYTES = 1_500

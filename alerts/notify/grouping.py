@@ -21,8 +21,6 @@ from driftline.alerts.notify.rows import OutboxRow, note_rows
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.notify.tables import groups
 
-__all__ = ["due_groups", "tell_group"]
-
 _ROWS_MAX = 2_000
 
 

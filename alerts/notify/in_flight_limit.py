@@ -7,8 +7,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
 
-__all__ = ["AT_ONCE", "CHANNEL_AT_ONCE", "Flights"]
-
 # Programs take turns of eight: so many come to their end within a lease, three rounds of 15 s.
 AT_ONCE = 20
 CHANNEL_AT_ONCE = 8

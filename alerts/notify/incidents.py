@@ -24,16 +24,6 @@ from driftline.alerts.guard import hold, try_hold
 from driftline.alerts.notify.labels import Notifiable, features_of, labels_of
 from driftline.alerts.notify.tables import incident_alarms, incidents
 
-__all__ = [
-    "CAUSE_MAX",
-    "Incident",
-    "IncidentAlarm",
-    "follow",
-    "get_incident",
-    "list_incidents",
-    "settle",
-]
-
 ONSET_APART_MAX = timedelta(hours=1)
 REOPENED_WITHIN = timedelta(minutes=30)
 CAUSE_MAX = 1000

@@ -9,8 +9,6 @@ from typing import Protocol
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.notify.event import alarm_path, plain_cause
 
-__all__ = ["Notifiable", "facts_of", "features_of", "group_key", "labels_of"]
-
 _LABEL_MAX = 255
 _CAUSE_MAX = 300
 _ENDPOINT = ("Endpoint", "EndpointName")

@@ -14,16 +14,6 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import OPEN, OutboxRow, note_change
 from driftline.alerts.notify.tables import rates
 
-__all__ = [
-    "STABLE",
-    "Budget",
-    "Flapping",
-    "flapping",
-    "note_damped",
-    "overflow",
-    "release_damped",
-]
-
 Flapping = Literal["first", "quiet"]
 
 FLAPS_PER_HOUR = 6

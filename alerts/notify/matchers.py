@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 
 from driftline.alerts.errors import SilenceError
 
-__all__ = ["Matcher", "matches"]
-
 _FORM = re.compile(r"\s*([^=!~\s]+)\s*(=~|!~|!=|=)\s*(.*?)\s*", re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\])')
 _NAME_MAX, _VALUE_MAX = 128, 1024

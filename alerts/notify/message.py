@@ -30,8 +30,6 @@ from driftline.alerts.notify.receivers.pagerduty import (
 )
 from driftline.alerts.notify.receivers.sns import sns_alarm, sns_notice
 
-__all__ = ["Message", "render", "render_anew", "render_event"]
-
 # These know an alert by its labels or its key, and close it by these alone.
 _RETOLD = {
     "alertmanager": alerts_retold,

@@ -19,40 +19,20 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, upd
 from driftline.alerts import tables
 from driftline.alerts.guard import hold
 from driftline.alerts.notify.channel import ALERT_TYPES
-from driftline.alerts.notify.deliveries import Delivery, list_deliveries, redeliver
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
 from driftline.alerts.notify.limits import Budget, overflow
 from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.queueing import Desk, enqueue
 from driftline.alerts.notify.rows import (
     BY_HAND,
     CARRIERS_ALARM,
     OPEN,
     OutboxRow,
-    new_message_id,
     note_rows,
 )
 from driftline.alerts.notify.silences import Silences
 
 # What all callers need of the outbox, wherever it is written.
-__all__ = [
-    "Claim",
-    "Delivery",
-    "Desk",
-    "Told",
-    "bury",
-    "claim",
-    "enqueue",
-    "finish",
-    "hold_channel",
-    "is_any_due",
-    "list_deliveries",
-    "new_message_id",
-    "redeliver",
-    "supersede",
-    "told_by",
-]
 
 LEASE_S = 60.0  # Longer than the longest request.
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.

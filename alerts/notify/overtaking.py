@@ -17,8 +17,6 @@ from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, not_, 
 from driftline.alerts.notify.rows import BY_HAND, CARRIERS_ALARM, OPEN, note_rows
 from driftline.alerts.tables import outbox
 
-__all__ = ["WAIT_MAX_S", "has_older", "latest_retry", "restart_retries", "supersede_overtaken"]
-
 WAIT_MAX_S = 2 * 86_400  # Longer than the longest wait between two attempts.
 # An ALARM waits for an earlier message whose next attempt is nearer than that.
 _STALLED_S = 60.0

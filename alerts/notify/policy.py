@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 
 from driftline.alerts.errors import ChannelError
 
-__all__ = ["ChannelPolicy"]
-
 _DAY_S = 86_400
 _LABELS_MAX = 10
 

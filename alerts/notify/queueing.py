@@ -13,14 +13,13 @@ from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.notify import incidents, limits
 from driftline.alerts.notify.channel import ALERT_TYPES, Style
+from driftline.alerts.notify.formats import Message
 from driftline.alerts.notify.labels import facts_of, group_key, labels_of
-from driftline.alerts.notify.message import Message, render
+from driftline.alerts.notify.message import render
 from driftline.alerts.notify.overtaking import restart_retries
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.notify.silences import Muting, Silences
-
-__all__ = ["DIGEST", "Desk", "enqueue"]
 
 # What the key of a digest's group begins with; the owner follows. Others begin with a bracket.
 DIGEST = "digest "

@@ -23,8 +23,6 @@ from driftline.alerts.notify.event import as_json
 from driftline.alerts.notify.receivers.alertmanager import RESEND_S
 from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
 
-__all__ = ["Firing", "firing", "is_due", "tell"]
-
 log = logging.getLogger(__name__)
 
 _TOGETHER = 64  # Prometheus's own number of alerts in a request.

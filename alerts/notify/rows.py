@@ -11,17 +11,6 @@ from sqlalchemy import Connection, Row
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import HistoryItem, add_history
 
-__all__ = [
-    "BY_HAND",
-    "CARRIERS_ALARM",
-    "OPEN",
-    "STATUSES",
-    "OutboxRow",
-    "new_message_id",
-    "note_change",
-    "note_rows",
-]
-
 OutboxRow = Row[tuple[object, ...]]
 
 # Being sent, now or when its time has come.

@@ -21,8 +21,6 @@ from driftline.alerts import tables
 from driftline.alerts.errors import ChannelError
 from driftline.errors import UnavailableError
 
-__all__ = ["Secret", "Vault", "is_reference", "take_over"]
-
 _PREFIX = "whsec_"
 _NEW_SECRET_BYTES = 32
 _SEALED = "sealed:"

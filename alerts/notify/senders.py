@@ -30,8 +30,6 @@ from driftline.alerts.notify.receivers.webhook import (
 )
 from driftline.errors import UnavailableError
 
-__all__ = ["Outgoing", "Sender", "Ways", "open_sender"]
-
 log = logging.getLogger(__name__)
 
 # As many as are claimed together come to their end within a lease: 20 in three rounds of 15 s.

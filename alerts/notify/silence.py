@@ -12,8 +12,6 @@ from driftline.alerts.errors import SilenceError
 from driftline.alerts.notify.matchers import Matcher, matches
 from driftline.alerts.notify.windows import MuteSchedule
 
-__all__ = ["Silence", "SilenceState"]
-
 SilenceState = Literal["SCHEDULED", "ACTIVE", "EXPIRED"]
 
 _NAME_MAX, _TEXT_MAX, _TARGETS_MAX, _MATCHERS_MAX = 255, 1024, 100, 20

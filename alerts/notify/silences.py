@@ -16,16 +16,6 @@ from driftline.alerts.errors import SilenceError, UnknownSilence
 from driftline.alerts.notify.silence import Silence, SilenceState
 from driftline.alerts.notify.tables import silences
 
-__all__ = [
-    "Muting",
-    "SilenceRecord",
-    "Silences",
-    "expire_silence",
-    "get_silence",
-    "list_silences",
-    "put_silence",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Muting:

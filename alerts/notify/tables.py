@@ -17,8 +17,6 @@ from sqlalchemy import (
 
 from driftline.alerts.tables import BigCount, FreeText, UtcDateTime, metadata
 
-__all__ = ["attempts", "groups", "incident_alarms", "incidents", "rates", "silences"]
-
 # One row for each attempt to send: the delivery log. Kept as long as the outbox keeps messages.
 attempts = Table(
     "alerts_attempts",

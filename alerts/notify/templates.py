@@ -23,8 +23,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from driftline.alerts.errors import ChannelError
 
-__all__ = ["OUTPUT_MAX", "TEMPLATE_MAX", "TemplateFailed", "check_template", "render_template"]
-
 TEMPLATE_MAX = 10_000  # Characters.
 OUTPUT_MAX = 20_000
 _STEPS_MAX = 10_000

@@ -20,8 +20,6 @@ from driftline.alerts.notify.rows import new_message_id
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
 
-__all__ = ["Tryout", "event_of_test", "try_channel"]
-
 _TEXT = "This is a test: whoever reads it would be told of alarms by this channel."
 _STORED_TEXT_MAX = 1000
 

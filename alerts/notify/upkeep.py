@@ -36,8 +36,6 @@ from driftline.alerts.notify.silences import Silences
 from driftline.alerts.notify.tables import attempts, groups, incident_alarms
 from driftline.alerts.notify.tables import incidents as incident_table
 
-__all__ = ["RETENTION_DAYS", "Upkeep", "forget", "release_muted"]
-
 log = logging.getLogger(__name__)
 
 RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; an incident's review needs more.

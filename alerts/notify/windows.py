@@ -17,8 +17,6 @@ from cronsim import CronSim, CronSimError
 
 from driftline.alerts.errors import SilenceError
 
-__all__ = ["MuteSchedule"]
-
 _EXPRESSION_MAX = 256
 _MINUTE = timedelta(minutes=1)
 _SHORTEST, _LONGEST = _MINUTE, timedelta(days=15)

@@ -21,8 +21,6 @@ from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, gap_rows
 from driftline.capture.tables.rewriting import Held, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["accept"]
-
 log = logging.getLogger(__name__)
 
 # Of two who accept the same at once, the second is refused.

@@ -21,8 +21,6 @@ from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import is_cut, is_first, is_flagged
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["EMPTY", "Account", "account_of", "read_accounts", "run_account"]
-
 _CHUNK = 1 << 20
 _SCHEMA = pa.schema(
     [

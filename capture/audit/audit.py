@@ -42,8 +42,6 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.tables.storage import StorageError
 
-__all__ = ["Audit", "SpoolAudit", "audit", "numbers_of"]
-
 log = logging.getLogger(__name__)
 
 # Numbers of one spool that are looked at together: 32 MiB.

@@ -16,8 +16,6 @@ from typing import Any
 from driftline.capture.audit.account import EMPTY, Account
 from driftline.capture.tables.storage import get_file, put_file
 
-__all__ = ["FOLDER", "Ledger", "Part", "read_ledger"]
-
 FOLDER = "audit"
 _NAME = "ledger.json.gz"
 _VERSION = 2

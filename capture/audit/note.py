@@ -15,8 +15,6 @@ from driftline.capture.audit.ledger import FOLDER
 from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.storage import get_file, put_file
 
-__all__ = ["document_of", "dropped_by_endpoint", "read_note", "write_note"]
-
 LAST = "last.json"
 
 

@@ -28,8 +28,6 @@ from driftline.capture.tables.dataset import (
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.watermarks import read_marks
 
-__all__ = ["RECENT", "Coverage", "EndpointReport", "document_of", "error_kind", "report"]
-
 RECENT = timedelta(hours=24)
 _COLUMNS = (*FIRST_COLUMNS, "status", "flags", "parse_error", "event_time", "arrival_time")
 # What may be odd about an event time that was given.

@@ -8,8 +8,6 @@ import numpy as np
 
 from driftline.capture.audit.account import EMPTY, Account, run_account
 
-__all__ = ["Run", "length_of", "runs_account", "runs_of"]
-
 Run = tuple[int, int]
 
 

@@ -23,8 +23,6 @@ from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.watermarks import Marks, read_marks
 
-__all__ = ["Stock", "take_stock"]
-
 log = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 20

@@ -23,8 +23,6 @@ from driftline.capture.decoding.coerce import Coerced, as_text, from_array
 from driftline.capture.decoding.predictions import AnswerRows
 from driftline.capture.decoding.reading import Reading
 
-__all__ = ["read_npy"]
-
 _LENGTH_ENDS = {1: 10, 2: 12, 3: 12}
 _MAX_HEADER_BYTES = 10_000
 _MAGIC = b"\x93NUMPY"

@@ -26,8 +26,6 @@ from driftline.capture.decoding.reading import Bodies, Reading
 from driftline.capture.decoding.shapes import RequestRows
 from driftline.signature import Signature
 
-__all__ = ["MEDIA_TYPES", "Sent", "read_requests", "read_responses"]
-
 Kind = Literal["csv", "json", "jsonlines", "npy", "parquet", "tensors", "unknown", "none"]
 
 MEDIA_TYPES: dict[str, Kind] = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_ROWS", "MAX_VALUES", "BodyError", "require_rows"]
-
 # A row of the table is some hundred bytes, also where a body spends one byte on it.
 MAX_ROWS = 1 << 18
 # As Python objects values take some sixty bytes each, also where a body spends two on one.

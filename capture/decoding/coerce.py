@@ -17,17 +17,6 @@ import pyarrow.compute as pc
 
 from driftline.signature import ColumnType
 
-__all__ = [
-    "ARROW_TYPES",
-    "UTC_MICROSECONDS",
-    "Coerced",
-    "as_text",
-    "from_array",
-    "from_text",
-    "from_values",
-    "is_plainly_read",
-]
-
 UTC_MICROSECONDS = pa.timestamp("us", tz="UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "int64": pa.int64(),

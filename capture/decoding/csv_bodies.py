@@ -23,8 +23,6 @@ from driftline.capture.decoding.predictions import ROUNDED, AnswerRows
 from driftline.capture.decoding.reading import Reading
 from driftline.signature import Column, ColumnType
 
-__all__ = ["read_csv"]
-
 # Python's own bound of a quoted text, for the whole process; bodies are bounded by the tap.
 csv.field_size_limit(1 << 30)
 

@@ -19,8 +19,6 @@ from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.records import Records
 from driftline.signature import Signature
 
-__all__ = ["Decoded", "decode", "spread"]
-
 _FIRST_FAILURE = 400
 _NULL = "null"  # How an id that is missing stands among the texts of extras.
 _NO_SIGNATURE = "the endpoint has no signature"

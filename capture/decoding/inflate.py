@@ -8,8 +8,6 @@ import pyarrow as pa
 
 from driftline.capture.decoding.bounds import BodyError
 
-__all__ = ["MAX_INFLATED_BYTES", "require_bound", "unpack"]
-
 MAX_INFLATED_BYTES = 16 << 20
 # Rows that repeat pack well; more than this share is made to hurt. Small bodies may.
 _MAX_RATIO = 100

@@ -22,8 +22,6 @@ from driftline.capture.decoding.reading import Reading
 from driftline.capture.decoding.shapes import Extra, Row
 from driftline.capture.decoding.tensors import with_binary_data
 
-__all__ = ["RowFinder", "read_json", "read_json_lines", "read_tensor_bodies"]
-
 # Values as Python objects take up to thirty times their text; so many wait to become columns.
 _VALUES_AT_ONCE = 1 << 16
 # Only bodies of this many bytes can hold more values than are allowed.

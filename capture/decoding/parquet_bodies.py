@@ -20,8 +20,6 @@ from driftline.capture.decoding.parquet_pages import require_small_pages
 from driftline.capture.decoding.reading import Reading
 from driftline.capture.decoding.shapes import Extra
 
-__all__ = ["read_parquet"]
-
 _MAX_COLUMNS = 10_000
 _MAX_FIXED_BYTES = 16
 _MAX_TOLD = 60

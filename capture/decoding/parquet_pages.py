@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 from driftline.capture.decoding.bounds import BodyError
 from driftline.capture.decoding.inflate import require_bound
 
-__all__ = ["require_small_pages"]
-
 # Each costs some microseconds; writers make one of a million bytes or twenty thousand values.
 _MAX_PAGES = 20_000
 _STOP, _TRUE, _FALSE, _BYTE, _INT16, _INT32, _INT64, _DOUBLE, _BINARY, _LIST, _SET, _, _STRUCT = (

@@ -26,8 +26,6 @@ from driftline.capture.decoding.tensors import is_tensors, read_tensors
 from driftline.classes import class_order
 from driftline.signature import Column, Signature
 
-__all__ = ["ROUNDED", "AnswerRows"]
-
 _MAX_TOLD = 5
 # How far probabilities that were rounded on the way may be from adding up to one.
 ROUNDED = 0.01

@@ -12,8 +12,6 @@ from driftline.capture.decoding.coerce import ARROW_TYPES, Coerced
 from driftline.capture.decoding.shapes import Extra
 from driftline.signature import Column
 
-__all__ = ["Bodies", "Reading"]
-
 
 class Bodies(NamedTuple):
     """Rows read from bodies.

@@ -21,18 +21,6 @@ from driftline.capture.decoding.coerce import as_text
 from driftline.capture.decoding.tensors import TENSOR_FIELDS, is_tensors, read_tensors
 from driftline.signature import Column, Signature
 
-__all__ = [
-    "Extra",
-    "Plan",
-    "Plans",
-    "RequestRows",
-    "Row",
-    "by_columns",
-    "by_index",
-    "opened",
-    "picker",
-]
-
 _MAX_EXTRAS = 64
 # Rows stand in one of these, beside parameters that are none of our business.
 _ENVELOPES = (

@@ -19,8 +19,6 @@ import numpy as np
 
 from driftline.capture.decoding.bounds import MAX_VALUES, BodyError, require_rows
 
-__all__ = ["TENSOR_FIELDS", "Tensor", "is_tensors", "read_tensors", "with_binary_data"]
-
 _TYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1",
     "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",

@@ -20,16 +20,6 @@ from driftline.capture.spool.follower import QUARANTINE
 from driftline.capture.spool.frame import seed_of, unpack
 from driftline.capture.tables.storage import open_storage, trouble
 
-__all__ = [
-    "ERASED",
-    "LONGEST_WINDOW",
-    "ClearedWindows",
-    "WindowClearer",
-    "clear_documents",
-    "clear_no_window",
-    "clear_quarantine",
-]
-
 # Stands where something was erased.
 ERASED = "(erased)"
 # A window may begin so long before a row that it holds.

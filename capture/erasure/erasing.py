@@ -42,8 +42,6 @@ from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 
-__all__ = ["EndpointErased", "Erased", "Eraser", "RowCondition", "endpoints_of", "erase", "find"]
-
 log = logging.getLogger(__name__)
 
 _IDS = ("event_id", "inference_id", "event_time")

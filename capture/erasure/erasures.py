@@ -26,20 +26,6 @@ from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 
-__all__ = [
-    "KINDS",
-    "Kind",
-    "Wanted",
-    "erased_sequences",
-    "erasure_counts",
-    "forget",
-    "open_requests",
-    "record_removed",
-    "record_requests",
-    "removed_folder",
-    "requests_folder",
-]
-
 Kind = Literal["inference_id", "event_id"]
 KINDS: tuple[Kind, ...] = ("inference_id", "event_id")
 REQUEST_SCHEMA = pa.schema(

@@ -23,8 +23,6 @@ from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 from driftline.errors import ConflictError
 
-__all__ = ["Expunged", "Match", "expunge", "lying_files", "matching", "part_of"]
-
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20

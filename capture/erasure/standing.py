@@ -31,8 +31,6 @@ from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 
-__all__ = ["ErasedRecords", "LateErasing"]
-
 log = logging.getLogger(__name__)
 
 # The sink looks so often for what is asked to be erased.

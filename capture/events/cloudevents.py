@@ -17,8 +17,6 @@ from urllib.parse import unquote
 from driftline.capture.tap.target import parse_event_time
 from driftline.errors import InputError
 
-__all__ = ["REQUEST_TYPE", "RESPONSE_TYPE", "Event", "read_events"]
-
 # kserve/pkg/logger/worker.go
 REQUEST_TYPE = "org.kubeflow.serving.inference.request"
 RESPONSE_TYPE = "org.kubeflow.serving.inference.response"

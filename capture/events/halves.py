@@ -20,8 +20,6 @@ from driftline.capture.spool.folder import SEGMENT_SUFFIX
 from driftline.capture.spool.write_buffer import STAGE_NAME
 from driftline.errors import UnavailableError
 
-__all__ = ["FOLDER", "Half", "Halves", "Taken"]
-
 # In the spool folder; readers of spools pass over names that begin with a dot.
 FOLDER = ".halves"
 _JOURNAL = "journal"

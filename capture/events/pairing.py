@@ -23,8 +23,6 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget
 
-__all__ = ["Expected", "Outcome", "Pairing"]
-
 log = logging.getLogger(__name__)
 
 Expected = Literal["both", "request", "response"]

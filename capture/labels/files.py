@@ -21,8 +21,6 @@ from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.capture.labels.records import MAX_ROW_INDEX, LabelNames, label_table
 from driftline.errors import InputError
 
-__all__ = ["Form", "LabelNames", "read_label_body", "read_label_file"]
-
 Form = Literal["jsonlines", "json", "csv", "parquet"]
 # Opens a file at its beginning, as often as it is called.
 _Opened = Callable[[], pa.NativeFile]

@@ -15,17 +15,6 @@ import pyarrow.compute as pc
 from driftline.capture.decoding.coerce import ARROW_TYPES, from_text
 from driftline.signature import ColumnType
 
-__all__ = [
-    "Joined",
-    "Labels",
-    "LastLabels",
-    "join_labels",
-    "last_of_each",
-    "places_of",
-    "seek_slots",
-    "typed_labels",
-]
-
 _EXAMPLES = 5
 
 

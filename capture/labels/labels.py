@@ -23,19 +23,6 @@ from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 from driftline.errors import InputError
 
-__all__ = [
-    "EARLIEST_LABEL",
-    "LABEL_SCHEMA",
-    "RECEIVED_DATE",
-    "TRUTH_SCHEMA",
-    "TruthCounts",
-    "gathered",
-    "list_labelled",
-    "put",
-    "read_truth",
-    "truth_folder",
-]
-
 log = logging.getLogger(__name__)
 
 RECEIVED_DATE = "received_date"

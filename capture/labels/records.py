@@ -25,8 +25,6 @@ from driftline.capture.decoding.coerce import as_text
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.errors import InputError
 
-__all__ = ["ID_NAMES", "MAX_ROW_INDEX", "LabelNames", "label_table"]
-
 # Of SageMaker's two ids the caller's own comes first, as in its join (model-monitor.md 2.2).
 ID_NAMES = ("id", "inference_id", "event_id")
 MAX_ROW_INDEX = 999_999_999

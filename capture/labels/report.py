@@ -28,8 +28,6 @@ from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
 from driftline.signature import ColumnType
 
-__all__ = ["DayCoverage", "TruthReport", "truth_report"]
-
 _EXAMPLES = 5
 _FIRST_FAILURE = 400
 _BLOCK_ROWS = 1 << 19

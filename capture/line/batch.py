@@ -14,8 +14,6 @@ from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
 
-__all__ = ["Batch", "cut_by_size"]
-
 _GROUP_BYTES = 32 << 20
 
 

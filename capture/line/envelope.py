@@ -19,16 +19,6 @@ from driftline.capture.spool.frame import MAX_FRAME_BYTES, Flag, Frame, seed_of,
 from driftline.capture.spool.records import Records, is_whole
 from driftline.errors import InputError
 
-__all__ = [
-    "Letter",
-    "LetterError",
-    "light",
-    "open_letter",
-    "read_letter",
-    "write",
-    "write_records",
-]
-
 VERSION = "1"
 ENCODING = "frames+zstd"
 _LEVEL = 3

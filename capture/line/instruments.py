@@ -20,8 +20,6 @@ from driftline.capture.spool.backlog import measure
 from driftline.capture.spool.counting import read_counts
 from driftline.capture.tables.dataset import is_first
 
-__all__ = ["Counted", "HostTaps", "SinkInstruments", "Spools", "capped"]
-
 # Endpoints that have labels of their own in one family; all others are told as "".
 MAX_ENDPOINTS = 200
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

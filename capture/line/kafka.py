@@ -40,8 +40,6 @@ from driftline.capture.spool.delivery import Delivery, Origin
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import UnavailableError
 
-__all__ = ["KafkaTransport", "KafkaWire", "kafka_sender"]
-
 log = logging.getLogger(__name__)
 
 _DELIVERY_MS = 30_000

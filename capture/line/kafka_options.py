@@ -8,8 +8,6 @@ from typing import Any
 
 from driftline.errors import UnavailableError
 
-__all__ = ["CONNECT_MS", "KafkaOptions"]
-
 CONNECT_MS = 5_000
 _DEAD_LETTER_PARTITIONS = 3
 

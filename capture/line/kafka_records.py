@@ -16,8 +16,6 @@ from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
-__all__ = ["read_any_record"]
-
 log = logging.getLogger(__name__)
 
 _MAX_RECORDS = 1 << 20

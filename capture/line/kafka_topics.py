@@ -10,8 +10,6 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from driftline.capture.line.kafka_options import KafkaOptions
 
-__all__ = ["find_partitions", "make_topics"]
-
 log = logging.getLogger(__name__)
 
 

@@ -21,8 +21,6 @@ from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.watermarks import SETTLED
 from driftline.errors import DriftlineError
 
-__all__ = ["SettlingTransport", "settle"]
-
 log = logging.getLogger(__name__)
 
 _EVERY_S = 60.0

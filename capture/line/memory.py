@@ -7,8 +7,6 @@ import logging
 
 import pyarrow as pa
 
-__all__ = ["keep_freed_memory"]
-
 log = logging.getLogger(__name__)
 
 # As in malloc.h of glibc. Larger pieces than 32 MiB it always gives back.

@@ -21,12 +21,11 @@ import numpy as np
 
 from driftline.capture.line.envelope import Letter, light, write, write_records
 from driftline.capture.line.validate import gap_instead
-from driftline.capture.spool.follower import QUARANTINE, Delivery
+from driftline.capture.spool.delivery import Delivery
+from driftline.capture.spool.follower import QUARANTINE
 from driftline.capture.spool.frame import Frame, frame_bytes
 from driftline.capture.spool.records import Records
 from driftline.errors import UnavailableError
-
-__all__ = ["Dispatcher", "Refusal", "Wire"]
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,6 @@ from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.quota import spool_bytes
 from driftline.errors import UnavailableError
 
-__all__ = ["Sidecar"]
-
 log = logging.getLogger(__name__)
 
 _BATCH_RECORDS = 4_000

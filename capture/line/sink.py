@@ -20,25 +20,23 @@ import pyarrow.compute as pc
 from driftline.capture.erasure.standing import ErasedRecords
 from driftline.capture.line.batch import Batch, cut_by_size
 from driftline.capture.line.memory import keep_freed_memory
-from driftline.capture.line.transport import Delivery, Transport
+from driftline.capture.line.transport import Transport
 from driftline.capture.line.validate import unreadable
+from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
     Dataset,
     Gap,
-    MarkMovedError,
     gap_folder,
     is_first,
     record_gaps,
     time_of,
 )
 from driftline.capture.tables.rows import build_rows, states_time
-from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
-
-__all__ = ["Sink"]
 
 log = logging.getLogger(__name__)
 

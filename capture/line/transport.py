@@ -17,8 +17,6 @@ from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.lag import note_stored
 
-__all__ = ["Delivery", "LocalTransport", "Redactor", "Sender", "Transport"]
-
 _NAME_FILE = ".name"
 
 

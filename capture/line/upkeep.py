@@ -36,8 +36,6 @@ from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
 
-__all__ = ["NAMES", "Upkeep"]
-
 log = logging.getLogger(__name__)
 
 # In the spool folder, for it is this host's own: the names of those that rewrite tables.

@@ -17,10 +17,6 @@ from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
 from driftline.capture.tap.target import is_name
 
-__all__ = [
-    "MAX_NUMBER", "gap_instead", "lost", "readable", "sound_records", "unreadable",
-]  # fmt: skip
-
 MAX_NUMBER = (1 << 63) - 1
 _NS_PER_MS = 1_000_000
 _MAX_ROW_DIGITS = 9  # Any such number is an int32.

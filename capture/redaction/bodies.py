@@ -23,19 +23,6 @@ from driftline.capture.redaction.json_shapes import (
 )
 from driftline.capture.redaction.values import DROPPED, Change
 
-__all__ = [
-    "Edited",
-    "Form",
-    "JsonEdit",
-    "RewriteError",
-    "form_of",
-    "inflated",
-    "packed",
-    "require_bound",
-    "rewrite_json",
-    "rewrite_json_lines",
-]
-
 Form = str
 _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines")
 # Names under which clients send whatever they send, curl's default among them.

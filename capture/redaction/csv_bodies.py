@@ -17,8 +17,6 @@ from driftline.capture.redaction.bodies import Edited, RewriteError
 from driftline.capture.redaction.rules import CsvPlace
 from driftline.capture.redaction.values import DROPPED, Change
 
-__all__ = ["CsvEdit", "rewrite_csv"]
-
 _MARK = "\ufeff"
 # A quoted cell, or one without quotes; then what ends it.
 _CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')

@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["UncertainError", "holds_rows", "is_index", "require_certain"]
-
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _TENSOR = frozenset({"name", "shape"})
 _FRAME = frozenset({"columns", "data"})

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from driftline.errors import InputError
 
-__all__ = ["Key", "Keys", "read_keys"]
-
 log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)

@@ -28,8 +28,6 @@ from driftline.capture.redaction.rules import EVERY, CsvPlace, HeaderPlace, Json
 from driftline.capture.redaction.values import DROPPED, Change, drop
 from driftline.capture.spool.frame import Flag, Frame, Kind
 
-__all__ = ["Redactor"]
-
 log = logging.getLogger(__name__)
 
 _LINES = "headers"  # Under this name the tap keeps headers that have no column of their own.

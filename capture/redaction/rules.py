@@ -17,8 +17,6 @@ from driftline.capture.redaction.keys import Keys
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 
-__all__ = ["EVERY", "CsvPlace", "HeaderPlace", "JsonPlace", "Place", "Rule", "WholeBody"]
-
 EVERY = "*"
 _ACTIONS = ("drop", "null", "hash", "mask", "bucket")
 _SIDES = ("request", "response", "both")

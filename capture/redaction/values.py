@@ -14,18 +14,6 @@ from enum import Enum
 
 from driftline.capture.redaction.keys import Key
 
-__all__ = [
-    "DROPPED",
-    "Change",
-    "by_edges",
-    "by_width",
-    "drop",
-    "hashed",
-    "masked",
-    "null",
-    "prefix",
-]
-
 Change = Callable[[object], object]
 _MASK = "***"
 

@@ -19,16 +19,6 @@ from typing import Any
 from driftline.capture_line import CaptureLine, LineError, Side
 from driftline.errors import InputError
 
-__all__ = [
-    "BatchObject",
-    "Manifest",
-    "batch_rows",
-    "is_manifest",
-    "pair_lines",
-    "pair_objects",
-    "read_manifest",
-]
-
 _BATCHES = uuid.UUID("d6a7a9f2-8f0c-5c0e-9a0b-3a2c6d5e4b03")
 _PLACE = re.compile(r"(?:^|/)(input|output)/(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]+$")
 _CSV_ID = re.compile(r"^(?:(.*?),\s*)?([0-9A-Za-z][0-9A-Za-z-]{7,63}),\s*([0-9T:.+Z-]{16,35})$")

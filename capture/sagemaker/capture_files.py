@@ -29,15 +29,6 @@ from driftline.capture_line import CaptureLine
 from driftline.errors import InputError
 from driftline.storage import is_remote
 
-__all__ = [
-    "FileCounts",
-    "read_capture_lines",
-    "variant_of",
-    "write_batch_hour",
-    "write_hour",
-    "written_hours",
-]
-
 _FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")
 _TIME = re.compile(rb'"inferenceTime":"[0-9-]+T[0-9]{2}:([0-9]{2})')
 _HOUR = re.compile(r"/\d{4}/\d\d/\d\d/\d\d$")

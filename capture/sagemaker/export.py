@@ -25,15 +25,6 @@ from driftline.capture.tables.storage import reaching
 from driftline.capture_line import CaptureLine
 from driftline.errors import ConflictError
 
-__all__ = [
-    "CLOSED_AFTER",
-    "Hour",
-    "captured_hours",
-    "captured_lines",
-    "closed_before",
-    "lines_between",
-]
-
 # A record may lie in the spool for a while; what comes even later is in the next export.
 CLOSED_AFTER = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)

@@ -26,14 +26,13 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
 from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.spool.records import Records
-from driftline.capture.tables.dataset import Dataset, MarkMovedError
+from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
+from driftline.capture.tables.table import MarkMovedError
 from driftline.capture_line import CaptureLine, LineError, read_line
 from driftline.errors import ConflictError
 from driftline.signature import Signature
-
-__all__ = ["BadLine", "Stored", "store_lines"]
 
 log = logging.getLogger(__name__)
 

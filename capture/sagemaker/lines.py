@@ -18,8 +18,6 @@ import pyarrow as pa
 from driftline.capture.spool.frame import Frame, Kind, pack_meta, unpack_meta
 from driftline.capture_line import CaptureLine, LineError, Side, encoding_of
 
-__all__ = ["FORM", "LINE_COLUMNS", "form_of", "frame_of", "lines_of"]
-
 FORM = "line_form"
 # What of a request's first row makes its line; the form, too, where the table has it.
 LINE_COLUMNS = (

@@ -23,8 +23,6 @@ from driftline.capture.spool.frame import pack_rest as _pack_rest
 from driftline.capture.spool.quota import Room
 from driftline.capture.spool.write_buffer import Stage
 
-__all__ = ["Appender", "short_write"]
-
 _RECORD, _GAP, _CLOSE = int(Kind.RECORD), int(Kind.GAP), int(Kind.CLOSE)  # An enum costs more.
 
 

@@ -12,8 +12,6 @@ from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
 from driftline.capture.spool.lag import oldest_waiting_ns
 from driftline.capture.spool.staged import staged_bytes
 
-__all__ = ["Backlog", "count_open", "measure"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backlog:

@@ -17,8 +17,6 @@ from pathlib import Path
 from driftline.capture.spool.drops import read_drops
 from driftline.capture.spool.traffic import read_counters
 
-__all__ = ["COUNTERS_NAME", "TOTALS_NAME", "EndpointCounts", "keep_counts", "read_counts"]
-
 COUNTERS_NAME = "counters"
 TOTALS_NAME = ".totals"
 

@@ -13,8 +13,6 @@ import pyarrow.compute as pc
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.records import Records
 
-__all__ = ["Delivery", "Origin", "Redactor", "redacted"]
-
 
 class Redactor(Protocol):
     """What takes out of records what must not be stored."""

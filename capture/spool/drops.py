@@ -17,8 +17,6 @@ from pathlib import Path
 from driftline.capture.spool.traffic import PAGE_BYTES as TRAFFIC_BYTES
 from driftline.capture.spool.traffic import TRAFFIC_AT, TrafficCounters
 
-__all__ = ["Drop", "DropCounters", "read_drops"]
-
 PAGE_BYTES = 4096
 _FILE_BYTES = TRAFFIC_AT + TRAFFIC_BYTES
 _SLOT = struct.Struct("<16s64sQQQQQ")

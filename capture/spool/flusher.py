@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-__all__ = ["Flusher"]
-
 log = logging.getLogger(__name__)
 
 Done = Callable[[bool], None]

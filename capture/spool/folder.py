@@ -16,8 +16,6 @@ from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.frame import pack_meta
 from driftline.capture.spool.quota import COUNTERS_NAME
 
-__all__ = ["LOCK_NAME", "SEGMENT_SUFFIX", "SpoolFolder", "boot_id", "has_writer", "new_spool_id"]
-
 SEGMENT_SUFFIX = ".dls"
 LOCK_NAME = "writer.lock"
 UNFINISHED_PREFIX = ".new-"

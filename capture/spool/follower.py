@@ -12,12 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from driftline.capture.spool.counting import keep_counts
-from driftline.capture.spool.delivery import Delivery, Origin
+from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.records import Records
 from driftline.errors import ConflictError
-
-__all__ = ["QUARANTINE", "Delivery", "Origin", "SpoolReader", "SpoolTail"]
 
 log = logging.getLogger(__name__)
 

@@ -14,33 +14,6 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
-__all__ = [
-    "HEADER_BYTES",
-    "HEAD_BYTES",
-    "MAGIC",
-    "MAX_FRAME_BYTES",
-    "PADDING",
-    "VERSION",
-    "Flag",
-    "Frame",
-    "Kind",
-    "find_frame",
-    "frame_bytes",
-    "frame_length",
-    "pack",
-    "pack_head",
-    "pack_meta",
-    "pack_parts",
-    "pack_rest",
-    "seed_of",
-    "seq_at",
-    "shed_flags",
-    "unpack",
-    "unpack_meta",
-    "walk",
-    "whole",
-]
-
 MAGIC = 0x3146_4C44  # "DLF1"
 MAGIC_BYTES = MAGIC.to_bytes(4, "little")
 VERSION = 1

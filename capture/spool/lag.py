@@ -25,8 +25,6 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.write_buffer import STAGE_NAME
 
-__all__ = ["MARK_NAME", "STORED_NAME", "note_stored", "oldest_waiting_ns", "read_mark"]
-
 # From where the sidecar goes on: what a broker has need not be read again.
 MARK_NAME = "shipped"
 # What a sink on the same host has stored. Told, never gone on from: that is for the tables' marks,

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["COUNTERS_NAME", "Room", "spool_bytes"]
-
 COUNTERS_NAME = "counters"  # Of fixed size, one a spool: no part of the budget.
 _SHARE_FREE = 0.05
 _MAX_FREE = 1 << 30

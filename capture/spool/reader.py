@@ -33,8 +33,6 @@ from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.records import Records, is_whole
 from driftline.capture.spool.staged import Staged
 
-__all__ = ["SpoolReader"]
-
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 4 << 20

@@ -15,8 +15,6 @@ import pyarrow as pa
 
 from driftline.capture.spool.frame import HEADER_BYTES, VERSION, Frame, frame_bytes, seed_of, unpack
 
-__all__ = ["HEADER", "Records", "header_of", "is_whole"]
-
 # As in capture/spool/frame.py, read in words of eight bytes: the last two fields end with the first
 # four bytes of the meta, or with padding.
 _WORDS = 10

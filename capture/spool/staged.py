@@ -21,8 +21,6 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.write_buffer import STAGE_BYTES, STAGE_NAME
 
-__all__ = ["Staged", "staged_bytes"]
-
 
 def staged_bytes(spool: Path) -> int:
     """Measure the frames that wait on the stage of a spool; 0 without one."""

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PAGE_BYTES", "TRAFFIC_AT", "Traffic", "TrafficCounters", "read_counters"]
-
 PAGE_BYTES = 4096
 TRAFFIC_AT = 4096  # Behind the page of the drops, in the same file.
 _NAME = struct.Struct("<64s")

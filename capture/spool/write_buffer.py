@@ -24,8 +24,6 @@ from pathlib import Path
 
 from driftline.capture.spool.quota import Room
 
-__all__ = ["STAGE_BYTES", "STAGE_NAME", "Stage", "keeps_pages"]
-
 log = logging.getLogger(__name__)
 
 STAGE_NAME = "stage"

@@ -36,8 +36,6 @@ from driftline.capture.spool.write_buffer import STAGE_BYTES, Stage
 if TYPE_CHECKING:
     from driftline.capture.spool.flusher import Flusher
 
-__all__ = ["Durability", "OnFull", "SpoolWriter"]
-
 log = logging.getLogger(__name__)
 
 Durability = Literal["process", "interval", "request"]

@@ -16,8 +16,6 @@ from driftline.capture.tables.rewriting import OvertakenError, held_files, rewri
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["EXPIRED", "RETENTION", "delete_files", "expire", "vacuum"]
-
 # Marks that count the requests of each spool that retention took away.
 EXPIRED = "x/"
 RETENTION = "retention"

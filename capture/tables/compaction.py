@@ -21,8 +21,6 @@ from driftline.capture.tables.rewriting import Held, OvertakenError, held_files,
 from driftline.capture.tables.storage import StorageError, trouble
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["TARGET_BYTES", "compact", "worth_merging"]
-
 log = logging.getLogger(__name__)
 
 # Large enough for S3 and few enough to list; a day of most endpoints is one file.

@@ -22,26 +22,8 @@ import pyarrow.dataset as pads
 from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.storage import list_folders
-from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.tables.table import DeltaFolder
 from driftline.signature import Column, Signature
-
-__all__ = [
-    "FIRST_COLUMNS",
-    "IS_FIRST",
-    "META_SCHEMA",
-    "PARTITION",
-    "ROW_ORDER",
-    "CaptureStats",
-    "Dataset",
-    "Gap",
-    "MarkMovedError",
-    "is_cut",
-    "is_first",
-    "is_flagged",
-    "read_gaps",
-    "record_gaps",
-    "table_schema",
-]
 
 log = logging.getLogger(__name__)
 

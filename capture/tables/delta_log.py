@@ -14,8 +14,6 @@ from driftline.capture.tables.rewriting import DECODING, REASON
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["NO_TABLE", "Added", "added_since"]
-
 # The version of a table that is not there yet: one before its first.
 NO_TABLE = -1
 

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.rewriting import held_files
 
-__all__ = ["Forecast", "forecast"]
-
 _DAYS = 7
 
 

@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["fitted", "read_groups", "rows_in_order"]
-
 # Most that is held to be sorted; a row group of requests with their bodies is no larger either.
 _WAITING_BYTES = 64 << 20
 _LOWEST = datetime.min.replace(tzinfo=UTC)

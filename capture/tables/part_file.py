@@ -14,8 +14,6 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
-__all__ = ["ROW_GROUP_ROWS", "PartFile"]
-
 # As many rows as a window's reader takes at once.
 ROW_GROUP_ROWS = 65_536
 

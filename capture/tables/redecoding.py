@@ -37,8 +37,6 @@ from driftline.capture.tables.table import DeltaFolder
 from driftline.errors import ConflictError
 from driftline.signature import Signature
 
-__all__ = ["Redecoded", "decode_again"]
-
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20

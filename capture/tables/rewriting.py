@@ -22,8 +22,6 @@ from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 from driftline.errors import ConflictError
 
-__all__ = ["DECODING", "REASON", "Held", "OvertakenError", "held_files", "rewrite"]
-
 _FENCE = "rewrites"
 REASON = "driftline"
 # Some of the rows that such a commit brings are new to readers.

@@ -16,8 +16,6 @@ from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
 from driftline.signature import Signature
 
-__all__ = ["Built", "build_rows", "states_time"]
-
 log = logging.getLogger(__name__)
 
 _MAX_STATUS = 32_767

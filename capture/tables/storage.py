@@ -11,17 +11,6 @@ from deltalake.exceptions import DeltaError
 from driftline.errors import UnavailableError, UndecidedError
 from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = [
-    "DamagedError",
-    "StorageError",
-    "get_file",
-    "list_folders",
-    "open_storage",
-    "put_file",
-    "reaching",
-    "trouble",
-]
-
 
 class StorageError(UnavailableError):
     """The storage root cannot be read or written now."""

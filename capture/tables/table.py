@@ -24,12 +24,9 @@ from deltalake.schema import Schema
 from deltalake.transaction import AddAction, RemoveAction
 
 from driftline.capture.tables.part_file import PartFile
-from driftline.capture.tables.storage import StorageError, open_storage, reaching, trouble
+from driftline.capture.tables.storage import open_storage, reaching, trouble
 from driftline.errors import ConflictError
 from driftline.storage import delta_options
-
-__all__ = ["LOG_KEPT", "LOG_RETENTION", "DeltaFolder", "MarkMovedError", "StorageError"]
-
 
 # So many tables each thread keeps open for reading.
 _KEPT_TABLES = 8

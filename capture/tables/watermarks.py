@@ -19,8 +19,6 @@ from driftline.capture.tables.cleaning import EXPIRED
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import DeltaFolder
 
-__all__ = ["SETTLED", "STORED", "Marks", "read_marks"]
-
 # Up to which number a spool's records are in this table.
 STORED = "s/"
 # Up to which number a spool's records are in all tables that they belong to.

@@ -11,8 +11,6 @@ import os
 import uuid
 from pathlib import Path
 
-__all__ = ["WriterName"]
-
 _MAX_SINKS = 1_000
 _NAME_LENGTH = 12
 

@@ -11,19 +11,6 @@ from typing import Any
 
 from driftline.capture.tap.target import hash_of
 
-__all__ = [
-    "REQUEST_ID_HEADER",
-    "REQUEST_ID_KEY",
-    "App",
-    "Message",
-    "Receive",
-    "Scope",
-    "Send",
-    "is_chosen",
-    "telling",
-    "without_bypasses",
-]
-
 log = logging.getLogger(__name__)
 
 # ASGI's own loose types.

@@ -20,8 +20,6 @@ from driftline.capture.tap.asgi import (
 from driftline.capture.tap.recorder import KnownTarget, Recorder
 from driftline.capture.tap.target import CaptureTarget, new_id
 
-__all__ = ["Exchange", "begin"]
-
 _MAX_CHUNKS = 256
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
 _SERVER_FAILED = 500  # What the server above makes of an app that does not answer.

@@ -26,8 +26,6 @@ from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.target import CaptureTarget, is_sampled, new_id, parse_event_time
 from driftline.capture.tap.values import MisuseError, json_bytes, prediction_rows, rows_of
 
-__all__ = ["Logger"]
-
 log = logging.getLogger(__name__)
 
 _JSON = "application/json"

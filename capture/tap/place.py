@@ -19,8 +19,6 @@ from urllib.parse import unquote, urlsplit
 from driftline.capture.spool.writer import Durability, OnFull
 from driftline.capture.tap.recorder import DEFAULT_HEADERS
 
-__all__ = ["CapturePlace", "find_place"]
-
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")

@@ -21,8 +21,6 @@ from driftline.capture.tap.target import new_id
 from driftline.errors import InputError
 from driftline.loopback import LocalOnly
 
-__all__ = ["ReverseProxy", "proxy_app"]
-
 log = logging.getLogger(__name__)
 
 CONNECT_S = 5.0

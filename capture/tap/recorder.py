@@ -17,8 +17,6 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tap.target import HASH_SPAN, CaptureTarget, parse_event_time
 from driftline.errors import InputError
 
-__all__ = ["DEFAULT_HEADERS", "DENIED_HEADERS", "KnownTarget", "Recorder", "kept_headers"]
-
 log = logging.getLogger(__name__)
 
 # Of requests; beside what has a column of its own.

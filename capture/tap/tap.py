@@ -18,21 +18,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
-from driftline.capture.tap.asgi import REQUEST_ID_KEY, App, Message, Receive, Scope, Send
+from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 from driftline.capture.tap.exchange import begin
 from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.recorder import Recorder, kept_headers
-from driftline.capture.tap.target import CaptureTarget, parse_event_time
+from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import InputError
-
-__all__ = [
-    "REQUEST_ID_KEY",
-    "Capture",
-    "CaptureTarget",
-    "Route",
-    "parse_event_time",
-    "posts_to",
-]
 
 Route = Callable[[Scope], CaptureTarget | None]
 

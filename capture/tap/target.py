@@ -10,10 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from driftline.errors import InputError
 
-__all__ = [
-    "HASH_SPAN", "CaptureTarget", "hash_of", "is_name", "is_sampled", "new_id", "parse_event_time",
-]  # fmt: skip
-
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}", re.ASCII)
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII

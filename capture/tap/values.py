@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-__all__ = ["MisuseError", "json_bytes", "prediction_rows", "rows_of"]
-
 Rows = list[Any]
 
 

@@ -10,8 +10,6 @@ import pyarrow.compute as pc
 
 from driftline.capture.decoding.coerce import ARROW_TYPES, as_text, from_array, from_text
 
-__all__ = ["read_former"]
-
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 
 

@@ -33,8 +33,6 @@ from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["ROW_IDS", "UNFIT", "Labels", "Window", "WindowRead", "read_window", "unfit_counts"]
-
 UNFIT = "unfit"
 # The columns that say which captured row it is.
 ROW_IDS = ("event_id", "row_index", "event_time", "inference_id")

@@ -15,7 +15,6 @@ from driftline.dashboard.pages.alarm_story import (
     channels,
     history,
     messages,
-    verdict,
     verdict_panel,
 )
 from driftline.dashboard.pages.alarm_trial import trial_panel
@@ -41,8 +40,6 @@ from driftline.dashboard.wording import (
     number,
     plural,
 )
-
-__all__ = ["page", "verdict"]
 
 OTHERS_SHOWN = 20
 """Of alarms on the same metric."""

@@ -14,8 +14,6 @@ from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.parts import Cell, panel
 from driftline.dashboard.wording import moment
 
-__all__ = ["LENGTH_WORDS", "about_words", "quiet_panel", "silence_form"]
-
 LENGTH_WORDS = {
     "30m": "30 minutes",
     "2h": "2 hours",

@@ -20,8 +20,6 @@ from driftline.dashboard.parts import (
 )
 from driftline.dashboard.wording import DELIVERIES, duration, moment, plural, short_reason
 
-__all__ = ["channels", "history", "messages", "verdict", "verdict_panel"]
-
 LONGEST = timedelta(days=7)
 """A message that takes longer from its change to its end was not waiting for its receiver."""
 

@@ -14,8 +14,6 @@ from driftline.dashboard.parts import Cell, marked, panel, state_chip, table
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import duration, moment, plural
 
-__all__ = ["trial_panel"]
-
 TREATMENTS = {
     "missing": "says nothing",
     "ignore": "keeps the state",

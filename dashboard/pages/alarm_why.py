@@ -12,8 +12,6 @@ from driftline.dashboard.alarm_frames import Story
 from driftline.dashboard.parts import Cell, empty, fact, keyed, marked, panel, state_chip
 from driftline.dashboard.wording import DELIVERIES, moment, number, plural
 
-__all__ = ["marks_row", "why_panel"]
-
 MARKS_SHOWN = 120
 """Chips of a window; of a longer one the newest, which decide."""
 

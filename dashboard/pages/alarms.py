@@ -21,8 +21,6 @@ from driftline.dashboard.parts import (
 )
 from driftline.dashboard.wording import STATES, moment, plural
 
-__all__ = ["page"]
-
 SHOWN = 200
 """Rows on a page; more would take seconds to draw."""
 

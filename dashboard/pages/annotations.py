@@ -10,8 +10,6 @@ from driftline.dashboard.parts import Cell, panel
 from driftline.dashboard.wording import CHECKS, moment, plural
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Mark
 
-__all__ = ["expected_words", "mark_panel"]
-
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
     "What is expected stays listed and alarms no more. What is harmful must be found by a "

@@ -14,8 +14,6 @@ from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import number, plural
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["attribution_parts", "feature_of", "moves"]
-
 SHOWN = 20
 FAR = 3
 """Ranks by which a feature must move to be called out."""

@@ -16,8 +16,6 @@ from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["bias_parts", "sentence"]
-
 RATIOS = ("DI",)
 """Metrics whose neutral value is 1."""
 

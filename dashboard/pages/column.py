@@ -26,8 +26,6 @@ from driftline.dashboard.parts import (
 from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import CHECKS, NOTES, number, percent, plural, span
 
-__all__ = ["page"]
-
 
 def page(view: ColumnView) -> html.Div:
     """Lay out one column: over time, in the chosen window, the rows, who watches it."""

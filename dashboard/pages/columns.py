@@ -28,8 +28,6 @@ from driftline.dashboard.wording import (
 )
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 
-__all__ = ["comparison_panel", "feature_panel", "row_panel", "violations_text"]
-
 COMMISSIONING = "commissioning_check"
 
 MEANINGS = {

@@ -14,8 +14,6 @@ from driftline.dashboard.pages.alarm_why import why_panel
 from driftline.dashboard.parts import Cell, crumbs, fact, marked, panel, state_chip
 from driftline.dashboard.wording import age, duration, moment, plural
 
-__all__ = ["page"]
-
 DEEPEST = 8
 """Further levels stand below each other; their number is still said."""
 

@@ -9,8 +9,6 @@ from dash import dcc, html
 
 from driftline.dashboard.parts import Cell, marked
 
-__all__ = ["act_button", "act_form", "ask_form", "choice", "field"]
-
 
 def act_form(
     action: str, children: Sequence[Cell], button: str, given: Mapping[str, object] | None = None

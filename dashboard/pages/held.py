@@ -9,8 +9,6 @@ from driftline.dashboard.pages.forms import act_form, field
 from driftline.dashboard.parts import Cell, panel
 from driftline.dashboard.wording import moment, plural
 
-__all__ = ["HELD", "held_panel"]
-
 HELD = "commissioning"
 """The note of a feature whose drift is held back."""
 

@@ -22,8 +22,6 @@ from driftline.dashboard.parts import (
 from driftline.dashboard.policy_frames import IncidentsView, IncidentView
 from driftline.dashboard.wording import duration, moment, plural
 
-__all__ = ["incident_page", "page"]
-
 ALARMS_SHOWN = 5
 SILENCED_MAX = 100
 

@@ -22,8 +22,6 @@ from driftline.dashboard.theme import CONFIG
 from driftline.dashboard.wording import count, number, percent, plural, reason, span
 from driftline.monitors.report.metric import MetricResult
 
-__all__ = ["page", "verdict"]
-
 PARTS = {"model-quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
 """What each kind shows of the chosen window besides its metrics; others show these alone."""
 

@@ -13,8 +13,6 @@ from driftline.dashboard.parts import Cell, crumbs, empty, marked, panel, state_
 from driftline.dashboard.policy_frames import MessagesView
 from driftline.dashboard.wording import DELIVERIES, plural
 
-__all__ = ["AGAIN", "message_rows", "page"]
-
 AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 

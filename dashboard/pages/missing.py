@@ -6,9 +6,6 @@ from dash import html
 
 from driftline.dashboard.parts import marked
 
-__all__ = ["page"]
-
-
 PLACES = {"alarm": ("All alarms", "/alarms"), "incident": ("All incidents", "/incidents")}
 """Where to look further, by the page that was asked for."""
 

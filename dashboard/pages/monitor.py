@@ -38,8 +38,6 @@ from driftline.dashboard.wording import (
     span,
 )
 
-__all__ = ["page", "verdict"]
-
 
 def page(view: MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""

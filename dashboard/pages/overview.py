@@ -37,8 +37,6 @@ from driftline.dashboard.wording import (
     span,
 )
 
-__all__ = ["page", "verdict"]
-
 
 def page(view: OverviewView) -> html.Div:
     """Lay out the overview: what is wrong first, then everything there is."""

@@ -11,8 +11,6 @@ from driftline.dashboard.metric_frames import Confusion, KindView
 from driftline.dashboard.parts import fact, marked, panel
 from driftline.dashboard.wording import count, percent, plural
 
-__all__ = ["quality_parts"]
-
 CLASSES_SHOWN = 12
 """A matrix of more classes is no picture any more."""
 

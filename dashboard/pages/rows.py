@@ -9,8 +9,6 @@ from driftline.dashboard.frames import GuiltyRows, WindowRun
 from driftline.dashboard.parts import Cell, empty, panel, table
 from driftline.dashboard.wording import percent, plural, span
 
-__all__ = ["TITLE", "listed"]
-
 TITLE = "The rows that did it"
 EVENT_CHARACTERS = 13
 

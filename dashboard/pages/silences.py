@@ -12,8 +12,6 @@ from driftline.dashboard.parts import Cell, crumbs, empty, marked, panel, table
 from driftline.dashboard.policy_frames import SilencesView
 from driftline.dashboard.wording import moment, plural
 
-__all__ = ["page"]
-
 SHOWN = 200
 STATUS = {
     "ACTIVE": ("◌ holds back", "alarm"),

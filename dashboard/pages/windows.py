@@ -22,8 +22,6 @@ from driftline.dashboard.parts import (
 )
 from driftline.dashboard.wording import count, number, schedule_text, span
 
-__all__ = ["Link", "changes_panel", "head", "picker", "record_panel"]
-
 Link = Callable[[WindowRun], str]
 """Gives the address of the same page in another window."""
 

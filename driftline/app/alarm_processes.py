@@ -12,8 +12,6 @@ from driftline.app.settings.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["alarm_loops"]
-
 Clock = Callable[[], datetime]
 Loop = Callable[[threading.Event], None]
 

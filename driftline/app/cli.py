@@ -23,8 +23,6 @@ from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, i
 from driftline.app.lazy_imports import start_lean
 from driftline.errors import DriftlineError
 
-__all__ = ["build", "main"]
-
 # Each command's file is imported only when it is asked for: `driftline version` needs no Arrow.
 COMMANDS = {
     "demo": "running",

@@ -30,15 +30,6 @@ from driftline.app.settings.settings import Settings, SettingsError, without_pas
 from driftline.errors import ConflictError, UnavailableError
 from driftline.serving.tables import installation
 
-__all__ = [
-    "installation_id",
-    "known_revisions",
-    "migrate",
-    "open_database",
-    "stored_revision",
-    "using_database",
-]
-
 log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 30_000

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from driftline.app.client.client import DEFAULT_SERVER, Client
+from driftline.app.client.client import Client
 from driftline.errors import InputError
+from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
 from driftline.serving.resources.deploy import deploy_resources
 from driftline.storage import is_remote
-
-__all__ = ["deploy", "deploy_by"]
 
 
 def deploy(

@@ -37,8 +37,6 @@ from driftline.monitors.run.definitions import list_definitions
 from driftline.monitors.run.status import overdue
 from driftline.storage import use_options
 
-__all__ = ["Finding", "examine", "examine_store", "worst"]
-
 Verdict = Literal["ok", "warning", "defect"]
 
 LITTLE_BYTES = 1 << 30

@@ -16,8 +16,6 @@ import sys
 
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 
-__all__ = ["INPUT", "UNAVAILABLE", "UNDECIDED", "error_of", "exit_code", "is_outage"]
-
 INPUT = 2
 UNDECIDED = 3
 UNAVAILABLE = 4

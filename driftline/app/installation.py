@@ -10,8 +10,6 @@ from driftline.app.database import installation_id
 from driftline.app.settings.settings import Settings
 from driftline.errors import InputError, NotFoundError
 
-__all__ = ["WrongServerError", "another_installation", "require_same", "served_by"]
-
 
 class WrongServerError(InputError):
     """The server that answers belongs to another installation than the settings."""

@@ -15,8 +15,6 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ["start_lean"]
-
 # Parts of NumPy that are imported when somebody looks at them, and that are slow.
 UNUSED = ("char", "ctypeslib", "f2py", "polynomial", "rec", "testing", "typing")
 

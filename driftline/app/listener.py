@@ -14,8 +14,6 @@ from driftline.errors import UnavailableError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["listen", "serve"]
-
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
 

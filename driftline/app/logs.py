@@ -12,8 +12,6 @@ from typing import Literal, get_args
 
 from driftline.errors import InputError
 
-__all__ = ["FORMATS", "Format", "JsonLines", "configure_logging"]
-
 Format = Literal["text", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 

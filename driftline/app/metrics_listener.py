@@ -21,8 +21,6 @@ from driftline.app.listener import listen
 from driftline.errors import UnavailableError
 from driftline.loopback import LocalOnly, require_loopback
 
-__all__ = ["CONTENT_TYPE", "exposed"]
-
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

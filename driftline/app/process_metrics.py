@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from driftline.capture.line.sidecar import Sidecar
     from driftline.capture.line.sink import Sink
 
-__all__ = ["Observation"]
-
 _SIDECAR = {
     "acked": "Records and gaps that the broker has acknowledged.",
     "failures": "Times that the broker took nothing, and was waited for.",

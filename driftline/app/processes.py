@@ -40,11 +40,6 @@ if TYPE_CHECKING:
     from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.run.auditor import Auditor
 
-__all__ = [
-    "clock", "kafka_options", "run_background", "run_dashboard", "run_proxy",
-    "run_server", "run_sidecar", "run_sink",
-]  # fmt: skip
-
 log = logging.getLogger(__name__)
 
 # In the spool folder, for it is this host's own: the names of the sinks that run here.

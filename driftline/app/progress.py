@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-__all__ = ["progress"]
-
 LINE_EVERY_S = 5.0
 
 Advance = Callable[[int, int | None], None]

@@ -9,8 +9,6 @@ from driftline.capture.redaction.keys import read_keys
 from driftline.capture.redaction.redactor import Redactor
 from driftline.errors import InputError
 
-__all__ = ["redactor"]
-
 log = logging.getLogger(__name__)
 
 

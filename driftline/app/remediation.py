@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MENDS"]
-
 MENDS = {
     "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
     "io_error": "make room on the disk of the spool, or mend it",

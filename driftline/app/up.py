@@ -21,8 +21,6 @@ from pathlib import Path
 from driftline.app.exit_codes import error_of
 from driftline.errors import InputError, UnavailableError
 
-__all__ = ["ROLES", "Supervisor", "start"]
-
 log = logging.getLogger(__name__)
 
 # What `--only` names with each transport, and the process that each runs in.

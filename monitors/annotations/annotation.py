@@ -10,8 +10,6 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.report.violation import JsonValue
 
-__all__ = ["EXPECTED", "HARMFUL", "NEW_NORMAL", "VERDICTS", "Mark", "standing_mark"]
-
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new-normal"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 TEXT_MAX = 1000

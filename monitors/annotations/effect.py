@@ -20,8 +20,6 @@ from driftline.monitors.annotations.expected import ExpectedViolation
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.report import Report
 
-__all__ = ["DRIFT", "apply_marks", "with_marks", "without_expected"]
-
 DRIFT = "baseline_drift_check"
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.report.violation import JsonValue, Violation
 
-__all__ = ["ExpectedViolation"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExpectedViolation:

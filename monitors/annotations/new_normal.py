@@ -12,8 +12,6 @@ from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.warm_up.captured import EVENT_TIME, captured_rows
 from driftline.signature import Signature
 
-__all__ = ["new_normal"]
-
 
 def new_normal(
     root: str, definition: MonitorDefinition, mark: Mark, signature: Signature

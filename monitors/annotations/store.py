@@ -14,17 +14,6 @@ from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.backtest.marks import Mark as BacktestMark
 from driftline.monitors.tables import definitions, marks
 
-__all__ = [
-    "backtest_marks",
-    "get_mark",
-    "half_done_marks",
-    "list_marks",
-    "marks_between",
-    "put_mark",
-    "settle_mark",
-    "withdraw_mark",
-]
-
 DRIFT = "baseline_drift_check"
 
 

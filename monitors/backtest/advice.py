@@ -16,8 +16,6 @@ from driftline.monitors.backtest.spans import YEAR
 from driftline.monitors.drift_test.drift_test import Decider
 from driftline.monitors.drift_test.significance import MIN_ROWS
 
-__all__ = ["advised"]
-
 LENGTHS = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 168))
 TOLERANCES = (0.01, 0.03, 0.1)
 # Nearly as good as the best: a tenth more is no reason to wait for longer windows.

@@ -42,8 +42,6 @@ from driftline.monitors.segments import segment_plan
 from driftline.roles import Roles
 from driftline.signature import Signature
 
-__all__ = ["backtest", "backtest_captured", "backtest_roles"]
-
 EVENT_TIME = "event_time"
 Progress = Callable[[int, int | None], None]
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"

@@ -17,8 +17,6 @@ from driftline.monitors.backtest.spans import Spans, time_of
 from driftline.monitors.backtest.yardstick import Yardstick
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["History", "HistoryCounter"]
-
 Counts = NDArray[np.int64]
 N = TypeVar("N", np.int64, np.float64)
 # Adding up only now and then keeps the copying small.

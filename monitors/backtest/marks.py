@@ -10,8 +10,6 @@ from typing import Literal
 from driftline.errors import InputError
 from driftline.monitors.backtest.replay import ALARM, Verdict
 
-__all__ = ["EXPECTED", "HARMFUL", "NEW_NORMAL", "Mark", "MarkScore", "score"]
-
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new_normal"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 

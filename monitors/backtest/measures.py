@@ -10,15 +10,6 @@ from scipy import special
 
 from driftline.monitors.backtest.yardstick import Numbers, Yardstick
 
-__all__ = [
-    "chi_squared_p",
-    "jensen_shannon",
-    "kolmogorov_p",
-    "largest_gap",
-    "two_shares_p",
-    "wasserstein",
-]
-
 
 def _shares(counts: Numbers) -> Numbers:
     """Divide by the rows along the last axis; NaN where there are none."""

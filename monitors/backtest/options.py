@@ -11,8 +11,6 @@ from driftline.monitors.backtest.marks import Mark
 from driftline.monitors.backtest.others import other_rules
 from driftline.monitors.backtest.spans import moment_us
 
-__all__ = ["BacktestOptions"]
-
 Progress = Callable[[int, int | None], None]
 # Far from the ends of the calendar, where times of other zones cannot be told in UTC.
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)

@@ -24,8 +24,6 @@ from driftline.monitors.backtest.measures import (
 )
 from driftline.monitors.backtest.yardstick import Numbers, Yardstick
 
-__all__ = ["OTHERS", "OtherRule", "Reference", "other_rules"]
-
 Flags = NDArray[np.bool_]
 # Deequ's constant of its "Robust" distance (awslabs/deequ, analyzers/Distance.scala).
 ROBUST = 1.8

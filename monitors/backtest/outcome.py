@@ -16,8 +16,6 @@ from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT
 from driftline.monitors.kinds.data_quality.checks import drift_words
 
-__all__ = ["OWN", "Advice", "Backtest", "RuleOutcome", "cause_of"]
-
 # The name of the monitor's own rule beside those of others.
 OWN = "driftline"
 

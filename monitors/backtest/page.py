@@ -11,8 +11,6 @@ from typing import Any
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
 from driftline.monitors.report.violation import plural, rounded
 
-__all__ = ["backtest_page", "mark_words"]
-
 PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
 ALARMS_SHOWN = 200
 UNDATED_REFERENCE = "the reference has no times, so nobody knows how much its windows vary"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from scipy import special
 
-__all__ = ["Rate"]
-
 CONFIDENCE = 0.95
 
 

@@ -11,8 +11,6 @@ from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT, Decider
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["ALARM", "QUIET", "Verdict", "replay"]
-
 ALARM, QUIET = "alarm", "quiet"
 
 

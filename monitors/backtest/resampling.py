@@ -21,8 +21,6 @@ from driftline.monitors.backtest.spans import YEAR
 from driftline.monitors.drift_test.drift_test import Decider
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["resampled_alarms", "unchanged_windows"]
-
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Drawn windows: more than two years of days, a month of hours.

@@ -16,8 +16,6 @@ from driftline.monitors.kinds.data_quality.judgement import (
 from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.signature import Column
 
-__all__ = ["decider_of"]
-
 
 def decider_of(
     baseline: Baseline,

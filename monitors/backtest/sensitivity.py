@@ -20,8 +20,6 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import Decider
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["SPANS", "Finding", "smallest_shifts"]
-
 SPANS: Mapping[str, timedelta] = {
     "one window": timedelta(0),
     "a day": timedelta(days=1),

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.monitors.run.cron import Schedule
 
-__all__ = ["YEAR", "Spans", "moment_us", "spans_of", "time_of", "window_length"]
-
 YEAR = timedelta(days=365.25)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US = 1_000_000

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["Flag", "alarm_flags", "legend", "loudness", "strip"]
-
 # Whether a window alarms; None: it could not be judged.
 Flag = bool | None
 # None alarms, some do, all do, none could be judged.

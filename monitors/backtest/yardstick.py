@@ -15,8 +15,6 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.baseline.texts import shortened
 
-__all__ = ["Yardstick", "yardsticks_of"]
-
 Numbers = NDArray[np.float64]
 # So many equal parts of a number's distribution; with fewer distinct values each is a mark.
 PARTS = 100

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from driftline.monitors.distances.counts import Counts, EmptyDistributionError
 from driftline.monitors.distances.sample import Levels, Numbers, Sample
 
-__all__ = ["BINS", "Bins", "bins_of"]
-
 # Equal parts of the reference's numbers; a value with as large a share is a bin of its own.
 BINS = 20
 # A bin with fewer rows to be expected on a side has no normal law (Cochran, 1954).

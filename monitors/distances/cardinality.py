@@ -13,8 +13,6 @@ from driftline.monitors.distances.counts import Counts, EmptyDistributionError
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.sample import Sample
 
-__all__ = ["distinct", "expected_distinct"]
-
 Z, CONFIDENCE = 1.959963984540054, 0.95
 
 

@@ -25,8 +25,6 @@ from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.pair import Pair
 from driftline.monitors.distances.sample import SampleKind
 
-__all__ = ["DISTANCES", "GROUP", "Entry", "find", "plugged_in"]
-
 GROUP = "driftline.distances"
 
 

@@ -14,8 +14,6 @@ from scipy import special
 from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.divergences import chi_square
 
-__all__ = ["DRAWN", "ROWS_MAX", "chi_square_chance", "has_law", "parted", "share_of_draws"]
-
 # With as many rows expected in each bin on both sides the laws hold to a chance of 1 % and below
 # (tests/monitors/distances/test_no_drift.py).
 LAWFUL_COUNT = 20.0

@@ -14,8 +14,6 @@ from driftline.monitors.kinds.data_quality.units import (
     suspect_unit,
 )
 
-__all__ = ["unit_change"]
-
 # Values that stand for a side: enough for curves that are apart or together.
 POINTS = 400
 

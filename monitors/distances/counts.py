@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from driftline.errors import UndecidedError
 
-__all__ = ["Counts", "EmptyDistributionError", "as_counts", "shares"]
-
 Counts = NDArray[np.float64]
 
 

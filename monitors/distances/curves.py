@@ -12,8 +12,6 @@ from driftline.monitors.distances.counts import Counts, shares
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.sample import Numbers
 
-__all__ = ["Curves", "cdf_distance", "largest_gap"]
-
 # Mean square of Kolmogorov's law.
 KOLMOGOROV_SQUARE = math.pi**2 / 12
 

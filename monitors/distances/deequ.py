@@ -14,8 +14,6 @@ from scipy import special
 
 from driftline.monitors.distances.counts import Counts, EmptyDistributionError
 
-__all__ = ["chi_squared", "robust"]
-
 # Deequ's default, the two-sample Kolmogorov-Smirnov constant for alpha of about 0.003
 # (Knuth, The Art of Computer Programming, vol. 2, section 3.3.1, eq. 15).
 ROBUST_CONSTANT = 1.8

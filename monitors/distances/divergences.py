@@ -10,15 +10,6 @@ from scipy import special
 
 from driftline.monitors.distances.counts import Counts, as_counts, shares
 
-__all__ = [
-    "chi_square",
-    "hellinger_square",
-    "jensen_shannon",
-    "jensen_shannon_distance",
-    "kullback_leibler",
-    "population_stability",
-]
-
 
 def population_stability(
     reference: ArrayLike, window: ArrayLike, *, corrected: bool = False

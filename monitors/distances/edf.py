@@ -12,8 +12,6 @@ from scipy import special, stats
 from driftline.monitors.distances.curves import Curves, largest_gap
 from driftline.monitors.distances.distance import Distance
 
-__all__ = ["anderson_darling", "cramer_von_mises", "kolmogorov_smirnov"]
-
 # Up to so many rows of one side times those of the other the exact law is quick.
 EXACT_WAYS = 1_000_000
 # Laws of integrals over the distribution hold while no single value has more of the rows, and

@@ -7,8 +7,6 @@ from driftline.monitors.distances.catalog import DISTANCES, find
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.pair import Pair
 
-__all__ = ["distance", "distances"]
-
 
 def distance(name: str, reference: object, window: object) -> Distance:
     """Measure how far a window lies from its reference by one distance.

@@ -13,8 +13,6 @@ from driftline.monitors.distances.counts import EmptyDistributionError
 from driftline.monitors.distances.curves import Curves
 from driftline.monitors.distances.sample import Sample, SampleKind, sample_of
 
-__all__ = ["Pair"]
-
 
 @dataclass(frozen=True)
 class Pair:

@@ -11,8 +11,6 @@ from driftline.monitors.distances.counts import EmptyDistributionError
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.sample import Sample
 
-__all__ = ["empty_text", "infinite", "missing", "share_difference", "unfit", "unseen", "zeros"]
-
 # Of what is not known any more when a profile keeps no count of it.
 NOT_KEPT = "a profile does not keep how many {}; compare the rows themselves"
 

@@ -26,8 +26,6 @@ from driftline.monitors.distances.divergences import (
     population_stability,
 )
 
-__all__ = ["FORMS", "Form", "quadratic"]
-
 Z = 1.959963984540054
 # Beyond this the non-central law is as good as normal, and its inverse slow.
 CENTRAL_END = 1e4

@@ -20,8 +20,6 @@ from driftline.baseline.texts import shortened
 from driftline.errors import InputError
 from driftline.monitors.distances.counts import Counts
 
-__all__ = ["Levels", "Numbers", "Sample", "SampleKind", "sample_of"]
-
 # Of the estimate from the 4,096 smallest hashes: 1 / sqrt(4,094) (Bar-Yossef et al., 2002).
 DISTINCT_ERROR = 0.0157
 

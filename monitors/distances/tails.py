@@ -12,8 +12,6 @@ from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.curves import Curves
 from driftline.monitors.distances.distance import Distance
 
-__all__ = ["tails"]
-
 # Shares of the reference that lie beyond the edges; 0 is its minimum and maximum.
 TAIL_SHARES = (0.01, 0.001, 0.0)
 # An interval misses in so many cases, over all ends.

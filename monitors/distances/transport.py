@@ -12,16 +12,6 @@ from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.curves import Curves
 from driftline.monitors.distances.distance import Distance
 
-__all__ = [
-    "drawn_in",
-    "energy",
-    "mean_shift",
-    "robust_scale",
-    "wasserstein",
-    "wasserstein_raw",
-    "winsorised",
-]
-
 # Between these shares of the reference values count as they are; beyond, as the nearest of the two:
 # one outlier decides the distance otherwise (drift-methods.md section 2.4).
 WINSOR_SHARES = (0.001, 0.999)

@@ -20,8 +20,6 @@ from driftline.monitors.distances.counts import Counts, shares
 from driftline.monitors.distances.distance import Distance
 from driftline.monitors.distances.quadratic import SKETCHED, TOO_FEW
 
-__all__ = ["largest_difference", "total_variation", "variation_size"]
-
 Z = 1.959963984540054
 # Steps of the integral over the largest of many normal differences, and how far it reaches in sd.
 STEPS, REACH = 400, 8.0

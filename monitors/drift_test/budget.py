@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from driftline.errors import InputError
 
-__all__ = ["TOLERANCE", "Budget"]
-
 # A change of a hundredth at the median is none worth an alarm (drift-methods.md section 0.3).
 TOLERANCE = 0.01
 

@@ -17,8 +17,6 @@ from driftline.monitors.drift_test.layout import Layout
 from driftline.monitors.drift_test.scan import SpanScan
 from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_evidence
 
-__all__ = ["UNDECIDABLE", "undecidable"]
-
 UNDECIDABLE = "undecidable"
 
 

@@ -21,8 +21,6 @@ from driftline.monitors.drift_test.season import GRIDS, Grid, possible_grids
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.surprise import Surprise, measure_surprise
 
-__all__ = ["Dispersion", "Effect"]
-
 # Below so many blocks the design effect of longer blocks is extrapolated from shorter ones, and
 # below the second number it is not believed to be under 2 (drift-methods.md section 6.3).
 BLOCKS_TRUSTED = 40

@@ -13,8 +13,6 @@ from driftline.monitors.distances.divergences import (
 )
 from driftline.monitors.drift_test.significance import Numbers
 
-__all__ = ["ColumnDrift", "ReferenceColumn"]
-
 
 @dataclass(frozen=True, slots=True)
 class ReferenceColumn:

@@ -16,7 +16,7 @@ import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.errors import InputError
-from driftline.monitors.drift_test.budget import TOLERANCE, Budget
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import UNDECIDABLE, undecidable
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.expiry import without_what_is_over
@@ -27,8 +27,6 @@ from driftline.monitors.drift_test.significance import Numbers, alpha_per_column
 from driftline.monitors.drift_test.spans import Span, part_before, spans_ending_with
 from driftline.monitors.drift_test.verdicts import strongest_verdicts
 from driftline.monitors.drift_test.window_counts import WindowCounts
-
-__all__ = ["INSUFFICIENT", "SCALES", "TOLERANCE", "Decider", "Decision"]
 
 INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import SpanScan
 
-__all__ = ["without_what_is_over"]
-
 # The last windows must be able to tell the change from none: so many standard errors lie between.
 CLEAR = 3.0
 

@@ -19,8 +19,6 @@ from driftline.errors import InputError
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import Numbers
 
-__all__ = ["ColumnSets", "Indices", "Layout", "divide"]
-
 Indices = NDArray[np.int64]
 AnyT = TypeVar("AnyT", bound=np.generic)
 # Shares are differences of running sums: below this they are the rounding of a zero.

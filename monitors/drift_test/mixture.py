@@ -18,8 +18,6 @@ from driftline.monitors.drift_test.layout import Layout
 from driftline.monitors.drift_test.reference_model import Expectation, Knowledge
 from driftline.monitors.drift_test.spans import Span
 
-__all__ = ["Mixture"]
-
 
 @dataclass(frozen=True)
 class Mixture:

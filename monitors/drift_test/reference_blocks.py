@@ -17,8 +17,6 @@ from driftline.monitors.drift_test.layout import Indices
 from driftline.monitors.drift_test.season import DAY_H, Grid
 from driftline.monitors.drift_test.significance import Numbers
 
-__all__ = ["ReferenceBlocks"]
-
 # From so many blocks on, a block's neighbours are left out of the reference together with it.
 BLOCKS_TO_LEAVE_OUT_NEIGHBOURS = 10
 GOLDEN_SECTION = (5**0.5 - 1) / 2

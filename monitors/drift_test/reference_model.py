@@ -17,8 +17,6 @@ from driftline.monitors.drift_test.season import GRIDS, SeasonTable
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span
 
-__all__ = ["Expectation", "Knowledge"]
-
 HOUR = timedelta(hours=1)
 
 

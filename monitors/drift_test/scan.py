@@ -24,8 +24,6 @@ from driftline.monitors.drift_test.significance import (
 )
 from driftline.monitors.drift_test.spans import Span
 
-__all__ = ["Cases", "Merged", "SpanScan", "merge_spans", "scan_span"]
-
 # Rows per cell, shape (C,), and whether each column was counted, shape (W,).
 Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from driftline.monitors.drift_test.layout import Indices
 from driftline.monitors.drift_test.significance import Numbers
 
-__all__ = ["GRIDS", "Grid", "SeasonTable", "hours_of", "possible_grids"]
-
 DAY_H, WEEK_H = 24, 168
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # 1970-01-01 was a Thursday; weeks begin on Monday.

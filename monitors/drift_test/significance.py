@@ -20,19 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-__all__ = [
-    "MIN_ROWS",
-    "Numbers",
-    "alpha_per_column",
-    "blame",
-    "bounds",
-    "clustered_evidence",
-    "evidence",
-    "needed_evidence",
-    "unseen_share",
-    "wilson_interval",
-]
-
 # Fewer rows than this are not judged: a share of them has no meaningful tolerance.
 MIN_ROWS = 30
 

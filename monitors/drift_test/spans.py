@@ -14,8 +14,6 @@ from datetime import UTC, datetime, timedelta
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["Span", "part_before", "spans_ending_with", "window_index"]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -15,8 +15,6 @@ from driftline.monitors.drift_test.layout import Layout, divide
 from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
 from driftline.monitors.drift_test.significance import Numbers, evidence
 
-__all__ = ["Surprise", "measure_surprise"]
-
 
 @dataclass(frozen=True, slots=True)
 class Surprise:

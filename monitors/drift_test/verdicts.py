@@ -13,8 +13,6 @@ from driftline.monitors.drift_test.layout import Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
 from driftline.monitors.drift_test.significance import wilson_interval
 
-__all__ = ["strongest_verdicts"]
-
 # The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.
 OPPOSITE = {"lt": "ge", "ge": "lt"}
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.profile import Profile
 
-__all__ = ["WindowCounts"]
-
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:

@@ -13,20 +13,9 @@ from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseli
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.check_context import Question
-from driftline.monitors.names import KINDS, NEEDS_LABELS
+from driftline.monitors.names import KINDS
 from driftline.monitors.report.report import Report
 from driftline.roles import Roles
-
-__all__ = [
-    "KINDS",
-    "NEEDS_LABELS",
-    "complete",
-    "examine",
-    "kind_of",
-    "known_kind",
-    "save_kind",
-    "settle_roles",
-]
 
 # Where each kind stands. One is imported when it is asked for: a check of data quality shall not
 # wait for the packages of the other three.

@@ -22,8 +22,6 @@ from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.onset import Onset
 from driftline.monitors.root_cause.search import began_before, search
 
-__all__ = ["cause_sentence", "find_violations", "word_violation"]
-
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
 ALWAYS_PAGES = frozenset(

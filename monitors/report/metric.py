@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from driftline.monitors.report.violation import JsonValue, Severity
 
-__all__ = ["INSUFFICIENT", "UNDEFINED", "MetricPoint", "MetricResult"]
-
 INSUFFICIENT = "insufficient_data"
 UNDEFINED = "undefined: "
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from driftline.monitors.report.metric import MetricResult
     from driftline.monitors.report.report import Report
 
-__all__ = ["report_cell"]
-
 BROKEN_MAX = 30
 FIGURES_MAX = 5
 ROWS_MAX = 100

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from driftline.monitors.report.metric import MetricResult
     from driftline.monitors.report.report import Report
 
-__all__ = ["report_page", "title_of"]
-
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
 # is told in one line each. The page stays one that opens at once.
 FIGURES_MAX = 12

@@ -18,8 +18,6 @@ from driftline.monitors.report.violation import FeatureResult, JsonValue, percen
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
 
-__all__ = ["FeatureList", "features_section"]
-
 # Rows that are there without the script.
 ROWS_MAX = 100
 # Digits of a share for the script: a hundred-thousandth is no bar that could be seen.

@@ -18,8 +18,6 @@ from driftline.monitors.kinds.data_quality.comparison import Comparison
 from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.violation import percent
 
-__all__ = ["comparison_bars", "interval_line", "name_html", "scale_of", "shape_line"]
-
 # Width of the longest bar, in units of the picture: a share of whatever width there is.
 BARS = 100
 # For readers that are not allowed any style, such as of a page that Jenkins keeps.

@@ -13,10 +13,6 @@ from driftline.monitors.report.violation import FeatureResult, Severity, Violati
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
 
-__all__ = [
-    "Broken", "Telling", "alike_features", "broken_features", "ranked_results", "state_of",
-]  # fmt: skip
-
 # So many times its rows' part of what all rows have is worth no words of its own for a segment.
 EVEN = 1.25
 # So many features that the same befell are told as one.

@@ -52,8 +52,6 @@ from driftline.monitors.warm_up.warm_up import Finding
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Report", "Violation"]
-
 FORMAT_VERSION = 1
 STATISTICS = "statistics.json"
 VIOLATIONS = "constraint_violations.json"

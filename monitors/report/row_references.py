@@ -8,8 +8,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Pointer", "row_pointers"]
-
 Pointer = Mapping[str, str | int]
 EVENT_ID, ROW_INDEX = "event_id", "row_index"
 

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 
 from driftline.monitors.report.violation import FeatureResult, JsonValue
 
-__all__ = ["SegmentResult"]
-
 
 @dataclass(frozen=True, slots=True)
 class SegmentResult:

@@ -11,8 +11,6 @@ from driftline.monitors.report.violation import JsonValue, percent
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
 
-__all__ = ["SideTable", "side_tables"]
-
 # Keys of a rule that are said elsewhere in its line.
 SAID = frozenset({"check", "column", "name", "severity"})
 WORD = 60

@@ -11,8 +11,6 @@ from driftline.monitors.report.violation import plural
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
 
-__all__ = ["headline_of", "summary_of"]
-
 # So many columns that vary too much are named.
 NAMED = 3
 

@@ -12,18 +12,6 @@ from driftline.baseline.predicate import Predicate
 from driftline.monitors.kinds.data_quality.units import UnitChange
 from driftline.monitors.root_cause.onset import Onset
 
-__all__ = [
-    "FeatureResult",
-    "JsonValue",
-    "Segment",
-    "Severity",
-    "Violation",
-    "hide_values",
-    "percent",
-    "plural",
-    "rounded",
-]
-
 Severity = Literal["page", "ticket"]
 _HIDDEN = '"…"'
 _MARK = "\0"

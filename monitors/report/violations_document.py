@@ -10,8 +10,6 @@ from driftline.baseline.jackson import JsonDocument, read_json
 from driftline.baseline.location import locate
 from driftline.errors import InputError, NotFoundError
 
-__all__ = ["FILE_NAMES", "ViolationsDocument"]
-
 # SageMaker's jobs write the first; its page on own containers, and many of those, the second.
 FILE_NAMES = ("constraint_violations.json", "constraints_violations.json")
 

@@ -10,8 +10,6 @@ import pyarrow.compute as pc
 
 from driftline.capture.windows.window import WindowRead
 
-__all__ = ["HEADER", "CallerRows", "caller_rows", "is_caller"]
-
 HEADER = "header "
 # Of the capture table: which model answered, and what the caller said of itself.
 _PLAIN = ("variant", "model", "custom_attributes")

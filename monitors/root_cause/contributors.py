@@ -25,8 +25,6 @@ from driftline.monitors.root_cause.onset import Onset, TimeCounts, find_onset
 from driftline.monitors.root_cause.slices import MIN_EXCESS, MIN_LIFT, Slice
 from driftline.monitors.root_cause.tally import Tally
 
-__all__ = ["CulpritCounter", "Culprits", "Target", "find_culprits", "segment_of"]
-
 # Pointers kept per violation; the rest is found again by the condition.
 FIRST_ROWS = 20
 TOP_VALUES = 3

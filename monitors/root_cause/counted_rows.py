@@ -15,8 +15,6 @@ from driftline.baseline.condition import Condition
 from driftline.baseline.spacing import SpacedRows
 from driftline.monitors.root_cause.slices import Slice, best_slice, slice_columns
 
-__all__ = ["TARGETS_MAX", "Scene"]
-
 # Rows that are kept, all of them in most windows, and fewer where they are wide.
 ROWS_MAX, ROWS_FEWEST = 100_000, 2_000
 CELLS_MAX = 4_000_000

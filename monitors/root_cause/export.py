@@ -26,17 +26,6 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.root_cause.rows import with_texts
 from driftline.monitors.root_cause.shares import Blamed, RowShares, weigh
 
-__all__ = [
-    "MEDIA_TYPES",
-    "SHARE",
-    "Form",
-    "blamed_batches",
-    "form_of",
-    "replace_file",
-    "write_rows",
-    "written",
-]
-
 Form = Literal["csv", "parquet"]
 MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 SHARE = "share_of_blame"

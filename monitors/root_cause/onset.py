@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.coercion import coerce
 
-__all__ = ["Onset", "TimeCounts", "find_onset"]
-
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 

@@ -13,8 +13,6 @@ from driftline.baseline.condition import Condition, Ranked
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 
-__all__ = ["matching_rows", "with_texts"]
-
 Batches = Iterable[pa.RecordBatch]
 
 

@@ -19,8 +19,6 @@ from driftline.monitors.root_cause.contributors import CulpritCounter, Culprits,
 from driftline.monitors.root_cause.onset import Onset, find_onset
 from driftline.monitors.root_cause.slices import Slice, measured
 
-__all__ = ["began_before", "search"]
-
 _EVENT_TIME = "event_time"
 
 

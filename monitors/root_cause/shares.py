@@ -22,8 +22,6 @@ from driftline.errors import InputError
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.report.violation import Violation
 
-__all__ = ["Blamed", "RowShares", "blamed_by", "weigh"]
-
 Floats = NDArray[np.float64]
 
 

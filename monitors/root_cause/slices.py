@@ -28,16 +28,6 @@ from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
 
-__all__ = [
-    "MIN_EXCESS",
-    "MIN_LIFT",
-    "Slice",
-    "SliceColumn",
-    "best_slice",
-    "measured",
-    "slice_columns",
-]
-
 # A slice is named when it holds so much of the excess, and so much more than its share of rows.
 MIN_EXCESS = 0.5
 MIN_LIFT = 1.3

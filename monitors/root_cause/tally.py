@@ -11,8 +11,6 @@ import pyarrow as pa
 from driftline.baseline.coercion import coerce
 from driftline.baseline.texts import shortened
 
-__all__ = ["LEVELS_MAX", "Tally"]
-
 # A column with more levels than this in one window is no segment that a person would name.
 LEVELS_MAX = 1000
 

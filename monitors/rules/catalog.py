@@ -23,8 +23,6 @@ from driftline.monitors.rules.row_checks import (
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
 
-__all__ = ["CHECKS", "COMMON", "GROUP", "make_check", "plugged_in"]
-
 GROUP = "driftline.checks"
 # Keys that every rule may have, and those that every rule on rows may have.
 COMMON = ("check", "name", "severity")

@@ -18,8 +18,6 @@ from driftline.monitors.report.violation import Severity
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.row_checks import Limit
 
-__all__ = ["Declaration", "Nulls", "in_brief", "nearest"]
-
 Nulls = Literal["pass", "fail"]
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds?)")
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}

@@ -22,8 +22,6 @@ from driftline.monitors.rules.functions import FUNCTIONS
 from driftline.monitors.rules.operators import Value
 from driftline.monitors.rules.values import present
 
-__all__ = ["Expression"]
-
 # An expression that is longer is a program, and belongs into a check of its own.
 MAX_CHARACTERS = 2000
 MAX_PARTS = 400

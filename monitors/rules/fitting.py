@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce
+from driftline.baseline.coercion import coerce
+from driftline.baseline.plain import ARROW_TYPES
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.rules.expression import Expression
@@ -19,8 +20,6 @@ from driftline.monitors.rules.row_checks import Bounds
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
 from driftline.signature import ColumnType
-
-__all__ = ["refuse_unfit"]
 
 SAMPLES = {"int64": 1, "double": 1.0, "bool": True, "timestamp": 0}
 

@@ -13,8 +13,6 @@ from driftline.errors import InputError
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.values import numbers_of, present
 
-__all__ = ["Custom", "Formula"]
-
 
 @dataclass(frozen=True, slots=True)
 class Formula:

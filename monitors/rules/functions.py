@@ -20,8 +20,6 @@ from driftline.monitors.rules.operators import (
     time,
 )
 
-__all__ = ["FUNCTIONS", "whole_match"]
-
 Function = Callable[[Sequence[Value]], Value]
 SECOND_US = 1_000_000
 

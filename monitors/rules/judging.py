@@ -15,8 +15,6 @@ from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 from driftline.monitors.rules.suggested import sign_rules, surprising
 
-__all__ = ["declared", "judged_rules", "rule_details"]
-
 # What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
 CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
 EXPLAINING = frozenset({"unit_change_check", "range_check"})

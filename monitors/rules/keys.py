@@ -24,8 +24,6 @@ from driftline.baseline.predicate import UNFIT
 from driftline.errors import UnavailableError
 from driftline.monitors.rules.values import is_captured, present
 
-__all__ = ["KEYS_IN_MEMORY", "KeyCounts", "Repeats", "hash_column", "hash_rows"]
-
 # At 16 bytes each, and as much again while they are sorted.
 KEYS_IN_MEMORY = 1 << 20
 # Repeated keys that are remembered to find their rows again; all are counted.

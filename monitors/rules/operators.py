@@ -14,27 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce
+from driftline.baseline.coercion import coerce
+from driftline.baseline.plain import ARROW_TYPES
 from driftline.signature import ColumnType
-
-__all__ = [
-    "SPAN",
-    "MismatchError",
-    "Value",
-    "calculate",
-    "compare",
-    "constant",
-    "converted",
-    "either",
-    "joined",
-    "kind_of",
-    "number",
-    "signed",
-    "spread",
-    "text",
-    "time",
-    "truth",
-]
 
 Value: TypeAlias = pa.Array | pa.Scalar
 SPAN = pa.duration("us")

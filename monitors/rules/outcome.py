@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-__all__ = ["Check", "Counter", "RuleCondition", "Tally"]
-
 
 @dataclass(frozen=True, slots=True)
 class RuleCondition:

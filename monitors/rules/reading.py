@@ -23,8 +23,6 @@ from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.rules.table_checks import Unique, unique_condition
 
-__all__ = ["read_condition", "read_rules", "rules_of", "with_rules"]
-
 # Our own keys in SageMaker's document; its readers leave them alone.
 OWN = "driftline"
 # A rule file is written by hand; what is bigger is something else.

@@ -17,17 +17,6 @@ from driftline.baseline.predicate import number_text
 from driftline.monitors.rules.functions import whole_match
 from driftline.monitors.rules.values import is_captured, numbers_of, present, texts_of, typed
 
-__all__ = [
-    "Bounds",
-    "Length",
-    "Limit",
-    "Pattern",
-    "Present",
-    "RowCheck",
-    "Values",
-    "limits_in_words",
-]
-
 Limit = float | int | str
 # Allowed values that are named in a sentence.
 NAMED = 3

@@ -17,8 +17,6 @@ from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.outcome import RuleCondition, Tally
 from driftline.monitors.rules.row_checks import Bounds, RowCheck
 
-__all__ = ["RowCounter", "RowRule"]
-
 
 @dataclass(frozen=True, slots=True)
 class RowRule:

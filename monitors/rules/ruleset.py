@@ -21,8 +21,6 @@ from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
 
-__all__ = ["Outcome", "Rule", "RuleCounters", "RuleSet", "outcome_drafts"]
-
 # What a window's violations are called when no column is.
 WHOLE = {"row_count": "Row count", "duplicate_rows": "Duplicate rows"}
 # As findings.PAGE_SHARE: fewer rows than this at fault are worth a ticket, but wake nobody.

@@ -16,8 +16,6 @@ from driftline.monitors.rules.declaration import Declaration
 from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
 from driftline.signature import Signature
 
-__all__ = ["sign_rules", "surprising"]
-
 JUDGED = frozenset({"feature", "label", "prediction", "probability"})
 
 

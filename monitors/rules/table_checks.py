@@ -19,15 +19,6 @@ from driftline.monitors.rules.keys import KeyCounts, hash_rows
 from driftline.monitors.rules.outcome import RuleCondition, Tally
 from driftline.monitors.rules.values import is_captured, typed
 
-__all__ = [
-    "Freshness",
-    "RowCount",
-    "Unique",
-    "UniqueCondition",
-    "span_in_words",
-    "unique_condition",
-]
-
 # Clocks differ: a time so little ahead is now.
 LEEWAY = timedelta(minutes=5)
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)

@@ -8,11 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing, plain_array, unfit_mask
+from driftline.baseline.coercion import coerce, is_missing, unfit_mask
+from driftline.baseline.plain import plain_array
 from driftline.baseline.predicate import UNFIT
 from driftline.signature import ColumnType
-
-__all__ = ["absent_columns", "is_captured", "numbers_of", "present", "texts_of", "typed"]
 
 
 def is_captured(batch: pa.RecordBatch) -> bool:

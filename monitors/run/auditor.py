@@ -29,8 +29,6 @@ from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.errors import DriftlineError
 from driftline.monitors.run.is_disconnect import is_away
 
-__all__ = ["EVERY_S", "NAMESPACE", "Auditor"]
-
 log = logging.getLogger(__name__)
 
 NAMESPACE = "Driftline"

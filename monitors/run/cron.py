@@ -21,15 +21,6 @@ from pydantic import TypeAdapter, ValidationError
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 
-__all__ = [
-    "Schedule",
-    "ScheduleError",
-    "due_windows",
-    "once",
-    "touched_windows",
-    "windows_from",
-]
-
 FORM = (
     'expected "cron(minute hour day-of-month month day-of-week year)" such as "cron(0 * ? * * *)", '
     'the five fields of Unix such as "0 * * * *", "external" or "NOW"'

@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.violation import Violation
 
-__all__ = [
-    "CHECKS",
-    "DATA_METRICS",
-    "OWN_METRICS",
-    "OWN_NAMES",
-    "failed_datapoints",
-    "report_datapoints",
-    "window_link",
-]
-
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 OWN_METRICS = "Driftline"
 

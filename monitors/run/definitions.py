@@ -13,24 +13,10 @@ from types import MappingProxyType
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
-from driftline.monitors.names import KINDS, NEEDS_LABELS
+from driftline.monitors.names import KINDS
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.cron import Schedule
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
-
-__all__ = [
-    "DEFAULT_SCHEDULE",
-    "KINDS",
-    "NEEDS_LABELS",
-    "DefinitionError",
-    "MonitorDefinition",
-    "definition_made_at",
-    "delete_definition",
-    "from_row",
-    "get_definition",
-    "list_definitions",
-    "put_definition",
-]
 
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.

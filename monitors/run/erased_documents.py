@@ -20,8 +20,6 @@ from driftline.capture.tables.storage import get_file, open_storage, put_file, t
 from driftline.monitors.report.report import REPORT, STATISTICS, VIOLATIONS
 from driftline.monitors.run.record_scripts import SCRIPT
 
-__all__ = ["clear_folder", "unrecorded_folders"]
-
 # Of report.json, beside what is made empty below.
 _REPORT = (
     "format", "kind", "window", "baseline_version", "passed", "decided", "row_count",

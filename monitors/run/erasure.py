@@ -28,8 +28,6 @@ from driftline.monitors.run.erased_documents import clear_folder, unrecorded_fol
 from driftline.monitors.run.examination import NO_DATA, NO_LABELS
 from driftline.monitors.tables import definitions, executions
 
-__all__ = ["clear_windows"]
-
 log = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

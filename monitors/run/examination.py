@@ -21,7 +21,8 @@ from driftline.monitors.check_context import (
 )
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.catalog import NEEDS_LABELS, examine, settle_roles
+from driftline.monitors.kinds.catalog import examine, settle_roles
+from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.violation import plural
 from driftline.monitors.root_cause.callers import caller_rows
@@ -32,16 +33,6 @@ from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.roles import Roles
 from driftline.signature import Signature
-
-__all__ = [
-    "NO_DATA",
-    "NO_LABELS",
-    "judge_captured",
-    "labels_of",
-    "nothing_to_judge",
-    "read_captured",
-    "read_whole",
-]
 
 # SageMaker's own text (model-monitor.md section 7.3).
 NO_DATA = "Job inputs had no data"

@@ -45,7 +45,6 @@ from driftline.monitors.run.records import (
     Overtaken,
     current,
     find,
-    get_execution,
     record,
 )
 from driftline.monitors.run.removal import removed_since
@@ -59,17 +58,6 @@ from driftline.monitors.window_history.recall import (
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.monitors.window_history.stretch import stretch_before
 from driftline.signature import Signature
-
-__all__ = [
-    "COMPLETED",
-    "FAILED",
-    "INSUFFICIENT",
-    "VIOLATED",
-    "Execution",
-    "execution_id",
-    "get_execution",
-    "run",
-]
 
 log = logging.getLogger(__name__)
 

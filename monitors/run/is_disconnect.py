@@ -16,8 +16,6 @@ from sqlalchemy.exc import (
     TimeoutError,  # noqa: A004 - the pool's own: no connection became free in time
 )
 
-__all__ = ["is_away"]
-
 
 def is_away(error: SQLAlchemyError) -> bool:
     """Say whether the same statement may succeed when the database is back."""

@@ -16,8 +16,6 @@ from driftline.capture.windows.changes import Position
 from driftline.monitors.run.status import Standing, with_state
 from driftline.monitors.tables import leases
 
-__all__ = ["LEASE", "keep", "move", "release", "take"]
-
 LEASE = timedelta(minutes=5)
 
 

@@ -9,8 +9,6 @@ from driftline.baseline.scripting import postprocess
 from driftline.monitors.report.report import Report
 from driftline.storage import is_remote
 
-__all__ = ["postprocess_report"]
-
 
 def postprocess_report(
     report: Report,

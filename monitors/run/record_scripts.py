@@ -24,8 +24,6 @@ from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import NO_DATA
 from driftline.monitors.run.postprocessing import postprocess_report
 
-__all__ = ["SCRIPT", "conclude", "scripted_rows", "with_scripts"]
-
 # The key of a report's details that names the script which made the rows.
 SCRIPT = "preprocess"
 

@@ -21,19 +21,6 @@ from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 
-__all__ = [
-    "COMPLETED",
-    "FAILED",
-    "INSUFFICIENT",
-    "VIOLATED",
-    "Execution",
-    "Overtaken",
-    "current",
-    "find",
-    "get_execution",
-    "record",
-]
-
 log = logging.getLogger(__name__)
 
 COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"

@@ -9,8 +9,6 @@ from driftline.capture.windows.window import Window, WindowRead
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 
-__all__ = ["removed_since"]
-
 
 def removed_since(
     engine: Engine,

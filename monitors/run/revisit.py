@@ -16,13 +16,11 @@ from sqlalchemy import Engine, select
 from driftline.alerts.guard import reading
 from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
-from driftline.monitors.kinds.catalog import NEEDS_LABELS
+from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run import lease
 from driftline.monitors.run.cron import touched_windows, windows_from
 from driftline.monitors.run.status import Standing
 from driftline.monitors.tables import executions
-
-__all__ = ["has_changed", "look", "noted", "windows_of"]
 
 
 def has_changed(engine: Engine, root: str, standing: Standing) -> bool:

@@ -31,14 +31,13 @@ from driftline.errors import DriftlineError
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.is_disconnect import is_away
+from driftline.monitors.run.records import Execution
 from driftline.monitors.run.status import Standing, list_standings
 from driftline.monitors.window_history.recall import RETENTION
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.signature import Signature
-
-__all__ = ["Predictors", "Scheduler"]
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,6 @@ from driftline.monitors.run.cron import Schedule, due_windows, windows_from
 from driftline.monitors.run.definitions import MonitorDefinition, from_row
 from driftline.monitors.tables import definitions, leases
 
-__all__ = ["OVERDUE_AFTER", "Overdue", "Standing", "list_standings", "overdue", "with_state"]
-
 # A scheduler that keeps up has long run a window by then, its delay counted.
 OVERDUE_AFTER = timedelta(minutes=10)
 

@@ -16,8 +16,6 @@ from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
 from driftline.monitors.distances.deequ import chi_squared, robust
 
-__all__ = ["Distance", "level_distance", "measure", "sketch_distance"]
-
 Levels = Sequence[Sequence[float]]
 Block = Mapping[str, object]
 

@@ -15,8 +15,6 @@ from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS, MISSI
 from driftline.monitors.report.violation import percent
 from driftline.monitors.sagemaker.distances import Distance, measure
 
-__all__ = ["Observed", "Verdict", "judge"]
-
 NOT_COMPARED = "no_distribution"
 
 

@@ -27,8 +27,6 @@ from driftline.monitors.root_cause.contributors import Culprits, Target, find_cu
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature
 
-__all__ = ["examine"]
-
 # Only what nobody can call a season wakes anybody; SageMaker itself knows no severities.
 PAGES = frozenset({"data_type_check", "missing_column_check"})
 # Checks of which the most frequent text tells something.

@@ -21,8 +21,6 @@ from driftline.monitors.warm_up.stable import stable_span
 from driftline.monitors.warm_up.warm_up import Commission, Finding, Ground
 from driftline.monitors.warm_up.wording import difference, finding_text
 
-__all__ = ["weigh"]
-
 HOUR = timedelta(hours=1)
 # Fewer windows do not tell how much windows vary.
 FEWEST_WINDOWS = 5

@@ -16,8 +16,6 @@ from driftline.errors import UndecidedError
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.signature import Signature
 
-__all__ = ["EVENT_TIME", "captured_baseline", "captured_rows", "put_captured"]
-
 EVENT_TIME = "event_time"
 # Fewer rows make tails and levels of chance.
 FEWEST_ROWS = 500

@@ -12,8 +12,6 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["production_blocks"]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 

@@ -22,8 +22,6 @@ from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, eviden
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.warm_up.warm_up import StableSpan
 
-__all__ = ["stable_span"]
-
 DAY = timedelta(days=1)
 # Fewer units say nothing of how much units differ.
 FEWEST_UNITS = 3

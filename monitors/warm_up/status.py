@@ -15,8 +15,6 @@ from driftline.monitors.warm_up.warm_up import Finding, StableSpan
 from driftline.monitors.warm_up.wording import finding_text
 from driftline.monitors.window_history.store import Key, read
 
-__all__ = ["commission_status", "held_now", "state_now", "text_now"]
-
 # How far back a stretch that agrees with itself is looked for.
 LOOK_BACK = timedelta(days=28)
 

@@ -19,8 +19,6 @@ from driftline.monitors.tables import commissions, window_counts
 from driftline.monitors.warm_up.warm_up import Commission, Finding, Ground, is_fitted
 from driftline.monitors.window_history.store import Key, read
 
-__all__ = ["Standing", "accept", "carry_over", "holds_back", "load", "save", "standing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -13,8 +13,6 @@ from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.warm_up.baseline_fit import weigh
 from driftline.monitors.warm_up.warm_up import Commission, Finding
 
-__all__ = ["CHECK", "COMMISSIONING", "hold_back", "without_held"]
-
 # Stands in the place of a feature's name, as "Missing columns" does.
 COMMISSIONING = "Commissioning"
 CHECK = "commissioning_check"

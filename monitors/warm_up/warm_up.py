@@ -15,16 +15,6 @@ from typing import Literal
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.violation import JsonValue
 
-__all__ = [
-    "FITTING_SPAN",
-    "FITTING_WINDOWS",
-    "Commission",
-    "Finding",
-    "Ground",
-    "StableSpan",
-    "is_fitted",
-]
-
 Ground = Literal["no_times", "shuffled", "misfit"]
 # The fitting period lasts until both are reached: a fortnight holds each day of the week twice, and
 # fewer windows do not tell how much windows differ (drift-methods.md sections 6.3 and 7).

@@ -16,8 +16,6 @@ from driftline.monitors.warm_up.warm_up import (
     StableSpan,
 )
 
-__all__ = ["difference", "finding_text"]
-
 COLUMNS_NAMED = 3
 # Of so many values at most it is striking that all have equal shares.
 BALANCED_MOST = 12

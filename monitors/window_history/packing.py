@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-__all__ = ["Layout", "pack", "unpack"]
-
 FORMAT = 1
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)

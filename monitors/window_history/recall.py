@@ -18,8 +18,6 @@ from driftline.monitors.warm_up.store import holds_back, load, save
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.store import Key, forget, put, read
 
-__all__ = ["MEMORY", "RETENTION", "Recall", "cell_ids", "moment_before", "recall", "remember"]
-
 # Windows before the judged one that the longest span needs.
 MEMORY = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.

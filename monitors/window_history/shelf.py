@@ -12,8 +12,6 @@ from collections.abc import Callable, Hashable
 
 from driftline.monitors.drift_test.drift_test import Decider
 
-__all__ = ["DeciderShelf"]
-
 
 class DeciderShelf:
     """Keeps the rules that were asked for last; safe to use from several threads.

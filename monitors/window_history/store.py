@@ -21,8 +21,6 @@ from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.monitors.window_history.packing import Layout, pack, unpack
 
-__all__ = ["Key", "forget", "put", "read"]
-
 
 @dataclass(frozen=True, slots=True)
 class Key:

@@ -15,8 +15,6 @@ from driftline.monitors.run.records import FAILED
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.recall import moment_before
 
-__all__ = ["stretch_before"]
-
 # The only kind that pools rows; others add up counts, or need the rows of one window.
 KIND = "joint"
 

@@ -30,8 +30,6 @@ from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import Scope
 
-__all__ = ["ActionsAsked", "Beneath", "Filter", "Past", "StateAsked", "TagsAsked", "router"]
-
 
 def _unicode(text: str) -> str:
     """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""

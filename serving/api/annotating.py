@@ -36,8 +36,8 @@ from driftline.monitors.annotations.store import (
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.datapoints import CHECKS
 from driftline.monitors.run.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.execution import FAILED, Execution, get_execution
 from driftline.monitors.run.is_disconnect import is_away
+from driftline.monitors.run.records import FAILED, Execution, get_execution
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.recall import moment_before
@@ -45,10 +45,9 @@ from driftline.monitors.window_history.store import Key
 from driftline.serving.api.monitor_runs import judge_window, known_signature
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.resources import store
 from driftline.serving.resources.renewal import move_version
-from driftline.serving.resources.resources import nearest, store
-
-__all__ = ["Marked", "checks_of", "judged_window", "mark_window", "resume_marks", "unmark"]
+from driftline.serving.resources.resources import nearest
 
 log = logging.getLogger(__name__)
 

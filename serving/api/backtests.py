@@ -18,10 +18,8 @@ from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.run.definitions import get_definition
 from driftline.serving.api.annotating import checks_of
 from driftline.serving.context import ServerContext
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.resources import store
-
-__all__ = ["BacktestRequest", "router"]
 
 
 class BacktestRequest(BaseModel):

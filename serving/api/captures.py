@@ -21,9 +21,7 @@ from driftline.capture.tables.forecast import forecast
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
-from driftline.serving.resources.resources import store
-
-__all__ = ["router"]
+from driftline.serving.resources import store
 
 
 def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]) -> APIRouter:

@@ -16,8 +16,6 @@ from driftline.alerts.notify.senders import Ways
 from driftline.alerts.notify.test_send import try_channel
 from driftline.serving.context import ServerContext
 
-__all__ = ["router"]
-
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

@@ -19,9 +19,7 @@ from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving.context import ServerContext
-from driftline.serving.resources.resources import store
-
-__all__ = ["COUNTED", "router", "sweep_for_ever"]
+from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
 

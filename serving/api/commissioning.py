@@ -16,10 +16,8 @@ from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
+from driftline.serving.resources import store
 from driftline.serving.resources.renewal import renew_by_capture
-from driftline.serving.resources.resources import store
-
-__all__ = ["AcceptRequest", "BaselineRequest", "router"]
 
 TEXT_MAX = 1000
 

@@ -19,12 +19,10 @@ from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.shares import Blamed
 from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.run.examination import read_whole
-from driftline.monitors.run.execution import Execution
 from driftline.monitors.run.record_scripts import SCRIPT
+from driftline.monitors.run.records import Execution
 from driftline.serving.api.monitor_runs import known_signature
 from driftline.serving.context import ServerContext
-
-__all__ = ["GuiltyRows", "find_guilty", "read_report"]
 
 
 @dataclass(frozen=True)

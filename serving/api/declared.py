@@ -18,12 +18,11 @@ from driftline.monitors.run.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.resources import store
 from driftline.serving.resources.apply import Applier
-from driftline.serving.resources.resources import ALARM_KINDS, store
+from driftline.serving.resources.resources import ALARM_KINDS
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import Stored
-
-__all__ = ["ApplyRequest", "Collection", "router"]
 
 Collection = Literal[
     "models", "baselines", "endpoints", "channels", "monitors", "alarms", "composite-alarms",

@@ -15,10 +15,8 @@ from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.resources import store
-
-__all__ = ["router"]
 
 
 def router(context: ServerContext) -> APIRouter:

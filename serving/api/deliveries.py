@@ -18,8 +18,6 @@ from driftline.alerts.notify.rows import STATUSES
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 
-__all__ = ["router"]
-
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 

@@ -28,8 +28,6 @@ from driftline.alerts.times import iso
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 
-__all__ = ["router"]
-
 _DAY = timedelta(days=1)
 _MOST_PERIODS = 20_000
 _FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-__all__ = ["render"]
-
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>driftline: programming interface</title>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">

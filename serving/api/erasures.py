@@ -20,9 +20,7 @@ from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows
 from driftline.serving.api.row_conditions import row_condition
 from driftline.serving.context import ServerContext
-from driftline.serving.resources.resources import store
-
-__all__ = ["router"]
+from driftline.serving.resources import store
 
 _Id = Annotated[str, Field(min_length=1, max_length=2048)]
 _MOST_IDS = 10_000

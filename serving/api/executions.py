@@ -24,14 +24,12 @@ from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, blamed_batch
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.cron import Schedule
 from driftline.monitors.run.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.execution import Execution, get_execution
+from driftline.monitors.run.records import Execution, get_execution
 from driftline.serving.api.contributing_rows import find_guilty, read_report
 from driftline.serving.api.monitor_runs import judge_window, known_monitor
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
-from driftline.serving.resources.resources import store
-
-__all__ = ["RunRequest", "router"]
+from driftline.serving.resources import store
 
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {one: {"schema": {"type": "string"}} for one in MEDIA_TYPES.values()}}

@@ -15,9 +15,7 @@ from driftline.alerts.notify.incidents import get_incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.errors import NotFoundError
 from driftline.serving.context import ServerContext
-from driftline.serving.resources.resources import store
-
-__all__ = ["router"]
+from driftline.serving.resources import store
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
 

@@ -17,9 +17,7 @@ from driftline.serving.api.metric_data import in_utc
 from driftline.serving.api.monitor_runs import known_monitor
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
-from driftline.serving.resources.resources import store
-
-__all__ = ["MarkRequest", "UnmarkRequest", "router"]
+from driftline.serving.resources import store
 
 NAME_MAX = 1000
 # The greatest whole number that databases take.

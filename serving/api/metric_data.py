@@ -18,8 +18,6 @@ from driftline.alerts.math.shelf import BandShelf
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 
-__all__ = ["DataAsked", "in_utc", "router"]
-
 
 class DataAsked(BaseModel):
     """GetMetricData's fields in snake case; AWS's camel case is taken as well."""

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.alerts.guard import reading
 from driftline.alerts.math.query import read_dimensions, snake
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.alerts.metrics.questions import (
     PAGE_MAX,
@@ -26,8 +26,6 @@ from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import UnsupportedMediaError
 from driftline.serving.http.responses import TooLargeError
-
-__all__ = ["StatisticsAsked", "router"]
 
 # PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
 _BODY_MAX = 1 << 20
@@ -142,7 +140,7 @@ def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
     now = context.now()
     points = read_put(found, now)
     with context.engine.begin() as connection:
-        return store.add(connection, points, request_id, digest=digest, now=now)
+        return add(connection, points, request_id, digest=digest, now=now)
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:

@@ -10,15 +10,14 @@ from sqlalchemy import Connection, select
 from driftline.capture.windows.window import Window
 from driftline.errors import UndecidedError
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.resources import store
 from driftline.signature import Signature
-
-__all__ = ["judge_window", "known_monitor", "known_signature"]
 
 
 def judge_window(

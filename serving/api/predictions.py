@@ -15,8 +15,6 @@ from driftline.serving.hosting.pool import Pool
 from driftline.serving.http.media_types import answer_form, body_form
 from driftline.serving.http.responses import error_body
 
-__all__ = ["router"]
-
 
 def router(fleet: Fleet) -> APIRouter:
     """Give the route."""

@@ -12,8 +12,6 @@ from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
 from driftline.serving.context import ServerContext
 
-__all__ = ["router"]
-
 # Some seconds of work; `driftline alarm replay` takes longer ones.
 _LONGEST = 1_000_000
 

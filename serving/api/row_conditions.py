@@ -18,8 +18,6 @@ from driftline.serving.api.monitor_runs import known_signature
 from driftline.serving.context import ServerContext
 from driftline.signature import Column, Signature
 
-__all__ = ["row_condition"]
-
 
 def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondition:
     """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.

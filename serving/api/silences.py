@@ -14,8 +14,6 @@ from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence
 from driftline.serving.context import ServerContext
 
-__all__ = ["PreviewRequest", "router"]
-
 
 class PreviewRequest(BaseModel):
     """The spec of a silence that may not be stored yet."""

@@ -23,10 +23,8 @@ from driftline.capture_line import write_line
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.resources import store
-
-__all__ = ["router"]
 
 _LINES = MEDIA_TYPES["jsonlines"]
 _BODY = {

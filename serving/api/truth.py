@@ -13,18 +13,17 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
-from driftline.capture.labels.files import LabelNames, read_label_body
+from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labels import LABEL_SCHEMA, TruthCounts, put
+from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import truth_report
 from driftline.capture.tables.dataset import list_endpoints
-from driftline.monitors.run.definitions import NEEDS_LABELS
+from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run.examination import labels_of
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import MEDIA_TYPES, Form, body_form
-from driftline.serving.resources.resources import store
+from driftline.serving.resources import store
 from driftline.signature import ColumnType
-
-__all__ = ["router"]
 
 _BODY = {
     "requestBody": {

@@ -19,8 +19,6 @@ from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.http.media_types import Form
 
-__all__ = ["Child", "Launch", "LoadError", "Reply", "WorkerLostError", "collect", "end", "spawn"]
-
 log = logging.getLogger(__name__)
 
 # The server's own settings and secrets are no business of a model's code.

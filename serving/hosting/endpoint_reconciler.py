@@ -17,15 +17,13 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.guard import reading
-from driftline.capture.tap.tap import CaptureTarget
+from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.pool import Limits, Pool
 from driftline.serving.hosting.rehearsal import Rehearsals
 from driftline.serving.resources.endpoints import EndpointWish, list_foreign, list_wishes
-
-__all__ = ["Fleet", "Route", "Status"]
 
 log = logging.getLogger(__name__)
 

@@ -28,10 +28,8 @@ from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError, collect, end, spawn
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_files import model_file
+from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore, model_digest
-from driftline.serving.resources.resources import store
-
-__all__ = ["ModelProcess", "ModelShelf", "open_model"]
 
 log = logging.getLogger(__name__)
 

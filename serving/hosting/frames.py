@@ -17,8 +17,6 @@ from typing import Any
 
 from driftline.errors import UnavailableError
 
-__all__ = ["FrameError", "FrameReader", "pack"]
-
 _LENGTHS = struct.Struct("!II")
 
 # Larger than every body limit that the server accepts, small enough to notice a desynchronised

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from driftline.errors import InputError
 
-__all__ = ["PICKLE_SUFFIXES", "SKOPS_SUFFIXES", "ModelError", "is_pickle", "model_file"]
-
 SKOPS_SUFFIXES = (".skops",)
 PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
 _SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES

@@ -29,8 +29,6 @@ from driftline.serving.hosting.model_files import SKOPS_SUFFIXES, ModelError, mo
 from driftline.serving.http.predictions import Answer, Value, class_text
 from driftline.serving.http.rows import Columns
 
-__all__ = ["Description", "Predictor", "load_predictor"]
-
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
 # reads it as what it is: others call whatever is named with arguments of the file's own, or set

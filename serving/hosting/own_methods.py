@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-__all__ = ["OwnMethod", "own_method"]
-
 TREES, LINEAR = "tree_path_dependent", "linear"
 # Steps of a pipeline that treat each column by itself and keep their order and number.
 COLUMNWISE = frozenset(

@@ -11,8 +11,6 @@ from driftline.errors import DriftlineError, UnavailableError
 from driftline.serving.hosting.child import Child, Launch, LoadError, Reply, WorkerLostError
 from driftline.serving.http.media_types import Form
 
-__all__ = ["BusyError", "Limits", "Pool", "TimedOutError", "describe_model"]
-
 log = logging.getLogger(__name__)
 
 # A worker that lived this long did not fail because of how it was started.

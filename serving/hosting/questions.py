@@ -20,8 +20,6 @@ from driftline.serving.hosting.model_formats import Predictor
 from driftline.serving.hosting.own_methods import OwnMethod, own_method
 from driftline.serving.http.rows import Columns
 
-__all__ = ["PERMUTATION", "Questions", "columns_of"]
-
 PERMUTATION = "permutation"
 # Monitors can wait; whoever calls the endpoint cannot.
 NICENESS = 5

@@ -17,8 +17,6 @@ from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoints import EndpointWish, wish_with
 
-__all__ = ["Rehearsals"]
-
 log = logging.getLogger(__name__)
 
 KEEP_S = 60.0

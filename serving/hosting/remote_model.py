@@ -18,8 +18,6 @@ from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.explain import ModelProcess, open_model
 from driftline.serving.hosting.model_files import PICKLE_SUFFIXES, SKOPS_SUFFIXES
 
-__all__ = ["RemoteModel", "is_endpoint_name", "open_named"]
-
 # Rows of one request; far below the server's limit of bytes.
 BATCH_ROWS = 2_000
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)

@@ -36,8 +36,6 @@ from driftline.signature import Column, Signature
 if TYPE_CHECKING:
     from driftline.serving.hosting.questions import Questions
 
-__all__ = ["main"]
-
 log = logging.getLogger(__name__)
 
 # Bounds of what is predicted together: the last one in waits for the first one's rows as well.

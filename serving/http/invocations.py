@@ -12,7 +12,8 @@ import time
 import uuid
 from collections.abc import Callable
 
-from driftline.capture.tap.tap import REQUEST_ID_KEY, CaptureTarget, parse_event_time
+from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
@@ -30,8 +31,6 @@ from driftline.serving.http.responses import (
 )
 from driftline.serving.metrics.traffic import Answered
 from driftline.serving.resources.resources import nearest
-
-__all__ = ["Invocations"]
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,6 @@ from typing import Literal
 
 from driftline.errors import InputError
 
-__all__ = [
-    "MEDIA_TYPES",
-    "Form",
-    "NotAcceptableError",
-    "UnsupportedMediaError",
-    "answer_form",
-    "body_form",
-]
-
 Form = Literal["csv", "json", "jsonlines"]
 
 MEDIA_TYPES: dict[Form, str] = {

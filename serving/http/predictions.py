@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from driftline.serving.http.media_types import Form
 
-__all__ = ["Answer", "Value", "class_text", "write_answer"]
-
 Value = str | int | float | bool | None
 
 

@@ -18,23 +18,6 @@ from driftline.errors import (
 from driftline.serving.hosting.pool import BusyError, TimedOutError
 from driftline.serving.http.media_types import NotAcceptableError, UnsupportedMediaError
 
-__all__ = [
-    "RETRY_AFTER_S",
-    "App",
-    "BodyLimit",
-    "BodyTimeoutError",
-    "ClientGoneError",
-    "Headers",
-    "Receive",
-    "Scope",
-    "Send",
-    "TooLargeError",
-    "error_body",
-    "read_body",
-    "refuse",
-    "status_of",
-]
-
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

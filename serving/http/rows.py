@@ -22,8 +22,6 @@ from driftline.errors import InputError
 from driftline.serving.http.media_types import Form
 from driftline.signature import Column, ColumnType
 
-__all__ = ["Columns", "RowsError", "read_columns"]
-
 Columns = dict[str, np.ndarray]
 
 _WRAPPERS = ("instances", "features", "inputs")

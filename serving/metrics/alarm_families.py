@@ -20,8 +20,6 @@ from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbo
 from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.metrics.series_cap import SeriesCap
 
-__all__ = ["STATES", "alarm_families", "feature_families"]
-
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 _DRIFT = "feature_baseline_drift_"
 

@@ -34,8 +34,6 @@ from driftline.serving.context import ServerContext
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
 from driftline.serving.metrics.series_cap import SeriesCap
 
-__all__ = ["CONTENT_TYPE", "Exposition"]
-
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TypeVar
 
-__all__ = ["SeriesCap"]
-
 T = TypeVar("T")
 
 

@@ -23,12 +23,10 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
 from driftline.errors import DriftlineError
-
-__all__ = ["COUNTED", "NAMESPACE", "Answered", "Traffic"]
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +203,7 @@ class Traffic:
     def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
         points = [point for key, minute in part.items() for point in _points(key, minute)]
         with self._engine.begin() as connection:
-            store.add(connection, points, request_id, now=self._now())
+            add(connection, points, request_id, now=self._now())
 
 
 def _parts(minutes: Mapping[_Key, _Minute]) -> Iterator[dict[_Key, _Minute]]:

@@ -18,7 +18,8 @@ from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
 from driftline.alerts.evaluation.composite_puts import put_composites
 from driftline.alerts.guard import reading
-from driftline.alerts.notify.channels import Channel, delete_channel, put_channel
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import delete_channel, put_channel
 from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
@@ -27,6 +28,7 @@ from driftline.monitors.run.cron import once
 from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.resources import store
 from driftline.serving.resources.alarm_specs import alarm_of, fill_in
 from driftline.serving.resources.channel_specs import channel_of
 from driftline.serving.resources.plan import Key, Plan, Planned, contents, known_targets, make_plan
@@ -37,7 +39,6 @@ from driftline.serving.resources.resources import (
     ResourceError,
     key_of,
     parse_resources,
-    store,
 )
 from driftline.serving.resources.silence_specs import silence_of
 from driftline.serving.resources.specs import (
@@ -53,8 +54,6 @@ from driftline.serving.resources.specs import (
 )
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.targets import ASKING_MAX, require_ways
-
-__all__ = ["Applier"]
 
 log = logging.getLogger(__name__)
 

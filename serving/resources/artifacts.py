@@ -17,8 +17,6 @@ from driftline.baseline.location import Location, locate
 from driftline.errors import InputError, UnavailableError
 from driftline.storage import is_remote, open_uri, storage_error
 
-__all__ = ["ModelCopy", "ModelStore", "absolute", "data_fingerprint", "model_digest"]
-
 _CHUNK = 1 << 20
 
 

@@ -10,8 +10,6 @@ from driftline.alerts.math.query import read_dimensions
 from driftline.errors import InputError
 from driftline.serving.resources.specs import Kind
 
-__all__ = ["own_names", "read_tags"]
-
 
 def own_names(kind: Kind, name: str, spec: Mapping[str, object]) -> dict[str, object]:
     """Write the fields of PutMetricAlarm and PutCompositeAlarm in snake case.

@@ -6,8 +6,6 @@ from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.serving.resources.specs import ChannelSpec
 
-__all__ = ["channel_of"]
-
 _OWN = frozenset({"type", "url", "secret", "format", *KEY_FIELDS.values()})
 
 

@@ -8,8 +8,6 @@ from typing import Any
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["deploy_resources", "monitor_resources", "roles_spec"]
-
 _DAY_S = 86_400
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _NAME_MAX = 63

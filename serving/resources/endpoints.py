@@ -13,17 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.alerts.guard import reading
 from driftline.errors import UnavailableError
 from driftline.monitors.run.is_disconnect import is_away
-from driftline.serving.resources.resources import store
+from driftline.serving.resources import store
 from driftline.signature import Signature
-
-__all__ = [
-    "EndpointWish",
-    "list_foreign",
-    "list_wishes",
-    "signature_of",
-    "trusts_event_time",
-    "wish_with",
-]
 
 
 @dataclass(frozen=True, slots=True)

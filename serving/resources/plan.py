@@ -15,6 +15,7 @@ from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file
+from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
 from driftline.serving.resources.channel_specs import channel_of
 from driftline.serving.resources.resources import (
@@ -23,7 +24,6 @@ from driftline.serving.resources.resources import (
     ResourceError,
     key_of,
     nearest,
-    store,
 )
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
@@ -34,8 +34,6 @@ from driftline.serving.resources.specs import (
     ModelSpec,
 )
 from driftline.serving.resources.store import Stored
-
-__all__ = ["Action", "Plan", "Planned", "contents", "known_targets", "make_plan"]
 
 Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]

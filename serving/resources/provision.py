@@ -24,8 +24,9 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.explain import ModelProcess
 from driftline.serving.hosting.pool import describe_model
+from driftline.serving.resources import store
 from driftline.serving.resources.plan import Planned
-from driftline.serving.resources.resources import ResourceError, key_of, store
+from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.signatures import (
     endpoint_signature,
     foreign_signature,
@@ -36,8 +37,6 @@ from driftline.serving.resources.signatures import (
 from driftline.serving.resources.specs import BaselineSpec, ModelSpec
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
-
-__all__ = ["Made", "Workshop", "make_endpoint"]
 
 Made = Mapping[str, Any]
 

@@ -13,10 +13,8 @@ from driftline.errors import ConflictError, UndecidedError
 from driftline.monitors.run.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.warm_up.captured import put_captured
 from driftline.serving.context import ServerContext
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.resources import store
-
-__all__ = ["move_version", "renew_by_capture", "use_version"]
 
 
 def renew_by_capture(

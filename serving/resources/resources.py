@@ -20,15 +20,6 @@ from driftline.serving.resources.aws_names import own_names, read_tags
 from driftline.serving.resources.sentences import expected, shown
 from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
 
-__all__ = [
-    "ALARM_KINDS",
-    "Resource",
-    "ResourceError",
-    "key_of",
-    "nearest",
-    "parse_resources",
-]
-
 MAX_RESOURCES = 1000
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _ALARM_NAME_MAX = 255

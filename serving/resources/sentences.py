@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["expected", "shown", "told"]
-
 _MAX_SHOWN = 80
 _TIME = "a time such as 2026-01-15T06:00:00Z"
 

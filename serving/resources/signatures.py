@@ -13,14 +13,6 @@ from driftline.classes import class_text, classes_of_columns, known_classes
 from driftline.errors import InputError
 from driftline.signature import Column, Role, Signature, column_names
 
-__all__ = [
-    "endpoint_signature",
-    "foreign_signature",
-    "positive_class",
-    "require_match",
-    "succeed",
-]
-
 
 def endpoint_signature(
     declared: Signature, description: Mapping[str, Any], *, chosen: object = None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from driftline.alerts.notify.silence import Silence
 from driftline.serving.resources.specs import SilenceSpec
 
-__all__ = ["silence_of"]
-
 
 def silence_of(name: str, owner: str | None, spec: SilenceSpec) -> Silence:
     """Give the silence of a spec; who declared it made it, unless it says otherwise.

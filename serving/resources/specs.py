@@ -7,22 +7,6 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-__all__ = [
-    "KINDS",
-    "SECRET_FIELDS",
-    "SPECS",
-    "AlarmSpec",
-    "BaselineSpec",
-    "ChannelSpec",
-    "CompositeAlarmSpec",
-    "EndpointSpec",
-    "Kind",
-    "ModelSpec",
-    "MonitorSpec",
-    "SilenceSpec",
-    "Spec",
-]
-
 Kind = Literal[
     "Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"
 ]  # fmt: skip

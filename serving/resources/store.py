@@ -15,18 +15,6 @@ from driftline.serving.resources.resources import ALARM_KINDS, key_of, nearest
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind
 from driftline.serving.tables import resources
 
-__all__ = [
-    "Stored",
-    "delete_row",
-    "find",
-    "get",
-    "hold_all",
-    "list_kind",
-    "list_kinds",
-    "needs",
-    "put_row",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Stored:

@@ -25,8 +25,6 @@ from driftline.errors import InputError, UnavailableError
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import ChannelSpec
 
-__all__ = ["ASKING_MAX", "require_installed", "require_reachable", "require_ways"]
-
 log = logging.getLogger(__name__)
 
 # Apprise loads its services in one second, on a machine that has nothing to do.

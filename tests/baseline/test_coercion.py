@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.coercion import coerce, is_missing, plain_array, plain_type, unfit_mask
+from driftline.baseline.coercion import coerce, is_missing, unfit_mask
+from driftline.baseline.plain import plain_array, plain_type
 
 
 def coerced(values, kind, type_=None):

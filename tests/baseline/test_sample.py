@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.baseline.cells import number_cells, text_cells
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.folder import from_ipc, to_ipc
-from driftline.baseline.sample import UNKNOWN_HOUR, RowSampler
+from driftline.baseline.sample import RowSampler
 from driftline.baseline.sample_archive import sample_from_table, sample_to_table
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError

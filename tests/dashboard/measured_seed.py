@@ -21,7 +21,8 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metric_store
-from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import WindowFacts

@@ -25,7 +25,8 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.demo import bug, flights
 from driftline.baseline.store import Baseline, put

@@ -28,7 +28,8 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.upkeep import Upkeep
 from tests.journeys.alarm_receiver import SECRET, Receiver

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.store import add
 from driftline.app.cli import build
 from driftline.errors import NotFoundError
 from tests.serving.alarm_yard import METRIC, client, server, yard

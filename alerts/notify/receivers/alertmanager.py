@@ -21,10 +21,6 @@ from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
 
-__all__ = [
-    "RESEND_S", "alarm_alerts", "alerts_retold", "alerts_url", "notice_alerts", "with_end",
-]  # fmt: skip
-
 RESEND_S = 60.0
 _FIRES_FOR = timedelta(seconds=4 * RESEND_S)  # Prometheus's rule: four times the interval.
 _NOT_LABEL = re.compile(r"[^A-Za-z0-9_]")

@@ -26,8 +26,6 @@ from typing import Any
 
 from driftline.alerts.notify.addresses import AddressGuard
 
-__all__ = ["closed_to", "main"]
-
 _MEMORY_MAX_BYTES = 1 << 30
 _CPU_MAX_S = 20
 _REFUSED = frozenset(

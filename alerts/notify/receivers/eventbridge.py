@@ -18,8 +18,6 @@ from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.arn import ACCOUNT, REGION, alarm_arn
 from driftline.alerts.notify.event import Event
 
-__all__ = ["configuration_event", "eventbridge_alarm", "eventbridge_notice"]
-
 _SPACE = uuid.UUID("6a7d3f0e-5d0b-5a39-9a2f-0f4f6b1c9d11")  # Of ids made from our own.
 
 

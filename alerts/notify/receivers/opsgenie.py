@@ -23,8 +23,6 @@ from driftline.alerts.notify.arn import dedup_key
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
 
-__all__ = ["opsgenie_alarm", "opsgenie_notice", "opsgenie_request", "opsgenie_retold"]
-
 _URL = "https://api.opsgenie.com"
 _MESSAGE_MAX, _DESCRIPTION_MAX, _ENTITY_MAX = 130, 15_000, 512
 _DETAIL_MAX = 500  # Of 8,000 characters that all details may have together.

@@ -25,14 +25,6 @@ from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.secrets import Secret
 
-__all__ = [
-    "events_url",
-    "pagerduty_alarm",
-    "pagerduty_notice",
-    "pagerduty_retold",
-    "with_routing_key",
-]
-
 _URL = "https://events.pagerduty.com"
 _PATH = "/v2/enqueue"
 _SUMMARY_MAX = 1024

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-__all__ = ["GROUP", "main", "others_of", "plugin_names"]
-
 GROUP = "driftline.notifiers"
 
 

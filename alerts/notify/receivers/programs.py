@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.receivers.webhook import Answer
 
-__all__ = ["argv_of", "child_argv", "commands_of", "run_program"]
-
 _OUTPUT_MAX_BYTES = 4096
 _LAST_WORDS_S = 0.5  # For what stands in a pipe that something out of reach holds open.
 # What a program needs to find others, to speak people's language and to know its zone; nothing of

@@ -20,8 +20,6 @@ from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.arn import ACCOUNT, REGION, REGION_NAME, alarm_arn
 from driftline.alerts.notify.event import Event
 
-__all__ = ["sns_alarm", "sns_notice"]
-
 _STATISTIC_NAMES = {"SampleCount": "SAMPLE_COUNT"}
 _SUBJECT_MAX = 100  # SNS's limit.
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]+")

@@ -14,8 +14,6 @@ from standardwebhooks.webhooks import Webhook
 from driftline.alerts.notify.addresses import Target
 from driftline.alerts.notify.secrets import Secret
 
-__all__ = ["TOTAL_TIMEOUT_S", "Answer", "new_transport", "post", "signed_headers"]
-
 TOTAL_TIMEOUT_S = 15.0  # Standard Webhooks recommends 15 to 30 s.
 _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_MAX_BYTES = 4096

@@ -10,8 +10,6 @@ from driftline.app.client.connection import in_path
 from driftline.app.client.detectors import DetectorCalls
 from driftline.app.client.policies import PolicyCalls
 
-__all__ = ["AlarmCalls"]
-
 
 class AlarmCalls(DetectorCalls, PolicyCalls):
     """Calls about metrics, alarms and messages."""

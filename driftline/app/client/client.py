@@ -17,9 +17,6 @@ from driftline.errors import (
     InputError,
     UnavailableError,
 )
-from driftline.loopback import DEFAULT_SERVER
-
-__all__ = ["DEFAULT_SERVER", "KINDS", "Client"]
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS = {

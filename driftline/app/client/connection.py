@@ -19,8 +19,6 @@ from driftline.errors import (
 )
 from driftline.loopback import DEFAULT_SERVER
 
-__all__ = ["ServerCalls", "in_path", "refusal"]
-
 _ERRORS: dict[int, type[DriftlineError]] = {
     404: NotFoundError,
     409: ConflictError,

@@ -10,8 +10,6 @@ from typing import Any
 from driftline.app.client.connection import in_path
 from driftline.app.client.metrics import MetricCalls
 
-__all__ = ["DetectorCalls"]
-
 
 class DetectorCalls(MetricCalls):
     """Calls about metric math and detectors."""

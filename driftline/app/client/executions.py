@@ -10,8 +10,6 @@ import httpx
 from driftline.app.client.connection import ServerCalls, in_path, refusal
 from driftline.errors import UnavailableError
 
-__all__ = ["ExecutionCalls"]
-
 
 class ExecutionCalls(ServerCalls):
     """What can be asked of executions."""

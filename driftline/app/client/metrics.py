@@ -11,8 +11,6 @@ from typing import Any
 
 from driftline.app.client.connection import ServerCalls
 
-__all__ = ["MetricCalls"]
-
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
 _PAGE = 500

@@ -7,8 +7,6 @@ from typing import Any
 
 from driftline.app.client.connection import ServerCalls, in_path
 
-__all__ = ["PolicyCalls"]
-
 
 class PolicyCalls(ServerCalls):
     """Calls about what becomes of messages."""

@@ -7,8 +7,6 @@ import typer
 from driftline.app.commands import alarm_states as states
 from driftline.app.commands.alarm_replay import preview, replay
 
-__all__ = ["alarm"]
-
 alarm = typer.Typer(
     help="See why alarms are in their states, set states, replay alarms.", no_args_is_help=True
 )

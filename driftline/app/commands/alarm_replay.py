@@ -15,8 +15,6 @@ from driftline.app.commands import options
 from driftline.app.commands.terminal import harmless_json
 from driftline.errors import InputError
 
-__all__ = ["preview", "replay"]
-
 OnlyChanges = Annotated[
     bool, typer.Option("--changes", help="Print only evaluations that change the state.")
 ]

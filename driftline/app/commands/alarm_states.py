@@ -13,11 +13,6 @@ from driftline.app.commands.resources import moment
 from driftline.app.commands.terminal import harmless
 from driftline.errors import InputError
 
-__all__ = [
-    "delete", "disable", "enable", "explain", "get_alarm", "history", "list_alarms", "set_state",
-    "tag",
-]  # fmt: skip
-
 Name = Annotated[str, typer.Argument(help="Name of the alarm, metric or composite.")]
 Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
 _PAGE = 1000

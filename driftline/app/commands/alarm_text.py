@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-__all__ = ["explained"]
-
 _WIDTH = 80
 _POINTS_SHOWN = 20
 _INDENT = 12

@@ -16,8 +16,6 @@ from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["backtest", "monitor"]
-
 RESOURCE_FILES = (".yaml", ".yml", ".json")
 DEFAULT_WINDOW = "1d"
 

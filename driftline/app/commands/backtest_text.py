@@ -11,8 +11,6 @@ from driftline.monitors.backtest.page import mark_words
 from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
 from driftline.monitors.report.violation import plural, rounded
 
-__all__ = ["told"]
-
 _WIDTH = 80
 _NAME = 19
 _PLACES = _WIDTH - _NAME

@@ -17,8 +17,6 @@ from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.note import document_of
 from driftline.storage import use_options
 
-__all__ = ["capture"]
-
 capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
 
 _COLUMNS = (

@@ -18,8 +18,6 @@ from driftline.capture_line import LineError, write_line
 from driftline.errors import InputError
 from driftline.storage import open_uri
 
-__all__ = ["Layout", "Source", "find_sources"]
-
 Layout = Literal["endpoint", "batch"]
 
 

@@ -10,8 +10,6 @@ import typer
 
 from driftline.app.commands import options
 
-__all__ = ["channel"]
-
 channel = typer.Typer(help="Where messages of alarms go.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Channel; `driftline channel list` names them.")]

@@ -9,11 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.backtest import monitor
-from driftline.app.commands.resources import moment
+from driftline.app.commands.resources import moment, monitor
 from driftline.errors import InputError
-
-__all__ = ["monitor"]
 
 STATES = {
     "waiting": "has judged no window against it yet",

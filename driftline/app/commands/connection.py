@@ -11,9 +11,6 @@ from driftline.app.client.client import Client
 from driftline.app.installation import require_same, served_by
 from driftline.app.settings.settings import Settings
 
-__all__ = ["connect"]
-
-
 # Requests that only ask, although by POST.
 _QUESTIONS = (
     "/backtest", "/invocations", "/metrics/data", "/metrics/statistics", "/preview", "/replay",

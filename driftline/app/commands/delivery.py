@@ -8,8 +8,6 @@ import typer
 
 from driftline.app.commands import options
 
-__all__ = ["delivery"]
-
 delivery = typer.Typer(help="Messages: how they fare, and why.", no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="Message; `driftline delivery list` names them.")]

@@ -11,8 +11,6 @@ from driftline.app.commands import options
 from driftline.app.commands.resources import read_resources
 from driftline.errors import InputError
 
-__all__ = ["detector"]
-
 detector = typer.Typer(
     help="Learn what is usual for a metric, for alarms beside a band.", no_args_is_help=True
 )

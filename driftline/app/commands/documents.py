@@ -31,8 +31,6 @@ from driftline.monitors.report.violation import plural
 from driftline.monitors.rules.reading import read_rules, with_rules
 from driftline.roles import Roles
 
-__all__ = ["Kind", "baseline", "check"]
-
 
 class Kind(StrEnum):
     """What is compared."""

@@ -8,10 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.transfer import capture
+from driftline.app.commands.capture import capture
 from driftline.errors import InputError
-
-__all__ = ["capture", "erase"]
 
 # The server reads all files of the tables once for each request.
 _IDS_PER_REQUEST = 10_000

@@ -16,8 +16,6 @@ from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
 from driftline.monitors.kinds.outliers.writing import ENDINGS, write_scored
 from driftline.monitors.report.violation import plural
 
-__all__ = ["ExportScores", "told"]
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:

@@ -14,8 +14,6 @@ from driftline.baseline.location import locate
 from driftline.errors import InputError
 from driftline.monitors.report.report import Report
 
-__all__ = ["Format", "formats_of", "show"]
-
 
 class Format(StrEnum):
     """How a result is told."""

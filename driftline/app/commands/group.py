@@ -16,8 +16,6 @@ from typer.core import TyperGroup
 
 from driftline.errors import DriftlineError
 
-__all__ = ["UNREAD", "Page", "QuietGroup"]
-
 # What a shell says of a program that SIGPIPE has ended: 128 + 13.
 UNREAD = 141
 

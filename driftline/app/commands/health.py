@@ -13,8 +13,6 @@ from driftline.app.logs import configure_logging
 from driftline.app.processes import clock
 from driftline.app.settings.settings import load
 
-__all__ = ["doctor"]
-
 MARKS = {"ok": "ok", "warning": "WARN", "defect": "DEFECT"}
 
 

@@ -8,8 +8,6 @@ import typer
 
 from driftline.app.commands import options
 
-__all__ = ["incident"]
-
 incident = typer.Typer(help="Alarms that went off together.", no_args_is_help=True)
 
 

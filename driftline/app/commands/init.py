@@ -22,8 +22,6 @@ from driftline.app.init.scaffold import (
 from driftline.baseline.source import open_source
 from driftline.roles import Roles
 
-__all__ = ["init"]
-
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
 

@@ -16,8 +16,6 @@ from driftline.monitors.report.metric import INSUFFICIENT
 from driftline.monitors.report.ranking import Broken, broken_features
 from driftline.monitors.report.report import Report
 
-__all__ = ["junit"]
-
 
 def junit(report: Report) -> str:
     """Write a report as JUnit XML: one case for each feature or metric, a failure if violated.

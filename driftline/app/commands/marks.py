@@ -9,11 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.commissioning import monitor
-from driftline.app.commands.resources import moment
+from driftline.app.commands.resources import moment, monitor
 from driftline.errors import DriftlineError, InputError
-
-__all__ = ["monitor"]
 
 Name = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
 Author = Annotated[

@@ -14,8 +14,6 @@ from driftline.app.commands.metric_data import data, moment
 from driftline.app.commands.metric_names import require_metric
 from driftline.errors import InputError
 
-__all__ = ["metric"]
-
 metric = typer.Typer(help="Put and read metrics.", no_args_is_help=True)
 
 Dimension = Annotated[

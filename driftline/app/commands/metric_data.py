@@ -13,8 +13,6 @@ from driftline.app.commands import options
 from driftline.app.commands.resources import read_resources
 from driftline.errors import InputError
 
-__all__ = ["data", "moment"]
-
 _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from driftline.app.client.client import Client
 from driftline.errors import NotFoundError
 
-__all__ = ["require_metric"]
-
 # So many metrics are looked at for the names they have.
 _LOOKED_AT = 2_000
 _NEAR_MAX = 3

@@ -25,19 +25,6 @@ from driftline.storage import is_remote, use_options
 if TYPE_CHECKING:
     from driftline.app.client.client import Client
 
-__all__ = [
-    "DEFAULT",
-    "AsJson",
-    "Server",
-    "SettingsFile",
-    "open_places",
-    "show_json",
-    "show_table",
-    "with_options",
-    "with_roles",
-    "with_server",
-]
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SettingsFile = Annotated[
     Path | None,

@@ -21,8 +21,6 @@ from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.kinds.outliers.writing import Scored, write_scored
 from driftline.monitors.report.violation import plural
 
-__all__ = ["outliers"]
-
 SHOWN = ("score", "row", "reason")
 
 

@@ -12,8 +12,6 @@ from driftline.app.logs import configure_logging
 from driftline.app.processes import run_proxy
 from driftline.app.settings.settings import load
 
-__all__ = ["proxy"]
-
 PORT = 8085  # The next one after those of `driftline up` and its processes.
 
 

@@ -16,7 +16,7 @@ import typer
 from driftline.app.client.client import Client
 from driftline.app.client.connection import in_path
 from driftline.app.commands import options
-from driftline.app.commands.erasure import capture
+from driftline.app.commands.capture import capture
 from driftline.app.commands.resources import moment
 from driftline.app.progress import progress
 from driftline.capture_line import CaptureLine, read_line
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from driftline.app.replay.sending import Sender, Target
     from driftline.signature import Signature
-
-__all__ = ["capture"]
 
 # Requests whose answers are read together.
 CHUNK = 256

@@ -16,8 +16,6 @@ from driftline.app.commands import options
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-__all__ = ["apply", "delete", "deploy", "get", "invoke", "moment", "monitor"]
-
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",

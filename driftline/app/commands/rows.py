@@ -11,12 +11,9 @@ import typer
 
 from driftline.app.client.client import Client
 from driftline.app.commands import options
-from driftline.app.commands.marks import monitor
-from driftline.app.commands.resources import moment
+from driftline.app.commands.resources import moment, monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError, NotFoundError
-
-__all__ = ["find_violation", "monitor"]
 
 EXECUTIONS_LOOKED = 1000
 

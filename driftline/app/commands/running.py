@@ -29,11 +29,6 @@ from driftline.errors import InputError
 from driftline.loopback import require_loopback
 from driftline.storage import is_remote, use_options
 
-__all__ = [
-    "alarms", "dashboard", "demo", "migrate", "scheduler", "server", "settings", "sidecar", "sink",
-    "up", "version",
-]  # fmt: skip
-
 
 def up(
     config_file: options.SettingsFile = None,

@@ -11,8 +11,6 @@ import typer
 from driftline.app.commands import options
 from driftline.errors import InputError
 
-__all__ = ["silence"]
-
 silence = typer.Typer(
     help="Hold back messages of alarms for a while; their states go on changing.",
     no_args_is_help=True,

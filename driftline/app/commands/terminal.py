@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["harmless", "harmless_json"]
-
 # Control characters (C0 but for tab and the line's end, DEL, C1), the other line ends of Unicode
 # and what turns the direction of writing: names and values may hold them to steer a terminal.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

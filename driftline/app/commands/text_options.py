@@ -11,8 +11,6 @@ from driftline.app.commands.options import with_options
 from driftline.baseline.dialect import Dialect
 from driftline.baseline.source import Files
 
-__all__ = ["files_of", "with_dialect"]
-
 # Every command that takes text files takes all of these: see `with_dialect`.
 DIALECT: dict[str, Any] = {
     "delimiter": Annotated[

@@ -25,8 +25,6 @@ from driftline.capture.sagemaker.capture_files import (
 from driftline.capture_line import LineError, read_line
 from driftline.errors import InputError
 
-__all__ = ["capture", "export", "load"]
-
 # What one request carries: well below the server's limit, and quick enough to be shown as progress.
 CHUNK_LINES = 5_000
 CHUNK_BYTES = 8 << 20

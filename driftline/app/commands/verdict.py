@@ -27,8 +27,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.report.violation import FeatureResult, percent, plural
 
-__all__ = ["print_report"]
-
 # Characters of a cause on the terminal; the documents and --json have it whole.
 CAUSE_WIDTH = 400
 # Violated features that are told; a screen holds no five thousand.

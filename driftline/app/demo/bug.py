@@ -18,8 +18,6 @@ import pyarrow.compute as pc
 
 from driftline.app.demo.flights import EVENT_TIME
 
-__all__ = ["AIRPORT", "CARRIER", "CELSIUS_COLUMNS", "WRONG_CARRIER", "Planted", "bug_days", "plant"]
-
 AIRPORT = "EWR"
 CELSIUS_COLUMNS = ("temp", "dewp")
 CARRIER = "9E"  # Endeavor Air, IATA.

@@ -25,8 +25,6 @@ from driftline.app.demo.reasons import (
 from driftline.app.demo.reconcile import Check, Run
 from driftline.app.demo.resources import ENDPOINT, WINDOWS, monitor_of
 
-__all__ = ["Explained", "explain"]
-
 DAY = timedelta(days=1)
 
 

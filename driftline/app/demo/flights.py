@@ -23,20 +23,6 @@ from pyarrow import csv
 
 from driftline.errors import UnavailableError
 
-__all__ = [
-    "EVENT_TIME",
-    "FEATURES",
-    "LABEL",
-    "LATE_MINUTES",
-    "REFERENCE_DAYS",
-    "YEAR_DAYS",
-    "Flights",
-    "Request",
-    "load",
-    "requests_of",
-    "year_end",
-]
-
 EVENT_TIME = "event_time"
 LABEL = "late"
 LATE_MINUTES = 15

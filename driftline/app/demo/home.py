@@ -13,8 +13,6 @@ from types import TracebackType
 
 from driftline.errors import ConflictError, InputError
 
-__all__ = ["MARKER", "Home", "free_port"]
-
 MARKER = ".driftline-demo"
 DEFAULT_FOLDER = Path(".driftline", "demo")
 # Why a setting is not left as it is.

@@ -13,8 +13,6 @@ import httpx
 from driftline.app.demo.resources import ENDPOINT
 from driftline.errors import UnavailableError
 
-__all__ = ["House"]
-
 TIMEOUT_S = 60.0
 MOST_ITEMS = 1000  # The interface's own limit; more than a year of daily windows.
 # To count what is stored, the server reads the table: so it is asked a tenth of the time at most.

@@ -16,8 +16,6 @@ from driftline.app.client.client import Client
 from driftline.app.demo.flights import LABEL, Request
 from driftline.errors import UnavailableError
 
-__all__ = ["LABELS_KNOWN_AFTER", "LabelFeed"]
-
 LABELS_KNOWN_AFTER = timedelta(days=2)
 
 

@@ -24,8 +24,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # It
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, TEXTS
 
-__all__ = ["PREDICTION", "PROBABILITY", "Trained", "pipeline", "save", "train"]
-
 PREDICTION = "prediction"
 PROBABILITY = "probability"
 FOLDS = 5

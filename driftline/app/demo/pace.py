@@ -15,8 +15,6 @@ from pathlib import Path
 
 from driftline.app.demo.labels import LabelFeed
 
-__all__ = ["Cadence", "ClockFile", "Pace"]
-
 DAY = timedelta(days=1)
 # Windows are run when their end has passed, so the clock stands a moment after midnight.
 PAST_MIDNIGHT = timedelta(minutes=1)

@@ -19,8 +19,6 @@ import pyarrow.compute as pc
 from driftline.app.demo.flights import EVENT_TIME, LABEL, WEATHER, Request
 from driftline.app.demo.receiver import Page
 
-__all__ = ["BadWeek", "PagedWindow", "answered", "bad_weeks", "lacks_weather", "window_of"]
-
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 

@@ -17,8 +17,6 @@ from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-__all__ = ["Page", "Receiver"]
-
 MAX_BODY_BYTES = 1 << 20
 
 

@@ -40,8 +40,6 @@ from driftline.app.demo.resources import (
     monitor_of,
 )
 
-__all__ = ["Check", "Run", "Traffic", "reconcile", "show"]
-
 SHOWN_ROWS = 50
 TABLE_WIDTH = 80
 

@@ -16,8 +16,6 @@ from urllib.parse import urlsplit
 from driftline.app.demo.flights import Request
 from driftline.errors import DriftlineError, UnavailableError
 
-__all__ = ["Answer", "Ledger", "Replay"]
-
 DAY = timedelta(days=1)
 SENDER_COUNT = 16
 POLL_S = 0.05

@@ -19,22 +19,6 @@ from driftline.app.demo.labels import LABELS_KNOWN_AFTER
 from driftline.app.demo.model import PREDICTION, PROBABILITY
 from driftline.app.demo.pace import Cadence
 
-__all__ = [
-    "ALARMS",
-    "CHANNEL",
-    "DAY_S",
-    "ENDPOINT",
-    "NAMESPACE",
-    "WATCHED",
-    "cadences",
-    "channels_of",
-    "declare",
-    "dimensions",
-    "monitor_of",
-    "read",
-    "write",
-]
-
 ENDPOINT = "flights"
 CHANNEL = "pager"
 OWNER = "departures-team"

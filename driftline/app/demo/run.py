@@ -42,8 +42,6 @@ from driftline.app.settings.settings import Settings, load
 from driftline.app.up import Supervisor, start
 from driftline.errors import InputError
 
-__all__ = ["run_demo"]
-
 READY_WITHIN_S = 60.0
 SECRET_BYTES = 32
 

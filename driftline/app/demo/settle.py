@@ -13,8 +13,6 @@ from driftline.app.demo.pace import Cadence, Pace
 from driftline.app.demo.replay import Replay
 from driftline.app.demo.resources import WATCHED
 
-__all__ = ["Ending", "settle", "unfinished"]
-
 POLL_S = 0.05
 # Waiting goes on as long as something moves; it ends when nothing has for so long.
 PATIENCE_S = 60.0

@@ -19,8 +19,6 @@ from driftline.app.demo import bug
 from driftline.app.demo.reasons import BadWeek, lacks_weather
 from driftline.app.demo.receiver import Page
 
-__all__ = ["fault", "look_on", "lost_quality", "missing_weather", "show_page", "tell"]
-
 # Below the words of a stage, and below the name of an alarm.
 STAGE_INDENT = 10
 PAGE_INDENT = 8

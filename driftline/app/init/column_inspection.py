@@ -13,8 +13,6 @@ from driftline.baseline.schema import column_type
 from driftline.classes import class_text
 from driftline.signature import ColumnType
 
-__all__ = ["ColumnFacts", "look_at"]
-
 SHOWN_VALUES = 50
 PROBED_TEXTS = 1_000
 

@@ -16,8 +16,6 @@ from driftline.monitors.check import check_roles
 from driftline.monitors.report.report import Report
 from driftline.roles import Roles
 
-__all__ = ["Trial", "try_out"]
-
 LAST_SHARE = 0.1
 MIN_ROWS = 100
 

@@ -22,8 +22,6 @@ from driftline.classes import class_text
 from driftline.errors import InputError
 from driftline.roles import Facet, Problem, Roles
 
-__all__ = ["IDS", "Guess", "Guessed", "guess_roles"]
-
 SAMPLE_ROWS = 200_000
 # As signatures list classes (baseline/fit.py); more values than these are no classes.
 MAX_CLASSES = 50

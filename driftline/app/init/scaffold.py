@@ -16,10 +16,6 @@ from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
 from driftline.serving.resources.deploy import monitor_resources, roles_spec
 
-__all__ = [
-    "draft_resources", "draft_text", "endpoint_name", "require_free", "sent_note", "write_draft",
-]  # fmt: skip
-
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 
 _CHANNEL = """\

@@ -19,8 +19,6 @@ from driftline.capture.decoding.reading import Bodies
 from driftline.capture_line import CaptureLine, Side
 from driftline.signature import Signature
 
-__all__ = ["Differences", "compare"]
-
 TOLERANCE = 1e-9
 _TIME = pa.timestamp("us", "UTC")
 

@@ -15,8 +15,6 @@ from driftline.app.client.connection import refusal
 from driftline.capture_line import CaptureLine
 from driftline.errors import InputError, UnavailableError
 
-__all__ = ["MARK", "Answer", "Sender", "Target"]
-
 # Says of a request that it was captured before: whoever captures can tell it from production.
 MARK = "X-Driftline-Replay"
 _TIMEOUT_S = 60.0

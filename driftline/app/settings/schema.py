@@ -8,23 +8,6 @@ from typing import Any, Literal
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.tap.recorder import DEFAULT_HEADERS
 
-__all__ = [
-    "Alarms",
-    "Auth",
-    "Capture",
-    "Dashboard",
-    "Database",
-    "Kafka",
-    "Log",
-    "Metrics",
-    "Notify",
-    "Scheduler",
-    "Server",
-    "Serving",
-    "Storage",
-    "is_secret",
-]
-
 
 def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it.
     if isinstance(default, list):

@@ -39,8 +39,6 @@ from driftline.capture.spool.writer import Durability, OnFull
 from driftline.errors import InputError
 from driftline.storage import SECRET_OPTIONS, check_options, check_uri, is_remote, plain_options
 
-__all__ = ["Settings", "SettingsError", "describe", "load", "without_password"]
-
 PREFIX = "DRIFTLINE_"
 # From the first colon that begins no host to the last @, also where the rest is no URL.
 PASSWORD = re.compile(r":(?!//).*@|(?<=password=)[^&]*")

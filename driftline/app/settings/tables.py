@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 
 from driftline.errors import InputError
 
-__all__ = ["read_tables", "set_fields"]
-
 T = TypeVar("T")
 _KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 _LISTS = {"tuple[str, ...]": ("str", "texts"), "tuple[float, ...]": ("float", "numbers")}

@@ -31,8 +31,6 @@ from driftline.monitors.kinds.attribution.ranking import (
     tail_of,
 )
 
-__all__ = ["Between", "Spread", "block_length", "block_spread", "block_tail"]
-
 Numbers = NDArray[np.float64]
 
 DAY_US = 24 * HOUR_US

@@ -24,18 +24,6 @@ from driftline.monitors.kinds.attribution.blocks import Between, Spread
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import Tail, ndcg
 
-__all__ = [
-    "LEAST_LEVEL",
-    "LEAST_SHARE",
-    "NDCG_LIMIT",
-    "Comparison",
-    "Finding",
-    "Scale",
-    "compare",
-    "holm_levels",
-    "settle",
-]
-
 Numbers = NDArray[np.float64]
 
 # SageMaker's limit.

@@ -36,17 +36,6 @@ from driftline.monitors.kinds.attribution.sampling import (
 from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
 from driftline.signature import ColumnType, Signature
 
-__all__ = [
-    "GIVEN",
-    "PERMUTATION",
-    "Explained",
-    "ModelPredictor",
-    "affordable_rows",
-    "explain_reference",
-    "explain_rows",
-    "read_given",
-]
-
 PERMUTATION, GIVEN = "permutation", "given"
 # A hundred and fifty for each of thirteen weeks: half of what a window is judged by.
 REFERENCE_ROWS = 2_000

@@ -9,8 +9,6 @@ from typing import TypeGuard
 
 from driftline.errors import InputError
 
-__all__ = ["Explanation", "read_explanations", "write_explanations"]
-
 # Clarify's key. Permutations estimate the same values that its kernel does.
 METHOD = "kernel_shap"
 # No attribution comes near.

@@ -24,8 +24,6 @@ from pyarrow import ipc
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.ranking import Tail
 
-__all__ = ["HOUR_US", "LABEL", "Attributions", "Importance", "Making", "table_digest"]
-
 KEY = b"driftline.attributions"
 FORMAT_VERSION = 2
 # Of the first, without hours.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from driftline.baseline.coercion import ARROW_TYPES
+from driftline.baseline.plain import ARROW_TYPES
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import Predictor, Question
@@ -29,7 +29,6 @@ from driftline.monitors.kinds.attribution.explaining import (
     Explained,
     ModelPredictor,
     affordable_rows,
-    explain_reference,
     explain_rows,
     read_given,
 )
@@ -47,8 +46,6 @@ from driftline.monitors.kinds.attribution.report import (
 )
 from driftline.monitors.kinds.attribution.sampling import sample_rows
 from driftline.monitors.report.report import Report
-
-__all__ = ["examine", "explain_reference", "suggest"]
 
 # Of a window: rows explained, and rows that the model is asked about for them, at most.
 WINDOW_ROWS = 1_000

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["REPLICATES", "Tail", "calibrate", "ndcg", "resampled_means", "tail_at", "tail_of"]
-
 Numbers = NDArray[np.float64]
 
 # Sizes of windows that the tail is learned at; in between it is interpolated.

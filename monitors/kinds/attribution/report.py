@@ -21,8 +21,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.report.violation import JsonValue, Severity
 from driftline.monitors.run.datapoints import OWN_METRICS, UNQUOTED
 
-__all__ = ["Outcome", "attribution_report", "incomparable_report"]
-
 NAMESPACE = "aws/sagemaker/Endpoints/explainability-metrics"
 METHOD = "KernelShap"
 TICKET: Severity = "ticket"

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import ARROW_TYPES, coerce
+from driftline.baseline.coercion import coerce
+from driftline.baseline.plain import ARROW_TYPES
 from driftline.errors import InputError
 from driftline.monitors.check_context import BatchMaker
 from driftline.monitors.kinds.attribution.importance import HOUR_US
 from driftline.signature import ColumnType, Signature
-
-__all__ = ["evenly", "hours_of", "sample_rows", "time_column", "timed_sample"]
 
 
 def sample_rows(

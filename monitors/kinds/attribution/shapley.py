@@ -28,8 +28,6 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.monitors.check_context import Predictor
 
-__all__ = ["MODEL_ROWS", "Contributions", "asked_rows", "explain"]
-
 # Rows that the model is asked about in one call.
 MODEL_ROWS = 150_000
 

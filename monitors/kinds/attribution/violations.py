@@ -11,8 +11,6 @@ from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.attribution.drift import Comparison, Finding
 from driftline.monitors.report.violation import Violation, percent
 
-__all__ = ["attribution_violations"]
-
 CHECK = "feature_attribution_drift_check"
 # Features that a cause names.
 NAMED = 3

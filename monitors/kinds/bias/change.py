@@ -23,18 +23,6 @@ from scipy import special
 from driftline.monitors.kinds.bias.intervals import Z95, interval, newcombe, wilson
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
 
-__all__ = [
-    "Comparison",
-    "Estimate",
-    "Spread",
-    "estimate",
-    "exactly",
-    "from_scale",
-    "holm",
-    "on_scale",
-    "spread",
-]
-
 Limits = tuple[float, float]
 Counts = NDArray[np.int64]
 # Beyond so many standard errors nothing is left to find out.

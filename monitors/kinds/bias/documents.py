@@ -20,17 +20,6 @@ from driftline.monitors.kinds.bias.groups import Group, group_of_text, label_of_
 from driftline.monitors.kinds.bias.metrics import POST_TRAINING, PRE_TRAINING, Measured
 from driftline.monitors.report.metric import finite
 
-__all__ = [
-    "CHECK",
-    "POST",
-    "PRE",
-    "Requirements",
-    "analysis",
-    "breaks",
-    "read_requirements",
-    "violation_fields",
-]
-
 PRE, POST = "pre_training_bias_metrics", "post_training_bias_metrics"
 STAGES: Mapping[str, Mapping[str, str]] = {POST: POST_TRAINING, PRE: PRE_TRAINING}
 CHECK = "bias_drift_check"

@@ -21,8 +21,6 @@ from driftline.errors import InputError
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.roles import Facet, Roles
 
-__all__ = ["ABOVE", "Tally", "count_batches", "count_blocks", "facet_codes"]
-
 # More values than this are no groups or strata but an identifier.
 MAX_VALUES = 10_000
 # Cells of a facet that is split by a threshold.

@@ -19,8 +19,6 @@ from driftline.monitors.report.metric import MetricPoint
 from driftline.monitors.report.violation import JsonValue, Violation, percent, plural
 from driftline.monitors.root_cause.contributors import Target, find_culprits
 
-__all__ = ["coverage_warnings", "group_details", "points_of", "violations_of"]
-
 NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
 # CloudWatch takes printable ASCII; these stay readable as they are.
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"

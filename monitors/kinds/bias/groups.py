@@ -17,8 +17,6 @@ from driftline.monitors.kinds.bias.facet_counts import ABOVE, Tally
 from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.roles import Facet
 
-__all__ = ["Group", "group_of_text", "groups_of", "label_of_text", "read_threshold"]
-
 # A facet without values gives a group for each of its most frequent values, up to this many.
 MAX_GROUPS = 50
 # Clarify's text of "above a threshold", up to the largest value there was.

@@ -18,8 +18,6 @@ from scipy import special
 
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
 
-__all__ = ["Z95", "denominators", "interval", "newcombe", "ratio_limits", "wilson"]
-
 Z95 = float(special.ndtri(0.975))
 REPLICATES = 2_000
 # A ratio of two small counts has no normal distribution to speak of.

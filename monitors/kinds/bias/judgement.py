@@ -37,8 +37,6 @@ from driftline.monitors.kinds.bias.metrics import (
 from driftline.monitors.report.metric import INSUFFICIENT, MetricResult
 from driftline.monitors.report.violation import Severity
 
-__all__ = ["JUDGED", "Finding", "GroupCounts", "judge_groups"]
-
 Counts = NDArray[np.int64]
 # Judged unless somebody sets other limits; all other metrics are shown.
 JUDGED = ("DPPL", "DI", "RD", "SD")

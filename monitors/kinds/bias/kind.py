@@ -31,8 +31,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.report.violation import JsonValue
 from driftline.roles import Facet
 
-__all__ = ["examine", "suggest"]
-
 BY_DOCUMENT = (
     "compared with the values of analysis.json alone, whose own uncertainty is not known; a "
     "baseline made from data is compared with both sides' intervals"

@@ -20,21 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "LABEL_FREE",
-    "MISSING",
-    "NEED_BOTH",
-    "POST_TRAINING",
-    "PRE_TRAINING",
-    "RATES",
-    "Measured",
-    "Pair",
-    "Rate",
-    "Side",
-    "divergences",
-    "measure",
-]
-
 # Place of "no value" in the axes of label and prediction; 0 is negative, 1 positive.
 MISSING = 2
 # In the order of Clarify's reports, with its words.

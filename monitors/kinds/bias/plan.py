@@ -20,8 +20,6 @@ from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, cou
 from driftline.monitors.kinds.bias.groups import Group, groups_of
 from driftline.roles import Facet, Problem, Roles
 
-__all__ = ["Plan", "plan_of", "reference_blocks"]
-
 HOUR_US = 3_600_000_000
 # So many blocks of the window's length, or of half of it, and so on, tell how they vary.
 WANTED_BLOCKS = 8

@@ -23,18 +23,6 @@ from driftline.monitors.kinds.data_quality.units import UnitChange
 from driftline.monitors.report.violation import Severity, percent
 from driftline.signature import Column
 
-__all__ = [
-    "Draft",
-    "completeness_draft",
-    "constant_draft",
-    "domain_draft",
-    "drift_draft",
-    "drift_words",
-    "implausible_draft",
-    "mismatch_draft",
-    "type_draft",
-]
-
 NOT_OF_TYPE = {
     "int64": "not whole numbers",
     "double": "not numbers",

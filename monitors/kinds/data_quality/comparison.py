@@ -13,11 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.baseline.cells import Cells, Predicate
-from driftline.baseline.predicate import Operator, number_text
+from driftline.baseline.cells import Cells
+from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.shape import shape_of
-
-__all__ = ["Comparison", "compare"]
 
 BAR_SHARE = 1 / 16
 """A bar of numbers holds at least this share of the reference, if its neighbours allow it."""

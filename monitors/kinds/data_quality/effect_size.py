@@ -23,8 +23,6 @@ from driftline.monitors.distances.transport import (
 from driftline.monitors.distances.variation import variation_size
 from driftline.monitors.report.violation import FeatureResult, percent
 
-__all__ = ["with_extent", "with_extents"]
-
 # A shift of the mean is called one when it makes up so much of all that moved.
 ONE_WAY = 0.7
 # With so many of the window's values beyond the reference's range, which are drawn in to it, what

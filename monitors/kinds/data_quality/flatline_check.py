@@ -15,8 +15,6 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.drift_test.significance import MIN_ROWS
 
-__all__ = ["GONE_SHARE", "constant_value", "is_gone", "is_stuck"]
-
 # From this share of empty rows on a column is as good as gone.
 GONE_SHARE = 0.9
 # What no stretch of the reference came near, simulated on outages of an hour and less: below a

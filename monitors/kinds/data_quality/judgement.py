@@ -10,11 +10,12 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.profile import BlockCounts, Profile
+from driftline.baseline.profile import Profile
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import SCALES, Decider, Decision
@@ -32,17 +33,6 @@ from driftline.monitors.kinds.data_quality.checks import (
 from driftline.monitors.kinds.data_quality.flatline_check import constant_value, is_gone, is_stuck
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.signature import Column, Signature
-
-__all__ = [
-    "EXTRA_COLUMNS",
-    "MISSING_COLUMNS",
-    "UNJUDGED",
-    "Judgement",
-    "Keeper",
-    "is_text_by_decree",
-    "judge",
-    "tolerance_of",
-]
 
 MISSING_COLUMNS = "Missing columns"
 EXTRA_COLUMNS = "Extra columns"

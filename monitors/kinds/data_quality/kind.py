@@ -48,8 +48,6 @@ from driftline.monitors.warm_up.suppressed_drift import hold_back, without_held
 from driftline.monitors.warm_up.warm_up import Finding
 from driftline.signature import Column, Signature
 
-__all__ = ["examine", "lay_beside", "reference_columns"]
-
 # Columns of captured rows that are none of the data.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
 SHOWN_UNJUDGED = 5

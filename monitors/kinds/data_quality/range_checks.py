@@ -23,8 +23,6 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, evidence
 from driftline.monitors.kinds.data_quality.units import APART, UnitChange, suspect_unit
 
-__all__ = ["Implausible", "Sampler", "find_implausible"]
-
 # Rows of which values are looked at, spread evenly over the window.
 SAMPLE_ROWS = 20_000
 # Values kept in all, so that thousands of columns do not fill the memory (128 MB of numbers); but

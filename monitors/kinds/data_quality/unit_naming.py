@@ -21,8 +21,6 @@ from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.kinds.data_quality.units import Numbers, UnitChange, restoring_unit
 
-__all__ = ["name_units"]
-
 # Rows that the reference hardly has are taken for those that changed.
 RARE_SHARE = 0.01
 

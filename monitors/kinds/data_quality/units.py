@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from driftline.monitors.distances.curves import cdf_distance
 
-__all__ = ["UnitChange", "restoring_unit", "suspect_unit"]
-
 # Fewer values than this, or fewer distinct ones, fit anything.
 MIN_VALUES = 30
 MIN_DISTINCT = 5

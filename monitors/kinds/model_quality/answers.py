@@ -28,8 +28,6 @@ from driftline.monitors.kinds.model_quality.metrics import (
 )
 from driftline.roles import Problem, Roles
 
-__all__ = ["Answers", "needed_columns", "read_answers"]
-
 # The other class, when there are several of them.
 OTHER = "other"
 # More are no classes but an identifier, or free text.

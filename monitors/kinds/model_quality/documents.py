@@ -22,16 +22,6 @@ from driftline.monitors.kinds.model_quality.metrics import BETAS
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
 
-__all__ = [
-    "Constraint",
-    "constraint_document",
-    "deviations",
-    "read_constraints",
-    "read_statistics",
-    "statistics_document",
-    "suggested",
-]
-
 LESS, GREATER = "LessThanThreshold", "GreaterThanThreshold"
 # SageMaker's headings.
 HEADINGS: Mapping[Problem, str] = {

@@ -25,8 +25,6 @@ from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.roles import Problem, Roles
 
-__all__ = ["Expectation", "expectation", "reference_answers"]
-
 
 @dataclass(frozen=True)
 class Expectation:

@@ -22,8 +22,6 @@ from scipy import special
 
 from driftline.monitors.drift_test.significance import wilson_interval
 
-__all__ = ["Codes", "Measure", "Numbers", "Rows", "Scale", "Tally", "undefined"]
-
 # Clusters by cells beyond this are added up row by row.
 MOST_CELLS = 1 << 22
 

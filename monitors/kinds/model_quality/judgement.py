@@ -32,8 +32,6 @@ from driftline.monitors.kinds.model_quality.skill import (
 from driftline.monitors.report.metric import INSUFFICIENT, UNDEFINED, MetricResult
 from driftline.monitors.report.violation import Severity, plural
 
-__all__ = ["QualityJudgement", "blocks_of", "judge_quality"]
-
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75
 SKILL = frozenset(

@@ -42,8 +42,6 @@ from driftline.monitors.report.metric import MetricPoint
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.report.violation import JsonValue
 
-__all__ = ["NAMESPACE", "examine", "suggest"]
-
 NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the question's.

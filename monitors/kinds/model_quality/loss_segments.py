@@ -15,8 +15,6 @@ from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.report.violation import Segment
 
-__all__ = ["HOUR", "find_segment", "losses"]
-
 HOUR = "hour of the day (UTC)"
 HOUR_US = 3_600_000_000
 # A column with more levels than this in one window is no segment that a person would name.

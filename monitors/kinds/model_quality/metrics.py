@@ -24,15 +24,6 @@ from driftline.monitors.kinds.model_quality.influence import (
 )
 from driftline.monitors.kinds.model_quality.roc import rank
 
-__all__ = [
-    "BETAS",
-    "binary_metrics",
-    "calibration",
-    "confusion",
-    "multiclass_metrics",
-    "regression_metrics",
-]
-
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
 SURE = 1e-15

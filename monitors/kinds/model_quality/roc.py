@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ranking", "precision_recall_curve", "rank", "roc_curve"]
-
 # Spark's BinaryClassificationMetrics keeps about so many points of a curve, too (its numBins).
 CURVE_POINTS = 1000
 

@@ -11,8 +11,6 @@ from scipy import special
 
 from driftline.monitors.kinds.model_quality.influence import Measure, Scale
 
-__all__ = ["TINY", "backward", "forward", "variance_of"]
-
 # Keeps logits and logarithms finite.
 TINY = 1e-9
 # Beyond this on the logarithm no double holds the number.

@@ -29,18 +29,6 @@ from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers
 from driftline.monitors.kinds.model_quality.scales import TINY, backward, forward, variance_of
 
-__all__ = [
-    "DECIDING_CLUSTERS",
-    "MIN_SUPPORT",
-    "Blocks",
-    "Scatter",
-    "Verdict",
-    "cluster_rows",
-    "judge_metric",
-    "reference_blocks",
-    "scatter",
-]
-
 # Rows of the smaller class, below which its share of hits says nothing.
 MIN_SUPPORT = 10
 # Worse by less than this is no loss that anybody would act on: two points, or 5 % of an error.

@@ -16,8 +16,6 @@ from driftline.monitors.kinds.model_quality.loss_segments import HOUR
 from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.violation import Segment, Violation, percent
 
-__all__ = ["describe"]
-
 GUESSING = {
     "brier_skill": "worse than guessing the base rate",
     "accuracy_skill": "worse than always saying the most frequent class",

@@ -16,19 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from driftline.baseline.sample import UNKNOWN_HOUR, RowSample
-
-__all__ = [
-    "Dependence",
-    "Numbers",
-    "distance_needed",
-    "mean_dependence",
-    "student_distance",
-    "student_nats",
-    "time_blocks",
-    "weigh",
-    "weigh_both",
-]
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.sample import RowSample
 
 Numbers = NDArray[np.float64]
 

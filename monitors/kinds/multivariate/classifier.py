@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
-__all__ = ["Domain", "Features", "judge_domain"]
-
 Features = NDArray[np.float32]
 
 # Rows of either side, and blocks of the reference that are told from the rest: about a second each

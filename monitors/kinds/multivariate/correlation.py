@@ -27,8 +27,6 @@ from driftline.monitors.kinds.multivariate.blocks import (
 )
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
 
-__all__ = ["TOLERANCE", "PairChange", "Pairs", "correlations", "judge_pairs"]
-
 # A correlation may change by so much: less has no meaning for anybody.
 TOLERANCE = 0.05
 # Correlations beyond are taken as this: what is nearly certain has no finite Fisher z.

@@ -16,8 +16,6 @@ from driftline.monitors.kinds.multivariate.judgement import JointJudgement
 from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
 from driftline.monitors.report.violation import Violation, percent, plural
 
-__all__ = ["by_source", "changed_pairs", "joint_violations"]
-
 CORRELATION = "correlation_drift_check"
 RECONSTRUCTION = "reconstruction_drift_check"
 DOMAIN = "domain_drift_check"

@@ -34,8 +34,6 @@ from driftline.monitors.kinds.multivariate.scores import (
 from driftline.monitors.kinds.multivariate.shares import judge_answers, judge_derived, shared
 from driftline.monitors.kinds.multivariate.spans import Earlier, Span, spans_of
 
-__all__ = ["SHARES", "JointJudgement", "judge_window"]
-
 # Of the budget of false alarms; what has nothing to judge leaves its share unspent.
 SHARES = {
     "correlation": 0.3,

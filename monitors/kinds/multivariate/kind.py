@@ -26,8 +26,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.report.violation import JsonValue, Severity
 from driftline.monitors.run.datapoints import OWN_METRICS
 
-__all__ = ["examine", "suggest"]
-
 # Pairs that are shown.
 PAIRS_SHOWN = 10
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"

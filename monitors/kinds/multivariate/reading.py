@@ -15,8 +15,6 @@ from driftline.baseline.derived_rows import DerivedRows
 from driftline.baseline.sample import RowSampler
 from driftline.baseline.store import Baseline
 
-__all__ = ["JointReading", "traits_of"]
-
 
 @dataclass(slots=True)
 class JointReading:

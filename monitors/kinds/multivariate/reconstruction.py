@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 from driftline.monitors.kinds.multivariate.blocks import Numbers, mean_dependence, weigh_both
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
 
-__all__ = ["Reconstruction", "judge_reconstruction"]
-
 # Share of the variance that the kept directions explain, as NannyML's default.
 KEPT_VARIANCE = 0.65
 # The mean error may change by so much of itself.

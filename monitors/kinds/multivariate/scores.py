@@ -20,8 +20,6 @@ from scipy import special
 
 from driftline.baseline.cells import Cells
 
-__all__ = ["Codes", "Matrix", "Score", "cell_counts", "plan_scores", "score_rows", "score_tables"]
-
 Codes = NDArray[np.unsignedinteger]
 Matrix = NDArray[np.float32]
 

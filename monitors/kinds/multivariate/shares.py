@@ -24,8 +24,6 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.monitors.kinds.multivariate.scores import cell_counts
 
-__all__ = ["judge_answers", "judge_derived", "shared"]
-
 HOUR_US = 3_600_000_000
 
 

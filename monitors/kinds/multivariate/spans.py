@@ -12,11 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from driftline.baseline.sample import UNKNOWN_HOUR
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.capture.windows.window import Window
 from driftline.monitors.kinds.multivariate.scores import Codes
-
-__all__ = ["SPANS", "Earlier", "Span", "spans_of"]
 
 # Windows of each span, with the one that is judged. Longer ones would find little more, and go on
 # alarming for long when what was wrong is mended.

@@ -14,8 +14,6 @@ from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
 from driftline.signature import Signature
 
-__all__ = ["captured_rows"]
-
 IDS = pa.schema([(ROW_IDS[0], pa.string()), (ROW_IDS[1], pa.int64())])
 
 

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from driftline.baseline.store import Baseline
 
-__all__ = ["cluster_size"]
-
 # Cells that hold at most this share of the rows are rare.
 RARE_SHARE = 0.02
 # With fewer blocks of the window's length shorter ones are taken.

@@ -16,8 +16,6 @@ from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import UndecidedError
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
 
-__all__ = ["OUTLIER", "SCORE", "OutlierCondition", "with_baseline"]
-
 OUTLIER = "outlier"
 # The column that scores stand in beside a row's own.
 SCORE = "outlier_score"

@@ -17,8 +17,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Joint", "cross_fitted", "fit_joint"]
-
 # So much is taken off each correlation: columns that are one and the same stay measurable.
 SHRINKAGE = 0.01
 # Columns that hardly vary in the sample have no correlation.

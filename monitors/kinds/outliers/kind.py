@@ -24,8 +24,6 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.report.violation import JsonValue, Violation, percent, plural
 from driftline.monitors.run.datapoints import OWN_METRICS
 
-__all__ = ["examine"]
-
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3

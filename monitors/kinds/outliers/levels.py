@@ -27,8 +27,6 @@ from driftline.baseline.texts import shortened
 from driftline.monitors.kinds.outliers.stretches import Codes
 from driftline.monitors.kinds.outliers.terms import Floats, odds, rare_term
 
-__all__ = ["LevelTerms", "level_terms"]
-
 # Where nearly every text is new, as in ids, none is odd: only that there is one is looked at.
 MOSTLY_NEW = 0.5
 

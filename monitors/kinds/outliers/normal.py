@@ -17,8 +17,6 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.kinds.outliers.stretches import Codes
 
-__all__ = ["NormalScores", "normal_scores"]
-
 # From here on outwards a cell is a tail's.
 TAIL_SHARE = 0.01
 

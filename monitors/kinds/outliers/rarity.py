@@ -24,8 +24,6 @@ from scipy import special
 
 from driftline.monitors.kinds.outliers.stretches import counted_below
 
-__all__ = ["Rarity", "fit_rarity"]
-
 # Shares of the sample at which it is counted.
 SHARES = (0.5, 0.25, 0.1, 0.05, 0.02)
 # Fewer rows than this do not tell how a tail goes on.

@@ -12,8 +12,6 @@ from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
 from driftline.monitors.report.row_references import Pointer, row_pointers
 
-__all__ = ["LEVELS", "OddRow", "OutlierReading"]
-
 # Scores from which rows are counted.
 LEVELS = (1.0, 2.0, 3.0, OUTLIER_SCORE)
 # Rows that a violation points to, the worst first.

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from driftline.monitors.kinds.outliers.scorer import RowScorer
 
-__all__ = ["Reasons", "reasons_of"]
-
 # Columns that a reason names.
 NAMED = 3
 # A column is named from one in ten on: what is less rare makes nothing odd.

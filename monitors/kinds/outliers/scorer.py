@@ -30,8 +30,6 @@ from driftline.monitors.kinds.outliers.rarity import Rarity, fit_rarity
 from driftline.monitors.kinds.outliers.terms import Floats, NumberTerms, number_terms
 from driftline.monitors.report.violation import plural
 
-__all__ = ["LEAST_ROWS", "OUTLIER_SCORE", "Parts", "RowScorer", "row_scorer"]
-
 # A row is an outlier from here: as odd as one in 10,000 rows (drift-methods.md section 8).
 OUTLIER_SCORE = 4.0
 # Fewer rows of a reference do not tell what is odd.

@@ -21,9 +21,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from driftline.baseline.sample import UNKNOWN_HOUR
-from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import TOLERANCE
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.significance import (
     MIN_ROWS,
     alpha_per_column,
@@ -31,8 +30,6 @@ from driftline.monitors.drift_test.significance import (
     wilson_interval,
 )
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
-
-__all__ = ["DEFAULT_LENGTH", "ShareVerdict", "judge_share"]
 
 COMMON_SCORE = 1.0
 # Without blocks the rate of outliers is taken to differ from window to window by as much as it is.

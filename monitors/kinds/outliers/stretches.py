@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Codes", "counted_below"]
-
 Codes = NDArray[np.unsignedinteger]
 # Room for the two cells beside the stretches, of rows without a number.
 SMALL = np.iinfo(np.uint8).max - 2

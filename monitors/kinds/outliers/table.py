@@ -13,8 +13,6 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
 
-__all__ = ["SCORE_COLUMNS", "outlier_scores", "score_table", "scored_batches"]
-
 SCORE_COLUMNS = pa.schema(
     [("outlier_score", pa.float64()), ("is_outlier", pa.bool_()), ("reason", pa.string())]
 )

@@ -27,8 +27,6 @@ from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
 from driftline.monitors.kinds.outliers.stretches import Codes, counted_below
 from driftline.monitors.report.violation import percent
 
-__all__ = ["FARTHEST", "NumberTerms", "number_terms", "odds", "rare_term", "share_words"]
-
 Floats = NDArray[np.float32]
 # What a value beyond the range can add at most, in nats: infinite ones stay comparable.
 FARTHEST = 1e4

@@ -19,8 +19,6 @@ from driftline.monitors.kinds.outliers.reading import OddRow, OutlierReading
 from driftline.monitors.kinds.outliers.scorer import RowScorer
 from driftline.monitors.kinds.outliers.table import SCORE_COLUMNS, score_table
 
-__all__ = ["Scored", "write_scored"]
-
 ENDINGS = (".parquet", ".csv")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from driftline.alerts.alarms.alarm import Point, breaching, evaluate, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.walk import Grid, Standing, walk
-from driftline.alerts.metrics.store import Summary
+from driftline.alerts.metrics.summary import Summary
 
 CASES = json.loads((Path(__file__).parents[2] / "fixtures" / "alerts" / "cases.json").read_text())[
     "cases"

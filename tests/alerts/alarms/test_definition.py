@@ -2,12 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.alerts.alarms.definition import (
-    BAND_COMPARISONS,
-    AlarmDefinition,
-    evaluation_range,
-)
-from driftline.alerts.alarms.limits import check_tags
+from driftline.alerts.alarms.definition import AlarmDefinition, evaluation_range
+from driftline.alerts.alarms.limits import BAND_COMPARISONS, check_tags
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 from driftline.errors import InputError

@@ -10,8 +10,8 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.explain import Explanation, explain
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.store import add
 
 __all__ = ["Desk"]
 

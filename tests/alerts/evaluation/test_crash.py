@@ -16,8 +16,8 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.deliveries import list_deliveries
 from tests.alerts.conftest import House
 from tests.alerts.plants import NOON, Plant
 
@@ -93,7 +93,7 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     for headers, body in receiver.requests:
         Webhook(secret).verify(body, headers)
     with engine.begin() as connection:
-        (row,) = outbox.list_deliveries(connection)
+        (row,) = list_deliveries(connection)
     assert (row.status, row.attempts) == ("delivered", 2)
 
 

@@ -10,7 +10,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.notify import outbox
+from driftline.alerts.notify.deliveries import list_deliveries
 
 DAY = timedelta(days=1)
 
@@ -39,7 +39,7 @@ def test_actions_run_only_when_the_state_changes(house, engine, clock, evaluator
         clock.advance(seconds=1)
         evaluator.step()
         with engine.begin() as connection:
-            found = [one.channel for one in outbox.list_deliveries(connection)][::-1]
+            found = [one.channel for one in list_deliveries(connection)][::-1]
         seen.append((house.get().state, found))
 
     assert seen == [("ALARM", ["a"]), ("ALARM", ["a"]), ("OK", ["a", "o"])]
@@ -52,7 +52,7 @@ def test_disabled_actions_change_the_state_and_tell_nobody(house, engine, evalua
 
     assert len(evaluator.step()) == 1
     with engine.begin() as connection:
-        assert outbox.list_deliveries(connection) == []
+        assert list_deliveries(connection) == []
 
 
 def test_a_gap_counts_as_missing_once_later_data_are_there(house, evaluator):
@@ -426,7 +426,7 @@ def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluat
     evaluator.step()
 
     with engine.begin() as connection:
-        (row,) = outbox.list_deliveries(connection)
+        (row,) = list_deliveries(connection)
     assert (row.status, row.last_error) == ("dead", "channel does not exist")
 
 

@@ -19,6 +19,7 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels, outbox, senders
 from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.receivers import webhook
 
 
@@ -155,8 +156,8 @@ def test_a_channel_going_away_while_it_is_told_stops_nobody(house, engine, clock
     together(deliverer.step, remove)
 
     with engine.connect() as connection:
-        assert outbox.list_deliveries(connection, status="pending") == []
-        assert outbox.list_deliveries(connection, status="delivering") == []
+        assert list_deliveries(connection, status="pending") == []
+        assert list_deliveries(connection, status="delivering") == []
         assert channels.list_channels(connection) == []
 
 
@@ -195,5 +196,5 @@ def test_any_text_of_a_receiver_or_a_column_can_be_kept(house, engine, evaluator
         assert outbox.finish(connection, taken, {"status": "dead", "last_error": text})
 
     with engine.connect() as connection:
-        (found,) = outbox.list_deliveries(connection)
+        (found,) = list_deliveries(connection)
     assert found.last_error == text.replace("\0", "\N{REPLACEMENT CHARACTER}")

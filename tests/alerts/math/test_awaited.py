@@ -14,6 +14,7 @@ from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.math.tables import detectors, models
 from driftline.alerts.math.training import Trainer
 from driftline.alerts.metrics import store
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.packing import pack_samples
 from tests.servers.postgres import open_url
@@ -49,7 +50,7 @@ class Room:
 
     def add(self, count: int, **more) -> None:
         with self.engine.begin() as connection:
-            store.add(connection, self.points(count, **more))
+            add(connection, self.points(count, **more))
 
     @property
     def state(self) -> str:
@@ -184,7 +185,7 @@ def test_a_row_that_is_stored_last_behind_later_ones_is_seen(served):
     served.put()
     served.step()
     with served.engine.begin() as slow:
-        store.add(slow, served.points(30))
+        add(slow, served.points(30))
         served.add(1, name="Visits")
         before = [served.step(), served.step()]
 
@@ -196,7 +197,7 @@ def test_a_row_that_was_being_stored_while_none_waited_is_seen(served):
     served.add(1, until=NOW - 200 * MINUTE)
     served.put()
     with served.engine.begin() as slow:
-        store.add(slow, served.points(29))
+        add(slow, served.points(29))
         served.add(1, name="Visits")
         served.step()
 
@@ -267,7 +268,7 @@ def test_rows_that_are_stored_behind_later_ones_are_seen(served):
     served.step()
     served.step()
     with served.engine.begin() as slow:
-        store.add(slow, served.points(15))
+        add(slow, served.points(15))
         served.add(14, until=NOW - 75 * MINUTE)
         before = served.step()
     served.add(1, name="Visits")

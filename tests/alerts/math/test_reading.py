@@ -9,7 +9,7 @@ from sqlalchemy import event
 
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.reading import fetch_from
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ def test_many_long_series_with_distributions_are_read_one_part_after_the_other(e
         for n, one in enumerate(queries)
     ]
     with engine.begin() as connection:
-        store.add(connection, points)
+        add(connection, points)
     statements = []
     begin, day = int(START.timestamp()), 86_400
     with engine.connect() as connection:

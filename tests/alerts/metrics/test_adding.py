@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, event, func, select
 
 from driftline.alerts.errors import DatapointError, RequestChanged
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
-from driftline.alerts.metrics.store import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest
 from driftline.alerts.metrics.tables import requests, samples
 from driftline.alerts.tables import datapoints, metrics
 
@@ -27,7 +27,7 @@ def point(value: float | None = 1.0, *, minute: float = 0, name: str = "orders",
 
 def add(engine: Engine, *points: Datapoint, request_id: str | None = None, **more) -> int:
     with engine.begin() as connection:
-        return store.add(connection, points, request_id, **more)
+        return adding.add(connection, points, request_id, **more)
 
 
 def ask(name: str = "orders", *, start: float = 0, minutes: float = 60, period_s: int = 60, **more):
@@ -92,7 +92,7 @@ def test_an_id_that_comes_again_with_another_body_is_refused(engine: Engine) -> 
 
 def test_a_request_that_failed_may_come_again(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), engine.begin() as connection:
-        store.add(connection, [point()], "a")
+        adding.add(connection, [point()], "a")
         raise ZeroDivisionError
 
     assert add(engine, point(), request_id="a") == 1

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.questions import (
     StatisticsRequest,
@@ -25,7 +25,7 @@ def point(value: float | None, name: str = "orders", *, time=NOON, dimensions=No
 
 def add(engine: Engine, *points: Datapoint) -> None:
     with engine.begin() as connection:
-        store.add(connection, points)
+        adding.add(connection, points)
 
 
 def asked(**more) -> StatisticsRequest:

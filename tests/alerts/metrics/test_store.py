@@ -8,6 +8,7 @@ from sqlalchemy import create_engine
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.summary import STATISTICS
 from driftline.alerts.tables import metadata
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -78,7 +79,7 @@ def test_each_statistic_is_of_the_periods_values(engine):
         bundle = point(0, None, sample_count=3, sum=2, minimum=-1, maximum=4)
         metrics.put(connection, [bundle, point(0.5, 6)], source="a")
 
-        found = {name: read(connection, name)[0][1] for name in metrics.STATISTICS}
+        found = {name: read(connection, name)[0][1] for name in STATISTICS}
 
     assert found == expected
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select
 
-from driftline.alerts.metrics import store
+from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
-from driftline.alerts.metrics.store import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest
 from driftline.alerts.metrics.tables import blocks, requests, samples
 from driftline.alerts.metrics.upkeep import Upkeep
 from driftline.alerts.tables import datapoints
@@ -21,7 +21,7 @@ RANDOM = np.random.default_rng(6)
 
 def add(engine: Engine, *points: Datapoint) -> None:
     with engine.begin() as connection:
-        store.add(connection, points)
+        adding.add(connection, points)
 
 
 def point(value: float | None, time: datetime, *, name: str = "orders", **more) -> Datapoint:
@@ -180,7 +180,7 @@ def test_datapoints_of_monitors_stay_with_their_notes_for_the_year_they_are_of(e
 
 def test_ids_of_requests_are_forgotten_after_an_hour(engine: Engine) -> None:
     with engine.begin() as connection:
-        store.add(connection, [point(1.0, NOON)], "a", now=NOON)
+        adding.add(connection, [point(1.0, NOON)], "a", now=NOON)
 
     step(engine, NOON + timedelta(minutes=59))
     with engine.connect() as connection:

@@ -8,7 +8,8 @@ from sqlalchemy import delete, insert, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms import records
-from driftline.alerts.notify.channels import Channel, put_channel
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from tests.servers.postgres import open_url
 

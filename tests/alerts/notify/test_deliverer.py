@@ -10,9 +10,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from driftline.alerts import tables
 from driftline.alerts.counts import counts
-from driftline.alerts.notify import outbox
 from driftline.alerts.notify.attempts import list_attempts
 from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.deliveries import list_deliveries
+from driftline.alerts.notify.queueing import enqueue
+from driftline.alerts.notify.rows import new_message_id
 
 LOOPBACK = ["127.0.0.0/8"]
 
@@ -20,7 +22,7 @@ LOOPBACK = ["127.0.0.0/8"]
 def deliveries(engine):
     """All messages, oldest change first."""
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     return sorted(found, key=lambda one: (one.alarm_name, one.state_seq))
 
 
@@ -191,13 +193,13 @@ def test_a_message_exists_once_for_each_change_and_channel(house, engine, define
     (change,) = evaluator.step()
 
     with pytest.raises(IntegrityError), engine.begin() as connection:
-        outbox.enqueue(connection, change, define(alarm_actions=("pager",)))
+        enqueue(connection, change, define(alarm_actions=("pager",)))
 
 
 def test_message_ids_sort_by_time_and_hold_no_dot(clock):
     ids = []
     for _ in range(50):
-        ids.append(outbox.new_message_id(clock()))
+        ids.append(new_message_id(clock()))
         clock.advance(milliseconds=1)
 
     assert ids == sorted(ids)

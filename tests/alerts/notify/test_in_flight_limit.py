@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from driftline.alerts import tables
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import Deliverer
+from driftline.alerts.notify.deliveries import list_deliveries
 
 PATIENCE_S = 12.0  # Less than a request may take: what comes in time did not wait for one.
 
@@ -51,7 +52,7 @@ def test_a_slow_receiver_holds_up_nobody_else(
 
     assert deliverer.failure_count == 0
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     assert {one.status for one in found if one.channel == "pager"} == {"delivered"}
     assert not [one for one in found if one.status == "delivering"]
 

@@ -5,19 +5,20 @@ import json
 
 import pytest
 from sqlalchemy import select
+from tests.alerts.messages import incident_services
 
 from driftline.alerts import tables
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify import channels, outbox
+from driftline.alerts.notify import channels
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import ToldWindow, clear_messages
 from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Ways
 from driftline.alerts.notify.test_send import try_channel
-from tests.alerts.messages import incident_services
 from tests.alerts.notify.incident_services import KEY
 from tests.alerts.notify.sending import LOOPBACK
 
@@ -48,7 +49,7 @@ def deliver(deliverer):
 
 def statuses(engine):
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     return [one.status for one in sorted(found, key=lambda one: one.state_seq)]
 
 

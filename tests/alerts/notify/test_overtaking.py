@@ -11,6 +11,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import ATTEMPT_DELAYS_S
+from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
@@ -19,7 +20,7 @@ one_database = pytest.mark.parametrize("backend", ["sqlite"])
 def deliveries(engine):
     """All messages, oldest change first."""
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     return sorted(found, key=lambda one: (one.alarm_name, one.state_seq))
 
 
@@ -227,7 +228,7 @@ def test_what_is_asked_for_by_hand_is_still_sent_after_an_alarm_went_past(
     deliver(engine, deliverer, clock, 90)
     first = deliveries(engine)[0]
     with engine.begin() as connection:
-        outbox.redeliver(connection, first.id, clock())
+        redeliver(connection, first.id, clock())
     deliver(engine, deliverer, clock, 90)
     house.put(0, 1, day=3)
     evaluator.step()

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
-from driftline.alerts.notify import outbox
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.digest import last_digest
 from driftline.alerts.notify.upkeep import Upkeep, forget
 
@@ -35,7 +35,7 @@ def group(house, receiver):
 
 def rows(engine):
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection, limit=1000)
+        found = list_deliveries(connection, limit=1000)
     return sorted(found, key=lambda row: (row.alarm_name, row.state_seq))
 
 

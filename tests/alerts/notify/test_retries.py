@@ -13,6 +13,7 @@ from driftline.alerts.errors import DeliveryNotOwed
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify import channels, outbox
 from driftline.alerts.notify.deliverer import ATTEMPT_DELAYS_S
+from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 
 LOOPBACK = ["127.0.0.0/8"]
 # What a header says has nothing to do with the database; its SQL runs on both in the others.
@@ -22,7 +23,7 @@ one_database = pytest.mark.parametrize("backend", ["sqlite"])
 def deliveries(engine):
     """All messages, oldest change first."""
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     return sorted(found, key=lambda one: (one.alarm_name, one.state_seq))
 
 
@@ -107,7 +108,7 @@ def test_what_was_given_up_can_be_sent_again(house, engine, clock, evaluator, de
     (dead,) = deliveries(engine)
 
     with engine.begin() as connection:
-        outbox.redeliver(connection, dead.id, clock())
+        redeliver(connection, dead.id, clock())
     deliverer.step()
 
     (row,) = deliveries(engine)
@@ -115,7 +116,7 @@ def test_what_was_given_up_can_be_sent_again(house, engine, clock, evaluator, de
     assert pager.ids == [dead.id, dead.id]
     said = f'delivery "{dead.id}" is delivered; expected one that is dead, .*channel test pager'
     with engine.begin() as connection, pytest.raises(DeliveryNotOwed, match=said):
-        outbox.redeliver(connection, dead.id, clock())
+        redeliver(connection, dead.id, clock())
 
 
 @one_database

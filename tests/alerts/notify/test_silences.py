@@ -7,7 +7,7 @@ import pytest
 
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.errors import SilenceError, UnknownSilence
-from driftline.alerts.notify import outbox
+from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import (
     expire_silence,
@@ -40,7 +40,7 @@ def policy(engine, clock):
 
 def rows(engine):
     with engine.begin() as connection:
-        found = outbox.list_deliveries(connection)
+        found = list_deliveries(connection)
     return sorted(found, key=lambda row: row.state_seq)
 
 
@@ -131,7 +131,7 @@ def test_what_is_sent_again_by_hand_is_sent_in_spite_of_a_silence(
     evaluator.step()
     (held,) = rows(engine)
     with engine.begin() as connection:
-        outbox.redeliver(connection, held.id, clock())
+        redeliver(connection, held.id, clock())
     deliverer.step()
 
     assert [row.status for row in rows(engine)] == ["delivered"]

@@ -16,7 +16,8 @@ from driftline.capture.audit.accepting import accept
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.dataset import Gap, MarkMovedError, read_gaps
+from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.capture.tables.table import MarkMovedError
 from tests.capture.conftest import record
 
 Drain = Callable[..., Sink]

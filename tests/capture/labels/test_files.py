@@ -19,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.labels.files import Form, LabelNames, read_label_body, read_label_file
+from driftline.capture.labels.files import Form, read_label_body, read_label_file
+from driftline.capture.labels.records import LabelNames
 from driftline.errors import InputError
 
 Label = tuple[str, int, str | None]

@@ -19,7 +19,8 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
-from driftline.capture.tap.tap import Capture, CaptureTarget
+from driftline.capture.tap.tap import Capture
+from driftline.capture.tap.target import CaptureTarget
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Signature
 

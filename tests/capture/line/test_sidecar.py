@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.line.sidecar import Sidecar
+from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.drops import DropCounters
-from driftline.capture.spool.follower import Delivery, SpoolTail
+from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError, UnavailableError

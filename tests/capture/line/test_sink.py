@@ -21,7 +21,7 @@ from driftline.capture.spool.records import Records
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables import rows
 from driftline.capture.tables.dataset import Dataset, read_gaps
-from driftline.capture.tables.table import StorageError
+from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Signature
 

@@ -16,7 +16,7 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
-from driftline.capture.tables.table import StorageError
+from driftline.capture.tables.storage import StorageError
 from driftline.signature import Signature
 from tests.capture.line.kafka_tools import wait_until
 

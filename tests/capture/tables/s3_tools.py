@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset, MarkMovedError
+from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset
+from driftline.capture.tables.table import MarkMovedError
 from driftline.storage import use_options
 
 __all__ = ["main", "some_rows"]

@@ -18,14 +18,14 @@ from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
     Dataset,
     Gap,
-    MarkMovedError,
     gap_folder,
     read_gaps,
     record_gaps,
     table_schema,
 )
 from driftline.capture.tables.rows import build_rows
-from driftline.capture.tables.table import StorageError
+from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.table import MarkMovedError
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 

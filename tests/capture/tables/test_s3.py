@@ -25,8 +25,9 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
-from driftline.capture.tables.dataset import Dataset, MarkMovedError, list_endpoints
+from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.table import MarkMovedError
 from driftline.errors import UnavailableError
 from driftline.signature import Signature
 from driftline.storage import use_options

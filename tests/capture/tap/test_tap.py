@@ -11,7 +11,9 @@ import pytest
 
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Flag, Frame, Kind
-from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture, CaptureTarget, parse_event_time
+from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.tap.tap import Capture
+from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import InputError
 
 Call = Callable[..., list[dict[str, Any]]]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import driftline as dl
 from driftline.capture.spool.frame import Flag, Kind
-from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture
+from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.tap.tap import Capture
 from tests.capture.tap.test_tap import answering, frames_of
 
 Call = Callable[..., list[dict[str, Any]]]

@@ -18,7 +18,9 @@ from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.traffic import Traffic, TrafficCounters, read_counters
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tap.tap import REQUEST_ID_KEY, Capture, CaptureTarget
+from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.tap.tap import Capture
+from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import InputError
 from tests.capture.tap.test_tap import answering, frames_of
 

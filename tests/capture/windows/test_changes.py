@@ -20,7 +20,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.table import StorageError
+from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.changes import Changes, Position, changes
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record

@@ -30,7 +30,8 @@ from driftline.monitors.annotations.store import (
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, Append, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)

@@ -17,7 +17,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.annotations.new_normal import new_normal
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from driftline.monitors.warm_up.store import carry_over, save, standing
 from driftline.monitors.warm_up.warm_up import Finding
 from driftline.monitors.window_history.store import Key

@@ -33,7 +33,8 @@ from driftline.capture.erasure.erasing import Erased, erase
 from driftline.capture.windows.window import Window
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import Execution, get_execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution, get_execution
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
 from tests.monitors.conftest import DAY, START, Append, weather

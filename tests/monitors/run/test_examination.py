@@ -19,7 +19,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import NO_LABELS
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, append_day
 
 WINDOW = Window(START, START + DAY)

@@ -22,7 +22,8 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, get_execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution, get_execution
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)

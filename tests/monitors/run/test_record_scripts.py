@@ -22,7 +22,8 @@ from driftline.monitors.run.definitions import (
     get_definition,
     put_definition,
 )
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START

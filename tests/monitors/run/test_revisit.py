@@ -23,7 +23,7 @@ from driftline.capture.windows.changes import Position
 from driftline.monitors import tables
 from driftline.monitors.run import lease, revisit, scheduler
 from driftline.monitors.run.definitions import MonitorDefinition, put_definition
-from driftline.monitors.run.execution import Execution
+from driftline.monitors.run.records import Execution
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_standings
 from tests.monitors.conftest import DAY, START, Append, weather

@@ -15,7 +15,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.run import examination, execution
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from driftline.monitors.window_history.recall import cell_ids
 from driftline.monitors.window_history.store import Key, read
 from tests.monitors.conftest import DAY, START, Append, weather

@@ -22,9 +22,8 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.monitors.check import check
-from driftline.monitors.kinds.attribution.explaining import ModelPredictor
+from driftline.monitors.kinds.attribution.explaining import ModelPredictor, explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions
-from driftline.monitors.kinds.attribution.kind import explain_reference
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.explain import ModelProcess, ModelShelf, open_model
 from driftline.serving.hosting.model_formats import Predictor

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from driftline.alerts.metrics import store
 from driftline.alerts.metrics.datapoint import metric_key
-from driftline.alerts.metrics.store import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.metrics import traffic

@@ -15,8 +15,9 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check_context import Question, WindowFacts
 from driftline.monitors.kinds.attribution.blocks import block_length, block_spread, block_tail
+from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import HOUR_US, KEY, Attributions
-from driftline.monitors.kinds.attribution.kind import examine, explain_reference
+from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -20,8 +20,9 @@ from driftline.monitors.check import check
 from driftline.monitors.check_context import Question
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
+from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
-from driftline.monitors.kinds.attribution.kind import examine, explain_reference, suggest
+from driftline.monitors.kinds.attribution.kind import examine, suggest
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.definitions import MonitorDefinition

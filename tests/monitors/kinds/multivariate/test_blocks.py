@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from driftline.baseline.sample import UNKNOWN_HOUR, RowSample
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.sample import RowSample
 from driftline.monitors.kinds.multivariate.blocks import (
     distance_needed,
     mean_dependence,

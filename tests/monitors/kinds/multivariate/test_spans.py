@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from driftline.baseline.sample import UNKNOWN_HOUR
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.capture.windows.window import Window
 from driftline.monitors.kinds.multivariate.spans import EPOCH, HOUR, Earlier, spans_of
 

@@ -20,7 +20,8 @@ from driftline.monitors.kinds.outliers.condition import with_baseline
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Execution, run
+from driftline.monitors.run.execution import run
+from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)
