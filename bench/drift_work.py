@@ -42,7 +42,7 @@ def baseline() -> Callable[[str, str, Path], object]:
 
 def check() -> Callable[[str, str, Path], object]:
     """Read the baseline, judge the window, make the result."""
-    from driftline.monitors.kinds.catalog.data_quality import kind as inspection  # noqa: F401
+    from driftline.monitors.kinds.data_quality import kind as inspection  # noqa: F401
 
     from driftline.monitors.check import check as judge
 

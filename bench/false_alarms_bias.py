@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from driftline.monitors.kinds.catalog.bias import kind as bias
+from driftline.monitors.kinds.bias import kind as bias
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
 from driftline.app.demo.model import PREDICTION, PROBABILITY, train

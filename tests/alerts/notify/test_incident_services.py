@@ -5,7 +5,7 @@ import json
 
 import pytest
 from sqlalchemy import select
-from tests.alerts.messages import incident_services
+from tests.alerts.notify import incident_services
 
 from driftline.alerts import tables
 from driftline.alerts.errors import ChannelError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from driftline.monitors.kinds.catalog.data_quality import judgement as data_quality
+from driftline.monitors.kinds.data_quality import judgement as data_quality
 from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines

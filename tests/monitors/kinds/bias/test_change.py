@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from driftline.monitors.kinds.catalog.bias import kind as bias
+from driftline.monitors.kinds.bias import kind as bias
 from scipy import optimize, stats
 
 from driftline.baseline.store import Baseline

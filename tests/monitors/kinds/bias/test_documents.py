@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from driftline.monitors.kinds.catalog.bias import kind as bias
+from driftline.monitors.kinds.bias import kind as bias
 
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
