@@ -23,7 +23,8 @@ from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, i
 from driftline.app.lazy_imports import start_lean
 from driftline.errors import DriftlineError
 
-# Each command's file is imported only when it is asked for: `driftline version` needs no Arrow.
+# Each command's files are imported only when it is asked for: `driftline version` needs no Arrow.
+# The first file defines the command; the others add subcommands to it.
 COMMANDS = {
     "demo": "running",
     "up": "running",
@@ -43,13 +44,13 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "rows",
+    "monitor": "resources backtest commissioning marks rows",
     "alarm": "alarm",
     "channel": "channel",
     "silence": "silence",
     "delivery": "delivery",
     "incident": "incident",
-    "capture": "replay",
+    "capture": "capture transfer erasure replay",
     "truth": "truth",
     "detector": "detector",
     "metric": "metric",
@@ -84,9 +85,12 @@ def build(asked: str | None = None) -> typer.Typer:
     app.callback()(_root)
     if asked in LEAN:
         start_lean()
-    for name, home in COMMANDS.items():
+    for name, files in COMMANDS.items():
         if asked not in COMMANDS or name == asked:
-            command = getattr(importlib.import_module(f"driftline.app.commands.{home}"), name)
+            homes = [
+                importlib.import_module(f"driftline.app.commands.{file}") for file in files.split()
+            ]
+            command = getattr(homes[0], name)
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
             else:

@@ -43,10 +43,7 @@ def quiet(server) -> None:
     for feature in ("distance", "carrier"):
         body = {"window": "20260112T000000Z", "verdict": "expected", "reason": "r", "author": "a",
                 "feature": feature, "until": "2026-02-01T00:00:00Z"}  # fmt: skip
-        assert (
-            server.client.post("/api/v1/monitors/kinds/model_quality/marks", json=body).status_code
-            == 200
-        )
+        assert server.client.post("/api/v1/monitors/quality/marks", json=body).status_code == 200
 
 
 def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
@@ -72,7 +69,7 @@ def test_it_is_accepted_on_the_page(server, stores, actions):
     status, said = actions.run("accept", given)
 
     assert (status, said.split(";")[0]) == (200, "Accepted")
-    found = server.client.get("/api/v1/monitors/kinds/model_quality/commission").json()
+    found = server.client.get("/api/v1/monitors/quality/commission").json()
     assert (found["state"], found["accepted_by"]) == ("accepted", "lee")
     assert stores.monitor("quality", THIRD, None).held is None
     assert next(one for one in stores.overview().monitors if one.name == "quality").held == ()

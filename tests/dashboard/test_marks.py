@@ -17,7 +17,7 @@ from tests.serving.conftest import Running
 from tests.serving.marks_yard import marked
 
 PAGE = "/monitors/quality?window=20260112T000000Z&feature=distance"
-COLUMN = "/monitors/kinds/model_quality/columns/distance?window=20260112T000000Z"
+COLUMN = "/monitors/quality/columns/distance?window=20260112T000000Z"
 GIVEN = {
     "monitor": "quality", "window": "20260112T000000Z", "feature": "distance",
     "verdict": "expected", "reason": "metres", "author": "lee",
@@ -57,7 +57,7 @@ def site(tmp_path_factory):
 
 
 def marks(site: Site) -> list[dict]:
-    found = site.client.get("/api/v1/monitors/kinds/model_quality/marks").json()["items"]
+    found = site.client.get("/api/v1/monitors/quality/marks").json()["items"]
     return [one for one in found if one["withdrawn_at"] is None]
 
 
@@ -121,13 +121,13 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
 
 def test_the_overview_counts_what_was_expected_and_does_not_call_it_kept(site):
     asked = {"window": "20260114T000000Z", "verdict": "expected", "reason": "metres", "author": "a"}
-    made = site.client.post("/api/v1/monitors/kinds/model_quality/marks", json=asked).json()
+    made = site.client.post("/api/v1/monitors/quality/marks", json=asked).json()
     report = f"/api/v1/executions/{made['executions'][0]['id']}/report"
     count = len(site.client.get(report).json()["expected_violations"])
 
     view = Stores(site.engine, site.root, site.now).overview()
 
-    back = f"/api/v1/monitors/kinds/model_quality/marks/{made['mark']['id']}/withdraw"
+    back = f"/api/v1/monitors/quality/marks/{made['mark']['id']}/withdraw"
     site.client.post(back, json={"author": "a"})
     # That drift is held back besides would be told first.
     free = tuple(replace(one, held=()) for one in view.monitors)

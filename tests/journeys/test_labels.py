@@ -59,7 +59,7 @@ class House:
     def executions(self) -> dict[datetime, tuple[str, bytes | None, int]]:
         """Give, for each window, the id, the report and the labelled rows of what stands now."""
         with httpx.Client(base_url=f"{self.server}/api/v1") as client:
-            listed = client.get("/monitors/kinds/model_quality/executions").json()["items"]
+            listed = client.get("/monitors/quality/executions").json()["items"]
             found = {}
             for item in listed:
                 if item["is_current"]:

@@ -48,9 +48,7 @@ def judge(server: Running, day: int) -> dict[str, Any]:
     """Run the first monitor on a day, the first is 0."""
     start = DAY + timedelta(days=day)
     window = {"from": start.isoformat(), "to": (start + timedelta(days=1)).isoformat()}
-    found: dict[str, Any] = server.client.post(
-        "/api/v1/monitors/kinds/model_quality/run", json=window
-    ).json()
+    found: dict[str, Any] = server.client.post("/api/v1/monitors/quality/run", json=window).json()
     return found
 
 

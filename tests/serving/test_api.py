@@ -69,9 +69,9 @@ def test_all_stages_are_counted_for_reconciliation(server):
 def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
     window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
 
-    ran = server.client.post("/api/v1/monitors/kinds/model_quality/run", json=window).json()
-    again = server.client.post("/api/v1/monitors/kinds/model_quality/run", json={}).json()
-    listed = server.client.get("/api/v1/monitors/kinds/model_quality/executions").json()["items"]
+    ran = server.client.post("/api/v1/monitors/quality/run", json=window).json()
+    again = server.client.post("/api/v1/monitors/quality/run", json={}).json()
+    listed = server.client.get("/api/v1/monitors/quality/executions").json()["items"]
     report = server.client.get(f"/api/v1/executions/{ran['id']}/report").json()
     index = [one["feature_name"] for one in report["violations"]].index("carrier")
     rows = server.client.get(
@@ -93,15 +93,15 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
         "from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "against": ["sagemaker"],
         "estimate": False,
     }  # fmt: skip
-    executions = server.client.get("/api/v1/monitors/kinds/model_quality/executions").json()
+    executions = server.client.get("/api/v1/monitors/quality/executions").json()
 
-    found = server.client.post("/api/v1/monitors/kinds/model_quality/backtest", json=asked).json()
+    found = server.client.post("/api/v1/monitors/quality/backtest", json=asked).json()
 
     (window,) = found["windows"]
     assert (window["state"], window["row_count"]) == ("alarm", 480)
     assert window["alarms"][0]["column"] == "carrier"
     assert [one["name"] for one in found["rules"]] == ["driftline", "sagemaker"]
-    assert server.client.get("/api/v1/monitors/kinds/model_quality/executions").json() == executions
+    assert server.client.get("/api/v1/monitors/quality/executions").json() == executions
 
 
 @pytest.mark.parametrize(
@@ -109,39 +109,39 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
     [
         (
             "POST",
-            "/api/v1/monitors/kinds/model_quality/run",
+            "/api/v1/monitors/quality/run",
             {"from": "2026-01-14T00:00:00Z"},
             400,
             "only one",
         ),
-        ("POST", "/api/v1/monitors/kinds/model_quality/run", {"since": "x"}, 400, "since"),
-        ("POST", "/api/v1/monitors/kinds/model_quality/run", {"from": "x", "to": "y"}, 400, "from"),
+        ("POST", "/api/v1/monitors/quality/run", {"since": "x"}, 400, "since"),
+        ("POST", "/api/v1/monitors/quality/run", {"from": "x", "to": "y"}, 400, "from"),
         (
             "POST",
-            "/api/v1/monitors/kinds/model_quality/run",
+            "/api/v1/monitors/quality/run",
             {"from": "2026-01-15T00:00:00Z", "to": "2026-01-14T00:00:00Z"},
             400,
             "expected the end after the start",
         ),
         (
             "POST",
-            "/api/v1/monitors/kinds/model_quality/run",
+            "/api/v1/monitors/quality/run",
             {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:00:00-12:00"},
             400,
             "past the years 1 to 9999",
         ),
         ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
-        ("POST", "/api/v1/monitors/kinds/model_quality/backtest", {}, 400, "from"),
+        ("POST", "/api/v1/monitors/quality/backtest", {}, 400, "from"),
         (
             "POST",
-            "/api/v1/monitors/kinds/model_quality/backtest",
+            "/api/v1/monitors/quality/backtest",
             {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "against": ["psi"]},
             400,
             'against "psi"; expected one of sagemaker',
         ),
         (
             "POST",
-            "/api/v1/monitors/kinds/model_quality/backtest",
+            "/api/v1/monitors/quality/backtest",
             {"from": "2025-01-14T00:00:00Z", "to": "2025-01-15T00:00:00Z"},
             400,
             "no window has rows",
@@ -171,7 +171,7 @@ def test_every_error_has_the_one_form(server, method, path, body, status, senten
 def test_a_window_without_rows_is_a_failed_execution(server):
     window = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
-    ran = server.client.post("/api/v1/monitors/kinds/model_quality/run", json=window).json()
+    ran = server.client.post("/api/v1/monitors/quality/run", json=window).json()
     report = server.client.get(f"/api/v1/executions/{ran['id']}/report")
 
     assert (ran["status"], ran["failure_reason"]) == ("Failed", "Job inputs had no data")
