@@ -21,16 +21,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing
-from driftline.baseline.columnar import delta_dataset
-from driftline.baseline.dialect import AS_FOUND, Dialect
-from driftline.baseline.jsontext import documents
-from driftline.baseline.location import data_files
-from driftline.baseline.opening import find_encoding, form_of, read_head
-from driftline.baseline.plain import ARROW_TYPES, plain_array
 from driftline.baseline.predicate import UNFIT
-from driftline.baseline.source import Source, open_source
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES, plain_array
+from driftline.formats.coercion import coerce, is_missing
+from driftline.formats.csv.dialect import AS_FOUND, Dialect
+from driftline.formats.json.documents import documents
+from driftline.formats.location import data_files
+from driftline.formats.opening import find_encoding, form_of, read_head
+from driftline.formats.parquet.files import delta_dataset
+from driftline.formats.source import Source, open_source
 from driftline.signature import Column, ColumnType, Signature, column_names
 
 KINDS = ("Unknown", "Fractional", "Integral", "Boolean", "String")

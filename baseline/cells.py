@@ -20,12 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.counted import counted_texts
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.scanning import SetKind, absent_set, members, scanned_sets, set_kind
 from driftline.baseline.texts import shortened
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce, is_missing
 from driftline.signature import ColumnType
 
 # Shares at which the tails are cut, and the number of equal parts of the rest: drift-methods 0.2.

@@ -9,15 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.counted import counted_texts
-from driftline.baseline.distinct import (
-    DistinctCount,
-    LevelCounts,
-    hash_integers,
-    hash_numbers,
-    hash_texts,
-)
+from driftline.baseline.distinct import DistinctCount, LevelCounts
 from driftline.baseline.frequent import (
     FrequentValue,
     NumberCounts,
@@ -25,7 +18,6 @@ from driftline.baseline.frequent import (
     frequent_texts,
 )
 from driftline.baseline.moments import Moments
-from driftline.baseline.plain import plain_array, plain_type
 from driftline.baseline.quantiles import Quantile, quantiles
 from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
@@ -33,6 +25,9 @@ from driftline.baseline.texts import TextSummary, shortened
 from driftline.baseline.times import TimeSummary
 from driftline.baseline.vectors import VectorSummary
 from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.coercion import coerce
+from driftline.formats.hashing import hash_integers, hash_numbers, hash_texts
 from driftline.signature import ColumnType
 
 # Below this float64 tells every whole number from all others.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from driftline.baseline.jackson import read_json, to_jackson
 from driftline.errors import InputError
+from driftline.formats.json.jackson import read_json, to_jackson
 
 T = TypeVar("T")
 Method = Literal["Simple", "Robust"]

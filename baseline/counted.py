@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import is_missing
+from driftline.formats.coercion import is_missing
 
 
 def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from driftline.baseline.blocks import BlockCounter, BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
+from driftline.formats.coercion import coerce
 
 
 @dataclass(slots=True)

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from driftline.baseline.engine import Flight, Tell
-from driftline.baseline.parts import Part
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.parts import Part
 
 try:
     import dask

@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce, is_missing
-from driftline.baseline.distinct import hash_texts
-from driftline.baseline.plain import plain_array
+from driftline.formats.arrow_types import plain_array
+from driftline.formats.coercion import coerce, is_missing
+from driftline.formats.hashing import hash_texts
 
 if TYPE_CHECKING:
     from driftline.baseline.cells import Cells

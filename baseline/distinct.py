@@ -127,30 +127,3 @@ class LevelCounts:
         """List values with counts, most frequent first, equals by name."""
         pairs = zip(self.values.to_pylist(), self.counts.tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
-
-
-def hash_numbers(values: np.ndarray) -> np.ndarray:
-    """Hash float64 values to 64 bits (the finaliser of splitmix64); 0.0 and -0.0 are equal."""
-    return _mixed((values + 0.0).view(np.uint64))
-
-
-def hash_integers(values: np.ndarray) -> np.ndarray:
-    """Hash int64 values to 64 bits, none of them as another; not as `hash_numbers` does."""
-    # An odd factor keeps all values apart and moves small ones away from 0, which mixes to 0.
-    return _mixed((values.view(np.uint64) ^ np.uint64(1 << 63)) * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _mixed(bits: np.ndarray) -> np.ndarray:
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
-
-
-def hash_texts(values: pa.Array) -> np.ndarray:
-    """Hash texts to 64 bits, the same on every machine."""
-    # pandas has the only vectorised keyed hash of text among our packages; it is slow to import,
-    # and a column with few values never needs it.
-    import pandas as pd
-
-    objects = pc.fill_null(values, "").to_numpy(zero_copy_only=False)
-    return pd.util.hash_array(objects, categorize=False)

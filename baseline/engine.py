@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from driftline.baseline.parts import Part
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.parts import Part
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

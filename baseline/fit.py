@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells, number_cells, text_cells
-from driftline.baseline.coercion import some_zoned, zones_of
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.counting import CellCounter, repeated_cells
@@ -29,7 +28,6 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
-from driftline.baseline.source import Source
 from driftline.baseline.suggest import suggest
 from driftline.classes import (
     class_of_name,
@@ -40,6 +38,8 @@ from driftline.classes import (
     merged_classes,
 )
 from driftline.errors import InputError
+from driftline.formats.coercion import some_zoned, zones_of
+from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
 

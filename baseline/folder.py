@@ -12,8 +12,8 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs, ipc
 
-from driftline.baseline.location import Location
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.location import Location
 
 # What a document of model quality holds in place of "features".
 QUALITY_KEYS = tuple(

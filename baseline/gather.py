@@ -9,7 +9,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import pyarrow as pa
 
 from driftline.baseline.engine import Engine, Tell
-from driftline.baseline.parts import Part
+from driftline.formats.parts import Part
 
 
 class Counter(Protocol):

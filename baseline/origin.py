@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from driftline.baseline.coercion import coerce, text_array
+from driftline.formats.coercion import coerce, text_array
 
 # A file that lies elsewhere, or a frame read from one, has no such column.
 OF_FOLDERS = "it names the folders by time, which only grows"

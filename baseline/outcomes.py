@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, Signature
 

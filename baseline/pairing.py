@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing
 from driftline.classes import class_order, known_classes, merged_classes
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce, is_missing
 from driftline.roles import Problem, Roles
 
 SHOWN_VALUES = 4

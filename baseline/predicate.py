@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing, unfit_mask
 from driftline.baseline.texts import shortened
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
 
 Operator = Literal["lt", "le", "gt", "ge", "eq", "in", "not_in", "null", "unfit"]

@@ -9,7 +9,7 @@ from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.profile import Profile
 from driftline.baseline.schema import infer_signature
-from driftline.baseline.source import Source, open_source
+from driftline.formats.source import Source, open_source
 from driftline.signature import Signature
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.fit import Fitted, fit_source
 from driftline.baseline.profile import Profile
-from driftline.baseline.source import Source
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
+from driftline.formats.source import Source
 from driftline.roles import Roles
 
 

@@ -15,10 +15,10 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.renewal import renewed
 from driftline.baseline.sample import RowSample
 from driftline.baseline.segments import SegmentCounter
-from driftline.baseline.source import Source
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CHANGES, Baseline
 from driftline.errors import InputError
+from driftline.formats.source import Source
 
 EMPTY = '{"changes": []}'
 

@@ -25,11 +25,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.derived import Traits, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
-from driftline.baseline.distinct import hash_integers
-from driftline.baseline.plain import plain_type
+from driftline.formats.arrow_types import plain_type
+from driftline.formats.coercion import coerce
+from driftline.formats.hashing import hash_integers
 
 SAMPLE_ROWS = 20_000
 # With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.

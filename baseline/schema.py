@@ -10,8 +10,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from driftline.baseline.plain import ARROW_TYPES, plain_type
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES, plain_type
 from driftline.roles import Roles
 from driftline.signature import Column, ColumnType, Role, Signature, column_names, slug
 

@@ -18,13 +18,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from driftline.baseline.delimited import CsvFile
-from driftline.baseline.location import Location, data_files
-from driftline.baseline.opening import find_encoding, open_text, read_head
 from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
 from driftline.baseline.scripting_spool import TextSpool
-from driftline.baseline.source import Source
 from driftline.errors import InputError
+from driftline.formats.csv.files import CsvFile
+from driftline.formats.location import Location, data_files
+from driftline.formats.opening import find_encoding, open_text, read_head
+from driftline.formats.source import Source
 from driftline.signature import Signature
 
 # Records that go to the child at once: so many, or so many bytes of text.

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from driftline.baseline.coercion import NULL_TEXTS
-from driftline.baseline.delimited import position_names
-from driftline.baseline.narrowing import narrow
-from driftline.baseline.plain import ARROW_TYPES
-from driftline.baseline.source import Source
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import NULL_TEXTS
+from driftline.formats.csv.files import position_names
+from driftline.formats.source import Source
+from driftline.formats.type_inference import narrow
 from driftline.signature import Signature
 
 # Rows that are written at once.

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 from driftline.baseline.blocks import HOUR_US, BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.schema import find_column
 from driftline.baseline.texts import shortened
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.signature import ColumnType, Signature
 
 # More would be a list that nobody reads, and leave each segment too small a share of the budget.

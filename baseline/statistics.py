@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.jackson import JsonDocument, read_json
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
+from driftline.formats.json.jackson import JsonDocument, read_json
 
 BUCKETS = 10
 # Deequ's default; the analyzer's own number is not published.

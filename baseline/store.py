@@ -38,16 +38,16 @@ from driftline.baseline.folder import (
     read_file,
     to_ipc,
 )
-from driftline.baseline.location import Location, locate
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.sample import RowSample
 from driftline.baseline.sample_archive import sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.segments_archive import segments_from_table, segments_to_table
-from driftline.baseline.source import open_source
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.location import Location, locate
+from driftline.formats.source import open_source
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.distinct import hash_integers, hash_numbers
 from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 
 # The first dimensions that are summed up one by one; embeddings in use have up to 4,096.
 DIMENSION_CAP = 4096
-# Lists of at most so many numbers are written out as text; of longer ones a digest.
-WRITTEN_NUMBERS = 32
 # Numbers looked at in one go: what is computed beside them stays within some megabytes.
 SLICE_NUMBERS = 1 << 20
 
@@ -212,35 +208,3 @@ def _flat(lists: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
     numbers = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     return numbers, lengths.astype(np.int64)
-
-
-def vector_texts(lists: pa.ListArray) -> pa.Array:
-    """Write lists of numbers as texts: JSON for up to 32 numbers, a digest of longer ones.
-
-    Embeddings written out would take more room than the data; as texts they need only be told
-    apart.
-    """
-    long = pc.fill_null(pc.greater(pc.list_value_length(lists), WRITTEN_NUMBERS), fill_value=False)
-    written = pc.if_else(long, pa.scalar(None, lists.type), lists)
-    texts = pa.array(
-        [None if value is None else json.dumps(value) for value in written.to_pylist()],
-        pa.string(),
-    )
-    if not pc.any(long).as_py():
-        return texts
-    return pc.replace_with_mask(texts, long, _digests(lists.filter(long)))
-
-
-def _digests(lists: pa.ListArray) -> pa.Array:
-    """Digest lists, none of them null or empty, without a loop over them."""
-    flat = lists.flatten()
-    whole = pa.types.is_integer(flat.type) and not flat.null_count
-    found = flat.to_numpy(zero_copy_only=False)
-    hashes = hash_integers(found) if whole else hash_numbers(found.astype(np.float64, copy=False))
-    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    starts = np.cumsum(lengths) - lengths
-    places = (np.arange(len(found)) - np.repeat(starts, lengths)).astype(np.uint64)
-    # Odd factors by position: lists of the same numbers in another order differ.
-    sums = np.add.reduceat(hashes * (places * np.uint64(2) + np.uint64(1)), starts)
-    count, digest = pa.array(lengths).cast(pa.string()), pa.array(sums).cast(pa.string())
-    return pc.binary_join_element_wise("[", count, " numbers #", digest, "]", "")

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
 from driftline.app.demo.model import pipeline, save
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.formats.source import open_source
 from driftline.monitors.check_context import Predictor, Question, WindowFacts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail

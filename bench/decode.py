@@ -18,9 +18,9 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
-from driftline.capture.decoding.decode import decode
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
+from driftline.capture.tables.decoding import decode
 from driftline.signature import Column, Signature
 
 RECORDS = 2_000

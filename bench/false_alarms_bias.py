@@ -19,7 +19,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from driftline.monitors.kinds.bias import kind as bias
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_end
 from driftline.app.demo.model import PREDICTION, PROBABILITY, train
@@ -27,6 +26,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import Question, WindowFacts
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias import kind as bias
 from driftline.monitors.kinds.bias.documents import breaks
 from driftline.monitors.kinds.bias.judgement import JUDGED, GroupCounts, judge_groups
 

@@ -36,9 +36,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pyarrow as pa
 from malformed import DOCUMENTS, KINDS, Malformed, good_table, make, samples
 
-from driftline.baseline.source import Source, open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import DriftlineError
+from driftline.formats.source import Source, open_source
 from driftline.monitors.check import check
 
 HANGS_S = 60

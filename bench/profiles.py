@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from driftline.baseline.profile import Profile
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.formats.source import open_source
 
 HERE = Path(__file__).parent
 SHAPES = {"tall": (1_000_000, 25), "wide": (200_000, 60)}

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from driftline.app.client.client import Client
     from driftline.app.deployment import deploy
     from driftline.baseline.profiling import profile
-    from driftline.baseline.source import Files
     from driftline.baseline.store import Baseline
     from driftline.capture.tap.logger import Logger
     from driftline.capture.tap.tap import Capture
     from driftline.errors import DriftlineError
+    from driftline.formats.source import Files
     from driftline.monitors.backtest.backtest import backtest
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest
@@ -65,7 +65,7 @@ _HOMES = {
     "Compat": "driftline.monitors.check_context",
     "Distance": "driftline.monitors.distances.distance",
     "DriftlineError": "driftline.errors",
-    "Files": "driftline.baseline.source",
+    "Files": "driftline.formats.source",
     "Logger": "driftline.capture.tap.logger",
     "Report": "driftline.monitors.report.report",
     "Violation": "driftline.monitors.report.report",

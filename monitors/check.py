@@ -8,9 +8,9 @@ from os import PathLike, fspath
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
 from driftline.baseline.schema import find_column
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check_context import Compat, Predictor, Question
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import examine, kind_of, known_kind, settle_roles

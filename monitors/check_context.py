@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Counter, Meter, gather
-from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.formats.parts import Part, PartMaker, stream_parts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.root_cause.callers import CallerRows

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.erasure.clearing import (
     ClearedWindows,
     WindowClearer,
@@ -41,6 +40,7 @@ from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
+from driftline.formats.coerced import UTC_MICROSECONDS
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.formats.coerced import UTC_MICROSECONDS
 
 Kind = Literal["inference_id", "event_id"]
 KINDS: tuple[Kind, ...] = ("inference_id", "event_id")

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.coerce import ARROW_TYPES, from_text
+from driftline.formats.coerced import ARROW_TYPES, from_text
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5

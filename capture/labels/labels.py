@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder, MarkMovedError
 from driftline.errors import InputError
+from driftline.formats.coerced import UTC_MICROSECONDS
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from driftline.capture.decoding.bounds import BodyError
-from driftline.capture.decoding.inflate import unpack
 from driftline.capture.line.validate import readable, sound_records
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
+from driftline.formats.body_limits import BodyError
+from driftline.formats.content_encoding import unpack
 
 _GROUP_BYTES = 32 << 20
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from driftline.capture.decoding.bounds import BodyError
-from driftline.capture.decoding.inflate import unpack
 from driftline.capture.redaction.json_shapes import (
     UncertainError,
     holds_rows,
@@ -22,6 +20,8 @@ from driftline.capture.redaction.json_shapes import (
     require_certain,
 )
 from driftline.capture.redaction.values import DROPPED, Change
+from driftline.formats.body_limits import BodyError
+from driftline.formats.content_encoding import unpack
 
 Form = str
 _JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines")

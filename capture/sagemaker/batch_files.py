@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from driftline.capture_line import CaptureLine, LineError, Side
 from driftline.errors import InputError
+from driftline.formats.capture_line import CaptureLine, LineError, Side
 
 _BATCHES = uuid.UUID("d6a7a9f2-8f0c-5c0e-9a0b-3a2c6d5e4b03")
 _PLACE = re.compile(r"(?:^|/)(input|output)/(\d{4})/(\d\d)/(\d\d)/(\d\d)/[^/]+$")

@@ -25,8 +25,8 @@ import pyarrow.fs as pafs
 
 from driftline.capture.sagemaker.batch_files import batch_rows
 from driftline.capture.tables.storage import open_storage, trouble
-from driftline.capture_line import CaptureLine
 from driftline.errors import InputError
+from driftline.formats.capture_line import CaptureLine
 from driftline.storage import is_remote
 
 _FILES = uuid.UUID("6f2d8a54-5e0f-5a57-8f2e-0c1d6b1f7a02")

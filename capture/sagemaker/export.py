@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.labels.labels import gathered
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import IS_FIRST, Dataset
 from driftline.capture.tables.storage import reaching
-from driftline.capture_line import CaptureLine
 from driftline.errors import ConflictError
+from driftline.formats.capture_line import CaptureLine
+from driftline.formats.coerced import UTC_MICROSECONDS
 
 # A record may lie in the spool for a while; what comes even later is in the next export.
 CLOSED_AFTER = timedelta(minutes=5)

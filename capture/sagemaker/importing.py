@@ -30,8 +30,8 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import MarkMovedError
-from driftline.capture_line import CaptureLine, LineError, read_line
 from driftline.errors import ConflictError
+from driftline.formats.capture_line import CaptureLine, LineError, read_line
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.capture.spool.frame import Frame, Kind, pack_meta, unpack_meta
-from driftline.capture_line import CaptureLine, LineError, Side, encoding_of
+from driftline.formats.capture_line import CaptureLine, LineError, Side, encoding_of
 
 FORM = "line_form"
 # What of a request's first row makes its line; the form, too, where the table has it.

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder
+from driftline.formats.coerced import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Column, Signature
 
 log = logging.getLogger(__name__)

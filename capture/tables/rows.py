@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.decode import Decoded, decode, spread
 from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
+from driftline.capture.tables.decoding import Decoded, decode, spread
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)

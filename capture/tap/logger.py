@@ -310,7 +310,7 @@ def _copy(
     return _copies[key]
 
 
-# Of larger bodies the decoder might refuse the number of rows or values (capture/decoding).
+# Of larger bodies the decoder might refuse the number of rows or values (formats/body_limits.py).
 _PART_BYTES = 1 << 20
 
 

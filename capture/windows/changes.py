@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
-from driftline.capture.decoding.coerce import UTC_MICROSECONDS
 from driftline.capture.labels.labels import RECEIVED_DATE, gathered, truth_folder
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import DeltaFolder
+from driftline.formats.coerced import UTC_MICROSECONDS
 
 # Most labels are for records of the last days, so that older ones are not searched.
 _SPANS = (2, 4, 8, 16, 32)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.decoding.coerce import ARROW_TYPES, as_text, from_array, from_text
+from driftline.formats.coerced import ARROW_TYPES, as_text, from_array, from_text
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 

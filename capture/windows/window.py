@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.decoding.coerce import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.capture.labels.labelling import Labels, join_labels
 from driftline.capture.labels.labels import EARLIEST_LABEL, read_truth
 from driftline.capture.spool.frame import Flag
@@ -31,6 +30,7 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
+from driftline.formats.coerced import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Signature
 
 UNFIT = "unfit"

@@ -27,12 +27,12 @@ from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
 from driftline.app.remediation import MENDS
 from driftline.app.settings.settings import Settings
-from driftline.baseline.location import locate
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.formats.location import locate
 from driftline.monitors.run.definitions import list_definitions
 from driftline.monitors.run.status import overdue
 from driftline.storage import use_options

@@ -12,15 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.engine import InProcess
 from driftline.baseline.gather import Meter, gather
-from driftline.baseline.parts import stream_parts
 from driftline.baseline.schema import find_column
-from driftline.baseline.source import Source, open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import UNFIT, Window
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
+from driftline.formats.parts import stream_parts
+from driftline.formats.source import Source, open_source
 from driftline.monitors.backtest.advice import advised
 from driftline.monitors.backtest.history import History, HistoryCounter
 from driftline.monitors.backtest.marks import score

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce, unfit_mask
+from driftline.formats.coercion import coerce, unfit_mask
 from driftline.monitors.backtest.spans import Spans, time_of
 from driftline.monitors.backtest.yardstick import Yardstick
 from driftline.monitors.drift_test.window_counts import WindowCounts

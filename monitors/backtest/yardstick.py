@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce, is_missing
 
 Numbers = NDArray[np.float64]
 # So many equal parts of a number's distribution; with fewer distinct values each is a mark.

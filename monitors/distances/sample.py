@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.counted import counted_texts
-from driftline.baseline.plain import plain_type
 from driftline.baseline.quantiles import rank_error
 from driftline.baseline.schema import column_type
 from driftline.baseline.texts import shortened
 from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_type
+from driftline.formats.coercion import coerce
 from driftline.monitors.distances.counts import Counts
 
 # Of the estimate from the 4,096 smallest hashes: 1 / sqrt(4,094) (Bar-Yossef et al., 2002).

@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.folder import refuse_baseline
-from driftline.baseline.jackson import to_jackson
-from driftline.baseline.location import locate
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, UndecidedError
+from driftline.formats.json.jackson import to_jackson
+from driftline.formats.location import locate
 from driftline.monitors.annotations.expected import ExpectedViolation
 from driftline.monitors.check_context import BatchMaker, WindowFacts
 from driftline.monitors.drift_test.detectability import UNDECIDABLE

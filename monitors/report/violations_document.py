@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from driftline.baseline.jackson import JsonDocument, read_json
-from driftline.baseline.location import locate
 from driftline.errors import InputError, NotFoundError
+from driftline.formats.json.jackson import JsonDocument, read_json
+from driftline.formats.location import locate
 
 # SageMaker's jobs write the first; its page on own containers, and many of those, the second.
 FILE_NAMES = ("constraint_violations.json", "constraints_violations.json")

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.condition import Condition
 from driftline.baseline.spacing import SpacedRows
+from driftline.formats.coercion import coerce
 from driftline.monitors.root_cause.slices import Slice, best_slice, slice_columns
 
 # Rows that are kept, all of them in most windows, and fewer where they are wide.

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
+from driftline.formats.coercion import coerce
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

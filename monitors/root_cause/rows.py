@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.condition import Condition, Ranked
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
+from driftline.formats.coercion import coerce
 
 Batches = Iterable[pa.RecordBatch]
 

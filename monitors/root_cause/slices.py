@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce
 
 # A slice is named when it holds so much of the excess, and so much more than its share of rows.
 MIN_EXCESS = 0.5

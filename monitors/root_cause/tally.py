@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce
 
 # A column with more levels than this in one window is no segment that a person would name.
 LEVELS_MAX = 1000

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from driftline.baseline.coercion import coerce
-from driftline.baseline.plain import ARROW_TYPES
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import coerce
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.formulas import Formula
 from driftline.monitors.rules.operators import Value

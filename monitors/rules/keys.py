@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
-from driftline.baseline.distinct import hash_integers, hash_numbers, hash_texts
 from driftline.baseline.predicate import UNFIT
 from driftline.errors import UnavailableError
+from driftline.formats.coercion import coerce
+from driftline.formats.hashing import hash_integers, hash_numbers, hash_texts
 from driftline.monitors.rules.values import is_captured, present
 
 # At 16 bytes each, and as much again while they are sorted.

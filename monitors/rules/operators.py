@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
-from driftline.baseline.plain import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import coerce
 from driftline.signature import ColumnType
 
 Value: TypeAlias = pa.Array | pa.Scalar

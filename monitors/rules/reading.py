@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.location import locate
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
+from driftline.formats.location import locate
 from driftline.monitors.kinds.outliers.condition import OUTLIER, OutlierCondition
 from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.row_counter import RowRule

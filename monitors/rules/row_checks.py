@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.predicate import number_text
+from driftline.formats.coercion import coerce
 from driftline.monitors.rules.functions import whole_match
 from driftline.monitors.rules.values import is_captured, numbers_of, present, texts_of, typed
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce, is_missing, unfit_mask
-from driftline.baseline.plain import plain_array
 from driftline.baseline.predicate import UNFIT
+from driftline.formats.arrow_types import plain_array
+from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
 
 

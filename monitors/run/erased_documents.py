@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-from driftline.baseline.jackson import to_jackson
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.tables.storage import get_file, open_storage, put_file, trouble
+from driftline.formats.json.jackson import to_jackson
 from driftline.monitors.report.report import REPORT, STATISTICS, VIOLATIONS
 from driftline.monitors.run.record_scripts import SCRIPT
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 from functools import partial
 
 from driftline.baseline.outcomes import outcome_columns
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
+from driftline.formats.source import Source
 from driftline.monitors.check_context import (
     Compat,
     EarlierRows,

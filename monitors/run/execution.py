@@ -19,10 +19,10 @@ from sqlalchemy import Connection, Engine
 from driftline.alerts.guard import reading
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
-from driftline.baseline.location import locate
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
+from driftline.formats.location import locate
 from driftline.monitors.annotations.effect import apply_marks, with_marks, without_expected
 from driftline.monitors.annotations.store import marks_between
 from driftline.monitors.check_context import Predictor

@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from driftline.baseline.scripting import preprocessed_records, script_in
 from driftline.baseline.scripting_process import Record
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.export import lines_between
 from driftline.capture.windows.window import Window
-from driftline.capture_line import write_line
 from driftline.errors import ConflictError, InputError, UnavailableError
+from driftline.formats.capture_line import write_line
+from driftline.formats.source import Source
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import NO_DATA

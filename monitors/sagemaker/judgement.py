@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from driftline.baseline.analyzer import KindCounter
 from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
-from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.statistics import Statistics
+from driftline.formats.json.jackson import java_double
 from driftline.monitors.kinds.data_quality.checks import Draft, mismatch_draft
 from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS, MISSING_COLUMNS
 from driftline.monitors.report.violation import percent

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from driftline.baseline.analyzer import KindCounter, marked, values_of
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import is_missing
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
+from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import BatchMaker, Question
 from driftline.monitors.kinds.data_quality.checks import Draft
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from driftline.baseline import store
 from driftline.baseline.renewal import renewed
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.errors import UndecidedError
+from driftline.formats.source import Source
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.signature import Signature
 

@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
-from driftline.baseline.location import locate
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
+from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
 from driftline.monitors.annotations.new_normal import new_normal
 from driftline.monitors.annotations.store import (

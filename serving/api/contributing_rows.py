@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.baseline import store as baselines
-from driftline.baseline.location import locate
 from driftline.errors import NotFoundError, UndecidedError
+from driftline.formats.location import locate
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.monitors.kinds.outliers.condition import with_baseline

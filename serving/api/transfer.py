@@ -19,8 +19,8 @@ from driftline.capture.sagemaker.export import captured_hours, captured_lines, c
 from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import is_name
-from driftline.capture_line import write_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import write_line
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.resources import store

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from driftline.baseline.location import Location, locate
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.location import Location, locate
 from driftline.storage import is_remote, open_uri, storage_error
 
 _CHUNK = 1 << 20

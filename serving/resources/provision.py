@@ -15,8 +15,8 @@ from typing import Any
 from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
-from driftline.baseline.source import open_source
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.source import open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles

@@ -23,9 +23,9 @@ from driftline.baseline.analyzer import (
     values_of,
 )
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.signature import Column, Signature
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -3,10 +3,10 @@
 import pytest
 
 from driftline.baseline.schema import infer_signature
-from driftline.baseline.source import open_source
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.roles import Roles
-from tests.baseline.test_source import FIXTURES, rows, write
+from tests.driftline.formats.test_source import FIXTURES, rows, write
 
 
 def test_capture_lines_give_the_output_first_then_the_input():

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.baseline import dask_engine, parts
+from driftline.baseline import dask_engine
 from driftline.baseline.dask_engine import DaskCluster
-from driftline.baseline.parts import IpcPart, Part, stream_parts
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UnavailableError
+from driftline.formats import parts
+from driftline.formats.parts import IpcPart, Part, stream_parts
 from driftline.monitors.check import check
 from tests.servers.dask import DaskProcesses, dask_cluster
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline import source
-from driftline.baseline.dialect import Dialect, sniff
-from driftline.baseline.quoting import QuoteWatch
-from driftline.baseline.source import Files, open_source
 from driftline.errors import InputError, NotFoundError
+from driftline.formats import source
+from driftline.formats.csv.dialect import Dialect, sniff
+from driftline.formats.csv.quotes import QuoteWatch
+from driftline.formats.source import Files, open_source
 
 Rows = dict[str, list[object]]
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline import distinct
-from driftline.baseline.distinct import DistinctCount, LevelCounts, hash_numbers, hash_texts
+from driftline.baseline.distinct import DistinctCount, LevelCounts
+from driftline.formats.hashing import hash_numbers, hash_texts
 
 texts = st.lists(st.sampled_from("abcdefgh"), max_size=40)
 

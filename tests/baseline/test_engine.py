@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.baseline import engine as engine_module
-from driftline.baseline import parts
 from driftline.baseline.engine import (
     IN_FLIGHT,
     Engine,
@@ -30,11 +29,12 @@ from driftline.baseline.engine import (
     Tell,
     open_engine,
 )
-from driftline.baseline.parts import IpcPart, Part, stream_parts
 from driftline.baseline.profile import Profile
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UnavailableError
+from driftline.formats import parts
+from driftline.formats.parts import IpcPart, Part, stream_parts
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 
 ROWS = 30_000

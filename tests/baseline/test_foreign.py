@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.signature import Column, Signature
 

@@ -9,10 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline import jsonlines, jsontext, source
 from driftline.baseline.schema import infer_signature
-from driftline.baseline.source import open_source
 from driftline.errors import InputError
+from driftline.formats import source
+from driftline.formats.json import documents as jsontext
+from driftline.formats.json import files as jsonlines
+from driftline.formats.source import open_source
 from driftline.roles import Roles
 from tests.baseline.test_streams import rows
 

@@ -8,9 +8,9 @@ import pytest
 
 from driftline.app.init.infer_roles import guess_roles
 from driftline.baseline.origin import OF_FOLDERS, origin_reason
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.roles import Roles
 

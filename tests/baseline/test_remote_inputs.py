@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.baseline import source
-from driftline.baseline.location import locate
-from driftline.baseline.source import Files, open_source
 from driftline.errors import UnavailableError
+from driftline.formats import source
+from driftline.formats.location import locate
+from driftline.formats.source import Files, open_source
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
 __all__ = ["s3_root", "s3_server"]

@@ -13,9 +13,9 @@ import pytest
 
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.renewal import renewed
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

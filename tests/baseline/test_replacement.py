@@ -12,9 +12,9 @@ import pytest
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.replacement import Change, changes_of, with_columns_anew
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = START + timedelta(days=40)

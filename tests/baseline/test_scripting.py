@@ -14,9 +14,9 @@ from driftline.baseline.scripting import (
     preprocessed,
     preprocessed_records,
 )
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import Source
 
 # Developer guide, "Preprocessing script" (2024), but for the names of its lines.
 GUIDE_ZFILL = """

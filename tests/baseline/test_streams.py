@@ -20,11 +20,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.baseline import source, spool
 from driftline.baseline.analyzer import open_texts
-from driftline.baseline.source import open_source
-from driftline.baseline.spool import SUFFIX
 from driftline.errors import InputError, UnavailableError
+from driftline.formats import buffered as spool
+from driftline.formats import source
+from driftline.formats.buffered import SUFFIX
+from driftline.formats.source import open_source
 
 TABLE = pa.table({"a": list(range(1000)), "c": ["x", "y"] * 500})
 
@@ -170,7 +171,7 @@ def test_packed_text_is_told_by_its_bytes_not_its_name(tmp_path: Path) -> None:
 
 
 def test_pandas_is_taken_over_by_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.baseline.frames.BATCH_ROWS", 3)
+    monkeypatch.setattr("driftline.formats.frames.BATCH_ROWS", 3)
     frame = pd.DataFrame(
         {
             "x": [1.5, None, 3.0, 4.0],
@@ -224,7 +225,7 @@ def test_errors_in_what_is_piped_name_the_pipe() -> None:
 def test_a_dash_is_what_is_piped_into_the_process() -> None:
     code = """
 from driftline.baseline.analyzer import open_texts
-from driftline.baseline.source import open_source
+from driftline.formats.source import open_source
 print(open_source("-").row_count, open_texts("-").schema.names)
 """
     done = subprocess.run(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline.vectors import Dimensions, VectorSummary, vector_texts
+from driftline.baseline.vectors import Dimensions, VectorSummary
+from driftline.formats.hashing import vector_texts
 
 number = st.none() | st.floats(-1e3, 1e3) | st.sampled_from([math.nan, math.inf, 0.0])
 lists = st.lists(st.none() | st.lists(number, max_size=5), max_size=20)

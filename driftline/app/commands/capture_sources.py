@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
-from driftline.baseline.location import Location, data_files
 from driftline.capture.sagemaker.batch_files import (
     BatchObject,
     is_manifest,
@@ -14,8 +13,9 @@ from driftline.capture.sagemaker.batch_files import (
     read_manifest,
 )
 from driftline.capture.sagemaker.capture_files import read_capture_lines, variant_of
-from driftline.capture_line import LineError, write_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import LineError, write_line
+from driftline.formats.location import Location, data_files
 from driftline.storage import open_uri
 
 Layout = Literal["endpoint", "batch"]

@@ -18,12 +18,12 @@ from driftline.app.commands.text_options import files_of, with_dialect
 from driftline.app.progress import progress
 from driftline.app.settings.settings import load
 from driftline.baseline.clarify import roles_of_config
-from driftline.baseline.dialect import Dialect
 from driftline.baseline.folder import refuse_baseline
-from driftline.baseline.location import locate
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UndecidedError
+from driftline.formats.csv.dialect import Dialect
+from driftline.formats.location import locate
+from driftline.formats.source import open_source
 from driftline.monitors.check import check_roles
 from driftline.monitors.check_context import Compat, Predictor
 from driftline.monitors.kinds.catalog import known_kind, save_kind

@@ -10,8 +10,8 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.terminal import harmless
 from driftline.app.commands.verdict import print_report
-from driftline.baseline.location import locate
 from driftline.errors import InputError
+from driftline.formats.location import locate
 from driftline.monitors.report.report import Report
 
 

@@ -19,7 +19,7 @@ from driftline.app.init.scaffold import (
     sent_note,
     write_draft,
 )
-from driftline.baseline.source import open_source
+from driftline.formats.source import open_source
 from driftline.roles import Roles
 
 SHOWN_CAUSES = 5

@@ -10,10 +10,10 @@ from driftline.app.commands import options
 from driftline.app.commands.terminal import harmless
 from driftline.app.commands.text_options import files_of, with_dialect
 from driftline.app.progress import progress
-from driftline.baseline.dialect import Dialect
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import UndecidedError
+from driftline.formats.csv.dialect import Dialect
+from driftline.formats.source import open_source
 from driftline.monitors.drift_test.significance import wilson_interval
 from driftline.monitors.kinds.outliers.reading import OddRow
 from driftline.monitors.kinds.outliers.scorer import row_scorer

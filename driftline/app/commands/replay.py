@@ -19,8 +19,8 @@ from driftline.app.commands import options
 from driftline.app.commands.capture import capture
 from driftline.app.commands.resources import moment
 from driftline.app.progress import progress
-from driftline.capture_line import CaptureLine, read_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import CaptureLine, read_line
 
 if TYPE_CHECKING:
     import pyarrow as pa

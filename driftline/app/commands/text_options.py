@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands.options import with_options
-from driftline.baseline.dialect import Dialect
-from driftline.baseline.source import Files
+from driftline.formats.csv.dialect import Dialect
+from driftline.formats.source import Files
 
 # Every command that takes text files takes all of these: see `with_dialect`.
 DIALECT: dict[str, Any] = {

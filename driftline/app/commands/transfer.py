@@ -22,8 +22,8 @@ from driftline.capture.sagemaker.capture_files import (
     write_hour,
     written_hours,
 )
-from driftline.capture_line import LineError, read_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import LineError, read_line
 
 # What one request carries: well below the server's limit, and quick enough to be shown as progress.
 CHUNK_LINES = 5_000

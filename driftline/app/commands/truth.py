@@ -13,10 +13,10 @@ import typer
 from driftline.app.client.client import Client
 from driftline.app.commands import options
 from driftline.app.progress import Advance, progress
-from driftline.baseline.location import Location, data_files
 from driftline.capture.labels.files import read_label_file
 from driftline.capture.labels.records import LabelNames
 from driftline.errors import DriftlineError
+from driftline.formats.location import Location, data_files
 
 # Some 3 MB of CSV with ids of 36 letters.
 LABELS_PER_REQUEST = 50_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.origin import name_words
 from driftline.baseline.schema import column_type
 from driftline.classes import class_text
+from driftline.formats.coercion import coerce
 from driftline.signature import ColumnType
 
 SHOWN_VALUES = 50

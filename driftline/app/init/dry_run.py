@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
+from driftline.formats.coercion import coerce
+from driftline.formats.source import Source
 from driftline.monitors.check import check_roles
 from driftline.monitors.report.report import Report
 from driftline.roles import Roles

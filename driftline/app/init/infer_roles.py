@@ -17,9 +17,9 @@ from driftline.app.init.column_inspection import ColumnFacts, look_at
 from driftline.baseline.origin import origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.schema import find_column
-from driftline.baseline.source import Source
 from driftline.classes import class_text
 from driftline.errors import InputError
+from driftline.formats.source import Source
 from driftline.roles import Facet, Problem, Roles
 
 SAMPLE_ROWS = 200_000

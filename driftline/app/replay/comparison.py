@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from driftline.app.replay.sending import Answer
-from driftline.capture.decoding.bodies import Sent, read_requests, read_responses
-from driftline.capture.decoding.reading import Bodies
-from driftline.capture_line import CaptureLine, Side
+from driftline.formats.bodies import Sent, read_requests, read_responses
+from driftline.formats.body_columns import Bodies
+from driftline.formats.capture_line import CaptureLine, Side
 from driftline.signature import Signature
 
 TOLERANCE = 1e-9

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from driftline.app.client.connection import refusal
-from driftline.capture_line import CaptureLine
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.capture_line import CaptureLine
 
 # Says of a request that it was captured before: whoever captures can tell it from production.
 MARK = "X-Driftline-Replay"

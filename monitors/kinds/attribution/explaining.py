@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.source import Source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import Source
 from driftline.monitors.check_context import BatchMaker, Predictor
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,

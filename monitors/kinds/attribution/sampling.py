@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
-from driftline.baseline.plain import ARROW_TYPES
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import BatchMaker
 from driftline.monitors.kinds.attribution.importance import HOUR_US
 from driftline.signature import ColumnType, Signature

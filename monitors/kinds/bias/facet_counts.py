@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.bias.metrics import MISSING
 from driftline.roles import Facet, Roles
 

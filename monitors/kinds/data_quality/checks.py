@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
-from driftline.baseline.jackson import java_double
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
+from driftline.formats.json.jackson import java_double
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.significance import evidence, unseen_share
 from driftline.monitors.kinds.data_quality.range_checks import Implausible

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
+from driftline.formats.coercion import coerce
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, evidence
 from driftline.monitors.kinds.data_quality.units import APART, UnitChange, suspect_unit

@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
+from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.data_quality.checks import Draft, implausible_draft
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.range_checks import Implausible

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers
 from driftline.monitors.kinds.model_quality.metrics import (
     binary_metrics,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from driftline.baseline.jackson import Json, to_jackson
 from driftline.errors import InputError
+from driftline.formats.json.jackson import Json, to_jackson
 from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.metrics import BETAS

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from driftline.baseline.jackson import java_double
+from driftline.formats.json.jackson import java_double
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint

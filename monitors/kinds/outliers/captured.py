@@ -7,11 +7,11 @@ from itertools import islice
 
 import pyarrow as pa
 
-from driftline.baseline.jsonrows import record_ids
-from driftline.baseline.location import locate
-from driftline.baseline.source import Source, open_source
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
+from driftline.formats.json.rows import record_ids
+from driftline.formats.location import locate
+from driftline.formats.source import Source, open_source
 from driftline.signature import Signature
 
 IDS = pa.schema([(ROW_IDS[0], pa.string()), (ROW_IDS[1], pa.int64())])

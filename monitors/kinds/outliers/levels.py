@@ -20,10 +20,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.coercion import coerce, is_missing
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce, is_missing
 from driftline.monitors.kinds.outliers.stretches import Codes
 from driftline.monitors.kinds.outliers.terms import Floats, odds, rare_term
 

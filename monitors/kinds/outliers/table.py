@@ -8,8 +8,8 @@ from os import PathLike
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.formats.source import open_source
 from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
 

@@ -20,9 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import FEW_VALUES, Cells
-from driftline.baseline.coercion import coerce
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
+from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
 from driftline.monitors.kinds.outliers.stretches import Codes, counted_below
 from driftline.monitors.report.violation import percent

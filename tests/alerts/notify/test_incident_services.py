@@ -5,7 +5,6 @@ import json
 
 import pytest
 from sqlalchemy import select
-from tests.alerts.notify import incident_services
 
 from driftline.alerts import tables
 from driftline.alerts.errors import ChannelError
@@ -19,6 +18,7 @@ from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Ways
 from driftline.alerts.notify.test_send import try_channel
+from tests.alerts.notify import incident_services
 from tests.alerts.notify.incident_services import KEY
 from tests.alerts.notify.sending import LOOPBACK
 

@@ -12,7 +12,6 @@ import pytest
 
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import document_of, report
-from driftline.capture.decoding.decode import Decoded, decode
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Kind, pack_meta
@@ -21,6 +20,7 @@ from driftline.capture.spool.records import Records
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables import rows
 from driftline.capture.tables.dataset import Dataset, read_gaps
+from driftline.capture.tables.decoding import Decoded, decode
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Signature

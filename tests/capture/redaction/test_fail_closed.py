@@ -9,13 +9,13 @@ import uuid
 
 import pytest
 
-from driftline.capture.decoding.decode import decode
 from driftline.capture.redaction.keys import Keys
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.redaction.values import Change
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.records import Records
+from driftline.capture.tables.decoding import decode
 from driftline.signature import Column, Signature
 from tests.capture.redaction.redaction_tools import JSON, applied, document, frame, rule
 

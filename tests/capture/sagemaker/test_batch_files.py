@@ -18,8 +18,8 @@ from driftline.capture.sagemaker.batch_files import (
     read_manifest,
 )
 from driftline.capture.sagemaker.capture_files import write_batch_hour
-from driftline.capture_line import CaptureLine, LineError, Side, read_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import CaptureLine, LineError, Side, read_line
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
 
 HOUR = datetime(2022, 8, 30, 0, tzinfo=UTC)

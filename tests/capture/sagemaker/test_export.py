@@ -23,8 +23,8 @@ from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
-from driftline.capture_line import write_line
 from driftline.errors import InputError
+from driftline.formats.capture_line import write_line
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 
 NOW = datetime(2026, 11, 20, 13, 30, tzinfo=UTC)

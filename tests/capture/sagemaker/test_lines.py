@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture_line import (
+from driftline.formats.capture_line import (
     CaptureLine,
     LineError,
     Side,

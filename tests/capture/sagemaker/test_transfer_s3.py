@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import pytest
 
 from driftline.app.commands.capture_sources import find_sources
-from driftline.baseline.location import data_files, locate
 from driftline.capture.labels.files import read_label_file
 from driftline.capture.labels.labels import put
 from driftline.capture.labels.report import truth_report
@@ -20,7 +19,8 @@ from driftline.capture.sagemaker.capture_files import (
 )
 from driftline.capture.sagemaker.export import captured_hours, captured_lines
 from driftline.capture.sagemaker.importing import store_lines
-from driftline.capture_line import write_line
+from driftline.formats.capture_line import write_line
+from driftline.formats.location import data_files, locate
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
 from tests.servers.s3 import s3_root, s3_server
 

@@ -18,7 +18,6 @@ import pytest
 from deltalake import DeltaTable
 
 from driftline import storage
-from driftline.baseline.location import locate
 from driftline.capture.audit.note import read_note, write_note
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
@@ -29,6 +28,7 @@ from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import MarkMovedError
 from driftline.errors import UnavailableError
+from driftline.formats.location import locate
 from driftline.signature import Signature
 from driftline.storage import use_options
 from tests.capture.tables.s3_tools import some_rows

@@ -31,8 +31,8 @@ from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
-from tests.capture.decoding.decode_tools import decode
 from tests.capture.tap.test_tap import frames_of
+from tests.driftline.formats.decode_tools import decode
 
 SIGNATURE = Signature(
     features=(

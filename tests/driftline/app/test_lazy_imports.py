@@ -51,7 +51,7 @@ def test_a_lean_process_knows_the_objects_of_a_pandas_that_came_later() -> None:
 
 def test_a_lean_process_writes_nested_nanoseconds_as_any_other_does() -> None:
     code = (
-        "import pyarrow as pa; from driftline.baseline.plain import plain_array; "
+        "import pyarrow as pa; from driftline.formats.arrow_types import plain_array; "
         "kind = pa.struct([('t', pa.timestamp('ns')), ('d', pa.duration('ns'))]); "
         "print(plain_array(pa.array([{'t': 7, 'd': 7}], pa.struct([('t', pa.int64()), "
         "('d', pa.int64())])).cast(kind)).to_pylist())"

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from driftline.baseline.replacement import Change, with_columns_anew
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
+from driftline.formats.source import open_source
 from driftline.monitors.backtest.backtest import backtest
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page

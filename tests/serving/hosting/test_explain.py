@@ -16,11 +16,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from driftline.baseline import store as baselines
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.monitors.kinds.attribution.explaining import ModelPredictor, explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions

@@ -14,8 +14,8 @@ import yaml
 from driftline.app.init.dry_run import try_out
 from driftline.app.init.infer_roles import Guess
 from driftline.app.init.scaffold import draft_resources, draft_text, endpoint_name
-from driftline.baseline.source import open_source
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from driftline.app.init.infer_roles import Guessed, guess_roles
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
 
 N = 200

@@ -6,7 +6,7 @@ import pytest
 
 from driftline.app.replay.comparison import Differences, compare
 from driftline.app.replay.sending import Answer, Sender, Target
-from driftline.capture_line import CaptureLine, Side
+from driftline.formats.capture_line import CaptureLine, Side
 from driftline.signature import Column, Signature
 
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check_context import Question, WindowFacts
 from driftline.monitors.kinds.attribution.blocks import block_length, block_spread, block_tail
 from driftline.monitors.kinds.attribution.explaining import explain_reference

@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from driftline.alerts.tables import metrics
 from driftline.baseline import store
-from driftline.baseline.source import open_source
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
+from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.monitors.check_context import Question
 from driftline.monitors.drift_test.budget import Budget

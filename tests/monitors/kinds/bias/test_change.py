@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from driftline.monitors.kinds.bias import kind as bias
 from scipy import optimize, stats
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import Question, WindowFacts
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias import kind as bias
 from driftline.monitors.kinds.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 

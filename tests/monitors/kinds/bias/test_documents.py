@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from driftline.monitors.kinds.bias import kind as bias
 
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.bias import kind as bias
 from tests.monitors.kinds.bias.adult import (
     FIXTURES,
     aws_analysis,

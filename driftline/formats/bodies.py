@@ -1,0 +1,215 @@
+"""Bodies of many records to columns of values: by content type, and by what stands in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.formats.body_columns import Bodies, Reading
+from driftline.formats.body_limits import BodyError
+from driftline.formats.content_encoding import unpack
+from driftline.formats.csv.bodies import read_csv
+from driftline.formats.json.bodies import (
+    read_json,
+    read_json_lines,
+    read_tensor_bodies,
+)
+from driftline.formats.json.requests import RequestRows
+from driftline.formats.json.responses import AnswerRows
+from driftline.formats.npy import read_npy
+from driftline.formats.parquet.bodies import read_parquet
+from driftline.signature import Signature
+
+Kind = Literal["csv", "json", "jsonlines", "npy", "parquet", "tensors", "unknown", "none"]
+
+MEDIA_TYPES: dict[str, Kind] = {
+    "text/csv": "csv",
+    "application/json": "json",
+    "application/jsonlines": "jsonlines",
+    "application/x-jsonlines": "jsonlines",
+    "application/x-ndjson": "jsonlines",
+    "application/x-npy": "npy",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+}
+# Types that say that a body has no rows; of others that are unknown the first bytes tell.
+_ROWLESS = re.compile(r"(image|audio|video)/.+|text/(event-stream|html)|application/pdf")
+_SHOWN = 80
+# What stands in memory besides the bodies themselves grows with what is read at once.
+_BYTES_AT_ONCE = 16 << 20
+_BLANK = b" \t\r\n"
+
+
+class Sent(NamedTuple):
+    """The bodies of one side of some records, with what was said of them.
+
+    ``is_wanted``, shape (bodies,), is false where a body is to be left out; ``errors`` say of some
+    why they cannot be read at all. Texts are null where nothing was said.
+    """
+
+    contents: pa.BinaryArray
+    content_types: pa.StringArray
+    encodings: pa.StringArray
+    header_lengths: pa.StringArray
+    is_wanted: np.ndarray
+    errors: list[str | None]
+
+
+class _Group(NamedTuple):
+    """Bodies of one kind, unpacked, and which they are."""
+
+    kind: Kind
+    indices: np.ndarray
+    contents: pa.BinaryArray
+
+
+def read_requests(sent: Sent, signature: Signature) -> Bodies:
+    """Read request bodies as rows of the signature's inputs."""
+    reading = Reading(signature.inputs, sent.errors)
+    if signature.inputs:
+        _read(sent, reading, RequestRows(signature), signature.inference_id)
+    return reading.result()
+
+
+def read_responses(sent: Sent, signature: Signature, row_counts: np.ndarray) -> Bodies:
+    """Read response bodies as rows of the signature's outputs, as many as the request had."""
+    outputs = signature.outputs
+    if not outputs:
+        zeros = np.zeros(len(sent.errors), np.int64)
+        return Bodies(zeros, zeros, [], [], [None] * len(sent.errors))
+    reading = Reading(outputs, sent.errors)
+    _read(sent, reading, AnswerRows(signature))
+    found = reading.result()
+    wrong = (found.counts != row_counts) & (found.counts > 0)
+    for index in np.flatnonzero(wrong):
+        found.errors[index] = f"{found.counts[index]} rows; the request had {row_counts[index]}"
+    return found.without(wrong)
+
+
+def _read(
+    sent: Sent, reading: Reading, finder: RequestRows | AnswerRows, id_name: str | None = None
+) -> None:
+    """Read each body by its kind; rows of answers may lack columns at the end."""
+    answers = finder if isinstance(finder, AnswerRows) else None
+    for kind, indices, contents in _groups(sent):
+        if kind == "csv":
+            read_csv(reading, indices, contents, answers=answers)
+        elif kind == "json":
+            read_json(reading, indices, contents, finder)
+        elif kind == "jsonlines":
+            read_json_lines(reading, indices, contents, finder)
+        elif kind == "npy":
+            read_npy(reading, indices, contents, id_name=id_name, answers=answers)
+        elif kind == "parquet":
+            read_parquet(reading, indices, contents, id_name=id_name)
+        else:
+            lengths = sent.header_lengths.take(pa.array(indices)).to_pylist()
+            read_tensor_bodies(reading, indices, contents, lengths, finder)
+
+
+def _groups(sent: Sent) -> Iterator[_Group]:
+    """Part the bodies by kind, packed ones unpacked, in groups of bounded size."""
+    kinds = _kinds(sent)
+    is_wanted = sent.is_wanted & (np.array(sent.errors, object) == None)  # noqa: E711 - of each
+    is_packed = _is_packed(sent.encodings)
+    lengths = pc.binary_length(sent.contents).to_numpy()
+    for index in np.flatnonzero(is_wanted & (lengths == 0)):
+        sent.errors[index] = "empty body"
+    is_wanted &= lengths > 0
+    for index in np.flatnonzero(is_wanted & (kinds == "none")):
+        name = _media_type(sent.content_types[index].as_py())
+        sent.errors[index] = f'content type "{name[:_SHOWN]}" is not read'
+    is_wanted &= kinds != "none"
+    for kind in sorted(set(kinds[is_wanted & ~is_packed].tolist())):
+        indices = np.flatnonzero(is_wanted & ~is_packed & (kinds == kind))
+        steps = np.cumsum(lengths[indices], dtype=np.int64) // _BYTES_AT_ONCE
+        for part in np.split(indices, np.flatnonzero(np.diff(steps)) + 1):
+            is_all = len(part) == len(sent.contents)
+            contents = sent.contents if is_all else sent.contents.take(pa.array(part))
+            yield from _known([_Group(kind, part, contents)])
+    yield from _unpacked(sent, np.flatnonzero(is_wanted & is_packed), kinds)
+
+
+def _unpacked(sent: Sent, packed: np.ndarray, kinds: np.ndarray) -> Iterator[_Group]:
+    """Unpack bodies one by one, and hand them on whenever enough have come together."""
+    waiting: dict[Kind, list[tuple[int, bytes]]] = {}
+    size = 0
+    for index in packed.tolist():
+        try:
+            content = unpack(sent.contents[index].as_py(), sent.encodings[index].as_py())
+        except BodyError as error:
+            sent.errors[index] = str(error)
+            continue
+        if not content:
+            sent.errors[index] = "empty body"
+            continue
+        waiting.setdefault(kinds[index], []).append((index, content))
+        size += len(content)
+        if size >= _BYTES_AT_ONCE:
+            yield from _known([_group(kind, bodies) for kind, bodies in waiting.items()])
+            waiting, size = {}, 0
+    yield from _known([_group(kind, bodies) for kind, bodies in waiting.items()])
+
+
+def _group(kind: Kind, bodies: list[tuple[int, bytes]]) -> _Group:
+    indices = np.array([index for index, _ in bodies], np.int64)
+    return _Group(kind, indices, pa.array([content for _, content in bodies], pa.binary()))
+
+
+def _known(groups: list[_Group]) -> Iterator[_Group]:
+    """Part those of unknown type by what stands in them."""
+    for group in groups:
+        if group.kind != "unknown":
+            yield group
+            continue
+        bodies = list(zip(group.indices.tolist(), group.contents.to_pylist(), strict=True))
+        for kind in ("csv", "json", "npy", "parquet"):
+            some = [body for body in bodies if _look(body[1]) == kind]
+            if some:
+                yield _group(kind, some)
+
+
+def _look(content: bytes) -> Kind:
+    """Guess what a body is by its first bytes."""
+    if content.startswith(b"\x93NUMPY"):
+        return "npy"
+    if content.startswith(b"PAR1"):
+        return "parquet"
+    start = content[:64].lstrip(_BLANK)
+    return "json" if start[:1] in (b"{", b"[") else "csv"
+
+
+def _is_packed(encodings: pa.StringArray) -> np.ndarray:
+    coded = encodings.dictionary_encode()
+    plain = [name.strip().lower() in ("", "identity") for name in coded.dictionary.to_pylist()]
+    codes = pc.fill_null(coded.indices, len(plain)).to_numpy(zero_copy_only=False)
+    return np.asarray(~np.array([*plain, True], np.bool_)[codes])
+
+
+def _kinds(sent: Sent) -> np.ndarray:
+    """Say of each body which kind it is, by its type; an array of texts, shape (bodies,)."""
+    coded = sent.content_types.dictionary_encode()
+    named = [_kind_of(name) for name in coded.dictionary.to_pylist()]
+    codes = pc.fill_null(coded.indices, len(named)).to_numpy(zero_copy_only=False)
+    kinds: np.ndarray = np.array([*named, "unknown"], object)[codes]
+    if sent.header_lengths.null_count < len(sent.header_lengths):
+        kinds[sent.header_lengths.is_valid().to_numpy(zero_copy_only=False)] = "tensors"
+    return kinds
+
+
+@lru_cache(maxsize=256)
+def _kind_of(content_type: str) -> Kind:
+    name = _media_type(content_type)
+    if _ROWLESS.fullmatch(name) and not name.endswith("+json"):
+        return "none"
+    return "json" if name.endswith("+json") else MEDIA_TYPES.get(name, "unknown")
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.split(";", 1)[0].strip().lower()

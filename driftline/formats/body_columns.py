@@ -1,0 +1,112 @@
+"""What is read from many bodies, gathered piece by piece into one column a field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.formats.coerced import ARROW_TYPES, Coerced
+from driftline.formats.json.requests import Extra
+from driftline.signature import Column
+
+
+class Bodies(NamedTuple):
+    """Rows read from bodies.
+
+    ``starts`` and ``counts``, shape (bodies,), say where a body's rows lie in ``columns``; a body
+    that was not read counts 0. ``extras`` are fields that no column takes: row, name, text.
+    """
+
+    starts: np.ndarray
+    counts: np.ndarray
+    columns: list[Coerced]
+    extras: list[Extra]
+    errors: list[str | None]
+
+    def without(self, wrong: np.ndarray) -> Bodies:
+        """Leave the rows of some bodies out; ``wrong`` is a mask over the bodies."""
+        if not wrong.any():
+            return self
+        order = np.argsort(self.starts[self.counts > 0], kind="stable")
+        read = np.flatnonzero(self.counts > 0)[order]
+        keep = np.repeat(~wrong[read], self.counts[read])
+        position = np.cumsum(keep) - 1
+        columns = [column.only(keep) for column in self.columns]
+        extras = [(int(position[row]), name, text) for row, name, text in self.extras if keep[row]]
+        counts = np.where(wrong, 0, self.counts)
+        starts = np.zeros_like(counts)
+        starts[read] = np.cumsum(counts[read]) - counts[read]
+        return Bodies(starts, counts, columns, extras, self.errors)
+
+
+class Reading:
+    """Gathers pieces of columns in the order in which bodies are read.
+
+    Parameters
+    ----------
+    columns
+        The fields that a row has, in order.
+    errors
+        One for each body, None where nothing is known against it; more are written into it.
+    """
+
+    def __init__(self, columns: Sequence[Column], errors: list[str | None]) -> None:
+        self.columns = columns
+        self.errors = errors
+        self._pieces: list[list[Coerced]] = [[] for _ in columns]
+        self._extras: list[Extra] = []
+        self._starts = np.zeros(len(errors), np.int64)
+        self._counts = np.zeros(len(errors), np.int64)
+        self._row_count = 0
+
+    def add(
+        self,
+        indices: np.ndarray | Sequence[int],
+        counts: np.ndarray | Sequence[int],
+        columns: Sequence[Coerced],
+        extras: Sequence[Extra] = (),
+    ) -> None:
+        """Take the rows of some bodies.
+
+        Parameters
+        ----------
+        indices
+            Which bodies, in the order in which their rows stand.
+        counts
+            Rows of each of them.
+        columns
+            One for each of the fields, all rows of these bodies.
+        extras
+            Fields that no column takes, their rows counted from the first of these.
+        """
+        counts = np.asarray(counts, np.int64)
+        self._starts[indices] = self._row_count + np.cumsum(counts) - counts
+        self._counts[indices] = counts
+        self._extras += [(self._row_count + row, name, text) for row, name, text in extras]
+        self._row_count += int(counts.sum())
+        for pieces, column in zip(self._pieces, columns, strict=True):
+            pieces.append(column)
+
+    def result(self) -> Bodies:
+        """Give all that was read."""
+        joined = [
+            _join(pieces, column) for pieces, column in zip(self._pieces, self.columns, strict=True)
+        ]
+        return Bodies(self._starts, self._counts, joined, self._extras, self.errors)
+
+
+def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:
+    if len(pieces) == 1:
+        return pieces[0]
+    kind = ARROW_TYPES[column.type]
+    values = pa.chunked_array([piece.values for piece in pieces], kind).combine_chunks()
+    starts = np.cumsum([0, *(len(piece.values) for piece in pieces)])
+    unfit = [piece.unfit + start for piece, start in zip(pieces, starts, strict=False)]
+    return Coerced(
+        values,
+        np.concatenate([np.empty(0, np.int64), *unfit]),
+        [text for piece in pieces for text in piece.texts],
+    )

@@ -1,0 +1,1 @@
+"""CSV: dialects, quotes, files and bodies."""

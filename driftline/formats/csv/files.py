@@ -1,0 +1,289 @@
+"""CSV to Arrow: header or none, delimiter, types from the text itself or from a signature."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from driftline.errors import InputError
+from driftline.formats.coercion import NULL_TEXTS, NUMBER, coerce
+from driftline.formats.csv.dialect import AS_FOUND, Dialect, sniff
+from driftline.formats.csv.errors import broken_csv, quote_problem
+from driftline.formats.csv.quotes import QuoteWatch
+from driftline.formats.location import Location
+from driftline.formats.opening import HEAD_BYTES, find_encoding, open_text
+from driftline.signature import Column, ColumnType, Signature
+
+BLOCK_BYTES = 1 << 22
+# Numbers below 0 or with a fraction, from 1 on (forecasts name columns by quantiles, such as 0.1;
+# others by years), and times of a day.
+VALUE = re.compile(r"-\d+(\.\d+)?$|\+?[1-9]\d*\.\d+$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """A CSV file after a look at its first lines.
+
+    Parameters
+    ----------
+    place
+        Where it lies.
+    delimiter
+        One character.
+    has_header
+        Whether the first line holds names; it does not when all its fields are numbers (unless the
+        signature's columns are called so), nor when it reads as a row of the signature and names
+        none of its columns.
+    names
+        The columns; one without a name is called by its position.
+    texts
+        Columns that a signature holds to be text: never read as numbers.
+    blank_lines
+        Lines before the first one that holds something.
+    encoding
+        How the text is written.
+    decimal
+        The sign before decimals.
+    is_header_only
+        Whether there is but a header without a line end, which Arrow takes for a row cut off.
+    """
+
+    place: Location
+    delimiter: str
+    has_header: bool
+    names: tuple[str, ...]
+    texts: frozenset[str]
+    blank_lines: int = 0
+    encoding: str = "utf-8"
+    decimal: str = "."
+    is_header_only: bool = False
+
+    @classmethod
+    def look(
+        cls,
+        place: Location,
+        head: bytes,
+        signature: Signature | None,
+        dialect: Dialect = AS_FOUND,
+    ) -> CsvFile:
+        """Find delimiter and names from the file's first bytes.
+
+        Raises
+        ------
+        InputError
+            When there is nothing in it, a name stands twice, or a quote is wrong in a header alone.
+        """
+        encoding = find_encoding(head, dialect.encoding)
+        text = head.decode(encoding, "replace").removeprefix("\ufeff")
+        if not text.strip():
+            raise InputError(f"{place.shown}: the file is empty; expected a CSV with rows")
+        try:
+            found = sniff(text, dialect.delimiter)
+        except ValueError as error:
+            raise InputError(f"{place.shown}: not readable as CSV ({error})") from error
+        fields = found.first
+        has_header = dialect.header
+        if has_header is None:
+            has_header = _is_all_names(fields, signature) or not (
+                _is_data(fields) or _is_row(fields, signature)
+            )
+        if has_header:
+            names = [name or f"_c{index}" for index, name in enumerate(fields)]
+        else:
+            names = position_names(len(fields), signature)
+        if has_header and dialect.header is None and signature is None:
+            _refuse_row(fields, place.shown)
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(
+                f'{place.shown}: column "{twice[0]}" stands twice in the header; rename one'
+            )
+        texts = frozenset(
+            column.name
+            for column in (signature.columns if signature else ())
+            if column.type == "string"
+        )
+        file = cls(
+            place,
+            found.delimiter,
+            has_header,
+            tuple(names),
+            texts & set(names),
+            found.skipped,
+            encoding,
+            found.decimal,
+            has_header and found.is_alone and len(head) < HEAD_BYTES,
+        )
+        if file.is_header_only and (problem := quote_problem(file)) is not None:
+            raise InputError(f"{place.shown}: {problem}")
+        return file
+
+    def options(
+        self, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
+    ) -> dict[str, object]:
+        """Give Arrow's reader options; `columns` says the order, else it is the file's."""
+        return {
+            "read_options": arrow_csv.ReadOptions(
+                column_names=list(self.names),
+                skip_rows=self.blank_lines,
+                # Rows, unlike lines, may hold line ends in quotes.
+                skip_rows_after_names=1 if self.has_header else 0,
+                block_size=BLOCK_BYTES,
+            ),
+            "parse_options": arrow_csv.ParseOptions(
+                delimiter=self.delimiter, newlines_in_values=True
+            ),
+            "convert_options": arrow_csv.ConvertOptions(
+                null_values=list(NULL_TEXTS),
+                strings_can_be_null=False,
+                decimal_point=self.decimal,
+                include_columns=list(columns),
+                column_types={**{name: pa.string() for name in self.texts}, **types},
+            ),
+        }
+
+
+def position_names(count: int, signature: Signature | None) -> list[str]:
+    """Name columns that came without names: by the signature when the count fits, else ``_c0`` ….
+
+    Tried in this order: all columns; inputs and outputs; inputs; features of every role.
+    """
+    columns = _columns_by_count(count, signature)
+    return [column.name for column in columns] or [f"_c{index}" for index in range(count)]
+
+
+def _columns_by_count(count: int, signature: Signature | None) -> Sequence[Column]:
+    if signature is not None:
+        inputs, outputs = signature.inputs, signature.outputs
+        for columns in (signature.columns, (*outputs, *inputs), inputs, signature.features):
+            if len(columns) == count:
+                return columns
+    return ()
+
+
+def _is_data(fields: Sequence[str]) -> bool:
+    """Say whether a first line is a row: every field a number or blank, one at least a number."""
+    filled = [field.strip() for field in fields if field.strip()]
+    return bool(filled) and all(re.match(NUMBER, field) for field in filled)
+
+
+def _refuse_row(fields: Sequence[str], shown: str) -> None:
+    """Refuse a first line that holds text and values that nobody calls a column by."""
+    if (value := next((one for one in fields if VALUE.match(one.strip())), None)) is not None:
+        raise InputError(
+            f'{shown}: "{value}" in the first line reads as a value, not as a name; say '
+            "--no-header (dl.Files(…, header=False)) where that line is a row, --header where it "
+            "holds names"
+        )
+
+
+def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
+    """Say whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
+
+    A single number may be either.
+    """
+    known = {column.name for column in signature.columns} if signature else set()
+    return len(fields) > 1 and len(set(fields)) == len(fields) and known.issuperset(fields)
+
+
+def _is_row(fields: Sequence[str], signature: Signature | None) -> bool:
+    """Say whether a first line that holds text is a row of the signature all the same.
+
+    It names no known column, has as many fields as are expected, and where numbers, truth values or
+    times are expected there is one: a header with other names has none.
+    """
+    columns = _columns_by_count(len(fields), signature)
+    if signature is None or not columns:
+        return False
+    known = {column.name.strip().casefold() for column in signature.columns}
+    if any(field.strip().casefold() in known for field in fields):
+        return False
+    typed = [(field, one.type) for field, one in zip(fields, columns, strict=True)]
+    typed = [(field, kind) for field, kind in typed if kind != "string"]
+    return not typed or any(_holds(field, kind) for field, kind in typed)
+
+
+def _holds(field: str, kind: ColumnType) -> bool:
+    values, _ = coerce(pa.array([field]), kind)
+    return bool(values.is_valid()[0].as_py())
+
+
+def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
+    """Read a whole file, small enough to be in memory twice; what is not all numbers is text.
+
+    Raises
+    ------
+    InputError
+        When a row has too many or too few fields, naming the row; when a quote does not close.
+    """
+    if file.is_header_only:
+        return pa.table({name: pa.nulls(0) for name in file.names})
+    watch = None
+    try:
+        # Read here, not by Arrow's threads: what is written in Python they may let go of a moment
+        # after their answer, and abort the process (exit code -6) if it is just ending.
+        text = pa.BufferOutputStream()
+        with open_text(file.place, file.encoding) as stream:
+            watch = QuoteWatch(stream, file.delimiter)
+            while block := watch.read(BLOCK_BYTES):
+                text.write(block)
+        with pa.BufferReader(text.getvalue()) as whole:
+            table = arrow_csv.read_csv(whole, **file.options(types or {}))
+    except pa.ArrowException as error:
+        raise broken_csv(file, error, watch) from error
+    if watch.problem is not None:
+        raise InputError(f"{file.place.shown}: {watch.problem}")
+    for column in table.schema:
+        if pa.types.is_binary(column.type):  # Arrow's type for text that is not UTF-8.
+            raise broken_csv(file, None, watch)
+    # Times of the day are text, as they are written: Arrow would make 12:30:00 of 12:30.
+    clock = {one.name: pa.string() for one in table.schema if pa.types.is_time(one.type)}
+    return read_csv_file(file, {**(types or {}), **clock}) if clock else table
+
+
+def stream_csv_file(
+    file: CsvFile, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """Read a file piece by piece with fixed types; `columns` in this order, else in the file's."""
+    if file.is_header_only:
+        return
+    try:
+        with (
+            open_text(file.place, file.encoding) as stream,
+            arrow_csv.open_csv(stream, **file.options(types, columns)) as reader,
+        ):
+            yield from reader
+    except pa.ArrowException as error:
+        raise broken_csv(file, error, None) from error
+
+
+def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """Read as `stream_csv_file` does, with an eye on the quotes.
+
+    Raises
+    ------
+    pa.ArrowInvalid
+        When a value has not the type that its column should have.
+    """
+    if file.is_header_only:
+        return
+    watch = None
+    try:
+        with open_text(file.place, file.encoding) as stream:
+            watch = QuoteWatch(stream, file.delimiter)
+            with arrow_csv.open_csv(watch, **file.options(types)) as reader:
+                yield from reader
+    except pa.ArrowException as error:
+        if _is_misled(error):
+            raise
+        raise broken_csv(file, error, watch) from error
+    if watch.problem is not None:
+        raise InputError(f"{file.place.shown}: {watch.problem}")
+
+
+def _is_misled(error: pa.ArrowException) -> bool:
+    """Say whether a value has not the type that those before it had."""
+    return "conversion error" in str(error) and "UTF8" not in str(error)

@@ -1,0 +1,151 @@
+"""CSV files of the same columns as one: small in memory, large ones read piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.csv.errors import broken_csv
+from driftline.formats.csv.files import (
+    CsvFile,
+    read_csv_file,
+    stream_csv_file,
+    watch_csv_file,
+)
+from driftline.formats.opening import open_text
+from driftline.formats.type_inference import narrow, one_type
+
+
+def same_columns(files: Sequence[CsvFile]) -> None:
+    """See that files have the same columns, in whatever order.
+
+    Raises
+    ------
+    InputError
+        Naming the first that has others.
+    """
+    first = files[0]
+    for file in files[1:]:
+        if set(file.names) != set(first.names):
+            odd = sorted(set(file.names) ^ set(first.names))[0]
+            place = "lacks" if odd in first.names else "has, too,"
+            raise InputError(
+                f'{file.place.shown}: it {place} column "{odd}", unlike {first.place.shown}; '
+                "expected the same columns in all files"
+            )
+
+
+def read_csv_files(files: Sequence[CsvFile]) -> pa.Table:
+    """Read files into memory; each column gets one type, found over all of them.
+
+    Raises
+    ------
+    InputError
+        When a row or a quote is wrong.
+    """
+    names = list(files[0].names)
+    tables = [_plain(read_csv_file(file)).select(names) for file in files]
+    types = {name: _type_of([table.column(name) for table in tables]) for name in names}
+    schema = pa.schema(types.items())
+    found = []
+    for file, table in zip(files, tables, strict=True):
+        texts = {
+            name: pa.string()
+            for name in names
+            if types[name] == pa.string() != table.schema.field(name).type
+        }
+        # Read again, for 007 to be no 7 beside texts.
+        whole = _plain(read_csv_file(file, texts)).select(names) if texts else table
+        found.append(whole.cast(schema, safe=False))
+    return pa.concat_tables(found)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    return pa.table([plain_array(column) for column in table.columns], names=table.column_names)
+
+
+def _type_of(columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
+    filled = [column.type for column in columns if column.null_count < len(column)]
+    return one_type(filled or [column.type for column in columns])
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """CSV files larger than memory, of the same columns, read piece by piece.
+
+    Parameters
+    ----------
+    files
+        After a look.
+    types
+        Of every column, as all its values have them.
+    """
+
+    files: tuple[CsvFile, ...]
+    types: Mapping[str, pa.DataType]
+
+    @classmethod
+    def open(cls, files: Sequence[CsvFile]) -> CsvRows:
+        """Find the types by reading all of it once, or twice when its beginning misleads.
+
+        Raises
+        ------
+        InputError
+            When a row or a quote is wrong.
+        """
+        texts = dict.fromkeys(files[0].names, pa.string())
+        known = _first_types(files[0])
+        # What is blank at first is read as text, for its type to be found on the way.
+        blank = [name for name in texts if name not in known]
+        try:
+            found = _narrowed(files, {**texts, **known}, blank)
+        except pa.ArrowException:
+            known = dict.fromkeys(files[0].texts, pa.string())
+            found = _narrowed(files, texts, [name for name in texts if name not in known])
+        return cls(tuple(files), {**texts, **known, **found})
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows."""
+        names = self.files[0].names
+        for file in self.files:
+            yield from stream_csv_file(file, self.types, columns=names)
+
+
+def _first_types(file: CsvFile) -> dict[str, pa.DataType]:
+    """Give the types that Arrow infers from the first block; columns without values are left out.
+
+    Reading on shows whether they hold.
+    """
+    if file.is_header_only:
+        return {}
+    try:
+        with (
+            open_text(file.place, file.encoding) as stream,
+            arrow_csv.open_csv(stream, **file.options({})) as reader,
+        ):
+            schema = reader.schema
+    except pa.ArrowException as error:
+        raise broken_csv(file, error, None) from error
+    found = {}
+    for field in schema:
+        if pa.types.is_binary(field.type):
+            raise broken_csv(file, None, None)
+        if not pa.types.is_null(field.type):
+            kind = plain_type(field.type)
+            if pa.types.is_timestamp(kind) and getattr(field.type, "tz", None) is None:
+                kind = pa.timestamp("us")  # With a zone it would have to stand in the text.
+            found[field.name] = kind
+    return found
+
+
+def _narrowed(
+    files: Sequence[CsvFile], types: Mapping[str, pa.DataType], doubtful: Sequence[str]
+) -> dict[str, pa.DataType]:
+    """Read all of it once; give the types of the columns that are read as text to find them."""
+    batches = (batch.select(doubtful) for file in files for batch in watch_csv_file(file, types))
+    return narrow(batches, files[0].decimal)

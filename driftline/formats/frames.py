@@ -1,0 +1,228 @@
+"""Frames, relations and streams of other libraries as Arrow, without importing one of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeGuard
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_array, plain_type
+from driftline.formats.coercion import some_zoned, text_array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_ROWS = 1 << 17
+# What pandas calls objects that all are values of one kind.
+PLAIN_OBJECTS = frozenset(
+    ("string", "bytes", "integer", "floating", "mixed-integer-float", "decimal", "boolean", "date",
+     "time", "timedelta", "empty")
+)  # fmt: skip
+EXPECTED = "expected numbers, texts, truth values, times or lists of numbers"
+# Of libraries whose frames lie in memory: asked for their stream, they give no copy.
+IN_MEMORY = (("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch"))
+
+
+def is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
+    """Tell a frame of pandas; who has one has imported pandas, which is slow for who has none."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, pandas.DataFrame)
+
+
+def from_series(data: object) -> object:
+    """Give a named column of pandas or polars as a frame; anything else as it is.
+
+    Raises
+    ------
+    InputError
+        When it has no name: it may be a row as well.
+    """
+    if not any(_is_a(data, library, "Series") for library in ("pandas", "polars")):
+        return data
+    name = getattr(data, "name", None)
+    if not isinstance(name, str) or not name:
+        raise InputError(
+            "a Series without a name of its own; expected a frame: series.to_frame("
+            '"NAME") of a column, frame.iloc[[0]] of a row'
+        )
+    return data.to_frame()  # type: ignore[attr-defined] # A series has it.
+
+
+def _is_a(data: object, library: str, name: str) -> bool:
+    """Look a class up by name, so that nobody pays for importing what nobody uses."""
+    return any(
+        kind.__name__ == name and kind.__module__.partition(".")[0] == library
+        for kind in type(data).__mro__
+    )
+
+
+def as_table(data: object) -> pa.Table | None:
+    """Give data that lies in memory as a table; None for what is no such.
+
+    Raises
+    ------
+    InputError
+        When it has no named columns.
+    """
+    if isinstance(data, pa.Table):
+        return data
+    if _is_a(data, "polars", "DataFrame"):
+        _refuse_objects(data.schema.items())  # type: ignore[attr-defined] # A frame has it.
+    is_frame = any(_is_a(data, *one) for one in IN_MEMORY)
+    if is_frame or isinstance(data, Mapping) or hasattr(data, "__arrow_c_array__"):
+        try:
+            return pa.table(data)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise _no_table(data, error) from error
+    return None
+
+
+def as_stream(data: object) -> pa.RecordBatchReader | None:
+    """Give data that may come only once, batch by batch; None for what is no such.
+
+    A lazy frame of polars is computed piece by piece; a relation of DuckDB, too.
+
+    Raises
+    ------
+    InputError
+        When it has no named columns.
+    """
+    if isinstance(data, pa.RecordBatchReader):
+        return data
+    if isinstance(data, ds.Scanner):
+        return data.to_reader()
+    if _is_a(data, "polars", "LazyFrame"):
+        data = _lazy_batches(data)
+    if not hasattr(data, "__arrow_c_stream__"):
+        return None
+    try:
+        return pa.RecordBatchReader.from_stream(data)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise _no_table(data, error) from error
+
+
+def _lazy_batches(frame: object) -> object:
+    """Have polars compute a lazy frame in pieces; versions that cannot compute it at once."""
+    _refuse_objects(frame.collect_schema().items())  # type: ignore[attr-defined]
+    if hasattr(frame, "collect_batches"):
+        pieces: object = frame.collect_batches(maintain_order=True)
+        if hasattr(pieces, "__arrow_c_stream__"):
+            return pieces
+    return frame.collect()  # type: ignore[attr-defined] # A lazy frame of polars has it.
+
+
+def _refuse_objects(schema: Iterable[tuple[str, object]]) -> None:
+    """Refuse what polars keeps as Python objects: Arrow gets their addresses."""
+    for name, kind in schema:
+        if str(kind) == "Object":
+            raise InputError(f'column "{name}": Python objects; {EXPECTED}')
+
+
+def _no_table(data: object, error: Exception) -> InputError:
+    told = str(error).partition("\n")[0]
+    return InputError(
+        f"data of type {type(data).__name__} is no table ({told}); expected named columns"
+    )
+
+
+@dataclass(frozen=True)
+class PandasRows:
+    """A pandas frame, taken over piece by piece; mixed objects become text, as in a file.
+
+    Parameters
+    ----------
+    frame
+        The frame.
+    whole
+        By position: the columns that can be told only by a look at all values, taken over.
+    schema
+        Columns of plain types.
+    """
+
+    frame: pd.DataFrame
+    whole: Mapping[int, pa.Array]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> PandasRows:
+        """Look at the columns; those of objects are taken over at once."""
+        whole: dict[int, pa.Array] = {}
+        fields = []
+        for index, name in enumerate(frame.columns):
+            series = frame.iloc[:, index]
+            if series.dtype.kind == "c":
+                raise _odd(name, complex)
+            if series.dtype == object:
+                _refuse_odd(name, series)
+                whole[index] = _objects(series)
+                kind = whole[index].type
+            else:
+                kind = plain_type(_taken(series.iloc[:0]).type)
+            fields.append((str(name), kind))
+        return cls(frame, whole, pa.schema(fields))
+
+    def __call__(self) -> Iterator[pa.RecordBatch]:
+        """Read the rows from the first."""
+        for at in range(0, len(self.frame), BATCH_ROWS):
+            rows = slice(at, at + BATCH_ROWS)
+            columns = [
+                self.whole[index][rows]
+                if index in self.whole
+                else plain_array(_taken(self.frame.iloc[rows, index]))
+                for index in range(self.frame.shape[1])
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+def _refuse_odd(name: object, series: pd.Series) -> None:
+    """Refuse objects that are no values, and times of which only some have a zone.
+
+    Raises
+    ------
+    InputError
+        Naming the column.
+    """
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(series, skipna=True) in PLAIN_OBJECTS:
+        return
+    values = [value for value in series if value is not pd.NaT]
+    for kind, value in {type(value): value for value in values}.items():
+        # A set's order, and an address, differ from process to process.
+        if issubclass(kind, complex | set | frozenset) or " object at 0x" in str(value):
+            raise _odd(name, kind)
+    if len({value.tzinfo is None for value in values if isinstance(value, datetime)}) > 1:
+        raise some_zoned(name)
+
+
+def _odd(name: object, kind: type) -> InputError:
+    mend = "; make two columns of its two parts" if issubclass(kind, complex) else ""
+    return InputError(f'column "{name}": values of type {kind.__name__}; {EXPECTED}{mend}')
+
+
+def _taken(series: pd.Series) -> pa.Array:
+    sparse = getattr(series, "sparse", None)
+    if sparse is not None:  # Arrow has no such arrays, and as texts they are no numbers.
+        series = sparse.to_dense()
+    try:
+        return pa.Array.from_pandas(series)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return _texts(series)
+
+
+def _objects(series: pd.Series) -> pa.Array:
+    return plain_array(_taken(series))
+
+
+def _texts(series: pd.Series) -> pa.Array:
+    missing = series.isna()
+    return text_array(
+        None if gone is True else str(value)
+        for value, gone in zip(series, missing.tolist(), strict=True)
+    )

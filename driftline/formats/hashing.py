@@ -1,0 +1,71 @@
+"""Hashes of values, 64 bits, the same on every machine; and lists of numbers as texts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Lists of at most so many numbers are written out as text; of longer ones a digest.
+WRITTEN_NUMBERS = 32
+
+
+def hash_numbers(values: np.ndarray) -> np.ndarray:
+    """Hash float64 values to 64 bits (the finaliser of splitmix64); 0.0 and -0.0 are equal."""
+    return _mixed((values + 0.0).view(np.uint64))
+
+
+def hash_integers(values: np.ndarray) -> np.ndarray:
+    """Hash int64 values to 64 bits, none of them as another; not as `hash_numbers` does."""
+    # An odd factor keeps all values apart and moves small ones away from 0, which mixes to 0.
+    return _mixed((values.view(np.uint64) ^ np.uint64(1 << 63)) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
+
+
+def hash_texts(values: pa.Array) -> np.ndarray:
+    """Hash texts to 64 bits, the same on every machine."""
+    # pandas has the only vectorised keyed hash of text among our packages; it is slow to import,
+    # and a column with few values never needs it.
+    import pandas as pd
+
+    objects = pc.fill_null(values, "").to_numpy(zero_copy_only=False)
+    return pd.util.hash_array(objects, categorize=False)
+
+
+def vector_texts(lists: pa.ListArray) -> pa.Array:
+    """Write lists of numbers as texts: JSON for up to 32 numbers, a digest of longer ones.
+
+    Embeddings written out would take more room than the data; as texts they need only be told
+    apart.
+    """
+    long = pc.fill_null(pc.greater(pc.list_value_length(lists), WRITTEN_NUMBERS), fill_value=False)
+    written = pc.if_else(long, pa.scalar(None, lists.type), lists)
+    texts = pa.array(
+        [None if value is None else json.dumps(value) for value in written.to_pylist()],
+        pa.string(),
+    )
+    if not pc.any(long).as_py():
+        return texts
+    return pc.replace_with_mask(texts, long, _digests(lists.filter(long)))
+
+
+def _digests(lists: pa.ListArray) -> pa.Array:
+    """Digest lists, none of them null or empty, without a loop over them."""
+    flat = lists.flatten()
+    whole = pa.types.is_integer(flat.type) and not flat.null_count
+    found = flat.to_numpy(zero_copy_only=False)
+    hashes = hash_integers(found) if whole else hash_numbers(found.astype(np.float64, copy=False))
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    places = (np.arange(len(found)) - np.repeat(starts, lengths)).astype(np.uint64)
+    # Odd factors by position: lists of the same numbers in another order differ.
+    sums = np.add.reduceat(hashes * (places * np.uint64(2) + np.uint64(1)), starts)
+    count, digest = pa.array(lengths).cast(pa.string()), pa.array(sums).cast(pa.string())
+    return pc.binary_join_element_wise("[", count, " numbers #", digest, "]", "")

@@ -1,0 +1,1 @@
+"""JSON and JSON Lines: documents, the rows in them, files and bodies."""

@@ -1,0 +1,221 @@
+"""JSON texts of any size as documents, one after the other, with the lines that they begin on.
+
+One document a line; documents over many lines, one after the other; one list of documents.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from driftline.errors import InputError
+from driftline.formats.location import Location
+from driftline.formats.opening import open_text
+
+Document = tuple[int, Any]
+"""The line that a document begins on, and what it holds."""
+
+BLOCK_BYTES = 1 << 22
+LARGEST_BYTES = 1 << 28
+# orjson rounds whole numbers beyond 64 bits.
+_LONG_DIGITS = 19
+_LONG = re.compile(rb"(?<![.\d])\d{%d}" % _LONG_DIGITS)
+_SPACE = re.compile(r"[ \t\r\n]*")
+# So near its end a cut document may seem wrong: a cut word, a cut escape.
+_CUT = 16
+_MARK = b"\xef\xbb\xbf"
+
+
+def documents(place: Location, encoding: str) -> Iterator[Document]:
+    """Read one document after the other; memory holds a few of them at a time.
+
+    Raises
+    ------
+    InputError
+        Naming the line that is no JSON or no UTF-8, or when one document is larger than 256 MB.
+    """
+    with open_text(place, encoding) as stream:
+        head = bytes(stream.read(BLOCK_BYTES)).removeprefix(_MARK)
+        blocks = _blocks(head, stream)
+        if _begins_with_document(head):
+            yield from _by_line(place, blocks)
+        else:
+            yield from _Sequence(place, blocks)
+
+
+def _blocks(head: bytes, stream: Any) -> Iterator[bytes]:  # noqa: ANN401 # A stream of Arrow.
+    while head:
+        yield head
+        head = bytes(stream.read(BLOCK_BYTES))
+
+
+def _begins_with_document(head: bytes) -> bool:
+    """Say whether the first line that is not blank is a document by itself."""
+    line, end, _ = head.lstrip().partition(b"\n")
+    if not end and len(head) >= BLOCK_BYTES:
+        return False
+    try:
+        json.loads(line.decode("utf-8", "replace"))
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    return True
+
+
+def _by_line(place: Location, blocks: Iterator[bytes]) -> Iterator[Document]:
+    number, rest, was_long = 1, b"", False
+    for block in blocks:
+        # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
+        is_long = _LONG.search(rest[-_LONG_DIGITS:] + block) is not None
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > LARGEST_BYTES:
+            raise _too_large(place, number)
+        for line in lines:
+            if not line.isspace() and line:
+                yield number, _parsed(place, number, line, is_exact=is_long or was_long)
+            number += 1
+        # What is left over may hold a long number of this block, or of those before.
+        was_long = is_long or (was_long and not lines)
+    if rest and not rest.isspace():
+        yield number, _parsed(place, number, rest, is_exact=True)
+
+
+def _parsed(place: Location, number: int, line: bytes, *, is_exact: bool) -> Any:  # noqa: ANN401
+    if not is_exact:
+        try:
+            return orjson.loads(line)
+        except ValueError:
+            pass  # NaN, halves of characters, deep nesting; or no JSON, which is told below.
+    try:
+        return json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(place, number) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_json(place, number, error) from error
+
+
+def _no_json(place: Location, number: int, error: Exception) -> InputError:
+    told = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+    return InputError(f"{place.shown}: line {number} is no JSON ({told})")
+
+
+def _not_utf8(place: Location, number: int) -> InputError:
+    return InputError(
+        f"{place.shown}: line {number} is not UTF-8; name the encoding that the text has, such as "
+        "--encoding latin-1"
+    )
+
+
+def _too_large(place: Location, number: int) -> InputError:
+    return InputError(
+        f"{place.shown}: the document that begins on line {number} is larger than 256 MB; expected "
+        "one row a line"
+    )
+
+
+class _Sequence:
+    """Documents over many lines, or the elements of one list, read without holding the whole."""
+
+    def __init__(self, place: Location, blocks: Iterator[bytes]) -> None:
+        self._place = place
+        self._blocks = blocks
+        self._letters = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0
+        self._line = 1
+        self._is_end = False
+        self._decode = json.JSONDecoder().raw_decode
+
+    def __iter__(self) -> Iterator[Document]:
+        while self._peek():
+            if self._peek() == "[":
+                yield from self._elements()
+            else:
+                yield self._document()
+
+    def _elements(self) -> Iterator[Document]:
+        """Read a list of rows; a list of plain values is one row."""
+        start, values = self._line, []
+        self._move(self._at + 1)
+        while self._peek() != "]":
+            line, value = self._document()
+            if isinstance(value, dict | list):
+                yield line, value
+            else:
+                values.append(value)
+            if self._peek() == ",":
+                self._move(self._at + 1)
+            elif self._peek() != "]":
+                raise self._wrong("Expecting ',' or ']'")
+        self._move(self._at + 1)
+        if values:
+            yield start, values
+
+    def _document(self) -> Document:
+        self._peek()
+        line, want = self._line, BLOCK_BYTES
+        while True:
+            try:
+                value, end = self._decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                # An error far from the end is none of a text that was cut there.
+                is_cut = error.msg.startswith("Unterminated") or (
+                    error.pos >= len(self._text) - _CUT
+                )
+                if self._is_end or not is_cut:
+                    raise self._wrong(error.msg, error.pos) from error
+            except RecursionError as error:
+                raise self._wrong("nested too deeply") from error
+            else:
+                if end < len(self._text) or self._is_end:
+                    self._move(end)
+                    return line, value
+            if len(self._text) - self._at > LARGEST_BYTES:
+                raise _too_large(self._place, line)
+            self._more(want)
+            want *= 2  # So that a large document is tried a few times only.
+
+    def _peek(self) -> str:
+        """Give the next sign that is no blank; nothing at the end."""
+        while True:
+            found = _SPACE.match(self._text, self._at)
+            assert found is not None  # It matches nothing, too.
+            self._move(found.end())
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if self._is_end:
+                return ""
+            self._more(BLOCK_BYTES)
+
+    def _move(self, to: int) -> None:
+        self._line += self._text.count("\n", self._at, to)
+        self._at = to
+
+    def _more(self, want: int) -> None:
+        """Read on, forgetting what is done."""
+        parts: list[bytes] = []
+        size = 0
+        while size < want and (block := next(self._blocks, None)) is not None:
+            parts.append(block)
+            size += len(block)
+        self._is_end = not size
+        try:
+            text = self._letters.decode(b"".join(parts), final=self._is_end)
+        except UnicodeDecodeError as error:
+            line = self._line + self._text.count("\n", self._at)
+            found = bytes(error.object).count(b"\n", 0, error.start)
+            raise _not_utf8(self._place, line + found) from error
+        self._text = self._text[self._at :] + text
+        self._at = 0
+
+    def _wrong(self, told: str, at: int | None = None) -> InputError:
+        line = self._line + self._text.count("\n", self._at, self._at if at is None else at)
+        what = f"line {line} is no JSON ({told})"
+        return InputError(f"{self._place.shown}: {what}")

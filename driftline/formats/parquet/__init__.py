@@ -1,0 +1,1 @@
+"""Parquet, Arrow and Delta: files, and bodies of Parquet."""

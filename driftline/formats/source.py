@@ -1,0 +1,254 @@
+"""Whatever the user hands in as data, as Arrow batches of plain types."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from driftline.errors import InputError
+from driftline.formats.arrow_types import plain_type
+from driftline.formats.buffered import spooled
+from driftline.formats.csv.dialect import AS_FOUND, Dialect
+from driftline.formats.csv.files import CsvFile
+from driftline.formats.csv.rows import CsvRows, read_csv_files, same_columns
+from driftline.formats.frames import PandasRows, as_stream, as_table, from_series, is_pandas
+from driftline.formats.json.files import JsonFile, JsonRows
+from driftline.formats.location import Location, data_files
+from driftline.formats.opening import find_encoding, form_of, read_head, text_size
+from driftline.formats.parquet.files import ArrowFiles, DatasetRows, delta_dataset, parquet_dataset
+from driftline.formats.parts import (
+    Part,
+    PartMaker,
+    fragment_parts,
+    normalised,
+    stream_parts,
+)
+from driftline.signature import Signature
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
+IN_MEMORY_BYTES = 1 << 26
+FORM_BYTES = 1 << 12
+# What pandas calls an index without a name where it writes one: the row numbers of a sample.
+# A frame's own index is no column, and so this is none.
+INDEX = re.compile(r"__index_level_\d+__")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Data that can be read as Arrow batches.
+
+    Parameters
+    ----------
+    schema
+        Columns, in the data's order, of plain types (see `coercion.plain_type`).
+    reader
+        Opens the data from its start.
+    textual
+        Whether numbers were guessed from text (CSV).
+    row_count
+        Number of rows, when known before reading.
+    repeatable
+        Whether the data can be read more than once.
+    splitter
+        Cuts the data into parts that are opened on their own; None: they are read from front to
+        end and cut as they come.
+    partitions
+        Columns whose values stand in the names of folders.
+    """
+
+    schema: pa.Schema
+    reader: Callable[[], Iterator[pa.RecordBatch]]
+    textual: bool = False
+    row_count: int | None = None
+    repeatable: bool = True
+    splitter: PartMaker | None = None
+    partitions: frozenset[str] = frozenset()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read all rows; batches of at most some 100,000 rows, never an empty one."""
+        return normalised(self.reader(), self.schema)
+
+    def parts(self) -> Iterator[Part]:
+        """Cut the data into parts that can be read one beside the other, in order."""
+        return stream_parts(self.batches()) if self.splitter is None else self.splitter()
+
+    def buffered(self) -> Source:
+        """Give a source that can be read again: what comes only once is kept, on disk if large."""
+        if self.repeatable:
+            return self
+        spool = spooled(self.batches(), self.schema)
+        return Source(self.schema, spool, self.textual, spool.row_count)
+
+
+class Files:
+    """Text files with what a look at them cannot tell.
+
+    Parameters
+    ----------
+    *paths
+        Paths, globs, folders or URIs.
+    delimiter, encoding, header
+        As of `Dialect`: ``delimiter=";"``, ``encoding="latin-1"``, ``header=False``.
+
+    Raises
+    ------
+    InputError
+        When there is no path, no such encoding, or a delimiter that cannot be one.
+    """
+
+    __slots__ = ("dialect", "paths")
+
+    def __init__(
+        self,
+        *paths: str | os.PathLike[str],
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+    ) -> None:
+        if not paths:
+            raise InputError("Files without a path; expected one at least")
+        self.paths = paths
+        self.dialect = Dialect(delimiter, encoding, header)
+
+
+def open_source(
+    data: object, *, signature: Signature | None = None, dialect: Dialect = AS_FOUND
+) -> Source:
+    """Open data of any supported form.
+
+    Parameters
+    ----------
+    data
+        A path, glob, folder, URI or list of them (CSV, Parquet, Arrow IPC, JSON Lines, SageMaker
+        capture lines; a Delta table's folder), also as `Files`; a pandas or polars frame; an Arrow
+        table, batch or reader; anything with ``__arrow_c_stream__``.
+    signature
+        Of the reference. Columns that are text there are read as text; rows without a header get
+        their names from it.
+    dialect
+        What the user says of text files.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to read, or it is none of these forms: one sentence.
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, Files):
+        return _open_files(data.paths, signature, data.dialect)
+    if isinstance(data, str | os.PathLike):
+        return _open_files([data], signature, dialect)
+    if isinstance(data, list | tuple) and data:
+        if all(isinstance(part, str | os.PathLike) for part in data):
+            return _open_files(data, signature, dialect)
+        if all(isinstance(part, pa.RecordBatch) for part in data):
+            return _from_table(pa.Table.from_batches(data))
+    if isinstance(data, ds.Dataset):
+        return _from_dataset(data, "dataset")
+    data = from_series(data)
+    if is_pandas(data):
+        return _from_pandas(data)
+    if (table := as_table(data)) is not None:
+        return _from_table(table)
+    if (stream := as_stream(data)) is not None:
+        return Source(_plain(stream.schema), lambda: iter(stream), repeatable=False).buffered()
+    raise InputError(
+        f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
+        "anything Arrow"
+    )
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    if not len(schema):
+        raise InputError("the data has no columns")
+    names = schema.names
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
+    return pa.schema([(field.name, plain_type(field.type)) for field in schema])
+
+
+def _from_table(table: pa.Table, *, textual: bool = False) -> Source:
+    table = table.drop_columns([name for name in table.column_names if INDEX.fullmatch(name)])
+    return Source(_plain(table.schema), table.to_batches, textual, table.num_rows)
+
+
+def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
+    own = [field for field in dataset.schema if not INDEX.fullmatch(field.name)]
+    if len(own) < len(dataset.schema):
+        dataset = dataset.replace_schema(pa.schema(own))
+    plain = _plain(dataset.schema)
+    splitter = partial(fragment_parts, dataset, plain, shown) if _is_parquet(dataset) else None
+    first = next(iter(dataset.get_fragments()), None)
+    keys = {} if first is None else ds.get_partition_keys(first.partition_expression)
+    return Source(
+        plain,
+        DatasetRows(dataset, shown),
+        row_count=dataset.count_rows(),
+        splitter=splitter,
+        partitions=frozenset(keys),
+    )
+
+
+def _is_parquet(dataset: ds.Dataset) -> bool:
+    """Say whether each fragment is a file that knows its row groups."""
+    return isinstance(dataset, ds.FileSystemDataset) and isinstance(
+        dataset.format, ds.ParquetFileFormat
+    )
+
+
+def _from_pandas(frame: pd.DataFrame) -> Source:
+    rows = PandasRows.of(frame)
+    return Source(_plain(rows.schema), rows, row_count=len(frame))
+
+
+def _open_files(
+    paths: Sequence[str | os.PathLike[str]], signature: Signature | None, dialect: Dialect
+) -> Source:
+    if len(paths) == 1 and (delta := delta_dataset(paths[0])) is not None:
+        return _from_dataset(delta, os.fspath(paths[0]))
+    files = [file for path in paths for file in data_files(path)]
+    forms = {form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files}
+    if len(forms) > 1:
+        raise InputError(
+            f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(forms))}); "
+            "name the files of one form"
+        )
+    form = forms.pop()
+    if form == "Parquet":
+        return _from_dataset(parquet_dataset(files), os.fspath(paths[0]))
+    if form == "Arrow":
+        rows = ArrowFiles.open(files)
+        return Source(_plain(rows.schema), rows)
+    if form == "JSON":
+        return _from_json(files, signature, dialect)
+    return _from_csv([CsvFile.look(file, read_head(file), signature, dialect) for file in files])
+
+
+def _from_csv(files: Sequence[CsvFile]) -> Source:
+    same_columns(files)
+    if sum(text_size(file.place) for file in files) <= IN_MEMORY_BYTES:
+        return _from_table(read_csv_files(files), textual=True)
+    rows = CsvRows.open(files)
+    schema = pa.schema([(name, rows.types[name]) for name in files[0].names])
+    return Source(_plain(schema), rows, textual=True)
+
+
+def _from_json(files: Sequence[Location], signature: Signature | None, dialect: Dialect) -> Source:
+    found = [
+        JsonFile(one, find_encoding(read_head(one, FORM_BYTES), dialect.encoding)) for one in files
+    ]
+    rows = JsonRows.open(found, signature)
+    if sum(text_size(file) for file in files) <= IN_MEMORY_BYTES:
+        return _from_table(pa.Table.from_batches(rows(), rows.schema))
+    return Source(_plain(rows.schema), rows, row_count=rows.row_count)

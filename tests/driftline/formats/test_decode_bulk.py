@@ -1,0 +1,215 @@
+"""Reading in bulk gives what reading with care gives, body by body and value by value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from driftline.formats import coerced as coerce
+from driftline.formats.body_columns import Bodies, Reading
+from driftline.formats.body_limits import BodyError
+from driftline.formats.coerced import Coerced, from_text
+from driftline.formats.csv.bodies import _read_carefully, read_csv
+from driftline.formats.json.requests import RequestRows
+from driftline.formats.json.responses import AnswerRows
+from driftline.signature import Column, ColumnType, Role, Signature
+from tests.driftline.formats.decode_tools import CSV, JSON, SIGNATURE, decode, features, frame
+
+KINDS: tuple[ColumnType, ...] = ("int64", "double", "string", "bool", "timestamp")
+# What readers of numbers differ about.
+ODD = [
+    "", " ", "1", " 1", "1 ", "\t1", "+1", "-1", "1.", ".5", "-.5", "1e5", "1E5", "1e400", "1e-400",
+    "nan", "NaN", "-nan", "nan(1)", "NAN(ab)", "inf", "-Infinity", "0x1F", "0X1f", "1_0", "1,0",
+    "007", "-0", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1.5", "3.0",
+    "true", "TRUE", "tRUE", "False", "0", "2", "yes", "2013-01-15", "2013-02-30",
+    "1\u00a0", "１", "a\0b", "null", "NULL", "NA", "N/A", "#N/A", "1d", "1f", "0b1", "é",
+    "2013-01-15T10:00Z",
+]  # fmt: skip
+cells = st.one_of(
+    st.sampled_from(ODD),
+    st.floats().map(repr),
+    st.integers(-(2**70), 2**70).map(str),
+    st.text(max_size=4),
+)
+# Lines and what is nearly lines: many are clean, some are not.
+line = st.lists(cells, min_size=1, max_size=4).map(",".join)
+bodies = st.one_of(
+    st.lists(st.lists(st.sampled_from(ODD), min_size=3, max_size=3).map(",".join), max_size=3).map(
+        "\n".join
+    ),
+    st.lists(line, max_size=4).flatmap(
+        lambda lines: st.sampled_from(["\n", "\r\n", "\r", "\n\n"]).map(lambda end: end.join(lines))
+    ),
+).flatmap(lambda text: st.sampled_from(["", "\n", "\r\n", "\n\n"]).map(lambda end: text + end))
+
+
+def told(found: Coerced) -> tuple[list[str], list[tuple[int, str]]]:
+    # NaN is not equal to itself, -0.0 is to 0.0: compared as written.
+    return [repr(value) for value in found.values.to_pylist()], sorted(
+        zip(found.unfit.tolist(), found.texts, strict=True)
+    )
+
+
+def by_body(found: Bodies) -> list[tuple[str | None, list[Any]]]:
+    columns = [told(column) for column in found.columns]
+    spans = zip(found.errors, found.starts.tolist(), found.counts.tolist(), strict=True)
+    return [
+        (
+            error,
+            [
+                (
+                    values[start : start + count],
+                    [(row - start, text) for row, text in unfit if 0 <= row - start < count],
+                )
+                for values, unfit in columns
+            ],
+        )
+        for error, start, count in spans
+    ]
+
+
+@given(st.lists(cells, max_size=8), st.sampled_from(KINDS))
+@settings(max_examples=400)
+def test_text_is_read_alike_at_once_and_with_care(texts: list[str], kind: ColumnType) -> None:
+    array = pa.array(texts, pa.string())
+
+    if kind != "string":
+        assert told(from_text(array, kind)) == told(coerce._carefully(array, kind))
+
+
+@given(
+    st.lists(bodies, min_size=1, max_size=5),
+    st.lists(st.sampled_from(KINDS), min_size=3, max_size=3),
+    st.lists(st.sampled_from(["prediction", "probability"]), min_size=3, max_size=3),
+    st.booleans(),
+)
+@settings(max_examples=300)
+def test_csv_is_read_alike_at_once_and_body_by_body(
+    texts: list[str], kinds: list[ColumnType], roles: list[Role], is_ragged: bool
+) -> None:
+    columns = tuple(
+        Column(name, f"feature_{name}", kind, role=role)
+        for name, kind, role in zip("abc", kinds, roles, strict=True)
+    )
+    answers = AnswerRows(Signature((), columns)) if is_ragged else None
+    contents = pa.array([text.encode("utf-8", "surrogatepass") for text in texts], pa.binary())
+    indices = np.arange(len(texts))
+    at_once, with_care = (Reading(columns, [None] * len(texts)) for _ in range(2))
+
+    read_csv(at_once, indices, contents, answers=answers)
+    _read_carefully(with_care, indices, contents, range(len(texts)), answers)
+
+    assert by_body(at_once.result()) == by_body(with_care.result())
+
+
+names = st.sampled_from(
+    ["a", "b", "c", "late", "score", "prediction", "features", "instances", "x", "data", "columns",
+     "name", "shape", "datatype", "inputs", "outputs", "predictions"]
+)  # fmt: skip
+scalars = st.one_of(st.none(), st.booleans(), st.integers(0, 9), st.sampled_from(["s", ""]))
+documents = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(scalars, min_size=3, max_size=3),
+        st.dictionaries(names, inner, max_size=4),
+    ),
+    max_leaves=14,
+)
+SHAPED = Signature(
+    (
+        *(Column(name, f"feature_{name}", "double") for name in "abc"),
+        Column("late", "feature_late", "bool", role="label"),
+        Column("x", "feature_x", "string", role="id"),
+    ),
+    (
+        Column("prediction", "prediction", "string", role="prediction"),
+        Column("p0", "probability_0", "double", role="probability", classes=("0",)),
+        Column("p1", "probability_1", "double", role="probability", classes=("1",)),
+    ),
+    inference_id="x",
+)
+
+
+@pytest.mark.parametrize("finder", [RequestRows(SHAPED), AnswerRows(SHAPED)])
+@given(documents)
+@settings(max_examples=600)
+def test_documents_are_read_alike_by_plan_and_step_by_step(
+    finder: RequestRows | AnswerRows, document: Any
+) -> None:
+    quickly = finder._quickly(document)
+
+    if quickly is not None:
+        carefully = finder._carefully(document)
+        if isinstance(finder, AnswerRows):
+            assert [list(row) for row in quickly] == [list(row) for row in carefully]
+        else:
+            assert [list(row) for row in quickly[0]] == [list(row) for row in carefully[0]]
+            assert list(quickly[1]) == carefully[1]
+
+
+@given(
+    st.lists(
+        st.one_of(st.integers(-(10**25), 10**25), st.floats(), st.text(max_size=4), st.booleans()),
+        min_size=3,
+        max_size=3,
+    )
+)
+@settings(max_examples=300)
+def test_json_values_come_as_the_standard_library_reads_them(values: list[Any]) -> None:
+    row = dict(zip(("temp", "count", "carrier"), values, strict=True))
+    (body, again) = json.dumps(row).encode(), json.loads(json.dumps(row))
+
+    found = decode([frame(body, JSON)], SIGNATURE)
+
+    assert found.errors[0] is None or not found.errors[0].startswith("request")
+    texts = dict(found.unfit.to_pylist()[0])
+    for column in ("temp", "count", "carrier"):
+        value = found.columns[f"feature_{column}"][0].as_py()
+        kind: ColumnType = {"temp": "double", "count": "int64", "carrier": "string"}[column]  # type: ignore[assignment] # they are types
+        expected = coerce._one_by_one([again[column]], kind)
+        assert repr(value) == repr(expected.values[0].as_py())
+        assert texts.get(column) == (expected.texts[0] if expected.texts else None)
+
+
+def test_one_hostile_body_leaves_the_others_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = [frame(b"%d,%d,UA" % (n, n)) for n in range(200)]
+    bad = [b"1,1", b"1,1,1,1\n1", b"\xff,1,a", b'"1,1,a', b"\xef\xbb\xbf1,1,a", b"1\r1,1,a"]
+    careful: list[int] = []
+    monkeypatch.setattr(
+        "driftline.formats.csv.bodies._read_carefully",
+        lambda reading, indices, contents, which, *_: careful.extend(indices[list(which)]),
+    )
+
+    found = decode([*good, *map(frame, bad)], SIGNATURE)
+
+    assert careful == list(range(200, 206))
+    assert features(found)[:200] == [(float(n), n, "UA") for n in range(200)]
+
+
+def test_a_first_line_of_names_is_a_header_in_any_order() -> None:
+    bodies = [
+        b"temp,count,carrier\n1.5,2,UA\n",
+        b"carrier,temp,count\nUA,1.5,2\n",
+        b"id,carrier,temp,count\n7,UA,1.5,2\n",
+        b'"carrier","temp","count"\r\n"UA",1.5,2\r\n',
+        b"\xef\xbb\xbftemp,count,carrier\n1.5,2,UA\n",
+        b"\xef\xbb\xbf1.5,2,UA\n",
+    ]
+
+    found = decode([frame(body, CSV) for body in bodies], SIGNATURE)
+
+    assert features(found) == [(1.5, 2, "UA")] * len(bodies)
+
+
+def test_a_plan_is_never_made_of_what_cannot_be_read() -> None:
+    finder = RequestRows(SHAPED)
+
+    with pytest.raises(BodyError, match="none of the signature's fields"):
+        finder.take([{"unknown": 1}])

@@ -1,0 +1,441 @@
+"""The forms of others: Open Inference Protocol, TensorFlow Serving, MLflow, npy, Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.capture.tables.decoding import Decoded
+from driftline.capture.tap.tap import Capture
+from driftline.signature import Column, Signature
+from tests.capture.tap.test_tap import answering, frames_of
+from tests.driftline.formats.decode_tools import (
+    CSV,
+    JSON,
+    SIGNATURE,
+    decode,
+    features,
+    frame,
+    npy,
+    outputs,
+)
+
+NPY, PARQUET, BINARY = "application/x-npy", "application/x-parquet", "application/octet-stream"
+ROWS = [(1.5, 2, "UA"), (2.5, 3, "AA")]
+NUMBERS = Signature(
+    tuple(Column(name, f"feature_{name}", "double") for name in "abc"),
+    (
+        Column("prediction", "prediction", "int64", role="prediction"),
+        Column("p", "probability", "double", role="probability"),
+    ),
+)
+
+
+def numbers(found: Decoded) -> list[tuple[Any, ...]]:
+    names = ("feature_a", "feature_b", "feature_c")
+    return list(zip(*(found.columns[name].to_pylist() for name in names), strict=True))
+
+
+def answers(found: Decoded) -> list[tuple[Any, ...]]:
+    columns = (found.columns["prediction"], found.columns["probability"])
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    written = io.BytesIO()
+    pq.write_table(table, written, **options)
+    return written.getvalue()
+
+
+# Each as its documentation shows it: the sources stand in shapes.py and tensors.py.
+REQUESTS: dict[str, Any] = {
+    "sagemaker": {"instances": [{"features": list(row)} for row in ROWS]},
+    "sagemaker nested": {
+        "instances": [{"data": {"features": {"values": list(row)}}} for row in ROWS]
+    },
+    "kserve v1 with parameters": {"instances": ROWS, "parameters": {"top": 1}},
+    "tensorflow by row": {
+        "signature_name": "serving_default",
+        "instances": [{"temp": t, "count": n, "carrier": c} for t, n, c in ROWS],
+    },
+    "tensorflow by column": {
+        "inputs": {"temp": [1.5, 2.5], "count": [[2], [3]], "carrier": ["UA", "AA"]}
+    },
+    "mlflow split": {
+        "dataframe_split": {
+            "index": [0, 1],
+            "columns": ["carrier", "temp", "count"],
+            "data": [["UA", 1.5, 2], ["AA", 2.5, 3]],
+        },
+        "params": {"a": 1},
+    },
+    "mlflow records": {
+        "dataframe_records": [{"temp": t, "count": n, "carrier": c} for t, n, c in ROWS]
+    },
+    "mlflow inputs": {"inputs": ROWS},
+    "pandas split": {"columns": ["temp", "count", "carrier"], "data": ROWS},
+    "pandas split unnamed": {"columns": [0, 1, 2], "data": ROWS},
+    "pandas list": {"temp": [1.5, 2.5], "count": [2, 3], "carrier": ["UA", "AA"]},
+    "oip by name": {
+        "id": "42",
+        "inputs": [
+            {"name": "carrier", "shape": [2], "datatype": "BYTES", "data": ["UA", "AA"]},
+            {"name": "temp", "shape": [2, 1], "datatype": "FP32", "data": [1.5, 2.5]},
+            {"name": "count", "shape": [2, 1], "datatype": "INT64", "data": [[2], [3]]},
+        ],
+        "outputs": [{"name": "predict"}],
+    },
+    "oip in order": {
+        "inputs": [
+            {"name": "input-0", "shape": [2, 1], "datatype": "FP64", "data": [1.5, 2.5]},
+            {"name": "input-1", "shape": [2], "datatype": "INT64", "data": [2, 3]},
+            {"name": "input-2", "shape": [2], "datatype": "BYTES", "data": ["UA", "AA"]},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("document", REQUESTS.values(), ids=REQUESTS)
+def test_requests_of_known_servers_are_read(document: Any) -> None:
+    body = json.dumps(document).encode()
+
+    found = decode([frame(body, JSON, b"yes\nno")], SIGNATURE)
+
+    assert found.errors == [None]
+    assert features(found) == ROWS
+    assert [row for row in found.unfit.to_pylist() if row] == []
+
+
+@pytest.mark.parametrize("data", [[1.5, 2, 3, 4, 5, 6], [[1.5, 2, 3], [4, 5, 6]]])
+def test_one_tensor_of_all_fields_is_cut_into_rows_flat_or_nested(data: Any) -> None:
+    tensor = {"name": "input-0", "shape": [2, 3], "datatype": "FP32", "data": data}
+
+    found = decode([frame(json.dumps({"inputs": [tensor]}).encode(), JSON)], NUMBERS)
+
+    assert numbers(found) == [(1.5, 2, 3), (4, 5, 6)]
+
+
+def test_a_lone_vector_is_one_row_where_it_has_all_fields() -> None:
+    tensor = {"name": "x", "shape": [3], "datatype": "FP32", "data": [1, 2, 3]}
+
+    found = decode([frame(json.dumps({"inputs": [tensor]}).encode(), JSON)], NUMBERS)
+
+    assert numbers(found) == [(1, 2, 3)]
+
+
+ANSWERS: dict[str, Any] = {
+    "own app": [{"label": 0, "probability": 0.25}, {"label": 1, "probability": 0.75}],
+    "sagemaker linear learner": {
+        "predictions": [
+            {"score": 0.25, "predicted_label": 0},
+            {"score": 0.75, "predicted_label": 1},
+        ]
+    },
+    "tensorflow by column": {"outputs": {"prediction": [0, 1], "p": [0.25, 0.75]}},
+    "mlflow": {"predictions": [[0, 0.25], [1, 0.75]], "trace": "x"},
+    "oip": {
+        "model_name": "m",
+        "id": "42",
+        "outputs": [
+            {"name": "predict", "shape": [2, 1], "datatype": "INT64", "data": [0, 1]},
+            {"name": "p", "shape": [2], "datatype": "FP32", "data": [0.25, 0.75]},
+        ],
+    },
+    "oip unnamed": {
+        "outputs": [
+            {"name": "output-0", "shape": [2, 2], "datatype": "FP64", "data": [0, 0.25, 1, 0.75]}
+        ]
+    },
+}  # fmt: skip
+
+
+def test_a_label_that_is_a_column_of_the_data_is_no_answer() -> None:
+    echoed = replace(NUMBERS.features[0], name="label", column="feature_label")
+    signature = replace(NUMBERS, features=(*NUMBERS.features[1:], echoed))
+    body = json.dumps({"label": 7, "p": 0.25}).encode()
+
+    found = decode([frame(b"2,3,7", CSV, body, JSON)], signature)
+
+    assert answers(found) == [(None, 0.25)]
+
+
+@pytest.mark.parametrize("document", ANSWERS.values(), ids=ANSWERS)
+def test_answers_of_known_servers_are_read(document: Any) -> None:
+    body = json.dumps(document).encode()
+
+    found = decode([frame(b"1,2,3\n4,5,6", CSV, body, JSON)], NUMBERS)
+
+    assert found.errors == [None]
+    assert answers(found) == [(0, 0.25), (1, 0.75)]
+
+
+def test_tensorflow_answers_nan_and_it_is_a_number() -> None:
+    found = decode([frame(b"1,2,3", CSV, b'{"predictions": [[1, NaN]]}', JSON)], NUMBERS)
+
+    assert found.errors == [None]
+    assert repr(answers(found)) == "[(1, nan)]"
+
+
+def binary(
+    tensors: list[tuple[str, list[int], str, bytes]], key: str = "inputs"
+) -> tuple[bytes, int]:
+    head = json.dumps(
+        {
+            key: [
+                {
+                    "name": name,
+                    "shape": shape,
+                    "datatype": kind,
+                    "parameters": {"binary_data_size": len(data)},
+                }
+                for name, shape, kind, data in tensors
+            ]
+        }
+    ).encode()
+    return head + b"".join(data for _, _, _, data in tensors), len(head)
+
+
+def binary_frame(request: bytes, length: object, response: bytes = b"") -> Any:
+    found = frame(request, BINARY, response)
+    return found._replace(meta={**found.meta, "request_inference_header_length": str(length)})
+
+
+TEXTS = b"".join(struct.pack("<I", len(text)) + text for text in (b"UA", b"AA"))
+
+
+def test_tensors_as_binary_data_are_read() -> None:
+    body, length = binary(
+        [
+            ("carrier", [2], "BYTES", TEXTS),
+            ("temp", [2, 1], "FP16", np.array([1.5, 2.5], "<f2").tobytes()),
+            ("count", [2], "UINT8", b"\2\3"),
+        ]
+    )
+
+    found = decode([binary_frame(body, length, b"yes\nno")], SIGNATURE)
+
+    assert found.errors == [None]
+    assert features(found) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "values"),
+    [
+        ("BOOL", b"\0\1\7", (0, 1, 1)),
+        ("INT16", struct.pack("<3h", -1, 0, 300), (-1, 0, 300)),
+        ("UINT64", struct.pack("<3Q", 1, 2, 3), (1, 2, 3)),
+        ("FP64", struct.pack("<3d", 0.1, -2, 1e300), (0.1, -2, 1e300)),
+        ("BF16", struct.pack("<3H", 0x3F80, 0xC000, 0x4049), (1, -2, 3.140625)),
+    ],
+)
+def test_binary_tensors_of_every_width_are_read(
+    kind: str, data: bytes, values: tuple[float, ...]
+) -> None:
+    body, length = binary([("input-0", [1, 3], kind, data)])
+
+    found = decode([binary_frame(body, length)], NUMBERS)
+
+    assert numbers(found) == [values]
+
+
+def test_arrays_of_numpy_are_read_together_and_told_apart() -> None:
+    matrix = np.array([[1.5, 2, 3], [4, 5, 6]])
+    arrays = [
+        matrix,
+        np.asfortranarray(matrix.astype(">f4")),
+        np.array([7, 8, 9], np.int16),
+        np.array([[True, False, True]]),
+        matrix + 10,
+        np.array([(3, 1, 2)], [("c", "f4"), ("a", "i8"), ("b", "u1")]),
+    ]
+
+    found = decode([frame(npy(array), NPY) for array in arrays], NUMBERS)
+
+    assert found.row_counts.tolist() == [2, 2, 1, 1, 2, 1]
+    assert numbers(found) == [
+        (1.5, 2, 3), (4, 5, 6), (1.5, 2, 3), (4, 5, 6), (7, 8, 9), (1, 0, 1),
+        (11.5, 12, 13), (14, 15, 16), (1, 2, 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([0, 1]), np.array([[0.0, 0.25], [1, 0.75]]), np.array([[0], [1]], np.int8)]
+)
+def test_answers_may_be_arrays_of_numpy(array: Any) -> None:
+    found = decode([frame(b"1,2,3\n4,5,6", CSV, npy(array), NPY)], NUMBERS)
+
+    assert found.errors == [None]
+    assert found.columns["prediction"].to_pylist() == [0, 1]
+
+
+def test_a_structured_array_carries_texts_and_the_id() -> None:
+    signature = Signature(
+        (Column("order", "feature_order", "string", role="id"), *SIGNATURE.features),
+        inference_id="order",
+    )
+    array = np.array(
+        [("A-7", 1.5, 2, b"UA")],
+        [("order", "U5"), ("temp", "f8"), ("count", "i4"), ("carrier", "S2")],
+    )
+
+    found = decode([frame(npy(array), NPY)], signature)
+
+    assert features(found) == ROWS[:1]
+    assert found.inference_ids.to_pylist() == ["A-7"]
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+def test_parquet_files_are_read_by_name(compression: str) -> None:
+    table = pa.table(
+        {
+            "carrier": pa.array(["UA", "AA"]).dictionary_encode(),
+            "other": [[1], [2]],
+            "count": pa.array([2, 3], pa.int8()),
+            "temp": pa.array([1.5, 2.5], pa.float32()),
+        }
+    )
+
+    body = parquet(table, compression=compression)
+    found = decode(
+        [frame(body, PARQUET, parquet(pa.table({"prediction": ["a", "b"]})), PARQUET)], SIGNATURE
+    )
+
+    assert found.errors == [None]
+    assert features(found) == ROWS
+    assert [row[0] for row in outputs(found)] == ["a", "b"]
+
+
+def test_every_encoding_is_undone() -> None:
+    body = b"1.5,2,UA"
+    bare = zlib.compressobj(wbits=-15)
+    packed = {
+        "gzip": gzip.compress(body[:4]) + gzip.compress(body[4:]),
+        "x-gzip": gzip.compress(body),
+        "deflate": zlib.compress(body),
+        " Deflate ": bare.compress(body) + bare.flush(),
+        "zstd": pa.Codec("zstd").compress(body, asbytes=True),
+        "br": pa.Codec("brotli").compress(body, asbytes=True),
+        "identity": body,
+    }
+
+    found = decode([frame(data, encoding=name) for name, data in packed.items()], SIGNATURE)
+
+    assert features(found) == ROWS[:1] * len(packed)
+
+
+def test_a_body_of_one_byte_is_not_deflated() -> None:
+    # The first of the two bytes with which RFC 1950 begins.
+    [error] = decode([frame(b"\x78", encoding="deflate")], SIGNATURE).errors
+
+    assert "cannot be unpacked" in str(error)
+
+
+def test_what_has_no_type_is_known_by_its_first_bytes() -> None:
+    bodies = [
+        b"1,2,3",
+        b" [1, 2, 3]",
+        npy(np.array([1, 2, 3])),
+        parquet(pa.table({"a": [1], "b": [2], "c": [3]})),
+    ]
+
+    found = decode([frame(body, "application/octet-stream") for body in bodies], NUMBERS)
+
+    assert numbers(found) == [(1, 2, 3)] * 4
+
+
+def test_the_tap_tells_where_binary_data_begins_on_both_sides(
+    spool_dir: Path, call: Callable[..., list[dict[str, Any]]]
+) -> None:
+    asked, asked_length = binary([("x", [1, 3], "FP32", np.array([1, 2, 3], "<f4").tobytes())])
+    answer, length = binary(
+        [
+            ("prediction", [1], "INT64", struct.pack("<q", 1)),
+            ("p", [1], "FP64", struct.pack("<d", 0.75)),
+        ],
+        "outputs",
+    )
+    told = (b"inference-header-content-length", str(length).encode())
+    tap = Capture(answering(answer, headers=[told]), endpoint="flights", spool_dir=spool_dir)
+
+    header = (b"inference-header-content-length", str(asked_length).encode())
+    call(tap, asked, headers=[header])
+
+    found = decode(frames_of(spool_dir), NUMBERS)
+    assert found.errors == [None]
+    assert numbers(found) == [(1, 2, 3)]
+    assert answers(found) == [(1, 0.75)]
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream; charset=utf-8", "Image/png", "audio/wav", "text/html"]
+)
+def test_a_type_that_has_no_rows_is_not_read_as_csv(kind: str) -> None:
+    name = kind.partition(";")[0].lower()
+
+    found = decode([frame(b"1,2\n", kind, b"data: 1\n\ndata: 2\n", kind)], NUMBERS)
+
+    told = f'content type "{name}" is not read'
+    assert found.errors[0] is not None
+    assert found.errors[0].startswith(f"request: {told}")
+    assert found.row_counts.tolist() == [1]
+
+
+ORIENTS = ["columns", "index", "split", "records", "values", "table"]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("orient", ORIENTS)
+def test_frames_that_pandas_writes_are_read_in_every_orient(orient: Any, rows: int) -> None:
+    asked = pd.DataFrame({"a": [1.5, 4], "b": [2, 5], "c": [3, 6]}, index=["x", "y"]).iloc[:rows]
+    answered = pd.DataFrame({"prediction": [0, 1], "p": [0.25, 0.75]}).iloc[:rows]
+
+    found = decode(
+        [frame(asked.to_json(orient=orient).encode(), JSON,
+               answered.to_json(orient=orient).encode(), JSON)],
+        NUMBERS,
+    )  # fmt: skip
+
+    assert found.errors == [None]
+    assert numbers(found) == [(1.5, 2, 3), (4, 5, 6)][:rows]
+    assert answers(found) == [(0, 0.25), (1, 0.75)][:rows]
+    assert not any(found.unfit.to_pylist())
+
+
+def test_redacted_columns_of_lists_leave_the_others_readable() -> None:
+    bodies = [
+        {"a": None, "b": [2, 5], "c": [3, 6]},  # null
+        {"b": [2, 5], "c": [3, 6]},  # drop
+        {"a": "***", "b": [2, 5], "c": [3, 6]},  # mask
+    ]
+
+    found = decode([frame(json.dumps(body).encode(), JSON) for body in bodies], NUMBERS)
+
+    assert numbers(found) == [(None, 2, 3), (None, 5, 6)] * 3
+    told = [dict(row) for row in found.unfit.to_pylist()]
+    assert told == [{}, {}, {}, {}, {"a": '["***"]'}, {}]
+
+
+def test_texts_that_mlserver_writes_in_base64_are_unpacked() -> None:
+    def body(data: list[str]) -> bytes:
+        text = {"content_type": "base64"}
+        tensor = {"name": "carrier", "shape": [2, 1], "datatype": "BYTES", "parameters": text}
+        return json.dumps({"inputs": [{**tensor, "data": data}]}).encode()
+
+    # "UA" and "AA", as RFC 4648 writes them.
+    found = decode([frame(body(["VUE=", "QUE="]), JSON), frame(body(["UA", "?"]), JSON)], SIGNATURE)
+
+    assert found.columns["feature_carrier"].to_pylist() == ["UA", "AA", None]
+    assert "tensor 'carrier' is not UTF-8 in base64" in str(found.errors[1])
