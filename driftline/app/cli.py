@@ -20,11 +20,11 @@ from driftline import __version__
 from driftline.app.commands.group import QuietGroup
 from driftline.app.commands.terminal import harmless
 from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
-from driftline.app.lazy_imports import start_lean
 from driftline.errors import DriftlineError
 
-# Each command's files are imported only when it is asked for: `driftline version` needs no Arrow.
-# The first file defines the command; the others add subcommands to it.
+# Each command's files are imported only when it is asked for, and its work only when that begins:
+# nobody waits for Arrow to read a help page. The first file defines the command; the others add
+# subcommands to it.
 COMMANDS = {
     "demo": "running",
     "up": "running",
@@ -59,8 +59,6 @@ COMMANDS = {
     "migrate": "running",
     "version": "running",
 }
-# Commands that read data and start no server; they make no pandas objects.
-LEAN = ("baseline", "check", "outliers")
 EXIT_CODES = (
     "Exit codes: 0 all right; 1 it found something (violations; for doctor, a defect); 2 wrong use "
     "or unreadable input; 3 it could not be decided or done; 4 a server, database or disk is not "
@@ -83,8 +81,6 @@ def build(asked: str | None = None) -> typer.Typer:
     )
     # With one command only, typer would drop its name; this keeps it.
     app.callback()(_root)
-    if asked in LEAN:
-        start_lean()
     for name, files in COMMANDS.items():
         if asked not in COMMANDS or name == asked:
             homes = [

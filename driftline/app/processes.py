@@ -18,13 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.app.client.connection import ServerCalls
-from driftline.app.database import migrate, using_database
 from driftline.app.exit_codes import error_of, exit_code
-from driftline.app.listener import listen, serve
 from driftline.app.logs import configure_logging
-from driftline.app.process_metrics import Observation
-from driftline.app.redactor import redactor
 from driftline.app.settings.settings import Settings, load
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.loopback import require_loopback
@@ -33,6 +28,7 @@ from driftline.storage import use_options
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.line.sink import Sink
     from driftline.capture.line.transport import Transport
@@ -71,6 +67,9 @@ def run_server(settings: Settings, ready: Ready) -> None:
     # Imported here and below: each process loads only what it runs.
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
+    from driftline.app.database import migrate, using_database
+    from driftline.app.listener import listen, serve
+    from driftline.app.redactor import redactor
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 
@@ -104,6 +103,9 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
+    from driftline.app.client.connection import ServerCalls
+    from driftline.app.database import migrate, using_database
+    from driftline.app.listener import listen, serve
     from driftline.dashboard.app import DashboardContext, create_app
     from driftline.serving.resources.endpoints import signature_of
 
@@ -136,6 +138,7 @@ def run_proxy(
     timeout_s: float,
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
+    from driftline.app.listener import listen, serve
     from driftline.capture.tap.proxy import ReverseProxy, proxy_app
     from driftline.capture.tap.tap import Capture
 
@@ -153,6 +156,9 @@ def run_proxy(
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
+    from driftline.app.database import migrate, using_database
+    from driftline.app.process_metrics import Observation
+
     use_options(settings.storage.options)
     with using_database(settings) as engine:
         migrate(engine)
@@ -164,6 +170,8 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
     """Ship this host's spool to the broker until told to stop; needs no database."""
+    from driftline.app.process_metrics import Observation
+    from driftline.app.redactor import redactor
     from driftline.capture.line.kafka import kafka_sender
     from driftline.capture.line.sidecar import Sidecar
 
@@ -182,6 +190,8 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
+    from driftline.app.database import migrate, using_database
+    from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka import KafkaTransport
     from driftline.capture.line.low_watermark import SettlingTransport
 
@@ -309,6 +319,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
     now = clock(settings)
     if role == "capture":
+        from driftline.app.redactor import redactor
         from driftline.capture.line.transport import LocalTransport
 
         rules = redactor(settings)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY_S = 5.0
 
@@ -24,9 +26,11 @@ def progress(
     Callable[[int, int | None], None]
         To be called with what is done and the total, in `unit`; the total may be unknown.
     """
+    # Imported here, as the bar below: slow to import, and of no use before work begins.
+    from rich.console import Console
+
     shown = console or Console(stderr=True)
     if shown.is_terminal:
-        # Slow to import, and of no use elsewhere.
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (

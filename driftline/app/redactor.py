@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from driftline.app.settings.settings import Settings, SettingsError
-from driftline.capture.redaction.keys import read_keys
-from driftline.capture.redaction.redactor import Redactor
 from driftline.errors import InputError
+
+if TYPE_CHECKING:
+    from driftline.capture.redaction.redactor import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,10 @@ def redactor(settings: Settings) -> Redactor | None:
     capture = settings.capture
     if not capture.redact:
         return None
+    # Imported here: without rules nobody needs what rewrites bodies.
+    from driftline.capture.redaction.keys import read_keys
+    from driftline.capture.redaction.redactor import Redactor
+
     file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
     try:
         found = Redactor(capture.redact, read_keys(capture.redact_keys, file))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from driftline.app.commands.resources import read_resources
+from driftline.app.commands.resource_files import read_resources
 from driftline.errors import InputError
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from driftline.alerts.evaluation.replay import replay as evaluations
 from driftline.app.commands import options
 from driftline.app.commands.terminal import harmless_json
 from driftline.errors import InputError
@@ -39,6 +38,9 @@ def replay(
 
     Example: driftline alarm replay drift.json --changes
     """
+    # Imported here: the evaluation needs numpy, the options do not.
+    from driftline.alerts.evaluation.replay import replay as evaluations
+
     document = _explained(_read(file)) if explain else _read(file)
     _show((line.as_dict() for line in evaluations(document)), only_changes=changes)
 

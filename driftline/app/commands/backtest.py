@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.resources import moment, monitor, read_resources
+from driftline.app.commands.resources import moment, monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.roles import Roles
@@ -203,6 +203,8 @@ def _spec(name: str, server: options.Server) -> dict[str, Any]:
         with server.connect() as client:
             found = client.get("Monitor", name)
         return {**found["spec"], "name": name}
+    from driftline.app.commands.resource_files import read_resources
+
     monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]
     if len(monitors) != 1:
         raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")

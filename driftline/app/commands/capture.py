@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
 from driftline.app.logs import configure_logging
 from driftline.app.settings.settings import load
-from driftline.capture.audit.accepting import accept
-from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.audit.note import document_of
 from driftline.storage import use_options
+
+if TYPE_CHECKING:
+    from driftline.capture.audit.audit import Audit
 
 capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
 
@@ -121,6 +121,11 @@ def make_audit(
 
     Example: driftline capture audit --full
     """
+    # Imported here: the other commands on captured rows ask a server.
+    from driftline.capture.audit.accepting import accept
+    from driftline.capture.audit.audit import audit
+    from driftline.capture.audit.note import document_of
+
     configure_logging()
     settings = load(config_file, environment=os.environ)
     use_options(settings.storage.options)

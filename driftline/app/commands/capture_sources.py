@@ -18,8 +18,6 @@ from driftline.formats.capture_line import LineError, write_line
 from driftline.formats.location import Location, data_files
 from driftline.storage import open_uri
 
-Layout = Literal["endpoint", "batch"]
-
 
 class Source(Protocol):
     """Something that gives capture lines."""
@@ -32,7 +30,9 @@ class Source(Protocol):
         """Give lines with their places, ``FILE:LINE``; or why one is no line."""
 
 
-def find_sources(paths: Sequence[str], layout: Layout, data: str | None) -> list[Source]:
+def find_sources(
+    paths: Sequence[str], layout: Literal["endpoint", "batch"], data: str | None
+) -> list[Source]:
     """Find the sources of lines at paths: files, folders, globs, URIs.
 
     Parameters

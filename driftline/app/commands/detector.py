@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.resources import read_resources
 from driftline.errors import InputError
 
 detector = typer.Typer(
@@ -48,6 +47,8 @@ def put(
     Example: driftline detector put Shop Orders -d Shop=north --stat Sum
     """
     if file is not None:
+        from driftline.app.commands.resource_files import read_resources
+
         wanted = read_resources(file)
     elif metric is None or len(metric) != 2:
         raise InputError("no metric; expected NAMESPACE and NAME, or --file")

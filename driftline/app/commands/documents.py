@@ -8,28 +8,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.formats import formats_of, show
-from driftline.app.commands.text_options import files_of, with_dialect
+from driftline.app.commands.text_options import Dialect, files_of, with_dialect
+from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
 from driftline.app.settings.settings import load
 from driftline.baseline.clarify import roles_of_config
-from driftline.baseline.folder import refuse_baseline
-from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UndecidedError
-from driftline.formats.csv.dialect import Dialect
-from driftline.formats.location import locate
-from driftline.formats.source import open_source
-from driftline.monitors.check import check_roles
-from driftline.monitors.check_context import Compat, Predictor
-from driftline.monitors.kinds.catalog import known_kind, save_kind
-from driftline.monitors.report.violation import plural
-from driftline.monitors.rules.reading import read_rules, with_rules
 from driftline.roles import Roles
+
+if TYPE_CHECKING:
+    from driftline.monitors.check_context import Predictor
 
 
 class Kind(StrEnum):
@@ -51,6 +44,11 @@ Data = Annotated[
 
 
 def _kind(text: str) -> Kind:
+    if text in tuple(Kind):
+        return Kind(text)
+    # Imported here: only a name that is none needs the sentence that says so.
+    from driftline.monitors.kinds.catalog import known_kind
+
     return Kind(known_kind(text))
 
 
@@ -154,6 +152,13 @@ def baseline(
 
     Example: driftline baseline train.parquet --label late -o baseline/
     """
+    start_lean()
+    # The work is imported where it begins, here and below: the options need none of it.
+    from driftline.baseline.store import Baseline
+    from driftline.monitors.kinds.catalog import save_kind
+    from driftline.monitors.report.violation import plural
+    from driftline.monitors.rules.reading import read_rules, with_rules
+
     options.open_places(*data, output)
     declared = read_rules(rules)
     if declared and kind is not Kind.DATA_QUALITY:
@@ -176,6 +181,7 @@ def baseline(
             compat=compat,
         )
     if kind is Kind.ATTRIBUTION:
+        from driftline.formats.source import open_source
         from driftline.monitors.kinds.attribution.explaining import explain_reference
 
         with _asking(model, roles) as predict:
@@ -240,6 +246,11 @@ def check(
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
+    start_lean()
+    from driftline.app.commands.formats import formats_of, show
+    from driftline.monitors.check import check_roles
+    from driftline.monitors.check_context import Compat
+
     formats = formats_of(formatted, as_json=as_json, output=output)
     options.open_places(*data, reference, output or "")
     _refuse_place(output)
@@ -297,6 +308,9 @@ def _named_at_check(roles: Roles, config: Path | None) -> Roles:
 
 def _refuse_place(output: str | None) -> None:
     """Refuse a baseline's folder for results before hours of reading, not after."""
+    from driftline.baseline.folder import refuse_baseline
+    from driftline.formats.location import locate
+
     if output is not None:
         refuse_baseline(locate(output))
 

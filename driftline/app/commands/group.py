@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console
 from typer import Exit
 from typer.core import TyperGroup
 
@@ -18,14 +17,6 @@ from driftline.errors import DriftlineError
 
 # What a shell says of a program that SIGPIPE has ended: 128 + 13.
 UNREAD = 141
-
-
-class Page(Console):
-    """Standard output for tables; rich would end with 1 when nobody reads it."""
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to the group."""
-        raise
 
 
 class QuietGroup(TyperGroup):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.doctor import Finding, examine, worst
 from driftline.app.logs import configure_logging
 from driftline.app.processes import clock
 from driftline.app.settings.settings import load
+
+if TYPE_CHECKING:
+    from driftline.app.doctor import Finding
 
 MARKS = {"ok": "ok", "warning": "WARN", "defect": "DEFECT"}
 
@@ -23,6 +26,9 @@ def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = F
 
     Example: driftline doctor -c driftline.toml
     """
+    # Imported here: the examination needs every store's library, and its options none.
+    from driftline.app.doctor import examine, worst
+
     configure_logging()
     found = load(config_file, environment=os.environ)
     findings: list[Finding] = []

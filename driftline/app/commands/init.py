@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.init.dry_run import Trial, try_out
-from driftline.app.init.infer_roles import guess_roles
-from driftline.app.init.scaffold import (
-    draft_resources,
-    draft_text,
-    endpoint_name,
-    require_free,
-    sent_note,
-    write_draft,
-)
-from driftline.formats.source import open_source
 from driftline.roles import Roles
+
+if TYPE_CHECKING:
+    from driftline.app.init.dry_run import Trial
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
@@ -55,6 +47,19 @@ def init(
 
     Example: driftline init orders.parquet --label late
     """
+    # The work is imported where it begins: the options need none of it.
+    from driftline.app.init.dry_run import try_out
+    from driftline.app.init.infer_roles import guess_roles
+    from driftline.app.init.scaffold import (
+        draft_resources,
+        draft_text,
+        endpoint_name,
+        require_free,
+        sent_note,
+        write_draft,
+    )
+    from driftline.formats.source import open_source
+
     options.open_places(*data)
     endpoint = endpoint_name(data, name)
     file = output or Path(f"{endpoint}.yaml")

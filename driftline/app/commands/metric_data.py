@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.resources import read_resources
 from driftline.errors import InputError
 
 _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
@@ -60,6 +59,8 @@ def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
     """Read the queries of the file; expressions beside them are wanted in place of them."""
     if file is None:
         raise InputError("no queries; expected --file with a list of {id, metric_stat}")
+    from driftline.app.commands.resource_files import read_resources
+
     found = read_resources(file)
     if len(found) == 1 and "metric_data_queries" in found[0]:
         found = found[0]["metric_data_queries"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from driftline.app.client.client import Client
 from driftline.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from driftline.app.client.client import Client
 
 # So many metrics are looked at for the names they have.
 _LOOKED_AT = 2_000

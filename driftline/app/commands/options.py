@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
-from driftline.app.commands.group import Page
 from driftline.app.commands.terminal import harmless_json
 from driftline.app.settings.settings import load
 from driftline.loopback import DEFAULT_SERVER
@@ -215,36 +213,11 @@ def show_json(value: object) -> None:
     sys.stdout.write(harmless_json(text) + "\n")
 
 
-# Columns that are never cut: ids, and times.
-_WHOLE = frozenset({"id", "since", "window", "until"})
-# Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
-_UNBOUND = 10_000
-
-
 def show_table(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
 ) -> None:
     """Print rows as a table on standard output, plain when it is not a terminal."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        # What other commands take must stand whole, and in one line, however narrow it gets.
-        is_whole = column in _WHOLE
-        longest = max((len(_text(row.get(column))) for row in rows), default=0)
-        table.add_column(
-            column,
-            no_wrap=is_whole,
-            overflow="fold",
-            min_width=max(longest, len(column)) if is_whole else min(len(column), 8),
-        )
-    for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
-    page = Page()
-    if not page.is_terminal and "COLUMNS" not in os.environ:
-        page.width = _UNBOUND
-    page.print(table, highlight=False)
+    # Imported here: rich is slow to import, and most calls print no table.
+    from driftline.app.commands.table import print_table
 
-
-def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    print_table(columns, rows, title=title)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.terminal import harmless
-from driftline.app.commands.text_options import files_of, with_dialect
+from driftline.app.commands.text_options import Dialect, files_of, with_dialect
+from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
-from driftline.baseline.store import Baseline
 from driftline.errors import UndecidedError
-from driftline.formats.csv.dialect import Dialect
-from driftline.formats.source import open_source
-from driftline.monitors.drift_test.significance import wilson_interval
-from driftline.monitors.kinds.outliers.reading import OddRow
-from driftline.monitors.kinds.outliers.scorer import row_scorer
-from driftline.monitors.kinds.outliers.terms import share_words
-from driftline.monitors.kinds.outliers.writing import Scored, write_scored
-from driftline.monitors.report.violation import plural
+
+if TYPE_CHECKING:
+    from driftline.monitors.kinds.outliers.reading import OddRow
 
 SHOWN = ("score", "row", "reason")
 
@@ -48,6 +43,16 @@ def outliers(
 
     Example: driftline outliers today.parquet --baseline baseline/ -o scored.parquet
     """
+    start_lean()
+    # The work is imported where it begins: the options need none of it.
+    from driftline.baseline.store import Baseline
+    from driftline.formats.source import open_source
+    from driftline.monitors.drift_test.significance import wilson_interval
+    from driftline.monitors.kinds.outliers.scorer import row_scorer
+    from driftline.monitors.kinds.outliers.terms import share_words
+    from driftline.monitors.kinds.outliers.writing import Scored, write_scored
+    from driftline.monitors.report.violation import plural
+
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)
     scorer = row_scorer(baseline)

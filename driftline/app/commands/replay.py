@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftline.app.client.client import Client
-from driftline.app.client.connection import in_path
 from driftline.app.commands import options
 from driftline.app.commands.capture import capture
 from driftline.app.commands.resources import moment
@@ -25,6 +23,7 @@ from driftline.formats.capture_line import CaptureLine, read_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from driftline.app.client.client import Client
     from driftline.app.replay.sending import Sender, Target
     from driftline.signature import Signature
 
@@ -179,6 +178,7 @@ def _target(
     client: Client, endpoint: str, *, model: str | None, other: str | None, url: str | None
 ) -> Target:
     """Say where requests go; what is declared is asked for first, so that a wrong name is told."""
+    from driftline.app.client.connection import in_path
     from driftline.app.replay.sending import Target
 
     if url is not None:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from driftline.app import deployment
 from driftline.app.commands import options
 from driftline.errors import InputError
 from driftline.roles import Roles
@@ -26,15 +24,6 @@ ResourceKind = Annotated[
     str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm, CompositeAlarm, Channel…")
 ]
 
-
-class _Plain(yaml.SafeLoader):
-    """YAML's plain values, times as the text that stands there: the server reads them itself."""
-
-
-_Plain.yaml_implicit_resolvers = {
-    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
 
@@ -55,6 +44,9 @@ def apply(
 
     Example: driftline apply -f resources.yaml
     """
+    # Imported here, as below: parsing YAML is for the commands that read or print it.
+    from driftline.app.commands.resource_files import read_resources
+
     resources = [resource for one in file for resource in read_resources(one)]
     with server.connect() as client:
         plan = client.apply(resources, dry_run=dry_run)
@@ -84,6 +76,8 @@ def get(
     if as_json:
         options.show_json(found)
     elif name is not None:
+        import yaml
+
         typer.echo(yaml.safe_dump(found, sort_keys=False).rstrip())
     else:
         options.show_table(["name", "owner", "generation", "updated_at"], found)
@@ -129,8 +123,11 @@ def deploy(
 
     Example: driftline deploy model.skops --reference train.parquet --label late
     """
+    # Imported here: the other commands on resources send them as they stand.
+    from driftline.app.deployment import deploy_by
+
     with server.connect() as client:
-        plan = deployment.deploy_by(model, roles, reference=reference, name=name, client=client)
+        plan = deploy_by(model, roles, reference=reference, name=name, client=client)
     if as_json:
         options.show_json(plan)
         return
@@ -219,33 +216,6 @@ def _outcome(execution: dict[str, Any]) -> str:
         return f"{execution['row_count']:,} rows; nothing could be judged ({window})"
     found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
     return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
-
-
-def read_resources(file: Path) -> list[dict[str, Any]]:
-    """Read the resources of a YAML or JSON file: one, a list, or several documents.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not YAML, or holds something else.
-    """
-    try:
-        documents = [
-            entry for entry in yaml.load_all(file.read_text(encoding="utf-8"), _Plain) if entry
-        ]
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML or JSON ({' '.join(str(error).split())})") from error
-    except RecursionError as error:
-        raise InputError(f"{file}: nested too deep; expected kind, name and spec") from error
-    found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
-    for one in found:
-        if not isinstance(one, dict):
-            raise InputError(f"{file}: {one!r} is no resource; expected kind, name and spec")
-    if not found:
-        raise InputError(f"{file}: holds no resource; expected kind, name and spec")
-    return found
 
 
 def moment(text: str | None, option: str) -> datetime | None:

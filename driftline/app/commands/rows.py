@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from driftline.app.client.client import Client
 from driftline.app.commands import options
 from driftline.app.commands.resources import moment, monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from driftline.app.client.client import Client
 
 EXECUTIONS_LOOKED = 1000
 

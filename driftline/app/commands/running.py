@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Annotated
@@ -11,17 +13,9 @@ from typing import Annotated
 import typer
 
 from driftline import __version__
+from driftline.app import processes
 from driftline.app.commands import options
-from driftline.app.database import migrate as bring_up
-from driftline.app.database import using_database
 from driftline.app.logs import configure_logging
-from driftline.app.processes import (
-    run_background,
-    run_dashboard,
-    run_server,
-    run_sidecar,
-    run_sink,
-)
 from driftline.app.redactor import redactor
 from driftline.app.settings.settings import Settings, describe, load, override
 from driftline.app.up import start
@@ -51,8 +45,7 @@ def up(
     _require_loopback(found, roles)
     if not roles or {"capture", "sidecar"}.intersection(roles):
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
-    with using_database(found) as engine:
-        bring_up(engine)
+    _migrate(found)
     stop = _stop_on_signals()
     supervisor = start(found.file, only=roles, transport=found.capture.transport)
     try:
@@ -82,7 +75,7 @@ def server(
     found = _load(config_file)
     for key, value in (("host", host), ("port", port)):
         found = override(found, "server", key, value) if value is not None else found
-    run_server(found, lambda: None)
+    processes.run_server(found, lambda: None)
 
 
 def dashboard(
@@ -97,7 +90,7 @@ def dashboard(
     found = _load(config_file)
     for key, value in (("host", host), ("port", port)):
         found = override(found, "dashboard", key, value) if value is not None else found
-    run_dashboard(found, lambda: None)
+    processes.run_dashboard(found, lambda: None)
 
 
 def scheduler(config_file: options.SettingsFile = None) -> None:
@@ -105,7 +98,7 @@ def scheduler(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline scheduler -c driftline.toml
     """
-    run_background(_load(config_file), ["scheduler"], lambda: None)
+    processes.run_background(_load(config_file), ["scheduler"], lambda: None)
 
 
 def alarms(config_file: options.SettingsFile = None) -> None:
@@ -113,7 +106,7 @@ def alarms(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline alarms -c driftline.toml
     """
-    run_background(_load(config_file), ["alarms"], lambda: None)
+    processes.run_background(_load(config_file), ["alarms"], lambda: None)
 
 
 def sidecar(config_file: options.SettingsFile = None) -> None:
@@ -123,7 +116,7 @@ def sidecar(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline sidecar -c driftline.toml
     """
-    run_sidecar(_with_kafka("sidecar", _load(config_file)), lambda: None)
+    processes.run_sidecar(_with_kafka("sidecar", _load(config_file)), lambda: None)
 
 
 def sink(config_file: options.SettingsFile = None) -> None:
@@ -133,7 +126,7 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline sink -c driftline.toml
     """
-    run_sink(_with_kafka("sink", _load(config_file)), lambda: None)
+    processes.run_sink(_with_kafka("sink", _load(config_file)), lambda: None)
 
 
 def demo(
@@ -177,6 +170,10 @@ def migrate(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline migrate -c driftline.toml
     """
+    # Imported here: only this command of them needs SQL.
+    from driftline.app.database import migrate as bring_up
+    from driftline.app.database import using_database
+
     with using_database(_load(config_file)) as engine:
         typer.echo(f"database schema: {bring_up(engine)}")
 
@@ -191,6 +188,15 @@ def _load(file: Path | None) -> Settings:
     found = load(file, environment=os.environ)
     configure_logging(found.log.format)
     return found
+
+
+def _migrate(found: Settings) -> None:
+    """Bring the schema up to date in a process of its own: this one lives on, without SQL."""
+    command = [sys.executable, "-P", "-m", "driftline", "migrate"]
+    command += ["-c", str(found.file)] if found.file is not None else []
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own module, with our own arguments
+    if done.returncode:
+        raise typer.Exit(done.returncode)
 
 
 def _require_loopback(found: Settings, roles: list[str]) -> None:

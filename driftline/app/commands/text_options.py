@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands.options import with_options
-from driftline.formats.csv.dialect import Dialect
-from driftline.formats.source import Files
 
 # Every command that takes text files takes all of these: see `with_dialect`.
 DIALECT: dict[str, Any] = {
@@ -36,6 +35,15 @@ DIALECT: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the options say of text files; None leaves it to a look at them."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+
+
 def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options; it takes them as one parameter ``dialect``."""
     return with_options(command, "dialect", DIALECT, Dialect)
@@ -44,6 +52,9 @@ def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
 def files_of(data: Sequence[str], dialect: Dialect) -> object:
     """Give the data of a command as `open_source` takes it."""
     if dialect != Dialect():
+        # Imported here: reading needs Arrow, and the options alone do not.
+        from driftline.formats.source import Files
+
         return Files(
             *data,
             delimiter=dialect.delimiter,

@@ -6,24 +6,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from driftline.app.client.client import Client
 from driftline.app.commands import options
 from driftline.app.commands.capture import capture
-from driftline.app.commands.capture_sources import Layout, Source, find_sources
-from driftline.app.commands.export_scores import ExportScores, told
 from driftline.app.progress import progress
-from driftline.capture.sagemaker.capture_files import (
-    FileCounts,
-    write_batch_hour,
-    write_hour,
-    written_hours,
-)
 from driftline.errors import InputError
 from driftline.formats.capture_line import LineError, read_line
+
+if TYPE_CHECKING:
+    from driftline.app.client.client import Client
+    from driftline.app.commands.capture_sources import Source
+    from driftline.app.commands.export_scores import ExportScores
+    from driftline.capture.sagemaker.capture_files import FileCounts
+
+Layout = Literal["endpoint", "batch"]
 
 # What one request carries: well below the server's limit, and quick enough to be shown as progress.
 CHUNK_LINES = 5_000
@@ -70,6 +69,9 @@ def export(
 
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
+    # The work is imported where it begins, here and below: the options need none of it.
+    from driftline.app.commands.export_scores import ExportScores, told
+
     options.open_places(output, scores or "", config_file=server.config_file)
     for option, moment in (("--from", start), ("--to", end)):
         _check_time(option, moment)
@@ -105,6 +107,12 @@ def _write_hours(
     client: Client, found: dict[str, Any], output: str, layout: Layout, scoring: ExportScores
 ) -> tuple[FileCounts, Counter[str]]:
     """Write the files of all hours; give what was written, and what was left out."""
+    from driftline.capture.sagemaker.capture_files import (
+        FileCounts,
+        write_batch_hour,
+        write_hour,
+    )
+
     total, left_out = FileCounts(), Counter[str]()
     hours = found["items"]
     count = sum(hour["lines"] for hour in hours)
@@ -139,6 +147,13 @@ def _check_time(option: str, given: str | None) -> None:
 
 def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
     """Remove the files of hours of which an erasure left nothing, and which so are not listed."""
+    from driftline.capture.sagemaker.capture_files import (
+        FileCounts,
+        write_batch_hour,
+        write_hour,
+        written_hours,
+    )
+
     counts = FileCounts()
     if found["erased_from"] is None:
         return counts
@@ -190,6 +205,8 @@ def load(
 
     Example: driftline capture import captured/flights --endpoint flights
     """
+    from driftline.app.commands.capture_sources import find_sources
+
     options.open_places(*paths, data or "", config_file=server.config_file)
     sources = find_sources(paths, layout, data)
     with server.connect() as client:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pyarrow as pa
-import pyarrow.csv as pacsv
 import typer
 
-from driftline.app.client.client import Client
 from driftline.app.commands import options
 from driftline.app.progress import Advance, progress
-from driftline.capture.labels.files import read_label_file
-from driftline.capture.labels.records import LabelNames
 from driftline.errors import DriftlineError
-from driftline.formats.location import Location, data_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from driftline.app.client.client import Client
+    from driftline.capture.labels.records import LabelNames
+    from driftline.formats.location import Location
 
 # Some 3 MB of CSV with ids of 36 letters.
 LABELS_PER_REQUEST = 50_000
@@ -69,6 +70,10 @@ def load(
 
     Example: driftline truth load labels.csv --endpoint flights
     """
+    # The work is imported where it begins, here and below: the options need none of it.
+    from driftline.capture.labels.records import LabelNames
+    from driftline.formats.location import data_files
+
     names = LabelNames(id_column, label, row_index)
     options.open_places(*file, config_file=server.config_file)
     files = [place for path in file for place in data_files(path)]
@@ -172,6 +177,8 @@ def _parts(
     files: list[Location], names: LabelNames, advance: Advance, total: int | None
 ) -> Iterator[pa.Table]:
     """Give the labels of all files in parts of at most what one request carries."""
+    from driftline.capture.labels.files import read_label_file
+
     done = 0
     for file in files:
         for table in read_label_file(file.path, names, filesystem=file.system, shown=file.shown):
@@ -183,6 +190,8 @@ def _parts(
 
 
 def _csv(labels: pa.Table) -> bytes:
+    import pyarrow.csv as pacsv
+
     sink = io.BytesIO()
     pacsv.write_csv(labels.rename_columns(["id", "row_index", "label"]), sink)
     return sink.getvalue()

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from driftline.app.commands.group import Page
+from driftline.app.commands.table import Page
 from driftline.app.commands.terminal import harmless
 from driftline.baseline.display import BLOCKS, text_bars
 from driftline.monitors.kinds.data_quality.comparison import Comparison

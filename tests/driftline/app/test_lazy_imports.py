@@ -14,8 +14,9 @@ def _run(code: str) -> str:
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
     code = (
-        "import sys; from driftline.app.cli import build; build('check'); "
-        "from driftline.monitors import inspection; print(*sys.modules)"
+        "import sys; from driftline.app.lazy_imports import start_lean; start_lean(); "
+        "from driftline.monitors import check; "
+        "import driftline.monitors.kinds.data_quality.kind; print(*sys.modules)"
     )
     return set(_run(code).split())
 

@@ -1,0 +1,47 @@
+"""Files of resources, YAML or JSON, as ``apply`` takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from driftline.errors import InputError
+
+
+class _Plain(yaml.SafeLoader):
+    """YAML's plain values, times as the text that stands there: the server reads them itself."""
+
+
+_Plain.yaml_implicit_resolvers = {
+    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_resources(file: Path) -> list[dict[str, Any]]:
+    """Read the resources of a YAML or JSON file: one, a list, or several documents.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, is not YAML, or holds something else.
+    """
+    try:
+        documents = [
+            entry for entry in yaml.load_all(file.read_text(encoding="utf-8"), _Plain) if entry
+        ]
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not YAML or JSON ({' '.join(str(error).split())})") from error
+    except RecursionError as error:
+        raise InputError(f"{file}: nested too deep; expected kind, name and spec") from error
+    found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
+    for one in found:
+        if not isinstance(one, dict):
+            raise InputError(f"{file}: {one!r} is no resource; expected kind, name and spec")
+    if not found:
+        raise InputError(f"{file}: holds no resource; expected kind, name and spec")
+    return found
