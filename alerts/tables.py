@@ -1,80 +1,40 @@
-"""SQL tables of this room: metrics, datapoints, alarms, their history, channels, outbox."""
+"""SQL tables of alerts: metrics, datapoints, alarms and their history, channels, notifications."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
+from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware times, in and out; stored in UTC, without a zone where the database knows none."""
+metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn an aware time into what the database stores; a naive one is a bug."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"time {value.isoformat()} has no zone; expected an aware time")
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back an aware time in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class FreeText(TypeDecorator[str]):
-    """Text that people, models and receivers of messages wrote; PostgreSQL takes no NUL in it."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Put the sign of what cannot be shown in the place of each NUL."""
-        return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-# Names of constraints are fixed here, so that migrations can name them on every database.
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
-metadata = MetaData(naming_convention=NAMES)
-
-# SQLite's INTEGER has 64 bits already, and gives out row ids of its own under this name only.
-BigCount = BigInteger().with_variant(Integer(), "sqlite")
-_Id = BigCount
+# Samples of one slot lie side by side in the index, by metric: what is written in a minute touches
+# few pages, and who reads the last minutes of thousands of metrics does, too.
+SLOT_S: Final = 600
 
 metrics = Table(
     "alerts_metrics",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", BigCount, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("namespace", String(255), nullable=False),
     Column("name", String(255), nullable=False),
@@ -91,7 +51,7 @@ metrics = Table(
 datapoints = Table(
     "alerts_datapoints",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", BigCount, primary_key=True),
     Column("metric_id", ForeignKey("alerts_metrics.id"), nullable=False),
     Column("source", String(255), nullable=False),
     Column("time", UtcDateTime, nullable=False),
@@ -108,10 +68,53 @@ datapoints = Table(
     Index(None, "source"),
 )
 
+# Times of samples and blocks are whole seconds since 1970: half the size of the databases' own,
+# and they sort.
+samples = Table(
+    "alerts_samples",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    Column("slot", Integer, nullable=False),
+    # No foreign key: metrics are never deleted, and checking each of a million rows costs a third.
+    Column("metric_id", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("resolution_s", SmallInteger, nullable=False),
+    Column("unit", SmallInteger, nullable=False),
+    Column("sample_count", Float, nullable=False),
+    Column("sum", Float, nullable=False),
+    # Empty for a single value: then both are the sum.
+    Column("minimum", Float),
+    Column("maximum", Float),
+    # Empty where it follows from the numbers, or where nobody knows it.
+    Column("distribution", LargeBinary),
+    Index(None, "slot", "metric_id"),
+)
+
+blocks = Table(
+    "alerts_blocks",
+    metadata,
+    Column("metric_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("level_s", Integer, primary_key=True, autoincrement=False),
+    Column("unit", SmallInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    Index(None, "level_s", "start"),
+)
+
+requests = Table(
+    "alerts_requests",
+    metadata,
+    Column("id", String(128), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    # Of the body, so that another one under the same id is noticed; empty where none is known.
+    Column("digest", String(32)),
+    Index(None, "received_at"),
+)
+
 alarms = Table(
     "alerts_alarms",
     metadata,
-    Column("id", _Id, primary_key=True),
+    Column("id", BigCount, primary_key=True),
     Column("name", String(255), nullable=False, unique=True),
     Column("definition", JSON, nullable=False),
     Column("metric_key", String(32), nullable=False),
@@ -152,8 +155,8 @@ alarms = Table(
 history = Table(
     "alerts_history",
     metadata,
-    Column("id", _Id, primary_key=True),
-    Column("alarm_id", _Id, nullable=False),
+    Column("id", BigCount, primary_key=True),
+    Column("alarm_id", BigCount, nullable=False),
     Column("alarm_name", String(255), nullable=False),
     Column("time", UtcDateTime, nullable=False),
     Column("type", String(32), nullable=False),
@@ -162,6 +165,63 @@ history = Table(
     Index(None, "alarm_name", "id"),
     Index(None, "time"),
     Index(None, "type", "id"),
+)
+
+# Which composite alarm looks at which other alarms.
+links = Table(
+    "alerts_alarm_links",
+    metadata,
+    Column("alarm_id", BigCount, ForeignKey("alerts_alarms.id"), primary_key=True),
+    # By name: a rule may be stored before the alarm that it names, in the same transaction.
+    Column("child", String(255), primary_key=True),
+    # What it is to the composite: a child of its rule, or its suppressor.
+    Column("role", String(16), primary_key=True),
+    Index(None, "child"),
+)
+
+# How far the alarms that are evaluated on a schedule have been evaluated.
+passes = Table(
+    "alerts_passes",
+    metadata,
+    # Alarms of one cadence are judged in parts, so that several evaluators share the work.
+    Column("cadence_s", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    # The newest tick whose evaluation is stored, and when judging began again after a pause.
+    Column("judged_until", UtcDateTime),
+    Column("resumed_at", UtcDateTime),
+    Column("owner", String(36)),
+    Column("lease_until", UtcDateTime),
+)
+
+detectors = Table(
+    "alerts_detectors",
+    metadata,
+    # Digest of what is watched: one detector for each metric and statistic, or each expression.
+    Column("id", String(32), primary_key=True),
+    Column("subject", JSON, nullable=False),
+    Column("configuration", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+models = Table(
+    "alerts_detector_models",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    Column("detector_id", String(32), ForeignKey("alerts_detectors.id"), nullable=False),
+    # A statistic of five minutes scatters less than one of a minute: each period has its own model.
+    Column("period_s", Integer, nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("model", JSON(none_as_null=True)),
+    Column("points", Integer, nullable=False, default=0),
+    Column("problem", FreeText),
+    Column("trained_at", UtcDateTime),
+    # When it is to be trained next; pushed ahead by whoever takes it, so that two do not.
+    Column("due_at", UtcDateTime, nullable=False),
+    # Raised with each training and each change, so that readers see at a glance what is new.
+    Column("version", BigCount, nullable=False, default=0),
+    UniqueConstraint("detector_id", "period_s"),
+    Index(None, "due_at"),
 )
 
 channels = Table(
@@ -191,7 +251,7 @@ outbox = Table(
     "alerts_outbox",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("alarm_id", _Id, nullable=False),
+    Column("alarm_id", BigCount, nullable=False),
     Column("alarm_name", String(255), nullable=False),
     Column("state_seq", BigCount, nullable=False),
     Column("channel", String(255), nullable=False),
@@ -223,4 +283,87 @@ outbox = Table(
     Index(None, "alarm_id", "channel", "status"),
     Index(None, "carrier_id"),
     Index(None, "created_at"),
+)
+
+# One row for each attempt to send: the delivery log. Kept as long as the outbox keeps messages.
+attempts = Table(
+    "alerts_attempts",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    Column("message_id", String(64), nullable=False),
+    Column("channel", String(255), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("answer", FreeText),
+    Index("ix_alerts_attempts_channel", "channel", "id"),
+    Index("ix_alerts_attempts_message_id", "message_id"),
+    Index("ix_alerts_attempts_time", "time"),
+)
+
+silences = Table(
+    "alerts_silences",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("definition", JSON, nullable=False),
+    Column("starts_at", UtcDateTime),
+    Column("ends_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    # Silences expire; they are never deleted.
+    Column("expired_at", UtcDateTime),
+    Index("ix_alerts_silences_ends_at", "ends_at"),
+)
+
+# What each group of a channel was told last, and when it is looked at again.
+groups = Table(
+    "alerts_groups",
+    metadata,
+    Column("channel", String(255), nullable=False),
+    Column("key", FreeText, nullable=False),
+    Column("told", JSON, nullable=False),
+    Column("sent_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("channel", "key"),
+    Index("ix_alerts_groups_due_at", "due_at"),
+)
+
+incidents = Table(
+    "alerts_incidents",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("endpoint", String(1024), nullable=False),
+    Column("cause", FreeText, nullable=False),
+    Column("features", JSON, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("onset_at", UtcDateTime, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Index("ix_alerts_incidents_closed_at", "closed_at"),
+    Index("ix_alerts_incidents_endpoint_onset_at", "endpoint", "onset_at"),
+)
+
+incident_alarms = Table(
+    "alerts_incident_alarms",
+    metadata,
+    Column("incident_id", ForeignKey("alerts_incidents.id"), nullable=False),
+    Column("alarm_id", BigCount, nullable=False),
+    Column("alarm_name", String(255), nullable=False),
+    Column("joined_at", UtcDateTime, nullable=False),
+    Column("left_at", UtcDateTime),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("incident_id", "alarm_id"),
+    Index("ix_alerts_incident_alarms_alarm_id_left_at", "alarm_id", "left_at"),
+)
+
+# Token buckets of channels: how many messages each may send right now.
+rates = Table(
+    "alerts_rates",
+    metadata,
+    Column("channel", String(255), primary_key=True),
+    Column("tokens", Float, nullable=False),
+    Column("time", UtcDateTime, nullable=False),
 )

@@ -37,7 +37,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.upkeep import Upkeep
-from driftline.app.database import migrate
+from driftline.database.migrations import migrate
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))

@@ -109,7 +109,7 @@ def bundled(folder: Path) -> App:
     """Make the bundled server; it answers 404 to what it does not know, and that is recorded."""
     from sqlalchemy import create_engine
 
-    from driftline.app.database import migrate
+    from driftline.database.migrations import migrate
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
     from driftline.serving.http.invocations import Invocations

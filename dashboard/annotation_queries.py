@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
 from driftline.dashboard.annotation_frames import ExpectedLine, MarksView
 from driftline.dashboard.documents import Document, expected_of, features_of
 from driftline.dashboard.frames import MonitorLine, WindowRun
+from driftline.database.engine import read_connection
 from driftline.monitors.annotations.store import marks_between
 
 
@@ -15,7 +15,7 @@ def marks_view(
     engine: Engine, line: MonitorLine, run: WindowRun, report: Document | None, chosen: str | None
 ) -> MarksView:
     """Give the marks that reach a window, and what may be said of it."""
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         found = marks_between(connection, line.name, run.start, run.end)
     expected = tuple(ExpectedLine(*one) for one in expected_of(report))
     names = dict.fromkeys(

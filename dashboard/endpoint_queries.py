@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, func, select
 
 from driftline.alerts.alarms.composite_records import standings
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.incidents import get_incident, list_incidents
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import outbox
@@ -19,6 +18,7 @@ from driftline.dashboard.policy_frames import (
     MessagesView,
     SilencesView,
 )
+from driftline.database.engine import read_connection
 
 INCIDENTS_SHOWN = 100
 MESSAGES_SHOWN = 200
@@ -43,7 +43,7 @@ class Affairs:
 
     def incidents(self) -> IncidentsView:
         """Give the open incidents, then the newest closed ones."""
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             found = [
                 *list_incidents(connection, is_open=True, limit=INCIDENTS_SHOWN),
                 *list_incidents(connection, is_open=False, limit=INCIDENTS_SHOWN),
@@ -52,7 +52,7 @@ class Affairs:
 
     def incident(self, incident_id: str) -> IncidentView:
         """Give one incident; NotFoundError when there is none of the id."""
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             found = get_incident(connection, incident_id)
             known = standings(connection, [one.name for one in found.alarms])
             told = messages_of(connection, incident=incident_id, limit=MESSAGES_OF_ONE)
@@ -61,7 +61,7 @@ class Affairs:
 
     def messages(self, status: str | None = None, channel: str | None = None) -> MessagesView:
         """Give the newest messages, of a status or to a channel if asked for."""
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             found = messages_of(connection, status=status, channel=channel, limit=MESSAGES_SHOWN)
             counts = _counts(connection, channel)
         return MessagesView(self.now(), found, counts, status, channel)
@@ -69,7 +69,7 @@ class Affairs:
     def silences(self) -> SilencesView:
         """Give all silences, those that hold back now first, then the newest."""
         now = self.now()
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             records = list_silences(connection, now)
             query = (
                 select(outbox.c.silence, func.count())

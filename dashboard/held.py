@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.warm_up.status import text_now
@@ -43,7 +43,7 @@ def held_view(engine: Engine, holdings: Holdings, definition: MonitorDefinition)
         # The overview and the window's verdict still say what is held back.
         log.exception("baseline_unreadable monitor=%s version=%s", definition.name, version)
         return None
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         words, stable = text_now(connection, definition, baseline)
     return HeldView(definition.name, words, stable) if words else None
 

@@ -20,7 +20,6 @@ from sqlalchemy import Engine
 from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.alarms.records import AlarmRecord, list_alarms
-from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.notify.incidents import get_incident
 from driftline.capture.tables.dataset import Gap
@@ -48,6 +47,7 @@ from driftline.dashboard.series_queries import column_history, newest_expected, 
 from driftline.dashboard.standing import Surroundings
 from driftline.dashboard.storage_reader import Holdings
 from driftline.dashboard.trial import try_out
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.run.datapoints import UNQUOTED
 from driftline.monitors.run.definitions import get_definition, list_definitions
@@ -90,7 +90,7 @@ class Stores:
 
     def overview(self) -> OverviewView:
         """Give everything that the first page shows."""
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             records = list_alarms(connection)
             alarms = alarm_lines(connection, Surroundings.read(connection, self.now()))
             late = {one.monitor: one.due_at for one in overdue(connection, self.now())}
@@ -122,7 +122,7 @@ class Stores:
     ) -> AlarmsView:
         """Give all alarms, and say which of them are asked for."""
         now = self.now()
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             around = Surroundings.read(connection, now)
             found = alarm_lines(connection, around)
             return AlarmsView(now, found, state, text, severity, around.incidents)
@@ -137,7 +137,7 @@ class Stores:
         NotFoundError
             When there is no such alarm.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             record = get_any(connection, name)
             if isinstance(record, CompositeRecord):
                 return composite_view(connection, record, self.now())
@@ -158,7 +158,7 @@ class Stores:
         NotFoundError
             When there is no such monitor, or no such window or feature of it.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             definition = get_definition(connection, name)
             alarms = list_alarms(connection)
             line = monitor_line(connection, definition, alarms)
@@ -192,7 +192,7 @@ class Stores:
         NotFoundError
             When there is no such monitor, or no such window of it.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             definition = get_definition(connection, name)
             line = monitor_line(connection, definition, list_alarms(connection))
         return line, _choose(line, window)
@@ -205,7 +205,7 @@ class Stores:
         NotFoundError
             When there is none of the name.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             match address.page:
                 case "alarm":
                     require_alarm(connection, address.alarm)
@@ -216,7 +216,7 @@ class Stores:
 
     def kind(self, name: str) -> str:
         """Say of which kind a monitor is; NotFoundError when there is none of that name."""
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             return get_definition(connection, name).kind
 
     def measured(
@@ -229,7 +229,7 @@ class Stores:
         NotFoundError
             When there is no such monitor, window or metric.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             definition = get_definition(connection, name)
             records = list_alarms(connection)
             line = monitor_line(connection, definition, records)
@@ -262,7 +262,7 @@ class Stores:
         NotFoundError
             When there is no such monitor or window, or no window has such a column.
         """
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             definition = get_definition(connection, name)
             records = list_alarms(connection)
             line = monitor_line(connection, definition, records)

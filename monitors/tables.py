@@ -18,9 +18,9 @@ from sqlalchemy import (
     false,
 )
 
-from driftline.alerts.tables import NAMES, BigCount, FreeText, UtcDateTime
+from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
 
-metadata = MetaData(naming_convention=NAMES)
+metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
 definitions = Table(
     "monitors_definitions",

@@ -19,12 +19,12 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from driftline.alerts.guard import reading
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving import tables
 from driftline.serving.api import (
     alarms,
@@ -178,7 +178,7 @@ def _add_installation(api: FastAPI, context: ServerContext) -> None:
     @api.get("/api/v1/installation", tags=["health"])
     def installation() -> dict[str, str]:
         """Return the id of this server's installation, and where it stores its data."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = connection.execute(select(tables.installation.c.id)).scalar_one()
         return {"id": found, "storage": context.root}
 
@@ -194,7 +194,7 @@ def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
         """Say whether the database answers and every endpoint could."""
         problems: dict[str, object] = {}
         try:
-            with reading(context.engine) as connection:
+            with read_connection(context.engine) as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             problems["database"] = type(error).__name__
@@ -253,7 +253,7 @@ def _add_errors(api: FastAPI) -> None:
 
     @api.exception_handler(SQLAlchemyError)
     async def away(request: Request, error: SQLAlchemyError) -> Response:
-        if not is_away(error):
+        if not is_disconnect(error):
             log.error("status=500", exc_info=error)
             return await unforeseen(request, error)
         log.warning("status=503 error=%s", getattr(error, "orig", error))

@@ -11,9 +11,9 @@ from sqlalchemy import (
     Table,
 )
 
-from driftline.alerts.tables import NAMES, UtcDateTime
+from driftline.database.columns import CONSTRAINT_NAMES, UtcDateTime
 
-metadata = MetaData(naming_convention=NAMES)
+metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
 # One table for all kinds: what is declared has one shape, and one diff, whatever its kind.
 resources = Table(

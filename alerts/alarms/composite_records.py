@@ -16,11 +16,13 @@ from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, record_of
 from driftline.alerts.alarms.stored import StoredAlarm
 from driftline.alerts.alarms.suppression import Held
-from driftline.alerts.alarms.tables import CHILD, SUPPRESSOR, links
 from driftline.alerts.alarms.unreadable import UnreadableAlarm, readable, unreadable
 from driftline.alerts.errors import AlarmError, UnknownAlarm
-from driftline.alerts.tables import alarms
+from driftline.alerts.tables import alarms, links
 
+# What an alarm is to the composite that looks at it.
+CHILD = "child"
+SUPPRESSOR = "suppressor"
 # SQLite takes at most 999 variables a statement in its older builds.
 _NAMES_PER_QUERY = 500
 _ROWS_AT_ONCE = 500

@@ -17,10 +17,10 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.reason import INITIAL
 from driftline.alerts.alarms.stored import StoredAlarm
-from driftline.alerts.alarms.tables import links
 from driftline.alerts.alarms.unreadable import readable
 from driftline.alerts.errors import AlarmError, AlarmInUse
-from driftline.alerts.guard import hold, share
+from driftline.alerts.tables import links
+from driftline.database.locks import advisory_lock, shared_advisory_lock
 
 # Name of the lock that is shared by all who write what was changed of alarms.
 CHANGING = "alarms:changing"
@@ -178,7 +178,7 @@ def hold_for_change(connection: Connection, names: Sequence[str]) -> None:
     table = tables.alarms.c
     query = select(table.id).where(table.kind == METRIC, table.name.in_(names)).order_by(table.id)
     connection.execute(query.with_for_update())
-    hold(connection, COMPOSITES)
+    advisory_lock(connection, COMPOSITES)
 
 
 def history(
@@ -213,7 +213,7 @@ def add_history(connection: Connection, *, alarm_id: int, item: HistoryItem) -> 
     """Write one line of history in the caller's transaction."""
     if item.type == "ConfigurationUpdate":
         # PostgreSQL numbers lines before they are stored; see messages/announcing.py.
-        share(connection, CHANGING)
+        shared_advisory_lock(connection, CHANGING)
     connection.execute(
         insert(tables.history).values(
             alarm_id=alarm_id,

@@ -30,8 +30,8 @@ from driftline.alerts.alarms.records import (
 )
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.composites import CYCLE, CompositePass
-from driftline.alerts.guard import hold
 from driftline.alerts.tables import alarms
+from driftline.database.locks import advisory_lock
 
 _CYCLE_PROBLEM: Final = (
     "its rule leads back to itself, so it is not evaluated and keeps its state; change one of the "
@@ -64,7 +64,7 @@ def put_composites(
         When a rule or a suppressor names an alarm that does not exist, an action no channel, or
         a name is that of a metric alarm.
     """
-    hold(connection, COMPOSITES)
+    advisory_lock(connection, COMPOSITES)
     known = {one.name: one for one in list_composites(connection)}
     fresh: dict[str, bool] = {}
     for definition in definitions:

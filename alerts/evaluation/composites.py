@@ -33,10 +33,11 @@ from driftline.alerts.alarms.records import (
 )
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.evaluation import wording
-from driftline.alerts.guard import hold, reading
 from driftline.alerts.notify.event import alarm_path, plain_cause
 from driftline.alerts.notify.queueing import enqueue
 from driftline.alerts.tables import alarms, history
+from driftline.database.engine import read_connection
+from driftline.database.locks import advisory_lock
 
 CYCLE: Final = "EVALUATION_ERROR"
 # Longer waits than a definition may name come of a clock that was far ahead.
@@ -53,7 +54,7 @@ def hold_above(connection: Connection, names: Iterable[str]) -> bool:
     """
     is_wanted = bool(parents(connection, names))
     if is_wanted:
-        hold(connection, COMPOSITES)
+        advisory_lock(connection, COMPOSITES)
     return is_wanted
 
 
@@ -89,11 +90,11 @@ def follow(
 
 def release(engine: Engine, now: datetime, *, dashboard_url: str = "") -> list[str]:
     """Run the actions whose wait for a suppressor is over; give the names of the composites."""
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         if connection.execute(select(alarms.c.id).where(_is_due(now)).limit(1)).first() is None:
             return []
     with engine.begin() as connection:
-        hold(connection, COMPOSITES)
+        advisory_lock(connection, COMPOSITES)
         names = list(connection.scalars(select(alarms.c.name).where(_is_due(now))))
         work = CompositePass(connection, now, dashboard_url)
         found = list_composites(connection, names)

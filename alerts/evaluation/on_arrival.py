@@ -37,7 +37,7 @@ from driftline.alerts.evaluation.verdicts import (
     Verdict,
     store_each,
 )
-from driftline.alerts.guard import reading
+from driftline.database.engine import read_connection
 
 _AT_ONCE = 500
 _ROWS_PER_PASS = 20_000
@@ -132,7 +132,7 @@ class Followed:
     def step(self, now: datetime) -> list[StateChange]:
         """Judge every period that is due, of every alarm; give the changes in the order found."""
         self._started_at = min(self._started_at or now, now)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             found, unreadable = self._cases(connection)
         if unreadable:
             self._hand_over(unreadable)
@@ -201,7 +201,7 @@ class Followed:
 
     def _judge(self, cases: Sequence[_Case], now: datetime) -> list[StateChange]:
         """Take some alarms as far as they go."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             stretches = [
                 stretch
                 for case in cases

@@ -28,8 +28,8 @@ from driftline.alerts.evaluation.due import (
     newest_tick,
     ticks,
 )
-from driftline.alerts.evaluation.tables import passes
-from driftline.alerts.guard import reading
+from driftline.alerts.tables import passes
+from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Pass:
 def beat(engine: Engine, now: datetime) -> datetime:
     """Note once a minute that alarms are being judged; give since when without a pause."""
     newest = newest_tick(now, _BEAT_S)
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         found = connection.execute(select(passes).where(_is(_BEAT))).one_or_none()
     since: datetime | None = found.resumed_at if found is not None else None
     mark: datetime | None = found.judged_until if found is not None else None

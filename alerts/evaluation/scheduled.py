@@ -40,7 +40,7 @@ from driftline.alerts.evaluation.verdicts import (
     Verdict,
     store_each,
 )
-from driftline.alerts.guard import reading
+from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +262,7 @@ class Clocked:
 
     def _reading(self) -> Connection:
         """Open a connection that holds up no writer."""
-        return reading(self._engine)
+        return read_connection(self._engine)
 
 
 def _rows() -> Select[Any]:

@@ -15,14 +15,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, Table, func, select, update
 
-from driftline.alerts.guard import reading
 from driftline.alerts.math.band import FEWEST_POINTS
 from driftline.alerts.math.detectors import INSUFFICIENT, subject_of
-from driftline.alerts.math.tables import detectors, models
 from driftline.alerts.metrics.identity import chunks, known_ids
-from driftline.alerts.metrics.tables import blocks, samples
-from driftline.alerts.tables import datapoints
+from driftline.alerts.tables import blocks, datapoints, detectors, models, samples
 from driftline.alerts.tables import metrics as metric_table
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 
 log = logging.getLogger(__name__)
@@ -147,7 +145,7 @@ class Awaited:
         now
             The time of alarms.
         """
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             self._refresh(connection)
             self._find_metrics(connection)
             self._count_points(connection)

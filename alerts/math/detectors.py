@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.errors import UnknownDetector
-from driftline.alerts.guard import hold
 from driftline.alerts.math.band import BandModel
 from driftline.alerts.math.detector import Configuration, Detector, Subject
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.math.tables import detectors, models
+from driftline.alerts.tables import detectors, models
 from driftline.alerts.times import iso
+from driftline.database.locks import advisory_lock
 
 # CloudWatch API, AnomalyDetectorStateValue.
 PENDING = "PENDING_TRAINING"
@@ -110,7 +110,7 @@ class DetectorRecord:
 def put_detector(connection: Connection, detector: Detector, now: datetime) -> DetectorRecord:
     """Store a detector in place of one that watches the same; it is trained anew, and soon."""
     key = detector.subject.key
-    hold(connection, f"detector:{key}")
+    advisory_lock(connection, f"detector:{key}")
     values = {
         "subject": _stored(detector.subject),
         "configuration": detector.configuration.as_dict(),

@@ -17,7 +17,7 @@ from driftline.alerts.math.elementwise import finite
 from driftline.alerts.math.evaluate import BandOf, Untrained
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.series import Series, Times
-from driftline.alerts.math.tables import models
+from driftline.alerts.tables import models
 
 # Models change once a day; so long a change may go unseen, but in the process that trained it.
 _LOOK_AGAIN_S = 5.0

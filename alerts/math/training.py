@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Engine, Row, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
 from driftline.alerts.math.awaited import Awaited
 from driftline.alerts.math.band import FEWEST_POINTS, BandModel, fit
 from driftline.alerts.math.detector import Configuration
@@ -21,7 +20,8 @@ from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series
 from driftline.alerts.math.shelf import BandShelf
-from driftline.alerts.math.tables import detectors, models
+from driftline.alerts.tables import detectors, models
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _claim(engine: Engine, now: datetime) -> Row[Any] | None:
         .limit(1)
     )
     while True:
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             row = connection.execute(query).first()
         if row is None:
             return None
@@ -103,7 +103,7 @@ def _learn(engine: Engine, row: Row[Any], now: datetime) -> tuple[BandModel | No
     end = int(now.timestamp()) // row.period_s * row.period_s
     start = end - history_s(row.period_s) // row.period_s * row.period_s
     # Weeks of minutes take a while to read; nobody who writes waits for that.
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         (found,) = plan.run(fetch_from(connection, start, end), start, end)
     series: Series = found.series[0]
     learning = Configuration.from_dict(row.configuration).learning(subject)

@@ -18,11 +18,11 @@ from sqlalchemy import ARRAY, Connection, bindparam, func, insert, or_, select, 
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.errors import DatapointError, RequestChanged
-from driftline.alerts.metrics.datapoint import Datapoint, is_followed, metric_key
+from driftline.alerts.metrics.datapoint import UNIT_CODES, Datapoint, is_followed, metric_key
 from driftline.alerts.metrics.identity import chunks, ids_of
 from driftline.alerts.metrics.putting import append
 from driftline.alerts.metrics.spread import merged_bytes
-from driftline.alerts.metrics.tables import SLOT_S, UNIT_CODES, requests, samples
+from driftline.alerts.tables import SLOT_S, requests, samples
 from driftline.alerts.tables import metrics as metric_table
 from driftline.alerts.times import iso
 

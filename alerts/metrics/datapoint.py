@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
@@ -31,6 +32,9 @@ UNITS: frozenset[str] = frozenset(
         *(f"{unit}/Second" for unit in (*_SIZES, *_BITS)),
     )
 )
+# Stored samples name their unit by its index here; the order is fixed, new ones go to the end.
+UNIT_NAMES: Final = ("None", *sorted(UNITS - {"None"}))
+UNIT_CODES: Final = {name: code for code, name in enumerate(UNIT_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)

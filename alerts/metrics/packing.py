@@ -17,11 +17,10 @@ import numpy as np
 from sqlalchemy import Connection, and_, bindparam, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from driftline.alerts.guard import hold
 from driftline.alerts.metrics.block import SPANS_S, Block
-from driftline.alerts.metrics.tables import SLOT_S, blocks, samples
-from driftline.alerts.tables import datapoints
+from driftline.alerts.tables import SLOT_S, blocks, datapoints, samples
 from driftline.alerts.tables import metrics as metric_table
+from driftline.database.locks import advisory_lock
 
 # To which period each is rolled up.
 NEXT_LEVEL: Final[Mapping[int, int]] = {1: 60, 60: 300, 300: 3600}
@@ -51,7 +50,7 @@ def pack_samples(connection: Connection, until_s: int) -> int:
     int
         Number of samples that were packed.
     """
-    hold(connection, "metrics:packing")
+    advisory_lock(connection, "metrics:packing")
     table = samples.c
     oldest = connection.scalar(select(func.min(table.slot)))
     if oldest is None:
@@ -105,7 +104,7 @@ def roll_up(connection: Connection, level: int, until_s: int) -> int:
     int
         Number of blocks that were moved.
     """
-    hold(connection, "metrics:packing")
+    advisory_lock(connection, "metrics:packing")
     table = blocks.c
     oldest = connection.scalar(select(func.min(table.start)).where(table.level_s == level))
     span_s = _HOUR_S if level == 1 else _DAY_S
@@ -146,7 +145,7 @@ def roll_up(connection: Connection, level: int, until_s: int) -> int:
 
 def drop_blocks(connection: Connection, until_s: int) -> int:
     """Remove blocks of the coarsest level that end here or earlier; some thousand at most."""
-    hold(connection, "metrics:packing")
+    advisory_lock(connection, "metrics:packing")
     table = blocks.c
     oldest = connection.scalar(select(func.min(table.start)).where(table.level_s == _HOUR_S))
     if oldest is None or oldest + SPANS_S[_HOUR_S] > until_s:

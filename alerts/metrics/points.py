@@ -33,8 +33,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from driftline.alerts.metrics.block import SPANS_S, Block
-from driftline.alerts.metrics.tables import SLOT_S, UNIT_CODES, blocks, samples
-from driftline.alerts.tables import datapoints
+from driftline.alerts.metrics.datapoint import UNIT_CODES
+from driftline.alerts.tables import SLOT_S, blocks, datapoints, samples
 
 # More slots than this are asked for as a range: a longer list of them would be slower.
 _SLOTS_LISTED: Final = 200

@@ -11,11 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, or_, select
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
+from driftline.alerts.metrics.datapoint import UNIT_NAMES, UNITS, check_metric, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.statistic import canonical, is_plain
 from driftline.alerts.metrics.summary import STATISTICS, Metric, Summary
-from driftline.alerts.metrics.tables import UNIT_NAMES
 from driftline.alerts.tables import metrics as metric_table
 
 # CloudWatch API reference, GetMetricStatistics and ListMetrics.

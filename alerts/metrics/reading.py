@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from driftline.alerts.metrics.datapoint import UNIT_CODES
 from driftline.alerts.metrics.identity import KEYS_PER_QUERY, chunks, known_ids
 from driftline.alerts.metrics.points import Points, points_of, slots_of
 from driftline.alerts.metrics.spread import merged_spread
 from driftline.alerts.metrics.summary import Summary
-from driftline.alerts.metrics.tables import UNIT_CODES
 
 # What is kept for longer is kept in longer periods; who asks for shorter ones gets nothing there.
 # Minutes are as short as plain metrics come, and periods below a minute may ask for them.

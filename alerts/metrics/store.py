@@ -21,7 +21,6 @@ from sqlalchemy import (
 )
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.guard import hold
 from driftline.alerts.metrics.datapoint import Datapoint, check_metric, metric_key
 from driftline.alerts.metrics.identity import ids_of
 from driftline.alerts.metrics.points import in_slots, slots_of
@@ -29,9 +28,10 @@ from driftline.alerts.metrics.putting import append, lock_metrics
 from driftline.alerts.metrics.reading import summaries
 from driftline.alerts.metrics.statistic import canonical, is_plain
 from driftline.alerts.metrics.summary import Metric
-from driftline.alerts.metrics.tables import blocks, samples
+from driftline.alerts.tables import blocks, samples
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
+from driftline.database.locks import advisory_lock
 
 _SOURCE_MAX = 255
 
@@ -72,7 +72,7 @@ def put(
     points = list(datapoints)
     _check_range(points, time_range)
     # Two of the same source at once would each clear what is there and both write.
-    hold(connection, f"source:{source}")
+    advisory_lock(connection, f"source:{source}")
     keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
     ids = ids_of(connection, dict(zip(keys, points, strict=True)))
     old = _of_source(source, time_range)

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, delete
 
 from driftline.alerts.metrics import packing
 from driftline.alerts.metrics.adding import REQUEST_KEPT
-from driftline.alerts.metrics.tables import requests
+from driftline.alerts.tables import requests
 
 log = logging.getLogger(__name__)
 

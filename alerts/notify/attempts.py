@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
-from driftline.alerts.notify.tables import attempts
+from driftline.alerts.tables import attempts
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,13 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import CHANGING
-from driftline.alerts.guard import hold, try_hold
 from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.formats import JSON, Message
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.eventbridge import configuration_event
 from driftline.alerts.notify.rows import new_message_id
+from driftline.database.locks import advisory_lock, try_advisory_lock
 from driftline.errors import InputError
 
 # Rows of the outbox are of an alarm; these are of what was changed of any, in the order of history.
@@ -45,7 +45,7 @@ def last_settled(connection: Connection) -> int | None:
     connection
         In a transaction of its own, that ends at once: who changes an alarm waits for it.
     """
-    if not try_hold(connection, CHANGING):
+    if not try_advisory_lock(connection, CHANGING):
         return None
     return connection.scalar(select(func.max(tables.history.c.id))) or 0
 
@@ -60,7 +60,7 @@ def announce(connection: Connection, now: datetime, *, until: int) -> int:
     until
         What :func:`last_settled` gave: lines up to this one are told.
     """
-    hold(connection, "announcing")
+    advisory_lock(connection, "announcing")
     return sum(_tell(connection, channel, now, until) for channel in wanting(connection))
 
 

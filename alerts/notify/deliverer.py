@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Engine, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.records import HistoryItem, add_history
-from driftline.alerts.guard import reading
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import outbox, resending
@@ -30,6 +29,7 @@ from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.webhook import Answer
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
+from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Deliverer:
     def _claim(
         self, limit: int, busy: Mapping[str, int] | None = None, share: int | None = None
     ) -> Sequence[Claim]:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             if not outbox.is_any_due(connection, self._now()):
                 return ()
         with self._engine.begin() as connection:
@@ -171,11 +171,11 @@ class Deliverer:
 
     def announce(self) -> int:
         """Queue what was changed of alarms for channels that want it; give how many messages."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             if not wanting(connection):
                 return 0
         # Of its own: the lock of all who change alarms is given back before anything is written.
-        with reading(self._engine) as connection, connection.begin():
+        with read_connection(self._engine) as connection, connection.begin():
             until = last_settled(connection)
         if until is None:
             return 0
@@ -188,7 +188,7 @@ class Deliverer:
         if not resending.is_due(self._resent_at, now):
             return 0
         self._resent_at = now
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             firing = resending.firing(connection)
             channels = open_channels(connection, (one.channel for one in firing), self._vault, now)
         if firing:
@@ -208,7 +208,7 @@ class Deliverer:
                 raise end
 
     def _open(self, names: Sequence[str]) -> dict[str, OpenChannel | Exception]:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return open_channels(connection, names, self._vault, self._now())
 
     async def _send(

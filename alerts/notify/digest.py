@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.errors import SilenceError
-from driftline.alerts.guard import hold
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
 from driftline.alerts.notify.queueing import DIGEST
+from driftline.database.locks import advisory_lock
 
 _ROWS_MAX = 2_000
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
@@ -59,7 +59,7 @@ def due_digests(connection: Connection, now: datetime, tick: datetime) -> list[t
 
 def tell_digest(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
     """Queue the digest of an owner for a channel; give its id."""
-    hold(connection, f"group:{channel}:{key}")
+    advisory_lock(connection, f"group:{channel}:{key}")
     table = tables.outbox
     rows = connection.execute(
         select(table)

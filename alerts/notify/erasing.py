@@ -21,7 +21,7 @@ from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.incidents import CAUSE_MAX
 from driftline.alerts.notify.message import render_anew
-from driftline.alerts.notify.tables import attempts, incident_alarms, incidents
+from driftline.alerts.tables import attempts, incident_alarms, incidents
 
 ERASED_TEXT = "(erased)"
 _SAID = "What this message said of single rows was erased on request."

@@ -9,11 +9,11 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.guard import hold
 from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.rows import CARRIERS_ALARM, OutboxRow, new_message_id, note_rows
+from driftline.database.locks import advisory_lock
 
 _NAME_MAX = 255
 _LINES_MAX = 20
@@ -68,7 +68,7 @@ def carry(
     told
         Those of them that it tells of, by default all: the newest of each alarm.
     """
-    hold(connection, f"carrier:{channel.name}")
+    advisory_lock(connection, f"carrier:{channel.name}")
     table = tables.outbox
     message_id = new_message_id(now)
     shown = sorted(

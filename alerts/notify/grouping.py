@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
-from driftline.alerts.guard import hold
 from driftline.alerts.notify.grouped_messages import Carrier, carry
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.queueing import DIGEST
 from driftline.alerts.notify.rows import OutboxRow, note_rows
 from driftline.alerts.notify.silences import Silences
-from driftline.alerts.notify.tables import groups
+from driftline.alerts.tables import groups
+from driftline.database.locks import advisory_lock
 
 _ROWS_MAX = 2_000
 
@@ -51,7 +51,7 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
 
 def tell_group(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
     """Queue the message of a group, if there is anything to tell; give its id."""
-    hold(connection, f"group:{channel}:{key}")
+    advisory_lock(connection, f"group:{channel}:{key}")
     target = connection.execute(
         select(common.channels).where(common.channels.c.name == channel)
     ).one_or_none()

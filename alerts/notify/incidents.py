@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, insert,
 from driftline.alerts import tables as common
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import UnknownIncident
-from driftline.alerts.guard import hold, try_hold
 from driftline.alerts.notify.labels import Notifiable, features_of, labels_of
-from driftline.alerts.notify.tables import incident_alarms, incidents
+from driftline.alerts.tables import incident_alarms, incidents
+from driftline.database.locks import advisory_lock, try_advisory_lock
 
 ONSET_APART_MAX = timedelta(hours=1)
 REOPENED_WITHIN = timedelta(minutes=30)
@@ -92,7 +92,7 @@ def follow(connection: Connection, change: StateChange, alarm: Notifiable) -> st
     """Take a change of state into the incidents; give the id of the one it belongs to."""
     if change.new != "ALARM" and change.old != "ALARM":
         return None
-    hold(connection, "incidents")
+    advisory_lock(connection, "incidents")
     own = _membership(connection, change.alarm_id)
     is_in = own is not None and own.left_at is None
     if change.new == "ALARM":
@@ -110,7 +110,7 @@ def settle(connection: Connection, now: datetime, *, limit: int = 200) -> int:
 
     Changes of state do so themselves; this is for alarms that were deleted.
     """
-    if not try_hold(connection, "incidents"):
+    if not try_advisory_lock(connection, "incidents"):
         return 0  # A long pass of an evaluator; there is no hurry.
     members, alarms = incident_alarms.c, common.alarms.c
     still = exists().where(alarms.id == members.alarm_id, alarms.state == "ALARM")

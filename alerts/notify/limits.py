@@ -12,7 +12,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import OPEN, OutboxRow, note_change
-from driftline.alerts.notify.tables import rates
+from driftline.alerts.tables import rates
 
 Flapping = Literal["first", "quiet"]
 

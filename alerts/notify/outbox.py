@@ -17,7 +17,6 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.guard import hold
 from driftline.alerts.notify.channel import ALERT_TYPES
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
 from driftline.alerts.notify.limits import Budget, overflow
@@ -31,6 +30,7 @@ from driftline.alerts.notify.rows import (
     note_rows,
 )
 from driftline.alerts.notify.silences import Silences
+from driftline.database.locks import advisory_lock
 
 # What all callers need of the outbox, wherever it is written.
 
@@ -99,7 +99,7 @@ def claim(
         With a lease, of one minute by default. A channel that failed five times in a row gives one
         only.
     """
-    hold(connection, "outbox:claim")  # Who counts what a channel got counts alone.
+    advisory_lock(connection, "outbox:claim")  # Who counts what a channel got counts alone.
     channels = {row.name: row for row in connection.execute(select(tables.channels))}
     policies = {name: ChannelPolicy.of(row.options) for name, row in channels.items()}
     budget = Budget(connection, policies, now)

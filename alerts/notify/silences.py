@@ -14,7 +14,7 @@ from driftline.alerts import tables as common
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import SilenceError, UnknownSilence
 from driftline.alerts.notify.silence import Silence, SilenceState
-from driftline.alerts.notify.tables import silences
+from driftline.alerts.tables import silences
 
 
 @dataclass(frozen=True, slots=True)

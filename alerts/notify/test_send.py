@@ -10,7 +10,6 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.attempts import Attempt, add_attempt
 from driftline.alerts.notify.channel import KEY_FIELDS
 from driftline.alerts.notify.channels import OpenChannel, get_channel, open_channels
@@ -19,6 +18,7 @@ from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.rows import new_message_id
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+from driftline.database.engine import read_connection
 
 _TEXT = "This is a test: whoever reads it would be told of alarms by this channel."
 _STORED_TEXT_MAX = 1000
@@ -104,7 +104,7 @@ async def try_channel(
 
 
 def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel | Exception:
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         get_channel(connection, name)
         return open_channels(connection, [name], vault, now)[name]
 

@@ -26,15 +26,15 @@ from sqlalchemy import (
 )
 
 from driftline.alerts import tables
-from driftline.alerts.guard import reading
 from driftline.alerts.notify import incidents
 from driftline.alerts.notify.digest import due_digests, last_digest, tell_digest
 from driftline.alerts.notify.grouping import due_groups, tell_group
 from driftline.alerts.notify.limits import release_damped
 from driftline.alerts.notify.rows import OutboxRow
 from driftline.alerts.notify.silences import Silences
-from driftline.alerts.notify.tables import attempts, groups, incident_alarms
-from driftline.alerts.notify.tables import incidents as incident_table
+from driftline.alerts.tables import attempts, groups, incident_alarms
+from driftline.alerts.tables import incidents as incident_table
+from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Upkeep:
             table.status == "waiting",
             (table.status.in_(("muted", "damped"))) & table.finished_at.is_(None),
         )
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             if connection.execute(select(table.id).where(held).limit(1)).first() is not None:
                 return True
             query = select(groups.c.channel).where(groups.c.due_at <= now).limit(1)
@@ -128,7 +128,7 @@ class Upkeep:
 
     def _tell(self, now: datetime) -> int:
         tick = last_digest(now, self._digest)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             told = [(*one, tell_group) for one in due_groups(connection, now)]
             told += [(*one, tell_digest) for one in due_digests(connection, now, tick)]
         for channel, key, tell in told:

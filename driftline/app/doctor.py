@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.tables import outbox
-from driftline.app.database import known_revisions, stored_revision, using_database
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
 from driftline.app.remediation import MENDS
@@ -31,6 +30,8 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.database.engine import using_database
+from driftline.database.migrations import known_revisions, stored_revision
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.run.definitions import list_definitions
@@ -195,7 +196,7 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
         yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
         return
     try:
-        with using_database(settings, read_only=True) as engine:
+        with using_database(settings.database_url, read_only=True) as engine:
             yield from _examine_database(engine, now)
     except (DriftlineError, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]

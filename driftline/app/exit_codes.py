@@ -46,9 +46,9 @@ def is_outage(error: BaseException) -> bool:
         return False
     from sqlalchemy.exc import SQLAlchemyError
 
-    from driftline.monitors.run.is_disconnect import is_away
+    from driftline.database.disconnects import is_disconnect
 
-    return isinstance(error, SQLAlchemyError) and is_away(error)
+    return isinstance(error, SQLAlchemyError) and is_disconnect(error)
 
 
 def error_of(code: int | None, message: str) -> DriftlineError:

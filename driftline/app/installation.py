@@ -5,10 +5,17 @@ Each database has an id, written when its tables are made. A server tells the id
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
 from driftline.app.client.client import Client
-from driftline.app.database import installation_id
 from driftline.app.settings.settings import Settings
-from driftline.errors import InputError, NotFoundError
+from driftline.database.engine import failure_sentence, open_database
+from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.serving.tables import installation
 
 
 class WrongServerError(InputError):
@@ -48,6 +55,32 @@ def require_same(client: Client, settings: Settings) -> None:
             f"{other}; to use yours, set another [server] port and run: driftline up; to use this "
             f"server, add --server {client.server}"
         )
+
+
+def installation_id(settings: Settings) -> str | None:
+    """Return the id of the installation whose database the settings name; None before its start.
+
+    Raises
+    ------
+    DatabaseUrlError
+        As `open_database`.
+    UnavailableError
+        When the database cannot be read.
+    """
+    with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
+        url = make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return None  # Opening it would create it.
+    engine = open_database(settings.database_url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(installation.name):
+                return None
+            return connection.scalar(select(installation.c.id))
+    except SQLAlchemyError as error:
+        raise UnavailableError(failure_sentence(engine, error)) from error
+    finally:
+        engine.dispose()
 
 
 def _another(client: Client, settings: Settings) -> str:

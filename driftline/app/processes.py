@@ -67,7 +67,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
     # Imported here and below: each process loads only what it runs.
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
-    from driftline.app.database import migrate, using_database
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.app.listener import listen, serve
     from driftline.app.redactor import redactor
     from driftline.serving.app import create_app
@@ -76,7 +77,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     require_loopback("server", settings.server.host)
     listener = listen("server", settings.server.host, settings.server.port)
     use_options(settings.storage.options)
-    with using_database(settings) as engine:
+    with using_database(settings.database_url) as engine:
         migrate(engine)
         context = ServerContext(
             engine=engine,
@@ -104,7 +105,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.app.client.connection import ServerCalls
-    from driftline.app.database import migrate, using_database
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.app.listener import listen, serve
     from driftline.dashboard.app import DashboardContext, create_app
     from driftline.serving.resources.endpoints import signature_of
@@ -112,9 +114,9 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
     use_options(settings.storage.options)
-    with using_database(settings) as writer:
+    with using_database(settings.database_url) as writer:
         migrate(writer)
-    with using_database(settings, read_only=True) as engine:
+    with using_database(settings.database_url, read_only=True) as engine:
         context = DashboardContext(
             engine=engine,
             root=settings.root,
@@ -156,11 +158,12 @@ def run_proxy(
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
-    from driftline.app.database import migrate, using_database
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.app.process_metrics import Observation
 
     use_options(settings.storage.options)
-    with using_database(settings) as engine:
+    with using_database(settings.database_url) as engine:
         migrate(engine)
         watch = Observation(settings, "background")
         loops = [_loops(settings, engine, role, watch) for role in roles]
@@ -190,7 +193,8 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
-    from driftline.app.database import migrate, using_database
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka import KafkaTransport
     from driftline.capture.line.low_watermark import SettlingTransport
@@ -206,7 +210,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
         watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
 
     watch = Observation(settings, "sink")
-    with using_database(settings) as engine, watch.shown():
+    with using_database(settings.database_url) as engine, watch.shown():
         migrate(engine)
         upkeep = _upkeep(settings, engine)
         _run_loops({"sink": write, "upkeep": upkeep.run}, ready)

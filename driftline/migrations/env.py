@@ -8,11 +8,6 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import TypeDecorator
 
-from driftline.alerts.alarms import tables as _alarm_links  # noqa: F401 - stands in `alerts`
-from driftline.alerts.evaluation import tables as _passes  # noqa: F401 - stands in `alerts`
-from driftline.alerts.math import tables as _detectors  # noqa: F401 - stands in `alerts`
-from driftline.alerts.metrics import tables as _samples  # noqa: F401 - stands in `alerts`
-from driftline.alerts.notify import tables as _attempts  # noqa: F401 - stands in `alerts`
 from driftline.alerts.tables import metadata as alerts
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving

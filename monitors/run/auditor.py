@@ -26,8 +26,8 @@ from driftline.capture.audit.note import document_of, dropped_by_endpoint, read_
 from driftline.capture.audit.report import RECENT, Coverage
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
-from driftline.monitors.run.is_disconnect import is_away
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Auditor:
                 pause_s = min(_RETRY_S, self._every_s)
                 continue
             except SQLAlchemyError as error:
-                if not is_away(error):
+                if not is_disconnect(error):
                     raise
                 log.warning("audit waits for the database error=%s", type(error).__name__)
                 pause_s = min(_RETRY_S, self._every_s)

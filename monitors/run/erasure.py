@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, updat
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from driftline.alerts import tables as alert_tables
-from driftline.alerts.guard import reading
-from driftline.alerts.notify import tables as message_tables
 from driftline.alerts.notify.erasing import ToldWindow, clear_messages
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
 from driftline.monitors.kinds.multivariate.spans import SPANS
 from driftline.monitors.run.datapoints import DATA_METRICS, window_link
@@ -42,8 +41,8 @@ PATIENCE_S = 30.0
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
     executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
-    alert_tables.history.name, alert_tables.alarms.name, message_tables.incidents.name,
-    message_tables.attempts.name,
+    alert_tables.history.name, alert_tables.alarms.name, alert_tables.incidents.name,
+    alert_tables.attempts.name,
 )  # fmt: skip
 
 _Run = Row[tuple[object, ...]]
@@ -78,7 +77,7 @@ def clear_windows(
     UnavailableError
         When storage or database cannot be written now; doing it again is safe.
     """
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
         recorded = _recorded(connection, endpoint)
     since = EPOCH + min(times, default=0) * MICROSECOND - LONGEST_WINDOW
@@ -94,7 +93,7 @@ def clear_windows(
     }
     changed |= {one.id for one in runs if _has_words(one)}
     if dry_run:
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             messages = clear_messages(connection, endpoint, _told(runs), dry_run=True)
         return ClearedWindows(len(changed), messages)
     with engine.begin() as connection:

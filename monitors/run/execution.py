@@ -16,11 +16,11 @@ from functools import partial
 
 from sqlalchemy import Connection, Engine
 
-from driftline.alerts.guard import reading
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
 from driftline.monitors.annotations.effect import apply_marks, with_marks, without_expected
@@ -167,7 +167,7 @@ def _attempt(
     """Judge one window and record the result, unless another did so meanwhile."""
     started = now()
     # Before the rows are read: who records later than another may still have read earlier.
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         keep = partial(record, engine, before=current(connection, definition.name, window))
         made_at = definition_made_at(connection, definition.name)
     try:
@@ -175,13 +175,13 @@ def _attempt(
     except NotFoundError as error:
         return _fail(keep, definition, "", window, "", str(error), started, now)
     read = read_captured(root, definition, window, signature, baseline)
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         since = moment_before(window.start, MEMORY * window.length)
         marks = marks_between(connection, definition.name, since, window.end)
     digest = with_scripts(read.digest, definition, scripts_dir)
     read = replace(read, digest=with_marks(digest, marks, window))
     identity = execution_id(definition, baseline.version, window, read.digest)
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         earlier = find(connection, identity)
         if earlier is not None and earlier.status != FAILED and earlier.is_current:
             return earlier

@@ -14,10 +14,11 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from driftline.alerts.guard import hold, reading
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.database.locks import advisory_lock
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 
@@ -117,7 +118,7 @@ def record(
     try:
         with engine.begin() as connection:
             # Two runs of one window at once would each find the other's row not there yet.
-            hold(connection, _source(execution))
+            advisory_lock(connection, _source(execution))
             standing = current(connection, execution.monitor, execution.window)
             if standing not in (before, execution.id):
                 raise Overtaken
@@ -130,7 +131,7 @@ def record(
                 remember(connection)
     except IntegrityError:
         # Another process has recorded the same run meanwhile: the same id has the same answer.
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             return get_execution(connection, execution.id)
     log.info(
         "execution=%s monitor=%s window=%s status=%s rows=%d violations=%d",

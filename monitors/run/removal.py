@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, select
 
-from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window, WindowRead
+from driftline.database.engine import read_connection
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 
@@ -32,7 +32,7 @@ def removed_since(
         table.digest != read.digest,
         table.is_current,
     )
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         found = connection.execute(query).first()
     if found is None or found.request_count <= read.request_count:
         return None

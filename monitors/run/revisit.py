@@ -13,9 +13,9 @@ from datetime import datetime
 
 from sqlalchemy import Engine, select
 
-from driftline.alerts.guard import reading
 from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run import lease
 from driftline.monitors.run.cron import touched_windows, windows_from
@@ -114,5 +114,5 @@ def _run_before(engine: Engine, monitor: str, windows: Sequence[Window]) -> set[
         table.window_start >= windows[0].start,
         table.window_start <= windows[-1].start,
     )
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         return {Window(row.window_start, row.window_end) for row in connection.execute(query)}

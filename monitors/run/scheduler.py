@@ -23,16 +23,16 @@ from functools import lru_cache
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.monitors.run.records import Execution
 from driftline.monitors.run.status import Standing, list_standings
 from driftline.monitors.window_history.recall import RETENTION
@@ -117,7 +117,7 @@ class Scheduler:
             try:
                 ran = self.step(stop)
             except SQLAlchemyError as error:
-                if not is_away(error):
+                if not is_disconnect(error):
                     raise  # The supervisor starts the process anew.
                 self.failure_count += 1
                 log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
@@ -128,7 +128,7 @@ class Scheduler:
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
         """Run everything that is due now, in order of windows, and give the executions."""
         stop = stop or threading.Event()
-        with reading(self.engine) as connection:
+        with read_connection(self.engine) as connection:
             found = list_standings(connection)
         known = {standing.definition.name for standing in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
@@ -139,7 +139,7 @@ class Scheduler:
             try:
                 ran.extend(self._run_monitor(standing, stop))
             except Exception as error:  # One monitor's trouble must not stop the others.
-                if isinstance(error, SQLAlchemyError) and is_away(error):
+                if isinstance(error, SQLAlchemyError) and is_disconnect(error):
                     raise
                 self.failure_count += 1
                 name = standing.definition.name

@@ -22,9 +22,9 @@ from driftline.alerts.alarms.records import history
 from driftline.alerts.alarms.unreadable import UnreadableAlarm
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
-from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.notify.channels import get_channel
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
@@ -129,7 +129,7 @@ def router(context: ServerContext) -> APIRouter:
 
 def _reading(context: ServerContext) -> Connection:
     """Open a connection that holds up no writer, and waits for none."""
-    return reading(context.engine)
+    return read_connection(context.engine)
 
 
 def _add_questions(routes: APIRouter, context: ServerContext) -> None:

@@ -19,9 +19,10 @@ from typing import Any
 from sqlalchemy import select, true
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
@@ -36,7 +37,6 @@ from driftline.monitors.annotations.store import (
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.datapoints import CHECKS
 from driftline.monitors.run.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.monitors.run.records import FAILED, Execution, get_execution
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import carry_over
@@ -103,7 +103,7 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     query = select(table.window_start, table.window_end).where(table.monitor == monitor)
     newest = query.order_by(table.window_start.desc()).limit(1)
     chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         found = [Window(*one) for one in connection.execute(chosen)]
         last = connection.execute(newest).first()
     if not found:
@@ -190,12 +190,12 @@ def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Even
     """
     while not stop.is_set():
         try:
-            with reading(context.engine) as connection:
+            with read_connection(context.engine) as connection:
                 waiting = half_done_marks(connection)
             for mark in waiting:
                 _resume(context, shelf, mark, stop)
         except SQLAlchemyError as error:
-            if not is_away(error):
+            if not is_disconnect(error):
                 log.exception("event=marks-not-resumed")
                 return
             log.warning("event=marks-not-resumed error=%s", error)
@@ -266,7 +266,7 @@ def _judge_again(
         kept = moment_before(context.now(), timedelta(days=context.retention_days))
         query = query.where(table.window_start >= kept)
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         windows = [Window(*row) for row in connection.execute(query)]
     found: list[Execution] = []
     for one in reversed(windows):
@@ -295,7 +295,7 @@ def _violations(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _definition(context: ServerContext, name: str) -> MonitorDefinition:
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         return get_definition(connection, store.get(connection, "Monitor", name).name)
 
 
@@ -321,7 +321,7 @@ def _report(context: ServerContext, mark: Mark) -> dict[str, Any]:
         table.window_end == mark.window.end,
         table.is_current,
     )
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         identity = connection.scalar(query)
         folder = "" if identity is None else get_execution(connection, identity).folder
     if not folder:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
+from driftline.database.engine import read_connection
 from driftline.errors import UndecidedError
 from driftline.monitors.annotations.store import backtest_marks, list_marks
 from driftline.monitors.backtest.backtest import backtest_captured
@@ -43,7 +43,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.post("/monitors/{name}/backtest")
     def backtest_monitor(name: str, asked: BacktestRequest) -> dict[str, Any]:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             definition = get_definition(connection, store.get(connection, "Monitor", name).name)
             known = list_marks(connection, definition.name)
         options = BacktestOptions(

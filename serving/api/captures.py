@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
-from driftline.alerts.guard import reading
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
@@ -18,6 +17,7 @@ from driftline.capture.spool.backlog import Backlog, measure
 from driftline.capture.spool.counting import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
 from driftline.capture.tables.forecast import forecast
+from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
@@ -31,7 +31,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/capture")
     def captures() -> dict[str, Any]:
         """Count what was captured, by endpoint, also of those that were never declared."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             declared = _signatures(connection)
         names = sorted(declared | dict.fromkeys(list_endpoints(context.root), False))
         told = _told(context)
@@ -40,7 +40,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/endpoints/{name}/capture")
     def capture(name: str) -> dict[str, Any]:
         """Count what the capture table of an endpoint holds, and what is known to be lost."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             declared = _signatures(connection)
             if name not in declared and name not in list_endpoints(context.root):
                 try:
@@ -60,7 +60,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     @routes.get("/counts")
     def counts() -> dict[str, Any]:
         """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             names = _signatures(connection) | dict.fromkeys(list_endpoints(context.root), False)
             by_status = connection.execute(
                 select(executions.c.status, func.count()).group_by(executions.c.status)

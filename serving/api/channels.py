@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.attempts import list_attempts
 from driftline.alerts.notify.channels import enable_channel, get_channel
 from driftline.alerts.notify.deliveries import get_delivery
 from driftline.alerts.notify.senders import Ways
 from driftline.alerts.notify.test_send import try_channel
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -46,7 +46,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.get("/channels/{name}/log")
     def log(name: str, message: str | None = None, limit: Limit = 100) -> dict[str, Any]:
         """List attempts to send by a channel, newest first; or those of one message."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             get_channel(connection, name)
             found = list_attempts(connection, channel=name, message_id=message, limit=limit)
             if message is not None and not found:

@@ -12,12 +12,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.guard import reading
 from driftline.capture.events.cloudevents import Event, read_events
 from driftline.capture.events.pairing import Expected, Outcome, Pairing
 from driftline.capture.tap.target import CaptureTarget, is_name
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 
@@ -112,10 +112,10 @@ def _target(context: ServerContext, name: str) -> CaptureTarget:
             "letters, digits and inner hyphens, or ?endpoint=NAME in the logger's url"
         )
     try:
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = store.find(connection, "Endpoint", name)
     except SQLAlchemyError as error:
-        if not is_away(error):
+        if not is_disconnect(error):
             raise
         raise UnavailableError("cloud events: the database does not answer") from error
     if found is None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.monitors.run.definitions import MonitorDefinition, get_definition
 from driftline.monitors.warm_up.status import commission_status
 from driftline.monitors.warm_up.store import accept
@@ -46,7 +46,7 @@ def router(context: ServerContext) -> APIRouter:
 
     def status(definition: MonitorDefinition) -> dict[str, Any]:
         baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             return commission_status(connection, definition, baseline)
 
     @routes.get("/monitors/{name}/commission")
@@ -87,5 +87,5 @@ def router(context: ServerContext) -> APIRouter:
 
 
 def _definition(context: ServerContext, name: str) -> MonitorDefinition:
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         return get_definition(connection, store.get(connection, "Monitor", name).name)

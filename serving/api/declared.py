@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import get_any
 from driftline.alerts.errors import AlarmError
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
+from driftline.database.engine import read_connection
 from driftline.monitors.run.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving.context import ServerContext
@@ -72,7 +72,7 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
     @routes.get("/{collection}")
     def list_all(collection: Collection) -> dict[str, Any]:
         """List all resources of a kind, by name."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             rows = store.list_kind(connection, _KINDS[collection])
             return {"items": [_shown(context, connection, fleet, row) for row in rows]}
 
@@ -80,7 +80,7 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
     @routes.get("/{collection}/{name:path}")
     def get(collection: Collection, name: str) -> dict[str, Any]:
         """Give one resource: as declared, and how it fares."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             row = store.get(connection, _KINDS[collection], name)
             return _shown(context, connection, fleet, row)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from driftline.alerts.guard import reading
 from driftline.capture.line.upkeep import NAMES
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.writer_name import WriterName
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -32,7 +32,7 @@ def router(context: ServerContext) -> APIRouter:
         For what came before the endpoint was declared, or before its signature was mended. Asking
         again is safe; monitors judge the windows that have gained rows again.
         """
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             endpoint = store.get(connection, "Endpoint", name).name
         signature = signature_of(context.engine, endpoint)
         if signature is None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.deliveries import (
     get_delivery,
     list_deliveries,
@@ -15,6 +14,7 @@ from driftline.alerts.notify.deliveries import (
     require_asked,
 )
 from driftline.alerts.notify.rows import STATUSES
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 
@@ -37,7 +37,7 @@ def router(context: ServerContext) -> APIRouter:
         """List messages that were sent, are to be sent or were held back, newest first."""
         if status is not None and status not in STATUSES:
             raise InputError(f'status "{status[:80]}"; expected one of {", ".join(STATUSES)}')
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = list_deliveries(
                 connection,
                 alarm_name=alarm,
@@ -60,7 +60,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.get("/deliveries/{message_id}")
     def delivery(message_id: str) -> dict[str, Any]:
         """Give one message, and those that it carries."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = get_delivery(connection, message_id)
             carried = list_deliveries(connection, carrier_id=message_id, limit=1000)
         return {**found.as_dict(), "carries": [one.as_dict() for one in carried]}

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from driftline.alerts.errors import DetectorError
-from driftline.alerts.guard import reading
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.math.detectors import (
     DetectorRecord,
@@ -25,6 +24,7 @@ from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series, Span
 from driftline.alerts.math.shelf import limits_of
 from driftline.alerts.times import iso
+from driftline.database.engine import read_connection
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
 
@@ -47,14 +47,14 @@ def router(context: ServerContext) -> APIRouter:
     @routes.get("/detectors")
     def list_all(namespace: str | None = None, metric_name: str | None = None) -> dict[str, Any]:
         """List detectors, all or those that look at a metric."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = list_detectors(connection, namespace=namespace, metric_name=metric_name)
         return {"items": [record.as_dict() for record in found]}
 
     @routes.get("/detectors/{detector_id}")
     def describe(detector_id: str) -> dict[str, Any]:
         """Give one detector."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             return get_detector(connection, detector_id).as_dict()
 
     @routes.post("/detectors/{detector_id}/train")
@@ -76,7 +76,7 @@ def router(context: ServerContext) -> APIRouter:
         """Give a detector's values and its band beside them; by default of the last day."""
         until = context.now() if end is None else in_utc(end)
         since = max(until, _FIRST_DAY) - _DAY if start is None else in_utc(start)
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             record = get_detector(connection, detector_id)
             model = _model(record, period)
             span = _span(since, until, model.period_s)

@@ -12,10 +12,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.guard import reading
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.upkeep import NAMES
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows
 from driftline.serving.api.row_conditions import row_condition
@@ -91,5 +91,5 @@ def _endpoint(context: ServerContext, name: str) -> str:
     """Give the endpoint's name as it is declared, or as it was captured."""
     if name in endpoints_of(context.root):
         return name
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         return store.get(connection, "Endpoint", name).name

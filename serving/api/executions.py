@@ -16,8 +16,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors import tables
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, blamed_batches, written
@@ -52,7 +52,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     @routes.post("/monitors/{name}/run")
     def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
         """Run a monitor on one window now; the same window and rows are not run twice."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             row = store.get(connection, "Monitor", name)
             definition = get_definition(connection, row.name)
         window = _window(asked, definition, context.now())
@@ -67,7 +67,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         Of windows with one start those of the schedule come first.
         """
         table = tables.executions
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             monitor = known_monitor(connection, name)
             query = (
                 select(table)
@@ -90,7 +90,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/executions/{execution_id}")
     def show_execution(execution_id: str) -> dict[str, Any]:
         """Give one execution."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             return _shown(asdict(get_execution(connection, execution_id)))
 
     @routes.get("/executions/{execution_id}/report")
@@ -138,7 +138,7 @@ def _own_first(found: Sequence[dict[str, Any]], timetable: Schedule) -> list[dic
 
 
 def _execution(context: ServerContext, identity: str) -> Execution:
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         return get_execution(connection, identity)
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from driftline.alerts.alarms.known import unknown_name
 from driftline.alerts.alarms.records import list_alarms
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.incidents import get_incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
+from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -32,7 +32,7 @@ def router(context: ServerContext) -> APIRouter:
     ) -> dict[str, Any]:
         """List incidents with their alarms, newest first."""
         is_open = None if status is None else status == "open"
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = list_incidents(connection, is_open=is_open, endpoint=endpoint, limit=limit)
             if endpoint is not None and not found:
                 _require_endpoint(connection, endpoint)
@@ -41,7 +41,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.get("/incidents/{incident_id}")
     def incident(incident_id: str) -> dict[str, Any]:
         """Give one incident, its alarms and its messages."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = get_incident(connection, incident_id)
             told = list_deliveries(connection, incident_id=incident_id, limit=1000)
         return {**found.as_dict(), "deliveries": [one.as_dict() for one in told]}

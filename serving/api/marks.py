@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from driftline.alerts.guard import reading
 from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.annotations.store import list_marks
@@ -53,13 +53,13 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     routes = APIRouter(tags=["monitors"])
 
     def named(name: str) -> str:
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             return store.get(connection, "Monitor", name).name
 
     @routes.get("/monitors/{name}/marks")
     def show_marks(name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
         """List what was said of a monitor's findings, the newest first."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = list_marks(connection, known_monitor(connection, name), limit=limit)
         return {"items": [one.to_dict() for one in found]}
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
-from driftline.alerts.guard import reading
 from driftline.alerts.math.data import MOST_POINTS, DataRequest, get_metric_data
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery, snake
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.shelf import BandShelf
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
 
@@ -58,7 +58,7 @@ def router(context: ServerContext) -> APIRouter:
         ).aligned(context.now())
         plan = Plan.of(request.queries)
         first, last = int(request.start.timestamp()), int(request.end.timestamp())
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             band = None
             if any(True for _ in plan.bands()):
                 band = shelf.over(connection, plan, first, last)

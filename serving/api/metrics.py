@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.guard import reading
 from driftline.alerts.math.query import read_dimensions, snake
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
@@ -21,6 +20,7 @@ from driftline.alerts.metrics.questions import (
     aws_metrics,
     metric_statistics,
 )
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.api.metric_data import in_utc
 from driftline.serving.context import ServerContext
@@ -92,7 +92,7 @@ def router(context: ServerContext) -> APIRouter:
         A ``dimension`` is ``NAME`` or ``NAME=VALUE``; all that are given must be there.
         """
         wanted = [one.partition("=") for one in dimension or ()]
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             page = aws_metrics(
                 connection,
                 context.now(),
@@ -122,7 +122,7 @@ def router(context: ServerContext) -> APIRouter:
             statistics=[*asked.statistics, *asked.extended_statistics],
             unit=asked.unit,
         )
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             return {
                 "label": asked.metric_name,
                 "datapoints": metric_statistics(connection, request, context.now()),

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Body
 
 from driftline.alerts.evaluation.preview import preview
 from driftline.alerts.evaluation.replay import replay
-from driftline.alerts.guard import reading
 from driftline.alerts.math.shelf import BandShelf
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 
 # Some seconds of work; `driftline alarm replay` takes longer ones.
@@ -38,7 +38,7 @@ def router(context: ServerContext) -> APIRouter:
         `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
         evaluation.
         """
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             found = preview(connection, document, longest=_LONGEST, bands=bands)
             return {"items": [line.as_dict() for line in found]}
 

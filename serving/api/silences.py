@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from driftline.alerts.alarms.records import list_alarms
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 
 
@@ -32,7 +32,7 @@ def router(context: ServerContext) -> APIRouter:
         """Name the alarms that a silence is about, and say whether it would hold back now."""
         found = Silence.from_dict("preview", asked.spec)
         now = context.now()
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             names = [
                 record.name
                 for record in list_alarms(connection)

@@ -13,12 +13,12 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.guard import reading
 from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.sagemaker.export import captured_hours, captured_lines, closed_before
 from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import is_name
+from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
 from driftline.serving.context import ServerContext
@@ -49,7 +49,7 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/endpoints/{name}/capture/import")
     def prepare(name: str) -> dict[str, Any]:
         """Say what importing into an endpoint meets: its signature, and what is kept how long."""
-        with reading(context.engine) as connection:
+        with read_connection(context.engine) as connection:
             endpoint, is_declared = _importable(context, connection, name)
         kept = timedelta(days=context.retention_days)
         return {
@@ -74,7 +74,7 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
         lines = (await request.body()).split(b"\n")
 
         def store_all() -> tuple[str, Stored]:
-            with reading(context.engine) as connection:
+            with read_connection(context.engine) as connection:
                 endpoint, _ = _importable(context, connection, name)
             _check("variant", variant)
             signature = signature_of(context.engine, endpoint)
@@ -163,7 +163,7 @@ def _check(what: str, name: str) -> None:
 
 def _captured(context: ServerContext, name: str) -> str:
     """Give the endpoint's name as it is declared, or as it was captured."""
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         found = store.find(connection, "Endpoint", name)
         if found is None and name in list_endpoints(context.root):
             return name

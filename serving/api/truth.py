@@ -11,13 +11,13 @@ import pyarrow as pa
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labels import LABEL_SCHEMA, TruthCounts, put
 from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import truth_report
 from driftline.capture.tables.dataset import list_endpoints
+from driftline.database.engine import read_connection
 from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run.examination import labels_of
 from driftline.serving.context import ServerContext
@@ -96,7 +96,7 @@ def router(context: ServerContext) -> APIRouter:
 
 def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
     """Give the type that monitors of an endpoint read labels as; None when none of them does."""
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         monitors = [
             row.spec["baseline"]
             for row in store.list_kind(connection, "Monitor")
@@ -115,7 +115,7 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
 
 def _endpoint(context: ServerContext, name: str) -> str:
     """Give the endpoint's name as it is declared, or as it was captured."""
-    with reading(context.engine) as connection:
+    with read_connection(context.engine) as connection:
         found = store.find(connection, "Endpoint", name)
         if found is None and name in list_endpoints(context.root):
             return name

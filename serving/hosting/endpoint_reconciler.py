@@ -16,8 +16,8 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
 from driftline.capture.tap.target import CaptureTarget
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
@@ -155,7 +155,7 @@ class Fleet:
         return Pool(wish.name, self._launch(wish), replace(self._limits(wish), workers=1))
 
     def _read(self) -> tuple[list[EndpointWish], list[str]]:
-        with reading(self._context.engine) as connection:
+        with read_connection(self._context.engine) as connection:
             return list_wishes(connection), list_foreign(connection)
 
     def _adopt(self, wish: EndpointWish, loaded: dict[str, Child]) -> None:

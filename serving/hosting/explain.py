@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import ipc
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
+from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError, collect, end, spawn
@@ -335,7 +335,7 @@ class ModelShelf:
         process.close()
 
     def _find(self, endpoint: str) -> tuple[Launch, str] | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             if found is None or found.spec["model"] is None:
                 return None

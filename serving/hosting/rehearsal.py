@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
+from driftline.database.engine import read_connection
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoints import EndpointWish, wish_with
@@ -89,7 +89,7 @@ class Rehearsals:
         await asyncio.gather(*self._stopping)
 
     def _read(self, endpoint: str, model: str) -> EndpointWish:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return wish_with(connection, endpoint, model)
 
     def _end(self, key: _Key) -> None:

@@ -12,11 +12,9 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection, and_, func, select
 
-from driftline.alerts.evaluation.tables import passes
 from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.silences import list_silences
-from driftline.alerts.notify.tables import incidents
-from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox
+from driftline.alerts.tables import alarms, channels, datapoints, incidents, metrics, outbox, passes
 from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.metrics.series_cap import SeriesCap
 

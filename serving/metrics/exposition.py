@@ -21,11 +21,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
+from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.run.records import FAILED, INSUFFICIENT
 from driftline.monitors.run.status import overdue
@@ -137,7 +137,7 @@ class _Installation(Collector):
         found: list[Metric] = []
         is_up = True
         try:
-            with reading(self._context.engine) as connection:
+            with read_connection(self._context.engine) as connection:
                 found = [
                     *self._monitors(connection, cap),
                     *alarm_families(connection, cap, self._context.now()),

@@ -17,11 +17,11 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
 from driftline.alerts.evaluation.composite_puts import put_composites
-from driftline.alerts.guard import reading
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import delete_channel, put_channel
 from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
+from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.cron import once
@@ -137,15 +137,15 @@ class Applier:
             await self._fleet.refresh()
 
     def _filled_in(self, resources: Sequence[Resource]) -> list[Resource]:
-        with reading(self._context.engine) as connection:
+        with read_connection(self._context.engine) as connection:
             return fill_in(connection, resources)
 
     def _known_targets(self, resources: Sequence[Resource]) -> frozenset[str]:
-        with reading(self._context.engine) as connection:
+        with read_connection(self._context.engine) as connection:
             return known_targets(connection, resources)
 
     def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
-        with reading(self._context.engine) as connection:
+        with read_connection(self._context.engine) as connection:
             return make_plan(connection, resources, found)
 
     def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:

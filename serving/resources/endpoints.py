@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.guard import reading
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.serving.resources import store
 from driftline.signature import Signature
 
@@ -123,10 +123,10 @@ def trusts_event_time(engine: Engine, endpoint: str) -> bool:
 def _declared(engine: Engine, endpoint: str) -> store.Stored | None:
     """Return an endpoint by its exact name."""
     try:
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
     except SQLAlchemyError as error:
-        if not is_away(error):
+        if not is_disconnect(error):
             raise
         raise UnavailableError(
             f'declaration of endpoint "{endpoint}": the database does not answer'

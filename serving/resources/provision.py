@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from driftline.alerts.guard import reading
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
+from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
@@ -168,7 +168,7 @@ class Workshop:
         made = self._models.get(key_of("Model", name))
         if made is not None:
             return made
-        with reading(self._context.engine) as connection:
+        with read_connection(self._context.engine) as connection:
             return store.get(connection, "Model", name).made
 
     def _explained(

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from driftline.alerts.guard import hold
+from driftline.database.locks import advisory_lock
 from driftline.errors import NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of, nearest
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind
@@ -86,7 +86,7 @@ def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
 
 def hold_all(connection: Connection) -> None:
     """Keep all resources to this transaction: what needs what is checked, then changed."""
-    hold(connection, "resources")
+    advisory_lock(connection, "resources")
 
 
 def put_row(connection: Connection, resource: Stored, now: datetime) -> None:

@@ -19,7 +19,7 @@ from driftline.alerts.evaluation.composite_puts import put_composites
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.app.database import migrate
+from driftline.database.migrations import migrate
 from tests.servers.postgres import open_url
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

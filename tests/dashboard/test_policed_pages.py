@@ -14,7 +14,7 @@ from driftline.alerts.alarms.records import get_alarm, history
 from driftline.alerts.alarms.rule import Rule
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.shelf import BandShelf
-from driftline.alerts.notify.tables import incidents
+from driftline.alerts.tables import incidents
 from driftline.dashboard.address import parse
 from driftline.dashboard.alarm_charts import alarm_figure
 from driftline.dashboard.app import render

@@ -17,7 +17,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels
-from driftline.alerts.notify.tables import incidents
+from driftline.alerts.tables import incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather

@@ -22,12 +22,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Engine, insert, select
 
-from driftline.alerts.alarms import tables as _links  # noqa: F401 - stands in `alerts`
-from driftline.alerts.evaluation import tables as _passes  # noqa: F401 - stands in `alerts`
-from driftline.alerts.math import tables as _detectors  # noqa: F401 - stands in `alerts`
 from driftline.alerts.tables import metadata as alerts
-from driftline.app.database import migrate, open_database
 from driftline.app.settings.settings import Settings, load
+from driftline.database.engine import open_database
+from driftline.database.migrations import migrate
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import installation
 from driftline.serving.tables import metadata as serving
@@ -136,7 +134,7 @@ class Postgres:
 
 def open_url(url: str, *, read_only: bool = False) -> Engine:
     """Open a database as the processes do."""
-    return open_database(settings_of(url), read_only=read_only)
+    return open_database(url, read_only=read_only)
 
 
 def settings_of(url: str) -> Settings:

@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 
 from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.app.database import installation_id, migrate, open_database
 from driftline.app.doctor import examine
-from driftline.app.installation import WrongServerError
+from driftline.app.installation import WrongServerError, installation_id
 from driftline.app.settings.settings import Settings, load
+from driftline.database.engine import open_database
+from driftline.database.migrations import migrate
 from driftline.errors import InputError
 from tests.servers.postgres import open_url
 
@@ -71,7 +72,7 @@ def test_each_new_database_has_an_id_of_its_own_and_keeps_it(tmp_path):
     second = settle(tmp_path / "b", 9002, new_database(tmp_path / "b.db"))
     before = installation_id(first)
 
-    engine = open_database(first)
+    engine = open_database(first.database_url)
     migrate(engine)
     engine.dispose()
 

@@ -171,10 +171,10 @@ def migrate(config_file: options.SettingsFile = None) -> None:
     Example: driftline migrate -c driftline.toml
     """
     # Imported here: only this command of them needs SQL.
-    from driftline.app.database import migrate as bring_up
-    from driftline.app.database import using_database
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate as bring_up
 
-    with using_database(_load(config_file)) as engine:
+    with using_database(_load(config_file).database_url) as engine:
         typer.echo(f"database schema: {bring_up(engine)}")
 
 

@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from driftline.alerts.guard import reading
 from driftline.alerts.metrics import store as metrics
 from driftline.app.demo.bug import Planted
 from driftline.app.demo.flights import EVENT_TIME, LABEL, Request
@@ -39,6 +38,7 @@ from driftline.app.demo.resources import (
     dimensions,
     monitor_of,
 )
+from driftline.database.engine import read_connection
 
 SHOWN_ROWS = 50
 TABLE_WIDTH = 80
@@ -176,7 +176,7 @@ def _windows(
         if day in executions and executions[day]["status"].startswith("Completed")
     ]
     documents = [_violations(run.root / one["folder"]) for one in completed]
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         points = dict(
             metrics.read(
                 connection, NAMESPACE, "violations", dimensions("data-quality"), run.traffic.start,

@@ -26,7 +26,6 @@ from pyarrow import parquet
 from rich.console import Console
 
 from driftline.app.client.client import Client
-from driftline.app.database import using_database
 from driftline.app.demo import bug, flights, model, resources, telling
 from driftline.app.demo.explained import explain
 from driftline.app.demo.home import Home
@@ -40,6 +39,7 @@ from driftline.app.demo.settle import Ending, settle
 from driftline.app.progress import progress
 from driftline.app.settings.settings import Settings, load
 from driftline.app.up import Supervisor, start
+from driftline.database.engine import using_database
 from driftline.errors import InputError
 
 READY_WITHIN_S = 60.0
@@ -191,7 +191,7 @@ def _account(
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
     found = explain(run)
-    with using_database(settings, read_only=True) as engine:
+    with using_database(settings.database_url, read_only=True) as engine:
         checks = [*reconcile(run, engine), *found.checks]
     stages.done("accounts compared")
     show(checks, Console(highlight=False))

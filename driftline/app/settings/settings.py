@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -36,12 +35,11 @@ from driftline.app.settings.schema import (
 )
 from driftline.app.settings.tables import read_tables, set_fields
 from driftline.capture.spool.writer import Durability, OnFull
+from driftline.database.urls import without_password
 from driftline.errors import InputError
 from driftline.storage import SECRET_OPTIONS, check_options, check_uri, is_remote, plain_options
 
 PREFIX = "DRIFTLINE_"
-# From the first colon that begins no host to the last @, also where the rest is no URL.
-PASSWORD = re.compile(r":(?!//).*@|(?<=password=)[^&]*")
 FILE_NAME = "driftline.toml"
 HIDDEN = "***"
 _LARGEST = {"port": 65535, "sampling_percentage": 100}
@@ -185,11 +183,6 @@ def override(settings: Settings, section: str, key: str, value: object) -> Setti
     changed = replace(settings, **{section: part, "sources": sources})
     _check(changed)
     return changed
-
-
-def without_password(url: str) -> str:
-    """Give a URL as it may be shown and logged."""
-    return PASSWORD.sub(lambda found: ":***@" if found[0].endswith("@") else "***", url)
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from driftline.alerts import tables
 from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.replay import replay
-from driftline.alerts.evaluation.tables import passes as pass_table
+from driftline.alerts.tables import passes as pass_table
 from tests.alerts.plants import MINUTE, NOON, Plant
 
 

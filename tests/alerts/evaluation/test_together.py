@@ -14,13 +14,13 @@ from sqlalchemy import func, select
 
 from driftline.alerts import tables
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.guard import hold
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels, outbox, senders
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.receivers import webhook
+from driftline.database.locks import advisory_lock
 
 
 def together(*works: Callable[[], object]) -> None:
@@ -167,7 +167,7 @@ def test_what_is_looked_for_and_then_written_under_a_name_is_written_once(engine
     def work() -> None:
         for number in range(10):
             with engine.begin() as connection:
-                hold(connection, f"channel {number}")
+                advisory_lock(connection, f"channel {number}")
                 query = select(table.c.name).where(table.c.url == f"https://{number}")
                 if connection.execute(query).first() is None:
                     connection.execute(table.insert().values(**row(number)))

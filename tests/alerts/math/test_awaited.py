@@ -11,12 +11,12 @@ from sqlalchemy import event, insert, select, update
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.math.detectors import INSUFFICIENT, TRAINED, get_detector, put_detector
 from driftline.alerts.math.shelf import BandShelf
-from driftline.alerts.math.tables import detectors, models
 from driftline.alerts.math.training import Trainer
 from driftline.alerts.metrics import store
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.packing import pack_samples
+from driftline.alerts.tables import detectors, models
 from tests.servers.postgres import open_url
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)

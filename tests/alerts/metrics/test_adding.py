@@ -13,8 +13,7 @@ from driftline.alerts.errors import DatapointError, RequestChanged
 from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest
-from driftline.alerts.metrics.tables import requests, samples
-from driftline.alerts.tables import datapoints, metrics
+from driftline.alerts.tables import datapoints, metrics, requests, samples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -8,7 +8,7 @@ from sqlalchemy import event, insert, text
 
 from driftline.alerts.metrics.block import Block
 from driftline.alerts.metrics.points import points_of
-from driftline.alerts.metrics.tables import blocks
+from driftline.alerts.tables import blocks
 
 HOUR = 3_600
 METRICS = 1_000

@@ -10,9 +10,8 @@ from sqlalchemy import Engine, func, select
 from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest
-from driftline.alerts.metrics.tables import blocks, requests, samples
 from driftline.alerts.metrics.upkeep import Upkeep
-from driftline.alerts.tables import datapoints
+from driftline.alerts.tables import blocks, datapoints, requests, samples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -14,7 +14,6 @@ from sqlalchemy import insert, text
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.tables import outbox
-from driftline.app.database import migrate, open_database
 from driftline.app.doctor import Finding, examine, worst
 from driftline.app.processes import clock
 from driftline.app.settings.settings import Settings, load, override
@@ -27,6 +26,8 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.follower import SpoolTail
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
+from driftline.database.engine import open_database
+from driftline.database.migrations import migrate
 from driftline.monitors.run.definitions import MonitorDefinition, put_definition
 from tests.servers.kafka import kafka_broker, topic
 
@@ -41,7 +42,7 @@ def settings(tmp_path: Path) -> Settings:
     file = tmp_path / "driftline.toml"
     file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
     found = load(file, environment={})
-    migrate(open_database(found))
+    migrate(open_database(found.database_url))
     return found
 
 
@@ -71,7 +72,7 @@ def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
 
 
 def test_a_schema_newer_than_the_program_is_not_to_be_migrated(settings):
-    engine = open_database(settings)
+    engine = open_database(settings.database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
@@ -179,7 +180,7 @@ def test_a_topic_that_is_not_there_is_a_defect_and_one_that_is_tells_its_partiti
 
 
 def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
-    with open_database(settings).begin() as connection:
+    with open_database(settings.database_url).begin() as connection:
         definition = MonitorDefinition("daily", "flights", "flights", start=NOW - timedelta(days=9))
         put_definition(connection, definition, NOW)
 
@@ -195,7 +196,7 @@ def test_an_alarm_that_tells_nobody_is_a_warning(settings):
         "statistic": "Sum", "evaluation_periods": 1, "threshold": 0.0,
         "comparison_operator": "GreaterThanThreshold",
     }  # fmt: skip
-    with open_database(settings).begin() as connection:
+    with open_database(settings.database_url).begin() as connection:
         put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
 
     assert findings_of(settings)["messages"].found == '1 alarms tell nobody, such as "quiet"'
@@ -300,10 +301,10 @@ def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
         "content_type": "x", "created_at": now, "next_attempt_at": now, "status": "dead",
     }  # fmt: skip
     old, new = now - timedelta(days=30), now - timedelta(hours=1)
-    with open_database(settings).begin() as connection:
+    with open_database(settings.database_url).begin() as connection:
         connection.execute(insert(outbox).values(id="1", channel="c", finished_at=old, **row))
     before = findings_of(settings)["messages"]
-    with open_database(settings).begin() as connection:
+    with open_database(settings.database_url).begin() as connection:
         connection.execute(insert(outbox).values(id="2", channel="d", finished_at=new, **row))
     after = findings_of(settings)["messages"]
 

@@ -9,14 +9,13 @@ from sqlalchemy import insert, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
-from driftline.alerts.evaluation.tables import passes
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import put_silence
-from driftline.alerts.notify.tables import incidents
+from driftline.alerts.tables import incidents, passes
 from driftline.monitors.run.datapoints import DATA_METRICS
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
 from driftline.serving.metrics.series_cap import SeriesCap

@@ -25,9 +25,11 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 import driftline.migrations
 from driftline.alerts.tables import metadata as alerts
 from driftline.alerts.tables import metrics
-from driftline.app import database
-from driftline.app.database import migrate, open_database
-from driftline.app.settings.settings import SettingsError, describe, load, without_password
+from driftline.app.settings.settings import describe, load
+from driftline.database import migrations
+from driftline.database.engine import DatabaseUrlError, open_database
+from driftline.database.migrations import migrate
+from driftline.database.urls import without_password
 from driftline.errors import ConflictError, UnavailableError
 from driftline.monitors.tables import leases
 from driftline.monitors.tables import metadata as monitors
@@ -37,8 +39,8 @@ from tests.servers.postgres import Postgres, open_url
 MOMENT = datetime(2013, 1, 1, tzinfo=UTC)
 
 
-def _url(path: Path) -> dict[str, str]:
-    return {"DRIFTLINE_DATABASE__URL": f"sqlite:///{path}/rows.db"}
+def _url(path: Path) -> str:
+    return f"sqlite:///{path}/rows.db"
 
 
 @pytest.fixture
@@ -151,7 +153,7 @@ def test_what_alembic_cannot_do_is_one_sentence(
         (folder / "versions" / f"{name}.py").write_text(
             f'revision = "{name}"\ndown_revision = "0001"\n\n\ndef upgrade() -> None:\n    pass\n'
         )
-    monkeypatch.setattr(database, "__file__", str(tmp_path / "database.py"))
+    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "database" / "migrations.py"))
 
     with pytest.raises(ConflictError, match=r"cannot be brought up to date .*Multiple head"):
         migrate(engine)
@@ -160,7 +162,7 @@ def test_what_alembic_cannot_do_is_one_sentence(
 
 CHILD = """
 import sys
-from driftline.app.database import migrate
+from driftline.database.migrations import migrate
 from tests.servers.postgres import open_url
 print("ready", flush=True)
 sys.stdin.readline()
@@ -234,18 +236,18 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "rows.db").mkdir()
 
     with pytest.raises(UnavailableError, match=r"rows\.db"):
-        migrate(open_database(load(environment=_url(tmp_path))))
+        migrate(open_database(_url(tmp_path)))
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(UnavailableError, match=r"file/rows\.db: (File exists|Not a directory)"):
-        open_database(load(environment=_url(tmp_path / "file")))
+        open_database(_url(tmp_path / "file"))
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    migrate(open_database(load(environment=_url(tmp_path))))
+    migrate(open_database(_url(tmp_path)))
 
     files = list(tmp_path.glob("rows.db*"))
     assert files
@@ -262,8 +264,8 @@ def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     ],
 )
 def test_other_databases_are_refused_without_their_password(url: str, expected: str) -> None:
-    with pytest.raises(SettingsError, match=expected) as raised:
-        open_database(load(environment={"DRIFTLINE_DATABASE__URL": url}))
+    with pytest.raises(DatabaseUrlError, match=expected) as raised:
+        open_database(url)
 
     assert "secret" not in str(raised.value)
 
@@ -296,7 +298,7 @@ def test_a_missing_package_is_one_sentence_with_the_mend(monkeypatch: pytest.Mon
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "psycopg", raising=False)
 
-    with pytest.raises(SettingsError, match=r'pip install "psycopg\[binary\]"'):
+    with pytest.raises(DatabaseUrlError, match=r'pip install "psycopg\[binary\]"'):
         open_url("postgresql://h/d")
 
 
@@ -411,7 +413,7 @@ class TestPostgres:
     def test_who_waits_for_a_lock_gives_up_in_the_end(
         self, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("driftline.app.database.BUSY_TIMEOUT_MS", 50)
+        monkeypatch.setattr("driftline.database.engine.BUSY_TIMEOUT_MS", 50)
         engine = open_url(postgres.url(postgres.new_database()))
 
         with engine.begin() as connection:

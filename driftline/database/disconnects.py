@@ -1,4 +1,4 @@
-"""Whether a database's error says that it is away, and so comes back, or that a statement is wrong.
+"""Whether a database error means that the database is away (it comes back), or a wrong statement.
 
 A server that is stopped says so in several ways, by when it is noticed: connections are refused,
 ended by an administrator's command, or cut half way, and what is then done with the remains of a
@@ -17,8 +17,8 @@ from sqlalchemy.exc import (
 )
 
 
-def is_away(error: SQLAlchemyError) -> bool:
-    """Say whether the same statement may succeed when the database is back."""
+def is_disconnect(error: SQLAlchemyError) -> bool:
+    """Whether the same statement may succeed when the database is back."""
     if isinstance(error, OperationalError | InterfaceError | PendingRollbackError | TimeoutError):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -2,34 +2,35 @@
 
 from sqlalchemy import func, insert, select
 
-from driftline.alerts.guard import hold, reading, try_hold
 from driftline.alerts.tables import metrics
+from driftline.database.engine import read_connection
+from driftline.database.locks import advisory_lock, try_advisory_lock
 
 
 def test_who_only_tries_does_not_wait(engine, backend):
     if backend == "sqlite":
         with engine.begin() as connection:
-            hold(connection, "name")
-            assert try_hold(connection, "name")
+            advisory_lock(connection, "name")
+            assert try_advisory_lock(connection, "name")
         return
     with engine.begin() as first:
-        hold(first, "name")
+        advisory_lock(first, "name")
         with engine.begin() as second:
-            assert not try_hold(second, "name")
-            assert try_hold(second, "other")
+            assert not try_advisory_lock(second, "name")
+            assert try_advisory_lock(second, "other")
     with engine.begin() as connection:
-        assert try_hold(connection, "name")
+        assert try_advisory_lock(connection, "name")
 
 
 def test_who_only_reads_neither_waits_for_a_writer_nor_holds_one_up(engine):
     count = select(func.count()).select_from(metrics)
     row = {"key": "k", "namespace": "n", "name": "m", "dimensions": {}, "revision": 0}
-    with reading(engine) as reader:
+    with read_connection(engine) as reader:
         assert reader.scalar(count) == 0
         # Either would end with "database is locked" if the reader had the writers' lock.
         with engine.begin() as writer:
             writer.execute(insert(metrics).values(row))
-            with reading(engine) as another:
+            with read_connection(engine) as another:
                 assert another.scalar(count) == 0
-    with reading(engine) as reader:
+    with read_connection(engine) as reader:
         assert reader.scalar(count) == 1

@@ -1,9 +1,8 @@
-"""The one SQL database: how it is opened, and how its schema is brought up to date.
+"""Opening the one SQL database, and connections that only read.
 
 SQLite by default: write-ahead log, writers queue for the lock at once (BEGIN IMMEDIATE) in place of
 failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and what
-must not happen twice is guarded by the rooms themselves (driftline/alerts/guard.py). Every room
-keeps its own tables; Alembic holds their common history in driftline/migrations. A process that
+must not happen twice is guarded by advisory locks (driftline/database/locks.py). A process that
 ends in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
 """
 
@@ -17,18 +16,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from driftline.app.settings.settings import Settings, SettingsError, without_password
-from driftline.errors import ConflictError, UnavailableError
-from driftline.serving.tables import installation
+from driftline.database.urls import without_password
+from driftline.errors import InputError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +35,6 @@ CONNECT_TIMEOUT_S = 10
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 # Older connections are replaced, so that one moved to another server is found again.
 RECYCLE_S = 1800
-# Any fixed number would do; this one is "driftlin" in ASCII.
-MIGRATION_LOCK = 0x647269_66746C696E
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 # What PostgreSQL says when it is there but lets nobody in, and what mends it.
 MENDS = {
@@ -57,8 +49,12 @@ MENDS = {
 MEND_OTHERWISE = "start the server, or correct [database] url"
 
 
-def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
-    """Open the database that the settings name; PostgreSQL is not connected to before it is used.
+class DatabaseUrlError(InputError):
+    """A database URL names no database that can be used."""
+
+
+def open_database(url: str, *, read_only: bool = False) -> Engine:
+    """Open a database; PostgreSQL is not connected to before it is used.
 
     Parameters
     ----------
@@ -68,36 +64,36 @@ def open_database(settings: Settings, *, read_only: bool = False) -> Engine:
 
     Raises
     ------
-    SettingsError
+    DatabaseUrlError
         When the URL is no database URL, or names a database that this version cannot use.
     UnavailableError
         When the file or its folder cannot be made.
     """
     try:
-        url = make_url(settings.database_url)
+        parsed = make_url(url)
     except ArgumentError as error:
-        raise SettingsError(
-            f'[database] url: "{without_password(settings.database.url)}" is no database URL; '
+        raise DatabaseUrlError(
+            f'[database] url: "{without_password(url)}" is no database URL; '
             "expected for example sqlite:////var/lib/driftline/driftline.db or "
             "postgresql://user:password@host/database"
         ) from error
-    if url.drivername in POSTGRES_NAMES:
-        return _open_postgres(url, read_only=read_only)
-    if url.get_backend_name() == "sqlite":
-        return _open_sqlite(url, read_only=read_only)
-    raise SettingsError(
-        f'[database] url: "{url.drivername}" is not a database that can be used; '
+    if parsed.drivername in POSTGRES_NAMES:
+        return _open_postgres(parsed, read_only=read_only)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed, read_only=read_only)
+    raise DatabaseUrlError(
+        f'[database] url: "{parsed.drivername}" is not a database that can be used; '
         "expected sqlite or postgresql"
     )
 
 
 @contextmanager
-def using_database(settings: Settings, *, read_only: bool = False) -> Iterator[Engine]:
+def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
     """Open the database as `open_database` does, and close it at the end of the block.
 
     SQLite's write-ahead log is then moved into the file, unless another process is using it.
     """
-    engine = open_database(settings, read_only=read_only)
+    engine = open_database(url, read_only=read_only)
     try:
         yield engine
     finally:
@@ -110,87 +106,27 @@ def using_database(settings: Settings, *, read_only: bool = False) -> Iterator[E
         engine.dispose()
 
 
-def migrate(engine: Engine) -> str:
-    """Bring the schema up to date, in one transaction, and give its revision.
+def read_connection(engine: Engine) -> Connection:
+    """Return a connection that only reads, as a context manager.
 
-    Several processes may do so at once: one works, the others wait and find it done.
-
-    Raises
-    ------
-    UnavailableError
-        When the database cannot be opened or is locked by another process for too long.
-    ConflictError
-        When its schema is newer than this version of driftline, or cannot be brought up to date.
+    On SQLite a transaction takes the writers' lock from its beginning (docs/why/database.md); one
+    that never writes must not wait for it, nor hold up those who do.
     """
-    config = _config()
+    return engine.connect().execution_options(reads_only=True)
+
+
+def failure_sentence(engine: Engine, error: SQLAlchemyError) -> str:
+    """Return one sentence: which database does not answer, why, and the fix."""
     where = without_password(engine.url.render_as_string(hide_password=True))
-    try:
-        with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            found, known = stored_revision(connection), known_revisions()
-            if found is not None and found not in known:
-                raise ConflictError(
-                    f"database {where}: its schema {found} is of a newer driftline than this one, "
-                    f"which knows it up to {known[0]}; install the newer one, or set another "
-                    "[database] url"
-                )
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            return str(stored_revision(connection))
-    except CommandError as error:
-        raise ConflictError(
-            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
-            "or set another [database] url"
-        ) from error
-    except SQLAlchemyError as error:
-        raise UnavailableError(_sentence(engine, error)) from error
-
-
-def stored_revision(connection: Connection) -> str | None:
-    """Return the revision of the schema that a database has; None when it has none."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-    return found.scalar_one_or_none()
-
-
-def known_revisions() -> tuple[str, ...]:
-    """Return the revisions of the schema that this version of driftline knows, newest first."""
-    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
-    return tuple(script.revision for script in scripts)
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
-    return config
-
-
-def installation_id(settings: Settings) -> str | None:
-    """Return the id of the installation whose database the settings name; None before its start.
-
-    Raises
-    ------
-    SettingsError
-        As `open_database`.
-    UnavailableError
-        When the database cannot be read.
-    """
-    with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
-        url = make_url(settings.database_url)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            return None  # Opening it would create it.
-    engine = open_database(settings, read_only=True)
-    try:
-        with engine.connect() as connection:
-            if not inspect(connection).has_table(installation.name):
-                return None
-            return connection.scalar(select(installation.c.id))
-    except SQLAlchemyError as error:
-        raise UnavailableError(_sentence(engine, error)) from error
-    finally:
-        engine.dispose()
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    if engine.dialect.name != "postgresql":
+        is_busy = "locked" in lines[0]
+        mend = MENDS["lock timeout"] if is_busy else "restore that file, or correct [database] url"
+        return f"database {where}: {lines[0]}; {mend}"
+    # libpq puts the cause last on its line, and tries host after host, each on a line.
+    reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
+    mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)
+    return f"database {where}: {reason}; {mend}"
 
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
@@ -223,7 +159,7 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
             isolation_level="READ COMMITTED",
         )
     except ImportError as error:
-        raise SettingsError(
+        raise DatabaseUrlError(
             "[database] url: PostgreSQL needs a package that is not installed; "
             'install it by: pip install "psycopg[binary]"'
         ) from error
@@ -295,17 +231,3 @@ def _begin_immediate(connection: Connection) -> None:
     # Who says that it only reads holds up no writer; it must not write then.
     reads = connection.get_execution_options().get("reads_only", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
-def _sentence(engine: Engine, error: SQLAlchemyError) -> str:
-    """Say in one sentence which database does not answer, why, and what mends it."""
-    where = without_password(engine.url.render_as_string(hide_password=True))
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    if engine.dialect.name != "postgresql":
-        is_busy = "locked" in lines[0]
-        mend = MENDS["lock timeout"] if is_busy else "restore that file, or correct [database] url"
-        return f"database {where}: {lines[0]}; {mend}"
-    # libpq puts the cause last on its line, and tries host after host, each on a line.
-    reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
-    mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)
-    return f"database {where}: {reason}; {mend}"

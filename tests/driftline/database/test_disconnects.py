@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
+from driftline.database.disconnects import is_disconnect
 from driftline.errors import UnavailableError
-from driftline.monitors.run.is_disconnect import is_away
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.serving.resources.endpoints import signature_of
 from tests.monitors.conftest import START
@@ -44,7 +44,7 @@ def error_of(engine: Engine, postgres: Postgres, way: str) -> SQLAlchemyError:
 def test_a_connection_that_is_cut_in_a_transaction_is_away(engine, postgres, way: str) -> None:
     found = error_of(engine, postgres, way)
 
-    assert is_away(found)
+    assert is_disconnect(found)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT 1")) == 1
 
@@ -58,7 +58,7 @@ def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres
         with pytest.raises(PendingRollbackError) as raised:
             connection.execute(text("SELECT 1"))
 
-    assert is_away(raised.value)
+    assert is_disconnect(raised.value)
 
 
 @pytest.mark.parametrize("wrong", ["SELECT nothing", "SELECT 1 / 0", "INSERT INTO t VALUES (1)"])
@@ -66,7 +66,7 @@ def test_a_statement_that_is_wrong_is_not_away(engine, wrong: str) -> None:
     with pytest.raises(SQLAlchemyError) as raised, engine.connect() as connection:
         connection.execute(text(wrong))
 
-    assert not is_away(raised.value)
+    assert not is_disconnect(raised.value)
 
 
 def test_a_declaration_waits_for_a_server_that_is_stopped(engine, postgres) -> None:

@@ -1,0 +1,1 @@
+"""The SQL database: engine, transactions, locks, leases, column types, migrations."""

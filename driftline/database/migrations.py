@@ -1,0 +1,80 @@
+"""The schema of the database: its revision, and bringing it up to date.
+
+Each package that keeps rows has its own tables; Alembic holds their common history in
+driftline/migrations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.database.engine import failure_sentence
+from driftline.database.urls import without_password
+from driftline.errors import ConflictError, UnavailableError
+
+# Any fixed number would do; this one is "driftlin" in ASCII.
+MIGRATION_LOCK = 0x647269_66746C696E
+
+
+def migrate(engine: Engine) -> str:
+    """Bring the schema up to date, in one transaction, and return its revision.
+
+    Several processes may do so at once: one works, the others wait and find it done.
+
+    Raises
+    ------
+    UnavailableError
+        When the database cannot be opened or is locked by another process for too long.
+    ConflictError
+        When its schema is newer than this version of driftline, or cannot be brought up to date.
+    """
+    config = _config()
+    where = without_password(engine.url.render_as_string(hide_password=True))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            stored, readable = stored_revision(connection), known_revisions()
+            if stored is not None and stored not in readable:
+                raise ConflictError(
+                    f"database {where}: its schema {stored} is of a newer driftline than this one, "
+                    f"which knows it up to {readable[0]}; install the newer one, or set another "
+                    "[database] url"
+                )
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            return str(stored_revision(connection))
+    except CommandError as error:
+        raise ConflictError(
+            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
+            "or set another [database] url"
+        ) from error
+    except SQLAlchemyError as error:
+        raise UnavailableError(failure_sentence(engine, error)) from error
+
+
+def stored_revision(connection: Connection) -> str | None:
+    """Return the revision of the schema that a database has; None when it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    query = "SELECT version_num FROM alembic_version"
+    return connection.exec_driver_sql(query).scalar_one_or_none()
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions of the schema that this version of driftline knows, newest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(script.revision for script in scripts)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
+    return config
