@@ -30,10 +30,12 @@ from driftline.alerts.evaluation.due import (
 )
 from driftline.alerts.tables import passes
 from driftline.database.engine import read_connection
+from driftline.database.leases import Lease
 
 log = logging.getLogger(__name__)
 
 LEASE_S = 10
+_LEASE = Lease(passes.c.owner, passes.c.lease_until, timedelta(seconds=LEASE_S))
 _RENEW_S = 2.5
 _TICKS_AT_ONCE = 30  # A mark after so many: whoever is killed while catching up loses little.
 _BEAT_S = 60
@@ -105,7 +107,6 @@ def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bo
     table = passes.c
     _make(connection, (wanted.cadence_s, wanted.part))
     ahead = wanted.tick + far_ahead(wanted.cadence_s)
-    too_long = now + timedelta(seconds=LEASE_S)
     result = connection.execute(
         update(passes)
         .where(
@@ -115,14 +116,9 @@ def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bo
                 table.judged_until < wanted.tick,
                 table.judged_until > ahead,
             ),
-            or_(
-                table.lease_until.is_(None),
-                table.lease_until <= now,
-                table.lease_until > too_long,
-                table.owner == owner,
-            ),
+            or_(_LEASE.is_over(now), _LEASE.is_too_long(now), _LEASE.is_owned(owner)),
         )
-        .values(owner=owner, lease_until=too_long)
+        .values(_LEASE.taken(owner, now))
     )
     return bool(result.rowcount)
 
@@ -136,17 +132,15 @@ def held(
 
     def renew() -> None:
         while not done.wait(_RENEW_S):
-            until = lease_clock() + timedelta(seconds=LEASE_S)
             try:
                 with engine.begin() as connection:
                     connection.execute(
                         update(passes)
                         .where(
                             _is((wanted.cadence_s, wanted.part)),
-                            passes.c.owner == owner,
-                            passes.c.lease_until.is_not(None),
+                            _LEASE.is_owned(owner),
                         )
-                        .values(lease_until=until)
+                        .values(_LEASE.taken(owner, lease_clock()))
                     )
             except SQLAlchemyError as error:  # Tried again; at worst the part is judged twice.
                 log.warning("lease_not_renewed part=%d error=%s", wanted.part, error)
@@ -170,8 +164,8 @@ def finish(connection: Connection, done: Pass, owner: str) -> None:
     """Mark a part as judged, unless its lease has gone to somebody else."""
     connection.execute(
         update(passes)
-        .where(_is((done.cadence_s, done.part)), passes.c.owner == owner)
-        .values(judged_until=done.tick, lease_until=None)
+        .where(_is((done.cadence_s, done.part)), _LEASE.is_owned(owner))
+        .values(judged_until=done.tick, **_LEASE.released())
     )
 
 

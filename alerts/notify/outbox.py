@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -30,11 +30,13 @@ from driftline.alerts.notify.rows import (
     note_rows,
 )
 from driftline.alerts.notify.silences import Silences
+from driftline.database.leases import Lease
 from driftline.database.locks import advisory_lock
 
 # What all callers need of the outbox, wherever it is written.
 
 LEASE_S = 60.0  # Longer than the longest request.
+_LEASE = Lease(tables.outbox.c.lease_owner, tables.outbox.c.lease_until, timedelta(seconds=LEASE_S))
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
 _BACKLOG_MAX = 3  # Longer backlogs of one alarm lose their middle.
 
@@ -152,8 +154,7 @@ def _take(
         .values(
             status="delivering",
             attempts=row.attempts + 1,
-            lease_owner=owner,
-            lease_until=now + timedelta(seconds=lease_s),
+            **replace(_LEASE, length=timedelta(seconds=lease_s)).taken(owner, now),
         )
     )
     if not result.rowcount:
@@ -184,7 +185,7 @@ def _is_held_back(
     connection.execute(
         update(tables.outbox)
         .where(tables.outbox.c.id == row.id)
-        .values(**muted.columns, status="muted", lease_owner=None, lease_until=None)
+        .values(**muted.columns, status="muted", **_LEASE.released())
     )
     told = f'muted by silence "{muted.silence}"'
     note_rows(connection, [row], time=now, state="Muted", told=told)
@@ -230,11 +231,11 @@ def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -
         update(tables.outbox)
         .where(
             table.id == taken.id,
-            table.lease_owner == taken.owner,
+            _LEASE.is_owned(taken.owner),
             table.attempts == taken.attempts,
             table.status == "delivering",
         )
-        .values(**values, lease_owner=None, lease_until=None)
+        .values(**values, **_LEASE.released())
     )
     return bool(result.rowcount)
 
@@ -284,7 +285,7 @@ def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
     result = connection.execute(
         update(tables.outbox)
         .where(table.channel == channel, owed)
-        .values(status="dead", last_error=why, finished_at=now, lease_owner=None, lease_until=None)
+        .values(status="dead", last_error=why, finished_at=now, **_LEASE.released())
     )
     return result.rowcount
 
@@ -292,12 +293,11 @@ def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
 def _is_due(now: datetime) -> ColumnElement[bool]:
     """Select what may be sent; waits that no wait can be come of a clock that was far ahead."""
     table = tables.outbox.c
-    next_at, lease = table.next_attempt_at, table.lease_until
-    too_late, too_long = now + timedelta(seconds=WAIT_MAX_S), now + timedelta(seconds=LEASE_S)
+    next_at, too_late = table.next_attempt_at, now + timedelta(seconds=WAIT_MAX_S)
     return or_(
         and_(
             table.status == "pending",
             or_(table.attempts == 0, next_at <= now, next_at > too_late),
         ),
-        and_(table.status == "delivering", or_(lease <= now, lease > too_long)),
+        and_(table.status == "delivering", or_(_LEASE.is_over(now), _LEASE.is_too_long(now))),
     )

@@ -67,10 +67,10 @@ def run_server(settings: Settings, ready: Ready) -> None:
     # Imported here and below: each process loads only what it runs.
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
-    from driftline.database.engine import using_database
-    from driftline.database.migrations import migrate
     from driftline.app.listener import listen, serve
     from driftline.app.redactor import redactor
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 
@@ -105,10 +105,10 @@ def run_server(settings: Settings, ready: Ready) -> None:
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.app.client.connection import ServerCalls
-    from driftline.database.engine import using_database
-    from driftline.database.migrations import migrate
     from driftline.app.listener import listen, serve
     from driftline.dashboard.app import DashboardContext, create_app
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
     from driftline.serving.resources.endpoints import signature_of
 
     require_loopback("dashboard", settings.dashboard.host)
@@ -158,9 +158,9 @@ def run_proxy(
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run capture, scheduler and alarms, or some of them, until told to stop."""
+    from driftline.app.process_metrics import Observation
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
-    from driftline.app.process_metrics import Observation
 
     use_options(settings.storage.options)
     with using_database(settings.database_url) as engine:
@@ -193,11 +193,11 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
 
 def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
-    from driftline.database.engine import using_database
-    from driftline.database.migrations import migrate
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka import KafkaTransport
     from driftline.capture.line.low_watermark import SettlingTransport
+    from driftline.database.engine import using_database
+    from driftline.database.migrations import migrate
 
     use_options(settings.storage.options)
 

@@ -13,10 +13,11 @@ from sqlalchemy import Engine, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.changes import Position
+from driftline.database.leases import Lease
 from driftline.monitors.run.status import Standing, with_state
 from driftline.monitors.tables import leases
 
-LEASE = timedelta(minutes=5)
+_LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
 
 
 def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> Standing | None:
@@ -28,7 +29,6 @@ def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> St
         As it stands now, whatever was read before; None when another has the lease.
     """
     monitor = standing.definition.name
-    free = or_(leases.c.owner.is_(None), leases.c.owner == owner, leases.c.expires_at <= moment)
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     with engine.begin() as connection:
         if not standing.is_kept:
@@ -39,8 +39,8 @@ def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> St
             )
         row = connection.execute(
             update(leases)
-            .where(leases.c.monitor == monitor, free)
-            .values(owner=owner, expires_at=moment + LEASE)
+            .where(leases.c.monitor == monitor, or_(_LEASE.is_over(moment), _LEASE.is_owned(owner)))
+            .values(_LEASE.taken(owner, moment))
             .returning(leases)
         ).first()
     return None if row is None else with_state(standing, row)
@@ -51,8 +51,8 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
     with engine.begin() as connection:
         done = connection.execute(
             update(leases)
-            .where(leases.c.monitor == monitor, leases.c.owner == owner)
-            .values(expires_at=moment + LEASE, **values)
+            .where(leases.c.monitor == monitor, _LEASE.is_owned(owner))
+            .values(**_LEASE.taken(owner, moment), **values)
         )
         return done.rowcount == 1
 
@@ -88,6 +88,6 @@ def release(engine: Engine, monitor: str, owner: str) -> None:
     with engine.begin() as connection:
         connection.execute(
             update(leases)
-            .where(leases.c.monitor == monitor, leases.c.owner == owner)
-            .values(owner=None, expires_at=None)
+            .where(leases.c.monitor == monitor, _LEASE.is_owned(owner))
+            .values(_LEASE.released())
         )

@@ -1,0 +1,51 @@
+"""Leases: one worker at a time has a row, and loses it when it stops renewing.
+
+Taken by compare-and-set in one UPDATE, renewed while the work lasts, released at its end; the lease
+of a worker that dies runs out by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, ColumnElement, or_
+
+Values = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The two columns of a table that say who works on a row and until when.
+
+    Parameters
+    ----------
+    owner, until
+        Columns of the table: the worker's id, and the end of its lease.
+    length
+        How long a lease lasts unless it is renewed.
+    """
+
+    owner: Column[str]
+    until: Column[datetime]
+    length: timedelta
+
+    def is_over(self, now: datetime) -> ColumnElement[bool]:
+        """Select rows whose lease was released or has run out."""
+        return or_(self.until.is_(None), self.until <= now)
+
+    def is_too_long(self, now: datetime) -> ColumnElement[bool]:
+        """Select rows leased for longer than any lease: the owner's clock was ahead."""
+        return self.until > now + self.length
+
+    def is_owned(self, owner: str) -> ColumnElement[bool]:
+        """Select rows that this worker took last and has not released."""
+        return self.owner == owner
+
+    def taken(self, owner: str, now: datetime) -> Values:
+        """Return what to write to take or renew the lease."""
+        return {self.owner.name: owner, self.until.name: now + self.length}
+
+    def released(self) -> Values:
+        """Return what to write to give the lease back."""
+        return {self.owner.name: None, self.until.name: None}
