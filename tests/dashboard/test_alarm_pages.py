@@ -12,6 +12,7 @@ from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.tables import outbox
 from driftline.dashboard.alarm_charts import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
+from driftline.dashboard.pages import alarm_story
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.stores import Stores
 from driftline.errors import NotFoundError
@@ -225,4 +226,4 @@ def test_a_message_sent_years_later_by_another_clock_tells_no_wait(stores):
 def test_verdict_says_how_long(stores):
     view = replace(stores.alarm(SLASH), now=datetime(2013, 9, 17, 0, 5, tzinfo=UTC))
 
-    assert alarm_page.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"
+    assert alarm_story.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, event, func, select
 from driftline.alerts.errors import DatapointError, RequestChanged
 from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
-from driftline.alerts.metrics.reading import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
+from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.tables import datapoints, metrics, requests, samples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -37,7 +38,7 @@ def ask(name: str = "orders", *, start: float = 0, minutes: float = 60, period_s
 
 def read(engine: Engine, *requests: SeriesRequest):
     with engine.connect() as connection:
-        return store.read_many(connection, requests)
+        return read_many(connection, requests)
 
 
 def test_what_is_added_comes_on_top_of_what_is_there(engine: Engine) -> None:
@@ -46,15 +47,15 @@ def test_what_is_added_comes_on_top_of_what_is_there(engine: Engine) -> None:
 
     (found,) = read(engine, ask())
 
-    assert found[0] == store.Summary(3.0, 9.0, 1.0, 5.0)
-    assert found[1] == store.Summary(1.0, 7.0, 7.0, 7.0)
+    assert found[0] == Summary(3.0, 9.0, 1.0, 5.0)
+    assert found[1] == Summary(1.0, 7.0, 7.0, 7.0)
     assert list(found) == [0, 1]
 
 
 def test_a_metric_that_nothing_was_put_for_has_no_periods(engine: Engine) -> None:
     add(engine, point())
 
-    assert read(engine, ask("returns"), ask()) == [{}, {0: store.Summary(1.0, 1.0, 1.0, 1.0)}]
+    assert read(engine, ask("returns"), ask()) == [{}, {0: Summary(1.0, 1.0, 1.0, 1.0)}]
     assert read(engine) == []
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select
 
 from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
-from driftline.alerts.metrics.reading import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.upkeep import Upkeep
 from driftline.alerts.tables import blocks, datapoints, requests, samples
 
@@ -31,7 +31,7 @@ def read(engine, start, length=HOUR, period_s=60, *, name="orders", unit=None):
     key = metric_key("shop", name, {})
     request = SeriesRequest(key, start, start + length, period_s, unit, needs_distribution=True)
     with engine.connect() as connection:
-        return store.read_many(connection, [request])[0]
+        return read_many(connection, [request])[0]
 
 
 def plain(found):
@@ -210,7 +210,7 @@ def test_two_at_once_and_a_reader_see_every_point_once(engine: Engine) -> None:
     def look() -> None:
         while not ended.is_set():
             with engine.connect() as connection:
-                found = store.read_many(connection, requests_)
+                found = read_many(connection, requests_)
             sums.append(sum(one.sum for each in found for one in each.values()))
 
     reader = threading.Thread(target=guarded, args=(look,))

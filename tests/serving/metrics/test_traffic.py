@@ -9,9 +9,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from driftline.alerts.metrics import store
 from driftline.alerts.metrics.datapoint import metric_key
-from driftline.alerts.metrics.reading import SeriesRequest
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.metrics import traffic
@@ -42,7 +41,7 @@ def read(engine: Engine, name: str, minutes: int = 5, **dimensions: str):
     end = NOW + timedelta(minutes=minutes)
     request = SeriesRequest(key, NOW, end, 60, needs_distribution=True)
     with engine.connect() as connection:
-        return store.read_many(connection, [request])[0]
+        return read_many(connection, [request])[0]
 
 
 def ok(model_s: float = 0.01) -> Answered:
