@@ -23,7 +23,7 @@ from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.origin import origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
-from driftline.baseline.pairing import are_apart, require_common_classes
+from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
@@ -163,10 +163,12 @@ def fit_source(
     engine: Engine | None = None,
     progress: Callable[[int, int | None], None] | None = None,
     unjudged: Mapping[str, str] | None = None,
+    model_classes: Sequence[str] = (),
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`.
 
-    Which columns' values are not judged, and why, is found out unless `unjudged` says it.
+    Which columns' values are not judged, and why, is found out unless `unjudged` says it. A
+    positive value may be one that only the model answers: one of `model_classes`.
     """
     signature = infer_signature(source.schema, roles)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
@@ -185,7 +187,7 @@ def fit_source(
         unjudged = _unjudged(signature, profile, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
-    signature = _with_levels(signature, profile, roles)
+    signature = _with_levels(signature, profile, roles, model_classes)
     cells = {
         column.name: column_cells(profile.columns[column.name])
         for column in signature.columns
@@ -306,7 +308,9 @@ def column_cells(column: ColumnProfile) -> Cells:
     )
 
 
-def _with_levels(signature: Signature, profile: Profile, roles: Roles) -> Signature:
+def _with_levels(
+    signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
+) -> Signature:
     """List the values of text columns that have few, and the classes of the prediction."""
 
     def levels(column: Column) -> Column:
@@ -316,14 +320,18 @@ def _with_levels(signature: Signature, profile: Profile, roles: Roles) -> Signat
         return replace(column, levels=tuple(sorted(found.values.to_pylist())))
 
     features = tuple(levels(column) for column in signature.features)
-    classes = None if roles.problem == "regression" else _classes(signature, profile, roles)
+    classes = None
+    if roles.problem != "regression":
+        classes = _classes(signature, profile, roles, model_classes)
     outputs = tuple(
         _with_classes(column, signature, classes, roles.positives) for column in signature.outputs
     )
     return replace(signature, features=features, outputs=outputs)
 
 
-def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str, ...] | None:
+def _classes(
+    signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
+) -> tuple[str, ...] | None:
     """Give the values of label and prediction, the positive one last.
 
     Raises
@@ -344,11 +352,8 @@ def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str,
             sides[name] = {class_text(value) for value in column.levels.values.to_pylist()}
     found = set(merged_classes(sorted(set[str]().union(*sides.values()))))
     last = known_classes(roles.positives, found)
-    if last and names and found.isdisjoint(last):
-        raise InputError(
-            f'positive "{last[0]}": "{names[0]}" never has this value; '
-            f"expected one of {', '.join(sorted(found)[:8])}"
-        )
+    if len(names) == len(sides):
+        _require_positives(roles, names, sides, model_classes)
     labels, answers = sides.get(roles.label, set()), sides.get(roles.prediction, set())
     is_text = any(not profile.columns[name].is_number for name in names)
     if is_text or len(found) <= LISTED_LEVELS:
@@ -358,6 +363,23 @@ def _classes(signature: Signature, profile: Profile, roles: Roles) -> tuple[str,
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
     return tuple(sorted(found, key=lambda value: (value in last, value)))
+
+
+def _require_positives(
+    roles: Roles,
+    names: Sequence[str],
+    sides: Mapping[str | None, Collection[str]],
+    model_classes: Sequence[str],
+) -> None:
+    """Refuse a positive value that neither side has; one of two may be of a side yet to come."""
+    spoken = [one for name in roles.probability if (one := class_of_name(name, roles.positives))]
+    named = {"label": roles.label, "prediction": roles.prediction}
+    columns = {f'{role} "{name}"': sides[name] for role, name in named.items() if name in names}
+    others = [*model_classes, *spoken]
+    has_both = len(columns) == len(named)
+    known = merged_classes([*others, *(text for texts in columns.values() for text in texts)])
+    if columns and (has_both or not set(known_classes(roles.positives, known)) & set(known)):
+        require_positives(roles.positives, columns, others)
 
 
 def _with_classes(

@@ -6,7 +6,7 @@ They are refused, unless the positive value of each side is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -85,6 +85,32 @@ def require_common_classes(
         f'{role} "{name}" holds {_listed(side)}, and the reference only {_listed(known)}; bring it '
         "to the reference's values, or make the baseline again"
     )
+
+
+def require_positives(
+    positives: Iterable[str], columns: Mapping[str, Iterable[str]], others: Iterable[str] = ()
+) -> None:
+    """Refuse a positive value that no column has.
+
+    Parameters
+    ----------
+    positives
+        The values that mean the positive class.
+    columns
+        The classes of each column, by what it is called: ``label "paid"``.
+    others
+        Further classes, which a model may answer.
+
+    Raises
+    ------
+    InputError
+        Naming the value, and those that each column has.
+    """
+    known = merged_classes([*others, *(text for texts in columns.values() for text in texts)])
+    for value in known_classes(positives, known):
+        if value not in known:
+            shown = "; ".join(f"{name} has {_listed(texts)}" for name, texts in columns.items())
+            raise InputError(f'positive "{value}": no column has this value; {shown}; name one')
 
 
 def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:

@@ -201,8 +201,12 @@ class Baseline:
         jobs: int | None = None,
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
+        model_classes: Sequence[str] = (),
     ) -> Baseline:
-        """Make a baseline as `fit` does, the roles in one value."""
+        """Make a baseline as `fit` does, the roles in one value.
+
+        A positive value may be one that only a model answers: one of `model_classes`.
+        """
         place = open_engine(engine, jobs)
         times = () if roles.timestamp is None else (roles.timestamp,)
         if preprocess is not None:
@@ -214,6 +218,7 @@ class Baseline:
         fitted: Fitted = fit_source(
             source, roles, segments=segments, engine=place, progress=progress,
             unjudged={} if compat else None,  # SageMaker's document leaves none out.
+            model_classes=model_classes,
         )  # fmt: skip
         return cls(
             signature=fitted.signature,

@@ -7,16 +7,20 @@ from os import PathLike, fspath
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
+from driftline.baseline.outcomes import Outcomes, held_classes, outcome_classes
+from driftline.baseline.pairing import require_positives
 from driftline.baseline.schema import find_column
 from driftline.baseline.store import Baseline
+from driftline.classes import known_classes, merged_classes
 from driftline.errors import InputError
-from driftline.formats.source import open_source
+from driftline.formats.source import Source, open_source
 from driftline.monitors.check_context import Compat, Predictor, Question
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import examine, kind_of, known_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles
+from driftline.signature import Signature
 
 
 def check(
@@ -136,6 +140,8 @@ def check_roles(
         )
     if asked == "data-quality":  # Which reads none of these: the others miss them by themselves.
         _refuse_unknown(roles, baseline, source.schema.names)
+    if (outcomes := baseline.outcomes) is not None and roles.positives:
+        source = _with_positives(source, roles, baseline.signature, outcomes)
     question = Question(
         baseline=baseline,
         batches=source.batches,
@@ -197,3 +203,26 @@ def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> N
     for what, name in named:
         if name is not None:
             find_column(name, known, what=what)
+
+
+def _with_positives(
+    source: Source, roles: Roles, signature: Signature, outcomes: Outcomes
+) -> Source:
+    """Refuse a positive value that neither the data nor the baseline has; else return the data."""
+    used = roles.over(outcomes.roles)
+    reference = outcome_classes(outcomes)
+    answered = [text for column in signature.outputs for text in column.classes or ()]
+    others = merged_classes([*answered, *reference, *outcomes.roles.positives])
+    is_known = set(known_classes(roles.positives, others)) <= set(others)
+    if is_known or not reference or used.problem == "regression":
+        return source
+    source = source.buffered()
+    named = {"label": used.label, "prediction": used.prediction}
+    columns: dict[str, set[str]] = {
+        f'{role} "{name}"': set() for role, name in named.items() if name in source.schema.names
+    }
+    for batch in source.batches():
+        for role, name in named.items():
+            columns.get(f'{role} "{name}"', set()).update(held_classes(batch, name))
+    require_positives(roles.positives, {**columns, "the reference": reference}, others)
+    return source

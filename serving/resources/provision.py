@@ -148,7 +148,8 @@ class Workshop:
         if spec.preprocess is not None:
             script = script_in(self._context.scripts_dir, spec.preprocess)
             data = preprocessed(data, script, quiet=True, discreet=True)
-        fitted = baselines.Baseline.of(data, roles, segments=spec.segments)
+        classes = () if model is None else model["description"]["classes"]
+        fitted = baselines.Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
         if model is not None:
             fitted = self._explained(spec, data, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.

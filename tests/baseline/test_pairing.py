@@ -29,7 +29,7 @@ SIDES = {"label": "paid", "prediction": "decision"}
         {},
         {"problem": "binary", "positive": 1},
         {"problem": "binary", "positive": "approve"},
-        {"positive": [1, "accept"]},
+        {"problem": "binary", "positive": [1]},
         {"problem": "multiclass", "positive": [1, "approve"]},
         {"facet": "grade"},
     ],
@@ -50,6 +50,37 @@ def test_the_positive_value_of_each_side_may_be_named(positive) -> None:
     roles = fitted.outcomes.roles
     assert (roles.problem, roles.positive, roles.also_positive) == ("binary", "1", ("approve",))
     assert fitted.signature.get("decision").classes == ("reject", "approve")
+
+
+@pytest.mark.parametrize(
+    ("positive", "wrong"),
+    [
+        ([3, "approve"], "3"),
+        ([1, "aprove"], "aprove"),
+        ([1, "accept"], "accept"),
+        ([1, "approve", "granted"], "granted"),
+    ],
+)
+@pytest.mark.parametrize("problem", [None, "binary", "multiclass"])
+def test_a_positive_value_that_neither_side_has_is_named_with_those_they_have(
+    problem, positive, wrong
+) -> None:
+    with pytest.raises(InputError) as raised:
+        Baseline.fit(LOANS, **SIDES, positive=positive, problem=problem)
+
+    assert str(raised.value) == (
+        f'positive "{wrong}": no column has this value; label "paid" has 0, 1; '
+        'prediction "decision" has approve, reject; name one'
+    )
+
+
+def test_a_positive_value_of_the_model_that_will_answer_need_not_be_in_the_reference() -> None:
+    roles = Roles.of(**SIDES, positive=[1, "granted"])
+    same = LOANS.assign(decision=TRUTH)
+
+    with pytest.raises(InputError, match='positive "granted": no column has this value'):
+        Baseline.of(same, roles)
+    assert Baseline.of(same, roles, model_classes=["denied", "granted"]).outcomes is not None
 
 
 def test_both_positive_values_survive_being_saved(tmp_path) -> None:

@@ -93,7 +93,7 @@ def test_the_class_zero_may_be_named_positive_in_any_way() -> None:
 
 
 def test_a_positive_class_that_never_comes_is_refused() -> None:
-    with pytest.raises(InputError, match='"late" never has this value; expected one of 0, 1'):
+    with pytest.raises(InputError, match='no column has this value; label "late" has 0, 1'):
         Baseline.fit(rows(1, 500, "int64", "text"), **ROLES, positive="2.0")
 
 
@@ -160,6 +160,24 @@ def test_a_window_whose_answers_are_no_class_of_the_reference_is_refused(kind) -
     for baseline, data in ((plain, in_words(today)), (words, others)):
         with pytest.raises(InputError, match="no value in common"):
             check(data, baseline, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality", "bias"])
+@pytest.mark.parametrize("positive", [[1, "aprove"], [3, "approve"], [1, "approve", "granted"]])
+def test_a_check_refuses_a_positive_value_that_neither_its_data_nor_the_baseline_has(
+    kind, positive
+) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    today = in_words(rows(2, 500, "int64", "int64"))
+    wrong = {*map(str, positive)} - {"1", "approve"}
+
+    with pytest.raises(InputError, match=f'positive "{wrong.pop()}": no column has this value'):
+        check(iter_batches(today), plain, kind=kind, positive=positive)
+
+
+def iter_batches(table: pa.Table) -> pa.RecordBatchReader:
+    """Give rows that can be read once."""
+    return table.to_reader()
 
 
 def test_the_confusion_matrix_is_named_by_the_labels() -> None:
