@@ -92,6 +92,14 @@ class ColumnProfile:
         """Rows that hold a value, fitting or not."""
         return self.row_count - self.missing_count
 
+    def value_counts(self) -> dict[str, float]:
+        """Count the values of texts and whole numbers, or many of them; none of other columns."""
+        if self.type == "string":
+            return dict(zip(self.levels.values.to_pylist(), self.levels.counts, strict=True))
+        if self.type == "int64":
+            return {f"{value:.0f}": n for value, n in zip(*self.sketch.weighted(), strict=True)}
+        return {}
+
     @property
     def completeness(self) -> float:
         """Share of rows that hold a value; 1.0 without rows, as nothing is missing then."""

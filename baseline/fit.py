@@ -267,19 +267,12 @@ def _unjudged(
         found = profile.columns[column.name]
         if column.role != "feature" or column.name in kept:
             return None
-        return origin_reason(column.name, _texts(found), is_partition=column.name in partitions)
+        return origin_reason(
+            column.name, list(found.value_counts()), is_partition=column.name in partitions
+        )
 
     found = {column.name: reason(column) for column in signature.features}
     return {name: why for name, why in found.items() if why is not None}
-
-
-def _texts(column: ColumnProfile) -> list[str]:
-    """Give the values of texts and whole numbers, or many of them; none of other columns."""
-    if column.type == "string":
-        return [str(value) for value in column.levels.values.to_pylist()]
-    if column.type == "int64":
-        return [f"{value:.0f}" for value in column.sketch.weighted()[0]]
-    return []
 
 
 def column_cells(column: ColumnProfile) -> Cells:

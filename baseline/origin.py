@@ -14,6 +14,9 @@ from driftline.formats.coercion import coerce, text_array
 
 # A file that lies elsewhere, or a frame read from one, has no such column.
 OF_FOLDERS = "it names the folders by time, which only grows"
+OF_TIME = "its values are days or times, which only grow"
+OF_BATCH = "it names the file or batch that a row came in"
+OF_FILE = "it names the file that a row came in"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _YEAR = r"(?:19|20)\d\d"
@@ -31,6 +34,7 @@ _DATE = tuple(re.compile(one) for one in _DATES)
 _HOLDS_DATE = re.compile(
     "|".join(rf"(?<!\d)(?:{one})(?!\d)" for one in (*_DATES[1:4:2], _DATES[2]))
 )
+_DIGIT = re.compile(r"\d")
 _FILE = re.compile(
     r"\S.*\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|avro|orc|arrow|feather)(?:\.\w+)?"
 )
@@ -65,18 +69,49 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
     if not values:
         return None
     words = name_words(name)
-    are_days = all(any(one.fullmatch(value) for one in _DATE) for value in values)
+    are_days = all(map(_is_date, values))
     if is_partition and (are_days or words & _TIMES):
         return OF_FOLDERS
     if are_days or _are_times(values):
-        return "its values are days or times, which only grow"
+        return OF_TIME
     if words & _BATCHES and (
         (len(values) == 1 and _is_name(name)) or all(map(_HOLDS_DATE.search, values))
     ):
-        return "it names the file or batch that a row came in"
+        return OF_BATCH
     if all(map(_FILE.fullmatch, values)):
-        return "it names the file that a row came in"
+        return OF_FILE
     return None
+
+
+def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> list[str]:
+    """Return the values that are not of the origin that a reference's values are of.
+
+    Parameters
+    ----------
+    reason
+        Why the column is not judged, as `origin_reason` returned it.
+    values, reference
+        Distinct values of a window and of the reference, as text. The reference tells whether
+        batches are named by dates or by numbers.
+    """
+    if reason == OF_TIME:
+        others = [one for one in values if not _is_date(one)]
+        read, _ = coerce(text_array(others), "timestamp")
+        return [one for one, at in zip(others, read, strict=True) if not at.is_valid]
+    if reason == OF_FILE:
+        return [one for one in values if not _FILE.fullmatch(one)]
+    if reason == OF_BATCH and reference:
+        if all(map(_HOLDS_DATE.search, reference)):
+            return [one for one in values if not _HOLDS_DATE.search(one)]
+        if all(map(_DIGIT.search, reference)):
+            return [one for one in values if not _DIGIT.search(one)]
+    if reason == OF_FOLDERS and reference and all(map(_is_date, reference)):
+        return [one for one in values if not _is_date(one)]
+    return []
+
+
+def _is_date(value: str) -> bool:
+    return any(one.fullmatch(value) for one in _DATE)
 
 
 def _is_name(name: str) -> bool:

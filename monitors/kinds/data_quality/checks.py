@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
+from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, misfits
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
@@ -31,6 +32,14 @@ NOT_OF_TYPE = {
 }
 # What the public documents call String has a type of its own here.
 OWN_TYPES = {"bool": "Boolean", "timestamp": "Timestamp"}
+# What a column that is not judged holds, by the reason.
+ORIGINS = {
+    OF_TIME: "day or time",
+    OF_FOLDERS: "day",
+    OF_FILE: "name of a file",
+    OF_BATCH: "name of a batch",
+}
+SHOWN_ORIGINS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,39 @@ def type_draft(
         config,
         wrong=wrong,
         predicate=Predicate(column.name, "unfit", column.type) if profile.unfit_count else None,
+    )
+
+
+def origin_draft(
+    column: Column,
+    config: MonitoringConfig,
+    profile: ColumnProfile,
+    reference: ColumnProfile | None,
+) -> Draft | None:
+    """Demand that a column of days, files or batches, which is not judged, still holds them.
+
+    Parameters
+    ----------
+    column, profile, reference
+        The column, and what the window and the baseline hold of it.
+    config
+        With the share of values that have to fit.
+    """
+    expected = ORIGINS.get(column.unjudged or "")
+    counts = profile.value_counts()
+    if expected is None or column.unjudged is None or not counts:
+        return None
+    known = [] if reference is None else list(reference.value_counts())
+    wrong = sorted(misfits(column.unjudged, list(counts), known), key=lambda one: -counts[one])
+    shown = tuple(wrong[:SHOWN_ORIGINS])
+    listed = ", ".join(f'"{one}"' for one in shown) + (", …" if len(wrong) > len(shown) else "")
+    return mismatch_draft(
+        column.name,
+        expected,
+        1 - sum(counts[one] for one in wrong) / sum(counts.values()),
+        config,
+        wrong=f"no {expected} ({listed})",
+        predicate=Predicate(column.name, "in", values=shown),
     )
 
 

@@ -28,6 +28,7 @@ from driftline.monitors.kinds.data_quality.checks import (
     domain_draft,
     drift_draft,
     implausible_draft,
+    origin_draft,
     type_draft,
 )
 from driftline.monitors.kinds.data_quality.flatline_check import constant_value, is_gone, is_stuck
@@ -271,6 +272,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
             constraint, profile, known, drift, work.alpha, gone=is_gone(work.blocks, profile)
         ),
         domain_draft(constraint, config, profile, known, drift, work.alpha),
+        origin_draft(column, config, profile, known),
     ]
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.
